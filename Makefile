@@ -1,0 +1,154 @@
+# spx: one static binary. `make help` lists what can be made.
+
+PREFIX  ?= /usr/local
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+BEARSSL := $(shell dpkg-query -W -f '$${Version}' libbearssl-dev 2>/dev/null || echo 0.6)
+
+WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+           -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wswitch-enum \
+           -Wno-missing-field-initializers
+CFLAGS  := -std=c11 -D_GNU_SOURCE -g -O2 -fstack-protector-strong -Imodules $(WARN) -MMD -MP
+
+# The product: musl, static, position independent. BearSSL's headers come by links, so that glibc's
+# stay out.
+R       := build/release
+RFLAGS  := $(CFLAGS) -isystem build/include -U_FORTIFY_SOURCE -ffunction-sections -fdata-sections -fPIE
+MUSL    := /usr/lib/$(shell uname -m)-linux-musl
+GCCFILE  = $(shell gcc -print-file-name=$(1))
+BEARLIB := $(call GCCFILE,libbearssl.a)
+
+# The tests' build: glibc; with SAN=1 under the address and undefined behaviour sanitizers.
+ifdef SAN
+  T      := build/san
+  SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+  TESTED := $(T)/spx
+else
+  T      := build/test
+  TESTED := ./spx
+endif
+
+MODULES := $(sort $(wildcard modules/*/*.c))
+PLAIN   := $(filter-out modules/compat/%,$(MODULES))
+ROBJ    := $(MODULES:%.c=$(R)/%.o) $(R)/spx.o
+TOBJ    := $(PLAIN:%.c=$(T)/%.o)
+UNIT    := $(patsubst %.c,$(T)/%,$(sort $(wildcard tests/unit/test_*.c)))
+SUPPORT := $(patsubst %.c,$(T)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
+
+PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev
+TEST_PACKAGES := $(PACKAGES) git libcmocka-dev python3-pytest python3-dissononce curl openssh-client \
+           openssh-server rsync wireguard-tools valgrind
+LINT_PACKAGES := clang-format clang-tidy cppcheck
+
+ifeq ($(V),)
+  Q := @
+endif
+say = @printf '  %-7s %s\n' $(1) '$(2)'
+
+.DELETE_ON_ERROR:
+.PHONY: all help deps test-deps lint-deps demo test unit e2e vectors fuzz lint format install uninstall clean
+
+#: make                build ./spx, one static binary
+all: spx
+
+#: make help           this list
+help:
+	@sed -n 's/^#: //p' Makefile
+
+spx: $(ROBJ)
+	$(call say,LINK,$@)
+	$(Q)gcc -nostdlib -static-pie -o $(R)/spx.full -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack \
+	  $(MUSL)/rcrt1.o $(MUSL)/crti.o $(call GCCFILE,crtbeginS.o) $(ROBJ) $(BEARLIB) $(MUSL)/libc.a \
+	  $(call GCCFILE,libgcc.a) $(call GCCFILE,crtendS.o) $(MUSL)/crtn.o
+	$(Q)strip -o $@ $(R)/spx.full
+	@printf '  %-7s %s bytes\n' SIZE "$$(stat -c %s $@)"
+
+build/include: /usr/include/bearssl.h
+	$(Q)mkdir -p $@
+	$(Q)ln -sf /usr/include/bearssl* $@/
+
+$(R)/%.o: %.c | build/include
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)musl-gcc $(RFLAGS) $(DEFINES) -c -o $@ $<
+
+$(T)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$< ($(T)))
+	$(Q)gcc $(CFLAGS) -Itests/unit $(SANITIZE) $(DEFINES) -c -o $@ $<
+
+# The commit is in one object only, made anew when it changes.
+$(R)/spx.o $(T)/spx.o: DEFINES = -DSPX_COMMIT='"$(COMMIT)"' -DSPX_BEARSSL='"$(BEARSSL)"' \
+  -DSPX_COMPILER='"gcc $(shell gcc -dumpfullversion)"'
+$(R)/spx.o $(T)/spx.o: build/commit-$(COMMIT)
+build/commit-$(COMMIT):
+	@mkdir -p build && rm -f build/commit-* && touch $@
+
+$(T)/libspx.a: $(TOBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $(TOBJ)
+
+$(T)/spx: $(T)/spx.o $(T)/libspx.a
+	$(call say,LINK,$@)
+	$(Q)gcc $(SANITIZE) -o $@ $^ -lbearssl -lpthread
+
+$(T)/tests/unit/test_%: $(T)/tests/unit/test_%.o $(SUPPORT) $(T)/libspx.a
+	$(call say,LINK,$@)
+	$(Q)gcc $(SANITIZE) -o $@ $^ -lcmocka -lbearssl -lpthread
+.PRECIOUS: $(T)/tests/unit/%.o
+
+#: make deps           install what building takes (Debian)
+deps:
+	@tests/install.sh $(PACKAGES)
+test-deps:
+	@tests/install.sh $(TEST_PACKAGES)
+lint-deps:
+	@tests/install.sh $(TEST_PACKAGES) $(LINT_PACKAGES)
+
+#: make demo           install, build, and show relay, agent, client and a real service at work
+demo:
+	@tests/install.sh $(PACKAGES) git curl python3
+	@$(MAKE) --no-print-directory spx
+	@tests/demo.sh
+
+#: make test           install, build, and run every test (SAN=1: under the sanitizers)
+test: test-deps
+	@$(MAKE) --no-print-directory unit e2e
+
+#: make unit           the unit tests alone
+unit: $(UNIT)
+	@tests/run_unit.sh $(UNIT)
+
+#: make e2e            the end-to-end tests alone (ARGS='-k name' for some of them)
+e2e: spx $(T)/spx
+	SPX=$(TESTED) SPX_GLIBC=$(T)/spx /usr/bin/python3 -m pytest -q tests/e2e $(ARGS)
+
+#: make fuzz           run every fuzz target for SECONDS (60) each, with clang
+SECONDS ?= 60
+fuzz:
+	@tests/fuzz/run.sh $(SECONDS)
+
+#: make lint           clang-format, clang-tidy and cppcheck; every header compiles alone
+lint: lint-deps
+	@tests/lint.sh
+
+#: make format         format the sources
+format:
+	clang-format -i spx.c modules/*/*.[ch] tests/*/*.[ch]
+
+#: make install        into PREFIX (/usr/local) under DESTDIR, with the links spx-client, spx-relay, spx-agent
+install: spx
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/man/man5'
+	install -m 755 spx '$(DESTDIR)$(PREFIX)/bin/spx'
+	for a in client relay agent; do ln -sf spx '$(DESTDIR)$(PREFIX)/bin/spx-'$$a; done
+	install -m 644 docs/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1/'
+	install -m 644 docs/*.5 '$(DESTDIR)$(PREFIX)/share/man/man5/'
+
+uninstall:
+	for a in spx spx-client spx-relay spx-agent; do rm -f '$(DESTDIR)$(PREFIX)/bin/'$$a; done
+	for m in docs/*.1 docs/*.5; do rm -f '$(DESTDIR)$(PREFIX)/share/man/man'$${m##*.}/$${m##*/}; done
+
+#: make clean          remove what was built
+clean:
+	rm -rf build spx
+
+-include $(ROBJ:.o=.d) $(TOBJ:.o=.d) $(UNIT:=.d) $(T)/spx.d

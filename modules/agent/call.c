@@ -1,0 +1,124 @@
+#include "agent/call.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent/uplink.h"
+#include "base/exits.h"
+#include "base/log.h"
+#include "base/text.h"
+
+struct call_socket {
+    struct io io;
+    struct agent *agent;
+    char path[sizeof((struct sockaddr_un){0}).sun_path];
+};
+
+/* One datagram: severity (1), text. */
+static void take_call(struct agent *a, const uint8_t *data, size_t len)
+{
+    if (len < 1)
+        return;
+    a->call_severity = data[0];
+    text_clean(a->call_text, sizeof a->call_text, view_of(data + 1, data[0] ? len - 1 : 0));
+    if (a->call_severity)
+        log_info("the storage system calls for help, severity %u: %s", a->call_severity, a->call_text);
+    else
+        log_info("the call for help is over");
+    for (size_t i = 0; i < a->uplink_count; i++)
+        uplink_call(a->uplinks[i]);
+}
+
+static void on_read(struct io *io)
+{
+    struct call_socket *s = container_of(io, struct call_socket, io);
+    uint8_t data[TEXT_MAX_BYTES + 1];
+    ssize_t n = recv(io->fd, data, sizeof data, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        io_read_drained(io);
+    else if (n > 0)
+        take_call(s->agent, data, (size_t)n);
+    io_want_read(io);
+}
+
+static bool address_of(struct sockaddr_un *address, const char *path)
+{
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    return (size_t)snprintf(address->sun_path, sizeof address->sun_path, "%s", path) < sizeof address->sun_path;
+}
+
+/* Only a socket is replaced, never another kind of file. */
+static void remove_old_socket(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+        unlink(path);
+}
+
+struct call_socket *call_socket_new(struct agent *a, const char *path, struct error *e)
+{
+    struct sockaddr_un address;
+    struct call_socket *s = calloc(1, sizeof *s);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    mode_t old_mask;
+    bool bound;
+    if (!s || fd < 0 || !address_of(&address, path)) {
+        error_set(e, EXIT_CONFIG, "CallSocket = %s: the path is too long, or there is no memory", path);
+        goto fail;
+    }
+    remove_old_socket(path);
+    old_mask = umask(0177);
+    bound = bind(fd, (const struct sockaddr *)&address, sizeof address) == 0;
+    umask(old_mask);
+    if (!bound || !io_add(a->loop, &s->io, fd)) {
+        error_set(e, EXIT_CONFIG, "CallSocket = %s: %s", path, strerror(errno));
+        goto fail;
+    }
+    s->agent = a;
+    s->io.on_read = on_read;
+    memcpy(s->path, address.sun_path, sizeof s->path);
+    io_want_read(&s->io);
+    return s;
+fail:
+    if (fd >= 0)
+        close(fd);
+    free(s);
+    return NULL;
+}
+
+void call_socket_free(struct call_socket *s)
+{
+    if (!s)
+        return;
+    io_remove(&s->io);
+    close(s->io.fd);
+    unlink(s->path);
+    free(s);
+}
+
+int call_send(const char *path, unsigned severity, const char *text)
+{
+    struct sockaddr_un address;
+    uint8_t data[TEXT_MAX_BYTES + 1];
+    size_t len = strlen(text);
+    ssize_t n;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || !address_of(&address, path) || len > TEXT_MAX_BYTES) {
+        fprintf(stderr, "spx agent call: the path or the text is too long (text: at most %d bytes)\n", TEXT_MAX_BYTES);
+        if (fd >= 0)
+            close(fd);
+        return EXIT_USAGE;
+    }
+    data[0] = (uint8_t)severity;
+    memcpy(data + 1, text, len);
+    n = sendto(fd, data, len + 1, 0, (const struct sockaddr *)&address, sizeof address);
+    if (n < 0)
+        fprintf(stderr, "spx agent call: %s: %s; is the agent running with this CallSocket?\n", path, strerror(errno));
+    close(fd);
+    return n < 0 ? EXIT_OTHER : EXIT_OK;
+}

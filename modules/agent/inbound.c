@@ -1,0 +1,252 @@
+#include "agent/inbound.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "agent/service.h"
+#include "agent/uplink.h"
+#include "base/clock.h"
+#include "base/exits.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "hop/carrier.h"
+#include "relay/crowd.h"
+#include "net/socket.h"
+
+#define BACKLOG 64
+#define ACCEPTS_AN_EVENT 16
+#define RETRY_US (100 * CLOCK_US_PER_MS)
+#define SWEEP_US (5 * CLOCK_US_PER_S)
+
+struct door {
+    struct io io;
+    struct inbound *inbound;
+};
+
+struct inbound {
+    struct agent *agent;
+    struct crowd crowd;
+    struct door *doors;
+    size_t door_count;
+    struct list visitors;
+    struct timer retry, sweep;
+};
+
+/* A connection of what may be a relay. */
+struct visitor {
+    struct carrier carrier; /* first */
+    struct inbound *inbound;
+    struct list place;
+    struct crowd_member waiting;
+    struct service *service;
+    char address[ADDRESS_TEXT_BYTES];
+};
+
+static void visitor_free(struct visitor *v)
+{
+    if (v->service)
+        service_drop(v->service);
+    crowd_leave(&v->inbound->crowd, &v->waiting);
+    carrier_close(&v->carrier);
+    list_remove(&v->place);
+    free(v);
+}
+
+static struct visitor *visitor_of_member(struct crowd_member *m)
+{
+    return container_of(m, struct visitor, waiting);
+}
+
+static void make_way(struct crowd_member *m)
+{
+    if (m)
+        visitor_free(visitor_of_member(m));
+}
+
+static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+{
+    struct visitor *v = (struct visitor *)(void *)h;
+    struct crowd *crowd = &v->inbound->crowd;
+    make_way(crowd_in_the_way(crowd, CROWD_HANDSHAKE, crowd_source(&v->waiting)));
+    crowd_advance(crowd, &v->waiting);
+    carrier_set_deadline(&v->carrier, loop_now(v->inbound->agent->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
+    if (!agent_find_relay(v->inbound->agent, h->peer_key)) {
+        answer->code = CODE_UNKNOWN_KEY;
+        answer->text = view_of_string("this agent does not know the relay's key");
+    } else if (hello->role != ROLE_RELAY) {
+        answer->code = CODE_WRONG_ROLE;
+        answer->text = view_of_string("this agent is dialled by relays only");
+    } else {
+        answer->code = CODE_OK;
+        answer->name = view_of_string("relay");
+    }
+    if (answer->code != CODE_OK)
+        crowd_count_failure(&v->waiting, loop_now(v->inbound->agent->loop));
+}
+
+static void on_open(struct hop *h, const struct info *info)
+{
+    struct visitor *v = (struct visitor *)(void *)h;
+    (void)info;
+    crowd_leave(&v->inbound->crowd, &v->waiting);
+    carrier_set_deadline(&v->carrier, CLOCK_NEVER);
+    log_debug("a relay at %s has dialled", v->address);
+}
+
+static bool on_message(struct hop *h, unsigned type, struct view body)
+{
+    struct visitor *v = (struct visitor *)(void *)h;
+    if (type == MESSAGE_OFFER)
+        return uplink_answer_offer(v->inbound->agent, h, body, &v->service);
+    return true;
+}
+
+static const struct hop_handler handler = {.on_hello = on_hello, .on_open = on_open, .on_message = on_message};
+
+static void on_ended(struct carrier *c)
+{
+    struct visitor *v = (struct visitor *)(void *)c;
+    log_debug("%s: %s", v->address, c->hop.error.text);
+    visitor_free(v);
+}
+
+static void on_detached(struct carrier *c, struct view rest)
+{
+    struct visitor *v = (struct visitor *)(void *)c;
+    struct service *service = v->service;
+    struct fifo unsent = {0};
+    int fd = carrier_take(c, &unsent);
+    v->service = NULL;
+    visitor_free(v);
+    service_attach(service, fd, &unsent, rest);
+    fifo_clear(&unsent);
+}
+
+static void welcome_visitor(struct inbound *in, int fd, const struct address *address)
+{
+    struct agent *a = in->agent;
+    uint8_t source[9];
+    struct visitor *v;
+    address_source(source, address);
+    if (!crowd_allows(&in->crowd, source, loop_now(a->loop))) {
+        close(fd);
+        return;
+    }
+    make_way(crowd_in_the_way(&in->crowd, CROWD_SILENT, source));
+    v = calloc(1, sizeof *v);
+    if (!v || !crowd_enter(&in->crowd, &v->waiting, source)) {
+        free(v);
+        close(fd);
+        return;
+    }
+    v->inbound = in;
+    list_append(&in->visitors, &v->place);
+    address_to_text(v->address, address);
+    socket_set_carrier(fd);
+    hop_listen(&v->carrier.hop, &a->party, &handler, ROLE_AGENT_CIRCUIT, loop_now(a->loop));
+    v->carrier.on_ended = on_ended;
+    v->carrier.on_detached = on_detached;
+    if (!carrier_open(&v->carrier, a->loop, fd)) {
+        close(fd);
+        visitor_free(v);
+        return;
+    }
+    carrier_set_deadline(&v->carrier, loop_now(a->loop) + SILENT_S * CLOCK_US_PER_S);
+}
+
+static void on_connection(struct io *io)
+{
+    struct inbound *in = container_of(io, struct door, io)->inbound;
+    struct address address;
+    for (int i = 0; i < ACCEPTS_AN_EVENT; i++) {
+        int fd = socket_accept(io->fd, &address);
+        if (fd >= 0) {
+            welcome_visitor(in, fd, &address);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            io_read_drained(io);
+            break;
+        } else if (errno != ECONNABORTED && errno != EINTR) {
+            log_warning("cannot accept connections: %s", strerror(errno));
+            make_way(crowd_oldest(&in->crowd, CROWD_SILENT));
+            timer_set(in->agent->loop, &in->retry, loop_now(in->agent->loop) + RETRY_US);
+            return;
+        }
+    }
+    io_want_read(io);
+}
+
+static void on_retry(struct timer *timer)
+{
+    struct inbound *in = container_of(timer, struct inbound, retry);
+    for (size_t i = 0; i < in->door_count; i++)
+        io_want_read(&in->doors[i].io);
+}
+
+static void on_sweep(struct timer *timer)
+{
+    struct inbound *in = container_of(timer, struct inbound, sweep);
+    crowd_sweep(&in->crowd, loop_now(in->agent->loop));
+    timer_set(in->agent->loop, timer, loop_now(in->agent->loop) + SWEEP_US);
+}
+
+static bool open_door(struct inbound *in, const struct address *address, struct error *e)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    struct address bound;
+    struct door *door = &in->doors[in->door_count];
+    int fd = socket_listen(address, BACKLOG, e);
+    if (fd < 0)
+        return false;
+    door->inbound = in;
+    door->io.on_read = on_connection;
+    if (!io_add(in->agent->loop, &door->io, fd)) {
+        close(fd);
+        return error_set(e, EXIT_OTHER, "cannot watch a listening socket: %s", strerror(errno));
+    }
+    in->door_count++;
+    io_want_read(&door->io);
+    address_to_text(text, address_of_socket(&bound, fd, false) ? &bound : address);
+    log_info("listening on %s", text);
+    return true;
+}
+
+struct inbound *inbound_new(struct agent *a, struct error *e)
+{
+    uint8_t hash_key[16];
+    struct inbound *in = calloc(1, sizeof *in);
+    if (!in)
+        return NULL;
+    in->agent = a;
+    in->retry.on_fire = on_retry;
+    in->sweep.on_fire = on_sweep;
+    list_init(&in->visitors);
+    random_bytes(hash_key, sizeof hash_key);
+    crowd_init(&in->crowd, hash_key);
+    in->doors = calloc(a->config.listen_count, sizeof *in->doors);
+    for (size_t i = 0; in->doors && i < a->config.listen_count; i++) {
+        if (!open_door(in, &a->config.listen[i], e)) {
+            inbound_free(in);
+            return NULL;
+        }
+    }
+    timer_set(a->loop, &in->sweep, loop_now(a->loop) + SWEEP_US);
+    return in;
+}
+
+void inbound_free(struct inbound *in)
+{
+    if (!in)
+        return;
+    list_each(link, &in->visitors)
+        visitor_free(container_of(link, struct visitor, place));
+    for (size_t i = 0; i < in->door_count; i++) {
+        io_remove(&in->doors[i].io);
+        close(in->doors[i].io.fd);
+    }
+    timer_cancel(in->agent->loop, &in->retry);
+    timer_cancel(in->agent->loop, &in->sweep);
+    crowd_free(&in->crowd);
+    free(in->doors);
+    free(in);
+}

@@ -1,0 +1,15 @@
+/* Dial mode: the agent listens, and relays whose key it has may open a circuit hop. */
+#ifndef SPX_AGENT_INBOUND_H
+#define SPX_AGENT_INBOUND_H
+
+#include "agent/server.h"
+#include "base/error.h"
+
+struct inbound;
+
+/* Listens on every address of the configuration. NULL: e says where not, and why. */
+struct inbound *inbound_new(struct agent *a, struct error *e);
+
+void inbound_free(struct inbound *in);
+
+#endif

@@ -1,0 +1,157 @@
+#include "agent/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "agent/call.h"
+#include "agent/inbound.h"
+#include "agent/service.h"
+#include "agent/uplink.h"
+#include "base/clock.h"
+#include "base/exits.h"
+#include "base/log.h"
+#include "base/version.h"
+
+#define STOP_US (3 * CLOCK_US_PER_S)
+
+const struct agent_user *agent_find_user(const struct agent *a, const uint8_t key[KEY_BYTES])
+{
+    for (size_t i = 0; i < a->config.user_count; i++)
+        if (memcmp(a->config.users[i].public_key, key, KEY_BYTES) == 0)
+            return &a->config.users[i];
+    return NULL;
+}
+
+const struct agent_relay *agent_find_relay(const struct agent *a, const uint8_t key[KEY_BYTES])
+{
+    for (size_t i = 0; i < a->config.relay_count; i++)
+        if (memcmp(a->config.relays[i].public_key, key, KEY_BYTES) == 0)
+            return &a->config.relays[i];
+    return NULL;
+}
+
+static void free_uplinks(struct agent *a)
+{
+    for (size_t i = 0; i < a->uplink_count; i++)
+        uplink_free(a->uplinks[i]);
+    free(a->uplinks);
+    a->uplinks = NULL;
+    a->uplink_count = 0;
+}
+
+static bool start_uplinks(struct agent *a)
+{
+    a->uplinks = calloc(a->config.relay_count, sizeof(struct uplink *));
+    for (size_t i = 0; a->uplinks && i < a->config.relay_count; i++) {
+        struct uplink *u;
+        if (!a->config.relays[i].has_address)
+            continue;
+        u = uplink_new(a, &a->config.relays[i]);
+        if (!u)
+            return false;
+        a->uplinks[a->uplink_count++] = u;
+    }
+    return a->uplinks != NULL;
+}
+
+static bool same_relays(const struct agent_config *a, const struct agent_config *b)
+{
+    return a->relay_count == b->relay_count && strcmp(a->labels, b->labels) == 0 &&
+           memcmp(a->relays, b->relays, a->relay_count * sizeof *a->relays) == 0;
+}
+
+/* What can change while running: users, permissions, relays, labels. */
+static void reload(struct agent *a)
+{
+    struct agent_config config;
+    struct error e = {0};
+    bool relays_changed;
+    if (!agent_config_load(&config, a->config_path, &e)) {
+        log_error("%s; the configuration stays as it was", e.text);
+        return;
+    }
+    if (memcmp(&config.key, &a->key, sizeof a->key) != 0 || strcmp(config.name, a->config.name) != 0)
+        log_warning("a changed name or key counts from the next start on");
+    relays_changed = !same_relays(&config, &a->config);
+    memcpy(config.name, a->config.name, sizeof config.name);
+    agent_config_free(&a->config);
+    a->config = config;
+    a->party.labels = a->config.labels;
+    log_info("configuration loaded again");
+    service_check_all(a);
+    if (relays_changed) {
+        free_uplinks(a);
+        start_uplinks(a);
+    }
+}
+
+static void on_reload(void *arg, int signo)
+{
+    (void)signo;
+    reload(arg);
+}
+
+static void on_stop_limit(struct timer *timer)
+{
+    loop_stop(container_of(timer, struct agent, stop_limit)->loop);
+}
+
+static void on_stop(void *arg, int signo)
+{
+    struct agent *a = arg;
+    (void)signo;
+    if (a->stopping || list_empty(&a->services)) {
+        loop_stop(a->loop);
+        return;
+    }
+    a->stopping = true;
+    service_close_all(a, CODE_SHUTDOWN, "the agent is ending");
+    timer_set(a->loop, &a->stop_limit, loop_now(a->loop) + STOP_US);
+}
+
+static bool start(struct agent *a, struct error *e)
+{
+    if (!loop_on_signal(a->loop, SIGTERM, on_stop, a) || !loop_on_signal(a->loop, SIGINT, on_stop, a) ||
+        !loop_on_signal(a->loop, SIGHUP, on_reload, a))
+        return error_set(e, EXIT_OTHER, "signals cannot be watched: %s", strerror(errno));
+    if (a->config.listen_count && !(a->inbound = inbound_new(a, e)))
+        return false;
+    if (a->config.call_socket && !(a->call_socket = call_socket_new(a, a->config.call_socket, e)))
+        return false;
+    return start_uplinks(a) || error_set(e, EXIT_OTHER, "out of memory");
+}
+
+int agent_serve(struct agent_config *config, const char *path)
+{
+    struct agent a = {.config_path = path, .config = *config, .key = config->key};
+    struct error e = {0};
+    a.party = (struct hop_party){.own = &a.key,
+                                 .version = SPX_VERSION_TEXT,
+                                 .labels = a.config.labels,
+                                 .keepalive_s = KEEPALIVE_DEFAULT_S};
+    handshake_mac1_key(a.party.mac1_key, a.key.public_key);
+    a.stop_limit.on_fire = on_stop_limit;
+    list_init(&a.services);
+    a.loop = loop_new();
+    if (!a.loop)
+        error_set(&e, EXIT_OTHER, "the event loop cannot be made: %s", strerror(errno));
+    else if (start(&a, &e))
+        loop_run(a.loop);
+    if (e.code)
+        log_error("%s", e.text);
+    else
+        log_info("ending");
+    a.stopping = false;
+    service_end_all(&a);
+    free_uplinks(&a);
+    inbound_free(a.inbound);
+    call_socket_free(a.call_socket);
+    if (a.loop) {
+        timer_cancel(a.loop, &a.stop_limit);
+        loop_free(a.loop);
+    }
+    agent_config_free(&a.config);
+    wipe(&a.key, sizeof a.key);
+    return e.code ? EXIT_OTHER : EXIT_OK;
+}

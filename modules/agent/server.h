@@ -1,0 +1,41 @@
+/* A running agent: what its parts share. */
+#ifndef SPX_AGENT_SERVER_H
+#define SPX_AGENT_SERVER_H
+
+#include "config/config.h"
+#include "hop/hop.h"
+#include "net/loop.h"
+
+struct uplink;
+struct inbound;
+struct call_socket;
+
+struct agent {
+    struct loop *loop;
+    const char *config_path;
+    struct agent_config config;
+    struct keypair key; /* the one it was started with */
+    struct hop_party party;
+    struct uplink **uplinks; /* one for each relay with an address */
+    size_t uplink_count;
+    struct inbound *inbound; /* dial mode, or NULL */
+    struct call_socket *call_socket; /* or NULL */
+    struct list services;    /* the sessions, by struct service's link */
+    unsigned service_count;
+    uint8_t call_severity; /* what the storage system asks for; 0: nothing */
+    char call_text[TEXT_MAX_BYTES + 1];
+    struct timer stop_limit;
+    bool stopping;
+};
+
+/* Starts with a configuration, which it takes over (also when it fails), and runs until SIGTERM or SIGINT; SIGHUP loads path
+ * again. Returns an exit code; why is in the log. */
+int agent_serve(struct agent_config *config, const char *path);
+
+/* The user with this key, or NULL. */
+const struct agent_user *agent_find_user(const struct agent *a, const uint8_t key[KEY_BYTES]);
+
+/* The relay with this key, or NULL. */
+const struct agent_relay *agent_find_relay(const struct agent *a, const uint8_t key[KEY_BYTES]);
+
+#endif

@@ -1,0 +1,387 @@
+#include "agent/uplink.h"
+
+#include <stdlib.h>
+
+#include "agent/service.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "hop/backoff.h"
+#include "hop/outgoing.h"
+
+#define TICKET_HOPS_MAX (OFFERS_WORKING + OFFERS_QUEUED)
+#define HOP_AGE_US (HOP_MAX_AGE_S * CLOCK_US_PER_S)
+
+struct control {
+    struct outgoing hop; /* first */
+    struct uplink *uplink;
+};
+
+struct circuit_hop {
+    struct outgoing hop; /* first */
+    struct uplink *uplink;
+    struct list place; /* parked or ticketed */
+    struct service *service; /* the session it is to carry */
+    struct fifo message2;    /* with a ticket: what ACCEPT says */
+    struct timer replace;
+};
+
+struct uplink {
+    struct agent *agent;
+    struct agent_relay relay;
+    struct control *control; /* the current one, or NULL */
+    struct control *next;    /* being brought about */
+    struct list parked, ticketed;
+    unsigned ticketed_count;
+    struct timer retry, replace, park_again;
+    struct backoff backoff, park_backoff;
+    uint64_t started_us;
+};
+
+static const struct hop_handler control_handler, circuit_handler;
+
+static void start_control(struct uplink *u);
+static void park(struct uplink *u);
+
+static struct outgoing_request request_to(struct uplink *u, const struct hop_handler *handler, enum role role)
+{
+    return (struct outgoing_request){
+        .host = u->relay.address.host,
+        .port = u->relay.address.port,
+        .party = &u->agent->party,
+        .handler = handler,
+        .role = role,
+        .peer_key = u->relay.public_key,
+    };
+}
+
+/* ---- Answers to OFFERs. ---- */
+
+static bool send_refuse(struct hop *h, const struct offer *offer, const struct offer_answer *answer)
+{
+    struct refusal refusal = {.code = (uint16_t)answer->code,
+                              .text = view_of_string(answer->text),
+                              .message2 = view_of(answer->message2, answer->message2_len)};
+    uint8_t body[SESSION_MESSAGE2_MAX + 512];
+    memcpy(refusal.ticket, offer->ticket, TICKET_BYTES);
+    return hop_send(h, MESSAGE_REFUSE, view_of(body, refuse_encode(&refusal, body, sizeof body)));
+}
+
+bool uplink_answer_offer(struct agent *a, struct hop *h, struct view body, struct service **service)
+{
+    struct offer offer;
+    struct offer_answer answer;
+    uint16_t unsupported;
+    if (!offer_decode(&offer, body, &unsupported))
+        return hop_fail(h, CODE_PROTOCOL, "OFFER is not well formed");
+    service_offer(a, &offer, &answer);
+    if (answer.code != CODE_OK)
+        return send_refuse(h, &offer, &answer);
+    if (!hop_send(h, MESSAGE_ACCEPT, view_of(answer.message2, answer.message2_len))) {
+        service_drop(answer.service);
+        return false;
+    }
+    *service = answer.service;
+    hop_detach(h);
+    return true;
+}
+
+/* ---- Circuit hops. ---- */
+
+static void circuit_hop_free(struct circuit_hop *c)
+{
+    struct uplink *u = c->uplink;
+    outgoing_close(&c->hop);
+    timer_cancel(u->agent->loop, &c->replace);
+    fifo_clear(&c->message2);
+    list_remove(&c->place);
+    free(c);
+}
+
+static void circuit_hop_ended(struct outgoing *o)
+{
+    struct circuit_hop *c = (struct circuit_hop *)(void *)o;
+    struct uplink *u = c->uplink;
+    bool ticketed = c->message2.bytes > 0;
+    log_debug("%s: circuit hop ended: %s", o->address, o->carrier.hop.error.text);
+    if (c->service)
+        service_drop(c->service);
+    circuit_hop_free(c);
+    if (ticketed)
+        u->ticketed_count--;
+    else
+        timer_set(u->agent->loop, &u->park_again,
+                  loop_now(u->agent->loop) + backoff_next(&u->park_backoff, loop_now(u->agent->loop)));
+}
+
+static void circuit_hop_detached(struct outgoing *o, struct view rest)
+{
+    struct circuit_hop *c = (struct circuit_hop *)(void *)o;
+    struct uplink *u = c->uplink;
+    struct service *service = c->service;
+    struct fifo unsent = {0};
+    bool ticketed = c->message2.bytes > 0;
+    int fd = carrier_take(&o->carrier, &unsent);
+    c->service = NULL;
+    circuit_hop_free(c);
+    service_attach(service, fd, &unsent, rest);
+    fifo_clear(&unsent);
+    if (ticketed)
+        u->ticketed_count--;
+    else
+        park(u);
+}
+
+static void circuit_on_open(struct hop *h, const struct info *info)
+{
+    struct circuit_hop *c = (struct circuit_hop *)(void *)h;
+    (void)info;
+    outgoing_opened(&c->hop);
+    if (!c->message2.bytes) {
+        backoff_worked(&c->uplink->park_backoff, loop_now(c->uplink->agent->loop));
+        return;
+    }
+    if (hop_send(h, MESSAGE_ACCEPT, view_of(fifo_front_whole(&c->message2, c->message2.bytes), c->message2.bytes)))
+        hop_detach(h);
+}
+
+static bool circuit_on_message(struct hop *h, unsigned type, struct view body)
+{
+    struct circuit_hop *c = (struct circuit_hop *)(void *)h;
+    if (type == MESSAGE_OFFER)
+        return uplink_answer_offer(c->uplink->agent, h, body, &c->service);
+    return true; /* INFO */
+}
+
+static const struct hop_handler circuit_handler = {.on_open = circuit_on_open, .on_message = circuit_on_message};
+
+static void replace_circuit_hop(struct timer *timer)
+{
+    struct circuit_hop *c = container_of(timer, struct circuit_hop, replace);
+    struct uplink *u = c->uplink;
+    circuit_hop_free(c);
+    park(u);
+}
+
+/* Opens a circuit hop; ticket NULL: to be parked. NULL without memory. */
+static struct circuit_hop *open_circuit_hop(struct uplink *u, const uint8_t *ticket)
+{
+    struct outgoing_request request = request_to(u, &circuit_handler, ROLE_AGENT_CIRCUIT);
+    struct circuit_hop *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    request.ticket = ticket;
+    request.on_ended = circuit_hop_ended;
+    request.on_detached = circuit_hop_detached;
+    c->uplink = u;
+    c->replace.on_fire = replace_circuit_hop;
+    list_init(&c->place);
+    if (!outgoing_start(&c->hop, u->agent->loop, &request)) {
+        free(c);
+        return NULL;
+    }
+    list_append(ticket ? &u->ticketed : &u->parked, &c->place);
+    return c;
+}
+
+static void park(struct uplink *u)
+{
+    struct circuit_hop *c;
+    if (!u->control || !list_empty(&u->parked) || u->agent->stopping)
+        return;
+    c = open_circuit_hop(u, NULL);
+    if (c)
+        timer_set(u->agent->loop, &c->replace, loop_now(u->agent->loop) + HOP_AGE_US);
+}
+
+static void on_park_again(struct timer *timer)
+{
+    park(container_of(timer, struct uplink, park_again));
+}
+
+/* An OFFER on the control hop: decided at once; an accepted one gets a hop of its own. */
+static bool take_control_offer(struct uplink *u, struct hop *h, struct view body)
+{
+    struct offer offer;
+    struct offer_answer answer;
+    struct circuit_hop *c = NULL;
+    uint16_t unsupported;
+    if (!offer_decode(&offer, body, &unsupported))
+        return hop_fail(h, CODE_PROTOCOL, "OFFER is not well formed");
+    if (u->ticketed_count >= TICKET_HOPS_MAX) {
+        answer = (struct offer_answer){.code = CODE_FULL, .text = "the agent is busy"};
+        return send_refuse(h, &offer, &answer);
+    }
+    service_offer(u->agent, &offer, &answer);
+    if (answer.code != CODE_OK)
+        return send_refuse(h, &offer, &answer);
+    c = open_circuit_hop(u, offer.ticket);
+    if (!c || !fifo_append(&c->message2, answer.message2, answer.message2_len)) {
+        service_drop(answer.service);
+        if (c)
+            circuit_hop_free(c);
+        answer = (struct offer_answer){.code = CODE_INTERNAL, .text = "the agent is out of memory"};
+        return send_refuse(h, &offer, &answer);
+    }
+    u->ticketed_count++;
+    c->service = answer.service;
+    return true;
+}
+
+/* ---- The control hop. ---- */
+
+static void control_free(struct control *c)
+{
+    if (!c)
+        return;
+    if (c->hop.open)
+        hop_bye(&c->hop.carrier.hop, CODE_SHUTDOWN, "the agent leaves", 0);
+    outgoing_close(&c->hop);
+    free(c);
+}
+
+void uplink_call(struct uplink *u)
+{
+    struct agent *a = u->agent;
+    struct call call = {.severity = a->call_severity, .text = view_of_string(a->call_text)};
+    uint8_t body[TEXT_MAX_BYTES + 8];
+    if (!u->control)
+        return;
+    hop_send(&u->control->hop.carrier.hop, MESSAGE_CALL, view_of(body, call_encode(&call, body, sizeof body)));
+    carrier_update(&u->control->hop.carrier);
+}
+
+static void control_on_open(struct hop *h, const struct info *info)
+{
+    struct control *c = (struct control *)(void *)h;
+    struct uplink *u = c->uplink;
+    struct loop *loop = u->agent->loop;
+    struct control *old = u->control;
+    (void)info;
+    outgoing_opened(&c->hop);
+    u->control = c;
+    u->next = NULL;
+    if (old) {
+        outgoing_close(&old->hop); /* the relay took the newer for the older */
+        free(old);
+    }
+    log_info("online at relay %s as %s", c->hop.address, h->peer_name);
+    backoff_worked(&u->backoff, loop_now(loop));
+    timer_set(loop, &u->replace, loop_now(loop) + HOP_AGE_US);
+    if (u->agent->call_severity)
+        uplink_call(u);
+    park(u);
+}
+
+static bool control_on_message(struct hop *h, unsigned type, struct view body)
+{
+    struct control *c = (struct control *)(void *)h;
+    if (type == MESSAGE_OFFER)
+        return take_control_offer(c->uplink, h, body);
+    return true; /* INFO */
+}
+
+static const struct hop_handler control_handler = {.on_open = control_on_open, .on_message = control_on_message};
+
+/* How long the relay, or having been replaced at once, makes this agent wait. */
+static uint64_t least_wait(const struct uplink *u, const struct hop *h, bool was_open)
+{
+    uint64_t now = loop_now(u->agent->loop);
+    if (was_open && h->error.code == CODE_REPLACED && now - u->started_us < DUPLICATE_WAIT_S * CLOCK_US_PER_S) {
+        log_error("another agent uses this agent's key at relay %s: waiting %d s. Give every agent a key of its own "
+                  "('spx key new FILE')",
+                  u->control ? u->control->hop.address : u->relay.address.host, DUPLICATE_WAIT_S);
+        return DUPLICATE_WAIT_S * CLOCK_US_PER_S;
+    }
+    return h->retry_s * CLOCK_US_PER_S;
+}
+
+static void control_ended(struct outgoing *o)
+{
+    struct control *c = (struct control *)(void *)o;
+    struct uplink *u = c->uplink;
+    struct loop *loop = u->agent->loop;
+    uint64_t wait = backoff_next(&u->backoff, loop_now(loop)), least;
+    char text[24];
+    least = least_wait(u, &o->carrier.hop, o->open);
+    if (wait < least)
+        wait = least;
+    text_duration(text, wait);
+    log_warning("%s relay %s: %s; trying again in %s", o->open ? "lost" : "cannot reach", o->address,
+                o->carrier.hop.error.text, text);
+    if (c == u->control)
+        u->control = NULL;
+    else
+        u->next = NULL;
+    outgoing_close(&c->hop);
+    free(c);
+    if (!u->control || !u->next)
+        timer_set(loop, &u->retry, loop_now(loop) + wait);
+}
+
+static void start_control(struct uplink *u)
+{
+    struct outgoing_request request = request_to(u, &control_handler, ROLE_AGENT);
+    struct control *c = u->next ? NULL : calloc(1, sizeof *c);
+    if (u->next)
+        return;
+    request.on_ended = control_ended;
+    u->started_us = loop_now(u->agent->loop);
+    if (c && outgoing_start(&c->hop, u->agent->loop, &request)) {
+        c->uplink = u;
+        u->next = c;
+        return;
+    }
+    free(c);
+    timer_set(u->agent->loop, &u->retry, loop_now(u->agent->loop) + CLOCK_US_PER_S);
+}
+
+static void on_retry(struct timer *timer)
+{
+    start_control(container_of(timer, struct uplink, retry));
+}
+
+static void on_replace(struct timer *timer)
+{
+    start_control(container_of(timer, struct uplink, replace));
+}
+
+struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay)
+{
+    struct uplink *u = calloc(1, sizeof *u);
+    if (!u)
+        return NULL;
+    u->agent = a;
+    u->relay = *relay;
+    u->retry.on_fire = on_retry;
+    u->replace.on_fire = on_replace;
+    u->park_again.on_fire = on_park_again;
+    list_init(&u->parked);
+    list_init(&u->ticketed);
+    start_control(u);
+    return u;
+}
+
+static void free_circuit_hops(struct list *hops)
+{
+    list_each(link, hops)
+    {
+        struct circuit_hop *c = container_of(link, struct circuit_hop, place);
+        if (c->service)
+            service_drop(c->service);
+        circuit_hop_free(c);
+    }
+}
+
+void uplink_free(struct uplink *u)
+{
+    struct loop *loop = u->agent->loop;
+    free_circuit_hops(&u->parked);
+    free_circuit_hops(&u->ticketed);
+    control_free(u->control);
+    control_free(u->next);
+    timer_cancel(loop, &u->retry);
+    timer_cancel(loop, &u->replace);
+    timer_cancel(loop, &u->park_again);
+    free(u);
+}

@@ -1,0 +1,34 @@
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+uint64_t clock_now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_nsec / 1000;
+}
+
+void clock_wall_text(char out[25])
+{
+    struct timespec t;
+    struct tm tm;
+    char seconds[20];
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    /* A year of five digits does not fit: a clock so wrong is shown as no time at all. */
+    if (!gmtime_r(&t.tv_sec, &tm) ||
+        strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &tm) != sizeof seconds - 1)
+        snprintf(seconds, sizeof seconds, "0000-00-00T00:00:00");
+    snprintf(out, 25, "%s.%03uZ", seconds, (unsigned)(t.tv_nsec / 1000000) % 1000U);
+}
+
+int64_t clock_wall_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec;
+}

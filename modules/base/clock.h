@@ -1,0 +1,21 @@
+/* Time. Engines are told the time; only the event loop and the logs ask for it. */
+#ifndef SPX_BASE_CLOCK_H
+#define SPX_BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLOCK_US_PER_MS 1000ULL
+#define CLOCK_US_PER_S 1000000ULL
+#define CLOCK_NEVER UINT64_MAX
+
+/* Microseconds since boot, counting time suspended (CLOCK_BOOTTIME). */
+uint64_t clock_now_us(void);
+
+/* The wall clock as RFC 3339 UTC with milliseconds, "2026-01-31T12:00:00.123Z"; out takes 25 bytes. */
+void clock_wall_text(char out[25]);
+
+/* Seconds since 1970 by the wall clock. */
+int64_t clock_wall_s(void);
+
+#endif

@@ -1,0 +1,206 @@
+#include "base/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/exits.h"
+
+#define FIRST_BYTES 4096 /* what is allocated for a file before its size is known */
+
+/* Doubles a buffer up to max bytes (and the terminator); the old one is wiped: it may hold a
+ * secret. */
+static bool grow_buffer(char **buffer, size_t *size, size_t used, size_t max)
+{
+    size_t larger_size = *size < max / 2 ? 2 * *size : max;
+    char *larger = malloc(larger_size + 1);
+
+    if (!larger)
+        return false;
+    memcpy(larger, *buffer, used);
+    wipe(*buffer, used);
+    free(*buffer);
+    *buffer = larger;
+    *size = larger_size;
+    return true;
+}
+
+bool file_read_fd(int fd, const char *name, size_t max, char **text, size_t *len, struct error *e)
+{
+    size_t size = max < FIRST_BYTES ? max : FIRST_BYTES, used = 0;
+    char *buffer = malloc(size + 1);
+
+    if (!buffer)
+        return error_set(e, EXIT_CONFIG, "%s: no memory to read it", name);
+    for (;;) {
+        /* One byte more than fits shows that there is more. */
+        ssize_t n = read(fd, buffer + used, size + 1 - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            error_set(e, EXIT_CONFIG, "%s: cannot be read: %s", name, strerror(errno));
+            break;
+        }
+        used += (size_t)n;
+        if (n == 0) {
+            buffer[used] = '\0';
+            *text = buffer;
+            *len = used;
+            return true;
+        }
+        if (used <= size)
+            continue;
+        if (size == max) {
+            error_set(e, EXIT_CONFIG, "%s: is larger than the %zu bytes expected at most", name,
+                      max);
+            break;
+        }
+        if (!grow_buffer(&buffer, &size, used, max)) {
+            error_set(e, EXIT_CONFIG, "%s: no memory to read it", name);
+            break;
+        }
+    }
+    wipe(buffer, used);
+    free(buffer);
+    return false;
+}
+
+static bool check_file(int fd, const char *path, bool secret, struct error *e)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return error_set(e, EXIT_CONFIG, "%s: cannot be read: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return error_set(e, EXIT_CONFIG, "%s: is not a regular file", path);
+    if (secret && (st.st_mode & 077) != 0)
+        return error_set(e, EXIT_CONFIG,
+                         "%s: its mode %04o gives others access to a secret; run: chmod 600 %s",
+                         path, (unsigned)st.st_mode & 07777U, path);
+    return true;
+}
+
+bool file_read(const char *path, size_t max, bool secret, char **text, size_t *len, struct error *e)
+{
+    /* Non-blocking, so that opening a pipe by mistake does not wait for its writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    bool good;
+
+    if (fd < 0)
+        return error_set(e, EXIT_CONFIG, "%s: cannot be opened: %s", path, strerror(errno));
+    good = check_file(fd, path, secret, e) && file_read_fd(fd, path, max, text, len, e);
+    close(fd);
+    return good;
+}
+
+static bool write_all(int fd, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* A new name is there for good when its directory is synced; where that cannot be done nothing is
+ * lost. */
+static void sync_directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
+    int fd;
+
+    if (slash && !directory)
+        return;
+    fd = open(directory ? directory : ".", O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    free(directory);
+    if (fd < 0)
+        return;
+    fsync(fd);
+    close(fd);
+}
+
+bool file_create_secret(const char *path, const char *content, size_t len, struct error *e)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int failed;
+
+    if (fd < 0 && errno == EEXIST)
+        return error_set(e, EXIT_OTHER, "%s: is there already and is left as it is", path);
+    if (fd < 0)
+        return error_set(e, EXIT_OTHER, "%s: cannot be created: %s", path, strerror(errno));
+    /* fchmod: a umask may have taken even the owner's rights. */
+    failed = fchmod(fd, 0600) == 0 && write_all(fd, content, len) && fsync(fd) == 0 ? 0 : errno;
+    if (close(fd) < 0 && failed == 0)
+        failed = errno;
+    if (failed != 0) {
+        unlink(path);
+        return error_set(e, EXIT_OTHER, "%s: cannot be written: %s", path, strerror(failed));
+    }
+    sync_directory_of(path);
+    return true;
+}
+
+/* Appends at the end of the file, after a newline if its last line lacks one; takes a half-written
+ * line away. */
+static bool append_locked(int fd, const char *line)
+{
+    struct stat st;
+    char last = '\n';
+    char *whole = NULL;
+
+    if (fstat(fd, &st) < 0 || (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) < 0))
+        return false;
+    int len = asprintf(&whole, "%s%s\n", last == '\n' ? "" : "\n", line);
+    if (len < 0) {
+        errno = ENOMEM;
+        return false;
+    }
+    bool good = write_all(fd, whole, (size_t)len) && fsync(fd) == 0;
+    free(whole);
+    if (!good) {
+        int failed = errno;
+        /* Where even that fails the next reader meets half a line and says so. */
+        (void)!ftruncate(fd, st.st_size);
+        errno = failed;
+    }
+    return good;
+}
+
+bool file_append_line(const char *path, const char *line, struct error *e)
+{
+    int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+    bool good;
+
+    if (fd < 0)
+        return error_set(e, EXIT_OTHER, "%s: cannot be opened for writing: %s", path,
+                         strerror(errno));
+    good = flock(fd, LOCK_EX) == 0 && append_locked(fd, line);
+    if (!good)
+        error_set(e, EXIT_OTHER, "%s: cannot be written: %s", path, strerror(errno));
+    close(fd);
+    if (good)
+        sync_directory_of(path);
+    return good;
+}
+
+char *file_expand_home(const char *path)
+{
+    const char *home = getenv("HOME");
+    char *expanded = NULL;
+
+    if (strncmp(path, "~/", 2) != 0 || !home || *home == '\0')
+        return strdup(path);
+    return asprintf(&expanded, "%s/%s", home, path + 2) < 0 ? NULL : expanded;
+}

@@ -1,0 +1,220 @@
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#define LINE_BYTES 4096  /* poll promises room for that many in a pipe (PIPE_BUF) */
+#define TEXT_BYTES 1800  /* twice that (JSON), the status line and the rest fit a line */
+#define STATUS_BYTES 256 /* with the terminator */
+#define CLEAR_LINE "\r\033[K"
+
+struct level_names {
+    const char *name, *padded, *colour, *priority;
+};
+
+static const struct level_names levels[] = {
+    [LOG_ERROR] = {"error",   "error", "\033[31m", "<3>"},
+    [LOG_WARNING] = {"warning", "warn ", "\033[33m", "<4>"},
+    [LOG_INFO] = {"info",    "info ", "\033[32m", "<6>"},
+    [LOG_DEBUG] = {"debug",   "debug", "\033[2m",  "<7>"},
+};
+
+/* The one log of the process; only the thread of the loop writes it. */
+static struct {
+    const char *role;
+    enum log_level level;
+    bool json, journal, terminal, colour;
+    bool torn; /* the last write was cut short, in the middle of a line */
+    uint64_t lost;
+    char status[STATUS_BYTES]; /* "" : none */
+} the_log = {.role = "spx", .level = LOG_INFO};
+
+/* A line being put together; what does not fit is left out. */
+struct line {
+    size_t len;
+    char text[LINE_BYTES];
+};
+
+static void add(struct line *line, const char *s)
+{
+    size_t len = strlen(s), room = sizeof line->text - line->len;
+
+    if (len > room)
+        len = room;
+    memcpy(line->text + line->len, s, len);
+    line->len += len;
+}
+
+static void add_json(struct line *line, const char *s)
+{
+    for (; *s != '\0'; s++) {
+        char escaped[3] = {'\\', *s, '\0'};
+        add(line, *s == '"' || *s == '\\' ? escaped : escaped + 1);
+    }
+}
+
+/* Writes if that can be done at once. */
+static bool write_now(const struct line *line)
+{
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+    if (poll(&p, 1, 0) != 1 || p.revents != POLLOUT)
+        return false;
+    ssize_t n = write(STDERR_FILENO, line->text, line->len);
+    if (n < 0)
+        return false;
+    the_log.torn = (size_t)n < line->len;
+    return !the_log.torn;
+}
+
+/* $JOURNAL_STREAM is "device:inode" of the journal's socket; a redirected standard error differs.
+ */
+static bool is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat st;
+    char own[48];
+
+    if (!stream || fstat(STDERR_FILENO, &st) < 0)
+        return false;
+    snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    return strcmp(stream, own) == 0;
+}
+
+void log_setup(const char *role, enum log_level level, bool json)
+{
+    const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
+
+    the_log.role = role;
+    the_log.level = level;
+    the_log.json = json;
+    the_log.journal = is_journal();
+    the_log.terminal = !json && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+    the_log.colour = the_log.terminal && (!no_colour || *no_colour == '\0');
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= the_log.level;
+}
+
+static void add_text_line(struct line *line, enum log_level level, const char *text)
+{
+    char now[25];
+
+    clock_wall_text(now);
+    add(line, the_log.journal ? levels[level].priority : now);
+    add(line, the_log.journal ? "" : " ");
+    add(line, the_log.colour ? levels[level].colour : "");
+    add(line, levels[level].padded);
+    add(line, the_log.colour ? "\033[0m " : " ");
+    add(line, the_log.role);
+    add(line, ": ");
+    add(line, text);
+}
+
+static void add_json_line(struct line *line, enum log_level level, const char *text)
+{
+    char now[25];
+
+    clock_wall_text(now);
+    add(line, "{\"time\":\"");
+    add(line, now);
+    add(line, "\",\"level\":\"");
+    add(line, levels[level].name);
+    add(line, "\",\"role\":\"");
+    add_json(line, the_log.role);
+    add(line, "\",\"text\":\"");
+    add_json(line, text);
+    add(line, "\"}");
+}
+
+static bool write_line(enum log_level level, const char *text)
+{
+    struct line line = {.len = 0};
+    bool status = the_log.status[0] != '\0';
+
+    add(&line, the_log.torn ? "\n" : "");
+    add(&line, status ? CLEAR_LINE : "");
+    if (the_log.json)
+        add_json_line(&line, level, text);
+    else
+        add_text_line(&line, level, text);
+    add(&line, "\n");
+    add(&line, the_log.status);
+    return write_now(&line);
+}
+
+/* Says how many lines were lost, if any were. */
+static bool report_lost(void)
+{
+    char text[64];
+
+    if (the_log.lost == 0)
+        return true;
+    snprintf(text, sizeof text, "log lines lost before this one: %" PRIu64, the_log.lost);
+    if (!write_line(LOG_WARNING, text))
+        return false;
+    the_log.lost = 0;
+    return true;
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    char raw[TEXT_BYTES] = "", text[TEXT_BYTES];
+    va_list args;
+
+    if (!log_enabled(level))
+        return;
+    va_start(args, format);
+    vsnprintf(raw, sizeof raw, format, args);
+    va_end(args);
+    text_clean(text, sizeof text, view_of_string(raw));
+    if (!report_lost() || !write_line(level, text))
+        the_log.lost++;
+}
+
+/* Cuts text after `columns` characters; wide ones count as one, so a line of them may still wrap.
+ */
+static void cut_characters(char *text, size_t columns)
+{
+    size_t characters = 0;
+
+    for (; *text != '\0'; text++) {
+        bool starts = ((uint8_t)*text & 0xc0) != 0x80;
+        if (starts && characters++ == columns)
+            break;
+    }
+    *text = '\0';
+}
+
+void log_status(const char *text)
+{
+    struct winsize size;
+    struct line line = {.len = 0};
+
+    if (!the_log.terminal || (!text && the_log.status[0] == '\0'))
+        return;
+    text_clean(the_log.status, sizeof the_log.status, view_of_string(text ? text : ""));
+    /* The last column stays free: writing there wraps on some terminals. */
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
+        cut_characters(the_log.status, size.ws_col - 1U);
+    add(&line, CLEAR_LINE);
+    add(&line, the_log.status);
+    write_now(&line);
+}
+
+bool log_on_terminal(void)
+{
+    return the_log.terminal;
+}

@@ -1,0 +1,241 @@
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* What is written here may be a private key: digits are computed, never looked up by a secret
+ * index. */
+
+/* all ones when low <= v <= high, else 0; for values below 2^31 */
+static uint32_t mask_in_range(uint32_t v, uint32_t low, uint32_t high)
+{
+    uint32_t outside = ((v - low) | (high - v)) >> 31;
+
+    return outside - 1;
+}
+
+static char base64_digit(uint32_t v)
+{
+    uint32_t c = (mask_in_range(v, 0, 25) & (v + 'A')) |
+                 (mask_in_range(v, 26, 51) & (v - 26 + 'a')) |
+                 (mask_in_range(v, 52, 61) & (v - 52 + '0')) | (mask_in_range(v, 62, 62) & '+') |
+                 (mask_in_range(v, 63, 63) & '/');
+
+    return (char)c;
+}
+
+/* The value of a digit plus 1; 0 when it is none. */
+static uint32_t base64_value_plus_1(uint32_t c)
+{
+    return (mask_in_range(c, 'A', 'Z') & (c - 'A' + 1)) |
+           (mask_in_range(c, 'a', 'z') & (c - 'a' + 27)) |
+           (mask_in_range(c, '0', '9') & (c - '0' + 53)) | (mask_in_range(c, '+', '+') & 63) |
+           (mask_in_range(c, '/', '/') & 64);
+}
+
+void base64_encode(char *out, const uint8_t *data, size_t len)
+{
+    while (len > 0) {
+        size_t n = len < 3 ? len : 3;
+        uint32_t group = (uint32_t)data[0] << 16;
+
+        if (n > 1)
+            group |= (uint32_t)data[1] << 8;
+        if (n > 2)
+            group |= data[2];
+        for (size_t i = 0; i < 4; i++)
+            *out++ = i <= n ? base64_digit(group >> (18 - 6 * i) & 63) : '=';
+        data += n;
+        len -= n;
+    }
+    *out = '\0';
+}
+
+/* Decodes the n bytes (1 to 3) of a group of 4 characters. */
+static bool base64_decode_group(uint8_t *out, size_t n, const uint8_t *text)
+{
+    uint32_t group = 0, bad = 0;
+
+    for (size_t i = 0; i < 4; i++) {
+        uint32_t value = 0;
+        if (i <= n) {
+            value = base64_value_plus_1(text[i]);
+            bad |= mask_in_range(value, 0, 0);
+            value -= 1;
+        } else {
+            bad |= ~mask_in_range(text[i], '=', '=');
+        }
+        group = group << 6 | (value & 63);
+    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint8_t)(group >> (16 - 8 * i));
+    bad |= group & (0xffffffU >> (8 * n)); /* unused bits */
+    return bad == 0;
+}
+
+bool base64_decode(uint8_t *out, size_t out_len, struct view text)
+{
+    if (text.len % 4 != 0 || text.len / 4 != out_len / 3 + (out_len % 3 != 0))
+        return false;
+    bool good = true;
+    for (size_t at = 0; out_len > 0; at += 4) {
+        size_t n = out_len < 3 ? out_len : 3;
+        good = base64_decode_group(out, n, text.data + at) && good;
+        out += n;
+        out_len -= n;
+    }
+    return good;
+}
+
+/* The length of the UTF-8 character at the start of the text and its code point; 0 when there is
+ * none (RFC 3629 section 4). */
+static size_t utf8_next(struct view text, uint32_t *point)
+{
+    static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
+    uint8_t first = text.data[0];
+    size_t len = first < 0x80 ? 1 : first < 0xc0 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+
+    if (len == 0 || first >= 0xf8 || len > text.len)
+        return 0;
+    *point = len == 1 ? first : first & (0x7fU >> len);
+    for (size_t i = 1; i < len; i++) {
+        if ((text.data[i] & 0xc0) != 0x80)
+            return 0;
+        *point = *point << 6 | (text.data[i] & 0x3f);
+    }
+    if (*point < smallest[len] || *point > 0x10ffff || (*point >= 0xd800 && *point <= 0xdfff))
+        return 0;
+    return len;
+}
+
+static struct view view_from(struct view v, size_t offset)
+{
+    return view_of(v.data + offset, v.len - offset);
+}
+
+bool utf8_valid(struct view text)
+{
+    uint32_t point;
+
+    for (size_t at = 0, n; at < text.len; at += n) {
+        n = utf8_next(view_from(text, at), &point);
+        if (n == 0)
+            return false;
+    }
+    return true;
+}
+
+/* Whether showing the character could mislead: controls, line separators, bidirectional controls.
+ */
+static bool is_control(uint32_t point)
+{
+    return point < 0x20 || (point >= 0x7f && point <= 0x9f) || point == 0x061c || point == 0x200e ||
+           point == 0x200f || (point >= 0x2028 && point <= 0x202e) ||
+           (point >= 0x2066 && point <= 0x2069);
+}
+
+size_t text_clean(char *out, size_t size, struct view text)
+{
+    size_t written = 0;
+
+    if (size == 0)
+        return 0;
+    for (size_t at = 0; at < text.len;) {
+        uint32_t point = 0;
+        size_t n = utf8_next(view_from(text, at), &point);
+        bool shown = n > 0 && !is_control(point);
+        size_t needed = shown ? n : 1;
+
+        if (needed > size - 1 - written)
+            break;
+        if (shown)
+            memcpy(out + written, text.data + at, n);
+        else
+            out[written] = '?';
+        written += needed;
+        at += n > 0 ? n : 1;
+    }
+    out[written] = '\0';
+    return written;
+}
+
+bool text_is_clean(struct view text)
+{
+    uint32_t point = 0;
+
+    for (size_t at = 0, n; at < text.len; at += n) {
+        n = utf8_next(view_from(text, at), &point);
+        if (n == 0 || is_control(point))
+            return false;
+    }
+    return true;
+}
+
+void text_bytes(char out[16], uint64_t bytes)
+{
+    static const char units[] = "KMGTPE";
+    uint64_t unit = 1000;
+    size_t i = 0;
+
+    if (bytes < 1000) {
+        snprintf(out, 16, "%u B", (unsigned)bytes);
+        return;
+    }
+    for (; units[i + 1] != '\0' && bytes / unit >= 1000; i++)
+        unit *= 1000;
+    snprintf(out, 16, "%u.%u %cB", (unsigned)(bytes / unit), (unsigned)(bytes % unit / (unit / 10)),
+             units[i]);
+}
+
+void text_duration(char out[24], uint64_t us)
+{
+    uint64_t s = us / 1000000;
+
+    if (us < 1000)
+        snprintf(out, 24, "%u us", (unsigned)us);
+    else if (s < 1)
+        snprintf(out, 24, "%u.%u ms", (unsigned)(us / 1000), (unsigned)(us % 1000 / 100));
+    else if (s < 60)
+        snprintf(out, 24, "%u.%u s", (unsigned)s, (unsigned)(us % 1000000 / 100000));
+    else if (s < 3600)
+        snprintf(out, 24, "%u min %u s", (unsigned)(s / 60), (unsigned)(s % 60));
+    else
+        snprintf(out, 24, "%" PRIu64 " h %u min", s / 3600, (unsigned)(s % 3600 / 60));
+}
+
+/* The next character's start, so that '?' takes a whole UTF-8 character. */
+static const char *next_character(const char *s)
+{
+    do
+        s++;
+    while (((uint8_t)*s & 0xc0) == 0x80);
+    return s;
+}
+
+bool text_matches(const char *pattern, const char *text)
+{
+    /* Only the last '*' can need another try: whatever an earlier one took, the later one can take
+     * more. */
+    const char *star = NULL, *star_text = NULL;
+
+    while (*text != '\0') {
+        if (*pattern == '*') {
+            star = ++pattern;
+            star_text = text;
+        } else if (*pattern == '?') {
+            pattern++;
+            text = next_character(text);
+        } else if (*pattern == *text) {
+            pattern++;
+            text++;
+        } else if (star) {
+            pattern = star;
+            text = star_text = next_character(star_text);
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return *pattern == '\0';
+}

@@ -1,0 +1,40 @@
+/* Text: base64, UTF-8, texts from peers, human-readable numbers. */
+#ifndef SPX_BASE_TEXT_H
+#define SPX_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+/* Standard base64 with padding (RFC 4648 section 4). out takes 4 * ((len + 2) / 3) + 1 bytes and is
+ * terminated. */
+void base64_encode(char *out, const uint8_t *data, size_t len);
+
+/* Decodes exactly out_len bytes from canonical base64 (right padding, unused bits zero, nothing
+ * else around it); false otherwise, out is then undefined. */
+bool base64_decode(uint8_t *out, size_t out_len, struct view text);
+
+/* Whether the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms). */
+bool utf8_valid(struct view text);
+
+/* Copies a peer's text into out (size bytes, always terminated), made safe to show: every byte that
+ * is not valid UTF-8 and every C0, C1, DEL, line separator or bidirectional control character becomes '?'; what
+ * does not fit is cut at a character's border. Returns the length written. */
+size_t text_clean(char *out, size_t size, struct view text);
+
+/* Whether the text holds nothing that text_clean would replace. */
+bool text_is_clean(struct view text);
+
+/* "512 B", "1.5 KB", "3.2 MB", …: decimal units. out takes 16 bytes. */
+void text_bytes(char out[16], uint64_t bytes);
+
+/* "850 us", "1.2 ms", "3.4 s", "2 min 5 s", "3 h 2 min". out takes 24 bytes. */
+void text_duration(char out[24], uint64_t us);
+
+/* Shell-like pattern match: '*' any run of characters, '?' any one, nothing else special.
+ * Bounded time for any pattern (no recursion). */
+bool text_matches(const char *pattern, const char *text);
+
+#endif

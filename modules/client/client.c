@@ -1,0 +1,460 @@
+#include "client/client.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/exits.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "base/version.h"
+#include "client/list.h"
+#include "client/options.h"
+#include "client/reach.h"
+#include "client/trust.h"
+#include "forward/listener.h"
+#include "hop/backoff.h"
+
+#define CLOSE_WAIT_US (3 * CLOCK_US_PER_S)
+#define STATUS_US CLOCK_US_PER_S
+
+/* connecting -> connected -> connecting … -> closing -> over */
+enum client_state { CLIENT_CONNECTING, CLIENT_WAITING, CLIENT_CONNECTED, CLIENT_CLOSING };
+
+static const char *const state_names[] = {"connecting", "waiting", "connected", "closing"};
+
+struct client {
+    struct loop *loop;
+    const struct client_options *options;
+    struct client_config config;
+    struct hop_party party;
+    uint8_t agent_key[KEY_BYTES];
+    enum client_state state;
+
+    struct reach reach;
+    size_t relay_index; /* of the relay being tried */
+    size_t failures;    /* of relays, one after the other, since the last pause */
+    struct backoff backoff;
+    struct timer retry;
+
+    struct session session;
+    bool has_session;
+    struct link link;
+    struct listener **listeners;
+    size_t listener_count;
+
+    /* What is told at the end. */
+    uint64_t begun_us, sent, received;
+    unsigned streams;
+    bool ever_connected;
+    int exit_code;
+    char why[480];
+    struct timer close_limit, status;
+};
+
+static const struct client_relay *relay_of(const struct client *c)
+{
+    return &c->config.relays[c->relay_index];
+}
+
+static void relay_text(char out[HOST_TEXT_BYTES + 8], const struct client_relay *relay)
+{
+    snprintf(out, HOST_TEXT_BYTES + 8, strchr(relay->address.host, ':') ? "[%s]:%u" : "%s:%u",
+             relay->address.host, relay->address.port);
+}
+
+/* Ends the loop with an exit code and a reason; the first one counts. */
+static void finish(struct client *c, int exit_code, const char *why)
+{
+    if (!c->why[0]) {
+        c->exit_code = exit_code;
+        snprintf(c->why, sizeof c->why, "%s", why);
+    }
+    loop_stop(c->loop);
+}
+
+static void tie_listeners(struct client *c, struct session *s)
+{
+    for (size_t i = 0; i < c->listener_count; i++)
+        listener_set_session(c->listeners[i], s);
+}
+
+static void end_session(struct client *c)
+{
+    if (!c->has_session)
+        return;
+    tie_listeners(c, NULL);
+    link_close(&c->link);
+    c->sent += c->session.bytes_sent;
+    c->received += c->session.bytes_received;
+    c->streams += c->session.streams_opened;
+    c->has_session = false;
+    session_free(&c->session);
+}
+
+static void try_relay(struct client *c);
+
+static void on_retry(struct timer *timer)
+{
+    try_relay(container_of(timer, struct client, retry));
+}
+
+static void retry_later(struct client *c, uint32_t at_least_s)
+{
+    uint64_t wait = backoff_next(&c->backoff, loop_now(c->loop));
+    char text[24];
+    if (wait < at_least_s * CLOCK_US_PER_S)
+        wait = at_least_s * CLOCK_US_PER_S;
+    text_duration(text, wait);
+    log_info("trying again in %s", text);
+    c->state = CLIENT_WAITING;
+    timer_set(c->loop, &c->retry, loop_now(c->loop) + wait);
+}
+
+/* Whether another try may help: a refusal is final until a session was there. */
+static bool is_final(const struct client *c, const struct reach *r)
+{
+    unsigned code = (unsigned)r->error.code;
+    if (c->options->stdio)
+        return true;
+    if (code == CODE_NETWORK || code == CODE_TIMEOUT || code == CODE_SHUTDOWN || code == CODE_FULL ||
+        code == CODE_INTERNAL)
+        return false;
+    if (code == CODE_OFFLINE || code == CODE_NO_AGENT)
+        return !c->ever_connected;
+    return true;
+}
+
+static void try_failed(struct client *c, const struct reach *r)
+{
+    char relay[HOST_TEXT_BYTES + 8];
+    bool unreachable = !r->answered;
+    relay_text(relay, relay_of(c));
+    log_warning("%s: %s", relay, r->error.text);
+    if (unreachable && ++c->failures < c->config.relay_count) {
+        c->relay_index = (c->relay_index + 1) % c->config.relay_count;
+        try_relay(c);
+        return;
+    }
+    if (is_final(c, r)) {
+        finish(c, code_exit((unsigned)r->error.code), r->error.text);
+        return;
+    }
+    c->failures = 0;
+    if (unreachable)
+        c->relay_index = (c->relay_index + 1) % c->config.relay_count;
+    retry_later(c, r->retry_s);
+}
+
+static void stdio_ended(void *arg, unsigned code, const char *text)
+{
+    struct client *c = arg;
+    if (!c->has_session)
+        return; /* on_change tells what ended it */
+    snprintf(c->why, sizeof c->why, "%s%s%s", code ? reset_code_text(code) : "the stream is finished",
+             code && text[0] ? ": " : "", code ? text : "");
+    c->exit_code = !code ? EXIT_OK : code == RESET_NOT_PERMITTED ? EXIT_DENIED : EXIT_OTHER;
+    if (code && c->session.state != SESSION_ACTIVE)
+        c->exit_code = code_exit((unsigned)c->session.error.code);
+    session_close(&c->session, CODE_DONE, "finished");
+    c->state = CLIENT_CLOSING;
+    timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_US);
+}
+
+static bool open_stdio(struct client *c)
+{
+    char target[TARGET_TEXT_BYTES];
+    struct endpoint *e = endpoint_new_pair(c->loop, STDIN_FILENO, STDOUT_FILENO, stdio_ended, c);
+    struct stream *st;
+    target_to_text(target, &c->options->stdio_target);
+    st = e ? stream_open(&c->session, target, &endpoint_events, e) : NULL;
+    if (!st)
+        return false;
+    endpoint_start(e, st);
+    return true;
+}
+
+static void reached(void *arg, struct reach *r)
+{
+    struct client *c = arg;
+    char relay[HOST_TEXT_BYTES + 8];
+    bool ok = r->error.code == 0;
+    relay_text(relay, relay_of(c));
+    if (ok) {
+        log_info("connected to agent %s through relay %s, circuit %s", c->options->agent, relay, r->label);
+        c->state = CLIENT_CONNECTED;
+        c->ever_connected = true;
+        c->failures = 0;
+        backoff_worked(&c->backoff, loop_now(c->loop));
+        tie_listeners(c, &c->session);
+    } else {
+        end_session(c);
+    }
+    if (!ok)
+        try_failed(c, r);
+    reach_end(r);
+}
+
+static void on_open(struct session *s, struct stream *stream, struct view target)
+{
+    (void)s;
+    (void)target;
+    stream_reset(stream, RESET_NOT_PERMITTED, "nothing is listened for");
+}
+
+static void on_wake(struct session *s)
+{
+    struct client *c = s->owner;
+    link_wake(&c->link);
+}
+
+static void on_room(struct session *s)
+{
+    struct client *c = s->owner;
+    for (size_t i = 0; i < c->listener_count; i++)
+        listener_resume(c->listeners[i]);
+}
+
+static const struct session_events session_events = {.on_open = on_open, .on_wake = on_wake, .on_room = on_room};
+
+/* The circuit failed or the session is over. */
+static void on_change(struct link *link)
+{
+    struct client *c = container_of(link, struct client, link);
+    const struct error *e = c->session.error.code ? &c->session.error : &link->circuit.failed;
+    struct error why = *e;
+    if (c->session.state == SESSION_CLOSED)
+        link_flush(link); /* the ACK of its CLOSE */
+    if (c->state == CLIENT_CLOSING) {
+        loop_stop(c->loop);
+        return;
+    }
+    if (!c->session.error.code) {
+        error_set(&c->session.error, why.code, "%s", why.text);
+        log_warning("link lost: %s", why.text);
+    } else {
+        log_warning("the session ended: %s", why.text);
+    }
+    end_session(c);
+    if (c->options->stdio)
+        finish(c, code_exit((unsigned)why.code), why.text);
+    else if (c->why[0] == '\0')
+        retry_later(c, 0);
+}
+
+static void try_relay(struct client *c)
+{
+    struct session_settings settings = session_default_settings(true);
+    struct reach_request request = {
+        .relay = relay_of(c),
+        .party = &c->party,
+        .agent = c->options->agent,
+        .agent_key = c->agent_key,
+        .session = &c->session,
+        .link = &c->link,
+        .done = reached,
+        .arg = c,
+    };
+    c->state = CLIENT_CONNECTING;
+    c->link.on_change = on_change;
+    if (!session_init(&c->session, &settings, &session_events, c)) {
+        finish(c, EXIT_OTHER, "out of memory");
+        return;
+    }
+    c->has_session = true;
+    if (c->options->stdio && !open_stdio(c)) {
+        finish(c, EXIT_OTHER, "standard input or output cannot be used");
+        return;
+    }
+    if (!reach_start(&c->reach, c->loop, &request))
+        finish(c, EXIT_OTHER, "out of memory");
+}
+
+static void on_signal(void *arg, int signo)
+{
+    struct client *c = arg;
+    bool again = c->state == CLIENT_CLOSING;
+    (void)signo;
+    c->exit_code = EXIT_INTERRUPTED;
+    snprintf(c->why, sizeof c->why, "interrupted");
+    if (c->state != CLIENT_CONNECTED || again) {
+        loop_stop(c->loop);
+        return;
+    }
+    c->state = CLIENT_CLOSING;
+    tie_listeners(c, NULL);
+    timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_US);
+    session_close(&c->session, CODE_DONE, "the user is finished");
+}
+
+static void on_close_limit(struct timer *timer)
+{
+    loop_stop(container_of(timer, struct client, close_limit)->loop);
+}
+
+static void show_status(struct client *c)
+{
+    char text[256], up[16], down[16], time[24], rtt[24] = "-";
+    uint64_t sent = c->sent, received = c->received;
+    unsigned open = 0;
+    if (c->has_session) {
+        sent += c->session.bytes_sent;
+        received += c->session.bytes_received;
+        open = c->session.own_open;
+        if (c->session.rtt_us)
+            text_duration(rtt, c->session.rtt_us);
+    }
+    text_bytes(up, sent);
+    text_bytes(down, received);
+    text_duration(time, (loop_now(c->loop) - c->begun_us) / CLOCK_US_PER_S * CLOCK_US_PER_S);
+    snprintf(text, sizeof text, "%s: %s | round trip %s | %u streams | %s up, %s down | %s", c->options->agent,
+             state_names[c->state], rtt, open, up, down, time);
+    log_status(text);
+}
+
+static void on_status(struct timer *timer)
+{
+    struct client *c = container_of(timer, struct client, status);
+    show_status(c);
+    timer_set(c->loop, timer, loop_now(c->loop) + STATUS_US);
+}
+
+static bool open_listeners(struct client *c)
+{
+    size_t count = c->options->forward_count;
+    c->listeners = calloc(count ? count : 1, sizeof *c->listeners);
+    if (!c->listeners)
+        return false;
+    for (; c->listener_count < count; c->listener_count++) {
+        const struct forward *f = &c->options->forwards[c->listener_count];
+        struct error e = {0};
+        char target[TARGET_TEXT_BYTES];
+        struct listener *l = listener_new(c->loop, f, &e);
+        if (!l) {
+            log_error("%s", e.text);
+            return false;
+        }
+        c->listeners[c->listener_count] = l;
+        target_to_text(target, &f->target);
+        log_info("forwarding %s to %s", listener_address(l), target);
+    }
+    return true;
+}
+
+static void say_the_end(struct client *c)
+{
+    char up[16], down[16], time[24];
+    text_bytes(up, c->sent);
+    text_bytes(down, c->received);
+    text_duration(time, loop_refresh_now(c->loop) - c->begun_us);
+    log_status(NULL);
+    log_line(c->exit_code == EXIT_OK || c->exit_code == EXIT_INTERRUPTED ? LOG_INFO : LOG_ERROR,
+             "ended: %s; %u streams, %s up, %s down, %s", c->why, c->streams, up, down, time);
+}
+
+static void run(struct client *c)
+{
+    c->begun_us = loop_now(c->loop);
+    c->retry.on_fire = on_retry;
+    c->close_limit.on_fire = on_close_limit;
+    c->status.on_fire = on_status;
+    if (!loop_on_signal(c->loop, SIGINT, on_signal, c) || !loop_on_signal(c->loop, SIGTERM, on_signal, c))
+        finish(c, EXIT_OTHER, "signals cannot be watched");
+    else if (!open_listeners(c))
+        finish(c, EXIT_OTHER, "a listener could not be opened");
+    else
+        try_relay(c);
+    if (log_on_terminal() && !c->options->stdio)
+        on_status(&c->status);
+    loop_run(c->loop);
+    end_session(c);
+    say_the_end(c);
+}
+
+static void clean_up(struct client *c)
+{
+    timer_cancel(c->loop, &c->retry);
+    timer_cancel(c->loop, &c->close_limit);
+    timer_cancel(c->loop, &c->status);
+    if (c->reach.hop.loop)
+        reach_end(&c->reach);
+    for (size_t i = 0; i < c->listener_count; i++)
+        listener_free(c->listeners[i]);
+    free(c->listeners);
+    loop_free(c->loop);
+}
+
+/* The agent's key by the engineer's word, asking the relay for it and the engineer about it on first use. */
+static bool settle_key(struct client *c, int *exit_code)
+{
+    struct error e = {0};
+    uint8_t listed[KEY_BYTES];
+    if (trust_find(&c->config, c->options->agent, c->agent_key, &e))
+        return true;
+    if (!e.code && list_find_key(&c->config, &c->party, c->options->agent, listed, &e) &&
+        trust_confirm(&c->config, c->options->agent, listed, &e)) {
+        memcpy(c->agent_key, listed, sizeof listed);
+        return true;
+    }
+    log_error("%s", e.text);
+    *exit_code = e.code;
+    return false;
+}
+
+static int connect_and_run(struct client *c)
+{
+    int exit_code;
+    if (!settle_key(c, &exit_code))
+        return exit_code;
+    c->loop = loop_new();
+    if (!c->loop) {
+        log_error("the event loop cannot be made: %s", strerror(errno));
+        return EXIT_OTHER;
+    }
+    run(c);
+    clean_up(c);
+    return c->exit_code;
+}
+
+static int with_config(struct client *c)
+{
+    c->party = (struct hop_party){.own = &c->config.key, .version = SPX_VERSION_TEXT, .labels = ""};
+    handshake_mac1_key(c->party.mac1_key, c->config.key.public_key);
+    if (c->options->list)
+        return list_agents(&c->config, &c->party, c->options->query, c->options->watch);
+    return connect_and_run(c);
+}
+
+int client_main(int argc, char **argv)
+{
+    struct client_options options;
+    struct client c = {.options = &options};
+    struct error e = {0};
+    char *path;
+    int exit_code = EXIT_OK;
+    if (!client_options_parse(&options, argc, argv, &exit_code)) {
+        client_options_free(&options);
+        return exit_code;
+    }
+    /* With -W another program talks over this one: only what goes wrong is worth a line. */
+    log_setup("client", options.verbose ? LOG_DEBUG : options.stdio ? LOG_WARNING : LOG_INFO, options.json);
+    path = options.config_path ? strdup(options.config_path) : config_default_path("client");
+    if (!path || !client_config_load(&c.config, path, &e)) {
+        log_error("%s", path ? e.text : "out of memory");
+        exit_code = path ? e.code : EXIT_OTHER;
+    } else {
+        if (options.check)
+            printf("%s is right\n", path);
+        else
+            exit_code = with_config(&c);
+        client_config_free(&c.config);
+    }
+    free(path);
+    client_options_free(&options);
+    return exit_code;
+}

@@ -1,0 +1,172 @@
+#include "client/list.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/exits.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "hop/outgoing.h"
+
+#define ANSWER_S 20
+
+/* One walk over the relays until one has answered. */
+struct listing {
+    struct outgoing hop; /* first */
+    struct loop *loop;
+    const struct client_config *config;
+    const struct hop_party *party;
+    const char *query;
+    bool watch;
+    void (*on_agent)(struct listing *l, const struct agent_entry *entry);
+    uint8_t *key; /* what list_find_key looks for */
+    bool found;
+    size_t relay_index;
+    bool done, interrupted;
+    struct error error;
+};
+
+static void on_open(struct hop *h, const struct info *info)
+{
+    struct listing *l = (struct listing *)(void *)h;
+    uint8_t body[QUERY_MAX_BYTES + 2];
+    size_t len = query_encode(view_of_string(l->query), body, sizeof body);
+    (void)info;
+    outgoing_opened(&l->hop);
+    if (!len) {
+        hop_fail(h, CODE_UNSUPPORTED, "the query is longer than %d bytes", QUERY_MAX_BYTES);
+        return;
+    }
+    if (!l->watch)
+        carrier_set_deadline(&l->hop.carrier, loop_now(l->loop) + ANSWER_S * CLOCK_US_PER_S);
+    hop_send(h, l->watch ? MESSAGE_WATCH : MESSAGE_LIST, view_of(body, len));
+}
+
+static bool on_message(struct hop *h, unsigned type, struct view body)
+{
+    struct listing *l = (struct listing *)(void *)h;
+    struct agent_entry entry;
+    uint16_t unsupported;
+    if (type == MESSAGE_AGENT) {
+        if (!agent_entry_decode(&entry, body, &unsupported))
+            return hop_fail(h, CODE_PROTOCOL, "the relay's list is not well formed");
+        l->on_agent(l, &entry);
+    } else if (type == MESSAGE_END && !l->watch) {
+        l->done = true;
+        loop_stop(l->loop);
+    }
+    return true;
+}
+
+static const struct hop_handler handler = {.on_open = on_open, .on_message = on_message};
+
+static void try_relay(struct listing *l);
+
+static void on_ended(struct outgoing *o)
+{
+    struct listing *l = (struct listing *)(void *)o;
+    bool answered = o->open || o->carrier.hop.refused_by_peer;
+    error_clear(&l->error);
+    l->error = o->carrier.hop.error;
+    outgoing_close(o);
+    if (!answered && ++l->relay_index < l->config->relay_count) {
+        log_warning("%s", l->error.text);
+        try_relay(l);
+    } else {
+        loop_stop(l->loop);
+    }
+}
+
+static void try_relay(struct listing *l)
+{
+    const struct client_relay *relay = &l->config->relays[l->relay_index];
+    struct outgoing_request request = {
+        .host = relay->address.host,
+        .port = relay->address.port,
+        .party = l->party,
+        .handler = &handler,
+        .role = ROLE_CLIENT,
+        .peer_key = relay->public_key,
+        .on_ended = on_ended,
+    };
+    if (!outgoing_start(&l->hop, l->loop, &request)) {
+        error_set(&l->error, CODE_INTERNAL, "out of memory");
+        loop_stop(l->loop);
+    }
+}
+
+static void on_signal(void *arg, int signo)
+{
+    struct listing *l = arg;
+    (void)signo;
+    l->interrupted = true;
+    loop_stop(l->loop);
+}
+
+/* Returns the exit code; error tells when it is not EXIT_OK. */
+static int walk(struct listing *l)
+{
+    l->loop = loop_new();
+    if (!l->loop) {
+        error_set(&l->error, CODE_INTERNAL, "the event loop cannot be made");
+        return EXIT_OTHER;
+    }
+    loop_on_signal(l->loop, SIGINT, on_signal, l);
+    loop_on_signal(l->loop, SIGTERM, on_signal, l);
+    try_relay(l);
+    loop_run(l->loop);
+    outgoing_close(&l->hop);
+    loop_free(l->loop);
+    if (l->interrupted)
+        error_set(&l->error, CODE_INTERNAL, "interrupted");
+    return l->interrupted ? EXIT_INTERRUPTED : l->done ? EXIT_OK : code_exit((unsigned)l->error.code);
+}
+
+static void print_agent(struct listing *l, const struct agent_entry *entry)
+{
+    char name[NAME_MAX_BYTES + 1], labels[LABELS_MAX_BYTES + 1], call[TEXT_MAX_BYTES + 1], age[24];
+    (void)l;
+    text_clean(name, sizeof name, entry->name);
+    text_clean(labels, sizeof labels, entry->labels);
+    text_clean(call, sizeof call, entry->call_text);
+    text_duration(age, entry->age_s * CLOCK_US_PER_S);
+    printf("%-24s %-10s %-12s %s", name, agent_state_name(entry->state), age, labels);
+    if (entry->severity)
+        printf("  CALL %u: %s", entry->severity, call);
+    putchar('\n');
+    fflush(stdout);
+}
+
+int list_agents(const struct client_config *config, const struct hop_party *party, const char *query, bool watch)
+{
+    struct listing l = {
+        .config = config, .party = party, .query = query, .watch = watch, .on_agent = print_agent};
+    int exit_code;
+    printf("%-24s %-10s %-12s %s\n", "AGENT", "STATE", "SINCE", "LABELS");
+    exit_code = walk(&l);
+    if (exit_code != EXIT_OK && exit_code != EXIT_INTERRUPTED)
+        log_error("%s", l.error.text);
+    return exit_code;
+}
+
+static void keep_key(struct listing *l, const struct agent_entry *entry)
+{
+    if (!view_equal(entry->name, view_of_string(l->query)))
+        return;
+    memcpy(l->key, entry->public_key, KEY_BYTES);
+    l->found = true;
+}
+
+bool list_find_key(const struct client_config *config, const struct hop_party *party, const char *agent,
+                   uint8_t key[KEY_BYTES], struct error *e)
+{
+    struct listing l = {.config = config, .party = party, .query = agent, .on_agent = keep_key, .key = key};
+    int exit_code = walk(&l);
+    if (exit_code != EXIT_OK)
+        return error_set(e, exit_code, "%s", l.error.text);
+    return l.found || error_set(e, EXIT_NO_AGENT,
+                                "no agent '%s' is known to the relay, or you may not reach it; 'spx client list' shows "
+                                "those you may",
+                                agent);
+}

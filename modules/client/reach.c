@@ -1,0 +1,239 @@
+#include "client/reach.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#define ANSWER_S (CONNECT_WAIT_S + 5)
+
+static struct reach *reach_of(struct hop *h)
+{
+    return (struct reach *)(void *)h;
+}
+
+/* Tells the owner once, from the end of the round. */
+static void finish(struct reach *r)
+{
+    if (r->finished)
+        return;
+    r->finished = true;
+    loop_defer(r->hop.loop, &r->result);
+}
+
+static bool fail(struct reach *r, enum code code, const char *text)
+{
+    error_set(&r->error, (int)code, "%s", text);
+    finish(r);
+    return false;
+}
+
+static bool fail_as_peer_says(struct reach *r, unsigned code, struct view text, uint32_t retry_s)
+{
+    char clean[TEXT_MAX_BYTES + 1];
+    text_clean(clean, sizeof clean, text);
+    r->by_peer = true;
+    r->retry_s = retry_s < REFUSAL_RETRY_MAX_S ? retry_s : REFUSAL_RETRY_MAX_S;
+    return fail(r, code ? code : CODE_PROTOCOL, clean[0] ? clean : code_text(code));
+}
+
+static void send_list(struct reach *r)
+{
+    uint8_t body[QUERY_MAX_BYTES + 2];
+    size_t len = query_encode(view_of_string(r->request.agent), body, sizeof body);
+    hop_send(&r->hop.carrier.hop, MESSAGE_LIST, view_of(body, len));
+}
+
+static bool make_message1(struct reach *r, uint8_t *out, size_t *len)
+{
+    struct session_hello hello = {.version = PROTOCOL_VERSION, .agent = view_of_string(r->request.agent)};
+    uint8_t payload[256];
+    uint8_t digest[HASH_BYTES];
+    size_t n;
+    session_fill_hello(r->request.session, &hello);
+    n = session_hello_encode(&hello, payload, sizeof payload);
+    if (!handshake_start(&r->noise, handshake_preferred_suite(false), PURPOSE_SESSION, r->request.party->own,
+                         r->request.agent_key, NULL, view_of(payload, n), out, len))
+        return fail(r, CODE_UNKNOWN_KEY, "the agent's public key cannot be used");
+    sha256(digest, view_of(out, *len), view_of(NULL, 0));
+    snprintf(r->label, sizeof r->label, "%02x%02x%02x%02x", digest[0], digest[1], digest[2], digest[3]);
+    return true;
+}
+
+static void send_connect(struct reach *r)
+{
+    uint8_t message1[SESSION_MESSAGE1_MAX];
+    uint8_t body[SESSION_MESSAGE1_MAX + NAME_MAX_BYTES + 2];
+    struct connect connect = {.agent = view_of_string(r->request.agent)};
+    size_t len;
+    if (!make_message1(r, message1, &len))
+        return;
+    connect.message1 = view_of(message1, len);
+    len = connect_encode(&connect, body, sizeof body);
+    hop_send(&r->hop.carrier.hop, MESSAGE_CONNECT, view_of(body, len));
+    r->hop.carrier.hop.quiet = true; /* section 4's quiet rule */
+}
+
+static void on_open(struct hop *h, const struct info *info)
+{
+    struct reach *r = reach_of(h);
+    (void)info;
+    outgoing_opened(&r->hop);
+    r->answered = true;
+    carrier_set_deadline(&r->hop.carrier, loop_now(r->hop.loop) + ANSWER_S * CLOCK_US_PER_S);
+    /* LIST goes with CONNECT in one write: its answer comes first, and shows the key the relay has for the agent. */
+    send_list(r);
+    if (r->request.agent_key)
+        send_connect(r);
+}
+
+static bool show_keys_differ(struct reach *r)
+{
+    char ours[FINGERPRINT_TEXT_BYTES], theirs[FINGERPRINT_TEXT_BYTES];
+    char text[sizeof r->error.text];
+    key_fingerprint(ours, r->request.agent_key);
+    key_fingerprint(theirs, r->listed_key);
+    snprintf(text, sizeof text,
+             "the relay lists another key for %s: %s; the known one is %s. Ask the agent's owner which is right, "
+             "and put it into the configuration or the file of known agents",
+             r->request.agent, theirs, ours);
+    return fail(r, CODE_UNKNOWN_KEY, text);
+}
+
+static bool take_agent(struct reach *r, struct view body)
+{
+    struct agent_entry entry;
+    uint16_t unsupported;
+    if (!agent_entry_decode(&entry, body, &unsupported))
+        return hop_fail(&r->hop.carrier.hop, CODE_PROTOCOL, "the relay's list is not well formed");
+    if (!view_equal(entry.name, view_of_string(r->request.agent)))
+        return true;
+    r->listed = true;
+    memcpy(r->listed_key, entry.public_key, sizeof r->listed_key);
+    if (r->request.agent_key && memcmp(r->listed_key, r->request.agent_key, KEY_BYTES) != 0)
+        return show_keys_differ(r);
+    return true;
+}
+
+/* Reads the agent's message 2: its answer is the one that counts. */
+static bool read_message2(struct reach *r, struct view message2)
+{
+    struct session_welcome welcome;
+    uint8_t payload[SESSION_MESSAGE2_MAX];
+    size_t len;
+    uint16_t unsupported;
+    if (!noise_read(&r->noise, message2, payload, &len))
+        return fail(r, CODE_BAD_HANDSHAKE, "the answer is not from the agent whose key is known here");
+    if (!session_welcome_decode(&welcome, view_of(payload, len), &unsupported))
+        return fail(r, CODE_PROTOCOL, "the agent's answer is not well formed");
+    if (welcome.code)
+        return fail_as_peer_says(r, welcome.code, welcome.text, 0);
+    if (!session_take_welcome(r->request.session, &welcome) || !noise_split(&r->noise, &r->send, &r->receive))
+        return fail(r, CODE_PROTOCOL, "the agent's answer does not fit the session");
+    r->told_position = welcome.receive_position;
+    return true;
+}
+
+static bool take_connected(struct reach *r, struct view body)
+{
+    struct view message2;
+    if (!r->request.agent_key || !message2_decode(&message2, body))
+        return hop_fail(&r->hop.carrier.hop, CODE_PROTOCOL, "CONNECTED is not well formed, or was not asked for");
+    if (!read_message2(r, message2))
+        return false;
+    hop_detach(&r->hop.carrier.hop);
+    return true;
+}
+
+static bool take_refused(struct reach *r, struct view body)
+{
+    struct refusal refusal;
+    if (!refused_decode(&refusal, body))
+        return hop_fail(&r->hop.carrier.hop, CODE_PROTOCOL, "REFUSED is not well formed");
+    if (refusal.message2.len && read_message2(r, refusal.message2))
+        return fail(r, CODE_PROTOCOL, "the relay refuses what the agent has accepted");
+    return fail_as_peer_says(r, refusal.code, refusal.text, refusal.retry_s);
+}
+
+static bool on_message(struct hop *h, unsigned type, struct view body)
+{
+    struct reach *r = reach_of(h);
+    if (r->finished)
+        return true;
+    switch (type) {
+    case MESSAGE_AGENT:
+        return take_agent(r, body) || r->finished;
+    case MESSAGE_END:
+        if (!r->request.agent_key)
+            finish(r);
+        return true;
+    case MESSAGE_CONNECTED:
+        return take_connected(r, body) || r->finished;
+    case MESSAGE_REFUSED:
+        return take_refused(r, body) || r->finished;
+    default:
+        return true;
+    }
+}
+
+static const struct hop_handler handler = {.on_open = on_open, .on_message = on_message};
+
+static void on_ended(struct outgoing *o)
+{
+    struct reach *r = (struct reach *)(void *)o;
+    const struct hop *h = &o->carrier.hop;
+    r->by_peer = h->refused_by_peer;
+    r->retry_s = h->retry_s;
+    fail(r, (enum code)h->error.code, h->error.text);
+}
+
+static void on_detached(struct outgoing *o, struct view rest)
+{
+    struct reach *r = (struct reach *)(void *)o;
+    struct reach_request *q = &r->request;
+    struct fifo unsent = {0};
+    int fd = carrier_take(&o->carrier, &unsent);
+    if (!circuit_init(&q->link->circuit, q->session, &r->send, &r->receive, q->session->circuit_number,
+                      r->told_position, loop_now(o->loop)) ||
+        !link_open(q->link, o->loop, fd, &unsent, rest)) {
+        fail(r, CODE_INTERNAL, "out of memory or descriptors");
+        circuit_free(&q->link->circuit);
+        close(fd);
+    }
+    fifo_clear(&unsent);
+    finish(r);
+}
+
+static void tell(struct deferred *result)
+{
+    struct reach *r = container_of(result, struct reach, result);
+    r->request.done(r->request.arg, r);
+}
+
+bool reach_start(struct reach *r, struct loop *loop, const struct reach_request *request)
+{
+    struct outgoing_request outgoing = {
+        .host = request->relay->address.host,
+        .port = request->relay->address.port,
+        .party = request->party,
+        .handler = &handler,
+        .role = ROLE_CLIENT,
+        .peer_key = request->relay->public_key,
+        .on_ended = on_ended,
+        .on_detached = on_detached,
+    };
+    *r = (struct reach){.request = *request};
+    r->result.run = tell;
+    return outgoing_start(&r->hop, loop, &outgoing);
+}
+
+void reach_end(struct reach *r)
+{
+    loop_undefer(&r->result);
+    outgoing_close(&r->hop);
+    noise_wipe(&r->noise);
+    cipher_wipe(&r->send);
+    cipher_wipe(&r->receive);
+}

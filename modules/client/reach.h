@@ -1,0 +1,49 @@
+/* One try to reach an agent through one relay: hop, LIST and CONNECT, session handshake, circuit. */
+#ifndef SPX_CLIENT_REACH_H
+#define SPX_CLIENT_REACH_H
+
+#include "config/config.h"
+#include "hop/outgoing.h"
+#include "session/link.h"
+
+#define CIRCUIT_LABEL_BYTES 9
+
+struct reach;
+
+struct reach_request {
+    const struct client_relay *relay;
+    const struct hop_party *party;
+    const char *agent;
+    const uint8_t *agent_key; /* NULL: only ask the relay which key it lists */
+    struct session *session;  /* with agent_key: the session the circuit is for */
+    struct link *link;        /* zeroed but for on_change; open when done says so */
+    /* Called once, from the loop. error.code 0: the link is open, or (without agent_key) listed says whether listed_key is there.
+     * Otherwise what went wrong; CODE_NETWORK and CODE_TIMEOUT without answered: the relay could not be reached. The callee calls reach_end. */
+    void (*done)(void *arg, struct reach *r);
+    void *arg;
+};
+
+struct reach {
+    struct outgoing hop; /* first */
+    struct reach_request request;
+    struct deferred result;
+    struct noise noise; /* of the session's handshake */
+    struct error error;
+    bool by_peer; /* error is what relay or agent said */
+    bool answered; /* the relay's hop was open */
+    bool finished;
+    uint32_t retry_s;
+    bool listed;
+    uint8_t listed_key[KEY_BYTES];
+    char label[CIRCUIT_LABEL_BYTES]; /* the circuit's, as in the relay's and the agent's log */
+    struct cipher send, receive;
+    uint64_t told_position;
+};
+
+/* Starts. False without memory. */
+bool reach_start(struct reach *r, struct loop *loop, const struct reach_request *request);
+
+/* Ends it in any stage; the link stays. */
+void reach_end(struct reach *r);
+
+#endif

@@ -1,0 +1,63 @@
+#include "client/trust.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/exits.h"
+#include "config/known_agents.h"
+
+bool trust_find(const struct client_config *c, const char *agent, uint8_t key[KEY_BYTES], struct error *e)
+{
+    bool found = false;
+    for (size_t i = 0; i < c->agent_count; i++) {
+        if (strcmp(c->agents[i].name, agent) == 0) {
+            memcpy(key, c->agents[i].public_key, KEY_BYTES);
+            return true;
+        }
+    }
+    return known_agents_find(c->known_agents, agent, key, &found, e) && found;
+}
+
+/* "yes" or "no" from the terminal; anything else is asked again. */
+static bool ask(FILE *in, FILE *out, const char *agent, const char *fingerprint)
+{
+    char line[64];
+    fprintf(out,
+            "The agent '%s' is not known here. Its key, as the relay lists it, is\n  %s\n"
+            "Compare it with what the agent's owner tells you ('spx agent --check' shows it there).\n"
+            "Is it right? (yes/no) ",
+            agent, fingerprint);
+    fflush(out);
+    while (fgets(line, sizeof line, in)) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (strcmp(line, "yes") == 0)
+            return true;
+        if (strcmp(line, "no") == 0)
+            return false;
+        fputs("Please type 'yes' or 'no': ", out);
+        fflush(out);
+    }
+    return false;
+}
+
+bool trust_confirm(const struct client_config *c, const char *agent, const uint8_t key[KEY_BYTES], struct error *e)
+{
+    char fingerprint[FINGERPRINT_TEXT_BYTES], text[KEY_TEXT_BYTES];
+    FILE *in = fopen("/dev/tty", "re"), *out = fopen("/dev/tty", "we");
+    bool terminal = in && out, yes;
+    key_fingerprint(fingerprint, key);
+    key_to_text(text, key);
+    yes = terminal && ask(in, out, agent, fingerprint);
+    if (in)
+        fclose(in);
+    if (out)
+        fclose(out);
+    if (!terminal)
+        return error_set(e, EXIT_NOT_AUTHENTICATED,
+                         "the agent '%s' is not known here and there is no terminal to ask on. The relay lists the key %s "
+                         "(%s): if the agent's owner confirms it, add an [Agent] section to the configuration",
+                         agent, text, fingerprint);
+    if (!yes)
+        return error_set(e, EXIT_NOT_AUTHENTICATED, "the key of agent '%s' was not confirmed", agent);
+    return known_agents_add(c->known_agents, agent, key, e);
+}

@@ -1,0 +1,174 @@
+#include "config/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/bytes.h"
+#include "base/exits.h"
+#include "config/schema.h"
+
+/* What is read, and what can only be checked at the end. */
+struct agent_load {
+    struct agent_config *c;
+    unsigned line_without_address; /* the first [Relay] without Address; 0: none */
+};
+
+static struct agent_config *config_of(struct config_reader *r)
+{
+    return ((struct agent_load *)r->config)->c;
+}
+
+static void *begin_agent(struct config_reader *r)
+{
+    return config_of(r);
+}
+
+static void *begin_relay(struct config_reader *r)
+{
+    struct agent_config *c = config_of(r);
+    struct agent_relay *relays = array_append(c->relays, &c->relay_count, sizeof *relays);
+
+    if (!relays)
+        return NULL;
+    c->relays = relays;
+    return &relays[c->relay_count - 1];
+}
+
+static void *begin_user(struct config_reader *r)
+{
+    struct agent_config *c = config_of(r);
+    struct agent_user *users = array_append(c->users, &c->user_count, sizeof *users);
+
+    if (!users)
+        return NULL;
+    c->users = users;
+    return &users[c->user_count - 1];
+}
+
+static bool finish_relay(struct config_reader *r, void *object, struct error *e)
+{
+    struct agent_load *load = r->config;
+    const struct agent_relay *relay = object;
+
+    if (!relay->has_address && load->line_without_address == 0)
+        load->line_without_address = r->section_line;
+    return config_note_peer(r, NULL, relay->public_key, e);
+}
+
+static bool finish_user(struct config_reader *r, void *object, struct error *e)
+{
+    const struct agent_user *user = object;
+
+    return config_note_peer(r, user->name, user->public_key, e);
+}
+
+static bool parse_listen(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    struct agent_config *c = field;
+
+    (void)r;
+    return append_listen(&c->listen, &c->listen_count, value, e);
+}
+
+static bool parse_socket_path(struct config_reader *r, void *field, const char *value,
+                              struct error *e)
+{
+    size_t room = sizeof((struct sockaddr_un *)NULL)->sun_path;
+    char **path = field;
+
+    if (!parse_path(r, path, value, e))
+        return false;
+    if (strlen(*path) < room)
+        return true;
+    return error_set(e, EXIT_CONFIG, "'%s' is too long for a socket; expected are under %zu bytes",
+                     *path, room);
+}
+
+static bool parse_address(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    struct agent_relay *relay = field;
+
+    relay->has_address = true;
+    return parse_relay_endpoint(r, &relay->address, value, e);
+}
+
+static bool append_target_pattern(void *arg, const char *item, struct error *e)
+{
+    struct agent_user *user = arg;
+    struct target_pattern *allow = array_append(user->allow, &user->allow_count, sizeof *allow);
+
+    if (!allow)
+        return error_set(e, EXIT_CONFIG, "no memory to read it");
+    user->allow = allow;
+    return value_target_pattern(&allow[user->allow_count - 1], item, e);
+}
+
+static bool parse_allow(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    (void)r;
+    return value_list(value, append_target_pattern, field, e);
+}
+
+static const struct config_key agent_keys[] = {
+    {"Name",                        parse_name_key, offsetof(struct agent_config, name), KEY_REQUIRED},
+    {"KeyFile", parse_key_file, offsetof(struct agent_config, key), KEY_REQUIRED},
+    {"Listen",                 parse_listen, 0, KEY_OPTIONAL, KEY_REPEATED},
+    {"Labels",                     parse_labels, offsetof(struct agent_config, labels)},
+    {"CallSocket", parse_socket_path, offsetof(struct agent_config, call_socket)},
+    {NULL                },
+};
+
+static const struct config_key relay_keys[] = {
+    {"Address",         parse_address},
+    {"PublicKey",                 parse_public_key, offsetof(struct agent_relay, public_key), KEY_REQUIRED},
+    {NULL},
+};
+
+static const struct config_key user_keys[] = {
+    {"Name",                      parse_name_key, offsetof(struct agent_user, name), KEY_REQUIRED},
+    {"PublicKey", parse_public_key, offsetof(struct agent_user, public_key), KEY_REQUIRED},
+    {"Allow",               parse_allow},
+    {NULL                },
+};
+
+static const struct config_section sections[] = {
+    {"Agent",       SECTION_REQUIRED, SECTION_ONCE, begin_agent, NULL, agent_keys},
+    {"Relay", SECTION_REQUIRED, SECTION_REPEATED, begin_relay, finish_relay, relay_keys},
+    {"User",         SECTION_OPTIONAL, SECTION_REPEATED, begin_user, finish_user, user_keys},
+    {NULL            },
+};
+
+/* A relay without an address must be able to dial this agent. */
+static bool check_reachable(const struct agent_load *load, const char *path, struct error *e)
+{
+    if (load->line_without_address == 0 || load->c->listen_count > 0)
+        return true;
+    return error_set(e, EXIT_CONFIG,
+                     "%s:%u: [Relay] has no Address; expected is Address = HOST:PORT, or Listen in "
+                     "[Agent] for a relay that dials this agent",
+                     path, load->line_without_address);
+}
+
+bool agent_config_load(struct agent_config *c, const char *path, struct error *e)
+{
+    struct agent_load load = {.c = c};
+    struct config_reader r = {.path = path, .config = &load, .sections = sections};
+
+    *c = (struct agent_config){0};
+    if (config_read(&r, &c->key, "agent", e) && check_reachable(&load, path, e))
+        return true;
+    agent_config_free(c);
+    return false;
+}
+
+void agent_config_free(struct agent_config *c)
+{
+    for (size_t i = 0; i < c->user_count; i++)
+        free(c->users[i].allow);
+    free(c->users);
+    free(c->relays);
+    free(c->listen);
+    free(c->call_socket);
+    wipe(c, sizeof *c);
+}

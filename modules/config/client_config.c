@@ -1,0 +1,101 @@
+#include "config/config.h"
+
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/exits.h"
+#include "config/schema.h"
+
+#define KNOWN_AGENTS_DEFAULT "known_agents"
+
+static void *begin_client(struct config_reader *r)
+{
+    return r->config;
+}
+
+static void *begin_relay(struct config_reader *r)
+{
+    struct client_config *c = r->config;
+    struct client_relay *relays = array_append(c->relays, &c->relay_count, sizeof *relays);
+
+    if (!relays)
+        return NULL;
+    c->relays = relays;
+    return &relays[c->relay_count - 1];
+}
+
+static void *begin_agent(struct config_reader *r)
+{
+    struct client_config *c = r->config;
+    struct client_agent *agents = array_append(c->agents, &c->agent_count, sizeof *agents);
+
+    if (!agents)
+        return NULL;
+    c->agents = agents;
+    return &agents[c->agent_count - 1];
+}
+
+static bool finish_client(struct config_reader *r, void *object, struct error *e)
+{
+    struct client_config *c = object;
+
+    return c->known_agents || parse_path(r, &c->known_agents, KNOWN_AGENTS_DEFAULT, e);
+}
+
+static bool finish_relay(struct config_reader *r, void *object, struct error *e)
+{
+    const struct client_relay *relay = object;
+
+    return config_note_peer(r, NULL, relay->public_key, e);
+}
+
+static bool finish_agent(struct config_reader *r, void *object, struct error *e)
+{
+    const struct client_agent *agent = object;
+
+    return config_note_peer(r, agent->name, agent->public_key, e);
+}
+
+static const struct config_key client_keys[] = {
+    {"KeyFile",                      parse_key_file, offsetof(struct client_config, key), KEY_REQUIRED},
+    {"KnownAgents", parse_path, offsetof(struct client_config, known_agents)},
+    {NULL                 },
+};
+
+static const struct config_key relay_keys[] = {
+    {"Address",                     parse_relay_endpoint, offsetof(struct client_relay, address), KEY_REQUIRED},
+    {"PublicKey", parse_public_key, offsetof(struct client_relay, public_key), KEY_REQUIRED},
+    {NULL                },
+};
+
+static const struct config_key agent_keys[] = {
+    {"Name",                        parse_name_key, offsetof(struct client_agent, name), KEY_REQUIRED},
+    {"PublicKey", parse_public_key, offsetof(struct client_agent, public_key), KEY_REQUIRED},
+    {NULL                },
+};
+
+static const struct config_section sections[] = {
+    {"Client",       SECTION_REQUIRED, SECTION_ONCE, begin_client, finish_client, client_keys},
+    {"Relay",  SECTION_REQUIRED, SECTION_REPEATED, begin_relay, finish_relay, relay_keys},
+    {"Agent", SECTION_OPTIONAL, SECTION_REPEATED, begin_agent, finish_agent, agent_keys},
+    {NULL             },
+};
+
+bool client_config_load(struct client_config *c, const char *path, struct error *e)
+{
+    struct config_reader r = {.path = path, .config = c, .sections = sections};
+
+    *c = (struct client_config){0};
+    if (config_read(&r, &c->key, "client", e))
+        return true;
+    client_config_free(c);
+    return false;
+}
+
+void client_config_free(struct client_config *c)
+{
+    free(c->known_agents);
+    free(c->relays);
+    free(c->agents);
+    wipe(c, sizeof *c);
+}

@@ -1,0 +1,100 @@
+/* The configuration files of relay, agent and client: what each section and key means, and the
+ * errors. */
+#ifndef SPX_CONFIG_CONFIG_H
+#define SPX_CONFIG_CONFIG_H
+
+#include "config/values.h"
+#include "crypto/keys.h"
+
+#define LABELS_BYTES 2048
+
+/* Lists are allocated arrays with their count. Every struct is freed by its *_free, which wipes
+ * keys. Defaults stand at the field. */
+
+struct relay_user {
+    char name[65];
+    uint8_t public_key[KEY_BYTES];
+    char (*agents)[65]; /* patterns; none: no agent */
+    size_t agent_count;
+};
+
+struct relay_agent {
+    char name[65];
+    uint8_t public_key[KEY_BYTES];
+    char labels[LABELS_BYTES]; /* "" */
+    bool has_dial;             /* dial mode */
+    struct endpoint dial;
+};
+
+struct relay_config {
+    struct address *listen; /* one or more */
+    size_t listen_count;
+    struct keypair key;
+    unsigned keepalive_s; /* 15; 5 to 60 */
+    struct relay_user *users;
+    size_t user_count;
+    struct relay_agent *agents;
+    size_t agent_count;
+};
+
+struct agent_relay {
+    bool has_address; /* without: only a relay that dials this agent */
+    struct endpoint address;
+    uint8_t public_key[KEY_BYTES];
+};
+
+struct agent_user {
+    char name[65];
+    uint8_t public_key[KEY_BYTES];
+    struct target_pattern *allow; /* none: no target */
+    size_t allow_count;
+};
+
+struct agent_config {
+    char name[65];
+    struct keypair key;
+    struct address *listen; /* dial mode; none otherwise */
+    size_t listen_count;
+    char labels[LABELS_BYTES]; /* "": sent in INFO */
+    char *call_socket; /* NULL; path of the UNIX socket on which `spx agent call` is heard */
+    struct agent_relay *relays; /* one or more */
+    size_t relay_count;
+    struct agent_user *users;
+    size_t user_count;
+};
+
+struct client_relay {
+    struct endpoint address;
+    uint8_t public_key[KEY_BYTES];
+};
+
+struct client_agent {
+    char name[65];
+    uint8_t public_key[KEY_BYTES];
+};
+
+struct client_config {
+    struct keypair key;
+    char *known_agents;          /* path; default "known_agents" beside the configuration file */
+    struct client_relay *relays; /* one or more, in the order to try */
+    size_t relay_count;
+    struct client_agent *agents; /* keys given here */
+    size_t agent_count;
+};
+
+/* Each reads the whole file or fails with EXIT_CONFIG and "FILE:LINE: what is wrong, what is
+ * expected"; nothing is left allocated then. Unknown sections and keys, keys twice in a section,
+ * missing keys, two users or agents of one name or key, a peer's key equal to the own one, are
+ * errors. Section and key names are compared without case. */
+bool relay_config_load(struct relay_config *c, const char *path, struct error *e);
+void relay_config_free(struct relay_config *c);
+bool agent_config_load(struct agent_config *c, const char *path, struct error *e);
+void agent_config_free(struct agent_config *c);
+bool client_config_load(struct client_config *c, const char *path, struct error *e);
+void client_config_free(struct client_config *c);
+
+/* The default place: "/etc/spx/ROLE.conf"; for "client" "$XDG_CONFIG_HOME/spx/client.conf" or
+ * "~/.config/spx/client.conf". Allocated. */
+char *config_default_path(const char *role);
+
+#endif

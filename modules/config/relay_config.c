@@ -1,0 +1,153 @@
+#include "config/config.h"
+
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/exits.h"
+#include "config/schema.h"
+#include "wire/limits.h"
+
+static void *begin_relay(struct config_reader *r)
+{
+    return r->config;
+}
+
+static void *begin_user(struct config_reader *r)
+{
+    struct relay_config *c = r->config;
+    struct relay_user *users = array_append(c->users, &c->user_count, sizeof *users);
+
+    if (!users)
+        return NULL;
+    c->users = users;
+    return &users[c->user_count - 1];
+}
+
+static void *begin_agent(struct config_reader *r)
+{
+    struct relay_config *c = r->config;
+    struct relay_agent *agents = array_append(c->agents, &c->agent_count, sizeof *agents);
+
+    if (!agents)
+        return NULL;
+    c->agents = agents;
+    return &agents[c->agent_count - 1];
+}
+
+static bool finish_user(struct config_reader *r, void *object, struct error *e)
+{
+    const struct relay_user *user = object;
+
+    return config_note_peer(r, user->name, user->public_key, e);
+}
+
+static bool finish_agent(struct config_reader *r, void *object, struct error *e)
+{
+    const struct relay_agent *agent = object;
+
+    return config_note_peer(r, agent->name, agent->public_key, e);
+}
+
+static bool parse_listen(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    struct relay_config *c = field;
+
+    (void)r;
+    return append_listen(&c->listen, &c->listen_count, value, e);
+}
+
+static bool parse_keepalive(struct config_reader *r, void *field, const char *value,
+                            struct error *e)
+{
+    unsigned *keepalive_s = field;
+    uint64_t v;
+
+    (void)r;
+    if (!value_number(&v, value, KEEPALIVE_MIN_S, KEEPALIVE_MAX_S, e))
+        return false;
+    *keepalive_s = (unsigned)v;
+    return true;
+}
+
+static bool append_agent_pattern(void *arg, const char *item, struct error *e)
+{
+    struct relay_user *user = arg;
+    char(*agents)[65] = array_append(user->agents, &user->agent_count, sizeof *agents);
+
+    if (!agents)
+        return error_set(e, EXIT_CONFIG, "no memory to read it");
+    user->agents = agents;
+    return value_name_pattern(agents[user->agent_count - 1], item, e);
+}
+
+static bool parse_agents(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    (void)r;
+    return value_list(value, append_agent_pattern, field, e);
+}
+
+static bool parse_dial(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    struct relay_agent *agent = field;
+    struct target target;
+
+    (void)r;
+    if (!value_target(&target, value, e))
+        return false;
+    if (target.kind != TARGET_TCP)
+        return error_set(e, EXIT_CONFIG, "'%s' cannot be dialled; expected is tcp:HOST:PORT",
+                         value);
+    agent->has_dial = true;
+    agent->dial = target.endpoint;
+    return true;
+}
+
+static const struct config_key relay_keys[] = {
+    {"Listen",      parse_listen, 0, KEY_REQUIRED, KEY_REPEATED},
+    {"KeyFile",            parse_key_file, offsetof(struct relay_config, key), KEY_REQUIRED},
+    {"Keepalive", parse_keepalive, offsetof(struct relay_config, keepalive_s)},
+    {NULL    },
+};
+
+static const struct config_key user_keys[] = {
+    {"Name",                      parse_name_key, offsetof(struct relay_user, name), KEY_REQUIRED},
+    {"PublicKey", parse_public_key, offsetof(struct relay_user, public_key), KEY_REQUIRED},
+    {"Agents",               parse_agents},
+    {NULL                },
+};
+
+static const struct config_key agent_keys[] = {
+    {"Name",                       parse_name_key, offsetof(struct relay_agent, name), KEY_REQUIRED},
+    {"PublicKey", parse_public_key, offsetof(struct relay_agent, public_key), KEY_REQUIRED},
+    {"Labels",                parse_labels, offsetof(struct relay_agent, labels)},
+    {"Dial",                  parse_dial},
+    {NULL},
+};
+
+static const struct config_section sections[] = {
+    {"Relay",       SECTION_REQUIRED, SECTION_ONCE, begin_relay, NULL, relay_keys},
+    {"User", SECTION_OPTIONAL, SECTION_REPEATED, begin_user, finish_user, user_keys},
+    {"Agent",         SECTION_OPTIONAL, SECTION_REPEATED, begin_agent, finish_agent, agent_keys},
+    {NULL            },
+};
+
+bool relay_config_load(struct relay_config *c, const char *path, struct error *e)
+{
+    struct config_reader r = {.path = path, .config = c, .sections = sections};
+
+    *c = (struct relay_config){.keepalive_s = KEEPALIVE_DEFAULT_S};
+    if (config_read(&r, &c->key, "relay", e))
+        return true;
+    relay_config_free(c);
+    return false;
+}
+
+void relay_config_free(struct relay_config *c)
+{
+    for (size_t i = 0; i < c->user_count; i++)
+        free(c->users[i].agents);
+    free(c->users);
+    free(c->agents);
+    free(c->listen);
+    wipe(c, sizeof *c);
+}

@@ -1,0 +1,487 @@
+#include "config/values.h"
+
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/un.h>
+
+#include "base/exits.h"
+#include "config/lines.h"
+
+#define HOST_NAME_MAX_BYTES 253
+#define HOST_LABEL_MAX_BYTES 63
+#define NAME_BYTES 65 /* with the terminator */
+#define ANY_ADDRESS "::"
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_lower(char c)
+{
+    return c >= 'a' && c <= 'z';
+}
+
+static bool is_host_character(char c)
+{
+    return is_lower(c) || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '-' || c == '_';
+}
+
+static bool parse_number(uint64_t *out, const char *text, uint64_t low, uint64_t high)
+{
+    uint64_t v = 0;
+
+    if (*text == '\0')
+        return false;
+    for (; *text != '\0'; text++) {
+        unsigned digit = (unsigned)(*text - '0');
+        if (!is_digit(*text) || v > (UINT64_MAX - digit) / 10)
+            return false;
+        v = 10 * v + digit;
+    }
+    *out = v;
+    return v >= low && v <= high;
+}
+
+bool value_number(uint64_t *out, const char *text, uint64_t low, uint64_t high, struct error *e)
+{
+    if (parse_number(out, text, low, high))
+        return true;
+    return error_set(e, EXIT_USAGE, "'%s' is not a number from %llu to %llu", text,
+                     (unsigned long long)low, (unsigned long long)high);
+}
+
+static bool parse_port(uint16_t *out, const char *text, uint16_t low)
+{
+    uint64_t v;
+
+    if (!parse_number(&v, text, low, UINT16_MAX))
+        return false;
+    *out = (uint16_t)v;
+    return true;
+}
+
+/* Hosts. */
+
+/* Whether a label is what old resolvers take for a number ("10", "0x7f"): a name that ends so would
+ * be an address in disguise. */
+static bool is_numeric_label(const char *label)
+{
+    if (label[0] == '0' && (label[1] == 'x' || label[1] == 'X'))
+        return strspn(label + 2, "0123456789abcdefABCDEF") == strlen(label + 2);
+    return strspn(label, "0123456789") == strlen(label);
+}
+
+/* Letters, digits, '-' and '_' in labels of 1 to 63 characters; no dot at the end. */
+static bool is_host_name(const char *host)
+{
+    const char *label = host;
+
+    if (strlen(host) > HOST_NAME_MAX_BYTES || *host == '-')
+        return false;
+    for (;;) {
+        size_t len = 0;
+        while (is_host_character(label[len]))
+            len++;
+        if (len == 0 || len > HOST_LABEL_MAX_BYTES)
+            return false;
+        if (label[len] == '\0')
+            return !is_numeric_label(label);
+        if (label[len] != '.')
+            return false;
+        label += len + 1;
+    }
+}
+
+static bool is_interface_name(const char *name)
+{
+    size_t len = 0;
+
+    while (is_host_character(name[len]) || name[len] == '.')
+        len++;
+    return len > 0 && len < IF_NAMESIZE && name[len] == '\0';
+}
+
+/* A literal IPv6 address; the interface of "fe80::1%eth0" need not be one of this machine. */
+static bool is_ipv6_literal(const char *host)
+{
+    char text[HOST_TEXT_BYTES];
+    struct address a;
+    char *percent;
+
+    snprintf(text, sizeof text, "%s", host);
+    percent = strchr(text, '%');
+    if (percent) {
+        *percent++ = '\0';
+        if (!is_interface_name(percent))
+            return false;
+    }
+    return strchr(text, ':') && address_from_literal(&a, text, 0);
+}
+
+static bool is_host(const char *host, bool bracketed)
+{
+    struct address a;
+
+    if (bracketed)
+        return is_ipv6_literal(host);
+    return is_host_name(host) || (!strchr(host, ':') && address_from_literal(&a, host, 0));
+}
+
+/* "host", "[host]" at the start of a text, up to ':', '/' or the end. */
+struct cut_host {
+    char host[HOST_TEXT_BYTES];
+    bool bracketed;
+    const char *rest;
+};
+
+static bool cut_host(struct cut_host *out, const char *text)
+{
+    out->bracketed = *text == '[';
+    if (out->bracketed)
+        text++;
+    size_t len = strcspn(text, out->bracketed ? "]" : ":/");
+    if (len >= sizeof out->host || (out->bracketed && text[len] != ']'))
+        return false;
+    memcpy(out->host, text, len);
+    out->host[len] = '\0';
+    out->rest = text + len + (out->bracketed ? 1 : 0);
+    return true;
+}
+
+/* Without the texts of errors: host and port, or false. */
+static bool parse_endpoint(struct endpoint *out, const char *text, uint16_t default_port)
+{
+    struct cut_host cut;
+
+    if (!cut_host(&cut, text) || !is_host(cut.host, cut.bracketed))
+        return false;
+    memcpy(out->host, cut.host, sizeof out->host);
+    out->port = default_port;
+    if (*cut.rest == '\0')
+        return default_port != 0;
+    return *cut.rest == ':' && parse_port(&out->port, cut.rest + 1, 1);
+}
+
+bool value_endpoint(struct endpoint *out, const char *text, uint16_t default_port, struct error *e)
+{
+    if (parse_endpoint(out, text, default_port))
+        return true;
+    return error_set(e, EXIT_USAGE,
+                     "'%s' is not %s (a name or an address, IPv6 in brackets: [2001:db8::1]:22; "
+                     "the port from 1 to 65535)",
+                     text, default_port ? "HOST or HOST:PORT" : "HOST:PORT");
+}
+
+/* Listening. */
+
+static bool listen_address(struct address *out, const char *host, bool bracketed, uint16_t port)
+{
+    if (bracketed)
+        return strchr(host, ':') && address_from_literal(out, host, port);
+    if (*host == '\0' || strcmp(host, "*") == 0)
+        host = ANY_ADDRESS;
+    else if (strcasecmp(host, "localhost") == 0)
+        host = "127.0.0.1";
+    return address_from_literal(out, host, port);
+}
+
+bool value_listen(struct address *out, const char *text, const char *default_host, struct error *e)
+{
+    struct cut_host cut;
+    uint16_t port;
+
+    if (parse_port(&port, text, 0) && address_from_literal(out, default_host, port))
+        return true;
+    if (cut_host(&cut, text) && *cut.rest == ':' && parse_port(&port, cut.rest + 1, 0) &&
+        listen_address(out, cut.host, cut.bracketed, port))
+        return true;
+    return error_set(e, EXIT_USAGE,
+                     "'%s' is not an address to listen on: PORT, ADDRESS:PORT, [IPV6]:PORT or "
+                     "*:PORT, the address in numbers or localhost",
+                     text);
+}
+
+/* Targets. */
+
+static const char *const kind_words[] = {
+    [TARGET_TCP] = "tcp:",
+    [TARGET_UDP] = "udp:",
+    [TARGET_UNIX] = "unix:",
+};
+
+/* Takes "tcp:", "udp:" or "unix:" off the front; NULL: it is none of them. */
+static const char *cut_kind(enum target_kind *kind, const char *text)
+{
+    for (unsigned k = TARGET_TCP; k <= TARGET_UNIX; k++) {
+        size_t len = strlen(kind_words[k]);
+        if (strncmp(text, kind_words[k], len) == 0) {
+            *kind = (enum target_kind)k;
+            return text + len;
+        }
+    }
+    return NULL;
+}
+
+static bool parse_unix_path(char out[HOST_TEXT_BYTES], const char *path)
+{
+    if (*path != '/' || strlen(path) >= sizeof((struct sockaddr_un *)NULL)->sun_path)
+        return false;
+    snprintf(out, HOST_TEXT_BYTES, "%s", path);
+    return true;
+}
+
+static bool parse_target(struct target *out, const char *text)
+{
+    const char *rest = cut_kind(&out->kind, text);
+
+    out->endpoint.port = 0;
+    if (!rest)
+        return false;
+    if (out->kind == TARGET_UNIX)
+        return parse_unix_path(out->endpoint.host, rest);
+    return parse_endpoint(&out->endpoint, rest, 0);
+}
+
+bool value_target(struct target *out, const char *text, struct error *e)
+{
+    if (parse_target(out, text))
+        return true;
+    return error_set(e, EXIT_USAGE,
+                     "'%s' is not a target: tcp:HOST:PORT, udp:HOST:PORT or unix:/PATH (IPv6 in "
+                     "brackets, a path under 108 bytes)",
+                     text);
+}
+
+void target_to_text(char out[TARGET_TEXT_BYTES], const struct target *t)
+{
+    const char *host = t->endpoint.host;
+    bool brackets = strchr(host, ':') != NULL;
+
+    if (t->kind == TARGET_UNIX)
+        snprintf(out, TARGET_TEXT_BYTES, "unix:%s", host);
+    else
+        snprintf(out, TARGET_TEXT_BYTES, "%s%s%s%s:%u", kind_words[t->kind], brackets ? "[" : "",
+                 host, brackets ? "]" : "", (unsigned)t->endpoint.port);
+}
+
+/* "*", "22" or "8000-8099". */
+static bool parse_ports(struct target_pattern *out, const char *text)
+{
+    const char *dash = strchr(text, '-');
+    char first[6];
+
+    out->port_first = 1;
+    out->port_last = UINT16_MAX;
+    if (strcmp(text, "*") == 0)
+        return true;
+    size_t len = dash ? (size_t)(dash - text) : strlen(text);
+    if (len >= sizeof first)
+        return false;
+    memcpy(first, text, len);
+    first[len] = '\0';
+    return parse_port(&out->port_first, first, 1) &&
+           parse_port(&out->port_last, dash ? dash + 1 : first, 1) &&
+           out->port_first <= out->port_last;
+}
+
+/* "/8" and what follows it, or nothing: then all bits of the address count. *rest: what follows. */
+static bool parse_prefix_bits(struct target_pattern *out, const char **rest)
+{
+    unsigned most = out->prefix.storage.ss_family == AF_INET ? 32 : 128;
+    char digits[4];
+    uint64_t bits;
+
+    out->prefix_bits = most;
+    if (**rest != '/')
+        return true;
+    size_t len = strcspn(*rest + 1, ":");
+    if (len >= sizeof digits)
+        return false;
+    memcpy(digits, *rest + 1, len);
+    digits[len] = '\0';
+    *rest += 1 + len;
+    if (!parse_number(&bits, digits, 0, most))
+        return false;
+    out->prefix_bits = (unsigned)bits;
+    return true;
+}
+
+static bool parse_pattern_host(struct target_pattern *out, const char **text)
+{
+    struct cut_host cut;
+
+    if (!cut_host(&cut, *text))
+        return false;
+    *text = cut.rest;
+    out->any_host = !cut.bracketed && strcmp(cut.host, "*") == 0;
+    if (out->any_host)
+        return true;
+    if (cut.bracketed && !strchr(cut.host, ':'))
+        return false;
+    out->has_prefix = address_from_literal(&out->prefix, cut.host, 0);
+    if (out->has_prefix)
+        return parse_prefix_bits(out, text);
+    memcpy(out->name, cut.host, sizeof out->name);
+    return !cut.bracketed && is_host_name(cut.host);
+}
+
+static bool parse_target_pattern(struct target_pattern *out, const char *text)
+{
+    memset(out, 0, sizeof *out);
+    text = cut_kind(&out->kind, text);
+    if (!text)
+        return false;
+    if (out->kind == TARGET_UNIX)
+        return parse_unix_path(out->name, text);
+    return parse_pattern_host(out, &text) && *text == ':' && parse_ports(out, text + 1);
+}
+
+bool value_target_pattern(struct target_pattern *out, const char *text, struct error *e)
+{
+    if (parse_target_pattern(out, text))
+        return true;
+    return error_set(
+        e, EXIT_USAGE,
+        "'%s' is not a target to allow: tcp:HOST:PORTS or udp:HOST:PORTS (HOST a name, "
+        "an address, 10.0.0.0/8, [fd00::]/8 or *; PORTS 22, 8000-8099 or *) or "
+        "unix:/PATH",
+        text);
+}
+
+/* What needs no address: kind, port, path. */
+static bool kind_and_port_agree(const struct target_pattern *p, const struct target *t)
+{
+    if (p->kind != t->kind)
+        return false;
+    return p->kind == TARGET_UNIX ||
+           (t->endpoint.port >= p->port_first && t->endpoint.port <= p->port_last);
+}
+
+static bool same_name(const struct target_pattern *p, const struct target *t)
+{
+    if (p->kind == TARGET_UNIX)
+        return strcmp(p->name, t->endpoint.host) == 0;
+    return strcasecmp(p->name, t->endpoint.host) == 0;
+}
+
+bool target_pattern_may_allow(const struct target_pattern *p, const struct target *t)
+{
+    struct address a;
+
+    if (!kind_and_port_agree(p, t))
+        return false;
+    if (p->has_prefix && address_from_literal(&a, t->endpoint.host, t->endpoint.port))
+        return address_in_prefix(&a, &p->prefix, p->prefix_bits);
+    return p->any_host || p->has_prefix || same_name(p, t);
+}
+
+bool target_pattern_allows(const struct target_pattern *p, const struct target *t,
+                           const struct address *a)
+{
+    if (!kind_and_port_agree(p, t))
+        return false;
+    if (p->has_prefix)
+        return address_in_prefix(a, &p->prefix, p->prefix_bits);
+    return p->any_host || same_name(p, t);
+}
+
+/* Forwards. */
+
+/* Cuts "[ADDR:]PORT:" off the front into listen; NULL: it is not there. */
+static const char *cut_listen(struct address *listen, const char *text)
+{
+    struct cut_host first, second;
+    uint16_t port;
+
+    if (!cut_host(&first, text) || *first.rest != ':' || !cut_host(&second, first.rest + 1))
+        return NULL;
+    if (!first.bracketed && parse_port(&port, first.host, 0))
+        return address_from_literal(listen, "127.0.0.1", port) ? first.rest + 1 : NULL;
+    if (*second.rest != ':' || second.bracketed || !parse_port(&port, second.host, 0) ||
+        !listen_address(listen, first.host, first.bracketed, port))
+        return NULL;
+    return second.rest + 1;
+}
+
+bool value_forward(struct forward *out, const char *text, struct error *e)
+{
+    const char *target = cut_listen(&out->listen, text);
+
+    out->target.kind = TARGET_TCP;
+    if (target && parse_endpoint(&out->target.endpoint, target, 0))
+        return true;
+    return error_set(e, EXIT_USAGE,
+                     "'%s' is not [ADDRESS:]PORT:HOST:PORT (IPv6 in brackets, * or nothing before "
+                     "the first colon for all addresses)",
+                     text);
+}
+
+/* Names. */
+
+static bool parse_name(char out[NAME_BYTES], const char *text, bool pattern)
+{
+    size_t len = strlen(text);
+
+    if (len == 0 || len >= NAME_BYTES || strchr("._-", *text) || strstr(text, ".."))
+        return false;
+    for (const char *c = text; *c != '\0'; c++) {
+        bool wild = pattern && (*c == '*' || *c == '?');
+        if (!is_lower(*c) && !is_digit(*c) && !wild && !strchr("._-", *c))
+            return false;
+    }
+    memcpy(out, text, len + 1);
+    return true;
+}
+
+bool value_name(char out[NAME_BYTES], const char *text, struct error *e)
+{
+    if (parse_name(out, text, false))
+        return true;
+    return error_set(
+        e, EXIT_USAGE,
+        "'%s' is not a name: 1 to 64 of a-z 0-9 . _ -, first a letter or digit, no two "
+        "dots in a row",
+        text);
+}
+
+bool value_name_pattern(char out[NAME_BYTES], const char *text, struct error *e)
+{
+    if (parse_name(out, text, true))
+        return true;
+    return error_set(e, EXIT_USAGE,
+                     "'%s' is not a pattern of names: 1 to 64 of a-z 0-9 . _ - and * (any "
+                     "characters) and ? (any one)",
+                     text);
+}
+
+/* Lists. */
+
+bool value_list(const char *text, bool (*each)(void *arg, const char *item, struct error *e),
+                void *arg, struct error *e)
+{
+    char *copy = strdup(text);
+    bool good = true;
+
+    if (!copy)
+        return error_set(e, EXIT_USAGE, "no memory for a list");
+    for (char *next = copy; good && next;) {
+        char *item = next, *comma = strchr(item, ',');
+
+        next = comma ? comma + 1 : NULL;
+        if (comma)
+            *comma = '\0';
+        item = strip_space(item);
+        if (*item == '\0')
+            good = error_set(e, EXIT_USAGE,
+                             "'%s' has an empty item; expected are items with commas between them",
+                             text);
+        else
+            good = each(arg, item, e);
+    }
+    free(copy);
+    return good;
+}

@@ -1,0 +1,88 @@
+/* Values shared by configuration files and command lines: names, endpoints, targets, forwards. */
+#ifndef SPX_CONFIG_VALUES_H
+#define SPX_CONFIG_VALUES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "net/address.h"
+
+#define HOST_TEXT_BYTES \
+    256 /* a name of at most 253 characters, a literal address, or "unix:/path" */
+
+/* Every parser returns false after error_set(e, EXIT_USAGE, …) with a text that quotes the value
+ * and says what is expected, without file or line (the caller puts them in front, and chooses the
+ * code). */
+
+/* A host to connect to and its port: "host:port", "192.0.2.1:22", "[::1]:22". */
+struct endpoint {
+    char host[HOST_TEXT_BYTES];
+    uint16_t port;
+};
+
+/* default_port 0: the port must be given. */
+bool value_endpoint(struct endpoint *out, const char *text, uint16_t default_port, struct error *e);
+
+/* An address to listen on: "port", "addr:port", "[::]:port", "*:port" (all addresses); literal
+ * addresses and "localhost" only; default_host for a lone port (such as "127.0.0.1"). */
+bool value_listen(struct address *out, const char *text, const char *default_host, struct error *e);
+
+/* A target as the wire writes it, "tcp:host:port" ("udp:host:port", "unix:/path" too): checked, and
+ * cut up. */
+enum target_kind { TARGET_TCP, TARGET_UDP, TARGET_UNIX };
+struct target {
+    enum target_kind kind;
+    struct endpoint endpoint; /* for TARGET_UNIX host is the path */
+};
+bool value_target(struct target *out, const char *text, struct error *e);
+
+/* The wire form; out takes TARGET_TEXT_BYTES. */
+#define TARGET_TEXT_BYTES (HOST_TEXT_BYTES + 16)
+void target_to_text(char out[TARGET_TEXT_BYTES], const struct target *t);
+
+/* What a policy allows: "tcp:HOST:PORTS": HOST a name, a literal address, a prefix ("10.0.0.0/8",
+ * "[fd00::]/8") or "*"; PORTS a number, "a-b" or "*". "unix:/path" exactly. */
+struct target_pattern {
+    enum target_kind kind;
+    bool any_host;
+    bool has_prefix; /* HOST was an address or a prefix */
+    struct address prefix;
+    unsigned prefix_bits;
+    char name[HOST_TEXT_BYTES]; /* otherwise */
+    uint16_t port_first, port_last;
+};
+bool value_target_pattern(struct target_pattern *out, const char *text, struct error *e);
+
+/* Whether the pattern could allow the target before its name is looked up: kind and port agree, and
+ * name, address or "*" agree or the pattern is of addresses and the target a name. */
+bool target_pattern_may_allow(const struct target_pattern *p, const struct target *t);
+
+/* Whether the pattern allows connecting to this address for this target. */
+bool target_pattern_allows(const struct target_pattern *p, const struct target *t,
+                           const struct address *a);
+
+/* -L [ADDR:]PORT:HOST:PORT, IPv6 in brackets, "*" or empty ADDR for all addresses; default ADDR
+ * 127.0.0.1; listening port 0: the system chooses. */
+struct forward {
+    struct address listen;
+    struct target target;
+};
+bool value_forward(struct forward *out, const char *text, struct error *e);
+
+/* A name of an agent or user: 1 to 64 of a-z 0-9 . _ -, first a letter or digit, no two dots in a
+ * row (PROTOCOL.md section 6). */
+bool value_name(char out[65], const char *text, struct error *e);
+
+/* A pattern over names: the same characters and '*' and '?'. */
+bool value_name_pattern(char out[65], const char *text, struct error *e);
+
+/* Calls each for every item of "a, b , c" (white space stripped); an empty item is an error. */
+bool value_list(const char *text, bool (*each)(void *arg, const char *item, struct error *e),
+                void *arg, struct error *e);
+
+/* A decimal number from low to high. */
+bool value_number(uint64_t *out, const char *text, uint64_t low, uint64_t high, struct error *e);
+
+#endif

@@ -1,0 +1,213 @@
+#include "forward/endpoint.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/socket.h"
+
+struct endpoint {
+    struct io in, out; /* a socket uses `in` for both directions */
+    bool is_socket;
+    struct loop *loop;
+    struct stream *stream;
+    struct deferred burial;
+    endpoint_ended *ended;
+    void *arg;
+};
+
+static struct io *out_of(struct endpoint *e)
+{
+    return e->is_socket ? &e->in : &e->out;
+}
+
+static void bury(struct deferred *burial)
+{
+    free(container_of(burial, struct endpoint, burial));
+}
+
+/* Closes (with a reset unless it ended cleanly), tells the owner, frees at the end of the round. */
+static void finish(struct endpoint *e, unsigned code, const char *text)
+{
+    io_remove(&e->in);
+    io_remove(&e->out);
+    if (e->is_socket && code)
+        socket_close_reset(e->in.fd);
+    else if (e->is_socket)
+        close(e->in.fd);
+    e->stream = NULL;
+    if (e->ended)
+        e->ended(e->arg, code, text);
+    loop_defer(e->loop, &e->burial);
+}
+
+/* The application's side failed. */
+static void fail(struct endpoint *e, int error)
+{
+    struct stream *st = e->stream;
+    if (st)
+        stream_reset(st, RESET_BY_TARGET, strerror(error));
+    finish(e, RESET_BY_TARGET, strerror(error));
+}
+
+static void on_readable(struct io *io)
+{
+    struct endpoint *e = container_of(io, struct endpoint, in);
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (!e->stream)
+        return;
+    /* A reset shows even while the stream has no credit to read on. */
+    if (io->hung_up && e->is_socket && getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error)
+        fail(e, error);
+    else
+        stream_readable(e->stream);
+}
+
+static void on_writable(struct io *io)
+{
+    struct endpoint *e = container_of(io, struct endpoint, out);
+    if (e->stream)
+        stream_writable(e->stream);
+}
+
+static void on_socket_writable(struct io *io)
+{
+    struct endpoint *e = container_of(io, struct endpoint, in);
+    if (e->stream)
+        stream_writable(e->stream);
+}
+
+static struct endpoint *new_endpoint(struct loop *loop, endpoint_ended *ended, void *arg)
+{
+    struct endpoint *e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    e->loop = loop;
+    e->ended = ended;
+    e->arg = arg;
+    e->in.fd = e->out.fd = -1;
+    e->in.on_read = on_readable;
+    e->in.on_write = on_socket_writable;
+    e->out.on_write = on_writable;
+    e->burial.run = bury;
+    return e;
+}
+
+struct endpoint *endpoint_new(struct loop *loop, int fd, endpoint_ended *ended, void *arg)
+{
+    struct endpoint *e = new_endpoint(loop, ended, arg);
+    if (e && !io_add(loop, &e->in, fd)) {
+        free(e);
+        return NULL;
+    }
+    if (e)
+        e->is_socket = true;
+    return e;
+}
+
+struct endpoint *endpoint_new_pair(struct loop *loop, int in, int out, endpoint_ended *ended, void *arg)
+{
+    struct endpoint *e = new_endpoint(loop, ended, arg);
+    if (!e || !io_add(loop, &e->in, in) || !io_add(loop, &e->out, out)) {
+        if (e)
+            io_remove(&e->in);
+        free(e);
+        return NULL;
+    }
+    return e;
+}
+
+void endpoint_start(struct endpoint *e, struct stream *stream)
+{
+    e->stream = stream;
+    io_want_read(&e->in);
+}
+
+void endpoint_drop(struct endpoint *e)
+{
+    e->ended = NULL;
+    finish(e, RESET_INTERNAL, "");
+}
+
+static ssize_t pull(void *owner, struct iovec *piece, int pieces)
+{
+    struct endpoint *e = owner;
+    size_t asked = 0;
+    ssize_t n;
+    if (!io_can_read(&e->in)) {
+        io_want_read(&e->in);
+        return STREAM_PULL_NONE;
+    }
+    for (int i = 0; i < pieces; i++)
+        asked += piece[i].iov_len;
+    do
+        n = readv(e->in.fd, piece, pieces);
+    while (n < 0 && errno == EINTR);
+    if (n == 0)
+        return STREAM_PULL_EOF;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        io_read_drained(&e->in);
+        io_want_read(&e->in);
+        return STREAM_PULL_NONE;
+    }
+    if (n < 0) {
+        fail(e, errno);
+        return STREAM_PULL_GONE;
+    }
+    if ((size_t)n < asked && e->is_socket && !e->in.hung_up)
+        io_read_drained(&e->in); /* a short read: the next bytes make a new edge */
+    return n;
+}
+
+static size_t push(void *owner, const uint8_t *data, size_t len)
+{
+    struct endpoint *e = owner;
+    struct io *out = out_of(e);
+    size_t taken = 0;
+    while (taken < len && io_can_write(out)) {
+        ssize_t n = e->is_socket ? send(out->fd, data + taken, len - taken, MSG_NOSIGNAL)
+                                 : write(out->fd, data + taken, len - taken);
+        if (n >= 0) {
+            taken += (size_t)n;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            io_write_blocked(out);
+        } else if (errno != EINTR) {
+            fail(e, errno);
+            return 0;
+        }
+    }
+    if (taken < len)
+        io_want_write(out);
+    return taken;
+}
+
+static void on_eof(void *owner)
+{
+    struct endpoint *e = owner;
+    if (e->is_socket) {
+        shutdown(e->in.fd, SHUT_WR);
+        return;
+    }
+    io_remove(&e->out);
+    close(e->out.fd);
+}
+
+static void on_reset(void *owner, unsigned code, const char *text)
+{
+    finish(owner, code ? code : RESET_INTERNAL, text);
+}
+
+static void on_done(void *owner)
+{
+    finish(owner, 0, "");
+}
+
+const struct stream_events endpoint_events = {
+    .pull = pull,
+    .push = push,
+    .on_eof = on_eof,
+    .on_reset = on_reset,
+    .on_done = on_done,
+};

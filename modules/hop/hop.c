@@ -1,0 +1,229 @@
+/* A hop's life: start, end, detach, liveness. */
+#include "hop/hop.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "hop/phases.h"
+
+const char *hop_state_name(enum hop_state state)
+{
+    static const char *const names[] = {
+        [HOP_WAIT_HELLO] = "waiting for HELLO",
+        [HOP_SILENT] = "silent",
+        [HOP_WAIT_WELCOME] = "waiting for WELCOME",
+        [HOP_WAIT_FIRST] = "waiting for the first record",
+        [HOP_OPEN] = "open",
+        [HOP_DETACHED] = "detached",
+        [HOP_ENDED] = "ended",
+    };
+    size_t i = (size_t)state;
+    return i < sizeof names / sizeof *names ? names[i] : "?";
+}
+
+static void hop_init(struct hop *h, const struct hop_party *party,
+                     const struct hop_handler *handler, enum role own_role, uint64_t now_us)
+{
+    memset(h, 0, sizeof *h);
+    h->party = party;
+    h->handler = handler;
+    h->own_role = (uint8_t)own_role;
+    h->last_read_us = now_us;
+    fifo_init(&h->out);
+    hop_set_keepalive(h, party->keepalive_s);
+}
+
+static bool write_hello(struct hop *h, const uint8_t *ticket)
+{
+    struct hello hello = {.version = PROTOCOL_VERSION, .role = h->own_role};
+    uint8_t payload[1 + 1 + TICKET_BYTES];
+    uint8_t message[sizeof payload + HANDSHAKE_MESSAGE1_OVERHEAD];
+    size_t message_len = 0;
+    if (ticket) {
+        memcpy(hello.ticket, ticket, TICKET_BYTES);
+    }
+    size_t len = hello_encode(&hello, payload, sizeof payload);
+    if (len == 0) {
+        return hop_fail(h, CODE_INTERNAL, "HELLO could not be encoded");
+    }
+    if (!handshake_start(h->noise, handshake_preferred_suite(h->party->peer_lacks_aes), PURPOSE_HOP,
+                         h->party->own, h->peer_key, NULL, view_of(payload, len), message,
+                         &message_len)) {
+        return hop_fail(h, CODE_BAD_HANDSHAKE,
+                        "the public key of the %s cannot be used: not a valid key, or the own one",
+                        role_name(h->peer_role));
+    }
+    wipe(payload, sizeof payload);
+    wipe(&hello, sizeof hello);
+    return fifo_append(&h->out, message, message_len) || hop_fail(h, CODE_INTERNAL, "no memory");
+}
+
+bool hop_start(struct hop *h, const struct hop_party *party, const struct hop_handler *handler,
+               enum role role, const uint8_t peer_key[KEY_BYTES], const uint8_t *ticket,
+               uint64_t now_us)
+{
+    hop_init(h, party, handler, role, now_us);
+    h->initiator = true;
+    h->state = HOP_WAIT_WELCOME;
+    h->peer_role = role == ROLE_RELAY ? ROLE_AGENT_CIRCUIT : ROLE_RELAY;
+    memcpy(h->peer_key, peer_key, KEY_BYTES);
+    h->noise = calloc(1, sizeof *h->noise);
+    if (!h->noise) {
+        return hop_fail(h, CODE_INTERNAL, "no memory");
+    }
+    return write_hello(h, ticket);
+}
+
+void hop_listen(struct hop *h, const struct hop_party *party, const struct hop_handler *handler,
+                enum role own_role, uint64_t now_us)
+{
+    hop_init(h, party, handler, own_role, now_us);
+    h->state = HOP_WAIT_HELLO;
+}
+
+void hop_drop_noise(struct hop *h)
+{
+    if (h->noise) {
+        noise_wipe(h->noise);
+        free(h->noise);
+        h->noise = NULL;
+    }
+}
+
+static void drop_partial(struct hop *h)
+{
+    free(h->partial); /* ciphertext */
+    h->partial = NULL;
+    h->partial_len = h->partial_size = 0;
+}
+
+/* Everything that only a hop which goes on needs. */
+static void drop_keys(struct hop *h)
+{
+    hop_drop_noise(h);
+    drop_partial(h);
+    cipher_wipe(&h->send);
+    cipher_wipe(&h->receive);
+}
+
+bool hop_split(struct hop *h, enum hop_state next)
+{
+    if (!noise_split(h->noise, &h->send, &h->receive)) {
+        return hop_fail(h, CODE_INTERNAL, "the handshake gave no keys");
+    }
+    hop_drop_noise(h);
+    h->state = next;
+    return true;
+}
+
+void hop_go_silent(struct hop *h)
+{
+    drop_keys(h);
+    h->state = HOP_SILENT;
+}
+
+static void end(struct hop *h)
+{
+    drop_keys(h);
+    h->state = HOP_ENDED;
+}
+
+bool hop_fail(struct hop *h, enum code code, const char *format, ...)
+{
+    if (h->state != HOP_ENDED) {
+        char text[sizeof h->error.text];
+        va_list args;
+        va_start(args, format);
+        vsnprintf(text, sizeof text, format, args);
+        va_end(args);
+        error_set(&h->error, (int)code, "%s", text);
+        end(h);
+    }
+    return false;
+}
+
+void hop_refused(struct hop *h, unsigned code, struct view text, uint32_t retry_s)
+{
+    char clean[sizeof h->error.text];
+    if (code == CODE_OK) {
+        code = CODE_SHUTDOWN; /* it ends all the same, and an error without a code is none */
+    }
+    if (text_clean(clean, sizeof clean, text) == 0) {
+        snprintf(clean, sizeof clean, "%s", code_text(code));
+    }
+    error_set(&h->error, (int)code, "%s", clean);
+    h->refused_by_peer = true;
+    h->retry_s = retry_s < BYE_RETRY_MAX_S ? retry_s : BYE_RETRY_MAX_S;
+    end(h);
+}
+
+void hop_bye(struct hop *h, enum code code, const char *text, uint32_t retry_s)
+{
+    if (h->state == HOP_ENDED) {
+        return;
+    }
+    if (h->state == HOP_OPEN && !h->quiet) {
+        char clean[TEXT_MAX_BYTES + 1];
+        uint8_t body[2 + 2 + TEXT_MAX_BYTES + 4];
+        size_t text_len = text_clean(clean, sizeof clean, view_of_string(text));
+        struct bye bye = {
+            .code = (uint16_t)code, .text = view_of(clean, text_len), .retry_s = retry_s};
+        size_t len = bye_encode(&bye, body, sizeof body);
+        if (len > 0) {
+            hop_send(h, MESSAGE_BYE, view_of(body, len));
+        }
+    }
+    hop_fail(h, code, "%s", text);
+}
+
+void hop_detach(struct hop *h)
+{
+    if (h->state == HOP_OPEN) {
+        drop_keys(h);
+        h->state = HOP_DETACHED;
+    }
+}
+
+void hop_free(struct hop *h)
+{
+    drop_keys(h);
+    fifo_clear(&h->out);
+    h->state = HOP_ENDED;
+}
+
+void hop_set_keepalive(struct hop *h, unsigned seconds)
+{
+    if (seconds == 0) {
+        seconds = KEEPALIVE_DEFAULT_S;
+    } else if (seconds < KEEPALIVE_MIN_S) {
+        seconds = KEEPALIVE_MIN_S;
+    } else if (seconds > KEEPALIVE_MAX_S) {
+        seconds = KEEPALIVE_MAX_S;
+    }
+    h->keepalive_us = seconds * CLOCK_US_PER_S;
+}
+
+uint64_t hop_deadline(const struct hop *h)
+{
+    if (h->state != HOP_OPEN || h->quiet) {
+        return CLOCK_NEVER;
+    }
+    return (h->pinged ? h->last_ping_us : h->last_read_us) + h->keepalive_us;
+}
+
+void hop_tick(struct hop *h, uint64_t now_us)
+{
+    if (now_us < hop_deadline(h)) {
+        return;
+    }
+    if (h->pinged) {
+        hop_fail(h, CODE_TIMEOUT, "nothing came from the %s for %llu s, and no answer to a PING",
+                 role_name(h->peer_role),
+                 (unsigned long long)((now_us - h->last_read_us) / CLOCK_US_PER_S));
+    } else {
+        hop_send_ping(h, now_us);
+    }
+}

@@ -1,0 +1,117 @@
+/* A hop as an engine without I/O: handshake, records, control messages, keepalive (docs/PROTOCOL.md
+ * sections 2 to 4). */
+#ifndef SPX_HOP_HOP_H
+#define SPX_HOP_HOP_H
+
+#include "base/error.h"
+#include "base/fifo.h"
+#include "crypto/handshake.h"
+#include "wire/codes.h"
+#include "wire/messages.h"
+
+enum hop_state {
+    HOP_WAIT_HELLO,   /* responder: the first message is not whole yet */
+    HOP_SILENT,       /* responder: it will never be right; nothing is read or answered any more */
+    HOP_WAIT_WELCOME, /* initiator: the first message is out */
+    HOP_WAIT_FIRST,   /* responder: WELCOME is out; the initiator's first record has not verified */
+    HOP_OPEN,
+    HOP_DETACHED, /* the bytes from here on belong to a circuit */
+    HOP_ENDED,    /* error says why; what stands in out may still be written */
+};
+
+const char *hop_state_name(enum hop_state state);
+
+struct hop;
+
+/* What the owner does. Called from inside hop_input; may send, detach and end, not free. */
+struct hop_handler {
+    /* Responder: message 1 is authentic, peer_key set. Decide: the answer comes as CODE_FULL; set
+     * code and text, and with CODE_OK also name. The views are used after the call: what they
+     * point to must live until hop_input returns. A refusal is written and the hop ends. Not
+     * called for a HELLO of version 0 or of a role that cannot connect here: that is refused. */
+    void (*on_hello)(struct hop *h, const struct hello *hello, struct welcome *answer);
+    /* Open: both sides have proven their keys, and the peer's INFO (NULL: initiator, the peer's
+     * INFO is still to come) is read. */
+    void (*on_open)(struct hop *h, const struct info *info);
+    /* A message other than PING, PONG and BYE, allowed by section 3's table for the peer's role.
+     * Return false after hop_fail. INFO comes here for initiators. */
+    bool (*on_message)(struct hop *h, unsigned type, struct view body);
+};
+
+/* What all hops of a party share. Outlives them. */
+struct hop_party {
+    const struct keypair *own;
+    uint8_t mac1_key[HASH_BYTES]; /* handshake_mac1_key of the own public key, for responders */
+    const char *version;          /* software version for INFO */
+    const char *labels;           /* for INFO */
+    uint16_t keepalive_s;         /* what WELCOME says; 0: the default */
+    bool peer_lacks_aes;          /* known of the peer that hops are started to: suite 2 then */
+};
+
+/* Embedded in its owner; no allocation while nothing waits. */
+struct hop {
+    enum hop_state state;
+    bool initiator;
+    bool quiet;        /* section 4's quiet rule: no PING, no PONG, no liveness */
+    bool peer_has_aes; /* from INFO */
+    bool info_read;
+    bool pinged;     /* a PING is out and nothing was read since */
+    bool ping_waits; /* the last PING's PONG has not come */
+    uint8_t own_role, peer_role;
+    const struct hop_party *party;
+    const struct hop_handler *handler;
+    uint8_t peer_key[KEY_BYTES];
+    char peer_name[NAME_MAX_BYTES + 1]; /* WELCOME's name, on both sides: what the responder knows
+                                           the initiator by */
+    struct noise *noise;                /* while shaking hands */
+    struct cipher send, receive;
+    uint8_t *partial; /* a message not whole yet */
+    size_t partial_len, partial_size;
+    struct fifo out; /* to be written to the carrier */
+    uint64_t keepalive_us, last_read_us, last_ping_us, opened_us;
+    uint64_t pings;       /* sent so far: the number in the last one */
+    struct error error;   /* code: enum code */
+    uint32_t retry_s;     /* the peer's BYE or refusal: when to come back */
+    bool refused_by_peer; /* error is what the peer said */
+    uint64_t rtt_us;      /* of the last PING answered, 0 unknown */
+};
+
+/* Initiator: writes the first message into out. role: the own one; ticket NULL unless used. False:
+ * the key is not usable (h->error). */
+bool hop_start(struct hop *h, const struct hop_party *party, const struct hop_handler *handler,
+               enum role role, const uint8_t peer_key[KEY_BYTES], const uint8_t *ticket,
+               uint64_t now_us);
+
+/* Responder: own_role ROLE_RELAY, or ROLE_AGENT_CIRCUIT for an agent that is dialled. */
+void hop_listen(struct hop *h, const struct hop_party *party, const struct hop_handler *handler,
+                enum role own_role, uint64_t now_us);
+
+/* Takes bytes of the carrier (decrypts in them). Returns how many belonged to the hop: fewer than
+ * len only when it was detached or ended; the rest are the circuit's. */
+size_t hop_input(struct hop *h, uint8_t *data, size_t len, uint64_t now_us);
+
+/* Encrypts one message into out. False: not open, or no memory (the hop then fails). */
+bool hop_send(struct hop *h, enum message_type type, struct view body);
+
+/* Sends BYE and ends. Under the quiet rule, or before the hop is open, it ends without a BYE. */
+void hop_bye(struct hop *h, enum code code, const char *text, uint32_t retry_s);
+
+/* Ends with an error of the own side's finding; nothing is sent. Returns false. */
+bool hop_fail(struct hop *h, enum code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* From now on the bytes are a circuit's; wipes the keys. Bytes in out still go first. Part of a
+ * record that came before (the peer broke the quiet rule) is dropped. */
+void hop_detach(struct hop *h);
+
+/* Does what is due: PING, the liveness limit. */
+void hop_tick(struct hop *h, uint64_t now_us);
+
+/* When hop_tick is next due; CLOCK_NEVER for never. */
+uint64_t hop_deadline(const struct hop *h);
+
+/* Wipes and frees; error, peer_key and peer_name stay readable. The struct may then be used again.
+ */
+void hop_free(struct hop *h);
+
+#endif

@@ -1,0 +1,104 @@
+#include "hop/outgoing.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define DIAL_S 15
+
+static void failed(struct outgoing *o, enum code code, const char *text)
+{
+    error_set(&o->carrier.hop.error, (int)code, "%s", text);
+    o->request.on_ended(o);
+}
+
+static void carrier_ended(struct carrier *c)
+{
+    struct outgoing *o = (struct outgoing *)(void *)c;
+    struct error *e = &c->hop.error;
+    bool unanswered = !o->open && !c->hop.refused_by_peer &&
+                      (!e->code || e->code == CODE_NETWORK || e->code == CODE_TIMEOUT);
+    /* A responder that does not see its own key behind the first message says nothing, so that is all we can know. */
+    if (unanswered) {
+        error_clear(e);
+        error_set(e, CODE_TIMEOUT,
+                  "%s does not answer the handshake: is its public key the one in the configuration, "
+                  "and is an spx of the other kind there?",
+                  o->address);
+    }
+    o->request.on_ended(o);
+}
+
+static void carrier_detached(struct carrier *c, struct view rest)
+{
+    struct outgoing *o = (struct outgoing *)(void *)c;
+    o->request.on_detached(o, rest);
+}
+
+static void dial_done(void *arg, enum dial_result result, int fd, const struct address *address,
+                      const char *text)
+{
+    struct outgoing *o = arg;
+    const struct outgoing_request *r = &o->request;
+    o->dial = NULL;
+    if (result != DIAL_OK) {
+        failed(o, result == DIAL_TIMED_OUT ? CODE_TIMEOUT : CODE_NETWORK, text);
+        return;
+    }
+    address_to_text(o->address, address);
+    socket_set_carrier(fd);
+    if (!hop_start(&o->carrier.hop, r->party, r->handler, r->role, o->peer_key, r->ticket ? o->ticket : NULL,
+                   loop_now(o->loop))) {
+        close(fd);
+        o->request.on_ended(o);
+        return;
+    }
+    o->carrier.on_ended = carrier_ended;
+    o->carrier.on_detached = carrier_detached;
+    if (!carrier_open(&o->carrier, o->loop, fd)) {
+        close(fd);
+        failed(o, CODE_INTERNAL, strerror(errno));
+        return;
+    }
+    carrier_set_deadline(&o->carrier, loop_now(o->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
+    carrier_update(&o->carrier);
+}
+
+bool outgoing_start(struct outgoing *o, struct loop *loop, const struct outgoing_request *request)
+{
+    struct dial_request dial = {
+        .host = request->host,
+        .port = request->port,
+        .timeout_us = DIAL_S * CLOCK_US_PER_S,
+        .done = dial_done,
+        .arg = o,
+    };
+    *o = (struct outgoing){.loop = loop, .request = *request, .running = true};
+    memcpy(o->peer_key, request->peer_key, sizeof o->peer_key);
+    if (request->ticket)
+        memcpy(o->ticket, request->ticket, sizeof o->ticket);
+    snprintf(o->address, sizeof o->address, "%s:%u", request->host, request->port);
+    o->dial = dial_start(loop, &dial);
+    o->running = o->dial != NULL;
+    return o->running;
+}
+
+void outgoing_opened(struct outgoing *o)
+{
+    o->open = true;
+    carrier_set_deadline(&o->carrier, CLOCK_NEVER);
+}
+
+void outgoing_close(struct outgoing *o)
+{
+    if (!o->running)
+        return;
+    o->running = false;
+    if (o->dial)
+        dial_cancel(o->dial);
+    o->dial = NULL;
+    carrier_close(&o->carrier);
+    wipe(o->ticket, sizeof o->ticket);
+}

@@ -1,0 +1,51 @@
+/* A hop this side brings about: name look-up, connect, handshake, in one object and one error. */
+#ifndef SPX_HOP_OUTGOING_H
+#define SPX_HOP_OUTGOING_H
+
+#include "hop/carrier.h"
+#include "net/dial.h"
+
+struct outgoing;
+
+struct outgoing_request {
+    const char *host;
+    uint16_t port;
+    const struct hop_party *party;
+    const struct hop_handler *handler; /* finds its struct by outgoing_of */
+    enum role role;
+    const uint8_t *peer_key;
+    const uint8_t *ticket; /* NULL unless used */
+    /* The hop could not be brought about or has ended: o->carrier.hop.error and, when it was not the relay that said so, the address tell. Called
+     * once, never inside outgoing_start; the callee calls outgoing_close. */
+    void (*on_ended)(struct outgoing *o);
+    /* As struct carrier's; may be NULL. */
+    void (*on_detached)(struct outgoing *o, struct view rest);
+};
+
+struct outgoing {
+    struct carrier carrier; /* first */
+    struct loop *loop;
+    struct dial *dial;
+    struct outgoing_request request;
+    uint8_t peer_key[KEY_BYTES];
+    uint8_t ticket[TICKET_BYTES];
+    char address[ADDRESS_TEXT_BYTES]; /* connected to, or tried last, or the name */
+    bool running;                     /* between outgoing_start and outgoing_close */
+    bool open;                        /* the handshake is complete */
+};
+
+static inline struct outgoing *outgoing_of(struct hop *h)
+{
+    return (struct outgoing *)(void *)h;
+}
+
+/* Starts; o is zeroed or closed. Keys and ticket are copied, host must live until the look-up has ended. False without memory. */
+bool outgoing_start(struct outgoing *o, struct loop *loop, const struct outgoing_request *request);
+
+/* The handler's on_open calls this first: the time limits of connecting no longer count. */
+void outgoing_opened(struct outgoing *o);
+
+/* Ends whatever stage it is in; no callback comes any more. */
+void outgoing_close(struct outgoing *o);
+
+#endif

@@ -1,0 +1,48 @@
+/* Inside modules/hop only: what the files of the engine call of each other, one file a phase. */
+#ifndef SPX_HOP_PHASES_H
+#define SPX_HOP_PHASES_H
+
+#include "hop/hop.h"
+
+/* Limits of what a peer whose key is not proven can make the hop collect (section 6). */
+#define HELLO_UNIT_MAX HANDSHAKE_MESSAGE1_MAX
+#define WELCOME_MAX HANDSHAKE_NOISE_MAX
+#define FIRST_RECORD_MAX HANDSHAKE_NOISE_MAX
+
+/* hop.c */
+
+/* HOP_WAIT_HELLO -> HOP_SILENT: forgets what came. */
+void hop_go_silent(struct hop *h);
+
+/* Both ciphers are there: frees the handshake and goes to the state. False: the hop has failed. */
+bool hop_split(struct hop *h, enum hop_state next);
+
+/* Frees the handshake, wiped; harmless without one. */
+void hop_drop_noise(struct hop *h);
+
+/* Ends with what the peer said; its text is cleaned. */
+void hop_refused(struct hop *h, unsigned code, struct view text, uint32_t retry_s);
+
+/* The keepalive from a configured or told number of seconds, within its limits. */
+void hop_set_keepalive(struct hop *h, unsigned seconds);
+
+/* hop_handshake.c */
+
+/* Responder: a whole first message with a right mac1, of a known or an unknown suite. */
+void hop_read_hello(struct hop *h, struct view message);
+
+/* Initiator: the answer without its length: Noise message 2, or a list of suites. */
+void hop_read_welcome(struct hop *h, struct view message);
+
+/* hop_messages.c */
+
+/* A whole record without its length, longer than a tag; decrypts in it. */
+void hop_read_record(struct hop *h, uint8_t *record, size_t len);
+
+/* Encrypts the own INFO into out. */
+bool hop_send_info(struct hop *h);
+
+/* Encrypts a PING into out. */
+void hop_send_ping(struct hop *h, uint64_t now_us);
+
+#endif

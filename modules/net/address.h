@@ -1,0 +1,38 @@
+/* Socket addresses: text forms, comparison, sources. */
+#ifndef SPX_NET_ADDRESS_H
+#define SPX_NET_ADDRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/error.h"
+
+#define ADDRESS_TEXT_BYTES 128
+
+struct address {
+    struct sockaddr_storage storage;
+    socklen_t len;
+};
+
+/* "192.0.2.1:22", "[2001:db8::1]:22", "unix:/path"; an IPv4-mapped IPv6 address is shown as IPv4. */
+void address_to_text(char out[ADDRESS_TEXT_BYTES], const struct address *a);
+
+/* A literal IPv4 or IPv6 address and a port; false: not a literal. */
+bool address_from_literal(struct address *a, const char *host, uint16_t port);
+
+uint16_t address_port(const struct address *a);
+void address_set_port(struct address *a, uint16_t port);
+
+/* The local (own) or remote address of a socket; false with errno. */
+bool address_of_socket(struct address *a, int fd, bool remote);
+
+/* The source a limit counts by: IPv4 address (also mapped) or IPv6 /64, in 9 bytes (family tag and 8). */
+void address_source(uint8_t out[9], const struct address *a);
+
+/* Whether the address lies in prefix/bits (families must agree; mapped IPv4 counts as IPv4). */
+bool address_in_prefix(const struct address *a, const struct address *prefix, unsigned bits);
+
+bool address_is_loopback(const struct address *a);
+
+#endif

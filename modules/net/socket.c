@@ -1,0 +1,235 @@
+#include "net/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/exits.h"
+
+#define KEEPALIVE_IDLE_S 30
+#define KEEPALIVE_INTERVAL_S 10
+#define KEEPALIVE_PROBES 3
+#define USER_TIMEOUT_MS 20000
+#define NOTSENT_LOWAT_BYTES (128 * 1024)
+
+static bool set_option(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
+/* Closes without changing errno: -1, for a caller to return. */
+static int close_failed(int fd)
+{
+    int error = errno;
+
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static int socket_new(int family)
+{
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static const struct sockaddr *address_raw(const struct address *a)
+{
+    return (const struct sockaddr *)&a->storage;
+}
+
+static bool is_ipv6_wildcard(const struct address *a)
+{
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->storage;
+
+    return a->storage.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
+}
+
+/* Removes the file of a UNIX socket that nobody listens on any more (a process that was killed
+ * leaves it). */
+static bool remove_stale(const struct address *a)
+{
+    const char *path = ((const struct sockaddr_un *)&a->storage)->sun_path;
+    struct stat status;
+
+    if (a->storage.ss_family != AF_UNIX || path[0] == '\0')
+        return false;
+    if (lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode))
+        return false;
+
+    int fd = socket_new(AF_UNIX);
+    if (fd < 0)
+        return false;
+    bool stale = connect(fd, address_raw(a), a->len) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return stale && unlink(path) == 0;
+}
+
+static bool bind_address(int fd, const struct address *a)
+{
+    if (bind(fd, address_raw(a), a->len) == 0)
+        return true;
+    if (errno != EADDRINUSE)
+        return false;
+    if (remove_stale(a))
+        return bind(fd, address_raw(a), a->len) == 0;
+    errno = EADDRINUSE;
+    return false;
+}
+
+/* -1 with errno. */
+static int listen_on(const struct address *a, int backlog)
+{
+    int fd = socket_new(a->storage.ss_family);
+
+    if (fd < 0)
+        return -1;
+    if (a->storage.ss_family != AF_UNIX)
+        set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (a->storage.ss_family == AF_INET6)
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !is_ipv6_wildcard(a));
+    if (!bind_address(fd, a) || listen(fd, backlog) != 0)
+        return close_failed(fd);
+    return fd;
+}
+
+static const char *listen_advice(int error)
+{
+    switch (error) {
+    case EADDRINUSE:
+        return " (another program listens there: stop it or choose another port)";
+    case EACCES:
+        return " (ports below 1024 need CAP_NET_BIND_SERVICE; a socket file, a writable folder)";
+    case EADDRNOTAVAIL:
+        return " (this machine does not have the address)";
+    default:
+        return "";
+    }
+}
+
+int socket_listen(const struct address *a, int backlog, struct error *e)
+{
+    int fd = listen_on(a, backlog);
+
+    if (fd < 0 && errno == EAFNOSUPPORT && is_ipv6_wildcard(a)) {
+        /* A kernel without IPv6: the IPv4 half of what was asked for. */
+        struct address any = {.len = sizeof(struct sockaddr_in)};
+        any.storage.ss_family = AF_INET;
+        address_set_port(&any, address_port(a));
+        fd = listen_on(&any, backlog);
+    }
+    if (fd < 0) {
+        int error = errno;
+        char text[ADDRESS_TEXT_BYTES];
+        address_to_text(text, a);
+        error_set(e, EXIT_NETWORK, "cannot listen on %s: %s%s", text, strerror(error),
+                  listen_advice(error));
+    }
+    return fd;
+}
+
+/* Errors of a connection that was lost while it waited, not of the listener (accept(2)). */
+static bool is_of_the_connection(int error)
+{
+    switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int socket_accept(int listener, struct address *peer)
+{
+    int fd;
+
+    do {
+        memset(peer, 0, sizeof *peer);
+        peer->len = sizeof peer->storage;
+        fd = accept4(listener, (struct sockaddr *)&peer->storage, &peer->len,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } while (fd < 0 && is_of_the_connection(errno));
+    return fd;
+}
+
+int socket_connect(const struct address *a, bool *in_progress)
+{
+    int fd = socket_new(a->storage.ss_family);
+
+    *in_progress = false;
+    if (fd < 0)
+        return -1;
+    if (connect(fd, address_raw(a), a->len) == 0)
+        return fd;
+    if (errno != EINPROGRESS && errno != EINTR)
+        return close_failed(fd);
+    *in_progress = true;
+    return fd;
+}
+
+/* A connect to a free port of this machine can pick that port as its own and meet itself (RFC 793's
+ * simultaneous open). */
+static bool is_connected_to_itself(int fd)
+{
+    struct address own, peer;
+
+    if (!address_of_socket(&own, fd, false) || !address_of_socket(&peer, fd, true))
+        return false;
+    return own.storage.ss_family != AF_UNIX && own.len == peer.len &&
+           memcmp(&own.storage, &peer.storage, own.len) == 0;
+}
+
+int socket_connect_result(int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+        return errno;
+    if (error == 0 && is_connected_to_itself(fd))
+        return ECONNREFUSED;
+    return error;
+}
+
+static void set_keepalive(int fd)
+{
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+}
+
+void socket_set_carrier(int fd)
+{
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_keepalive(fd);
+    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES);
+}
+
+void socket_set_application(int fd)
+{
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_keepalive(fd);
+}
+
+void socket_close_reset(int fd)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(fd);
+}

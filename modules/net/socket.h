@@ -1,0 +1,33 @@
+/* Sockets: listening, accepting, options; every descriptor non-blocking and close-on-exec. */
+#ifndef SPX_NET_SOCKET_H
+#define SPX_NET_SOCKET_H
+
+#include <stdbool.h>
+
+#include "net/address.h"
+
+/* A listening socket on the address (SO_REUSEADDR; an IPv6 wildcard takes IPv4 too). -1: e says
+ * what and where. */
+int socket_listen(const struct address *a, int backlog, struct error *e);
+
+/* Accepts one connection. -1 with errno (EAGAIN: none waits). */
+int socket_accept(int listener, struct address *peer);
+
+/* A connection being set up to the address: *in_progress when connect has still to finish (then it
+ * is writable, and socket_connect_result tells). -1 with errno. */
+int socket_connect(const struct address *a, bool *in_progress);
+
+/* 0, or the errno of a connect that failed. */
+int socket_connect_result(int fd);
+
+/* Options of a carrier (PROTOCOL.md section 4): TCP_NODELAY, keepalive 30/10/3, TCP_USER_TIMEOUT 20
+ * s, TCP_NOTSENT_LOWAT 128 KiB. Harmless on other kinds of sockets. */
+void socket_set_carrier(int fd);
+
+/* Options of an application's or target's socket: TCP_NODELAY, keepalive. */
+void socket_set_application(int fd);
+
+/* Closes so that the peer sees a TCP reset, never an end of file. */
+void socket_close_reset(int fd);
+
+#endif

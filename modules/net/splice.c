@@ -1,0 +1,308 @@
+#include "net/splice.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SPARE_PIPES 64
+#define COPY_BYTES 65536
+/* After the system gave no pipe, this many wishes are met by copying before it is asked again. */
+#define COPIES_AFTER_REFUSAL 1024
+
+/* Invariants: 1. spare pipes are empty. 2. open counts spare ones and those with directions. */
+struct pipe_pool {
+    size_t pipe_bytes;
+    unsigned max, open;
+    unsigned spare_count;
+    unsigned copies_left;
+    int spare[SPARE_PIPES][2];
+};
+
+/* ---- The pool. ---- */
+
+struct pipe_pool *pipe_pool_new(size_t pipe_bytes, unsigned max_pipes)
+{
+    struct pipe_pool *pool = calloc(1, sizeof *pool);
+
+    if (pool) {
+        pool->pipe_bytes = pipe_bytes < INT32_MAX ? pipe_bytes : INT32_MAX;
+        pool->max = max_pipes;
+    }
+    return pool;
+}
+
+static void close_pipe(struct pipe_pool *pool, const int pipe[2])
+{
+    close(pipe[0]);
+    close(pipe[1]);
+    pool->open--;
+}
+
+void pipe_pool_free(struct pipe_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    while (pool->spare_count > 0)
+        close_pipe(pool, pool->spare[--pool->spare_count]);
+    free(pool);
+}
+
+unsigned pipe_pool_open(const struct pipe_pool *pool)
+{
+    return pool->open;
+}
+
+static bool open_pipe(struct pipe_pool *pool, int pipe[2])
+{
+    if (pool->open >= pool->max)
+        return false;
+    if (pool->copies_left > 0) {
+        pool->copies_left--;
+        return false;
+    }
+    if (pipe2(pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
+        pool->copies_left = COPIES_AFTER_REFUSAL;
+        return false;
+    }
+    fcntl(pipe[1], F_SETPIPE_SZ, (int)pool->pipe_bytes); /* else it has the usual 64 KiB */
+    pool->open++;
+    return true;
+}
+
+/* Sees to it that the direction has a pipe; false: it has to copy. */
+static bool take_pipe(struct splice *s, struct pipe_pool *pool)
+{
+    if (s->has_pipe)
+        return true;
+    if (pool->spare_count > 0) {
+        pool->spare_count--;
+        memcpy(s->pipe, pool->spare[pool->spare_count], sizeof s->pipe);
+        s->has_pipe = true;
+    } else {
+        s->has_pipe = open_pipe(pool, s->pipe);
+    }
+    return s->has_pipe;
+}
+
+static void give_pipe_back(struct splice *s, struct pipe_pool *pool)
+{
+    if (!s->has_pipe)
+        return;
+    if (s->in_pipe == 0 && pool->spare_count < SPARE_PIPES) {
+        memcpy(pool->spare[pool->spare_count], s->pipe, sizeof s->pipe);
+        pool->spare_count++;
+    } else {
+        close_pipe(pool, s->pipe);
+    }
+    s->has_pipe = false;
+    s->in_pipe = 0;
+}
+
+/* ---- One direction. ---- */
+
+/* What a system call came to. */
+enum step { STEP_MOVED, STEP_NOTHING, STEP_END, STEP_CANNOT_SPLICE, STEP_ERROR };
+
+static enum step step_of(ssize_t result)
+{
+    if (result > 0)
+        return STEP_MOVED;
+    if (result == 0)
+        return STEP_END;
+    if (errno == EAGAIN)
+        return STEP_NOTHING;
+    return errno == EINVAL ? STEP_CANNOT_SPLICE : STEP_ERROR;
+}
+
+static ssize_t splice_bytes(int from, int to, size_t len)
+{
+    ssize_t n;
+
+    do
+        n = splice(from, NULL, to, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+static ssize_t read_bytes(int fd, void *buffer, size_t len)
+{
+    ssize_t n;
+
+    do
+        n = read(fd, buffer, len);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+static ssize_t write_bytes(int fd, const void *data, size_t len)
+{
+    ssize_t n;
+
+    do {
+        n = send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == ENOTSOCK)
+            n = write(fd, data, len);
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* The functions below return SPLICE_AGAIN when the run goes on. */
+
+static enum splice_result write_result(enum step step)
+{
+    if (step == STEP_END)
+        errno = EIO; /* nothing went, for no reason told */
+    return step == STEP_NOTHING ? SPLICE_NEED_WRITE : SPLICE_WRITE_ERROR;
+}
+
+static enum splice_result deliver_held(struct splice *s, int sink, size_t *moved)
+{
+    while (s->held.bytes > 0) {
+        struct view front = fifo_front(&s->held);
+        ssize_t n = write_bytes(sink, front.data, front.len);
+        enum step step = step_of(n);
+
+        if (step != STEP_MOVED)
+            return write_result(step);
+        fifo_drop(&s->held, (size_t)n);
+        *moved += (size_t)n;
+    }
+    return SPLICE_AGAIN;
+}
+
+/* Takes the bytes out of the pipe for a sink that cannot be spliced to. */
+static bool unload_pipe(struct splice *s)
+{
+    uint8_t buffer[4096];
+
+    while (s->in_pipe > 0) {
+        size_t len = s->in_pipe < sizeof buffer ? s->in_pipe : sizeof buffer;
+        ssize_t n = read_bytes(s->pipe[0], buffer, len);
+
+        if (n <= 0)
+            return false;
+        if (!fifo_append(&s->held, buffer, (size_t)n)) {
+            errno = ENOMEM;
+            return false;
+        }
+        s->in_pipe -= (size_t)n;
+    }
+    return true;
+}
+
+static enum splice_result deliver_pipe(struct splice *s, int sink, size_t *moved)
+{
+    while (s->in_pipe > 0) {
+        ssize_t n = splice_bytes(s->pipe[0], sink, s->in_pipe);
+        enum step step = step_of(n);
+
+        if (step == STEP_CANNOT_SPLICE) {
+            s->copy_only = true;
+            return unload_pipe(s) ? deliver_held(s, sink, moved) : SPLICE_WRITE_ERROR;
+        }
+        if (step != STEP_MOVED)
+            return write_result(step);
+        s->in_pipe -= (size_t)n;
+        *moved += (size_t)n;
+    }
+    return SPLICE_AGAIN;
+}
+
+static enum splice_result read_result(enum step step)
+{
+    if (step == STEP_MOVED)
+        return SPLICE_AGAIN;
+    if (step == STEP_END)
+        return SPLICE_END;
+    return step == STEP_NOTHING ? SPLICE_NEED_READ : SPLICE_READ_ERROR;
+}
+
+/* The pipe is empty: EAGAIN can only mean that the source is, too. */
+static enum splice_result fill_pipe(struct splice *s, int source, size_t len)
+{
+    ssize_t n = splice_bytes(source, s->pipe[1], len);
+    enum step step = step_of(n);
+
+    if (step == STEP_CANNOT_SPLICE) {
+        s->copy_only = true;
+        return SPLICE_AGAIN;
+    }
+    if (step == STEP_MOVED)
+        s->in_pipe = (size_t)n;
+    return read_result(step);
+}
+
+/* Nothing is held: what is read may go straight to the sink, and what that does not take is kept.
+ */
+static enum splice_result copy_once(struct splice *s, int source, int sink, size_t len,
+                                    size_t *moved)
+{
+    uint8_t buffer[COPY_BYTES];
+    ssize_t n = read_bytes(source, buffer, len < sizeof buffer ? len : sizeof buffer);
+
+    if (n <= 0)
+        return read_result(step_of(n));
+
+    ssize_t written = write_bytes(sink, buffer, (size_t)n);
+    if (written < 0 && errno != EAGAIN)
+        return SPLICE_WRITE_ERROR;
+
+    size_t delivered = written > 0 ? (size_t)written : 0;
+    *moved += delivered;
+    if (delivered < (size_t)n &&
+        !fifo_append(&s->held, buffer + delivered, (size_t)n - delivered)) {
+        errno = ENOMEM;
+        return SPLICE_READ_ERROR;
+    }
+    return SPLICE_AGAIN;
+}
+
+static enum splice_result run(struct splice *s, struct pipe_pool *pool, int source, int sink,
+                              size_t budget, size_t *moved)
+{
+    for (;;) {
+        enum splice_result result = deliver_held(s, sink, moved);
+
+        if (result == SPLICE_AGAIN)
+            result = deliver_pipe(s, sink, moved);
+        if (result != SPLICE_AGAIN || *moved >= budget)
+            return result;
+
+        size_t len = budget - *moved;
+        if (!s->copy_only && take_pipe(s, pool))
+            result = fill_pipe(s, source, len);
+        else
+            result = copy_once(s, source, sink, len, moved);
+        if (result != SPLICE_AGAIN)
+            return result;
+    }
+}
+
+bool splice_prefix(struct splice *s, const void *data, size_t len)
+{
+    return fifo_append(&s->held, data, len);
+}
+
+enum splice_result splice_run(struct splice *s, struct pipe_pool *pool, int source, int sink,
+                              size_t budget, size_t *moved)
+{
+    *moved = 0;
+    enum splice_result result = run(s, pool, source, sink, budget, moved);
+    int error = errno;
+
+    if (s->in_pipe == 0)
+        give_pipe_back(s, pool);
+    errno = error;
+    return result;
+}
+
+void splice_end(struct splice *s, struct pipe_pool *pool)
+{
+    give_pipe_back(s, pool);
+    fifo_clear(&s->held);
+    s->copy_only = false;
+}

@@ -1,0 +1,53 @@
+/* Two sockets joined into one byte pipe, forwarded unread (docs/PROTOCOL.md section 4,
+ * cut-through). */
+#ifndef SPX_RELAY_CIRCUIT_H
+#define SPX_RELAY_CIRCUIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/fifo.h"
+#include "base/list.h"
+#include "net/loop.h"
+#include "net/splice.h"
+#include "relay/connect.h"
+
+enum circuit_side { SIDE_CLIENT, SIDE_AGENT };
+
+/* From one side to the other. */
+struct direction {
+    struct splice splice;
+    uint64_t bytes; /* delivered */
+    uint64_t owed;  /* of them so many at first are the hop's own */
+    bool ended;     /* the source has ended and all is delivered, or the sink takes nothing more */
+};
+
+struct relay_circuit {
+    struct relay *relay;
+    struct user *user;
+    struct agent *agent;
+    struct list all;
+    struct io io[2];               /* by side */
+    struct direction direction[2]; /* by the side it comes from */
+    struct timer timer;
+    uint64_t started_us, last_us;
+    uint64_t drain_until_us;       /* CLOCK_NEVER: both directions go on */
+    enum circuit_side first_ended; /* otherwise */
+    struct deferred deferred;      /* its memory is freed after the round */
+    char id[CIRCUIT_ID_BYTES];
+};
+
+/* What is joined: by side, the descriptor, and the bytes to send to it first. */
+struct circuit_parts {
+    int fd[2];
+    struct fifo first[2]; /* the hop's own last records */
+    struct view then[2];  /* the circuit's bytes that came with the other side's last record */
+};
+
+/* Joins; takes over the descriptors and empties the fifos, also on failure (which is logged). */
+void relay_circuit_join(const struct pending *p, struct circuit_parts *parts);
+
+/* Closes both sockets; why is for the log. */
+void relay_circuit_end(struct relay_circuit *c, const char *why);
+
+#endif

@@ -1,0 +1,192 @@
+#include "relay/listing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "relay/peer.h"
+#include "relay/server.h"
+
+#define NOTICE_INTERVAL_US CLOCK_US_PER_S
+
+/* A client that leaves this much of the answers unread is ended. */
+#define BACKLOG_MAX_BYTES (1U << 20)
+
+#define AGENT_BODY_BYTES \
+    (2 + NAME_MAX_BYTES + KEY_BYTES + 2 + 2 + LABELS_MAX_BYTES + 1 + 4 + 1 + 2 + TEXT_MAX_BYTES)
+
+static uint32_t seconds_since(uint64_t now_us, uint64_t then_us)
+{
+    uint64_t s = (now_us - then_us) / CLOCK_US_PER_S;
+    return s < UINT32_MAX ? (uint32_t)s : UINT32_MAX;
+}
+
+static bool send_agent(struct peer *client, const struct agent *a, const char *labels)
+{
+    uint8_t body[AGENT_BODY_BYTES];
+    uint64_t now = loop_now(client->relay->loop);
+    struct agent_entry entry = {
+        .name = view_of_string(a->name),
+        .flags = a->flags,
+        .labels = view_of_string(labels),
+        .state = (uint8_t)directory_state(a, now),
+        .age_s = seconds_since(now, a->since_us),
+        .severity = a->severity,
+        .call_text = view_of_string(a->call_text ? a->call_text : ""),
+    };
+    memcpy(entry.public_key, a->public_key, KEY_BYTES);
+    size_t len = agent_entry_encode(&entry, body, sizeof body);
+    return len > 0 && hop_send(&client->carrier.hop, MESSAGE_AGENT, view_of(body, len));
+}
+
+/* False: the hop has failed. */
+static bool send_if_wanted(struct peer *client, const struct agent *a, const char *query)
+{
+    char labels[LABELS_MAX_BYTES + 1];
+    if (!directory_may_reach(client->user, a->name)) {
+        return true;
+    }
+    directory_labels(labels, a);
+    return !directory_query_matches(query, a->name, labels) || send_agent(client, a, labels);
+}
+
+static bool behind(const struct peer *client)
+{
+    return client->carrier.hop.out.bytes > BACKLOG_MAX_BYTES;
+}
+
+static bool read_query(struct peer *client, struct view body, char query[QUERY_MAX_BYTES + 1])
+{
+    struct view text;
+    if (!query_decode(&text, body)) {
+        return hop_fail(&client->carrier.hop, CODE_PROTOCOL, "malformed query");
+    }
+    text_clean(query, QUERY_MAX_BYTES + 1, text);
+    return true;
+}
+
+static bool answer(struct peer *client, const char *query)
+{
+    struct hop *h = &client->carrier.hop;
+    if (behind(client)) {
+        return hop_fail(h, CODE_FULL, "a list was asked for while the last ones stay unread");
+    }
+    list_each(link, &client->relay->directory.agents)
+    {
+        if (!send_if_wanted(client, container_of(link, struct agent, all), query)) {
+            return hop_fail(h, CODE_INTERNAL, "an agent could not be listed");
+        }
+    }
+    return hop_send(h, MESSAGE_END, view_of(NULL, 0));
+}
+
+bool listing_answer(struct peer *client, struct view body)
+{
+    char query[QUERY_MAX_BYTES + 1];
+    return read_query(client, body, query) && answer(client, query);
+}
+
+bool listing_watch(struct peer *client, struct view body)
+{
+    char query[QUERY_MAX_BYTES + 1];
+    if (!read_query(client, body, query)) {
+        return false;
+    }
+    listing_unwatch(client);
+    client->watch = strdup(query);
+    if (!client->watch) {
+        return hop_fail(&client->carrier.hop, CODE_INTERNAL, "no memory");
+    }
+    list_append(&client->relay->notices.watchers, &client->watching);
+    return answer(client, query);
+}
+
+void listing_unwatch(struct peer *client)
+{
+    if (client->watch) {
+        list_remove(&client->watching);
+        free(client->watch);
+        client->watch = NULL;
+    }
+}
+
+static void schedule(struct relay *r, uint64_t due_us)
+{
+    struct notices *n = &r->notices;
+    if (due_us < n->due_us) {
+        n->due_us = due_us;
+        timer_set(r->loop, &n->timer, due_us);
+    }
+}
+
+static void mark(struct relay *r, struct agent *a, uint64_t due_us)
+{
+    if (!list_linked(&a->changed)) {
+        list_append(&r->notices.changed, &a->changed);
+        a->notice_due_us = due_us;
+    } else if (due_us < a->notice_due_us) {
+        a->notice_due_us = due_us;
+    }
+    schedule(r, a->notice_due_us);
+}
+
+void listing_changed(struct relay *r, struct agent *a)
+{
+    if (list_empty(&r->notices.watchers)) {
+        return;
+    }
+    uint64_t now = loop_now(r->loop);
+    uint64_t due = a->notice_us ? a->notice_us + NOTICE_INTERVAL_US : now;
+    mark(r, a, due > now ? due : now);
+}
+
+static void tell_watchers(struct relay *r, const struct agent *a)
+{
+    list_each(link, &r->notices.watchers)
+    {
+        struct peer *client = container_of(link, struct peer, watching);
+        if (behind(client)) {
+            peer_bye(client, CODE_FULL, "the changes it watches stay unread", 0);
+        } else {
+            send_if_wanted(client, a, client->watch);
+            carrier_update(&client->carrier);
+        }
+    }
+}
+
+static void on_due(struct timer *timer)
+{
+    struct relay *r = container_of(timer, struct relay, notices.timer);
+    uint64_t now = loop_now(r->loop);
+    struct list later;
+    list_init(&later);
+    r->notices.due_us = CLOCK_NEVER;
+    while (!list_empty(&r->notices.changed)) {
+        struct agent *a = container_of(r->notices.changed.next, struct agent, changed);
+        if (a->notice_due_us > now) {
+            list_move(&later, &a->changed);
+            continue;
+        }
+        list_remove(&a->changed);
+        a->notice_us = now;
+        tell_watchers(r, a);
+        if (now < a->duplicate_until_us) {
+            a->notice_due_us = a->duplicate_until_us; /* they hear of its end too */
+            list_append(&later, &a->changed);
+        }
+    }
+    while (!list_empty(&later)) {
+        struct agent *a = container_of(later.next, struct agent, changed);
+        list_move(&r->notices.changed, &a->changed);
+        schedule(r, a->notice_due_us);
+    }
+}
+
+void listing_init(struct relay *r)
+{
+    list_init(&r->notices.watchers);
+    list_init(&r->notices.changed);
+    r->notices.timer.on_fire = on_due;
+    r->notices.due_us = CLOCK_NEVER;
+}

@@ -1,0 +1,257 @@
+#include "relay/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/exits.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/version.h"
+#include "net/splice.h"
+#include "relay/circuit.h"
+#include "relay/connect.h"
+#include "relay/peer.h"
+
+#define PIPE_BYTES (256U * 1024)
+#define PIPES_MAX 128 /* 32 MiB; a direction holds one only while bytes are in it */
+#define SWEEP_US (5 * CLOCK_US_PER_S)
+#define SHUTDOWN_RETRY_S 1
+
+/* Every circuit takes two descriptors, every agent too. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+            log_warning("the limit of open files stays as it is: %s", strerror(errno));
+        }
+    }
+}
+
+static void on_sweep(struct timer *timer)
+{
+    struct relay *r = container_of(timer, struct relay, sweep);
+    uint64_t now = loop_now(r->loop);
+    crowd_sweep(&r->acceptor.crowd, now);
+    directory_sweep(&r->directory, now);
+    timer_set(r->loop, timer, now + SWEEP_US);
+}
+
+static bool still_allowed(const struct relay *r, const struct user *u, const struct agent *a)
+{
+    return u->generation == r->directory.generation && a->generation == r->directory.generation &&
+           directory_may_reach(u, a->name);
+}
+
+/* Ends the connects and circuits that the configuration no longer allows. */
+static void end_forbidden(struct relay *r)
+{
+    list_each(link, &r->pendings)
+    {
+        struct pending *p = container_of(link, struct pending, all);
+        if (!still_allowed(r, p->user, p->agent)) {
+            pending_refuse(p, CODE_REVOKED, "no longer permitted by the relay", 0);
+        }
+    }
+    list_each(link, &r->circuits)
+    {
+        struct relay_circuit *c = container_of(link, struct relay_circuit, all);
+        if (!still_allowed(r, c->user, c->agent)) {
+            relay_circuit_end(c, "no longer permitted");
+        }
+    }
+}
+
+static void end_revoked(struct peer *peer)
+{
+    peer_bye(peer, CODE_REVOKED, "this key is no longer in the relay's configuration", 0);
+}
+
+static void end_gone_users(struct list *gone)
+{
+    list_each(link, gone)
+    {
+        struct user *u = container_of(link, struct user, all);
+        while (!list_empty(&u->peers)) {
+            end_revoked(container_of(u->peers.next, struct peer, place));
+        }
+        directory_free_user(u);
+    }
+}
+
+static void end_gone_agents(struct list *gone)
+{
+    list_each(link, gone)
+    {
+        struct agent *a = container_of(link, struct agent, all);
+        while (!list_empty(&a->parked)) {
+            end_revoked(container_of(a->parked.next, struct peer, place));
+        }
+        if (a->control) {
+            end_revoked(a->control);
+        }
+        directory_free_agent(a);
+    }
+}
+
+/* Takes over a configuration: who is no longer in it, or no longer allowed, is ended. */
+static void apply(struct relay *r, const struct relay_config *config)
+{
+    struct list gone_users, gone_agents;
+    list_init(&gone_users);
+    list_init(&gone_agents);
+    if (!directory_update(&r->directory, config, loop_now(r->loop), &gone_users, &gone_agents)) {
+        log_error("no memory for all users and agents: some are not known");
+    }
+    end_forbidden(r);
+    end_gone_users(&gone_users);
+    end_gone_agents(&gone_agents);
+    r->party.keepalive_s = (uint16_t)config->keepalive_s;
+}
+
+static bool same_listeners(const struct relay_config *a, const struct relay_config *b)
+{
+    bool same = a->listen_count == b->listen_count;
+    for (size_t i = 0; same && i < a->listen_count; i++) {
+        same = a->listen[i].len == b->listen[i].len &&
+               memcmp(&a->listen[i].storage, &b->listen[i].storage, a->listen[i].len) == 0;
+    }
+    return same;
+}
+
+static void warn_of_fixed(const struct relay *r, const struct relay_config *fresh)
+{
+    if (memcmp(fresh->key.public_key, r->key.public_key, KEY_BYTES) != 0) {
+        log_warning("another KeyFile takes effect only at the next start");
+    }
+    if (!same_listeners(&r->config, fresh)) {
+        log_warning("another Listen takes effect only at the next start");
+    }
+}
+
+static void on_reload(void *arg, int signo)
+{
+    struct relay *r = arg;
+    struct relay_config fresh, old;
+    struct error e = {0};
+    (void)signo;
+    if (!relay_config_load(&fresh, r->config_path, &e)) {
+        log_error("the configuration stays as it was: %s", e.text);
+        return;
+    }
+    warn_of_fixed(r, &fresh);
+    apply(r, &fresh);
+    old = r->config;
+    r->config = fresh;
+    relay_config_free(&old);
+    log_info("configuration loaded: %zu users, %zu agents", r->config.user_count,
+             r->config.agent_count);
+}
+
+static void on_stop(void *arg, int signo)
+{
+    static const char why[] = "the relay is shutting down";
+    struct relay *r = arg;
+    log_info("stopping: %s", signo == SIGINT ? "interrupted" : "told to end");
+    acceptor_stop(r);
+    while (!list_empty(&r->pendings)) {
+        pending_refuse(container_of(r->pendings.next, struct pending, all), CODE_SHUTDOWN, why,
+                       SHUTDOWN_RETRY_S);
+    }
+    while (!list_empty(&r->circuits)) {
+        relay_circuit_end(container_of(r->circuits.next, struct relay_circuit, all), why);
+    }
+    while (!list_empty(&r->peers)) {
+        peer_bye(container_of(r->peers.next, struct peer, all), CODE_SHUTDOWN, why,
+                 SHUTDOWN_RETRY_S);
+    }
+    timer_cancel(r->loop, &r->sweep);
+    timer_cancel(r->loop, &r->notices.timer);
+    loop_stop(r->loop);
+}
+
+static void init(struct relay *r, const struct relay_config *config, const char *path)
+{
+    uint8_t hash_key[16];
+    random_bytes(hash_key, sizeof hash_key);
+    r->config_path = path;
+    r->config = *config;
+    r->key = config->key;
+    r->party.own = &r->key;
+    handshake_mac1_key(r->party.mac1_key, r->key.public_key);
+    r->party.version = SPX_VERSION_TEXT;
+    r->party.labels = "";
+    list_init(&r->peers);
+    list_init(&r->pendings);
+    list_init(&r->circuits);
+    directory_init(&r->directory, hash_key);
+    listing_init(r);
+    acceptor_init(r);
+    r->sweep.on_fire = on_sweep;
+}
+
+static bool start(struct relay *r, struct error *e)
+{
+    r->loop = loop_new();
+    r->pipes = pipe_pool_new(PIPE_BYTES, PIPES_MAX);
+    if (!r->loop || !r->pipes) {
+        return error_set(e, CODE_INTERNAL, "no memory or descriptors");
+    }
+    apply(r, &r->config);
+    if (!loop_on_signal(r->loop, SIGTERM, on_stop, r) ||
+        !loop_on_signal(r->loop, SIGINT, on_stop, r) ||
+        !loop_on_signal(r->loop, SIGHUP, on_reload, r)) {
+        return error_set(e, CODE_INTERNAL, "cannot handle signals: %s", strerror(errno));
+    }
+    timer_set(r->loop, &r->sweep, loop_now(r->loop) + SWEEP_US);
+    return acceptor_start(r, e);
+}
+
+static void finish(struct relay *r)
+{
+    if (r->loop) {
+        acceptor_stop(r);
+        timer_cancel(r->loop, &r->sweep);
+    }
+    acceptor_free(r);
+    directory_free(&r->directory);
+    if (r->pipes) {
+        pipe_pool_free(r->pipes);
+    }
+    if (r->loop) {
+        loop_free(r->loop);
+    }
+    relay_config_free(&r->config);
+    wipe(&r->key, sizeof r->key);
+}
+
+int relay_serve(struct relay_config *config, const char *path)
+{
+    struct error e = {0};
+    struct relay *r = calloc(1, sizeof *r);
+    if (!r) {
+        log_error("no memory");
+        relay_config_free(config);
+        return EXIT_OTHER;
+    }
+    init(r, config, path);
+    wipe(&config->key, sizeof config->key);
+    raise_descriptor_limit();
+    bool started = start(r, &e);
+    if (started) {
+        loop_run(r->loop);
+    } else {
+        log_error("cannot start: %s", e.text);
+    }
+    finish(r);
+    free(r);
+    if (started) {
+        return EXIT_OK;
+    }
+    return e.code == CODE_INTERNAL ? EXIT_OTHER : EXIT_NETWORK;
+}

@@ -1,0 +1,36 @@
+/* A running relay: all that its parts share, its start, reload and end. */
+#ifndef SPX_RELAY_SERVER_H
+#define SPX_RELAY_SERVER_H
+
+#include "config/config.h"
+#include "hop/hop.h"
+#include "net/loop.h"
+#include "relay/accept.h"
+#include "relay/directory.h"
+#include "relay/listing.h"
+
+struct pipe_pool;
+
+/* One for each loop; nothing in it is shared between loops. */
+struct relay {
+    struct loop *loop;
+    const char *config_path;
+    struct relay_config config;
+    struct keypair key; /* the one it was started with */
+    struct hop_party party;
+    struct directory directory;
+    struct acceptor acceptor;
+    struct notices notices;
+    struct pipe_pool *pipes;
+    struct list peers;    /* every hop, by struct peer's all */
+    struct list pendings; /* every CONNECT under way, by struct pending's all */
+    struct list circuits; /* by struct relay_circuit's all */
+    uint64_t last_offer;  /* number of the last OFFER made */
+    struct timer sweep;
+};
+
+/* Starts with a configuration, which it takes over (also when it fails), and runs until SIGTERM or
+ * SIGINT; SIGHUP loads path again. Returns an exit code; why is in the log. */
+int relay_serve(struct relay_config *config, const char *path);
+
+#endif

@@ -1,0 +1,153 @@
+/* One circuit's records: what comes in is decrypted where it lies and cut into frames; liveness. */
+#include "session/internal.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+#define READ_BYTES (256U << 10)
+#define RX_BYTES (READ_BYTES + 2 + RECORD_MAX)
+#define READ_MIN_BYTES (64U << 10)
+#define TX_BYTES (4 * (2 + RECORD_MAX))
+#define START_US (CIRCUIT_START_S * CLOCK_US_PER_S)
+
+bool circuit_init(struct session_circuit *c, struct session *s, struct cipher *send,
+                  struct cipher *receive, uint32_t number, uint64_t told_position, uint64_t now_us)
+{
+    *c = (struct session_circuit){
+        .session = s,
+        .send = *send,
+        .receive = *receive,
+        .number = number,
+        .told_position = told_position,
+        .keepalive_us = s->settings.keepalive_us,
+        .opened_us = now_us,
+        .last_read_us = now_us,
+        .next_ping_us = now_us + s->settings.keepalive_us,
+        .rx = malloc(RX_BYTES),
+        .tx = malloc(TX_BYTES),
+    };
+    cipher_wipe(send);
+    cipher_wipe(receive);
+    if (!c->rx || !c->tx) {
+        circuit_free(c);
+        return false;
+    }
+    if (s->settings.client)
+        session_move(s, c);
+    return true;
+}
+
+void circuit_free(struct session_circuit *c)
+{
+    if (c->session && c->session->circuit == c)
+        c->session->circuit = NULL;
+    cipher_wipe(&c->send);
+    cipher_wipe(&c->receive);
+    if (c->rx)
+        wipe(c->rx + c->rx_start,
+             c->rx_len); /* decrypted bytes were consumed; ciphertext may be left */
+    free(c->rx);
+    free(c->tx);
+    *c = (struct session_circuit){0};
+}
+
+bool circuit_fail(struct session_circuit *c, enum code code, const char *text)
+{
+    return error_set(&c->failed, (int)code, "%s", text);
+}
+
+uint8_t *circuit_input_space(struct session_circuit *c, size_t *len)
+{
+    size_t end = c->rx_start + c->rx_len;
+    if (!c->rx_len) {
+        c->rx_start = end = 0;
+    } else if (RX_BYTES - end < READ_MIN_BYTES) {
+        memmove(c->rx, c->rx + c->rx_start, c->rx_len);
+        c->rx_start = 0;
+        end = c->rx_len;
+    }
+    *len = RX_BYTES - end;
+    return c->rx + end;
+}
+
+static bool take_record(struct session_circuit *c, uint8_t *data, size_t len, uint64_t now_us)
+{
+    struct view rest = view_of(data, len - TAG_BYTES);
+    if (!cipher_open(&c->receive, view_of(NULL, 0), data, len - TAG_BYTES, data + len - TAG_BYTES))
+        return circuit_fail(c, CODE_PROTOCOL,
+                            "a record failed its check: the bytes were changed on the way");
+    while (rest.len && c->session->state != SESSION_ENDED) {
+        struct frame f;
+        if (!frame_next(&f, &rest))
+            return session_fail(c->session, CODE_PROTOCOL, "a record does not hold whole frames");
+        if (!session_take_frame(c, &f, now_us))
+            return false;
+    }
+    return true;
+}
+
+void circuit_input(struct session_circuit *c, size_t n, uint64_t now_us)
+{
+    struct session *s = c->session;
+    c->rx_len += n;
+    if (!s || c->failed.code)
+        return;
+    c->last_read_us = now_us;
+    session_enter(s);
+    while (c->rx_len >= 2 && s->state != SESSION_ENDED && !c->failed.code) {
+        uint8_t *record = c->rx + c->rx_start;
+        size_t len = load_be16(record);
+        if (len <= TAG_BYTES) {
+            circuit_fail(c, CODE_PROTOCOL, "a record is too short");
+            break;
+        }
+        if (c->rx_len < 2 + len)
+            break;
+        if (!take_record(c, record + 2, len, now_us))
+            break;
+        c->rx_start += 2 + len;
+        c->rx_len -= 2 + len;
+    }
+    session_leave(s);
+}
+
+void circuit_tick(struct session_circuit *c, uint64_t now_us)
+{
+    struct session *s = c->session;
+    if (!s || c->failed.code)
+        return;
+    if (!c->started && now_us - c->opened_us >= START_US)
+        circuit_fail(c, CODE_TIMEOUT, "the peer did not start the circuit in time");
+    else if (now_us - c->last_read_us >= 2 * c->keepalive_us)
+        circuit_fail(c, CODE_TIMEOUT, "nothing was heard from the peer");
+    if (s->circuit != c)
+        return;
+    if (now_us >= s->ack_due_us) {
+        s->ack_owed = true;
+        s->ack_due_us = CLOCK_NEVER;
+    }
+    if (now_us >= c->next_ping_us) {
+        c->ping_owed = true;
+        c->next_ping_us = now_us + c->keepalive_us;
+    }
+    if (s->ack_owed || c->ping_owed)
+        session_wake(s);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t circuit_deadline(const struct session_circuit *c)
+{
+    uint64_t due = c->last_read_us + 2 * c->keepalive_us;
+    if (!c->session || c->failed.code)
+        return CLOCK_NEVER;
+    if (!c->started)
+        due = earlier(due, c->opened_us + START_US);
+    if (c->session->circuit != c)
+        return due;
+    return earlier(due, earlier(c->session->ack_due_us, c->next_ping_us));
+}

@@ -1,0 +1,79 @@
+/* What the files of modules/session share among themselves. */
+#ifndef SPX_SESSION_INTERNAL_H
+#define SPX_SESSION_INTERNAL_H
+
+#include "session/session.h"
+#include "session/stream.h"
+
+#define INITIAL_WINDOW (256U << 10)
+#define RING_RESERVE (64U << 10) /* DATA leaves this much of the ring to control frames */
+#define REFUSED_MAX STREAMS_MAX  /* OPENs over the limit whose RESET is not acknowledged */
+
+/* Ends the session for good with an error of this side's finding. Returns false. */
+bool session_fail(struct session *s, enum code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Resets every stream towards its owner and frees them all. */
+void session_end_streams(struct session *s, unsigned code, const char *text);
+
+/* Every public function that may kill a stream stands between these; the outermost leave frees the
+ * dead. */
+void session_enter(struct session *s);
+void session_leave(struct session *s);
+
+void session_wake(struct session *s);
+
+/* Moves the session to a circuit whose peer told its position. */
+bool session_move(struct session *s, struct session_circuit *c);
+
+/* The peer acknowledged everything before position. */
+bool session_acknowledged(struct session *s, uint64_t position, uint64_t now_us);
+
+struct stream *stream_find(struct session *s, uint32_t id);
+
+/* The peer's OPEN: a stream with its id, or NULL after session_fail. Over the limit it is `refused`
+ * and owes its RESET. */
+struct stream *stream_new_from_peer(struct session *s, uint32_t id);
+
+/* Gives a stream its id and puts it in the table. False without memory. */
+bool stream_set_id(struct stream *st, uint32_t id);
+
+/* Kills a stream without a word to anyone. */
+void stream_kill(struct stream *st);
+
+/* The peer's RESET, or the session's end. */
+void stream_ended_by_peer(struct stream *st, unsigned code, const char *text);
+
+/* Puts the stream on the lists it belongs on now. */
+void stream_sort(struct stream *st);
+void stream_owe(struct stream *st);
+
+/* Bytes of the peer for this stream; false after session_fail. */
+bool stream_receive(struct stream *st, struct view data, uint64_t now_us);
+
+/* Tells the owner the peer's end once all before it was taken, and ends the stream when both halves
+ * are done. */
+void stream_settle(struct stream *st);
+
+/* Notes that the owner took bytes: owes WINDOW when half of the window is free. */
+void stream_consumed(struct stream *st);
+
+/* The first window of a stream out of the session's pool; and its return. */
+uint32_t window_begin(struct session *s);
+void window_end(struct stream *st);
+/* How much credit may be given now. */
+uint32_t window_free(const struct stream *st);
+/* Doubles the window when it was used up within two round trips. */
+void window_grow(struct stream *st, uint64_t now_us);
+
+/* Encodes into the ring what streams owe, then data, about `room` bytes of frames (no frame is
+ * cut). */
+void session_fill(struct session *s, size_t room, uint64_t now_us);
+
+/* A circuit of no more use; the session may go on. Returns false. */
+bool circuit_fail(struct session_circuit *c, enum code code, const char *text);
+
+/* Takes one frame of a record; false: session or circuit has failed. */
+bool session_take_frame(struct session_circuit *c, const struct frame *f, uint64_t now_us);
+
+#endif

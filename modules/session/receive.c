@@ -1,0 +1,302 @@
+/* What a frame does: which may come when, and from whom. */
+#include "session/internal.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#define ACK_BYTES (256U << 10)
+#define ACK_DELAY_US 25000
+
+static bool bad_frame(struct session *s, const struct frame *f, const char *why)
+{
+    return session_fail(s, CODE_PROTOCOL, "%s for stream %u: %s", frame_name(f->type), f->stream,
+                        why);
+}
+
+/* The stream a frame is for. *stream NULL with true: it is closed, the frame is dropped. */
+static bool find_stream(struct session *s, const struct frame *f, struct stream **stream)
+{
+    bool own = (f->stream & 1) == (s->next_id & 1);
+    uint32_t next = own ? s->next_id : s->peer_next_id;
+    *stream = stream_find(s, f->stream);
+    if (*stream || (f->stream != 0 && f->stream < next))
+        return true;
+    return bad_frame(s, f, "no such stream was opened");
+}
+
+static bool take_open(struct session *s, const struct frame *f, uint64_t now_us)
+{
+    struct open_frame open;
+    uint16_t unsupported;
+    struct stream *st;
+    (void)now_us;
+    if (s->settings.client)
+        return bad_frame(s, f, "nothing is listened for");
+    if (f->stream != s->peer_next_id)
+        return bad_frame(s, f, "ids must grow by 2");
+    if (!open_decode(&open, false, f->payload, &unsupported) && !unsupported)
+        return bad_frame(s, f, "not well formed");
+    st = stream_new_from_peer(s, f->stream);
+    if (!st || st->refused)
+        return st != NULL;
+    if (unsupported) {
+        stream_reset(st, RESET_UNSUPPORTED, "an extension of OPEN is not supported");
+        return true;
+    }
+    if (open.window > CREDIT_MAX)
+        return bad_frame(s, f, "the window is too large");
+    st->send_credit = open.window;
+    if (s->state == SESSION_ACTIVE)
+        s->events->on_open(s, st, open.target);
+    else
+        stream_reset(st, RESET_INTERNAL, "the session is ending");
+    return true;
+}
+
+static bool take_opened(struct session *s, const struct frame *f, uint64_t now_us)
+{
+    struct opened_frame opened;
+    struct stream *st;
+    uint64_t sent;
+    (void)now_us;
+    if (!find_stream(s, f, &st))
+        return false;
+    if (!opened_decode(&opened, f->payload) || opened.window > CREDIT_MAX)
+        return bad_frame(s, f, "not well formed");
+    if (!st)
+        return true;
+    if (!st->own || st->answered)
+        return bad_frame(s, f, "it was answered before");
+    sent = s->peer_early_credit - st->send_credit;
+    if (opened.window < sent)
+        return bad_frame(s, f, "the window is below the early credit");
+    st->answered = true;
+    st->send_credit = opened.window - sent;
+    stream_sort(st);
+    session_wake(s);
+    if (st->events && st->events->on_opened)
+        st->events->on_opened(st->owner, opened.address);
+    return true;
+}
+
+static bool take_data(struct session *s, const struct frame *f, uint64_t now_us)
+{
+    struct stream *st;
+    if (!find_stream(s, f, &st))
+        return false;
+    if (!f->payload.len)
+        return bad_frame(s, f, "it is empty");
+    if (!st)
+        return true;
+    if (st->eof_received)
+        return bad_frame(s, f, "it comes after EOF");
+    if (st->own && !st->answered)
+        return bad_frame(s, f, "it comes before OPENED");
+    return stream_receive(st, f->payload, now_us);
+}
+
+static bool take_eof(struct session *s, const struct frame *f, uint64_t now_us)
+{
+    struct stream *st;
+    (void)now_us;
+    if (!find_stream(s, f, &st))
+        return false;
+    if (f->payload.len)
+        return bad_frame(s, f, "not well formed");
+    if (!st)
+        return true;
+    if (st->eof_received)
+        return bad_frame(s, f, "it came before");
+    if (st->own && !st->answered)
+        return bad_frame(s, f, "it comes before OPENED");
+    st->eof_received = true;
+    stream_settle(st);
+    return true;
+}
+
+static bool take_reset(struct session *s, const struct frame *f, uint64_t now_us)
+{
+    struct reset_frame reset;
+    char text[TEXT_MAX_BYTES + 1];
+    struct stream *st;
+    (void)now_us;
+    if (!find_stream(s, f, &st))
+        return false;
+    if (!reset_decode(&reset, f->payload))
+        return bad_frame(s, f, "not well formed");
+    if (!st)
+        return true;
+    text_clean(text, sizeof text, reset.text);
+    stream_ended_by_peer(st, reset.code, text);
+    return true;
+}
+
+static bool take_window(struct session *s, const struct frame *f, uint64_t now_us)
+{
+    struct stream *st;
+    uint32_t credit;
+    (void)now_us;
+    if (!find_stream(s, f, &st))
+        return false;
+    if (!window_decode(&credit, f->payload))
+        return bad_frame(s, f, "not well formed");
+    if (!st)
+        return true;
+    if (st->own && !st->answered)
+        return bad_frame(s, f, "it comes before OPENED");
+    st->send_credit += credit;
+    if (st->send_credit > CREDIT_MAX)
+        return bad_frame(s, f, "the credit is too large");
+    stream_sort(st);
+    session_wake(s);
+    return true;
+}
+
+/* Listeners of a client are not offered: the request's id counts as a stream that is reset. */
+static bool take_listen(struct session *s, const struct frame *f, uint64_t now_us)
+{
+    struct view address;
+    struct stream *st;
+    (void)now_us;
+    if (s->settings.client || f->stream != s->peer_next_id || !address_decode(&address, f->payload))
+        return bad_frame(s, f, "not well formed, or not the client's next id");
+    st = stream_new_from_peer(s, f->stream);
+    if (st && !st->refused)
+        stream_reset(st, RESET_UNSUPPORTED, "this agent does not listen for clients");
+    return st != NULL;
+}
+
+static bool take_listening(struct session *s, const struct frame *f, uint64_t now_us)
+{
+    (void)now_us;
+    return bad_frame(s, f, "nothing was asked to listen");
+}
+
+static bool take_close(struct session *s, const struct frame *f, uint64_t now_us)
+{
+    struct reset_frame close;
+    char text[TEXT_MAX_BYTES + 1];
+    (void)now_us;
+    if (f->stream != 0 || !reset_decode(&close, f->payload))
+        return bad_frame(s, f, "not well formed");
+    text_clean(text, sizeof text, close.text);
+    error_set(&s->error, close.code ? close.code : CODE_DONE, "%s", text);
+    s->state = SESSION_CLOSED;
+    s->ack_owed = true;
+    session_end_streams(s, 0, text);
+    session_wake(s);
+    return true;
+}
+
+static bool take_start(struct session_circuit *c, const struct frame *f)
+{
+    struct session *s = c->session;
+    uint64_t position;
+    if (c->started || f->stream != 0 || !position_decode(&position, f->payload))
+        return bad_frame(s, f, "not well formed, or not the first frame");
+    if (!s->settings.client) {
+        if (c->number <= s->circuit_number)
+            return circuit_fail(c, CODE_STALE, "a newer circuit has taken the session");
+        if (!session_move(s, c))
+            return false;
+    }
+    if (position > s->receive_position)
+        return session_fail(s, CODE_PROTOCOL,
+                            "bytes were lost: the peer starts at %llu, received up to %llu",
+                            (unsigned long long)position, (unsigned long long)s->receive_position);
+    c->started = true;
+    c->skip = s->receive_position - position;
+    session_wake(s);
+    return true;
+}
+
+static bool take_ack(struct session_circuit *c, const struct frame *f, uint64_t now_us)
+{
+    uint64_t position;
+    if (f->stream != 0 || !position_decode(&position, f->payload))
+        return bad_frame(c->session, f, "not well formed");
+    if (!session_acknowledged(c->session, position, now_us))
+        return false;
+    session_wake(c->session); /* there may be room in the ring again */
+    return true;
+}
+
+static bool take_ping(struct session_circuit *c, const struct frame *f, uint64_t now_us)
+{
+    struct session *s = c->session;
+    if (f->stream != 0 || f->payload.len != sizeof c->pong)
+        return bad_frame(s, f, "not well formed");
+    if (f->type == FRAME_PING) {
+        memcpy(c->pong, f->payload.data, sizeof c->pong);
+        c->pong_owed = true;
+        session_wake(s);
+    } else if (c->ping_sent_us && load_be64(f->payload.data) == c->ping_token) {
+        s->rtt_us = now_us > c->ping_sent_us ? now_us - c->ping_sent_us : 1;
+        if (!s->rtt_min_us || s->rtt_us < s->rtt_min_us)
+            s->rtt_min_us = s->rtt_us;
+        c->ping_sent_us = 0;
+    }
+    return true;
+}
+
+typedef bool take_function(struct session *s, const struct frame *f, uint64_t now_us);
+
+static take_function *const sequenced[] = {
+    [FRAME_OPEN] = take_open,     [FRAME_OPENED] = take_opened,       [FRAME_DATA] = take_data,
+    [FRAME_EOF] = take_eof,       [FRAME_RESET] = take_reset,         [FRAME_WINDOW] = take_window,
+    [FRAME_LISTEN] = take_listen, [FRAME_LISTENING] = take_listening, [FRAME_CLOSE] = take_close,
+};
+
+static void note_received(struct session *s, size_t len, uint64_t now_us)
+{
+    uint64_t unacknowledged;
+    uint32_t most = s->peer_ring / 4 < ACK_BYTES ? s->peer_ring / 4 : ACK_BYTES;
+    s->receive_position += len;
+    unacknowledged = s->receive_position - s->acked_position;
+    if (unacknowledged >= most) {
+        s->ack_owed = true;
+        session_wake(s);
+    } else if (s->ack_due_us == CLOCK_NEVER) {
+        s->ack_due_us = now_us + ACK_DELAY_US;
+    }
+}
+
+static bool take_sequenced(struct session_circuit *c, const struct frame *f, uint64_t now_us)
+{
+    struct session *s = c->session;
+    size_t len = FRAME_HEADER_BYTES + f->payload.len;
+    if (c->skip) {
+        if (c->skip < len)
+            return bad_frame(s, f, "the peer starts inside a frame");
+        c->skip -= len;
+        return true;
+    }
+    if (s->state == SESSION_CLOSED)
+        return bad_frame(s, f, "it comes after CLOSE");
+    if (f->type >= sizeof sequenced / sizeof sequenced[0] || !sequenced[f->type])
+        return bad_frame(s, f, "the type is unknown");
+    if (!sequenced[f->type](s, f, now_us))
+        return false;
+    note_received(s, len, now_us);
+    return true;
+}
+
+bool session_take_frame(struct session_circuit *c, const struct frame *f, uint64_t now_us)
+{
+    struct session *s = c->session;
+    if (!c->started && f->type != FRAME_START)
+        return bad_frame(s, f, "a circuit begins with START");
+    if (f->type == FRAME_START)
+        return take_start(c, f);
+    if (s->circuit != c)
+        return circuit_fail(c, CODE_REPLACED, "the session moved to a newer circuit");
+    if (frame_sequenced(f->type))
+        return take_sequenced(c, f, now_us);
+    if (f->type == FRAME_ACK)
+        return take_ack(c, f, now_us);
+    if (f->type == FRAME_PING || f->type == FRAME_PONG)
+        return take_ping(c, f, now_us);
+    if (f->type >= FRAME_PAD || f->type == FRAME_DATAGRAM)
+        return true;
+    return bad_frame(s, f, "the type is unknown");
+}

@@ -1,0 +1,331 @@
+/* What goes out next: control frames, then small streams, then the others in turn, packed into
+ * records. */
+#include "session/internal.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/random.h"
+
+#define RECORDS_A_WRITE 4
+#define TX_BYTES (RECORDS_A_WRITE * (2 + RECORD_MAX))
+#define SMALL_RECORD (16U << 10) /* until BURST_BYTES went out without a pause over PAUSE_US */
+#define BURST_BYTES (1U << 20)
+#define PAUSE_US CLOCK_US_PER_S
+#define DATA_MIN_ROOM \
+    1024 /* a record with less room left is finished rather than filled with crumbs */
+#define RECENT_US 100000 /* how long a stream's bytes make it a busy one */
+
+/* Appends one control frame to the ring; false: no room now. */
+static bool put_frame(struct session *s, unsigned type, uint32_t id, const void *payload,
+                      size_t len)
+{
+    uint8_t header[FRAME_HEADER_BYTES];
+    if (ring_room(&s->ring) < sizeof header + len)
+        return false;
+    frame_header(header, type, id, len);
+    ring_put(&s->ring, 0, header, sizeof header);
+    ring_put(&s->ring, sizeof header, payload, len);
+    ring_commit(&s->ring, sizeof header + len);
+    return true;
+}
+
+/* Notes that the stream's last frame is in the ring. */
+static void mark_end(struct stream *st)
+{
+    struct session *s = st->session;
+    st->end_position = s->ring.head;
+    list_move(&s->closing, &st->closing_link);
+}
+
+static bool put_open(struct stream *st)
+{
+    struct session *s = st->session;
+    struct open_frame open = {.window = st->window, .target = view_of_string(st->text)};
+    uint8_t payload[TARGET_MAX_BYTES + 16];
+    size_t len = open_encode(&open, false, payload, sizeof payload);
+    if (ring_room(&s->ring) < FRAME_HEADER_BYTES + len)
+        return false;
+    if (!len || !stream_set_id(st, s->next_id)) {
+        stream_ended_by_peer(st, RESET_INTERNAL, "the stream could not be opened");
+        return true;
+    }
+    s->next_id += 2;
+    put_frame(s, FRAME_OPEN, st->id, payload, len);
+    st->open_owed = false;
+    st->credit_out = st->window;
+    st->send_credit = s->peer_early_credit;
+    st->sending = true;
+    stream_sort(st);
+    return true;
+}
+
+static bool put_opened(struct stream *st)
+{
+    struct session *s = st->session;
+    struct opened_frame opened = {.window = st->window,
+                                  .address = view_of_string(st->text ? st->text : "")};
+    uint8_t payload[ADDRESS_MAX_BYTES + 16];
+    size_t len = opened_encode(&opened, payload, sizeof payload);
+    if (!put_frame(s, FRAME_OPENED, st->id, payload, len))
+        return false;
+    st->opened_owed = false;
+    st->credit_out += st->window - s->settings.early_credit; /* early bytes count from the first */
+    stream_consumed(st);
+    return true;
+}
+
+static bool put_reset(struct stream *st)
+{
+    struct reset_frame reset = {.code = st->reset_code,
+                                .text = view_of_string(st->text ? st->text : "")};
+    uint8_t payload[TEXT_MAX_BYTES + 8];
+    size_t len;
+    if (reset.text.len > TEXT_MAX_BYTES)
+        reset.text.len = 0;
+    len = reset_encode(&reset, payload, sizeof payload);
+    if (!put_frame(st->session, FRAME_RESET, st->id, payload, len))
+        return false;
+    st->reset_owed = false;
+    st->reset_sent = true;
+    mark_end(st);
+    return true;
+}
+
+static bool put_window(struct stream *st)
+{
+    uint8_t payload[4];
+    uint32_t credit = window_free(st);
+    store_be32(payload, credit);
+    if (credit && !put_frame(st->session, FRAME_WINDOW, st->id, payload, sizeof payload))
+        return false;
+    st->credit_out += credit;
+    st->window_owed = false;
+    return true;
+}
+
+static bool put_eof(struct stream *st)
+{
+    if (!put_frame(st->session, FRAME_EOF, st->id, NULL, 0))
+        return false;
+    st->eof_owed = false;
+    st->eof_sent = true;
+    mark_end(st);
+    return true;
+}
+
+/* False: the ring is full, the stream goes on owing. */
+static bool put_owed(struct stream *st)
+{
+    if (st->reset_owed)
+        return put_reset(st);
+    return (!st->open_owed || put_open(st)) && (!st->opened_owed || put_opened(st)) &&
+           (!st->window_owed || put_window(st)) && (!st->eof_owed || put_eof(st));
+}
+
+static void fill_control(struct session *s)
+{
+    while (!list_empty(&s->owing)) {
+        struct stream *st = container_of(s->owing.next, struct stream, owing_link);
+        if (!put_owed(st))
+            return;
+        list_remove(&st->owing_link);
+    }
+    if (s->close_owed) {
+        struct reset_frame close = {.code = s->close_code, .text = view_of_string(s->close_text)};
+        uint8_t payload[sizeof s->close_text + 8];
+        size_t len = reset_encode(&close, payload, sizeof payload);
+        if (!put_frame(s, FRAME_CLOSE, 0, payload, len))
+            return;
+        s->close_owed = false;
+        s->close_position = s->ring.head;
+    }
+}
+
+static struct stream *next_ready(struct session *s)
+{
+    struct list *from = list_empty(&s->ready_small) ? &s->ready_bulk : &s->ready_small;
+    return list_empty(from) ? NULL : container_of(from->next, struct stream, link);
+}
+
+static void note_sent(struct stream *st, size_t n, uint64_t now_us)
+{
+    if (now_us - st->recent_us > RECENT_US) {
+        st->recent_us = now_us;
+        st->recent_bytes = 0;
+    }
+    st->recent_bytes += n;
+    st->send_credit -= n;
+    st->session->bytes_sent += n;
+}
+
+/* Lets the stream's owner put up to max bytes straight into the ring, behind room for their header.
+ */
+static size_t fill_data(struct stream *st, size_t max, uint64_t now_us)
+{
+    struct session *s = st->session;
+    struct iovec piece[2];
+    uint8_t header[FRAME_HEADER_BYTES];
+    ssize_t n;
+    if (max > st->send_credit)
+        max = (size_t)st->send_credit;
+    n = st->events->pull(st->owner, piece, ring_space(&s->ring, sizeof header, max, piece));
+    if (n <= 0) {
+        st->data_ready = false;
+        if (n == STREAM_PULL_EOF && !st->dead && st->events) {
+            st->eof_owed = true;
+            stream_owe(st);
+        }
+        stream_sort(st);
+        return 0;
+    }
+    frame_header(header, FRAME_DATA, st->id, (size_t)n);
+    ring_put(&s->ring, 0, header, sizeof header);
+    ring_commit(&s->ring, sizeof header + (size_t)n);
+    note_sent(st, (size_t)n, now_us);
+    stream_sort(st);
+    return sizeof header + (size_t)n;
+}
+
+void session_fill(struct session *s, size_t room, uint64_t now_us)
+{
+    struct stream *st;
+    size_t used = 0;
+    fill_control(s);
+    while (used + FRAME_HEADER_BYTES + DATA_MIN_ROOM <= room && (st = next_ready(s)) != NULL) {
+        size_t ring_left = ring_room(&s->ring);
+        size_t max = room - used - FRAME_HEADER_BYTES;
+        if (ring_left <= RING_RESERVE + FRAME_HEADER_BYTES)
+            break;
+        if (max > ring_left - RING_RESERVE - FRAME_HEADER_BYTES)
+            max = ring_left - RING_RESERVE - FRAME_HEADER_BYTES;
+        used += fill_data(st, max, now_us);
+    }
+    fill_control(s); /* the EOFs met on the way */
+}
+
+/* How many bytes of whole frames from `resend` fit into room; the first always does. */
+static size_t whole_frames(const struct session *s, size_t room)
+{
+    uint64_t pos = s->resend;
+    while (pos < s->ring.head) {
+        uint8_t header[FRAME_HEADER_BYTES];
+        size_t len;
+        ring_get(&s->ring, pos, header, sizeof header);
+        len = sizeof header + frame_payload_len(header);
+        if (pos + len - s->resend > room && pos > s->resend)
+            break;
+        pos += len;
+        if (pos - s->resend >= room)
+            break;
+    }
+    return (size_t)(pos - s->resend);
+}
+
+static size_t put_unsequenced(uint8_t *out, unsigned type, const uint8_t payload[8])
+{
+    frame_header(out, type, 0, 8);
+    memcpy(out + FRAME_HEADER_BYTES, payload, 8);
+    return FRAME_HEADER_BYTES + 8;
+}
+
+static size_t put_position(uint8_t *out, unsigned type, uint64_t position)
+{
+    uint8_t payload[8];
+    store_be64(payload, position);
+    return put_unsequenced(out, type, payload);
+}
+
+static size_t put_ping(struct session_circuit *c, uint8_t *out, uint64_t now_us)
+{
+    uint8_t payload[8];
+    random_bytes(payload, sizeof payload);
+    c->ping_token = load_be64(payload);
+    c->ping_sent_us = now_us;
+    c->next_ping_us = now_us + c->keepalive_us;
+    c->ping_owed = false;
+    return put_unsequenced(out, FRAME_PING, payload);
+}
+
+/* START first; then what is owed to liveness. */
+static size_t put_head(struct session_circuit *c, uint8_t *out, uint64_t now_us)
+{
+    size_t n = 0;
+    if (c->start_owed) {
+        n += put_position(out + n, FRAME_START, c->session->resend);
+        c->start_owed = false;
+    }
+    if (c->ping_owed)
+        n += put_ping(c, out + n, now_us);
+    if (c->pong_owed) {
+        n += put_unsequenced(out + n, FRAME_PONG, c->pong);
+        c->pong_owed = false;
+    }
+    return n;
+}
+
+static size_t put_ack(struct session *s, uint8_t *out)
+{
+    s->acked_position = s->receive_position;
+    s->ack_owed = false;
+    s->ack_due_us = CLOCK_NEVER;
+    return put_position(out, FRAME_ACK, s->receive_position);
+}
+
+static size_t record_room(struct session_circuit *c, uint64_t now_us)
+{
+    if (now_us - c->last_built_us > PAUSE_US)
+        c->burst_bytes = 0;
+    c->last_built_us = now_us;
+    return c->burst_bytes < BURST_BYTES ? SMALL_RECORD : RECORD_PLAINTEXT_MAX;
+}
+
+/* Builds one record behind the others in tx; false: nothing to say. */
+static bool build_record(struct session_circuit *c, uint64_t now_us)
+{
+    enum { ACK_BYTES = FRAME_HEADER_BYTES + 8 };
+    struct session *s = c->session;
+    uint8_t *record = c->tx + c->tx_len;
+    uint8_t *plain = record + 2;
+    size_t n = put_head(c, plain, now_us);
+    size_t room = record_room(c, now_us) - n - ACK_BYTES;
+    size_t frames;
+    if (s->resend == s->ring.head)
+        session_fill(s, room, now_us);
+    frames = whole_frames(s, room);
+    if (n + frames + ACK_BYTES > RECORD_PLAINTEXT_MAX)
+        frames = 0; /* a frame as large as a record goes alone, next */
+    ring_get(&s->ring, s->resend, plain + n, frames);
+    s->resend += frames;
+    if (s->sent_max < s->resend)
+        s->sent_max = s->resend;
+    n += frames;
+    if (s->ack_owed || (n && s->receive_position != s->acked_position))
+        n += put_ack(s, plain + n);
+    if (!n)
+        return false;
+    store_be16(record, (uint16_t)(n + TAG_BYTES));
+    cipher_seal(&c->send, view_of(NULL, 0), plain, n, plain + n);
+    c->burst_bytes += n;
+    c->tx_len += 2 + n + TAG_BYTES;
+    return true;
+}
+
+struct view circuit_output(struct session_circuit *c, uint64_t now_us)
+{
+    struct session *s = c->session;
+    if (c->tx_start == c->tx_len && s && s->circuit == c && !c->failed.code &&
+        s->state != SESSION_ENDED) {
+        c->tx_start = c->tx_len = 0;
+        session_enter(s);
+        for (int i = 0; i < RECORDS_A_WRITE && build_record(c, now_us); i++)
+            ;
+        session_leave(s);
+    }
+    return view_of(c->tx + c->tx_start, c->tx_len - c->tx_start);
+}
+
+void circuit_written(struct session_circuit *c, size_t n)
+{
+    c->tx_start += n;
+}

@@ -1,0 +1,180 @@
+/* The end-to-end session as an engine without I/O: positions, replay ring, circuits, streams
+ * (docs/PROTOCOL.md section 5).
+ *
+ * A session outlives its circuits. The owner moves bytes between a circuit's socket and circuit_*
+ * below, tells the time, and looks at session->state and circuit->failed after each call. */
+#ifndef SPX_SESSION_SESSION_H
+#define SPX_SESSION_SESSION_H
+
+#include "base/error.h"
+#include "base/list.h"
+#include "base/ring.h"
+#include "base/table.h"
+#include "crypto/cipher.h"
+#include "wire/codes.h"
+#include "wire/frames.h"
+#include "wire/messages.h"
+
+struct stream;
+struct session;
+struct session_circuit;
+
+enum session_state {
+    SESSION_ACTIVE,
+    SESSION_CLOSING, /* own CLOSE is owed or waits for its ACK */
+    SESSION_CLOSED,  /* the peer sent CLOSE: error says why; the ACK is still to be written */
+    SESSION_ENDED,   /* over; error says why (CODE_DONE: own CLOSE was acknowledged) */
+};
+
+const char *session_state_name(enum session_state state);
+
+struct session_events {
+    /* The peer wants a stream to this target (valid during the call). Answer now or later with
+     * stream_accept or stream_reset. */
+    void (*on_open)(struct session *s, struct stream *stream, struct view target);
+    /* There is something to write on the circuit: call circuit_output soon. Comes from inside any
+     * stream_ call; must not call back. */
+    void (*on_wake)(struct session *s);
+    /* A stream may be opened again after stream_open had said that the limit is reached. May be
+     * NULL. */
+    void (*on_room)(struct session *s);
+};
+
+struct session_settings {
+    bool client;            /* odd stream ids, opens targets; otherwise the agent */
+    uint32_t receive_limit; /* all windows together */
+    uint32_t ring_bytes;    /* a power of two */
+    uint16_t streams;       /* the peer may have open at once */
+    uint32_t early_credit;  /* agent: what the client may send on a stream before OPENED; every
+                               stream's floor window */
+    uint64_t keepalive_us;
+};
+
+/* 16 MiB, 8 MiB, STREAMS_MAX, 8 KiB, 15 s. */
+struct session_settings session_default_settings(bool client);
+
+/* Invariants:
+ * 1. ring.tail <= resend <= ring.head; frames from `resend` on are still to go out on the current
+ * circuit.
+ * 2. ring.tail is the highest position the peer acknowledged or told; sent_max is the highest
+ * position ever given to a circuit.
+ * 3. receive_position counts exactly the sequenced bytes delivered; it never goes back.
+ * 4. the windows of all streams together stay within settings.receive_limit. */
+struct session {
+    enum session_state state;
+    struct error error; /* code: enum code */
+    struct session_settings settings;
+    const struct session_events *events;
+    void *owner; /* the owner's own */
+    uint8_t id[SESSION_ID_BYTES];
+    uint32_t circuit_number;         /* of the newest circuit */
+    struct session_circuit *circuit; /* the current one, or NULL */
+
+    /* What the peer told in its payload. */
+    uint32_t peer_receive_limit, peer_ring;
+    uint16_t peer_streams;
+    uint32_t peer_early_credit;
+
+    /* Sending. */
+    struct ring ring;
+    uint64_t resend, sent_max;
+    uint64_t close_position; /* end of the own CLOSE frame, once encoded */
+    uint16_t close_code;
+    char close_text[128];
+    bool close_owed;
+
+    /* Receiving. */
+    uint64_t receive_position;
+    uint64_t acked_position; /* told to the peer */
+    uint64_t ack_due_us;     /* CLOCK_NEVER: nothing unacknowledged */
+    bool ack_owed;
+
+    /* Streams. */
+    struct table streams; /* by id */
+    struct list all;
+    struct list owing;       /* owe a control frame */
+    struct list ready_small; /* have data to send, and sent little lately */
+    struct list ready_bulk;  /* have data to send */
+    struct list closing;     /* sent EOF or RESET not acknowledged yet, in order of position */
+    struct list dead;        /* to be freed at the end of the call */
+    uint32_t next_id;        /* of the next own stream */
+    uint32_t peer_next_id;   /* that the peer must use next */
+    unsigned own_open, peer_open,
+        refused; /* counted streams of either side, and OPENs over the limit not done yet */
+    bool room_wanted;
+    unsigned depth;     /* of calls into the session; streams are freed at the outermost's end */
+    uint32_t pool_left; /* of receive_limit, beyond every stream's floor */
+
+    /* Measures. */
+    uint64_t rtt_us, rtt_min_us;         /* 0: not measured yet */
+    uint64_t bytes_sent, bytes_received; /* payload of streams */
+    unsigned streams_opened;
+};
+
+/* One circuit's records: ciphers, buffers, liveness. Its memory is the session's user's; it may
+ * exist before the session moves to it. */
+struct session_circuit {
+    struct session *session;
+    struct cipher send, receive;
+    uint32_t number;
+    uint64_t told_position;   /* the peer's receive position, told in the handshake */
+    bool start_owed, started; /* own START to be sent; the peer's START has come */
+    bool ping_owed, pong_owed;
+    uint8_t pong[8];
+    uint64_t skip; /* sequenced bytes to come that were received before */
+    uint8_t *rx;   /* bytes of the circuit not looked at yet: rx[rx_start, rx_start + rx_len) */
+    size_t rx_start, rx_len;
+    uint8_t *tx; /* records not written yet: tx[tx_start, tx_len) */
+    size_t tx_start, tx_len;
+    uint64_t burst_bytes, last_built_us; /* sent without a pause, for the record size */
+    uint64_t keepalive_us, opened_us, last_read_us, ping_sent_us, next_ping_us;
+    uint64_t ping_token;
+    struct error failed; /* code set: the circuit is of no more use; the session may be */
+};
+
+/* Nothing is sent or accepted before a circuit. False without memory. */
+bool session_init(struct session *s, const struct session_settings *settings,
+                  const struct session_events *events, void *owner);
+
+/* Ends every stream with on_reset(code, text) first (RESET_INTERNAL where code is 0). Frees all but
+ * the struct. */
+void session_free(struct session *s);
+
+/* The handshake payloads as far as the session knows them: everything but version, flags and names
+ * (client), version, code and text (agent). The client's raises circuit_number. */
+void session_fill_hello(struct session *s, struct session_hello *hello);
+void session_fill_welcome(const struct session *s, struct session_welcome *welcome);
+
+/* What the peer's payload said. */
+void session_take_hello(struct session *s, const struct session_hello *hello);
+bool session_take_welcome(struct session *s, const struct session_welcome *welcome);
+
+/* Takes in a circuit after message 2: copies (and wipes) the ciphers. A client's session moves to
+ * it at once, an agent's at the client's START. False without memory. */
+bool circuit_init(struct session_circuit *c, struct session *s, struct cipher *send,
+                  struct cipher *receive, uint32_t number, uint64_t told_position, uint64_t now_us);
+
+/* Frees its buffers, wipes its keys; the session has no circuit then if it was the current one. */
+void circuit_free(struct session_circuit *c);
+
+/* Where bytes of the socket are read to: at least 64 KiB. Then circuit_input takes the n that came.
+ * After it: look at c->failed and s->state. */
+uint8_t *circuit_input_space(struct session_circuit *c, size_t *len);
+void circuit_input(struct session_circuit *c, size_t n, uint64_t now_us);
+
+/* The bytes to write next, building records of what waits when all before were written; empty:
+ * nothing waits. circuit_written takes the n that were. */
+struct view circuit_output(struct session_circuit *c, uint64_t now_us);
+void circuit_written(struct session_circuit *c, size_t n);
+
+/* Does what is due: ACK, PING, liveness. */
+void circuit_tick(struct session_circuit *c, uint64_t now_us);
+uint64_t circuit_deadline(const struct session_circuit *c);
+
+/* Owes CLOSE; the session ends when it is acknowledged. Every stream is reset. */
+void session_close(struct session *s, enum code code, const char *text);
+
+/* Whether own frames wait for a circuit or an ACK. */
+bool session_unacknowledged(const struct session *s);
+
+#endif

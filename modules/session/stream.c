@@ -1,0 +1,316 @@
+#include "session/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "session/internal.h"
+
+#define RECENT_US 100000 /* "sent little lately": */
+#define RECENT_SMALL_BYTES 4096
+
+static struct stream *stream_new(struct session *s, bool own)
+{
+    struct stream *st = calloc(1, sizeof *st);
+    if (!st)
+        return NULL;
+    st->session = s;
+    st->own = own;
+    list_append(&s->all, &st->all_link);
+    list_init(&st->link);
+    list_init(&st->owing_link);
+    list_init(&st->closing_link);
+    return st;
+}
+
+bool stream_set_id(struct stream *st, uint32_t id)
+{
+    st->id = id;
+    if (table_insert(&st->session->streams, &st->entry))
+        return true;
+    st->id = 0;
+    return false;
+}
+
+struct stream *stream_find(struct session *s, uint32_t id)
+{
+    struct table_entry *e = table_find(&s->streams, &id);
+    return e ? container_of(e, struct stream, entry) : NULL;
+}
+
+static char *copy_text(const char *text)
+{
+    return strdup(text ? text : "");
+}
+
+bool session_may_open(struct session *s)
+{
+    bool room = s->own_open < s->peer_streams && s->own_open < STREAMS_MAX;
+    if (!room)
+        s->room_wanted = true;
+    return room && s->state == SESSION_ACTIVE;
+}
+
+struct stream *stream_open(struct session *s, const char *target,
+                           const struct stream_events *events, void *owner)
+{
+    struct stream *st;
+    if (!session_may_open(s)) {
+        errno = EAGAIN;
+        return NULL;
+    }
+    st = stream_new(s, true);
+    if (!st)
+        return NULL;
+    s->own_open++;
+    st->text = copy_text(target);
+    if (!st->text) {
+        session_enter(s);
+        stream_kill(st);
+        session_leave(s);
+        errno = ENOMEM;
+        return NULL;
+    }
+    s->streams_opened++;
+    st->events = events;
+    st->owner = owner;
+    st->window = window_begin(s);
+    st->open_owed = true;
+    stream_owe(st);
+    session_wake(s);
+    return st;
+}
+
+struct stream *stream_new_from_peer(struct session *s, uint32_t id)
+{
+    bool over = s->peer_open >= s->settings.streams;
+    struct stream *st;
+    if (over && s->refused >= REFUSED_MAX) {
+        session_fail(s, CODE_FULL, "the peer opens streams without end");
+        return NULL;
+    }
+    st = stream_new(s, false);
+    if (st) {
+        st->refused = over;
+        *(over ? &s->refused : &s->peer_open) += 1;
+    }
+    if (!st || !stream_set_id(st, id)) {
+        session_fail(s, CODE_INTERNAL, "out of memory for a stream");
+        return NULL;
+    }
+    s->peer_next_id += 2;
+    if (over) {
+        stream_reset(st, RESET_LIMIT, "too many streams are open");
+        return st;
+    }
+    s->streams_opened++;
+    st->window = window_begin(s);
+    st->credit_out = s->settings.early_credit; /* what may come before OPENED */
+    return st;
+}
+
+void stream_set_owner(struct stream *st, const struct stream_events *events, void *owner)
+{
+    st->events = events;
+    st->owner = owner;
+}
+
+void stream_accept(struct stream *st, const char *address)
+{
+    if (st->dead || st->answered || st->reset_owed)
+        return;
+    free(st->text);
+    st->text = copy_text(address); /* without memory OPENED goes without it */
+    st->opened_owed = true;
+    st->answered = true;
+    st->sending = true;
+    stream_owe(st);
+    stream_writable(st); /* early data waits for the owner */
+}
+
+/* Invariants 2 and 3 of struct stream. */
+void stream_sort(struct stream *st)
+{
+    struct session *s = st->session;
+    if (st->dead)
+        return;
+    list_remove(&st->link);
+    if (st->data_ready && st->sending && st->send_credit > 0 && st->events && !st->eof_owed &&
+        !st->eof_sent && !st->reset_owed && !st->reset_sent)
+        list_append(st->recent_bytes < RECENT_SMALL_BYTES ? &s->ready_small : &s->ready_bulk,
+                    &st->link);
+}
+
+void stream_owe(struct stream *st)
+{
+    if (!list_linked(&st->owing_link))
+        list_append(&st->session->owing, &st->owing_link);
+    session_wake(st->session);
+}
+
+void stream_readable(struct stream *st)
+{
+    st->data_ready = true;
+    stream_sort(st);
+    if (!st->dead && list_linked(&st->link))
+        session_wake(st->session);
+}
+
+/* Gives held bytes to the owner as long as it takes them. */
+static void push_held(struct stream *st)
+{
+    while (st->held.bytes && st->events && !st->dead) {
+        struct view front = fifo_front(&st->held);
+        size_t taken = st->events->push(st->owner, front.data, front.len);
+        if (!st->events || st->dead || !taken)
+            return;
+        fifo_drop(&st->held, taken);
+        if (taken < front.len)
+            return;
+    }
+}
+
+void stream_writable(struct stream *st)
+{
+    struct session *s = st->session;
+    session_enter(s);
+    push_held(st);
+    if (!st->dead && st->events) {
+        stream_consumed(st);
+        stream_settle(st);
+    }
+    session_leave(s);
+}
+
+bool stream_receive(struct stream *st, struct view data, uint64_t now_us)
+{
+    struct session *s = st->session;
+    size_t taken = 0;
+    if (st->reset_owed || st->reset_sent)
+        return true; /* this side has given up; the bytes are on their way for nothing */
+    if (data.len > st->credit_out)
+        return session_fail(s, CODE_PROTOCOL, "stream %u: %zu bytes beyond its credit of %u",
+                            st->id, data.len, st->credit_out);
+    st->credit_out -= (uint32_t)data.len;
+    st->filled_bytes += data.len;
+    s->bytes_received += data.len;
+    if (st->events && st->answered && !st->held.bytes)
+        taken = st->events->push(st->owner, data.data, data.len);
+    if (st->dead || st->reset_owed)
+        return true;
+    if (taken < data.len && !fifo_append(&st->held, data.data + taken, data.len - taken))
+        return session_fail(s, CODE_INTERNAL, "out of memory for received bytes");
+    window_grow(st, now_us);
+    stream_consumed(st);
+    return true;
+}
+
+void stream_settle(struct stream *st)
+{
+    if (st->dead || !st->events || !st->answered)
+        return;
+    if (st->eof_received && !st->eof_told && !st->held.bytes) {
+        st->eof_told = true;
+        st->events->on_eof(st->owner);
+    }
+    if (st->eof_told && st->eof_acked && st->events && !st->dead) {
+        const struct stream_events *events = st->events;
+        void *owner = st->owner;
+        st->events = NULL;
+        stream_kill(st);
+        events->on_done(owner);
+    }
+}
+
+static void owe_reset(struct stream *st, enum reset_code code, const char *text)
+{
+    st->reset_code = (uint16_t)code;
+    free(st->text);
+    st->text = copy_text(text);
+    st->reset_owed = true;
+    st->opened_owed = st->eof_owed = st->window_owed = false;
+    stream_sort(st);
+    stream_owe(st);
+}
+
+void stream_reset(struct stream *st, enum reset_code code, const char *text)
+{
+    struct session *s = st->session;
+    if (st->dead)
+        return;
+    session_enter(s);
+    st->events = NULL;
+    st->owner = NULL;
+    fifo_clear(&st->held);
+    if (st->open_owed)
+        stream_kill(st); /* the peer never saw it */
+    else if (!st->reset_sent && !st->reset_owed)
+        owe_reset(st, code, text);
+    session_leave(s);
+}
+
+void stream_ended_by_peer(struct stream *st, unsigned code, const char *text)
+{
+    const struct stream_events *events = st->events;
+    void *owner = st->owner;
+    st->events = NULL;
+    stream_kill(st);
+    if (events)
+        events->on_reset(owner, code, text);
+}
+
+static void uncount(struct stream *st)
+{
+    struct session *s = st->session;
+    if (st->refused)
+        s->refused--;
+    else if (st->own)
+        s->own_open--;
+    else
+        s->peer_open--;
+}
+
+void stream_kill(struct stream *st)
+{
+    struct session *s = st->session;
+    if (st->dead)
+        return;
+    st->dead = true;
+    if (st->id)
+        table_remove(&s->streams, &st->entry);
+    list_remove(&st->all_link);
+    list_remove(&st->owing_link);
+    list_remove(&st->closing_link);
+    list_move(&s->dead, &st->link);
+    window_end(st);
+    uncount(st);
+    fifo_clear(&st->held);
+}
+
+static void bury(struct session *s)
+{
+    list_each(link, &s->dead)
+    {
+        struct stream *st = container_of(link, struct stream, link);
+        list_remove(link);
+        free(st->text);
+        free(st);
+    }
+}
+
+void session_enter(struct session *s)
+{
+    s->depth++;
+}
+
+void session_leave(struct session *s)
+{
+    if (--s->depth > 0)
+        return;
+    bury(s);
+    if (s->room_wanted && s->state == SESSION_ACTIVE && s->own_open < s->peer_streams) {
+        s->room_wanted = false;
+        if (s->events->on_room)
+            s->events->on_room(s);
+    }
+}

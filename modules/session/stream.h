@@ -1,0 +1,100 @@
+/* Streams: one application connection each, inside a session (docs/PROTOCOL.md section 5). */
+#ifndef SPX_SESSION_STREAM_H
+#define SPX_SESSION_STREAM_H
+
+#include <sys/uio.h>
+
+#include "base/fifo.h"
+#include "session/session.h"
+
+enum { STREAM_PULL_NONE = 0, STREAM_PULL_EOF = -1, STREAM_PULL_GONE = -2 };
+
+/* What a stream's owner does; called from inside circuit_ and session_ calls, with the owner's own
+ * pointer. */
+struct stream_events {
+    /* Fill the pieces with bytes to send: how many, or STREAM_PULL_NONE (nothing now: say
+     * stream_readable later), STREAM_PULL_EOF (the end, after all before), STREAM_PULL_GONE (the
+     * owner has called stream_reset). */
+    ssize_t (*pull)(void *owner, struct iovec *piece, int pieces);
+    /* Take received bytes: how many were taken (fewer: say stream_writable later). May call
+     * stream_reset, then returns 0. */
+    size_t (*push)(void *owner, const uint8_t *data, size_t len);
+    /* The peer's half has ended and everything before was taken: close the writing side. */
+    void (*on_eof)(void *owner);
+    /* Own OPEN was answered; address: what the peer connected to. NULL if not wanted. */
+    void (*on_opened)(void *owner, struct view address);
+    /* It ended with an error (never an end of file): abort the connection. The stream is gone. text
+     * is clean. */
+    void (*on_reset)(void *owner, unsigned code, const char *text);
+    /* Both halves ended cleanly and the peer has all. The stream is gone. */
+    void (*on_done)(void *owner);
+};
+
+/* Invariants:
+ * 1. credit_out + held.bytes <= window; window = the floor + a share of the session's pool.
+ * 2. it is on session->ready_* iff data_ready, send_credit > 0, sending, no EOF or RESET owed or
+ * sent.
+ * 3. it is on session->owing iff it owes a frame; on session->closing iff its EOF or RESET is in
+ * the ring. */
+struct stream {
+    struct table_entry entry;
+    uint32_t id; /* the table's key; 0 until the own OPEN is encoded, since ids grow by 2 without a
+                    gap */
+    struct session *session;
+    const struct stream_events *events; /* NULL: no owner (any more) */
+    void *owner;
+    struct list all_link;
+    struct list link;       /* ready_small, ready_bulk or dead */
+    struct list owing_link; /* owing */
+    struct list closing_link;
+    bool own;      /* opened by this side */
+    bool refused;  /* over the limit: not counted */
+    bool answered; /* OPENED was sent or received */
+    bool dead;
+
+    /* What is owed. */
+    bool open_owed, opened_owed, eof_owed, reset_owed, window_owed;
+    uint16_t reset_code;
+    char *text; /* the target of OPEN, the address of OPENED or the text of RESET; allocated */
+
+    /* Sending half. */
+    bool data_ready, sending, eof_sent, reset_sent, eof_acked;
+    uint64_t send_credit;
+    uint64_t end_position;            /* of the EOF or RESET frame */
+    uint64_t recent_us, recent_bytes; /* how much was sent lately */
+
+    /* Receiving half. */
+    bool eof_received, eof_told;
+    uint32_t window, credit_out;
+    struct fifo held;                 /* received, not taken by the owner yet */
+    uint64_t filled_us, filled_bytes; /* for growing the window */
+};
+
+/* Opens a stream to a target ("tcp:host:port"). NULL: the limit is reached (on_room comes), or
+ * without memory (errno ENOMEM). */
+struct stream *stream_open(struct session *s, const char *target,
+                           const struct stream_events *events, void *owner);
+
+/* Whether stream_open would not meet the limit now; if it would, on_room comes when it no longer does. */
+bool session_may_open(struct session *s);
+
+/* Acceptor: who takes the stream's events from now on (before that, data waits). */
+void stream_set_owner(struct stream *st, const struct stream_events *events, void *owner);
+
+/* Acceptor: the target is connected; address is shown to the peer. */
+void stream_accept(struct stream *st, const char *address);
+
+/* Something can be pulled; taken can be pushed. */
+void stream_readable(struct stream *st);
+void stream_writable(struct stream *st);
+
+/* Ends it with an error; no event comes any more. The stream is gone for the owner. */
+void stream_reset(struct stream *st, enum reset_code code, const char *text);
+
+/* Bytes received and not taken yet. */
+static inline size_t stream_held(const struct stream *st)
+{
+    return st->held.bytes;
+}
+
+#endif

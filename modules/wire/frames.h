@@ -1,0 +1,94 @@
+/* The frames of a session: header and payload layouts (docs/PROTOCOL.md section 5). */
+#ifndef SPX_WIRE_FRAMES_H
+#define SPX_WIRE_FRAMES_H
+
+#include "wire/limits.h"
+#include "wire/reader.h"
+
+enum frame_type {
+    FRAME_OPEN = 0x01,
+    FRAME_OPENED = 0x02,
+    FRAME_DATA = 0x03,
+    FRAME_EOF = 0x04,
+    FRAME_RESET = 0x05,
+    FRAME_WINDOW = 0x06,
+    FRAME_LISTEN = 0x07,
+    FRAME_LISTENING = 0x08,
+    FRAME_CLOSE = 0x09,
+    FRAME_START = 0x80, /* from here up: not sequenced */
+    FRAME_ACK = 0x81,
+    FRAME_PING = 0x82,
+    FRAME_PONG = 0x83,
+    FRAME_DATAGRAM = 0x84,
+    FRAME_PAD = 0xC0, /* from here up: unknown ones are ignored */
+};
+
+const char *frame_name(unsigned type);
+
+static inline bool frame_sequenced(unsigned type)
+{
+    return type < FRAME_START;
+}
+
+/* type (1), reserved (1, zero), payload length (2), stream id (4) */
+struct frame {
+    uint8_t type;
+    uint32_t stream;
+    struct view payload;
+};
+
+/* Writes the header of a frame with a payload of len bytes. */
+void frame_header(uint8_t out[FRAME_HEADER_BYTES], unsigned type, uint32_t stream, size_t len);
+
+/* The length of the payload that a header tells. */
+static inline size_t frame_payload_len(const uint8_t header[FRAME_HEADER_BYTES])
+{
+    return load_be16(header + 2);
+}
+
+/* Takes the next frame off a record's plaintext. False: the record does not end with a whole frame,
+ * or reserved is not zero. */
+bool frame_next(struct frame *f, struct view *rest);
+
+/* Payloads. Decoders are strict: nothing missing, nothing left (but OPEN may end with extensions),
+ * an initial window is at most CREDIT_MAX. Encoders return the payload's length, 0 when it does not
+ * fit. */
+
+/* client: initial window (4), target string, extensions; agent: initial window (4), listener id
+ * (4), peer's address string, extensions */
+struct open_frame {
+    uint32_t window;
+    struct view target;  /* client's OPEN */
+    uint32_t listener;   /* agent's OPEN */
+    struct view address; /* agent's OPEN */
+};
+size_t open_encode(const struct open_frame *m, bool by_agent, uint8_t *out, size_t size);
+bool open_decode(struct open_frame *m, bool by_agent, struct view payload, uint16_t *unsupported);
+
+/* initial window (4), address string (at most ADDRESS_MAX_BYTES) */
+struct opened_frame {
+    uint32_t window;
+    struct view address;
+};
+size_t opened_encode(const struct opened_frame *m, uint8_t *out, size_t size);
+bool opened_decode(struct opened_frame *m, struct view payload);
+
+/* RESET and CLOSE: code (2), text string (at most TEXT_MAX_BYTES) */
+struct reset_frame {
+    uint16_t code;
+    struct view text;
+};
+size_t reset_encode(const struct reset_frame *m, uint8_t *out, size_t size);
+bool reset_decode(struct reset_frame *m, struct view payload);
+
+/* WINDOW: credit (4), 1 to CREDIT_MAX */
+bool window_decode(uint32_t *credit, struct view payload);
+
+/* START and ACK: position (8) */
+bool position_decode(uint64_t *position, struct view payload);
+
+/* LISTEN and LISTENING: address string */
+size_t address_encode(struct view address, uint8_t *out, size_t size);
+bool address_decode(struct view *address, struct view payload);
+
+#endif

@@ -1,0 +1,63 @@
+/* Every limit of the protocol (docs/PROTOCOL.md section 6 and the sections named). */
+#ifndef SPX_WIRE_LIMITS_H
+#define SPX_WIRE_LIMITS_H
+
+#define PROTOCOL_VERSION 1
+
+/* Records and messages (sections 2 and 3). */
+#define RECORD_MAX 65535 /* ciphertext with its tag */
+#define RECORD_PLAINTEXT_MAX \
+    (RECORD_MAX - 16) /* 65,519: one control message with its type, or frames */
+#define NAME_MAX_BYTES 64
+#define TEXT_MAX_BYTES 1024
+#define LABELS_MAX_BYTES 2048
+#define QUERY_MAX_BYTES 256
+#define VERSION_TEXT_MAX_BYTES 64
+#define ADDRESS_MAX_BYTES 128
+#define TARGET_MAX_BYTES 272
+#define TICKET_BYTES 32
+#define SESSION_MESSAGE1_MAX 4120 /* header, Noise message, mac1 */
+#define SESSION_MESSAGE2_MAX 4096
+#define KEEPALIVE_MIN_S 5
+#define KEEPALIVE_MAX_S 60
+#define KEEPALIVE_DEFAULT_S 15
+#define BYE_RETRY_MAX_S 3600
+#define REFUSAL_RETRY_MAX_S 300
+
+/* Time limits of hops and connects (sections 2, 4 and 6). */
+#define SILENT_S 5     /* a connection without a valid mac1 */
+#define HANDSHAKE_S 10 /* a handshake past mac1 */
+#define TICKET_S 15
+#define CONNECT_WAIT_S 20 /* a CONNECT waits for its agent */
+#define CIRCUIT_START_S 15
+#define CIRCUIT_DRAIN_S 5
+#define CIRCUIT_IDLE_S 90
+#define HOP_MAX_AGE_S 86400
+#define DUPLICATE_WAIT_S 60
+
+/* Counts (section 6). */
+#define SILENT_CONNECTIONS 8192
+#define SILENT_PER_SOURCE 64
+#define HANDSHAKES 1024
+#define HANDSHAKES_PER_SOURCE 128
+#define HANDSHAKES_FAILED_PER_S 20
+#define PENDING_PER_CLIENT_HOP 1
+#define PENDING_PER_USER_AGENT 4
+#define CONNECT_RATE_PER_S 1
+#define CONNECT_BURST 10
+#define OFFERS_WORKING 4
+#define OFFERS_QUEUED 16
+#define SESSIONS_PER_USER 8
+#define SESSIONS_PER_AGENT 64
+#define CALL_INTERVAL_S 10
+
+/* Sessions (section 5). */
+#define SESSION_ID_BYTES 16
+#define FRAME_HEADER_BYTES 8
+#define FRAME_PAYLOAD_MAX (RECORD_PLAINTEXT_MAX - FRAME_HEADER_BYTES) /* 65,511 */
+#define STREAMS_MAX 1024
+#define CREDIT_MAX 0x7fffffffU
+#define CONNECTS_IN_PROGRESS 64
+#define TARGET_CONNECT_S 15
+
+#endif

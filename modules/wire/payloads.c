@@ -1,0 +1,137 @@
+/* The payloads of the hop's and the session's handshake. */
+#include "wire/messages.h"
+
+static const char *const role_names[] = {
+    [ROLE_CLIENT] = "client",
+    [ROLE_AGENT] = "agent",
+    [ROLE_AGENT_CIRCUIT] = "agent circuit",
+    [ROLE_RELAY] = "relay",
+};
+
+static bool role_known(unsigned role)
+{
+    return role >= ROLE_CLIENT && role <= ROLE_RELAY;
+}
+
+const char *role_name(unsigned role)
+{
+    return role_known(role) ? role_names[role] : "?";
+}
+
+size_t hello_encode(const struct hello *m, uint8_t *out, size_t size)
+{
+    struct writer w = writer_of(out, size);
+    write_u8(&w, m->version);
+    write_u8(&w, m->role);
+    write_bytes(&w, view_of(m->ticket, sizeof m->ticket));
+    return writer_len(&w);
+}
+
+bool hello_decode(struct hello *m, struct view body, uint16_t *unsupported)
+{
+    struct reader r = reader_of(body);
+    *unsupported = 0;
+    m->version = read_u8(&r);
+    m->role = read_u8(&r);
+    read_bytes(&r, m->ticket, sizeof m->ticket);
+    read_extensions(&r, unsupported);
+    return reader_done(&r) && role_known(m->role);
+}
+
+size_t welcome_encode(const struct welcome *m, uint8_t *out, size_t size)
+{
+    struct writer w = writer_of(out, size);
+    write_u16(&w, m->code);
+    write_string(&w, m->text);
+    if (m->code == 0) {
+        write_u8(&w, m->version);
+        write_string(&w, m->name);
+        write_u16(&w, m->keepalive_s);
+    }
+    return writer_len(&w);
+}
+
+bool welcome_decode(struct welcome *m, struct view body, uint16_t *unsupported)
+{
+    struct reader r = reader_of(body);
+    *unsupported = 0;
+    *m = (struct welcome){.code = read_u16(&r)};
+    m->text = read_string(&r, TEXT_MAX_BYTES);
+    if (m->code == 0) {
+        m->version = read_u8(&r);
+        m->name = read_name(&r);
+        m->keepalive_s = read_u16(&r);
+        read_extensions(&r, unsupported);
+    }
+    return reader_done(&r);
+}
+
+size_t session_hello_encode(const struct session_hello *m, uint8_t *out, size_t size)
+{
+    struct writer w = writer_of(out, size);
+    write_u8(&w, m->version);
+    write_u16(&w, m->flags);
+    write_string(&w, m->agent);
+    write_bytes(&w, view_of(m->session_id, sizeof m->session_id));
+    write_u32(&w, m->circuit);
+    write_u64(&w, m->receive_position);
+    write_u32(&w, m->receive_limit);
+    write_u32(&w, m->ring);
+    write_u16(&w, m->streams);
+    return writer_len(&w);
+}
+
+bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *unsupported)
+{
+    struct reader r = reader_of(body);
+    *unsupported = 0;
+    m->version = read_u8(&r);
+    m->flags = read_u16(&r);
+    m->agent = read_name(&r);
+    read_bytes(&r, m->session_id, sizeof m->session_id);
+    m->circuit = read_u32(&r);
+    m->receive_position = read_u64(&r);
+    m->receive_limit = read_u32(&r);
+    m->ring = read_u32(&r);
+    m->streams = read_u16(&r);
+    read_extensions(&r, unsupported);
+    return reader_done(&r);
+}
+
+size_t session_welcome_encode(const struct session_welcome *m, uint8_t *out, size_t size)
+{
+    struct writer w = writer_of(out, size);
+    write_u16(&w, m->code);
+    write_string(&w, m->text);
+    if (m->code == 0) {
+        write_u8(&w, m->version);
+        write_bytes(&w, view_of(m->session_id, sizeof m->session_id));
+        write_u64(&w, m->receive_position);
+        write_u32(&w, m->receive_limit);
+        write_u32(&w, m->ring);
+        write_u16(&w, m->streams);
+        write_u32(&w, m->early_credit);
+        write_u32(&w, m->resume_window_s);
+    }
+    return writer_len(&w);
+}
+
+bool session_welcome_decode(struct session_welcome *m, struct view body, uint16_t *unsupported)
+{
+    struct reader r = reader_of(body);
+    *unsupported = 0;
+    *m = (struct session_welcome){.code = read_u16(&r)};
+    m->text = read_string(&r, TEXT_MAX_BYTES);
+    if (m->code == 0) {
+        m->version = read_u8(&r);
+        read_bytes(&r, m->session_id, sizeof m->session_id);
+        m->receive_position = read_u64(&r);
+        m->receive_limit = read_u32(&r);
+        m->ring = read_u32(&r);
+        m->streams = read_u16(&r);
+        m->early_credit = read_u32(&r);
+        m->resume_window_s = read_u32(&r);
+        read_extensions(&r, unsupported);
+    }
+    return reader_done(&r);
+}

@@ -1,0 +1,58 @@
+/* Bounded reading and writing of message fields: a field is read whole or the reader fails, and
+ * stays failed. */
+#ifndef SPX_WIRE_READER_H
+#define SPX_WIRE_READER_H
+
+#include "base/bytes.h"
+
+struct reader {
+    const uint8_t *data;
+    size_t left;
+    bool failed;
+};
+
+struct reader reader_of(struct view bytes);
+
+/* Each returns 0 (or an empty view) once the reader has failed. */
+uint8_t read_u8(struct reader *r);
+uint16_t read_u16(struct reader *r);
+uint32_t read_u32(struct reader *r);
+uint64_t read_u64(struct reader *r);
+void read_bytes(struct reader *r, void *out, size_t len); /* zeros when failed */
+struct view read_view(struct reader *r, size_t len);
+struct view read_rest(struct reader *r);
+
+/* length (2) and that many bytes of valid UTF-8, at most max. */
+struct view read_string(struct reader *r, size_t max);
+
+/* length (2) and that many bytes, at most max. */
+struct view read_blob(struct reader *r, size_t max);
+
+/* Extensions up to the end: type (2), length (2), value. Unknown ones are skipped unless the type's
+ * top bit is set: then *unsupported is set to the type and the reader fails. This version knows
+ * none. */
+void read_extensions(struct reader *r, uint16_t *unsupported);
+
+/* Whether every field was there and nothing is left. */
+bool reader_done(const struct reader *r);
+
+/* A writer into a caller's buffer: too much sets failed and writes nothing more. */
+struct writer {
+    uint8_t *data;
+    size_t len, size;
+    bool failed;
+};
+
+struct writer writer_of(void *buffer, size_t size);
+void write_u8(struct writer *w, uint8_t v);
+void write_u16(struct writer *w, uint16_t v);
+void write_u32(struct writer *w, uint32_t v);
+void write_u64(struct writer *w, uint64_t v);
+void write_bytes(struct writer *w, struct view v);
+/* length (2) and the bytes: fails above 65,535. */
+void write_string(struct writer *w, struct view v);
+
+/* How much was written; 0 when it did not all fit. */
+size_t writer_len(const struct writer *w);
+
+#endif

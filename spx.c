@@ -1,0 +1,107 @@
+/* spx: one binary for all roles. The applet table: argv[0] or the first word picks one. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "agent/agent.h"
+#include "base/exits.h"
+#include "base/version.h"
+#include "client/client.h"
+#include "crypto/primitives.h"
+#include "key/key.h"
+#include "relay/relay.h"
+
+struct applet {
+    const char *name;
+    int (*main)(int argc, char **argv);
+    const char *help;
+};
+
+static const struct applet applets[] = {
+    {"client", client_main, "reach services at an agent through a relay"},
+    {"relay",  relay_main,  "the place where clients and agents meet"   },
+    {"agent",  agent_main,  "serve a storage system's services"         },
+    {"key",    key_main,    "make keys and show public keys"            },
+};
+
+#define APPLET_COUNT (sizeof applets / sizeof applets[0])
+
+static const struct applet *find_applet(const char *name)
+{
+    if (strncmp(name, "spx-", 4) == 0)
+        name += 4;
+    for (size_t i = 0; i < APPLET_COUNT; i++)
+        if (strcmp(applets[i].name, name) == 0)
+            return &applets[i];
+    return NULL;
+}
+
+static void print_help(FILE *out)
+{
+    fputs("usage: spx APPLET [options]\n\n", out);
+    for (size_t i = 0; i < APPLET_COUNT; i++)
+        fprintf(out, "  %-8s %s\n", applets[i].name, applets[i].help);
+    fputs("\n  --version, --help\n\n"
+          "'spx APPLET --help' tells more. A link to the program named spx-APPLET or APPLET is\n"
+          "that applet.\n",
+          out);
+}
+
+static int print_version(void)
+{
+    printf("spx %s\ncommit %s\nBearSSL %s\ncompiler %s\nAES instructions %s\n", SPX_VERSION, SPX_COMMIT,
+           SPX_BEARSSL, SPX_COMPILER, crypto_has_aes() ? "in use" : "not in use");
+    return EXIT_OK;
+}
+
+/* What holds for every role: no core dumps (they would hold keys), no death by a closed pipe, enough descriptors. */
+static void prepare_process(void)
+{
+    struct rlimit limit = {0, 0};
+    setrlimit(RLIMIT_CORE, &limit);
+    prctl(PR_SET_DUMPABLE, 0);
+    signal(SIGPIPE, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int run(const struct applet *applet, int argc, char **argv)
+{
+    char name[32];
+    snprintf(name, sizeof name, "spx %s", applet->name); /* what getopt_long puts before its messages */
+    argv[0] = name;
+    return applet->main(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    const char *slash = strrchr(argc > 0 ? argv[0] : "spx", '/');
+    const struct applet *applet = find_applet(slash ? slash + 1 : argc > 0 ? argv[0] : "spx");
+    prepare_process();
+    /* SPX_PORTABLE: for tests of the code for processors without AES instructions. */
+    if (!crypto_start(getenv("SPX_PORTABLE") != NULL)) {
+        fputs("spx: the cryptographic self-test failed: this build's BearSSL does not compute what it must. "
+              "Build again with the BearSSL version that the README names.\n",
+              stderr);
+        return EXIT_OTHER;
+    }
+    if (applet)
+        return run(applet, argc, argv);
+    if (argc > 1 && (applet = find_applet(argv[1])) != NULL)
+        return run(applet, argc - 1, argv + 1);
+    if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
+        return print_version();
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        print_help(stdout);
+        return EXIT_OK;
+    }
+    if (argc > 1)
+        fprintf(stderr, "spx: '%s' is no applet\n", argv[1]);
+    print_help(stderr);
+    return EXIT_USAGE;
+}

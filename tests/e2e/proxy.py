@@ -1,0 +1,176 @@
+"""A TCP proxy to stand between the parties: it records what passes, and can hold it back or cut it.
+"""
+import asyncio
+import socket
+import struct
+
+from harness import LOOPBACK, endpoint
+from servers import LoopThread
+
+UP, DOWN = "up", "down"  # from the side that connected, and to it
+
+
+class _Side(asyncio.Protocol):
+    """One socket of a connection; what it reads goes to the other one."""
+
+    def __init__(self, connection, direction):
+        self.connection = connection
+        self.direction = direction
+        self.transport = None
+        self.other = None
+        self.full = False  # the other side cannot take more
+        self.at_end = False  # it has said its end of file
+
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Not here: a transport starts to read after this has returned, paused or not.
+        asyncio.get_running_loop().call_soon(self.connection.update)
+
+    def data_received(self, data):
+        self.connection.passed[self.direction] += len(data)
+        if self.connection.proxy.recording:
+            self.connection.recorded[self.direction] += data
+        self.other.transport.write(data)
+
+    def eof_received(self):
+        self.at_end = True
+        if self.other.at_end:
+            self.other.transport.close()
+            return False
+        self.other.transport.write_eof()
+        return True
+
+    def pause_writing(self):
+        self.other.full = True
+        self.connection.update()
+
+    def resume_writing(self):
+        self.other.full = False
+        self.connection.update()
+
+    def connection_lost(self, error):
+        self.connection.lost(self, error)
+
+
+class Connection:
+    """One connection through the proxy: bytes by direction, whole when the proxy records."""
+
+    def __init__(self, proxy):
+        self.proxy = proxy
+        self.index = len(proxy.connections)
+        self.passed = {UP: 0, DOWN: 0}
+        self.recorded = {UP: bytearray(), DOWN: bytearray()}
+        self.held = set(proxy.hold_new)
+        self.ended = False
+        self.sides = {UP: _Side(self, UP), DOWN: _Side(self, DOWN)}
+        self.sides[UP].other, self.sides[DOWN].other = self.sides[DOWN], self.sides[UP]
+
+    def update(self):
+        """Reads from a side when both are there, nothing is held, and the other side can take it."""
+        if not all(side.transport for side in self.sides.values()):
+            if self.sides[UP].transport:
+                self.sides[UP].transport.pause_reading()
+            return
+        for side in self.sides.values():
+            if side.transport.is_closing():
+                continue
+            if side.full or side.direction in self.held:
+                side.transport.pause_reading()
+            else:
+                side.transport.resume_reading()
+
+    def lost(self, side, error):
+        """One socket is gone: the other one goes the same way, with a reset after a reset."""
+        self.ended = True
+        other = side.other.transport
+        if other and not other.is_closing():
+            if error:
+                _reset(other)
+            else:
+                other.close()
+
+    def cut(self, how):
+        """Ends both sides: "reset", or "fin" in the way an orderly close looks."""
+        for side in self.sides.values():
+            if side.transport and not side.transport.is_closing():
+                _reset(side.transport) if how == "reset" else side.transport.close()
+
+
+def _reset(transport):
+    linger = struct.pack("ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    transport.abort()
+
+
+class Proxy:
+    """Listens on loopback and passes every connection on to one address."""
+
+    def __init__(self, target_address, recording=True):
+        host, _, port = target_address.rpartition(":")
+        self.target = host.strip("[]"), int(port)
+        self.recording = recording
+        self.connections = []
+        self.hold_new = set()  # directions held from the start on connections to come
+        self.refusing = False
+        self.thread = LoopThread()
+        self.server = self.thread.run(self._listen())
+        self.port = self.server.sockets[0].getsockname()[1]
+        self.address = endpoint(LOOPBACK, self.port)
+
+    async def _listen(self):
+        return await asyncio.get_running_loop().create_server(
+            self._connection, LOOPBACK, 0, backlog=256
+        )
+
+    def _connection(self):
+        connection = Connection(self)
+        self.connections.append(connection)
+        asyncio.get_running_loop().create_task(self._dial(connection))
+        return connection.sides[UP]
+
+    async def _dial(self, connection):
+        if self.refusing:
+            connection.cut("reset")
+            return
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: connection.sides[DOWN], *self.target
+            )
+        except OSError:
+            connection.cut("reset")
+
+    def hold(self, *directions, connections=None):
+        """Lets nothing pass in these directions any more (without directions: everything passes
+        again)."""
+
+        def change():
+            for connection in self.connections if connections is None else connections:
+                connection.held = set(directions)
+                connection.update()
+
+        self.thread.call(change)
+
+    def cut(self, how="reset"):
+        """Ends every connection there is."""
+        self.thread.call(lambda: [c.cut(how) for c in self.connections])
+
+    def live(self):
+        return [c for c in self.connections if not c.ended]
+
+    def total(self):
+        """All bytes that have passed so far."""
+        return sum(sum(c.passed.values()) for c in self.connections)
+
+    def recorded(self):
+        """Everything recorded, one piece a connection and direction."""
+        return [bytes(c.recorded[d]) for c in self.connections for d in (UP, DOWN)]
+
+    def close(self):
+        def end():
+            self.server.close()
+            for connection in self.connections:
+                connection.cut("reset")
+
+        self.thread.call(end)
+        self.thread.close()

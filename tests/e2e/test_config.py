@@ -1,0 +1,457 @@
+"""Configuration files: every kind of mistake is told with file, line and what is expected; --check
+tells it first."""
+import base64
+
+import pytest
+
+from harness import CONFIG, Key, spx
+
+RELAY = """\
+[Relay]
+Listen = 127.0.0.1:7443
+KeyFile = relay.key
+Keepalive = 20
+
+[User]
+Name = alice
+PublicKey = {alice}
+Agents = lab-*, plant-1
+
+[Agent]
+Name = lab-1
+PublicKey = {lab-1}
+Labels = site=boston model=vmax
+Dial = tcp:10.1.2.3:7444
+"""
+
+AGENT = """\
+[Agent]
+Name = lab-1
+KeyFile = lab-1.key
+Labels = site=boston
+
+[Relay]
+Address = relay.example.com:7443
+PublicKey = {relay}
+
+[User]
+Name = alice
+PublicKey = {alice}
+Allow = tcp:127.0.0.1:22, tcp:10.0.0.0/8:*, tcp:[fd00::]/8:8000-8099, unix:/run/x
+"""
+
+CLIENT = """\
+[Client]
+KeyFile = alice.key
+
+[Relay]
+Address = [2001:db8::1]
+PublicKey = {relay}
+
+[Agent]
+Name = lab-1
+PublicKey = {lab-1}
+"""
+
+FILES = {"relay": RELAY, "agent": AGENT, "client": CLIENT}
+ZERO_KEY = base64.b64encode(bytes(32)).decode()
+HIGH_KEY = base64.b64encode(
+    bytes(31) + b"\x89"
+).decode()  # bit 255 set: a second spelling of another key
+
+NAME_RULE = "is not a name: 1 to 64 of a-z 0-9 . _ -, first a letter or digit, no two dots in a row"
+KEY_RULE = "is not a public key: 44 characters of base64, as 'spx key public FILE' shows it"
+LISTEN_RULE = (
+    "is not an address to listen on: PORT, ADDRESS:PORT, [IPV6]:PORT or *:PORT, the address in numbers "
+    "or localhost"
+)
+ENDPOINT_RULE = (
+    "is not HOST or HOST:PORT (a name or an address, IPv6 in brackets: [2001:db8::1]:22; the port from "
+    "1 to 65535)"
+)
+TARGET_RULE = (
+    "is not a target: tcp:HOST:PORT, udp:HOST:PORT or unix:/PATH (IPv6 in brackets, a path under 108 "
+    "bytes)"
+)
+ALLOW_RULE = (
+    "is not a target to allow: tcp:HOST:PORTS or udp:HOST:PORTS (HOST a name, an address, 10.0.0.0/8, "
+    "[fd00::]/8 or *; PORTS 22, 8000-8099 or *) or unix:/PATH"
+)
+
+# Role; what is replaced in its good file, and by what; the message after the file's name.
+MISTAKES = [
+    # Lines.
+    ("relay", "[User]", "[User", ":6: '[User' has no ']' at its end; expected is [Section]"),
+    ("relay", "[User]", "[ ]", ":6: '[]' names no section; expected is [Section]"),
+    (
+        "relay",
+        "Name = alice",
+        "Name alice",
+        ":7: 'Name alice' is not understood; expected is [Section] or Key = Value",
+    ),
+    ("relay", "Name = alice", "= alice", ":7: there is no key before '='; expected is Key = Value"),
+    ("relay", "Name = alice", "Name =", ":7: 'Name' has no value; expected is Name = Value"),
+    (
+        "relay",
+        "Name = alice",
+        "Name = # alice",
+        ":7: 'Name' has no value; expected is Name = Value",
+    ),
+    (
+        "relay",
+        "[Relay]\n",
+        "Keepalive = 9\n[Relay]\n",
+        ":1: 'Keepalive' stands before the first section; expected is [Section] first",
+    ),
+    ("relay", "site=boston", "site=\udcff", ":14: is not text; expected is UTF-8"),
+    ("relay", "site=boston", "site=\0", ":14: is not text; expected is UTF-8"),
+    # Sections and keys.
+    (
+        "relay",
+        "[User]",
+        "[Users]",
+        ":6: unknown section [Users]; known are [Relay], [User], [Agent]",
+    ),
+    (
+        "agent",
+        "[User]",
+        "[Client]",
+        ":10: unknown section [Client]; known are [Agent], [Relay], [User]",
+    ),
+    (
+        "client",
+        "[Agent]",
+        "[User]",
+        ":8: unknown section [User]; known are [Client], [Relay], [Agent]",
+    ),
+    (
+        "relay",
+        "Listen",
+        "Lisen",
+        ":2: unknown key 'Lisen' in [Relay]; known are Listen, KeyFile, Keepalive",
+    ),
+    (
+        "relay",
+        "Agents",
+        "Allow",
+        ":9: unknown key 'Allow' in [User]; known are Name, PublicKey, Agents",
+    ),
+    (
+        "agent",
+        "Allow",
+        "Agents",
+        ":13: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow",
+    ),
+    (
+        "client",
+        "KeyFile",
+        "Key",
+        ":2: unknown key 'Key' in [Client]; known are KeyFile, KnownAgents",
+    ),
+    ("relay", RELAY, "", ": there is no section [Relay]; it is required"),
+    (
+        "agent",
+        "[Relay]\nAddress = relay.example.com:7443\nPublicKey = {relay}\n",
+        "",
+        ": there is no section [Relay]; it is required",
+    ),
+    (
+        "client",
+        "[Relay]\nAddress = [2001:db8::1]\nPublicKey = {relay}\n",
+        "",
+        ": there is no section [Relay]; it is required",
+    ),
+    (
+        "relay",
+        "Dial",
+        "[Relay]\nDial",
+        ":15: [Relay] is there twice, first at line 1; expected is one",
+    ),
+    (
+        "client",
+        "[Agent]",
+        "[client]",
+        ":8: [Client] is there twice, first at line 1; expected is one",
+    ),
+    (
+        "relay",
+        "Keepalive = 20",
+        "KeyFile = relay.key",
+        ":4: 'KeyFile' is there twice in [Relay], first at line 3; expected is one",
+    ),
+    (
+        "relay",
+        "Agents",
+        "name = bob\nAgents",
+        ":9: 'Name' is there twice in [User], first at line 7; expected is one",
+    ),
+    # What is missing.
+    (
+        "relay",
+        "Listen = 127.0.0.1:7443\n",
+        "",
+        ":1: [Relay] has no Listen; expected is Listen = Value",
+    ),
+    (
+        "relay",
+        "KeyFile = relay.key\n",
+        "",
+        ":1: [Relay] has no KeyFile; expected is KeyFile = Value",
+    ),
+    ("relay", "Name = alice\n", "", ":6: [User] has no Name; expected is Name = Value"),
+    (
+        "relay",
+        "PublicKey = {alice}\n",
+        "",
+        ":6: [User] has no PublicKey; expected is PublicKey = Value",
+    ),
+    (
+        "relay",
+        "PublicKey = {lab-1}\n",
+        "",
+        ":11: [Agent] has no PublicKey; expected is PublicKey = Value",
+    ),
+    ("agent", "Name = lab-1\n", "", ":1: [Agent] has no Name; expected is Name = Value"),
+    (
+        "agent",
+        "PublicKey = {relay}\n",
+        "",
+        ":6: [Relay] has no PublicKey; expected is PublicKey = Value",
+    ),
+    (
+        "agent",
+        "Address = relay.example.com:7443\n",
+        "",
+        ":6: [Relay] has no Address; expected is Address = HOST:PORT, or Listen in [Agent] for a relay that dials this "
+        "agent",
+    ),
+    (
+        "client",
+        "KeyFile = alice.key\n",
+        "",
+        ":1: [Client] has no KeyFile; expected is KeyFile = Value",
+    ),
+    (
+        "client",
+        "Address = [2001:db8::1]\n",
+        "",
+        ":4: [Relay] has no Address; expected is Address = Value",
+    ),
+    # Who is there twice.
+    (
+        "relay",
+        "[Agent]",
+        "[User]\nName = alice\nPublicKey = {bob}\n[Agent]",
+        ":11: [User] with the name 'alice' is there twice, first at line 6; expected is one",
+    ),
+    (
+        "relay",
+        "[Agent]",
+        "[User]\nName = bob\nPublicKey = {alice}\n[Agent]",
+        ":11: the PublicKey of this [User] is that of the [User] at line 6; expected is one key for each",
+    ),
+    (
+        "relay",
+        "{lab-1}",
+        "{alice}",
+        ":11: the PublicKey of this [Agent] is that of the [User] at line 6; expected is one key for each",
+    ),
+    (
+        "relay",
+        "{alice}",
+        "{relay}",
+        ":6: the PublicKey of this [User] is the key of this relay itself; expected is the other party's",
+    ),
+    (
+        "agent",
+        "{relay}",
+        "{lab-1}",
+        ":6: the PublicKey of this [Relay] is the key of this agent itself; expected is the other party's",
+    ),
+    (
+        "agent",
+        "{alice}",
+        "{relay}",
+        ":10: the PublicKey of this [User] is that of the [Relay] at line 6; expected is one key for each",
+    ),
+    (
+        "client",
+        "{lab-1}",
+        "{alice}",
+        ":8: the PublicKey of this [Agent] is the key of this client itself; expected is the other party's",
+    ),
+    # Names and keys.
+    ("relay", "alice\n", "Alice\n", f":7: Name: 'Alice' {NAME_RULE}"),
+    ("relay", "alice\n", "-alice\n", f":7: Name: '-alice' {NAME_RULE}"),
+    ("agent", "lab-1\n", "lab..1\n", f":2: Name: 'lab..1' {NAME_RULE}"),
+    ("client", "lab-1\n", "l" * 65 + "\n", f":9: Name: '{'l' * 65}' {NAME_RULE}"),
+    ("client", "lab-1\n", "the lab\n", f":9: Name: 'the lab' {NAME_RULE}"),
+    ("relay", "{alice}", "abc", f":8: PublicKey: 'abc' {KEY_RULE}"),
+    ("relay", "{alice}", ZERO_KEY, f":8: PublicKey: '{ZERO_KEY}' {KEY_RULE}"),
+    ("agent", "{relay}", HIGH_KEY, f":8: PublicKey: '{HIGH_KEY}' {KEY_RULE}"),
+    ("client", "{relay}", "{relay}=", f":6: PublicKey: '{{relay}}=' {KEY_RULE}"),
+    (
+        "relay",
+        "lab-*, plant-1",
+        "lab-*,, plant-1",
+        ":9: Agents: 'lab-*,, plant-1' has an empty item; expected are items with commas between them",
+    ),
+    (
+        "relay",
+        "lab-*, plant-1",
+        "lab-*, Plant-1",
+        ":9: Agents: 'Plant-1' is not a pattern of names: 1 to 64 of a-z 0-9 . _ - and * (any characters) and ? (any "
+        "one)",
+    ),
+    # Addresses and targets.
+    ("relay", "127.0.0.1:7443", "127.0.0.1", f":2: Listen: '127.0.0.1' {LISTEN_RULE}"),
+    (
+        "relay",
+        "127.0.0.1:7443",
+        "relay.example.com:7443",
+        f":2: Listen: 'relay.example.com:7443' {LISTEN_RULE}",
+    ),
+    ("relay", "127.0.0.1:7443", "::1:7443", f":2: Listen: '::1:7443' {LISTEN_RULE}"),
+    ("relay", "127.0.0.1:7443", "*:65536", f":2: Listen: '*:65536' {LISTEN_RULE}"),
+    ("relay", "20", "4", ":4: Keepalive: '4' is not a number from 5 to 60"),
+    ("relay", "20", "61", ":4: Keepalive: '61' is not a number from 5 to 60"),
+    ("relay", "20", "20s", ":4: Keepalive: '20s' is not a number from 5 to 60"),
+    ("relay", "tcp:10.1.2.3:7444", "10.1.2.3:7444", f":15: Dial: '10.1.2.3:7444' {TARGET_RULE}"),
+    (
+        "relay",
+        "tcp:10.1.2.3:7444",
+        "udp:10.1.2.3:7444",
+        ":15: Dial: 'udp:10.1.2.3:7444' cannot be dialled; expected is tcp:HOST:PORT",
+    ),
+    (
+        "agent",
+        "relay.example.com:7443",
+        "relay.example.com:0",
+        f":7: Address: 'relay.example.com:0' {ENDPOINT_RULE}",
+    ),
+    (
+        "agent",
+        "relay.example.com:7443",
+        "https://relay.example.com",
+        f":7: Address: 'https://relay.example.com' {ENDPOINT_RULE}",
+    ),
+    ("client", "[2001:db8::1]", "2001:db8::1", f":5: Address: '2001:db8::1' {ENDPOINT_RULE}"),
+    ("agent", "tcp:127.0.0.1:22,", "127.0.0.1:22,", f":13: Allow: '127.0.0.1:22' {ALLOW_RULE}"),
+    ("agent", "tcp:127.0.0.1:22,", "tcp:127.0.0.1,", f":13: Allow: 'tcp:127.0.0.1' {ALLOW_RULE}"),
+    (
+        "agent",
+        "tcp:127.0.0.1:22,",
+        "tcp:127.0.0.1:0,",
+        f":13: Allow: 'tcp:127.0.0.1:0' {ALLOW_RULE}",
+    ),
+    ("agent", "10.0.0.0/8", "10.0.0.0/33", f":13: Allow: 'tcp:10.0.0.0/33:*' {ALLOW_RULE}"),
+    ("agent", "8000-8099", "8099-8000", f":13: Allow: 'tcp:[fd00::]/8:8099-8000' {ALLOW_RULE}"),
+    ("agent", "unix:/run/x", "unix:run/x", f":13: Allow: 'unix:run/x' {ALLOW_RULE}"),
+    # Key files.
+    (
+        "relay",
+        "relay.key",
+        "nothing.key",
+        ":3: KeyFile: {dir}/nothing.key: cannot be opened: No such file or directory",
+    ),
+    (
+        "agent",
+        "lab-1.key",
+        "open.key",
+        ":3: KeyFile: {dir}/open.key: its mode 0640 gives others access to a secret; run: chmod 600 {dir}/open.key",
+    ),
+    ("client", "alice.key", ".", ":2: KeyFile: {dir}/.: is not a regular file"),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A directory with the keys of the good files, made once."""
+    directory = tmp_path_factory.mktemp("config")
+    keys = {
+        name: Key(directory / f"{name}.key").public for name in ("relay", "alice", "bob", "lab-1")
+    }
+    (directory / "open.key").write_text((directory / "bob.key").read_text())
+    (directory / "open.key").chmod(0o640)
+    return directory, keys
+
+
+def fill(text, place):
+    directory, keys = place
+    for name, public in keys.items():
+        text = text.replace("{%s}" % name, public)
+    return text.replace("{dir}", str(directory))
+
+
+def write(role, text, place):
+    path = place[0] / f"{role}.conf"
+    path.write_bytes(fill(text, place).encode("utf-8", "surrogateescape"))
+    return path
+
+
+def words_of(role):
+    return ["lab-1", "-L", "0:127.0.0.1:22"] if role == "client" else []
+
+
+@pytest.mark.parametrize("role", FILES)
+def test_good_file(place, role):
+    """The files that the mistakes below are made in are right: --check says so and ends with 0."""
+    conf = write(role, FILES[role], place)
+    done = spx(role, "-c", conf, "--check")
+    assert str(conf) in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("role", FILES)
+def test_spelling_that_is_taken(place, role):
+    """Sections and keys in any case, comments, white space, CR LF and a byte order mark change
+    nothing."""
+    lines = [
+        f"  {line.lower() if line.startswith('[') else line} # remark \r" if line else line
+        for line in FILES[role].splitlines()
+    ]
+    text = "\ufeff# a file\r\n" + "\n".join(lines).replace("KeyFile =", "keyfile=") + "\n"
+    spx(role, "-c", write(role, text, place), "--check")
+
+
+@pytest.mark.parametrize(
+    "role, old, new, message", MISTAKES, ids=[f"{m[0]}-{n}" for n, m in enumerate(MISTAKES)]
+)
+def test_mistake(place, role, old, new, message):
+    """The mistake is told exactly, on one line, with exit code 3; by --check and by the program
+    itself."""
+    assert old in FILES[role]
+    conf = write(role, FILES[role].replace(old, new, 1), place)
+    expected = f"{conf}{fill(message, place)}"
+    for words in (["--check"], words_of(role)):
+        failed = spx(role, "-c", conf, *words, code=CONFIG, seconds=10)
+        assert failed.stdout == ""
+        told = failed.stderr.splitlines()
+        assert len(told) == 1
+        assert told[0].endswith(expected), f"expected: {expected}\ntold:     {told[0]}"
+
+
+@pytest.mark.parametrize("role", FILES)
+def test_file_that_cannot_be_read(place, role):
+    """A file that is not there, and one that is none."""
+    missing = place[0] / "missing.conf"
+    failed = spx(role, "-c", missing, "--check", code=CONFIG)
+    assert f"{missing}: cannot be opened: No such file or directory" in failed.stderr
+    failed = spx(role, "-c", place[0], "--check", code=CONFIG)
+    assert f"{place[0]}: is not a regular file" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "not a key\n", "{bob}{bob}\n", "{bob}\n{bob}\n", "A" * 5000],
+    ids=["empty", "words", "joined", "two", "long"],
+)
+def test_key_file_that_holds_no_key(place, content):
+    """A key file without exactly one key is refused, and its content is not shown."""
+    text = content.replace("{bob}", (place[0] / "bob.key").read_text().strip())
+    broken = place[0] / "broken.key"
+    broken.write_text(text)
+    broken.chmod(0o600)
+    conf = write("client", CLIENT.replace("alice.key", "broken.key"), place)
+    failed = spx("client", "-c", conf, "--check", code=CONFIG)
+    assert f"{conf}:2: KeyFile: {broken}: " in failed.stderr
+    assert not text.strip() or text.strip()[:20] not in failed.stderr

@@ -1,0 +1,338 @@
+"""Who meets whom: the three-party connect, its refusals and their exit codes."""
+import re
+import time
+
+import pytest
+
+from harness import (
+    DENIED,
+    LOOPBACK,
+    NETWORK,
+    NO_AGENT,
+    NOT_AUTHENTICATED,
+    OK,
+    SLOWNESS,
+    TIMED_OUT,
+    endpoint,
+    forwards,
+    free_port,
+    has_ipv6,
+    wait_for,
+)
+from proxy import DOWN, UP, Proxy
+from servers import EchoServer, ask
+
+CIRCUIT = r"circuit ([0-9a-fA-F]{8}): user (\S+) to agent (\S+), "
+
+
+def assert_echoes(client, text=b"hello", index=0):
+    with client.dial(index) as connection:
+        assert ask(connection, text) == text
+
+
+def test_three_logs_name_one_circuit(world, echo):
+    """Relay, agent and client log the same circuit id, and who is who, so that the logs can be read
+    together."""
+    relay, agent, client = world.start_all(echo.port)
+    circuit = client.connected()
+    assert_echoes(client)
+    relay.expect(r"agent lab-1 online from 127\.0\.0\.1:\d+")
+    relay.expect(r"user alice connected from 127\.0\.0\.1:\d+")
+    relay.expect(rf"circuit {circuit}: user alice to agent lab-1, offered on its parked hop")
+    relay.expect(rf"circuit {circuit}: joined")
+    accepted = agent.expect(
+        rf"circuit {circuit}: accepted user alice \(key (\S+)\) from (\S+), as the relay says"
+    )
+    assert accepted[1] == world.key("alice").fingerprint
+    assert accepted[2].startswith("127.0.0.1:")
+    agent.expect(rf"online at relay {world.relay_address} as lab-1")
+    assert client.expect(client.CONNECTED)[1] == "lab-1"
+    client.stop()
+    relay.expect(rf"circuit {circuit}: ended: ")
+    agent.expect(rf"circuit {circuit}: ended: ")
+
+
+def test_ticket_when_no_hop_is_parked(world, echo, serve):
+    """Without a parked hop the offer goes over the control hop, and the agent comes with its
+    ticket: the proxy holds the hop that the agent parks after the first circuit, so the second one
+    has to use a ticket."""
+    relay = world.start_relay()
+    proxy = serve(Proxy, world.relay_address)
+    world.start_agent(relay=proxy.address)
+    parked = wait_for(lambda: proxy.connections[1:], 10, "the agent parks a hop")[0]
+    wait_for(lambda: parked.passed[DOWN], 10, "the relay answers on it")
+    wait_for(lambda: parked.passed[UP] > 300, 10, "the agent has proven itself on it")
+    proxy.hold_new = {UP, DOWN}
+    first = world.start_client(*forwards(echo.port))
+    relay.expect(
+        rf"circuit {first.connected()}: user alice to agent lab-1, offered on its parked hop"
+    )
+    wait_for(lambda: len(proxy.connections) == 3, 10, "the agent tries to park the next hop")
+    proxy.hold_new = set()
+    second = world.start_client(*forwards(echo.port))
+    relay.expect(rf"circuit {second.connected()}: user alice to agent lab-1, offered with a ticket")
+    assert_echoes(first)
+    assert_echoes(second)
+
+
+def test_many_clients_at_once(world, echo):
+    """Two users with four clients each connect at the same moment: every one gets a circuit of its
+    own, however its offer went."""
+    users = ("alice", "bob")
+    relay = world.start_relay(users={user: "*" for user in users})
+    world.start_agent(users={user: "tcp:127.0.0.1:*" for user in users})
+    confs = [world.client_conf(user) for user in users] * 4
+    clients = [
+        world.start_client(*forwards(echo.port), conf=conf, connected=False) for conf in confs
+    ]
+    circuits = [client.connected(seconds=30) for client in clients]
+    assert len(set(circuits)) == len(circuits)
+    for client in clients:
+        assert_echoes(client)
+    offered = {found[1]: found[2] for found in relay.lines(CIRCUIT)}
+    assert set(circuits) <= set(offered)
+
+
+def test_client_before_its_agent(world, echo):
+    """A CONNECT waits for an agent that is just coming back, and then goes on by itself."""
+    relay = world.start_relay()
+    client = world.start_client(*forwards(echo.port), connected=False)
+    relay.expect(r"user alice connected from")
+    world.start_agent()
+    client.connected(seconds=20)
+    assert_echoes(client)
+
+
+def test_agent_before_its_relay(world, echo):
+    """An agent and a client that cannot reach their relay try again until it is there."""
+    agent = world.start_agent(online=False)
+    client = world.start_client(*forwards(echo.port), connected=False)
+    agent.expect(r"(warning|error|info) +agent: .*relay")
+    client.expect(r"client: .*relay")
+    world.start_relay()
+    agent.expect(r"online at relay", seconds=30)
+    client.connected(seconds=40)
+    assert_echoes(client)
+
+
+def test_agent_offline(world):
+    """A permitted agent that is not there: exit code 6 and its name, after the relay has waited for
+    it."""
+    world.start_relay()
+    failed = world.run_pipe(code=NO_AGENT, seconds=40)
+    assert "lab-1" in failed.stderr
+
+
+def test_unknown_and_not_permitted_agents_look_alike(world):
+    """An agent that the relay does not know and one that the user may not reach give exit code 6
+    and the same words, at once; so a user cannot find out which agents there are."""
+    relay = world.start_relay(users={"alice": "lab-1"}, agents={"lab-1": {}, "secret": {}})
+    world.start_agent("secret")
+    conf = world.client_conf(agents=("lab-1", "secret"))
+    conf.write_text(
+        conf.read_text() + f"[Agent]\nName = nobody\nPublicKey = {world.key('nobody').public}\n"
+    )
+    unknown = world.run_pipe(agent="nobody", conf=conf, code=NO_AGENT, seconds=10)
+    secret = world.run_pipe(agent="secret", conf=conf, code=NO_AGENT, seconds=10)
+
+    def words(failed, name):
+        return [
+            re.sub(r"^\S+Z |circuit [0-9a-f]{8}", "", line).replace(name, "NAME")
+            for line in failed.stderr.splitlines()
+        ]
+
+    assert words(unknown, "nobody") == words(secret, "secret")
+    assert not relay.lines(CIRCUIT)
+
+
+def test_forwarding_client_ends_on_a_final_refusal(world):
+    """A client with -L that never connected does not go on trying what will not change."""
+    world.start_relay(users={"alice": "other-*"})
+    client = world.start_client(*forwards(9), connected=False)
+    client.wait_exit(NO_AGENT)
+
+
+def test_user_unknown_to_the_relay(world):
+    """A key that the relay does not have is refused: exit code 4, for a pipe and for a forwarding
+    client."""
+    relay = world.start_relay()
+    world.run_pipe(user="mallory", code=NOT_AUTHENTICATED)
+    world.start_client(*forwards(9), user="mallory", connected=False).wait_exit(NOT_AUTHENTICATED)
+    assert "mallory" not in relay.log()
+    assert not relay.lines(r"user \S+ connected")
+
+
+def test_user_not_allowed_by_the_agent(world, echo):
+    """The relay lets the user through, the agent does not have the key: exit code 5; the agent's
+    word is the last, and a user that it does have gets through."""
+    relay = world.start_relay(users={"alice": "*", "mallory": "*"})
+    agent = world.start_agent()
+    world.run_pipe(user="mallory", code=DENIED)
+    refused = agent.expect(r"circuit ([0-9a-fA-F]{8}): refused: ")[1]
+    relay.expect(rf"circuit {refused}: refused: ")
+    world.start_client(*forwards(9), user="mallory", connected=False).wait_exit(DENIED)
+    assert world.run_pipe(f"{LOOPBACK}:{echo.port}", input="hello").stdout == "hello"
+
+
+def test_wrong_role(world):
+    """A relay does not take an agent's key for a user's, nor a user's for an agent's."""
+    relay = world.start_relay()
+    world.run_pipe(key="lab-1", code=NOT_AUTHENTICATED)
+    agent = world.start_agent(key="alice", users={}, online=False)
+    agent.expect(r"(warning|error) +agent: ")
+    assert not relay.lines(r"agent \S+ online")
+
+
+def test_agent_unknown_to_the_relay(world):
+    """An agent whose key the relay does not have says so and does not come online."""
+    relay = world.start_relay(agents={})
+    agent = world.start_agent(online=False)
+    agent.expect(r"(warning|error) +agent: .*unknown key")
+    assert not relay.lines(r"agent \S+ online")
+
+
+def test_wrong_relay_key(world):
+    """With another public key for the relay than its own the client gets no answer: exit code 8
+    after some seconds, and the text says where to look."""
+    relay = world.start_relay()
+    failed = world.run_pipe(relay_key="stranger", code=TIMED_OUT, seconds=40)
+    assert re.search(r"relay.*key|key.*relay", failed.stderr, re.IGNORECASE)
+    assert not relay.lines(r"connected from")
+
+
+def test_wrong_agent_key(world):
+    """The relay lists another key for the agent than the client has: exit code 4, both fingerprints
+    shown, and no circuit is made; the same for a forwarding client."""
+    relay = world.start_relay()
+    world.start_agent()
+    failed = world.run_pipe(agents={"lab-1": "impostor"}, code=NOT_AUTHENTICATED)
+    for name in ("impostor", "lab-1"):
+        assert world.key(name).fingerprint in failed.stderr
+    world.start_client(*forwards(9), agents={"lab-1": "impostor"}, connected=False).wait_exit(
+        NOT_AUTHENTICATED
+    )
+    assert not relay.lines(r"circuit \S+: joined")
+
+
+def test_relay_that_lists_a_wrong_agent(world):
+    """The relay has the key of one machine under the name of another: the agent that is asked by a
+    name not its own refuses, which is how cloned controllers are found."""
+    world.start_relay(agents={"lab-1": {}})
+    agent = world.start_agent(called="lab-2", online=False)
+    agent.expect(r"online at relay")
+    failed = world.run_pipe(code=None)
+    assert failed.returncode in (NOT_AUTHENTICATED, DENIED, NO_AGENT)
+    assert "lab-2" in failed.stderr or "wrong agent" in failed.stderr
+    agent.expect(r"circuit \S+: refused: ")
+
+
+def test_relay_out_of_reach(world):
+    """Nobody listens at the relay's address: a pipe ends with exit code 7 and names the address."""
+    failed = world.run_pipe(code=NETWORK)
+    assert world.relay_address in failed.stderr
+
+
+def test_second_relay_is_tried(world, echo):
+    """A client with two relays uses the second when the first cannot be reached."""
+    world.start_relay()
+    world.start_agent()
+    conf = world.client_conf()
+    text = conf.read_text()
+    dead = endpoint(LOOPBACK, free_port())
+    first = f"[Relay]\nAddress = {dead}\nPublicKey = {world.key('dead-relay').public}\n\n"
+    conf.write_text(text.replace("[Relay]", first + "[Relay]", 1))
+    assert world.run_pipe(f"{LOOPBACK}:{echo.port}", conf=conf, input="hello").stdout == "hello"
+
+
+def test_two_agents_with_one_key(world, echo):
+    """A second agent with the same key takes the place of the first, which says so loudly and does
+    not push the second one off in turn."""
+    relay = world.start_relay()
+    first = world.start_agent()
+    conf = world.agent_conf()
+    second = world.start_agent(conf=conf, name="lab-1-clone")
+    first.expect(r"(warning|error) +agent: .*(replaced|another|same key|place)")
+    client = world.start_client(*forwards(echo.port))
+    assert_echoes(client)
+    second.expect(r"accepted user alice")
+    assert len(relay.lines(r"agent lab-1 online")) == 2
+    assert not first.lines(r"accepted user")
+
+
+def test_list_shows_what_the_user_may_reach(world):
+    """`client list` shows the agents this user may reach, with their state, and no other; a query
+    narrows it."""
+    world.start_relay(
+        users={"alice": "lab-*", "bob": "*"}, agents={"lab-1": {}, "lab-2": {}, "plant-9": {}}
+    )
+    world.start_agent("lab-1")
+    world.start_agent("plant-9")
+    alice = world.list_agents()
+    assert re.search(r"^.*\blab-1\b.*\bonline\b", alice, re.MULTILINE)
+    assert re.search(r"^.*\blab-2\b.*\boffline\b", alice, re.MULTILINE)
+    assert "plant-9" not in alice
+    assert "plant-9" in world.list_agents(user="bob")
+    narrowed = world.list_agents("lab-2")
+    assert "lab-2" in narrowed and "lab-1" not in narrowed
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:{}", "[::1]:{}", "[::]:{}"])
+def test_ipv4_and_ipv6(world, serve, listen):
+    """Relay, client and agent over the one and the other: the relay on an IPv4, an IPv6 and an
+    any-address, with an IPv6 target where there is IPv6."""
+    if ":" in listen.replace(":{}", "") and not has_ipv6():
+        pytest.skip("this machine has no IPv6: ::1 cannot be bound")
+    port = free_port()
+    host = "::1" if "[" in listen else LOOPBACK
+    echo = serve(EchoServer, host)
+    reach = endpoint(host, port)
+    world.start_relay(listen=listen.format(port))
+    agent = world.start_agent(relay=reach, users={"alice": f"tcp:{endpoint(host, '*')}"})
+    client = world.start_client(*forwards(echo.port, host=host), relay=reach)
+    assert client.address()[0] == host
+    assert_echoes(client)
+    accepted = agent.expect(r"accepted user alice \(key \S+\) from (\S+), as the relay says")
+    assert accepted[1].startswith("[::1]:" if host == "::1" else "127.0.0.1:")
+    conf = world.client_conf(relay=reach)
+    assert world.run_pipe(endpoint(host, echo.port), conf=conf, input="hello").stdout == "hello"
+
+
+def test_any_address_takes_ipv4_too(world, echo):
+    """A relay that listens on [::] is reached over IPv4, and says the plain IPv4 address."""
+    if not has_ipv6():
+        pytest.skip("this machine has no IPv6: ::1 cannot be bound")
+    port = free_port()
+    relay = world.start_relay(listen=f"[::]:{port}")
+    reach = endpoint(LOOPBACK, port)
+    world.start_agent(relay=reach)
+    assert_echoes(world.start_client(*forwards(echo.port), relay=reach))
+    relay.expect(r"agent lab-1 online from 127\.0\.0\.1:\d+")
+
+
+def test_relay_on_a_port_the_system_chooses(world):
+    """A relay that listens on port 0 says the real one."""
+    relay = world.start_relay(listen="127.0.0.1:0")
+    port = int(relay.expect(r"listening on 127\.0\.0\.1:(\d+)")[1])
+    assert port > 0
+    world.start_agent(relay=endpoint(LOOPBACK, port))
+
+
+def test_listening_port_in_use(world, echo):
+    """A forward whose port is taken ends the client with the address and the reason, before it
+    connects."""
+    relay = world.start_relay()
+    client = world.start_client("-L", f"{echo.port}:127.0.0.1:9", connected=False)
+    wait_for(client.ended, 10, "the client ends")
+    client.collected = True
+    assert client.process.returncode not in (OK, NO_AGENT, NOT_AUTHENTICATED)
+    assert str(echo.port) in client.log() and "in use" in client.log().lower()
+    assert not relay.lines(r"user alice connected")
+
+
+def test_connect_is_quick(world, echo):
+    """From its start to the first answer a client needs well under a second."""
+    world.start_relay()
+    world.start_agent()
+    begun = time.monotonic()
+    assert world.run_pipe(f"{LOOPBACK}:{echo.port}", input="hello").stdout == "hello"
+    assert time.monotonic() - begun < 1 * SLOWNESS

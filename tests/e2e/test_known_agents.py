@@ -1,0 +1,87 @@
+"""The client's own file of agents' keys: first use, confirmation, and a key that has changed."""
+import pytest
+
+from harness import NOT_AUTHENTICATED, forwards
+from servers import ask
+
+
+@pytest.fixture
+def site(world):
+    """A relay and an agent, and the file that a client without a key for the agent keeps."""
+    world.start_relay()
+    world.start_agent()
+    return world.directory / "known"
+
+
+def test_first_use_without_a_terminal_is_refused(world, site):
+    """Nobody can confirm the key: exit code 4, the fingerprint and what to do are shown, nothing is
+    kept."""
+    failed = world.run_pipe(agents=(), known=site, code=NOT_AUTHENTICATED)
+    assert world.key("lab-1").fingerprint in failed.stderr
+    assert "add" in failed.stderr.lower()
+    assert not site.exists()
+
+
+def test_first_use_is_confirmed_on_a_terminal(world, site, echo):
+    """The fingerprint is shown, "yes" keeps the key and connects; the next time nothing is asked."""
+    client = world.start_client(
+        *forwards(echo.port), agents=(), known=site, terminal=True, connected=False
+    )
+    client.expect(r"\(yes/no\)")
+    assert world.key("lab-1").fingerprint in client.log()
+    assert not site.exists()
+    client.type("yes\n")
+    client.connected()
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+    lines = [line.split() for line in site.read_text().splitlines() if not line.startswith("#")]
+    assert ["lab-1", world.key("lab-1").public] in lines
+    assert (
+        world.run_pipe(f"127.0.0.1:{echo.port}", agents=(), known=site, input="again").stdout
+        == "again"
+    )
+
+
+def test_first_use_is_declined_on_a_terminal(world, site):
+    """ "no" ends the client with exit code 4, and nothing is kept."""
+    client = world.start_client(*forwards(9), agents=(), known=site, terminal=True, connected=False)
+    client.expect(r"\(yes/no\)")
+    client.type("no\n")
+    client.wait_exit(NOT_AUTHENTICATED)
+    assert not site.exists() or "lab-1" not in site.read_text()
+
+
+def test_interrupted_question(world, site):
+    """Ctrl-C at the question ends the client, and nothing is kept."""
+    client = world.start_client(*forwards(9), agents=(), known=site, terminal=True, connected=False)
+    client.expect(r"\(yes/no\)")
+    client.type("\x03")
+    client.wait_exit(130)
+    assert not site.exists() or "lab-1" not in site.read_text()
+
+
+def test_key_that_has_changed(world, site):
+    """The kept key and the listed one differ: exit code 4, both fingerprints and the file are
+    named, on a terminal too, where nothing is asked."""
+    site.write_text(f"# kept by hand\nlab-1 {world.key('before').public}\n")
+    failed = world.run_pipe(agents=(), known=site, code=NOT_AUTHENTICATED)
+    for name in ("before", "lab-1"):
+        assert world.key(name).fingerprint in failed.stderr
+    client = world.start_client(*forwards(9), agents=(), known=site, terminal=True, connected=False)
+    client.wait_exit(NOT_AUTHENTICATED)
+    assert "yes/no" not in client.log()
+    assert site.read_text().count("lab-1") == 1
+
+
+def test_key_in_the_configuration_comes_first(world, site, echo):
+    """A key in the configuration is used without a look at what was kept."""
+    conf = world.client_conf(known=site)
+    assert world.run_pipe(f"127.0.0.1:{echo.port}", conf=conf, input="hello").stdout == "hello"
+    assert not site.exists()
+
+
+def test_file_that_is_not_right(world, site):
+    """A broken line in the file stops the client with file and line: exit code 3."""
+    site.write_text("# a comment\nlab-1 thisisnokey\n")
+    failed = world.run_pipe(agents=(), known=site, code=3)
+    assert f"{site}:2: " in failed.stderr

@@ -1,0 +1,142 @@
+"""Permissions that end: SIGHUP at the relay and at the agent."""
+import signal
+import time
+
+import pytest
+
+from harness import DENIED, NOT_AUTHENTICATED, NO_AGENT, SLOWNESS, forwards, stays_false, wait_for
+from servers import ask, read_to_end
+
+USERS = {"alice": "*", "bob": "*"}
+ALLOW = {"alice": "tcp:127.0.0.1:*", "bob": "tcp:127.0.0.1:*"}
+
+
+class Site:
+    """Two users, each with a client and an open connection."""
+
+    def __init__(self, world, echo):
+        self.relay = world.start_relay(users=USERS)
+        self.agent = world.start_agent(users=ALLOW)
+        self.alice = world.start_client(*forwards(echo.port), user="alice")
+        self.bob = world.start_client(*forwards(echo.port), user="bob")
+        self.connections = [self.alice.dial(), self.bob.dial()]
+        for connection in self.connections:
+            ask(connection, b"hello")
+
+
+@pytest.fixture
+def site(world, echo):
+    made = Site(world, echo)
+    yield made
+    for connection in made.connections:
+        connection.close()
+
+
+def assert_only_bob_goes_on(site):
+    """Alice's connection is reset within two seconds or so; Bob's works on, on the same circuit."""
+    alice, bob = site.connections
+    begun = time.monotonic()
+    assert read_to_end(alice) == (b"", "reset")
+    assert time.monotonic() - begun < 3 * SLOWNESS
+    assert ask(bob, b"still here") == b"still here"
+    assert len(site.bob.lines(site.bob.CONNECTED)) == 1
+
+
+def end_if_running(client):
+    """A client that was refused for good may have ended by itself, with the code of the refusal."""
+    if client.ended():
+        client.collected = True
+    return client.process.returncode
+
+
+def test_user_removed_at_the_relay(world, site):
+    """After SIGHUP the relay ends the removed user's hops and circuits, and takes none of theirs
+    any more."""
+    circuit = site.alice.connected()
+    world.relay_conf(users={"bob": "*"})
+    site.relay.signal(signal.SIGHUP)
+    assert_only_bob_goes_on(site)
+    site.relay.expect(rf"circuit {circuit}: ended: ")
+    world.run_pipe(user="alice", code=NOT_AUTHENTICATED)
+    stays_false(
+        lambda: len(site.alice.lines(site.alice.CONNECTED)) > 1, 0.5, "alice connects again"
+    )
+    end_if_running(site.alice)
+
+
+def test_agent_taken_from_a_user_at_the_relay(world, site):
+    """The user stays, but may not reach this agent any more: the circuit ends, and a new one is
+    refused."""
+    world.relay_conf(users={"alice": "other-*", "bob": "*"})
+    site.relay.signal(signal.SIGHUP)
+    assert_only_bob_goes_on(site)
+    world.run_pipe(user="alice", code=NO_AGENT)
+    end_if_running(site.alice)
+
+
+def test_agent_removed_at_the_relay(world, site):
+    """An agent that is taken from the relay's file loses its hops and its circuits."""
+    world.relay_conf(users=USERS, agents={})
+    site.relay.signal(signal.SIGHUP)
+    for connection in site.connections:
+        assert read_to_end(connection) == (b"", "reset")
+    site.relay.expect(r"agent lab-1 offline: ")
+    wait_for(lambda: site.agent.lines(r"unknown key"), 20, "the agent is refused")
+    for client in (site.alice, site.bob):
+        end_if_running(client)
+
+
+def test_user_removed_at_the_agent(world, site):
+    """After SIGHUP the agent ends the removed user's session within a second or two, whatever the
+    relay still permits, and says why."""
+    circuit = site.alice.connected()
+    world.agent_conf(users={"bob": "tcp:127.0.0.1:*"})
+    site.agent.signal(signal.SIGHUP)
+    assert_only_bob_goes_on(site)
+    site.agent.expect(rf"circuit {circuit}: ended: ")
+    site.alice.expect(r"revoked|no longer|not allowed")
+    world.run_pipe(user="alice", code=DENIED)
+    end_if_running(site.alice)
+
+
+def test_target_taken_at_the_agent(world, site, echo):
+    """A target that is no longer allowed is not reached any more after SIGHUP."""
+    world.agent_conf(users={"alice": "tcp:127.0.0.1:1", "bob": "tcp:127.0.0.1:*"})
+    site.agent.signal(signal.SIGHUP)
+    assert ask(site.connections[1], b"bob") == b"bob"
+
+    def refused():
+        try:
+            with site.alice.dial() as connection:
+                connection.sendall(b"x")
+                return not connection.recv(1)
+        except OSError:
+            return True
+
+    wait_for(refused, 5, "a new connection of alice is refused")
+    end_if_running(site.alice)
+
+
+@pytest.mark.parametrize("party", ["relay", "agent"])
+def test_broken_file_changes_nothing(world, site, party):
+    """SIGHUP with a file that is not right: the error is logged with its line, and all goes on as
+    it was."""
+    program = getattr(site, party)
+    conf = world.directory / ("relay.conf" if party == "relay" else "agent-lab-1.conf")
+    conf.write_text(conf.read_text() + "\nNonsense = 1\n")
+    program.signal(signal.SIGHUP)
+    program.expect(rf"(error|warning) +{party}: .*{conf}:\d+: ")
+    for connection in site.connections:
+        assert ask(connection, b"still") == b"still"
+
+
+def test_user_added_at_relay_and_agent(world, site, echo):
+    """A user added to both files can connect after SIGHUP; nobody else is disturbed."""
+    world.relay_conf(users={**USERS, "carol": "lab-*"})
+    world.agent_conf(users={**ALLOW, "carol": f"tcp:127.0.0.1:{echo.port}"})
+    for program in (site.relay, site.agent):
+        program.signal(signal.SIGHUP)
+        program.expect(r"read|reload|configuration")
+    assert world.run_pipe(f"127.0.0.1:{echo.port}", user="carol", input="hello").stdout == "hello"
+    for connection in site.connections:
+        assert ask(connection, b"still") == b"still"

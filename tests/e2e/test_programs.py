@@ -1,0 +1,196 @@
+"""The programs people use through a tunnel: curl, ssh, scp, rsync, and pipes."""
+import hashlib
+import random
+import subprocess
+
+import pytest
+
+import servers
+from harness import LOOPBACK, OK, SLOWNESS, run, spx, wait_for
+
+MIB = 1 << 20
+
+
+def write_random(path, size, seed):
+    path.write_bytes(random.Random(seed).randbytes(size))
+    return path
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@pytest.fixture
+def site(world, serve):
+    """A directory served over HTTP and the server's port."""
+    directory = world.directory / "site"
+    directory.mkdir()
+    (directory / "page.html").write_text("<p>the service processor is well</p>\n")
+    return directory, serve(servers.WebServer, directory).port
+
+
+@pytest.fixture
+def ssh_server(world, serve):
+    """An sshd behind an agent, and ssh's options to reach it with -W."""
+    sshd = serve(servers.Sshd, world.directory)
+    world.start_relay()
+    world.start_agent()
+    return sshd, sshd.options(world.pipe_argv("127.0.0.1:PORT"))
+
+
+def test_curl_fetches_page_and_file(world, site):
+    """A page and a 64 MiB file come through -L as they are on the server."""
+    directory, port = site
+    write_random(directory / "large", 64 * MIB, 1)
+    client = world.start_all(port)[2]
+    url = "http://%s:%d" % client.address()
+    assert (
+        run("curl", "-sS", "--fail", f"{url}/page.html").stdout
+        == (directory / "page.html").read_text()
+    )
+    run("curl", "-sS", "--fail", "-o", world.directory / "copy", f"{url}/large", seconds=60)
+    assert sha256(world.directory / "copy") == sha256(directory / "large")
+
+
+def test_curl_fetches_many_at_once(world, site):
+    """Forty downloads in parallel over one session: none fails, each is whole."""
+    directory, port = site
+    write_random(directory / "part", MIB, 2)
+    client = world.start_all(port)[2]
+    url = "http://%s:%d/part" % client.address()
+    out = world.directory / "copy"
+    run(
+        "curl",
+        "-sS",
+        "--fail",
+        "--parallel",
+        "--parallel-max",
+        "40",
+        *[word for i in range(40) for word in ("-o", f"{out}-{i}", f"{url}?{i}")],
+        seconds=60,
+    )
+    assert {sha256(f"{out}-{i}") for i in range(40)} == {sha256(directory / "part")}
+
+
+def test_ssh_runs_a_command(ssh_server):
+    """ssh with `spx client -W %h:%p` as its ProxyCommand runs a command and brings its exit code."""
+    sshd, options = ssh_server
+    done = run("ssh", *options, "-p", sshd.port, LOOPBACK, "echo from the target; exit 42", code=42)
+    assert done.stdout == "from the target\n"
+    assert done.stderr == ""
+
+
+def test_ssh_carries_standard_input(world, ssh_server):
+    """8 MiB of standard input reach the command, and its output comes back after standard input
+    ended."""
+    sshd, options = ssh_server
+    file = write_random(world.directory / "input", 8 * MIB, 3)
+    with open(file, "rb") as data:
+        done = subprocess.run(
+            ["ssh", *options, "-p", str(sshd.port), LOOPBACK, "sha256sum"],
+            stdin=data,
+            capture_output=True,
+            text=True,
+            timeout=60 * SLOWNESS,
+        )
+    assert done.returncode == OK, done.stderr
+    assert done.stdout.split()[0] == sha256(file)
+
+
+@pytest.mark.time_limit(120)
+def test_scp_100_mib_there_and_back(world, ssh_server):
+    """scp copies 100 MiB to the target and back; the checksums agree."""
+    sshd, options = ssh_server
+    file = write_random(world.directory / "file", 100 * MIB, 4)
+    there, back = world.directory / "there", world.directory / "back"
+    run("scp", *options, "-P", sshd.port, file, f"{LOOPBACK}:{there}", seconds=60)
+    run("scp", *options, "-P", sshd.port, f"{LOOPBACK}:{there}", back, seconds=60)
+    assert sha256(there) == sha256(back) == sha256(file)
+
+
+def test_rsync_copies_a_tree_and_then_only_changes(world, ssh_server):
+    """rsync over ssh makes the same tree, and a second run carries only the one file changed since."""
+    sshd, options = ssh_server
+    tree, copy = world.directory / "tree", world.directory / "copy"
+    for i in range(50):
+        (tree / f"d{i % 5}").mkdir(parents=True, exist_ok=True)
+        write_random(tree / f"d{i % 5}" / f"f{i}", 20000 + i, i)
+    shell = " ".join(
+        ["ssh", *("'" + o.replace("'", '"') + "'" for o in options), "-p", str(sshd.port)]
+    )
+
+    def sync():
+        return run(
+            "rsync",
+            "-a",
+            "--checksum",
+            "--itemize-changes",
+            "-e",
+            shell,
+            f"{tree}/",
+            f"{LOOPBACK}:{copy}/",
+        ).stdout
+
+    def files_sent():
+        return [line.split()[-1] for line in sync().splitlines() if line.startswith("<f")]
+
+    assert len(files_sent()) == 50
+    run("diff", "-r", tree, copy)
+    (tree / "d0" / "f0").write_text("changed\n")
+    assert files_sent() == ["d0/f0"]
+    run("diff", "-r", tree, copy)
+
+
+def test_pipe_carries_standard_input_and_output(world, echo):
+    """-W between pipes: everything from standard input comes back on standard output, nothing else
+    is there, and after both ends of file the exit code is 0."""
+    world.start_relay()
+    world.start_agent()
+    data = random.Random(5).randbytes(3 * MIB)
+    done = subprocess.run(
+        world.pipe_argv(f"{LOOPBACK}:{echo.port}"),
+        input=data,
+        capture_output=True,
+        timeout=60 * SLOWNESS,
+    )
+    assert done.returncode == OK, done.stderr.decode()
+    assert done.stdout == data
+
+
+def test_pipe_ends_when_its_reader_goes(world, serve):
+    """-W whose standard output is closed ends, as every program in a pipe does, and does not hang."""
+
+    def talk(connection):
+        try:
+            while True:
+                connection.sendall(bytes(65536))
+        except OSError:
+            return "stopped"
+
+    target = serve(servers.Target, talk)
+    world.start_relay()
+    world.start_agent()
+    client = world.start_client(
+        "-W",
+        f"{LOOPBACK}:{target.port}",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        connected=False,
+    )
+    assert client.process.stdout.read(1000)
+    client.process.stdout.close()
+    client.process.stdout = None
+    assert target.outcome() == "stopped"
+    wait_for(client.ended, 10, "the client ends")
+    client.collected = True
+
+
+def test_pipe_options_stand_before_or_after_the_agent(world, echo):
+    """`client -W TARGET AGENT` and `client AGENT -W TARGET` are the same."""
+    world.start_relay()
+    world.start_agent()
+    target = f"{LOOPBACK}:{echo.port}"
+    conf = world.client_conf()
+    for words in (["-W", target, "lab-1"], ["lab-1", "-W", target]):
+        assert spx("client", "-c", conf, *words, input="hello").stdout == "hello"

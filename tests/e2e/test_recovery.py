@@ -1,0 +1,195 @@
+"""What is lost is lost visibly, and comes back by itself: circuits, relays, agents, clients."""
+import signal
+
+import pytest
+
+from harness import OK, forwards, stays_false, wait_for
+from proxy import Proxy
+from servers import Target, ask, read_exactly, read_to_end
+
+
+def greeted(connection):
+    """A target's side: says hello, and returns how its connection ended."""
+    read_exactly(connection, 5)
+    connection.sendall(b"hello")
+    return read_to_end(connection)[1]
+
+
+def greet(client, index=0):
+    connection = client.dial(index)
+    connection.sendall(b"hello")
+    assert read_exactly(connection, 5) == b"hello"
+    return connection
+
+
+def assert_works(client, target):
+    with greet(client):
+        pass
+    assert target.outcome() == "eof"
+
+
+@pytest.fixture
+def target(serve):
+    return serve(Target, greeted)
+
+
+@pytest.mark.parametrize("how", ["fin", "reset"])
+@pytest.mark.parametrize("side", ["client", "agent"])
+def test_circuit_is_cut(world, target, serve, side, how):
+    """The link of the client or of the agent breaks, orderly or not: application and target both
+    see a reset and never an end of file; the client connects again by itself and new connections
+    work."""
+    world.start_relay()
+    proxy = serve(Proxy, world.relay_address)
+    world.start_agent(relay=proxy.address if side == "agent" else None)
+    client = world.start_client(
+        *forwards(target.port), relay=proxy.address if side == "client" else None
+    )
+    with greet(client) as connection:
+        proxy.cut(how)
+        assert read_to_end(connection) == (b"", "reset")
+    assert target.outcome() == "reset"
+    client.connected(count=2, seconds=30)
+    assert_works(client, target)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["ended", "killed"])
+def test_relay_restarted(world, target, number):
+    """The relay ends, or is killed, and comes back: open connections are reset, the agent comes
+    online again, the client has a new circuit, and all of it without a hand."""
+    relay, agent, client = world.start_all(target.port)
+    with greet(client) as connection:
+        if number == signal.SIGTERM:
+            relay.signal(number)
+            relay.wait_exit(OK)
+        else:
+            relay.kill()
+        assert read_to_end(connection) == (b"", "reset")
+    assert target.outcome() == "reset"
+    relay = world.start_relay(conf=world.relay_conf())
+    relay.expect(r"agent lab-1 online", seconds=40)
+    agent.expect(r"online at relay", count=2)
+    client.connected(count=2, seconds=40)
+    assert_works(client, target)
+
+
+def test_agent_killed(world, target):
+    """The agent dies: the application sees a reset, the relay says the agent is offline; when it is
+    back the client has a circuit again."""
+    relay, agent, client = world.start_all(target.port)
+    with greet(client) as connection:
+        agent.kill()
+        assert read_to_end(connection) == (b"", "reset")
+    relay.expect(r"agent lab-1 offline: ")
+    world.start_agent()
+    client.connected(count=2, seconds=40)
+    assert_works(client, target)
+
+
+def test_agent_ends(world, target):
+    """An agent that is told to end says so: the application sees a reset, relay and client say why."""
+    relay, agent, client = world.start_all(target.port)
+    with greet(client) as connection:
+        agent.signal(signal.SIGTERM)
+        assert read_to_end(connection) == (b"", "reset")
+    agent.wait_exit(OK)
+    relay.expect(r"agent lab-1 offline: ")
+    assert target.outcome() == "reset"
+
+
+def test_client_killed(world, target):
+    """The client dies: the target sees a reset, relay and agent end the circuit, and the agent
+    serves the next client."""
+    relay, agent, client = world.start_all(target.port)
+    circuit = client.connected()
+    connection = greet(client)
+    client.kill()
+    assert target.outcome() == "reset"
+    relay.expect(rf"circuit {circuit}: ended: ")
+    agent.expect(rf"circuit {circuit}: ended: ")
+    connection.close()
+    assert_works(world.start_client(*forwards(target.port)), target)
+
+
+def test_client_interrupted(world, target):
+    """Ctrl-C: exit code 130, one line that says why it ended and what was carried; application and
+    target see a reset; relay and agent say that the user ended it."""
+    relay, agent, client = world.start_all(target.port)
+    circuit = client.connected()
+    connection = greet(client)
+    client.signal(signal.SIGINT)
+    client.wait_exit(130)
+    assert read_to_end(connection) == (b"", "reset")
+    assert target.outcome() == "reset"
+    summary = client.expect(
+        r"ended: (.+); (\d+) streams?, (\S+(?: \S+)?) up, (\S+(?: \S+)?) down, (\S+.*)$"
+    )
+    assert summary[2] == "1"
+    assert summary[3].startswith("5") and summary[4].startswith("5")
+    relay.expect(rf"circuit {circuit}: ended: ")
+    agent.expect(rf"circuit {circuit}: ended: ")
+
+
+def test_interrupted_before_it_connected(world):
+    """Ctrl-C while the client still tries to reach its relay: exit code 130 at once."""
+    client = world.start_client(*forwards(9), connected=False)
+    client.address()
+    client.signal(signal.SIGINT)
+    client.wait_exit(130, seconds=3)
+    assert client.lines(r"ended: ")
+
+
+def test_idle_costs_nothing(world, echo, serve):
+    """With nothing to carry nothing passes between the parties between two keepalives, and none of
+    the three uses the processor."""
+    world.start_relay()
+    proxy = serve(Proxy, world.relay_address)
+    agent = world.start_agent(relay=proxy.address)
+    client = world.start_client(*forwards(echo.port), relay=proxy.address)
+    with client.dial() as connection:
+        ask(connection, b"hello" * 1000)
+        seen = [-1]
+
+        def settled():
+            before, seen[0] = seen[0], proxy.total()
+            return before == seen[0]
+
+        stays_false(lambda: False, 0.5, "acknowledgements pass")
+        wait_for(settled, 5, "all that is owed has passed")
+        programs = [program for program in world.programs]
+        before = [program.cpu_seconds() for program in programs]
+        total = proxy.total()
+        stays_false(lambda: proxy.total() != total, 5, "bytes pass although nothing is carried")
+        for program, used in zip(programs, before):
+            assert program.cpu_seconds() - used <= 0.05, program.name
+        assert ask(connection, b"after") == b"after"
+        assert agent.pid and client.pid
+
+
+def test_keepalive_keeps_hops_and_circuit(world, echo, serve):
+    """With a keepalive of 5 s, pings pass on the agent's idle hops; nothing goes offline, the
+    circuit stays, and a hop parked meanwhile is still good for the next circuit."""
+    relay = world.start_relay(Keepalive=5)
+    proxy = serve(Proxy, world.relay_address)
+    world.start_agent(relay=proxy.address)
+    client = world.start_client(*forwards(echo.port))
+    with client.dial() as connection:
+        ask(connection, b"hello")
+        wait_for(
+            lambda: len(proxy.connections) == 3, 10, "control hop, circuit, and the next parked hop"
+        )
+        stays_false(lambda: False, 1, "handshakes are done")
+        before = [dict(c.passed) for c in proxy.connections]
+
+        def pinged():
+            now = [c.passed for c in proxy.connections]
+            return all(n[d] >= b[d] + 20 for n, b in zip(now, before) for d in b)
+
+        wait_for(pinged, 20, "a ping and its answer on every hop, and on the circuit")
+        wait_for(lambda: True, 1, "")
+        assert ask(connection, b"still") == b"still"
+    assert not relay.lines(r"offline")
+    second = world.start_client(*forwards(echo.port))
+    relay.expect(rf"circuit {second.connected()}: .*offered on its parked hop")
+    with second.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"

@@ -1,0 +1,106 @@
+"""Relay, agent and client under valgrind: no invalid access and no leak over a connect, 100 streams
+and a clean end."""
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness import SPX_GLIBC, forwards, is_sanitized
+from servers import ask, read_to_end
+
+VALGRIND = [
+    "valgrind",
+    f"--error-exitcode={harness.SANITIZER_CODE}",
+    "--leak-check=full",
+    "--errors-for-leak-kinds=definite,possible",
+    "--show-leak-kinds=definite,possible",
+    "--track-origins=yes",
+]
+
+
+@pytest.fixture
+def checked(world, monkeypatch):
+    """A world whose programs run under valgrind, from the build with glibc."""
+    if not shutil.which("valgrind"):
+        pytest.skip("valgrind is not there: install it")
+    if is_sanitized(SPX_GLIBC) or is_sanitized(harness.SPX):
+        pytest.skip("the build has sanitizers, which do not run under valgrind")
+    assert Path(SPX_GLIBC).exists(), f"{SPX_GLIBC} is not there: make it, or name it in SPX_GLIBC"
+    monkeypatch.setattr(harness, "SLOWNESS", 6)
+    world.binary = [*VALGRIND, SPX_GLIBC]
+    return world
+
+
+def assert_clean(program):
+    """Its summary is there and tells of no error and no lost memory."""
+    assert "ERROR SUMMARY: 0 errors" in program.log(), program.tail(60)
+    for kind in ("definitely", "indirectly", "possibly"):
+        found = re.search(rf"{kind} lost: ([\d,]+) bytes", program.log())
+        assert not found or found[1] == "0", program.tail(60)
+
+
+def hundred_streams(client):
+    """100 streams, open at once, each with an answer; most end cleanly, some with a reset."""
+    connections = [client.dial() for _ in range(100)]
+    for number, connection in enumerate(connections):
+        connection.sendall(b"%d" % number * 50)
+    for number, connection in enumerate(connections):
+        if number % 10 == 9:
+            continue
+        connection.shutdown(harness.socket.SHUT_WR)
+        assert read_to_end(connection) == (b"%d" % number * 50, "eof")
+    for connection in connections:
+        connection.close()
+
+
+@pytest.mark.time_limit(150)
+def test_connect_streams_and_end(checked, echo, serve):
+    """Relay, agent and client: connect, 100 streams of which ten are broken off, a target that
+    refuses, a second client that is refused, the client's end by Ctrl-C, the others' by SIGTERM."""
+    world = checked
+    relay, agent = world.start_relay(), world.start_agent()
+    client = world.start_client(*forwards(echo.port, harness.free_port()))
+    hundred_streams(client)
+    with client.dial(1) as connection:
+        assert read_to_end(connection)[1] == "reset"
+    refused = world.start_client(*forwards(echo.port), user="mallory", connected=False)
+    refused.wait_exit(harness.NOT_AUTHENTICATED)
+    client.signal(signal.SIGINT)
+    client.wait_exit(harness.INTERRUPTED)
+    for program in (agent, relay):
+        program.signal(signal.SIGTERM)
+        program.wait_exit(harness.OK)
+    for program in (relay, agent, client, refused):
+        assert_clean(program)
+
+
+@pytest.mark.time_limit(120)
+def test_circuit_lost_and_made_again(checked, echo):
+    """The relay is restarted: agent and client lose everything and come back, and still nothing is
+    lost or touched after it was freed; SIGHUP reads the files again."""
+    world = checked
+    relay, agent = world.start_relay(), world.start_agent()
+    client = world.start_client(*forwards(echo.port))
+    with client.dial() as connection:
+        ask(connection, b"hello")
+        relay.signal(signal.SIGTERM)
+        relay.wait_exit(harness.OK)
+        assert read_to_end(connection)[1] == "reset"
+    again = world.start_relay()
+    client.connected(count=2, seconds=20)
+    for program in (again, agent):
+        program.signal(signal.SIGHUP)
+    with client.dial() as connection:
+        ask(connection, b"hello")
+    for program, number, code in (
+        (client, signal.SIGINT, 130),
+        (agent, signal.SIGTERM, 0),
+        (again, signal.SIGTERM, 0),
+    ):
+        program.signal(number)
+        program.wait_exit(code)
+        assert_clean(program)
+    assert_clean(relay)

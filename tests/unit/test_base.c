@@ -1,0 +1,495 @@
+/* Unit tests of modules/base: bytes, error, text, clock, random, list. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "base/random.h"
+#include "base/text.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* bytes */
+
+static void integers_are_big_endian(void **state)
+{
+    uint8_t b[8] = {0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88}, out[8];
+
+    (void)state;
+    assert_int_equal(load_be16(b), 0x8182);
+    assert_int_equal(load_be32(b), 0x81828384);
+    assert_true(load_be64(b) == 0x8182838485868788);
+    store_be64(out, 0x8182838485868788);
+    assert_memory_equal(out, b, 8);
+    store_be16(out, 0x0102);
+    store_be32(out + 2, 0x03040506);
+    assert_memory_equal(out, "\1\2\3\4\5\6\x87\x88", 8);
+}
+
+static void secrets_are_compared_and_wiped(void **state)
+{
+    uint8_t a[32], b[32];
+
+    (void)state;
+    memset(a, 7, sizeof a);
+    memset(b, 7, sizeof b);
+    assert_true(bytes_equal_secret(a, b, sizeof a));
+    assert_true(bytes_equal_secret(a, b, 0));
+    for (size_t i = 0; i < sizeof b; i++) {
+        b[i] ^= 0x80;
+        assert_false(bytes_equal_secret(a, b, sizeof a));
+        b[i] ^= 0x80;
+    }
+    assert_false(bytes_are_zero(a, sizeof a));
+    wipe(a, sizeof a);
+    assert_true(bytes_are_zero(a, sizeof a));
+    for (size_t i = 0; i < sizeof a; i++) {
+        a[i] = 1;
+        assert_false(bytes_are_zero(a, sizeof a));
+        a[i] = 0;
+    }
+    assert_true(bytes_are_zero(a, 0));
+}
+
+static void views_compare(void **state)
+{
+    (void)state;
+    assert_true(view_equal(view_of_string("abc"), view_of("abcd", 3)));
+    assert_false(view_equal(view_of_string("abc"), view_of_string("abd")));
+    assert_false(view_equal(view_of_string("abc"), view_of_string("ab")));
+    assert_true(view_equal(view_of(NULL, 0), view_of_string("")));
+}
+
+/* error */
+
+static void first_error_stays(void **state)
+{
+    struct error e = {0};
+
+    (void)state;
+    assert_false(error_set(&e, 3, "first %d", 1));
+    assert_false(error_set(&e, 4, "second"));
+    assert_int_equal(e.code, 3);
+    assert_string_equal(e.text, "first 1");
+    error_clear(&e);
+    assert_int_equal(e.code, 0);
+    assert_string_equal(e.text, "");
+    error_set(&e, 4, "second");
+    assert_string_equal(e.text, "second");
+}
+
+static void error_text_is_one_safe_line(void **state)
+{
+    struct error e = {0};
+    char longer[600];
+
+    (void)state;
+    error_set(&e, 1, "a\nb\033[0m%s", "\xff");
+    assert_string_equal(e.text, "a?b?[0m?");
+    error_clear(&e);
+    memset(longer, 'x', sizeof longer);
+    longer[sizeof longer - 1] = '\0';
+    error_set(&e, 1, "%s", longer);
+    assert_int_equal(strlen(e.text), sizeof e.text - 1);
+}
+
+/* text */
+
+static void base64_vectors(void **state)
+{
+    /* RFC 4648 section 10, and one group with the last digits of the alphabet. */
+    static const char *const cases[][2] = {
+        {"",             ""        },
+        {"f",            "Zg=="    },
+        {"fo",           "Zm8="    },
+        {"foo",          "Zm9v"    },
+        {"foob",         "Zm9vYg=="},
+        {"fooba",        "Zm9vYmE="},
+        {"foobar",       "Zm9vYmFy"},
+        {"\xfb\xff\xbf", "+/+/"    },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        size_t len = strlen(cases[i][0]);
+        char text[16];
+        uint8_t data[8];
+
+        base64_encode(text, (const uint8_t *)cases[i][0], len);
+        assert_string_equal(text, cases[i][1]);
+        assert_true(base64_decode(data, len, view_of_string(text)));
+        assert_memory_equal(data, cases[i][0], len);
+        assert_false(base64_decode(data, len + 1, view_of_string(text)));
+        if (len > 0)
+            assert_false(base64_decode(data, len - 1, view_of_string(text)));
+    }
+}
+
+static void base64_every_byte_value(void **state)
+{
+    uint8_t data[256], back[256];
+    char text[4 * 86 + 1];
+
+    (void)state;
+    for (unsigned i = 0; i < 256; i++)
+        data[i] = (uint8_t)i;
+    base64_encode(text, data, sizeof data);
+    assert_int_equal(strlen(text), sizeof text - 1);
+    assert_true(base64_decode(back, sizeof back, view_of_string(text)));
+    assert_memory_equal(back, data, sizeof data);
+}
+
+static void base64_refuses_other_spellings(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t len;
+    } bad[] = {
+        {"Zh==",     1}, /* unused bits */
+        {"Zm9=",     2},
+        {"Zg=",      1},
+        {"Zg",       1},
+        {"Zg==\n",   1},
+        {" Zg==",    1},
+        {"Zg= =",    1},
+        {"Z===",     1},
+        {"=g==",     1},
+        {"Zg==Zg==", 2},
+        {"Zm-v",     3}, /* the other alphabet */
+        {"Zm_v",     3},
+        {"Zm9@",     3},
+        {"Zm9[",     3},
+        {"Zm9`",     3},
+        {"Zm9{",     3},
+        {"Zm9:",     3},
+        {"Zm9.",     3},
+        {"Zm9\xc3",  3},
+    };
+    uint8_t out[8];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_false(base64_decode(out, bad[i].len, view_of_string(bad[i].text)));
+    assert_false(base64_decode(out, 1, view_of("Zg\0=", 4)));
+}
+
+static void utf8_borders(void **state)
+{
+    static const char *const valid[] = {"",
+                                        "a",
+                                        "\x7f",
+                                        "\xc2\x80",
+                                        "\xdf\xbf",
+                                        "\xe0\xa0\x80",
+                                        "\xed\x9f\xbf",
+                                        "\xee\x80\x80",
+                                        "\xef\xbf\xbf",
+                                        "\xf0\x90\x80\x80",
+                                        "\xf4\x8f\xbf\xbf"};
+    static const char *const invalid[] = {"\x80",
+                                          "\xbf",
+                                          "\xc1\xbf",
+                                          "\xc0\x80",
+                                          "\xc2",
+                                          "\xc2z",
+                                          "\xdf\xc0",
+                                          "\xe0\x9f\xbf",
+                                          "\xed\xa0\x80",
+                                          "\xed\xbf\xbf",
+                                          "\xe2\x82",
+                                          "\xe2z\x80",
+                                          "\xf0\x8f\xbf\xbf",
+                                          "\xf4\x90\x80\x80",
+                                          "\xf5\x80\x80\x80",
+                                          "\xf0\x90\x80",
+                                          "\xfe",
+                                          "\xff",
+                                          "\xf8\x88\x80\x80\x80"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(valid); i++)
+        assert_true(utf8_valid(view_of_string(valid[i])));
+    for (size_t i = 0; i < COUNT(invalid); i++) {
+        char between[16];
+        assert_false(utf8_valid(view_of_string(invalid[i])));
+        snprintf(between, sizeof between, "a%sb", invalid[i]);
+        assert_false(utf8_valid(view_of_string(between)));
+    }
+    assert_true(utf8_valid(view_of("a\0b", 3)));
+}
+
+static void peers_text_is_cleaned(void **state)
+{
+    static const char *const cases[][2] = {
+        {"plain",                              "plain"                             },
+        {"\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80", "\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80"},
+        {"a\tb\r\n\033[2J\x7f",                "a?b???[2J?"                        },
+        {"\xc2\x85|\xc2\x9f|\xc2\xa0",         "?|?|\xc2\xa0"                      }, /* C1, then no control */
+        {"\xe2\x80\xa8\xe2\x80\xa9",           "??"                                }, /* U+2028 U+2029 */
+        {"\xe2\x80\xaa\xe2\x80\xae",           "??"                                }, /* U+202A U+202E */
+        {"\xe2\x81\xa6\xe2\x81\xa9",           "??"                                }, /* U+2066 U+2069 */
+        {"\xe2\x80\x8e\xe2\x80\x8f",           "??"                                }, /* U+200E U+200F */
+        {"\xd8\x9c",                           "?"                                 }, /* U+061C */
+        {"\xe2\x80\xaf\xe2\x81\xa5",           "\xe2\x80\xaf\xe2\x81\xa5"          },
+        {"\xff\xc3",                           "??"                                },
+        {"\xe2\x82z",                          "??z"                               },
+    };
+    char out[64];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        size_t len = text_clean(out, sizeof out, view_of_string(cases[i][0]));
+        assert_string_equal(out, cases[i][1]);
+        assert_int_equal(len, strlen(out));
+        assert_int_equal(text_is_clean(view_of_string(cases[i][0])),
+                         strcmp(cases[i][0], cases[i][1]) == 0);
+    }
+    text_clean(out, sizeof out, view_of("a\0b", 3));
+    assert_string_equal(out, "a?b");
+}
+
+static void cleaned_text_is_cut_between_characters(void **state)
+{
+    char out[8] = "xxxxxxx";
+
+    (void)state;
+    assert_int_equal(text_clean(out, 5, view_of_string("abc\xc3\xa9")), 3);
+    assert_string_equal(out, "abc");
+    assert_int_equal(text_clean(out, 6, view_of_string("abc\xc3\xa9")), 5);
+    assert_int_equal(text_clean(out, 1, view_of_string("abc")), 0);
+    assert_string_equal(out, "");
+    assert_int_equal(text_clean(NULL, 0, view_of_string("abc")), 0);
+}
+
+static void byte_counts_are_readable(void **state)
+{
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } cases[] = {
+        {0,              "0 B"     },
+        {999,            "999 B"   },
+        {1000,           "1.0 KB"  },
+        {1500,           "1.5 KB"  },
+        {999999,         "999.9 KB"},
+        {3200000,        "3.2 MB"  },
+        {2000000000,     "2.0 GB"  },
+        {UINT64_MAX,     "18.4 EB" },
+        {999999999999,   "999.9 GB"},
+        {1000000000000U, "1.0 TB"  },
+    };
+    char out[16];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        text_bytes(out, cases[i].bytes);
+        assert_string_equal(out, cases[i].text);
+    }
+}
+
+static void durations_are_readable(void **state)
+{
+    static const struct {
+        uint64_t us;
+        const char *text;
+    } cases[] = {
+        {0,           "0 us"              },
+        {850,         "850 us"            },
+        {1200,        "1.2 ms"            },
+        {999999,      "999.9 ms"          },
+        {3400000,     "3.4 s"             },
+        {59999999,    "59.9 s"            },
+        {125000000,   "2 min 5 s"         },
+        {3599999999,  "59 min 59 s"       },
+        {10920000000, "3 h 2 min"         },
+        {UINT64_MAX,  "5124095576 h 1 min"},
+    };
+    char out[24];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        text_duration(out, cases[i].us);
+        assert_string_equal(out, cases[i].text);
+    }
+}
+
+static void patterns_match(void **state)
+{
+    static const struct {
+        const char *pattern, *text;
+        bool matches;
+    } cases[] = {
+        {"",          "",                  true },
+        {"",          "a",                 false},
+        {"*",         "",                  true },
+        {"*",         "anything",          true },
+        {"?",         "",                  false},
+        {"?",         "a",                 true },
+        {"?",         "\xc3\xa9",          true },
+        {"?",         "ab",                false},
+        {"boston-*",  "boston-vmax-01",    true },
+        {"boston-*",  "boston-",           true },
+        {"boston-*",  "bostn-1",           false},
+        {"boston-*",  "xboston-1",         false},
+        {"*-01",      "boston-vmax-01",    true },
+        {"*-01",      "boston-vmax-02",    false},
+        {"*a*b",      "xaxxabxb",          true },
+        {"*a*b*",     "xbxa",              false},
+        {"a?c*e",     "abcde",             true },
+        {"a**b",      "ab",                true },
+        {"lab-1",     "lab-10",            false},
+        {"[a]",       "a",                 false},
+        {"[a]",       "[a]",               true },
+        {"ab",        "a",                 false},
+        {"*\xc3\xa9", "e\xc3\xa8\xc3\xa9", true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        assert_int_equal(text_matches(cases[i].pattern, cases[i].text), cases[i].matches);
+}
+
+/* A recursive matcher would need longer than the age of the universe here. */
+static void pattern_time_is_bounded(void **state)
+{
+    char pattern[129] = "", text[2001];
+
+    (void)state;
+    for (int i = 0; i < 64; i++)
+        strcat(pattern, "a*");
+    pattern[127] = 'b';
+    memset(text, 'a', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    assert_false(text_matches(pattern, text));
+}
+
+/* clock, random, list */
+
+static void clocks_run(void **state)
+{
+    char text[25];
+    uint64_t first = clock_now_us();
+    int64_t before = clock_wall_s();
+
+    (void)state;
+    assert_true(first > 0);
+    assert_true(clock_now_us() >= first);
+    clock_wall_text(text);
+    assert_int_equal(strlen(text), 24);
+    for (size_t i = 0; i < 24; i++) {
+        char expected = "dddd-dd-ddTdd:dd:dd.dddZ"[i];
+        if (expected == 'd')
+            assert_in_range(text[i], '0', '9');
+        else
+            assert_int_equal(text[i], expected);
+    }
+    assert_true(before > 1700000000 && clock_wall_s() >= before);
+}
+
+static void random_bytes_fill_everything(void **state)
+{
+    static uint8_t a[4096];
+    unsigned seen[256] = {0};
+
+    (void)state;
+    random_bytes(a, sizeof a);
+    for (size_t i = 0; i < sizeof a; i++)
+        seen[a[i]]++;
+    /* 16 of each are expected; 80 of one do not happen in the life of this program. */
+    for (size_t i = 0; i < 256; i++)
+        assert_true(seen[i] < 80);
+    assert_false(bytes_are_zero(a + sizeof a - 32, 32));
+    random_bytes(a, 0);
+}
+
+static void random_numbers_stay_below_the_bound(void **state)
+{
+    unsigned seen[5] = {0};
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        uint64_t v = random_below(5);
+        assert_true(v < 5);
+        seen[v]++;
+    }
+    for (int i = 0; i < 5; i++)
+        assert_true(seen[i] > 50);
+    assert_true(random_below(1) == 0);
+    assert_true(random_below(UINT64_MAX) < UINT64_MAX);
+}
+
+struct item {
+    int number;
+    struct list link;
+};
+
+static void lists_keep_order(void **state)
+{
+    struct list head, other;
+    struct item items[4];
+    int expected = 0;
+
+    (void)state;
+    list_init(&head);
+    list_init(&other);
+    assert_true(list_empty(&head));
+    for (int i = 0; i < 4; i++) {
+        items[i].number = i;
+        list_init(&items[i].link);
+        assert_false(list_linked(&items[i].link));
+        list_append(&head, &items[i].link);
+        assert_true(list_linked(&items[i].link));
+    }
+    list_each(it, &head)
+    {
+        struct item *item = container_of(it, struct item, link);
+        assert_int_equal(item->number, expected++);
+        if (item->number % 2 == 0)
+            list_move(&other, it);
+    }
+    assert_int_equal(expected, 4);
+    assert_ptr_equal(other.next, &items[0].link);
+    assert_ptr_equal(other.prev, &items[2].link);
+    assert_ptr_equal(head.next, &items[1].link);
+    list_remove(&items[1].link);
+    list_remove(&items[1].link);
+    list_remove(&items[3].link);
+    assert_true(list_empty(&head));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(integers_are_big_endian),
+        cmocka_unit_test(secrets_are_compared_and_wiped),
+        cmocka_unit_test(views_compare),
+        cmocka_unit_test(first_error_stays),
+        cmocka_unit_test(error_text_is_one_safe_line),
+        cmocka_unit_test(base64_vectors),
+        cmocka_unit_test(base64_every_byte_value),
+        cmocka_unit_test(base64_refuses_other_spellings),
+        cmocka_unit_test(utf8_borders),
+        cmocka_unit_test(peers_text_is_cleaned),
+        cmocka_unit_test(cleaned_text_is_cut_between_characters),
+        cmocka_unit_test(byte_counts_are_readable),
+        cmocka_unit_test(durations_are_readable),
+        cmocka_unit_test(patterns_match),
+        cmocka_unit_test(pattern_time_is_bounded),
+        cmocka_unit_test(clocks_run),
+        cmocka_unit_test(random_bytes_fill_everything),
+        cmocka_unit_test(random_numbers_stay_below_the_bound),
+        cmocka_unit_test(lists_keep_order),
+    };
+
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}

@@ -1,0 +1,622 @@
+/* Hops over socket pairs in the event loop. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "hop/carrier.h"
+#include "hop_pair.h"
+
+#define PATIENCE_US (10 * CLOCK_US_PER_S)
+#define SHORT_US (30 * CLOCK_US_PER_MS)
+
+static struct party client, relay;
+
+/* One end of a hop over a socket, what it does and what came. */
+struct side {
+    struct carrier carrier; /* first */
+    bool refuse, bye_on_list, close_in_ended, detach_on_connected;
+    unsigned opens, messages, ended, detached;
+    size_t bytes; /* of messages */
+    enum code code;
+    char text[400];
+    int fd; /* taken */
+    struct fifo unsent;
+    uint8_t rest[100];
+    size_t rest_len;
+};
+
+static struct loop *loop;
+static struct timer watchdog;
+static struct side *a, *b; /* a starts, b listens */
+static bool (*done)(void);
+static bool inside_call; /* the test is inside a carrier_ call */
+
+static void check_done(void)
+{
+    if (done && done()) {
+        loop_stop(loop);
+    }
+}
+
+static void watchdog_fired(struct timer *timer)
+{
+    (void)timer;
+    fail_msg("the condition did not come");
+}
+
+static void run_until(bool (*condition)(void))
+{
+    done = condition;
+    if (!done()) {
+        timer_set(loop, &watchdog, loop_refresh_now(loop) + PATIENCE_US);
+        loop_run(loop);
+        timer_cancel(loop, &watchdog);
+    }
+    done = NULL;
+}
+
+static struct side *side_of(struct hop *h)
+{
+    return (struct side *)(void *)carrier_of(h);
+}
+
+static void side_on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+{
+    (void)hello;
+    if (side_of(h)->refuse) {
+        answer->code = CODE_UNKNOWN_KEY;
+        answer->text = view_of_string("ask the owner");
+    } else {
+        answer->code = CODE_OK;
+        answer->name = view_of_string("alice");
+    }
+}
+
+static void side_on_open(struct hop *h, const struct info *info)
+{
+    (void)info;
+    side_of(h)->opens++;
+    check_done();
+}
+
+static bool side_on_message(struct hop *h, unsigned type, struct view body)
+{
+    struct side *s = side_of(h);
+    s->messages++;
+    s->bytes += body.len;
+    if (type == MESSAGE_LIST && s->bye_on_list) {
+        hop_bye(h, CODE_REPLACED, "a newer one", 7);
+    } else if (type == MESSAGE_CONNECTED && s->detach_on_connected) {
+        hop_detach(h);
+    }
+    carrier_update(&s->carrier); /* harmless in a handler */
+    check_done();
+    return h->state != HOP_ENDED;
+}
+
+static const struct hop_handler side_handler = {side_on_hello, side_on_open, side_on_message};
+
+static void side_on_ended(struct carrier *c)
+{
+    struct side *s = (struct side *)(void *)c;
+    assert_false(inside_call);
+    assert_int_equal(c->hop.state, HOP_ENDED);
+    s->ended++;
+    s->code = (enum code)c->hop.error.code;
+    memcpy(s->text, c->hop.error.text, sizeof s->text);
+    if (s->close_in_ended) {
+        carrier_close(c);
+        memset(c, 0xa5, sizeof *c); /* nobody looks at it again */
+    }
+    check_done();
+}
+
+static void side_on_detached(struct carrier *c, struct view rest)
+{
+    struct side *s = (struct side *)(void *)c;
+    s->detached++;
+    assert_true(rest.len <= sizeof s->rest);
+    if (rest.len > 0) {
+        memcpy(s->rest, rest.data, rest.len);
+    }
+    s->rest_len = rest.len;
+    s->fd = carrier_take(c, &s->unsent);
+    check_done();
+}
+
+static struct side *side_new(void)
+{
+    struct side *s = calloc(1, sizeof *s);
+    assert_non_null(s);
+    s->carrier.on_ended = side_on_ended;
+    s->carrier.on_detached = side_on_detached;
+    s->fd = -1;
+    return s;
+}
+
+static void side_free(struct side *s)
+{
+    if (s->ended == 0 || !s->close_in_ended) {
+        inside_call = true;
+        carrier_close(&s->carrier);
+        carrier_close(&s->carrier);
+        inside_call = false;
+    }
+    if (s->fd >= 0) {
+        close(s->fd);
+    }
+    fifo_clear(&s->unsent);
+    free(s);
+}
+
+static void start_side(struct side *s, int fd)
+{
+    assert_true(hop_start(&s->carrier.hop, &client.party, &side_handler, ROLE_CLIENT,
+                          relay.keys.public_key, NULL, loop_refresh_now(loop)));
+    assert_true(carrier_open(&s->carrier, loop, fd));
+}
+
+static void listen_side(struct side *s, int fd)
+{
+    hop_listen(&s->carrier.hop, &relay.party, &side_handler, ROLE_RELAY, loop_refresh_now(loop));
+    assert_true(carrier_open(&s->carrier, loop, fd));
+}
+
+static void sockets(int fds[2])
+{
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+}
+
+static void start_both(void)
+{
+    int fds[2];
+    sockets(fds);
+    start_side(a, fds[0]);
+    listen_side(b, fds[1]);
+}
+
+static bool both_open(void)
+{
+    return a->opens && b->opens && a->messages;
+}
+
+static bool a_ended(void)
+{
+    return a->ended > 0;
+}
+
+static bool b_ended(void)
+{
+    return b->ended > 0;
+}
+
+static bool both_ended(void)
+{
+    return a->ended && b->ended;
+}
+
+static int group_setup(void **state)
+{
+    (void)state;
+    if (!crypto_start(false)) {
+        return -1;
+    }
+    party_make(&client, 1, "client 1.0", NULL);
+    party_make(&relay, 2, "relay 1.0", NULL);
+    return 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    loop = loop_new();
+    watchdog = (struct timer){.on_fire = watchdog_fired};
+    a = side_new();
+    b = side_new();
+    return loop ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    side_free(a);
+    side_free(b);
+    loop_free(loop);
+    return 0;
+}
+
+static void poll_done(struct timer *timer)
+{
+    check_done();
+    timer_set(loop, timer, loop_now(loop) + CLOCK_US_PER_MS);
+}
+
+static bool both_drained(void)
+{
+    return both_open() && !io_can_read(&a->carrier.io) && !io_can_read(&b->carrier.io);
+}
+
+static void test_opens(void **state)
+{
+    (void)state;
+    struct timer poll = {.on_fire = poll_done};
+    start_both();
+    timer_set(loop, &poll, loop_now(loop));
+    run_until(both_drained); /* and then the loop sleeps */
+    timer_cancel(loop, &poll);
+    assert_int_equal(a->carrier.hop.state, HOP_OPEN);
+    assert_int_equal(b->carrier.hop.state, HOP_OPEN);
+    assert_null(a->carrier.hop.partial);
+    assert_int_equal(a->carrier.hop.out.bytes, 0);
+    assert_int_equal(a->ended, 0);
+}
+
+static bool b_has_message(void)
+{
+    return b->messages > 0;
+}
+
+static void test_sends(void **state)
+{
+    (void)state;
+    start_both();
+    run_until(both_open);
+    inside_call = true;
+    assert_true(hop_send(&a->carrier.hop, MESSAGE_LIST, view_of("x", 1)));
+    carrier_update(&a->carrier);
+    inside_call = false;
+    run_until(b_has_message);
+    assert_int_equal(b->bytes, 1);
+}
+
+static bool a_has_all(void)
+{
+    return a->messages == 101;
+}
+
+/* More than the socket takes at once: the rest goes as room comes. */
+static void test_sends_much(void **state)
+{
+    (void)state;
+    static uint8_t body[60000];
+    start_both();
+    run_until(both_open);
+    size_t info = a->bytes;
+    for (int i = 0; i < 100; i++) {
+        assert_true(hop_send(&b->carrier.hop, MESSAGE_AGENT, view_of(body, sizeof body)));
+    }
+    carrier_update(&b->carrier);
+    assert_true(b->carrier.hop.out.bytes > 0);
+    run_until(a_has_all);
+    assert_int_equal(a->bytes - info, 100 * sizeof body);
+    assert_int_equal(b->carrier.hop.out.bytes, 0);
+}
+
+static void test_peer_closes(void **state)
+{
+    (void)state;
+    a->close_in_ended = true;
+    start_both();
+    run_until(both_open);
+    carrier_close(&b->carrier);
+    run_until(a_ended);
+    assert_int_equal(a->ended, 1);
+    assert_int_equal(b->ended, 0);
+    assert_int_equal(a->code, CODE_NETWORK);
+    assert_string_equal(a->text, "the connection was closed");
+}
+
+/* The last words come although the connection closes right after them. */
+static void test_refusal_arrives(void **state)
+{
+    (void)state;
+    a->close_in_ended = b->close_in_ended = true;
+    b->refuse = true;
+    start_both();
+    run_until(both_ended);
+    assert_int_equal(a->code, CODE_UNKNOWN_KEY);
+    assert_string_equal(a->text, "ask the owner");
+    assert_int_equal(b->code, CODE_UNKNOWN_KEY);
+}
+
+static void test_bye_arrives(void **state)
+{
+    (void)state;
+    a->close_in_ended = b->close_in_ended = true;
+    b->bye_on_list = true;
+    start_both();
+    run_until(both_open);
+    hop_send(&a->carrier.hop, MESSAGE_LIST, view_of("x", 1));
+    hop_send(&a->carrier.hop, MESSAGE_LIST, view_of("x", 1));
+    carrier_update(&a->carrier);
+    run_until(both_ended);
+    assert_int_equal(a->code, CODE_REPLACED);
+    assert_string_equal(a->text, "a newer one");
+    assert_int_equal(b->messages, 1);
+}
+
+/* A BYE that is there to be read is read, although writing already fails. */
+static void test_bye_read_after_write_error(void **state)
+{
+    (void)state;
+    start_both();
+    run_until(both_open);
+    hop_bye(&b->carrier.hop, CODE_SHUTDOWN, "ending", 1);
+    carrier_close(&b->carrier);
+    hop_send(&a->carrier.hop, MESSAGE_LIST, view_of("x", 1));
+    carrier_update(&a->carrier);
+    assert_int_equal(a->carrier.write_error, EPIPE);
+    run_until(a_ended);
+    assert_int_equal(a->code, CODE_SHUTDOWN);
+    assert_string_equal(a->text, "ending");
+}
+
+static void test_ended_is_deferred(void **state)
+{
+    (void)state;
+    a->close_in_ended = true;
+    start_both();
+    run_until(both_open);
+    inside_call = true;
+    hop_fail(&a->carrier.hop, CODE_INTERNAL, "own end");
+    carrier_update(&a->carrier);
+    carrier_update(&a->carrier);
+    carrier_set_deadline(&a->carrier, 1);
+    inside_call = false;
+    assert_int_equal(a->ended, 0);
+    run_until(a_ended);
+    run_until(b_ended);
+    assert_int_equal(a->ended, 1);
+    assert_string_equal(a->text, "own end");
+}
+
+static void test_close_before_ended(void **state)
+{
+    (void)state;
+    start_both();
+    run_until(both_open);
+    inside_call = true;
+    hop_bye(&a->carrier.hop, CODE_DONE, "finished", 0);
+    carrier_update(&a->carrier);
+    carrier_close(&a->carrier);
+    inside_call = false;
+    run_until(b_ended);
+    assert_int_equal(a->ended, 0);
+    assert_int_equal(b->code, CODE_DONE);
+}
+
+static void test_deadline(void **state)
+{
+    (void)state;
+    int fds[2];
+    sockets(fds);
+    uint64_t start = loop_refresh_now(loop);
+    a->close_in_ended = true;
+    a->carrier.deadline_us = start + SHORT_US; /* before opening */
+    start_side(a, fds[0]);
+    run_until(a_ended);
+    assert_true(loop_now(loop) >= start + SHORT_US);
+    assert_int_equal(a->code, CODE_TIMEOUT);
+    assert_non_null(strstr(a->text, "the relay did not answer the handshake in time"));
+    close(fds[1]);
+}
+
+static void test_deadline_moved(void **state)
+{
+    (void)state;
+    start_both();
+    run_until(both_open);
+    inside_call = true;
+    carrier_set_deadline(&a->carrier, 1); /* long over, and still not told inside */
+    inside_call = false;
+    assert_int_equal(a->ended, 0);
+    carrier_set_deadline(&a->carrier, CLOCK_NEVER);
+    carrier_set_deadline(&b->carrier, loop_now(loop) + SHORT_US);
+    run_until(b_ended);
+    assert_int_equal(a->ended, 0);
+    assert_int_equal(b->code, CODE_TIMEOUT);
+    /* The end is told once, whatever is done after it. */
+    carrier_update(&b->carrier);
+    carrier_set_deadline(&b->carrier, loop_now(loop));
+    carrier_set_deadline(&a->carrier, loop_now(loop) + SHORT_US);
+    run_until(a_ended);
+    assert_int_equal(b->ended, 1);
+}
+
+static bool b_silent(void)
+{
+    return b->carrier.hop.state == HOP_SILENT;
+}
+
+/* What is no first message is neither answered nor closed nor read on before its time is over. */
+static void test_silence(void **state)
+{
+    (void)state;
+    int fds[2], unread = 0;
+    char bytes[100] = "GET / HTTP/1.0\r\n\r\n";
+    struct timer poll = {.on_fire = poll_done};
+    sockets(fds);
+    listen_side(b, fds[1]);
+    assert_int_equal(write(fds[0], bytes, sizeof bytes), sizeof bytes);
+    timer_set(loop, &poll, loop_now(loop));
+    run_until(b_silent);
+    timer_cancel(loop, &poll);
+    assert_int_equal(write(fds[0], bytes, sizeof bytes), sizeof bytes);
+    uint64_t start = loop_refresh_now(loop);
+    carrier_set_deadline(&b->carrier, start + SHORT_US);
+    run_until(b_ended);
+    assert_true(loop_now(loop) >= start + SHORT_US);
+    assert_int_equal(ioctl(fds[1], FIONREAD, &unread), 0);
+    assert_int_equal(unread, sizeof bytes);
+    assert_int_equal(recv(fds[0], bytes, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(b->code, CODE_TIMEOUT);
+    assert_string_equal(b->text, "no valid first message came in time");
+    close(fds[0]);
+}
+
+static bool a_detached(void)
+{
+    return a->detached > 0;
+}
+
+static void test_detach(void **state)
+{
+    (void)state;
+    a->detach_on_connected = true;
+    start_both();
+    run_until(both_open);
+    assert_true(hop_send(&a->carrier.hop, MESSAGE_LIST, view_of("late", 4)));
+    assert_true(hop_send(&b->carrier.hop, MESSAGE_CONNECTED, view_of("m2", 2)));
+    hop_detach(&b->carrier.hop);
+    b->fd = carrier_take(&b->carrier, &b->unsent);
+    assert_true(b->carrier.handed_over);
+    assert_true(b->unsent.bytes > 0);
+    struct view unsent = fifo_front(&b->unsent);
+    assert_int_equal(write(b->fd, unsent.data, unsent.len), (ssize_t)unsent.len);
+    assert_int_equal(write(b->fd, "circuit", 7), 7);
+    run_until(a_detached);
+    assert_int_equal(a->rest_len, 7);
+    assert_memory_equal(a->rest, "circuit", 7);
+    assert_true(a->fd >= 0);
+    assert_int_equal(a->ended, 0);
+    /* Nothing of the carrier is in the loop any more: the descriptor can go into another. */
+    struct io io = {.fd = -1};
+    assert_true(io_add(loop, &io, a->fd));
+    io_remove(&io);
+}
+
+#define FLOOD_PINGS 60000
+#define PING_RECORD (2 + 1 + 8 + TAG_BYTES)
+
+static struct {
+    uint8_t *bytes; /* PINGs, encrypted */
+    size_t len, written, received, peak;
+    bool reading;
+    int still; /* milliseconds in which nothing could be written */
+    int fd;
+} flood;
+
+/* Each millisecond: writes what the socket takes and, when it is to, reads what there is. */
+static void flood_fired(struct timer *timer)
+{
+    uint8_t buffer[65536];
+    ssize_t n;
+    flood.still++;
+    while (flood.written < flood.len) {
+        n = write(flood.fd, flood.bytes + flood.written, flood.len - flood.written);
+        if (n < 0) {
+            break;
+        }
+        flood.written += (size_t)n;
+        flood.still = 0;
+    }
+    while (flood.reading && (n = read(flood.fd, buffer, sizeof buffer)) > 0) {
+        flood.received += (size_t)n;
+    }
+    size_t waits = b->carrier.hop.out.bytes;
+    flood.peak = waits > flood.peak ? waits : flood.peak;
+    check_done();
+    timer_set(loop, timer, loop_refresh_now(loop) + CLOCK_US_PER_MS);
+}
+
+static bool flood_stands(void)
+{
+    return flood.still > 10 && b->carrier.hop.out.bytes >= CARRIER_OUT_MAX;
+}
+
+static bool flood_answered(void)
+{
+    return flood.received >= flood.len;
+}
+
+/* A peer that only asks, and never reads, makes its answers stand up to the limit and a read; then
+ * it is read no more, until it reads. */
+static void test_out_is_bounded(void **state)
+{
+    (void)state;
+    struct timer timer = {.on_fire = flood_fired};
+    start_both();
+    run_until(both_open);
+    for (int i = 0; i < FLOOD_PINGS; i++) {
+        assert_true(hop_send(&a->carrier.hop, MESSAGE_PING, view_of("12345678", 8)));
+    }
+    memset(&flood, 0, sizeof flood);
+    flood.len = hop_take_out(&a->carrier.hop, &flood.bytes);
+    assert_int_equal(flood.len, FLOOD_PINGS * PING_RECORD);
+    flood.fd = carrier_take(&a->carrier, &a->unsent);
+    a->fd = flood.fd;
+    timer_set(loop, &timer, loop_now(loop));
+    run_until(flood_stands);
+    assert_true(flood.written < flood.len);
+    flood.reading = true;
+    run_until(flood_answered);
+    timer_cancel(loop, &timer);
+    assert_true(flood.peak < CARRIER_OUT_MAX + 2 * 65536);
+    assert_int_equal(flood.received, flood.len);
+    assert_int_equal(b->ended, 0);
+    assert_int_equal(b->carrier.hop.out.bytes, 0);
+    free(flood.bytes);
+}
+
+/* Bytes of a circuit that were never read stay in the socket for the one who takes it. */
+static void test_detach_leaves_unread(void **state)
+{
+    (void)state;
+    char byte = 0;
+    start_both();
+    run_until(both_open);
+    hop_detach(&b->carrier.hop);
+    carrier_update(&b->carrier);
+    assert_true(hop_send(&a->carrier.hop, MESSAGE_LIST, view_of("x", 1)));
+    carrier_update(&a->carrier);
+    hop_fail(&a->carrier.hop, CODE_INTERNAL, "own end");
+    carrier_update(&a->carrier);
+    run_until(a_ended);
+    b->fd = carrier_take(&b->carrier, &b->unsent);
+    assert_int_equal(read(b->fd, &byte, 1), 1);
+    assert_int_equal(b->messages, 0);
+    assert_int_equal(b->ended, 0);
+}
+
+static void test_bad_descriptor(void **state)
+{
+    (void)state;
+    hop_listen(&b->carrier.hop, &relay.party, &side_handler, ROLE_RELAY, 0);
+    assert_false(carrier_open(&b->carrier, loop, -1));
+    assert_int_not_equal(errno, 0);
+}
+
+int main(void)
+{
+#define CARRIER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CARRIER_TEST(test_opens),
+        CARRIER_TEST(test_sends),
+        CARRIER_TEST(test_sends_much),
+        CARRIER_TEST(test_peer_closes),
+        CARRIER_TEST(test_refusal_arrives),
+        CARRIER_TEST(test_bye_arrives),
+        CARRIER_TEST(test_bye_read_after_write_error),
+        CARRIER_TEST(test_ended_is_deferred),
+        CARRIER_TEST(test_close_before_ended),
+        CARRIER_TEST(test_deadline),
+        CARRIER_TEST(test_deadline_moved),
+        CARRIER_TEST(test_silence),
+        CARRIER_TEST(test_detach),
+        CARRIER_TEST(test_detach_leaves_unread),
+        CARRIER_TEST(test_out_is_bounded),
+        CARRIER_TEST(test_bad_descriptor),
+    };
+    return cmocka_run_group_tests_name("carrier", tests, group_setup, NULL);
+}

@@ -1,0 +1,710 @@
+/* Dialling: literals, names, the filter, fallback to the next address, cancelling, time-outs.
+ * Loopback only: the test's own getaddrinfo stands in for the system's, so that no name leaves the
+ * machine. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "net/dial.h"
+
+#define LONG_US (20 * CLOCK_US_PER_S) /* never waited for */
+
+static struct loop *loop;
+
+/* ---- A name server of the test's own. ---- */
+
+struct name {
+    const char *name;
+    const char *addresses[3];
+    int error;
+};
+
+static const struct name names[] = {
+    {.name = "one.test",          .addresses = {"127.0.0.1"}                          },
+    {.name = "two.test",          .addresses = {"127.0.0.2", "127.0.0.1"}             },
+    {.name = "three.test",        .addresses = {"127.0.0.2", "127.0.0.3", "127.0.0.1"}},
+    {.name = "six.test",          .addresses = {"::1", "127.0.0.1"}                   },
+    {.name = "empty.test"       },
+    {.name = "gone.test",        .error = EAI_NONAME                                                    },
+    {.name = "later.test",         .error = EAI_AGAIN},
+    {.name = "memory.test",        .error = EAI_MEMORY                                                    },
+    {.name = "system.test",        .error = EAI_SYSTEM},
+    {.name = "slow.test", .addresses = {"127.0.0.1"}                                                    },
+};
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
+static bool gate_open;
+static unsigned slow_inside, slow_most, slow_left, asked;
+static bool signals_blocked;
+
+/* slow.test is answered when the test opens the gate. */
+static void wait_at_gate(void)
+{
+    sigset_t mask;
+
+    pthread_sigmask(SIG_BLOCK, NULL, &mask);
+    signals_blocked = sigismember(&mask, SIGTERM) && sigismember(&mask, SIGUSR1);
+    slow_inside++;
+    if (slow_inside > slow_most)
+        slow_most = slow_inside;
+    pthread_cond_broadcast(&gate_moved);
+    while (!gate_open)
+        pthread_cond_wait(&gate_moved, &gate);
+    slow_inside--;
+    slow_left++;
+    pthread_cond_broadcast(&gate_moved);
+}
+
+static void gate_set(bool is_open)
+{
+    pthread_mutex_lock(&gate);
+    gate_open = is_open;
+    pthread_cond_broadcast(&gate_moved);
+    pthread_mutex_unlock(&gate);
+}
+
+static void wait_until(const unsigned *count, unsigned value)
+{
+    pthread_mutex_lock(&gate);
+    while (*count < value)
+        pthread_cond_wait(&gate_moved, &gate);
+    pthread_mutex_unlock(&gate);
+}
+
+static struct addrinfo *answer(const char *text)
+{
+    struct entry {
+        struct addrinfo info;
+        struct sockaddr_storage storage;
+    } *entry = calloc(1, sizeof *entry);
+    struct sockaddr_in *in = (struct sockaddr_in *)&entry->storage;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&entry->storage;
+
+    entry->info.ai_addr = (struct sockaddr *)&entry->storage;
+    if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
+        in->sin_family = AF_INET;
+        entry->info.ai_addrlen = sizeof *in;
+    } else {
+        inet_pton(AF_INET6, text, &in6->sin6_addr);
+        in6->sin6_family = AF_INET6;
+        entry->info.ai_addrlen = sizeof *in6;
+    }
+    entry->info.ai_family = entry->storage.ss_family;
+    return &entry->info;
+}
+
+int getaddrinfo(const char *restrict host, const char *restrict service,
+                const struct addrinfo *restrict hints, struct addrinfo **restrict result)
+{
+    struct addrinfo **end = result;
+
+    (void)service;
+    (void)hints;
+    pthread_mutex_lock(&gate);
+    asked++;
+    if (strcmp(host, "slow.test") == 0)
+        wait_at_gate();
+    pthread_mutex_unlock(&gate);
+    *result = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i].name, host) != 0)
+            continue;
+        for (size_t n = 0; n < 3 && names[i].addresses[n]; n++) {
+            *end = answer(names[i].addresses[n]);
+            end = &(*end)->ai_next;
+        }
+        errno = EMFILE;
+        return names[i].error;
+    }
+    return EAI_NONAME;
+}
+
+void freeaddrinfo(struct addrinfo *list)
+{
+    while (list) {
+        struct addrinfo *next = list->ai_next;
+        free(list);
+        list = next;
+    }
+}
+
+/* ---- What a dial came to. ---- */
+
+struct outcome {
+    unsigned calls;
+    enum dial_result result;
+    int fd;
+    struct address address;
+    char address_text[ADDRESS_TEXT_BYTES];
+    char text[512];
+    const char *refuse; /* an address that is not allowed; "*": all */
+    unsigned asked_for;
+};
+
+static unsigned dials_left;
+
+static void on_done(void *arg, enum dial_result result, int fd, const struct address *address,
+                    const char *text)
+{
+    struct outcome *outcome = arg;
+
+    outcome->calls++;
+    outcome->result = result;
+    outcome->fd = fd;
+    outcome->address = *address;
+    if (address->len)
+        address_to_text(outcome->address_text, address);
+    snprintf(outcome->text, sizeof outcome->text, "%s", text);
+    assert_int_equal(fd >= 0, result == DIAL_OK);
+    assert_int_equal(text[0] == '\0', result == DIAL_OK);
+    if (--dials_left == 0)
+        loop_stop(loop);
+}
+
+static bool allow(void *arg, const struct address *address)
+{
+    struct outcome *outcome = arg;
+    char text[ADDRESS_TEXT_BYTES];
+
+    outcome->asked_for++;
+    address_to_text(text, address);
+    return strcmp(outcome->refuse, "*") != 0 &&
+           strncmp(text, outcome->refuse, strlen(outcome->refuse)) != 0;
+}
+
+static struct dial *start(struct outcome *outcome, const char *host, uint16_t port,
+                          uint64_t timeout_us)
+{
+    char copy[600];
+    struct dial_request request = {
+        .host = copy,
+        .port = port,
+        .timeout_us = timeout_us,
+        .allow = outcome->refuse ? allow : NULL,
+        .done = on_done,
+        .arg = outcome,
+    };
+
+    snprintf(copy, sizeof copy, "%s", host);
+    loop_refresh_now(loop);
+    struct dial *dial = dial_start(loop, &request);
+    assert_non_null(dial);
+    assert_int_equal(outcome->calls, 0); /* never inside */
+    memset(copy, 'x', sizeof copy - 1);  /* the host is copied */
+    dials_left++;
+    return dial;
+}
+
+static void dial_to(struct outcome *outcome, const char *host, uint16_t port, uint64_t timeout_us)
+{
+    start(outcome, host, port, timeout_us);
+    loop_run(loop);
+    assert_int_equal(outcome->calls, 1);
+}
+
+/* ---- Listeners. ---- */
+
+static int listen_at(const char *host, uint16_t *port, int backlog)
+{
+    struct address address;
+    struct error e = {0};
+
+    assert_true(address_from_literal(&address, host, *port));
+    int fd = socket_listen(&address, backlog, &e);
+    if (fd >= 0) {
+        assert_true(address_of_socket(&address, fd, false));
+        *port = address_port(&address);
+    }
+    return fd;
+}
+
+/* A listener that answers no more: its queue is full, so that a SYN is dropped. */
+struct full {
+    int listener, waiting[8];
+};
+
+static void fill(struct full *full, const char *host, uint16_t *port)
+{
+    struct address address;
+    bool in_progress;
+
+    full->listener = listen_at(host, port, 0);
+    assert_true(full->listener >= 0);
+    assert_true(address_from_literal(&address, host, *port));
+    for (int i = 0; i < 8; i++)
+        full->waiting[i] = socket_connect(&address, &in_progress);
+}
+
+static void empty(struct full *full)
+{
+    for (int i = 0; i < 8; i++)
+        close(full->waiting[i]);
+    close(full->listener);
+}
+
+/* A port on which nobody listens. */
+static uint16_t closed_port(void)
+{
+    uint16_t port = 0;
+    int fd = listen_at("127.0.0.1", &port, 1);
+
+    assert_true(fd >= 0);
+    close(fd);
+    return port;
+}
+
+static void assert_connected(struct outcome *outcome, int listener)
+{
+    struct address peer, own;
+
+    assert_int_equal(outcome->result, DIAL_OK);
+    int fd = socket_accept(listener, &peer);
+    assert_true(fd >= 0);
+    assert_true(address_of_socket(&own, outcome->fd, false));
+    assert_int_equal(address_port(&own), address_port(&peer));
+    close(fd);
+    close(outcome->fd);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    dials_left = 0;
+    asked = slow_inside = slow_most = slow_left = 0;
+    gate_open = false;
+    loop = loop_new();
+    return loop ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    loop_free(loop);
+    return 0;
+}
+
+/* ---- The tests. ---- */
+
+static void test_literal(void **state)
+{
+    struct outcome outcome = {0};
+    uint16_t port = 0;
+    int listener = listen_at("127.0.0.1", &port, 8);
+    char expected[32];
+
+    (void)state;
+    dial_to(&outcome, "127.0.0.1", port, LONG_US);
+    snprintf(expected, sizeof expected, "127.0.0.1:%u", port);
+    assert_string_equal(outcome.address_text, expected);
+    assert_connected(&outcome, listener);
+    assert_int_equal(asked, 0);
+    close(listener);
+}
+
+static void test_literal_ipv6(void **state)
+{
+    struct outcome outcome = {0};
+    uint16_t port = 0;
+    int listener = listen_at("::1", &port, 8);
+
+    (void)state;
+    if (listener < 0)
+        skip(); /* a machine without IPv6 */
+    dial_to(&outcome, "::1", port, LONG_US);
+    assert_connected(&outcome, listener);
+    close(listener);
+}
+
+static void test_unix(void **state)
+{
+    struct outcome good = {0}, absent = {0}, too_long = {0}, nothing = {0};
+    char dir[] = "/tmp/test_dial.XXXXXX", path[64], target[600];
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    struct address address = {.len = sizeof un};
+    struct error e = {0};
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/socket", dir);
+    strcpy(un.sun_path, path);
+    memcpy(&address.storage, &un, sizeof un);
+    int listener = socket_listen(&address, 8, &e);
+    assert_true(listener >= 0);
+
+    snprintf(target, sizeof target, "unix:%s", path);
+    dial_to(&good, target, 0, LONG_US);
+    assert_int_equal(good.result, DIAL_OK);
+    close(good.fd);
+    /* Nobody listens any more: then the file may be taken over, but not while somebody does. */
+    assert_int_equal(socket_listen(&address, 8, &e), -1);
+    close(listener);
+    dial_to(&absent, target, 0, LONG_US);
+    assert_int_equal(absent.result, DIAL_REFUSED);
+    listener = socket_listen(&address, 8, &e);
+    assert_true(listener >= 0);
+    close(listener);
+    unlink(path);
+
+    snprintf(target, sizeof target, "unix:/%0200d", 1);
+    dial_to(&too_long, target, 0, LONG_US);
+    assert_int_equal(too_long.result, DIAL_UNREACHABLE);
+    dial_to(&nothing, "unix:", 0, LONG_US);
+    assert_int_equal(nothing.result, DIAL_UNREACHABLE);
+    rmdir(dir);
+}
+
+static void test_refused(void **state)
+{
+    struct outcome outcome = {0};
+    uint16_t port = closed_port();
+
+    (void)state;
+    dial_to(&outcome, "127.0.0.1", port, LONG_US);
+    assert_int_equal(outcome.result, DIAL_REFUSED);
+    assert_int_equal(address_port(&outcome.address), port);
+    assert_non_null(strstr(outcome.text, "127.0.0.1"));
+}
+
+static void test_name(void **state)
+{
+    struct outcome outcome = {0};
+    uint16_t port = 0;
+    int listener = listen_at("127.0.0.1", &port, 8);
+
+    (void)state;
+    dial_to(&outcome, "one.test", port, LONG_US);
+    assert_int_equal(asked, 1);
+    assert_connected(&outcome, listener);
+    close(listener);
+}
+
+static void expect_no_name(const char *host, enum dial_result expected)
+{
+    struct outcome outcome = {0};
+
+    dial_to(&outcome, host, 1, LONG_US);
+    assert_int_equal(outcome.result, expected);
+    assert_int_equal(outcome.address.len, 0);
+}
+
+static void test_names_without_address(void **state)
+{
+    char too_long[400];
+
+    (void)state;
+    expect_no_name("gone.test", DIAL_NO_NAME);
+    expect_no_name("empty.test", DIAL_NO_NAME);
+    expect_no_name("later.test", DIAL_UNREACHABLE);
+    expect_no_name("memory.test", DIAL_INTERNAL);
+    expect_no_name("system.test", DIAL_INTERNAL); /* with EMFILE */
+    assert_int_equal(asked, 5);
+    snprintf(too_long, sizeof too_long, "%0300d.test", 1);
+    expect_no_name(too_long, DIAL_NO_NAME);
+    expect_no_name("", DIAL_NO_NAME);
+    expect_no_name("host.invalid", DIAL_NO_NAME);
+    expect_no_name("Host.INVALID.", DIAL_NO_NAME);
+    expect_no_name("invalid", DIAL_NO_NAME);
+    assert_int_equal(asked, 5); /* these were not asked for */
+    expect_no_name("notinvalid", DIAL_NO_NAME);
+    assert_int_equal(asked, 6);
+}
+
+static void test_filter(void **state)
+{
+    struct outcome all = {.refuse = "*"}, first = {.refuse = "127.0.0.2"},
+                   literal = {.refuse = "*"};
+    uint16_t port = 0;
+    int listener = listen_at("0.0.0.0", &port, 8);
+
+    (void)state;
+    dial_to(&all, "two.test", port, LONG_US);
+    assert_int_equal(all.result, DIAL_NOT_ALLOWED);
+    assert_int_equal(all.asked_for, 2);
+    dial_to(&literal, "127.0.0.1", port, LONG_US);
+    assert_int_equal(literal.result, DIAL_NOT_ALLOWED);
+    struct address peer;
+    assert_int_equal(socket_accept(listener, &peer), -1); /* nothing was sent */
+
+    dial_to(&first, "two.test", port, LONG_US);
+    assert_int_equal(first.asked_for, 2);
+    assert_non_null(strstr(first.address_text, "127.0.0.1"));
+    assert_connected(&first, listener);
+    close(listener);
+}
+
+static void test_a_failure_says_more_than_the_filter(void **state)
+{
+    struct outcome outcome = {.refuse = "127.0.0.1"};
+
+    (void)state;
+    dial_to(&outcome, "two.test", closed_port(), LONG_US);
+    assert_int_equal(outcome.result, DIAL_REFUSED);
+    assert_non_null(strstr(outcome.address_text, "127.0.0.2"));
+}
+
+static void test_next_address_when_refused(void **state)
+{
+    struct outcome outcome = {0};
+    uint16_t port = 0;
+    int listener = listen_at("127.0.0.1", &port, 8);
+    uint64_t start_us = clock_now_us();
+
+    (void)state;
+    dial_to(&outcome, "three.test", port, LONG_US);
+    assert_true(clock_now_us() - start_us < 450 * CLOCK_US_PER_MS); /* not twice 250 */
+    assert_connected(&outcome, listener);
+    close(listener);
+}
+
+static void test_next_address_of_the_other_family(void **state)
+{
+    struct outcome outcome = {0};
+    uint16_t port = 0;
+    int listener = listen_at("127.0.0.1", &port, 8);
+
+    (void)state;
+    dial_to(&outcome, "six.test", port, LONG_US); /* ::1 refuses, or there is no IPv6 */
+    assert_connected(&outcome, listener);
+    close(listener);
+}
+
+static void test_next_address_beside_a_silent_one(void **state)
+{
+    struct outcome outcome = {0};
+    struct full full;
+    uint16_t port = 0;
+    uint64_t start_us = clock_now_us();
+
+    (void)state;
+    fill(&full, "127.0.0.2", &port);
+    int listener = listen_at("127.0.0.1", &port, 8);
+    assert_true(listener >= 0);
+    dial_to(&outcome, "two.test", port, LONG_US);
+    assert_in_range(clock_now_us() - start_us, 250 * CLOCK_US_PER_MS, LONG_US / 2);
+    assert_non_null(strstr(outcome.address_text, "127.0.0.1"));
+    assert_connected(&outcome, listener);
+    close(listener);
+    empty(&full);
+}
+
+static void test_time_out(void **state)
+{
+    struct outcome outcome = {0}, at_once = {0};
+    struct full full;
+    uint16_t port = 0;
+
+    (void)state;
+    fill(&full, "127.0.0.1", &port);
+    uint64_t start_us = clock_now_us();
+    dial_to(&outcome, "127.0.0.1", port, 50 * CLOCK_US_PER_MS);
+    assert_int_equal(outcome.result, DIAL_TIMED_OUT);
+    assert_true(clock_now_us() - start_us >= 50 * CLOCK_US_PER_MS);
+    assert_int_equal(address_port(&outcome.address), port);
+    dial_to(&at_once, "127.0.0.1", port, 0);
+    assert_int_equal(at_once.result, DIAL_TIMED_OUT);
+    empty(&full);
+}
+
+static void test_time_out_of_the_look_up(void **state)
+{
+    struct outcome outcome = {0};
+
+    (void)state;
+    dial_to(&outcome, "slow.test", 1, 50 * CLOCK_US_PER_MS);
+    assert_int_equal(outcome.result, DIAL_TIMED_OUT);
+    assert_int_equal(outcome.address.len, 0);
+    wait_until(&slow_inside, 1);
+    gate_set(true); /* the thread throws its answer away */
+    wait_until(&slow_left, 1);
+}
+
+static void test_cancel_connecting(void **state)
+{
+    struct outcome outcome = {0}, other = {0};
+    struct full full;
+    uint16_t port = 0;
+
+    (void)state;
+    fill(&full, "127.0.0.1", &port);
+    struct dial *unborn = start(&outcome, "127.0.0.1", port, LONG_US);
+    dial_cancel(unborn); /* before its first round */
+    struct dial *dial = start(&outcome, "127.0.0.1", port, LONG_US);
+    dials_left -= 2;
+    dial_to(&other, "127.0.0.1", port, 20 * CLOCK_US_PER_MS); /* meanwhile it connects */
+    dial_cancel(dial);
+    other.calls = 0;
+    dial_to(&other, "127.0.0.1", port, 20 * CLOCK_US_PER_MS);
+    assert_int_equal(outcome.calls, 0);
+    empty(&full);
+}
+
+/* While it waits for a thread, while a thread works on it, and when the answer is posted already.
+ */
+static void test_cancel_looking_up(void **state)
+{
+    enum { COUNT = 40 };
+    static struct outcome outcomes[COUNT];
+    struct dial *dials[COUNT];
+    struct outcome other = {0};
+
+    (void)state;
+    memset(outcomes, 0, sizeof outcomes);
+    for (int i = 0; i < COUNT; i++)
+        dials[i] = start(&outcomes[i], "slow.test", closed_port(), LONG_US);
+    wait_until(&slow_inside, 16);
+    assert_true(signals_blocked);
+    for (int i = 0; i < 4; i++)
+        dial_cancel(dials[i]); /* in a thread */
+    for (int i = COUNT - 4; i < COUNT; i++)
+        dial_cancel(dials[i]); /* waiting */
+    gate_set(true);
+    wait_until(&slow_left, COUNT - 4);
+    for (int i = 4; i < 14; i++)
+        dial_cancel(dials[i]); /* posted, or about to be */
+    dials_left = COUNT - 8 - 10;
+    loop_run(loop);
+    dials_left = 0;
+    dial_to(&other, "one.test", closed_port(), LONG_US);
+    assert_int_equal(slow_most, 16); /* at a time */
+    assert_int_equal(slow_left, COUNT - 4);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(outcomes[i].calls, i >= 14 && i < COUNT - 4 ? 1 : 0);
+}
+
+/* A dial cancelled just before its loop goes: the thread must not touch the loop any more. */
+static void test_cancel_and_free_the_loop(void **state)
+{
+    struct outcome outcome = {0};
+
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        struct dial *dial = start(&outcome, "one.test", 1, LONG_US);
+        dial_cancel(dial);
+        loop_free(loop);
+        loop = loop_new();
+        assert_non_null(loop);
+    }
+    assert_int_equal(outcome.calls, 0);
+}
+
+static void test_many_at_once(void **state)
+{
+    enum { COUNT = 100 };
+    static struct outcome outcomes[COUNT];
+    uint16_t port = 0;
+    int listener = listen_at("127.0.0.1", &port, COUNT);
+
+    (void)state;
+    memset(outcomes, 0, sizeof outcomes);
+    for (int i = 0; i < COUNT; i++)
+        start(&outcomes[i], "one.test", port, LONG_US);
+    loop_run(loop);
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(outcomes[i].result, DIAL_OK);
+        close(outcomes[i].fd);
+    }
+    close(listener);
+}
+
+static void test_listen_error_says_where(void **state)
+{
+    struct address address;
+    struct error e = {0};
+    uint16_t port = 0;
+    int listener = listen_at("127.0.0.1", &port, 8);
+
+    (void)state;
+    assert_true(address_from_literal(&address, "127.0.0.1", port));
+    assert_int_equal(socket_listen(&address, 8, &e), -1);
+    assert_int_not_equal(e.code, 0);
+    assert_non_null(strstr(e.text, "127.0.0.1"));
+    close(listener);
+}
+
+/* The end of file and the reset that a peer sees. */
+static void test_close_reset(void **state)
+{
+    struct outcome outcome = {0};
+    struct address peer;
+    uint16_t port = 0;
+    int listener = listen_at("127.0.0.1", &port, 8);
+    char byte;
+
+    (void)state;
+    dial_to(&outcome, "127.0.0.1", port, LONG_US);
+    int accepted = socket_accept(listener, &peer);
+    assert_true(accepted >= 0);
+    socket_set_carrier(accepted);
+    socket_set_application(outcome.fd);
+    assert_int_equal(read(accepted, &byte, 1), -1);
+    assert_int_equal(errno, EAGAIN);
+    socket_close_reset(outcome.fd);
+    assert_int_equal(read(accepted, &byte, 1), -1);
+    assert_int_equal(errno, ECONNRESET);
+    close(accepted);
+    close(listener);
+}
+
+/* A socket that has met itself is no connection. */
+static void test_connected_to_itself(void **state)
+{
+    struct address address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)state;
+    assert_true(address_from_literal(&address, "127.0.0.1", 0));
+    assert_int_equal(bind(fd, (struct sockaddr *)&address.storage, address.len), 0);
+    assert_true(address_of_socket(&address, fd, false));
+    assert_int_equal(connect(fd, (struct sockaddr *)&address.storage, address.len), 0);
+    assert_int_equal(socket_connect_result(fd), ECONNREFUSED);
+    close(fd);
+}
+
+#define DIAL_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        DIAL_TEST(test_literal),
+        DIAL_TEST(test_literal_ipv6),
+        DIAL_TEST(test_unix),
+        DIAL_TEST(test_refused),
+        DIAL_TEST(test_name),
+        DIAL_TEST(test_names_without_address),
+        DIAL_TEST(test_filter),
+        DIAL_TEST(test_a_failure_says_more_than_the_filter),
+        DIAL_TEST(test_next_address_when_refused),
+        DIAL_TEST(test_next_address_of_the_other_family),
+        DIAL_TEST(test_next_address_beside_a_silent_one),
+        DIAL_TEST(test_time_out),
+        DIAL_TEST(test_time_out_of_the_look_up),
+        DIAL_TEST(test_cancel_connecting),
+        DIAL_TEST(test_cancel_looking_up),
+        DIAL_TEST(test_cancel_and_free_the_loop),
+        DIAL_TEST(test_many_at_once),
+        DIAL_TEST(test_listen_error_says_where),
+        DIAL_TEST(test_close_reset),
+        DIAL_TEST(test_connected_to_itself),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    alarm(60); /* a dial that never ends fails */
+    return cmocka_run_group_tests_name("dial", tests, NULL, NULL);
+}

@@ -1,0 +1,424 @@
+/* What the relay knows of users and agents: reloading, permission, queries, labels, calls,
+ * duplicates, rates. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "relay/directory.h"
+
+#define S CLOCK_US_PER_S
+
+static const uint8_t hash_key[16] = {1, 2, 3};
+
+/* A configuration of users u0, u1, … and agents a0, a1, …, keys by number. */
+struct configuration {
+    struct relay_user users[8];
+    struct relay_agent agents[8];
+    char patterns[8][4][65];
+    struct relay_config config;
+};
+
+struct fixture {
+    struct configuration *taken; /* the directory's */
+    struct configuration now;    /* being written */
+    struct directory directory;
+    struct list gone_users, gone_agents;
+};
+
+static void add_user(struct fixture *f, const char *name, uint8_t key)
+{
+    struct configuration *c = &f->now;
+    struct relay_user *u = &c->users[c->config.user_count];
+    snprintf(u->name, sizeof u->name, "%s", name);
+    memset(u->public_key, key, KEY_BYTES);
+    u->agents = c->patterns[c->config.user_count++];
+}
+
+static void allow(struct fixture *f, const char *pattern)
+{
+    struct relay_user *u = &f->now.users[f->now.config.user_count - 1];
+    snprintf(u->agents[u->agent_count++], sizeof u->agents[0], "%s", pattern);
+}
+
+static void add_agent(struct fixture *f, const char *name, uint8_t key, const char *labels)
+{
+    struct relay_agent *a = &f->now.agents[f->now.config.agent_count++];
+    snprintf(a->name, sizeof a->name, "%s", name);
+    memset(a->public_key, key, KEY_BYTES);
+    snprintf(a->labels, sizeof a->labels, "%s", labels);
+}
+
+/* The configuration as written so far, from memory of its own, as a reload has it. */
+static void update(struct fixture *f, uint64_t now_us)
+{
+    struct configuration *fresh = malloc(sizeof *fresh);
+    assert_non_null(fresh);
+    *fresh = f->now;
+    for (size_t i = 0; i < fresh->config.user_count; i++) {
+        fresh->users[i].agents = fresh->patterns[i];
+    }
+    fresh->config.users = fresh->users;
+    fresh->config.agents = fresh->agents;
+    list_init(&f->gone_users);
+    list_init(&f->gone_agents);
+    assert_true(
+        directory_update(&f->directory, &fresh->config, now_us, &f->gone_users, &f->gone_agents));
+    free(f->taken);
+    f->taken = fresh;
+    memset(&f->now, 0, sizeof f->now);
+}
+
+static size_t free_gone(struct fixture *f)
+{
+    size_t count = 0;
+    list_each(link, &f->gone_users)
+    {
+        directory_free_user(container_of(link, struct user, all));
+        count++;
+    }
+    list_each(link, &f->gone_agents)
+    {
+        directory_free_agent(container_of(link, struct agent, all));
+        count++;
+    }
+    return count;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    directory_init(&f->directory, hash_key);
+    add_user(f, "alice", 1);
+    allow(f, "boston-*");
+    allow(f, "lab-1");
+    add_user(f, "bob", 2);
+    add_agent(f, "boston-1", 11, "site=boston model=vmax");
+    add_agent(f, "boston-2", 12, "");
+    add_agent(f, "lab-1", 13, "site=lab");
+    add_agent(f, "paris-1", 14, "");
+    update(f, 5 * S);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    free_gone(f);
+    directory_free(&f->directory);
+    free(f->taken);
+    free(f);
+    return 0;
+}
+
+static struct user *user(struct fixture *f, uint8_t key)
+{
+    uint8_t bytes[KEY_BYTES];
+    memset(bytes, key, sizeof bytes);
+    return directory_user_by_key(&f->directory, bytes);
+}
+
+static struct agent *agent(struct fixture *f, uint8_t key)
+{
+    uint8_t bytes[KEY_BYTES];
+    memset(bytes, key, sizeof bytes);
+    return directory_agent_by_key(&f->directory, bytes);
+}
+
+static struct agent *reach(struct fixture *f, uint8_t user_key, const char *name)
+{
+    return directory_agent_for(&f->directory, user(f, user_key), view_of_string(name));
+}
+
+static void test_looks_up(void **state)
+{
+    struct fixture *f = *state;
+    assert_string_equal(user(f, 1)->config->name, "alice");
+    assert_string_equal(agent(f, 13)->name, "lab-1");
+    assert_null(user(f, 11));
+    assert_null(agent(f, 1));
+}
+
+static void test_permits(void **state)
+{
+    struct fixture *f = *state;
+    assert_ptr_equal(reach(f, 1, "boston-1"), agent(f, 11));
+    assert_ptr_equal(reach(f, 1, "lab-1"), agent(f, 13));
+    assert_null(reach(f, 1, "paris-1"));  /* not permitted */
+    assert_null(reach(f, 1, "boston-9")); /* permitted, not there */
+    assert_null(reach(f, 1, "boston-*")); /* no name */
+    assert_null(reach(f, 1, ""));
+    assert_null(reach(f, 2, "lab-1")); /* no pattern permits nothing */
+}
+
+static void test_lists_in_order(void **state)
+{
+    struct fixture *f = *state;
+    const char *expected[] = {"boston-1", "boston-2", "lab-1", "paris-1"};
+    size_t i = 0;
+    list_each(link, &f->directory.agents)
+    {
+        assert_string_equal(container_of(link, struct agent, all)->name, expected[i++]);
+    }
+    assert_int_equal(i, 4);
+}
+
+static void test_reload_keeps_and_removes(void **state)
+{
+    struct fixture *f = *state;
+    struct agent *kept = agent(f, 11);
+    struct user *alice = user(f, 1);
+    kept->severity = 3;
+    add_user(f, "alice", 1);
+    allow(f, "paris-*");
+    add_agent(f, "new", 15, "");
+    add_agent(f, "boston-1", 11, "site=moved");
+    add_agent(f, "boston-2", 22, ""); /* another key: another agent */
+    add_agent(f, "lab-renamed", 13, "");
+    update(f, 9 * S);
+
+    assert_ptr_equal(agent(f, 11), kept);
+    assert_ptr_equal(user(f, 1), alice);
+    assert_int_equal(kept->severity, 3);
+    assert_int_equal(kept->since_us, 5 * S);
+    assert_string_equal(kept->config->labels, "site=moved");
+    assert_string_equal(alice->config->agents[0], "paris-*");
+    assert_null(user(f, 2));
+    assert_null(agent(f, 12));
+    assert_non_null(agent(f, 22));
+    assert_int_equal(agent(f, 22)->since_us, 9 * S);
+    assert_string_equal(agent(f, 13)->name, "lab-renamed");
+    assert_null(agent(f, 14));
+    assert_int_equal(free_gone(f), 1 + 3); /* bob; old boston-2, lab-1, paris-1 */
+
+    const char *expected[] = {"new", "boston-1", "boston-2", "lab-renamed"};
+    size_t i = 0;
+    list_each(link, &f->directory.agents)
+    {
+        assert_string_equal(container_of(link, struct agent, all)->name, expected[i++]);
+    }
+    assert_int_equal(i, 4);
+}
+
+static void test_reload_swaps_names(void **state)
+{
+    struct fixture *f = *state;
+    add_user(f, "bob", 1);
+    allow(f, "*");
+    add_user(f, "alice", 2);
+    add_agent(f, "boston-2", 11, "");
+    add_agent(f, "boston-1", 12, "");
+    update(f, 9 * S);
+    assert_string_equal(user(f, 1)->config->name, "bob");
+    assert_ptr_equal(reach(f, 1, "boston-1"), agent(f, 12));
+    assert_ptr_equal(reach(f, 1, "boston-2"), agent(f, 11));
+    assert_int_equal(free_gone(f), 2 + 4);
+}
+
+static void test_queries(void **state)
+{
+    static const struct {
+        const char *query;
+        bool matches;
+    } cases[] = {
+        {"",                             true },
+        {"   ",                          true },
+        {"boston-1",                     true },
+        {"boston-*",                     true },
+        {"boston-?",                     true },
+        {"boston",                       false},
+        {"paris-*",                      false},
+        {"site=boston",                  true },
+        {"site=bos*",                    true },
+        {"model=vmax",                   true },
+        {"site=vmax",                    false},
+        {"ite=boston",                   false},
+        {"site=bosto",                   false},
+        {"vmax",                         false},
+        {"site=boston model=vmax",       true },
+        {" boston-*  site=boston ",      true },
+        {"boston-1 site=paris",          false},
+        {"paris-1 site=boston",          false},
+        {"rack=7",                       true },
+        {"boston-1 boston-1 boston-1 *", true },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (directory_query_matches(cases[i].query, "boston-1", "site=boston model=vmax rack=7") !=
+            cases[i].matches) {
+            fail_msg("query \"%s\"", cases[i].query);
+        }
+    }
+    assert_false(directory_query_matches("site=boston", "boston-1", ""));
+}
+
+static void set_labels(struct agent *a, const char *labels)
+{
+    struct info info = {.flags = 1, .labels = view_of_string(labels)};
+    directory_set_info(a, &info);
+}
+
+static void test_labels(void **state)
+{
+    struct fixture *f = *state;
+    char out[LABELS_MAX_BYTES + 1];
+    struct agent *a = agent(f, 11);
+    directory_labels(out, a);
+    assert_string_equal(out, "site=boston model=vmax");
+    set_labels(a, "rack=7  site=forged urgent");
+    directory_labels(out, a);
+    assert_string_equal(out, "site=boston model=vmax rack=7 urgent");
+    set_labels(a, "a=\x1b[2J");
+    directory_labels(out, a);
+    assert_string_equal(out, "site=boston model=vmax a=?[2J");
+    set_labels(a, "");
+    directory_labels(out, a);
+    assert_string_equal(out, "site=boston model=vmax");
+    set_labels(agent(f, 12), "x=1");
+    directory_labels(out, agent(f, 12));
+    assert_string_equal(out, "x=1");
+}
+
+static void test_labels_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    char out[LABELS_MAX_BYTES + 1], longest[LABELS_MAX_BYTES + 1];
+    struct agent *a = agent(f, 11);
+    memset(longest, 'x', LABELS_MAX_BYTES);
+    longest[LABELS_MAX_BYTES] = '\0';
+    set_labels(a, longest);
+    directory_labels(out, a);
+    assert_string_equal(out, "site=boston model=vmax");
+    set_labels(agent(f, 12), longest);
+    directory_labels(out, agent(f, 12));
+    assert_string_equal(out, longest);
+}
+
+static bool call(struct agent *a, uint8_t severity, const char *text, uint64_t now_us)
+{
+    struct call c = {.severity = severity, .text = view_of_string(text)};
+    return directory_call(a, &c, now_us);
+}
+
+static void test_calls(void **state)
+{
+    struct fixture *f = *state;
+    struct agent *a = agent(f, 11);
+    assert_true(call(a, 2, "disk 7 failed\n", 100 * S));
+    assert_int_equal(a->severity, 2);
+    assert_string_equal(a->call_text, "disk 7 failed?");
+    assert_false(call(a, 3, "too soon", 100 * S + 9999999));
+    assert_int_equal(a->severity, 2);
+    assert_string_equal(a->call_text, "disk 7 failed?");
+    assert_true(call(a, 3, "worse", 110 * S));
+    assert_string_equal(a->call_text, "worse");
+    assert_true(call(a, 0, "", 120 * S));
+    assert_int_equal(a->severity, 0);
+    assert_null(a->call_text);
+}
+
+static void test_states(void **state)
+{
+    struct fixture *f = *state;
+    struct agent *a = agent(f, 11);
+    struct relay_agent dialled = *a->config;
+    struct peer *peer = (struct peer *)(void *)f;
+    dialled.has_dial = true;
+    assert_int_equal(directory_state(a, 100 * S), AGENT_OFFLINE);
+    a->control = peer;
+    assert_int_equal(directory_state(a, 100 * S), AGENT_ONLINE);
+    a->control = NULL;
+    a->config = &dialled;
+    assert_int_equal(directory_state(a, 100 * S), AGENT_DIALLED);
+    a->control = peer;
+    assert_int_equal(directory_state(a, 100 * S), AGENT_ONLINE);
+    a->control = NULL;
+}
+
+static void test_duplicates(void **state)
+{
+    struct fixture *f = *state;
+    struct agent *a = agent(f, 11);
+    a->control = (struct peer *)(void *)f;
+    assert_false(directory_replaced(a, 100 * S)); /* once may be a lost connection */
+    assert_int_equal(directory_state(a, 100 * S), AGENT_ONLINE);
+    assert_false(directory_replaced(a, 160 * S)); /* 60 s later again */
+    assert_int_equal(directory_state(a, 160 * S), AGENT_ONLINE);
+    assert_true(directory_replaced(a, 219 * S)); /* they alternate */
+    assert_int_equal(directory_state(a, 219 * S), AGENT_DUPLICATE);
+    assert_false(directory_replaced(a, 220 * S)); /* known by now */
+    assert_int_equal(directory_state(a, 220 * S + DUPLICATE_SHOWN_US - 1), AGENT_DUPLICATE);
+    assert_int_equal(directory_state(a, 220 * S + DUPLICATE_SHOWN_US), AGENT_ONLINE);
+    a->control = NULL;
+    assert_int_equal(directory_state(a, 220 * S), AGENT_OFFLINE);
+}
+
+static void test_rate(void **state)
+{
+    struct rate rate = {0};
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        assert_true(directory_rate_take(&rate, 50 * S, 1, 10));
+    }
+    assert_false(directory_rate_take(&rate, 50 * S, 1, 10));
+    assert_false(directory_rate_take(&rate, 51 * S - 1, 1, 10));
+    assert_true(directory_rate_take(&rate, 51 * S, 1, 10));
+    assert_false(directory_rate_take(&rate, 51 * S, 1, 10));
+    for (int i = 0; i < 10; i++) {
+        assert_true(directory_rate_take(&rate, 100 * S, 1, 10)); /* full again, not fuller */
+    }
+    assert_false(directory_rate_take(&rate, 100 * S, 1, 10));
+}
+
+static void test_pairs(void **state)
+{
+    struct fixture *f = *state;
+    struct directory *d = &f->directory;
+    struct pair *pair = directory_pair(d, user(f, 1), agent(f, 11));
+    assert_ptr_equal(directory_pair(d, user(f, 1), agent(f, 11)), pair);
+    assert_ptr_not_equal(directory_pair(d, user(f, 1), agent(f, 12)), pair);
+    assert_ptr_not_equal(directory_pair(d, user(f, 2), agent(f, 11)), pair);
+    assert_int_equal(d->pairs.count, 3);
+    assert_true(directory_rate_take(&pair->connects, 50 * S, 1, 10));
+    directory_sweep(d, 50 * S);
+    assert_int_equal(d->pairs.count, 1);
+    directory_sweep(d, 51 * S - 1);
+    assert_int_equal(d->pairs.count, 1);
+    pair->pending = 1;
+    directory_sweep(d, 51 * S);
+    assert_int_equal(d->pairs.count, 1);
+    pair->pending = 0;
+    directory_sweep(d, 51 * S);
+    assert_int_equal(d->pairs.count, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_looks_up),
+        TEST(test_permits),
+        TEST(test_lists_in_order),
+        TEST(test_reload_keeps_and_removes),
+        TEST(test_reload_swaps_names),
+        TEST(test_queries),
+        TEST(test_labels),
+        TEST(test_labels_are_bounded),
+        TEST(test_calls),
+        TEST(test_states),
+        TEST(test_duplicates),
+        TEST(test_rate),
+        TEST(test_pairs),
+    };
+    return cmocka_run_group_tests_name("directory", tests, NULL, NULL);
+}

@@ -1,0 +1,248 @@
+/* Unit tests of modules/base/files.h, in a directory of their own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/exits.h"
+#include "base/files.h"
+
+static char directory[64];
+
+static int enter_directory(void **state)
+{
+    (void)state;
+    strcpy(directory, "/tmp/spx-test-files-XXXXXX");
+    return mkdtemp(directory) && chdir(directory) == 0 ? 0 : -1;
+}
+
+static int leave_directory(void **state)
+{
+    static const char *const names[] = {"a", "key", "pipe", "big", "list", "dir/x"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        unlink(names[i]);
+    rmdir("dir");
+    return chdir("/") == 0 && rmdir(directory) == 0 ? 0 : -1;
+}
+
+static void write_file(const char *name, const char *content, size_t len, mode_t mode)
+{
+    FILE *f = fopen(name, "w");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(content, 1, len, f), len);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(chmod(name, mode), 0);
+}
+
+static void assert_content(const char *name, const char *content)
+{
+    struct error e = {0};
+    char *text;
+    size_t len;
+
+    assert_true(file_read(name, 1 << 20, false, &text, &len, &e));
+    assert_int_equal(len, strlen(content));
+    assert_string_equal(text, content);
+    free(text);
+}
+
+static void assert_refused(const char *name, size_t max, bool secret, const char *message)
+{
+    struct error e = {0};
+    char *text = NULL;
+    size_t len;
+
+    assert_false(file_read(name, max, secret, &text, &len, &e));
+    assert_int_equal(e.code, EXIT_CONFIG);
+    assert_string_equal(e.text, message);
+    assert_null(text);
+}
+
+static void files_are_read_whole(void **state)
+{
+    static char big[100000];
+    struct error e = {0};
+    char *text;
+    size_t len;
+
+    (void)state;
+    write_file("a", "", 0, 0644);
+    assert_content("a", "");
+    write_file("a", "x\n", 2, 0644);
+    assert_content("a", "x\n");
+    for (size_t i = 0; i < sizeof big; i++)
+        big[i] = (char)(i % 251);
+    write_file("big", big, sizeof big, 0644);
+    assert_true(file_read("big", sizeof big, false, &text, &len, &e));
+    assert_int_equal(len, sizeof big);
+    assert_memory_equal(text, big, sizeof big);
+    assert_int_equal(text[len], 0);
+    free(text);
+}
+
+static void files_too_large_are_refused(void **state)
+{
+    static char big[4097];
+
+    (void)state;
+    write_file("big", big, sizeof big, 0644);
+    assert_refused("big", 4096, false, "big: is larger than the 4096 bytes expected at most");
+    assert_refused("big", 10, false, "big: is larger than the 10 bytes expected at most");
+    assert_refused("big", 0, false, "big: is larger than the 0 bytes expected at most");
+}
+
+static void only_files_are_read(void **state)
+{
+    (void)state;
+    assert_refused("missing", 10, false, "missing: cannot be opened: No such file or directory");
+    assert_refused(".", 10, false, ".: is not a regular file");
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    assert_refused("pipe", 10, false, "pipe: is not a regular file");
+}
+
+static void secrets_others_can_read_are_refused(void **state)
+{
+    static const mode_t wrong[] = {0640, 0604, 0620, 0602, 0610, 0601};
+    struct error e = {0};
+    char *text, message[128];
+    size_t len;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        write_file("key", "s", 1, wrong[i]);
+        snprintf(message, sizeof message,
+                 "key: its mode %04o gives others access to a secret; run: chmod 600 key",
+                 (unsigned)wrong[i]);
+        assert_refused("key", 10, true, message);
+    }
+    write_file("key", "s", 1, 0600);
+    assert_true(file_read("key", 10, true, &text, &len, &e));
+    free(text);
+    write_file("key", "s", 1, 0400);
+    assert_true(file_read("key", 10, true, &text, &len, &e));
+    free(text);
+    unlink("key");
+}
+
+static void descriptors_are_read_to_their_end(void **state)
+{
+    struct error e = {0};
+    char *text;
+    size_t len;
+    int fd[2];
+
+    (void)state;
+    assert_int_equal(pipe(fd), 0);
+    assert_int_equal(write(fd[1], "one", 3), 3);
+    close(fd[1]);
+    assert_true(file_read_fd(fd[0], "standard input", 3, &text, &len, &e));
+    assert_int_equal(len, 3);
+    assert_string_equal(text, "one");
+    free(text);
+    close(fd[0]);
+    assert_false(file_read_fd(-1, "standard input", 3, &text, &len, &e));
+    assert_string_equal(e.text, "standard input: cannot be read: Bad file descriptor");
+}
+
+static void secret_files_are_created_once(void **state)
+{
+    struct error e = {0};
+    struct stat st;
+    mode_t old = umask(0);
+
+    (void)state;
+    assert_true(file_create_secret("key", "first\n", 6, &e));
+    umask(old);
+    assert_int_equal(stat("key", &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_false(file_create_secret("key", "second\n", 7, &e));
+    assert_int_equal(e.code, EXIT_OTHER);
+    assert_string_equal(e.text, "key: is there already and is left as it is");
+    assert_content("key", "first\n");
+    error_clear(&e);
+    assert_false(file_create_secret("dir/x", "x", 1, &e));
+    assert_string_equal(e.text, "dir/x: cannot be created: No such file or directory");
+    error_clear(&e);
+    assert_int_equal(mkdir("dir", 0700), 0);
+    assert_true(file_create_secret("dir/x", "x", 1, &e));
+}
+
+static void lines_are_appended(void **state)
+{
+    struct error e = {0};
+    struct stat st;
+
+    (void)state;
+    assert_true(file_append_line("list", "one", &e));
+    assert_int_equal(stat("list", &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_true(file_append_line("list", "two", &e));
+    assert_content("list", "one\ntwo\n");
+    write_file("list", "no end", 6, 0600);
+    assert_true(file_append_line("list", "next", &e));
+    assert_content("list", "no end\nnext\n");
+    assert_false(file_append_line("missing/list", "x", &e));
+    assert_string_equal(e.text,
+                        "missing/list: cannot be opened for writing: No such file or directory");
+}
+
+static void full_disks_are_told(void **state)
+{
+    struct error e = {0};
+
+    (void)state;
+    assert_false(file_append_line("/dev/full", "x", &e));
+    assert_int_equal(e.code, EXIT_OTHER);
+    assert_string_equal(e.text, "/dev/full: cannot be written: No space left on device");
+}
+
+static void home_is_expanded(void **state)
+{
+    static const char *const cases[][2] = {
+        {"~/x/y", "/home/alice/x/y"},
+        {"~",     "~"              },
+        {"~x/y",  "~x/y"           },
+        {"/a/~/", "/a/~/"          },
+        {"",      ""               },
+    };
+
+    (void)state;
+    setenv("HOME", "/home/alice", 1);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *path = file_expand_home(cases[i][0]);
+        assert_string_equal(path, cases[i][1]);
+        free(path);
+    }
+    unsetenv("HOME");
+    char *path = file_expand_home("~/x");
+    assert_string_equal(path, "~/x");
+    free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_are_read_whole),
+        cmocka_unit_test(files_too_large_are_refused),
+        cmocka_unit_test(only_files_are_read),
+        cmocka_unit_test(secrets_others_can_read_are_refused),
+        cmocka_unit_test(descriptors_are_read_to_their_end),
+        cmocka_unit_test(secret_files_are_created_once),
+        cmocka_unit_test(lines_are_appended),
+        cmocka_unit_test(full_disks_are_told),
+        cmocka_unit_test(home_is_expanded),
+    };
+
+    return cmocka_run_group_tests_name("files", tests, enter_directory, leave_directory);
+}

@@ -1,0 +1,283 @@
+/* Unit tests of modules/base/log.h: standard error is a pipe or a pseudo-terminal that the test
+ * reads. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define TIME_LEN 24 /* "2026-01-31T12:00:00.123Z" */
+
+static int saved_stderr, reader;
+static char output[1 << 17];
+
+/* Standard error becomes `writer`; what is written there comes out of `from`. */
+static void redirect(int writer, int from)
+{
+    saved_stderr = dup(STDERR_FILENO);
+    assert_true(saved_stderr >= 0 && dup2(writer, STDERR_FILENO) == STDERR_FILENO);
+    close(writer);
+    reader = from;
+    assert_int_equal(fcntl(reader, F_SETFL, O_NONBLOCK), 0);
+}
+
+static int use_pipe(void **state)
+{
+    int fd[2];
+
+    (void)state;
+    if (pipe(fd) < 0)
+        return -1;
+    redirect(fd[1], fd[0]);
+    return 0;
+}
+
+static int use_terminal(void **state)
+{
+    struct winsize size = {.ws_row = 24, .ws_col = 20};
+    int master = posix_openpt(O_RDWR | O_NOCTTY), slave;
+
+    (void)state;
+    if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
+        return -1;
+    slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+    if (slave < 0 || ioctl(slave, TIOCSWINSZ, &size) < 0)
+        return -1;
+    redirect(slave, master);
+    setenv("TERM", "xterm", 1);
+    unsetenv("NO_COLOR");
+    return 0;
+}
+
+static int restore(void **state)
+{
+    (void)state;
+    dup2(saved_stderr, STDERR_FILENO);
+    close(saved_stderr);
+    close(reader);
+    unsetenv("JOURNAL_STREAM");
+    log_setup("test", LOG_INFO, false);
+    return 0;
+}
+
+/* Everything written until now. */
+static const char *written(void)
+{
+    size_t len = 0;
+    ssize_t n;
+
+    while ((n = read(reader, output + len, sizeof output - 1 - len)) > 0)
+        len += (size_t)n;
+    output[len] = '\0';
+    return output;
+}
+
+static void lines_have_time_level_and_role(void **state)
+{
+    (void)state;
+    log_setup("relay", LOG_INFO, false);
+    log_info("listening on %s", "[::]:7443");
+    const char *line = written();
+    assert_true(strlen(line) > TIME_LEN);
+    assert_int_equal(line[10], 'T');
+    assert_int_equal(line[TIME_LEN - 1], 'Z');
+    assert_string_equal(line + TIME_LEN, " info  relay: listening on [::]:7443\n");
+    log_error("a");
+    assert_string_equal(written() + TIME_LEN, " error relay: a\n");
+    log_warning("b");
+    assert_string_equal(written() + TIME_LEN, " warn  relay: b\n");
+    assert_false(log_on_terminal());
+    log_status("nothing to see");
+    assert_string_equal(written(), "");
+}
+
+static void levels_are_respected(void **state)
+{
+    (void)state;
+    log_setup("relay", LOG_WARNING, false);
+    assert_true(log_enabled(LOG_WARNING));
+    assert_false(log_enabled(LOG_INFO));
+    log_info("no");
+    log_debug("no");
+    assert_string_equal(written(), "");
+    log_setup("relay", LOG_DEBUG, false);
+    log_debug("yes");
+    assert_string_equal(written() + TIME_LEN, " debug relay: yes\n");
+}
+
+static void json_is_escaped(void **state)
+{
+    (void)state;
+    log_setup("agent", LOG_INFO, true);
+    log_warning("a \"quoted\" back\\slash\n\033 \xc3\xa9");
+    const char *line = written();
+    assert_int_equal(strncmp(line, "{\"time\":\"", 9), 0);
+    assert_string_equal(line + 9 + TIME_LEN, "\",\"level\":\"warning\",\"role\":\"agent\",\"text\":"
+                                             "\"a \\\"quoted\\\" back\\\\slash?? \xc3\xa9\"}\n");
+}
+
+static void text_cannot_forge_lines(void **state)
+{
+    (void)state;
+    log_setup("agent", LOG_INFO, false);
+    log_info("%s", "user\nerror: forged\033[2J\xff");
+    assert_string_equal(written() + TIME_LEN, " info  agent: user?error: forged?[2J?\n");
+}
+
+static void lines_are_bounded(void **state)
+{
+    static char quotes[10000];
+
+    (void)state;
+    memset(quotes, '"', sizeof quotes - 1);
+    log_setup("agent", LOG_INFO, true);
+    log_info("%s", quotes);
+    const char *line = written();
+    size_t len = strlen(line);
+    assert_true(len > 3000 && len <= 4096);
+    assert_string_equal(line + len - 3, "\"}\n");
+}
+
+static void journal_lines_have_priorities(void **state)
+{
+    struct stat st;
+    char stream[64];
+
+    (void)state;
+    assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1);
+    log_setup("relay", LOG_DEBUG, false);
+    log_error("a");
+    log_warning("b");
+    log_info("c");
+    log_debug("d");
+    assert_string_equal(written(), "<3>error relay: a\n<4>warn  relay: b\n<6>info  relay: c\n"
+                                   "<7>debug relay: d\n");
+    /* Another socket's name: standard error was redirected. */
+    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino + 1);
+    setenv("JOURNAL_STREAM", stream, 1);
+    log_setup("relay", LOG_DEBUG, false);
+    log_info("e");
+    assert_string_equal(written() + TIME_LEN, " info  relay: e\n");
+}
+
+/* The test itself would hang here if a line could block. */
+static void full_pipes_lose_lines_and_say_so(void **state)
+{
+    int lines = 0, got = 0;
+
+    (void)state;
+    log_setup("relay", LOG_INFO, false);
+    for (; lines < 2000; lines++)
+        log_info("%d %0200d", lines, 0);
+    for (const char *c = written(); *c != '\0'; c++)
+        got += *c == '\n';
+    assert_true(got > 0 && got < lines);
+
+    char expected[128];
+    log_info("after");
+    const char *line = written();
+    snprintf(expected, sizeof expected, " warn  relay: log lines lost before this one: %d\n",
+             lines - got);
+    assert_int_equal(strncmp(line + TIME_LEN, expected, strlen(expected)), 0);
+    assert_string_equal(line + TIME_LEN + strlen(expected) + TIME_LEN, " info  relay: after\n");
+    log_info("again");
+    assert_string_equal(written() + TIME_LEN, " info  relay: again\n");
+}
+
+static void closed_pipes_are_harmless(void **state)
+{
+    (void)state;
+    log_setup("relay", LOG_INFO, false);
+    close(reader);
+    reader = -1;
+    log_info("nobody reads this: no SIGPIPE may come");
+
+    int fd[2];
+    assert_true(pipe(fd) == 0 && dup2(fd[1], STDERR_FILENO) == STDERR_FILENO);
+    close(fd[1]);
+    reader = fd[0];
+    assert_int_equal(fcntl(reader, F_SETFL, O_NONBLOCK), 0);
+    log_info("back");
+    assert_non_null(strstr(written(), "warn  relay: log lines lost before this one: 1\n"));
+}
+
+static void status_line_stays_below_the_log(void **state)
+{
+    (void)state;
+    log_setup("client", LOG_INFO, false);
+    assert_true(log_on_terminal());
+    log_status("up 1.2 ms");
+    assert_string_equal(written(), "\r\033[Kup 1.2 ms");
+    log_info("a");
+    const char *line = written();
+    assert_int_equal(strncmp(line, "\r\033[K", 4), 0);
+    assert_string_equal(line + 4 + TIME_LEN, " \033[32minfo \033[0m client: a\r\nup 1.2 ms");
+    log_status(NULL);
+    assert_string_equal(written(), "\r\033[K");
+    log_status(NULL);
+    assert_string_equal(written(), "");
+    log_info("b");
+    assert_string_equal(written() + TIME_LEN, " \033[32minfo \033[0m client: b\r\n");
+}
+
+static void status_line_is_cut_at_the_width(void **state)
+{
+    (void)state;
+    log_setup("client", LOG_INFO, false);
+    log_status("\xc3\xa9"
+               "234567890123456789012345");
+    assert_string_equal(written(), "\r\033[K\xc3\xa9"
+                                   "234567890123456789");
+    log_status("a\nb");
+    assert_string_equal(written(), "\r\033[Ka?b");
+    log_status(NULL);
+    written();
+}
+
+static void colours_can_be_refused(void **state)
+{
+    (void)state;
+    setenv("NO_COLOR", "1", 1);
+    log_setup("client", LOG_INFO, false);
+    log_info("a");
+    assert_string_equal(written() + TIME_LEN, " info  client: a\r\n");
+    unsetenv("NO_COLOR");
+    setenv("TERM", "dumb", 1);
+    log_setup("client", LOG_INFO, false);
+    assert_false(log_on_terminal());
+    log_setup("client", LOG_INFO, true);
+    assert_false(log_on_terminal());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(lines_have_time_level_and_role, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(levels_are_respected, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(json_is_escaped, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(text_cannot_forge_lines, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(lines_are_bounded, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(journal_lines_have_priorities, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(full_pipes_lose_lines_and_say_so, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(closed_pipes_are_harmless, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(status_line_stays_below_the_log, use_terminal, restore),
+        cmocka_unit_test_setup_teardown(status_line_is_cut_at_the_width, use_terminal, restore),
+        cmocka_unit_test_setup_teardown(colours_can_be_refused, use_terminal, restore),
+    };
+
+    return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}

@@ -1,0 +1,372 @@
+/* Unit tests of modules/config/values.h: what every parser takes and what it refuses, with its text. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/exits.h"
+#include "config/values.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+#define NAME_64 "a234567890123456789012345678901234567890123456789012345678901234"
+#define LABEL_63 "a23456789012345678901234567890123456789012345678901234567890123"
+
+static void assert_usage(struct error *e, const char *text)
+{
+    assert_int_equal(e->code, EXIT_USAGE);
+    assert_string_equal(e->text, text);
+    error_clear(e);
+}
+
+static void numbers(void **state)
+{
+    static const char *const bad[] = {"", "4", "61", "-5", "+5", " 5", "5 ", "5x", "0x5", "5.0",
+                                      "18446744073709551621"};
+    struct error e = {0};
+    uint64_t v;
+
+    (void)state;
+    assert_true(value_number(&v, "5", 5, 60, &e) && v == 5);
+    assert_true(value_number(&v, "060", 5, 60, &e) && v == 60);
+    assert_true(value_number(&v, "18446744073709551615", 0, UINT64_MAX, &e) && v == UINT64_MAX);
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        char expected[100];
+        assert_false(value_number(&v, bad[i], 5, 60, &e));
+        snprintf(expected, sizeof expected, "'%s' is not a number from 5 to 60", bad[i]);
+        assert_usage(&e, expected);
+    }
+    assert_false(value_number(&v, "18446744073709551616", 0, UINT64_MAX, &e));
+}
+
+static void endpoints(void **state)
+{
+    static const struct {
+        const char *text, *host;
+        uint16_t default_port, port;
+    } good[] = {
+        {"relay.example.com:7443",  "relay.example.com", 0,    7443 },
+        {"relay.example.com",       "relay.example.com", 7443, 7443 },
+        {"relay.example.com:1",     "relay.example.com", 7443, 1    },
+        {"192.0.2.1:22",            "192.0.2.1",         0,    22   },
+        {"[::1]:65535",             "::1",               0,    65535},
+        {"[::1]",                   "::1",               7443, 7443 },
+        {"[fe80::1%eth0.5]:22",     "fe80::1%eth0.5",    0,    22   },
+        {"under_score-1.x:22",      "under_score-1.x",   0,    22   },
+        {LABEL_63 ".x:22",          LABEL_63 ".x",       0,    22   },
+    };
+    static const char *const bad[] = {
+        "",          "host",       "host:",      "host:0",       "host:65536",  "host:22x",
+        ":22",       "::1:22",     "[::1:22",    "[::1]22",      "[host]:22",   "[127.0.0.1]:22",
+        "[]:22",     "-host:22",   "ho st:22",   "a..b:22",      ".a:22",       "a.:22",
+        "127.1:22",  "0x7f.1:22",  "1.2.3.0x7f:22", "2130706433:22", "h\xc3\xa9:22", "host/8:22",
+        "[fe80::1%]:22", "[fe80::1%a b]:22", "user@host:22", "host:22:22",
+        LABEL_63 "x:22", LABEL_63 "x.a:22"};
+    struct endpoint out;
+    struct error e = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_true(value_endpoint(&out, good[i].text, good[i].default_port, &e));
+        assert_string_equal(out.host, good[i].host);
+        assert_int_equal(out.port, good[i].port);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_false(value_endpoint(&out, bad[i], 0, &e));
+        error_clear(&e);
+    }
+    assert_false(value_endpoint(&out, "::1:22", 0, &e));
+    assert_usage(&e, "'::1:22' is not HOST:PORT (a name or an address, IPv6 in brackets: "
+                     "[2001:db8::1]:22; the port from 1 to 65535)");
+    assert_false(value_endpoint(&out, "a:0", 7443, &e));
+    assert_usage(&e, "'a:0' is not HOST or HOST:PORT (a name or an address, IPv6 in brackets: "
+                     "[2001:db8::1]:22; the port from 1 to 65535)");
+}
+
+/* A host name of 253 characters is taken, of 254 not, and none overruns its field. */
+static void host_names_are_bounded(void **state)
+{
+    char text[600];
+    struct endpoint out;
+    struct error e = {0};
+
+    (void)state;
+    for (size_t len = 200; len < 500; len++) {
+        for (size_t i = 0; i < len; i++)
+            text[i] = i % 10 == 9 && i + 1 < len ? '.' : 'a';
+        strcpy(text + len, ":22");
+        assert_int_equal(value_endpoint(&out, text, 0, &e), len <= 253);
+        error_clear(&e);
+    }
+}
+
+static void listening_addresses(void **state)
+{
+    static const char *const good[][2] = {
+        {"7443",           "127.0.0.1:7443"},
+        {"0",              "127.0.0.1:0"   },
+        {"192.0.2.1:7443", "192.0.2.1:7443"},
+        {"[::]:7443",      "[::]:7443"     },
+        {"[::1]:7443",     "[::1]:7443"    },
+        {"*:7443",         "[::]:7443"     },
+        {":7443",          "[::]:7443"     },
+        {"localhost:7443", "127.0.0.1:7443"},
+        {"LocalHost:7443", "127.0.0.1:7443"},
+    };
+    static const char *const bad[] = {"",      "65536",      "host:22", "127.0.0.1", "::1:22",
+                                      "[::1]", "[*]:22",     "1:2:3",   "127.1:22",  "*",
+                                      "[::1]:x", "[127.0.0.1]:22"};
+    struct address a;
+    struct error e = {0};
+    char text[ADDRESS_TEXT_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_true(value_listen(&a, good[i][0], "127.0.0.1", &e));
+        address_to_text(text, &a);
+        assert_string_equal(text, good[i][1]);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_false(value_listen(&a, bad[i], "127.0.0.1", &e));
+        error_clear(&e);
+    }
+    assert_false(value_listen(&a, "host:22", "127.0.0.1", &e));
+    assert_usage(&e, "'host:22' is not an address to listen on: PORT, ADDRESS:PORT, [IPV6]:PORT or "
+                     "*:PORT, the address in numbers or localhost");
+}
+
+static void targets(void **state)
+{
+    static const struct {
+        const char *text;
+        enum target_kind kind;
+        const char *host;
+        uint16_t port;
+    } good[] = {
+        {"tcp:host:22",        TARGET_TCP,  "host",      22 },
+        {"tcp:[::1]:22",       TARGET_TCP,  "::1",       22 },
+        {"udp:192.0.2.1:161",  TARGET_UDP,  "192.0.2.1", 161},
+        {"unix:/run/x:y.sock", TARGET_UNIX, "/run/x:y.sock", 0  },
+    };
+    static const char *const bad[] = {"",         "host:22",    "tcp:host", "TCP:host:22", "tcp:",
+                                      "unix:run", "unix:",      "tcp::22",  "sctp:a:1",    "tcp:a:0",
+                                      "tcp:*:22", "tcp:a:1-2",  " tcp:a:1", "tcp:a:1 "};
+    struct target t;
+    struct error e = {0};
+    char text[TARGET_TEXT_BYTES], longer[200];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_true(value_target(&t, good[i].text, &e));
+        assert_int_equal(t.kind, good[i].kind);
+        assert_string_equal(t.endpoint.host, good[i].host);
+        assert_int_equal(t.endpoint.port, good[i].port);
+        target_to_text(text, &t);
+        assert_string_equal(text, good[i].text);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_false(value_target(&t, bad[i], &e));
+        error_clear(&e);
+    }
+    snprintf(longer, sizeof longer, "unix:/%0106d", 0);
+    assert_true(value_target(&t, longer, &e));
+    snprintf(longer, sizeof longer, "unix:/%0107d", 0);
+    assert_false(value_target(&t, longer, &e));
+    error_clear(&e);
+    assert_false(value_target(&t, "host:22", &e));
+    assert_usage(&e, "'host:22' is not a target: tcp:HOST:PORT, udp:HOST:PORT or unix:/PATH (IPv6 "
+                     "in brackets, a path under 108 bytes)");
+}
+
+static void target_patterns_are_checked(void **state)
+{
+    static const char *const good[] = {"tcp:*:*",          "tcp:127.0.0.1:22",   "udp:a.b:1-65535",
+                                       "tcp:10.0.0.0/8:*", "tcp:[fd00::]/8:443", "tcp:[::1]:22-22",
+                                       "tcp:0.0.0.0/0:1",  "unix:/run/x",        "tcp:[::]/128:1"};
+    static const char *const bad[] = {
+        "",                 "tcp:",             "tcp:*",           "tcp:a:",         "tcp:a:0",
+        "tcp:a:2-1",        "tcp:a:1-",         "tcp:a:-1",        "tcp:a:1-2-3",    "tcp:a:65536",
+        "tcp:10.0.0.0/33:1", "tcp:10.0.0.0/:1", "tcp:10.0.0.0/x:1", "tcp:[::]/129:1", "tcp:a/8:1",
+        "tcp:*/8:1",        "tcp:[*]:1",        "tcp:[a]:1",       "tcp:::1:1",      "unix:x",
+        "unix:*",           "a:1",              "tcp:10.0:22",     "tcp:1.2.3.4/0008:1",
+        "tcp:a b:1",        "tcp:[127.0.0.1]:1"};
+    struct target_pattern p;
+    struct error e = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++)
+        assert_true(value_target_pattern(&p, good[i], &e));
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_false(value_target_pattern(&p, bad[i], &e));
+        error_clear(&e);
+    }
+    assert_false(value_target_pattern(&p, "tcp:a", &e));
+    assert_usage(&e, "'tcp:a' is not a target to allow: tcp:HOST:PORTS or udp:HOST:PORTS (HOST a "
+                     "name, an address, 10.0.0.0/8, [fd00::]/8 or *; PORTS 22, 8000-8099 or *) or "
+                     "unix:/PATH");
+}
+
+static void target_patterns_allow(void **state)
+{
+    static const struct {
+        const char *pattern, *target, *address;
+        bool may, allows;
+    } cases[] = {
+        {"tcp:*:*",            "tcp:host:22",         "192.0.2.1",        true,  true },
+        {"tcp:*:*",            "udp:host:22",         "192.0.2.1",        false, false},
+        {"tcp:127.0.0.1:22",   "tcp:127.0.0.1:22",    "127.0.0.1",        true,  true },
+        {"tcp:127.0.0.1:22",   "tcp:127.0.0.1:23",    "127.0.0.1",        false, false},
+        {"tcp:127.0.0.1:22",   "tcp:127.0.0.2:22",    "127.0.0.2",        false, false},
+        {"tcp:127.0.0.1:22",   "tcp:localhost:22",    "127.0.0.1",        true,  true },
+        {"tcp:127.0.0.1:22",   "tcp:localhost:22",    "::1",              true,  false},
+        {"tcp:127.0.0.1:22",   "tcp:[::ffff:127.0.0.1]:22", "::ffff:127.0.0.1", true, true},
+        {"tcp:10.0.0.0/8:1-9", "tcp:10.2.3.4:9",      "10.2.3.4",         true,  true },
+        {"tcp:10.0.0.0/8:1-9", "tcp:10.2.3.4:10",     "10.2.3.4",         false, false},
+        {"tcp:10.0.0.0/8:1-9", "tcp:host:1",          "11.2.3.4",         true,  false},
+        {"tcp:[fd00::]/8:443", "tcp:[fd01::1]:443",   "fd01::1",          true,  true },
+        {"tcp:[fd00::]/8:443", "tcp:10.0.0.1:443",    "10.0.0.1",         false, false},
+        {"tcp:db.lab:5432",    "tcp:db.lab:5432",     "192.0.2.9",        true,  true },
+        {"tcp:db.lab:5432",    "tcp:DB.Lab:5432",     "192.0.2.9",        true,  true },
+        {"tcp:db.lab:5432",    "tcp:db.lab2:5432",    "192.0.2.9",        false, false},
+        {"tcp:db.lab:5432",    "tcp:192.0.2.9:5432",  "192.0.2.9",        false, false},
+        {"unix:/run/x",        "unix:/run/x",         "::1",              true,  true },
+        {"unix:/run/x",        "unix:/run/X",         "::1",              false, false},
+        {"tcp:*:*",            "unix:/run/x",         "::1",              false, false},
+    };
+    struct error e = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct target_pattern p;
+        struct target t;
+        struct address a;
+        assert_true(value_target_pattern(&p, cases[i].pattern, &e));
+        assert_true(value_target(&t, cases[i].target, &e));
+        assert_true(address_from_literal(&a, cases[i].address, t.endpoint.port));
+        assert_int_equal(target_pattern_may_allow(&p, &t), cases[i].may);
+        assert_int_equal(target_pattern_allows(&p, &t, &a), cases[i].allows);
+    }
+}
+
+static void forwards(void **state)
+{
+    static const char *const good[][3] = {
+        {"8022:host:22",               "127.0.0.1:8022", "tcp:host:22"      },
+        {"0:[::1]:22",                 "127.0.0.1:0",    "tcp:[::1]:22"     },
+        {"192.0.2.1:8022:10.0.0.1:22", "192.0.2.1:8022", "tcp:10.0.0.1:22"  },
+        {"[::1]:8022:[fd00::1]:22",    "[::1]:8022",     "tcp:[fd00::1]:22" },
+        {"*:8022:host:22",             "[::]:8022",      "tcp:host:22"      },
+        {":8022:host:22",              "[::]:8022",      "tcp:host:22"      },
+        {"localhost:8022:host:22",     "127.0.0.1:8022", "tcp:host:22"      },
+    };
+    static const char *const bad[] = {"",           "8022",         "8022:host",   "8022:host:",
+                                      "8022::22",   "x:host:22",    "65536:host:22", "a:1:host:22",
+                                      "1:2:host:22", "::1:1:host:22", "1:host:22:3", "1:host:0",
+                                      "[::1]:host:22", "[::1]8022:host:22", "8022:::1:22"};
+    struct forward f;
+    struct error e = {0};
+    char listen[ADDRESS_TEXT_BYTES], target[TARGET_TEXT_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_true(value_forward(&f, good[i][0], &e));
+        address_to_text(listen, &f.listen);
+        target_to_text(target, &f.target);
+        assert_string_equal(listen, good[i][1]);
+        assert_string_equal(target, good[i][2]);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_false(value_forward(&f, bad[i], &e));
+        error_clear(&e);
+    }
+    assert_false(value_forward(&f, "8022", &e));
+    assert_usage(&e, "'8022' is not [ADDRESS:]PORT:HOST:PORT (IPv6 in brackets, * or nothing "
+                     "before the first colon for all addresses)");
+}
+
+static void names_and_patterns(void **state)
+{
+    static const char *const good[] = {"a", "0", "boston-vmax-01", "a.b_c-d.", NAME_64};
+    static const char *const bad[] = {"",   "A",  ".a",   "-a",   "_a",     "a..b",       "a b",
+                                      "a*", "a?", "a/b",  "a\n",  "\xc3\xa9", NAME_64 "x", "a:b"};
+    struct error e = {0};
+    char out[65];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_true(value_name(out, good[i], &e));
+        assert_string_equal(out, good[i]);
+        assert_true(value_name_pattern(out, good[i], &e));
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_false(value_name(out, bad[i], &e));
+        error_clear(&e);
+    }
+    assert_false(value_name(out, "Boston", &e));
+    assert_usage(&e, "'Boston' is not a name: 1 to 64 of a-z 0-9 . _ -, first a letter or digit, "
+                     "no two dots in a row");
+    assert_true(value_name_pattern(out, "*", &e));
+    assert_true(value_name_pattern(out, "?oston-*", &e));
+    assert_string_equal(out, "?oston-*");
+    assert_false(value_name_pattern(out, "Boston*", &e));
+    assert_usage(&e, "'Boston*' is not a pattern of names: 1 to 64 of a-z 0-9 . _ - and * (any "
+                     "characters) and ? (any one)");
+}
+
+static bool join(void *arg, const char *item, struct error *e)
+{
+    char *joined = arg;
+
+    if (strcmp(item, "stop") == 0)
+        return error_set(e, EXIT_USAGE, "stopped");
+    strcat(joined, "<");
+    strcat(joined, item);
+    strcat(joined, ">");
+    return true;
+}
+
+static void lists(void **state)
+{
+    static const char *const empty[] = {"", " ", "a,", ",a", "a,,b", "a, ,b"};
+    struct error e = {0};
+    char joined[100] = "";
+
+    (void)state;
+    assert_true(value_list("a", join, joined, &e));
+    assert_true(value_list(" b c ,\td,e ", join, joined, &e));
+    assert_string_equal(joined, "<a><b c><d><e>");
+    for (size_t i = 0; i < COUNT(empty); i++) {
+        char expected[100];
+        assert_false(value_list(empty[i], join, joined, &e));
+        snprintf(expected, sizeof expected,
+                 "'%s' has an empty item; expected are items with commas between them", empty[i]);
+        assert_usage(&e, expected);
+    }
+    joined[0] = '\0';
+    assert_false(value_list("a,stop,b", join, joined, &e));
+    assert_usage(&e, "stopped");
+    assert_string_equal(joined, "<a>");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers),
+        cmocka_unit_test(endpoints),
+        cmocka_unit_test(host_names_are_bounded),
+        cmocka_unit_test(listening_addresses),
+        cmocka_unit_test(targets),
+        cmocka_unit_test(target_patterns_are_checked),
+        cmocka_unit_test(target_patterns_allow),
+        cmocka_unit_test(forwards),
+        cmocka_unit_test(names_and_patterns),
+        cmocka_unit_test(lists),
+    };
+
+    return cmocka_run_group_tests_name("values", tests, NULL, NULL);
+}
