@@ -7,12 +7,13 @@ BEARSSL := $(shell dpkg-query -W -f '$${Version}' libbearssl-dev 2>/dev/null || 
 WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
            -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wswitch-enum \
            -Wno-missing-field-initializers
-CFLAGS  := -std=c11 -D_GNU_SOURCE -g -O2 -fstack-protector-strong -Imodules $(WARN) -MMD -MP
+CFLAGS  := -std=c11 -D_GNU_SOURCE -g -Os -fstack-protector-strong -Imodules $(WARN) -MMD -MP
 
 # The product: musl, static, position independent. BearSSL's headers come by links, so that glibc's
 # stay out.
 R       := build/release
-RFLAGS  := $(CFLAGS) -isystem build/include -U_FORTIFY_SOURCE -ffunction-sections -fdata-sections -fPIE
+RFLAGS  := $(CFLAGS) -isystem build/include -U_FORTIFY_SOURCE -ffunction-sections -fdata-sections -fPIE \
+           -fno-asynchronous-unwind-tables -fno-unwind-tables
 MUSL    := /usr/lib/$(shell uname -m)-linux-musl
 GCCFILE  = $(shell gcc -print-file-name=$(1))
 BEARLIB := $(call GCCFILE,libbearssl.a)

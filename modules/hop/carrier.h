@@ -32,7 +32,7 @@ static inline struct carrier *carrier_of(struct hop *h)
 
 /* While this much waits to be written nothing is read, so that a peer cannot make the answers to it
  * grow. */
-#define CARRIER_OUT_MAX (256U * 1024)
+#define CARRIER_OUT_MAX ((size_t)256 * 1024)
 
 /* Drives a hop that was started or listens over fd, a non-blocking socket, which it now owns. The
  * struct was zeroed, then its callbacks set; a deadline may have been set. False with errno: fd is

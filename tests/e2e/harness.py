@@ -128,6 +128,7 @@ def run(*argv, code=OK, input=None, seconds=30, **options):
         stdin=None if input is not None else subprocess.DEVNULL,
         capture_output=True,
         timeout=seconds * SLOWNESS,
+        start_new_session=True,  # no terminal to ask on, wherever the tests run
         **options,
     )
     command = " ".join(str(a) for a in argv)
@@ -195,6 +196,7 @@ class Program:
                     stdin=stdin,
                     stdout=out if stdout is None else stdout,
                     stderr=log,
+                    start_new_session=True,
                     **options,
                 )
         self.pid = self.process.pid
