@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "hop/carrier.h"
-#include "relay/crowd.h"
+#include "hop/crowd.h"
 #include "net/socket.h"
 
 #define BACKLOG 64

@@ -135,14 +135,13 @@ static void circuit_hop_detached(struct outgoing *o, struct view rest)
 static void circuit_on_open(struct hop *h, const struct info *info)
 {
     struct circuit_hop *c = (struct circuit_hop *)(void *)h;
+    size_t len = c->message2.bytes;
     (void)info;
     outgoing_opened(&c->hop);
-    if (!c->message2.bytes) {
+    if (len)
+        hop_send(h, MESSAGE_ACCEPT, view_of(fifo_front_whole(&c->message2, len), len));
+    else
         backoff_worked(&c->uplink->park_backoff, loop_now(c->uplink->agent->loop));
-        return;
-    }
-    if (hop_send(h, MESSAGE_ACCEPT, view_of(fifo_front_whole(&c->message2, c->message2.bytes), c->message2.bytes)))
-        hop_detach(h);
 }
 
 static bool circuit_on_message(struct hop *h, unsigned type, struct view body)
@@ -150,7 +149,10 @@ static bool circuit_on_message(struct hop *h, unsigned type, struct view body)
     struct circuit_hop *c = (struct circuit_hop *)(void *)h;
     if (type == MESSAGE_OFFER)
         return uplink_answer_offer(c->uplink->agent, h, body, &c->service);
-    return true; /* INFO */
+    /* The relay's INFO is the last record before the circuit's bytes when ACCEPT is out already. */
+    if (type == MESSAGE_INFO && c->message2.bytes)
+        hop_detach(h);
+    return true;
 }
 
 static const struct hop_handler circuit_handler = {.on_open = circuit_on_open, .on_message = circuit_on_message};

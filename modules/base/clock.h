@@ -12,7 +12,8 @@
 /* Microseconds since boot, counting time suspended (CLOCK_BOOTTIME). */
 uint64_t clock_now_us(void);
 
-/* The wall clock as RFC 3339 UTC with milliseconds, "2026-01-31T12:00:00.123Z"; out takes 25 bytes. */
+/* The wall clock as RFC 3339 UTC with milliseconds, "2026-01-31T12:00:00.123Z"; out takes 25 bytes.
+ */
 void clock_wall_text(char out[25]);
 
 /* Seconds since 1970 by the wall clock. */

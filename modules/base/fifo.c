@@ -109,7 +109,7 @@ void fifo_drop(struct fifo *f, size_t len)
 
 const uint8_t *fifo_front_whole(struct fifo *f, size_t len)
 {
-    static const uint8_t nothing[1];
+    static const uint8_t nothing[1] = {0};
 
     if (len == 0)
         return nothing;

@@ -18,19 +18,22 @@ struct fifo {
 /* An empty fifo; all zero bytes are one too. */
 void fifo_init(struct fifo *f);
 
-/* Frees what it holds (wiped first: it may be plaintext); it is empty then and may be used again. */
+/* Frees what it holds (wiped first: it may be plaintext); it is empty then and may be used again.
+ */
 void fifo_clear(struct fifo *f);
 
 /* Appends a copy. False without memory; nothing is appended then. */
 bool fifo_append(struct fifo *f, const void *data, size_t len);
 
-/* The first bytes in one piece, all of them or fewer; length 0 when empty. Valid until the next change. */
+/* The first bytes in one piece, all of them or fewer; length 0 when empty. Valid until the next
+ * change. */
 struct view fifo_front(const struct fifo *f);
 
 /* Drops the first len bytes; len <= bytes. */
 void fifo_drop(struct fifo *f, size_t len);
 
-/* Makes the first `len` (<= bytes) bytes stand in one piece and returns them; NULL without memory. */
+/* Makes the first `len` (<= bytes) bytes stand in one piece and returns them; NULL without memory.
+ */
 const uint8_t *fifo_front_whole(struct fifo *f, size_t len);
 
 #endif

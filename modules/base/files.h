@@ -7,16 +7,17 @@
 
 #include "base/error.h"
 
-/* Reads a regular file of at most max bytes; *text is allocated, terminated, the caller's to wipe and free.
- * secret: refuse a file that its group or others may read, write or execute. Error code: EXIT_CONFIG of
- * base/exits.h, text with the file's name. */
-bool file_read(const char *path, size_t max, bool secret, char **text, size_t *len, struct error *e);
+/* Reads a regular file of at most max bytes; *text is allocated, terminated, the caller's to wipe
+ * and free. secret: refuse a file that its group or others may read, write or execute. Error code:
+ * EXIT_CONFIG of base/exits.h, text with the file's name. */
+bool file_read(const char *path, size_t max, bool secret, char **text, size_t *len,
+               struct error *e);
 
 /* Reads everything from a descriptor until its end, at most max bytes. */
 bool file_read_fd(int fd, const char *name, size_t max, char **text, size_t *len, struct error *e);
 
-/* Creates a file of mode 0600 with this content, synced; an existing file is never touched (error). A
- * half-written file is removed. */
+/* Creates a file of mode 0600 with this content, synced; an existing file is never touched (error).
+ * A half-written file is removed. */
 bool file_create_secret(const char *path, const char *content, size_t len, struct error *e);
 
 /* Appends one line to a file, creating it with mode 0600 if it is not there. */

@@ -29,7 +29,7 @@ void random_bytes(void *out, size_t len)
 uint64_t random_below(uint64_t bound)
 {
     /* 2^64 mod bound: values below it would make the small results more likely. */
-    uint64_t unfair = -bound % bound;
+    uint64_t unfair = (UINT64_MAX - bound + 1) % bound;
     uint64_t v;
 
     do

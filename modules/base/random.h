@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Fills out; blocks only until the kernel's pool is first ready. A kernel without it ends the process: there is no
- * safe way on. */
+/* Fills out; blocks only until the kernel's pool is first ready. A kernel without it ends the
+ * process: there is no safe way on. */
 void random_bytes(void *out, size_t len);
 
 /* A number below bound (bound > 0), for jitter. */

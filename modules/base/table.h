@@ -1,4 +1,5 @@
-/* Hash table of intrusive entries by a fixed-size key; keyed hash, so that peers cannot choose collisions. */
+/* Hash table of intrusive entries by a fixed-size key; keyed hash, so that peers cannot choose
+ * collisions. */
 #ifndef SPX_BASE_TABLE_H
 #define SPX_BASE_TABLE_H
 
@@ -29,8 +30,8 @@ void table_free(struct table *t);
 /* The entry with this key, or NULL. */
 struct table_entry *table_find(const struct table *t, const void *key);
 
-/* Inserts an entry whose key is not in the table. False without memory. The caller owns the entry and
- * takes it out before freeing it. */
+/* Inserts an entry whose key is not in the table. False without memory. The caller owns the entry
+ * and takes it out before freeing it. */
 bool table_insert(struct table *t, struct table_entry *entry);
 
 /* Takes out an entry that is in the table. */

@@ -36,17 +36,15 @@ static uint32_t base64_value_plus_1(uint32_t c)
 void base64_encode(char *out, const uint8_t *data, size_t len)
 {
     while (len > 0) {
-        size_t n = len < 3 ? len : 3;
-        uint32_t group = (uint32_t)data[0] << 16;
+        uint32_t second = len > 1 ? data[1] : 0, third = len > 2 ? data[2] : 0;
+        uint32_t group = (uint32_t)data[0] << 16 | second << 8 | third;
 
-        if (n > 1)
-            group |= (uint32_t)data[1] << 8;
-        if (n > 2)
-            group |= data[2];
-        for (size_t i = 0; i < 4; i++)
-            *out++ = i <= n ? base64_digit(group >> (18 - 6 * i) & 63) : '=';
-        data += n;
-        len -= n;
+        *out++ = base64_digit(group >> 18);
+        *out++ = base64_digit(group >> 12 & 63);
+        *out++ = len > 1 ? base64_digit(group >> 6 & 63) : (char)'=';
+        *out++ = len > 2 ? base64_digit(group & 63) : (char)'=';
+        data += len < 3 ? len : 3;
+        len -= len < 3 ? len : 3;
     }
     *out = '\0';
 }

@@ -90,7 +90,7 @@ static bool parse_address(struct config_reader *r, void *field, const char *valu
     struct agent_relay *relay = field;
 
     relay->has_address = true;
-    return parse_relay_endpoint(r, &relay->address, value, e);
+    return parse_relay_address(r, &relay->address, value, e);
 }
 
 static bool append_target_pattern(void *arg, const char *item, struct error *e)
@@ -110,33 +110,38 @@ static bool parse_allow(struct config_reader *r, void *field, const char *value,
     return value_list(value, append_target_pattern, field, e);
 }
 
+/* Where a field stands in the object of its section. */
+#define AGENT(field) offsetof(struct agent_config, field)
+#define RELAY(field) offsetof(struct agent_relay, field)
+#define USER(field) offsetof(struct agent_user, field)
+
 static const struct config_key agent_keys[] = {
-    {"Name",                        parse_name_key, offsetof(struct agent_config, name), KEY_REQUIRED},
-    {"KeyFile", parse_key_file, offsetof(struct agent_config, key), KEY_REQUIRED},
-    {"Listen",                 parse_listen, 0, KEY_OPTIONAL, KEY_REPEATED},
-    {"Labels",                     parse_labels, offsetof(struct agent_config, labels)},
-    {"CallSocket", parse_socket_path, offsetof(struct agent_config, call_socket)},
-    {NULL                },
+    {"Name",       EXACTLY_ONE, parse_name,        AGENT(name)       },
+    {"KeyFile",    EXACTLY_ONE, parse_key_file,    AGENT(key)        },
+    {"Listen",     ANY_NUMBER,  parse_listen,      0                 },
+    {"Labels",     AT_MOST_ONE, parse_labels,      AGENT(labels)     },
+    {"CallSocket", AT_MOST_ONE, parse_socket_path, AGENT(call_socket)},
+    {NULL,         0,           NULL,              0                 },
 };
 
 static const struct config_key relay_keys[] = {
-    {"Address",         parse_address},
-    {"PublicKey",                 parse_public_key, offsetof(struct agent_relay, public_key), KEY_REQUIRED},
-    {NULL},
+    {"Address",   AT_MOST_ONE, parse_address,    0                },
+    {"PublicKey", EXACTLY_ONE, parse_public_key, RELAY(public_key)},
+    {NULL,        0,           NULL,             0                },
 };
 
 static const struct config_key user_keys[] = {
-    {"Name",                      parse_name_key, offsetof(struct agent_user, name), KEY_REQUIRED},
-    {"PublicKey", parse_public_key, offsetof(struct agent_user, public_key), KEY_REQUIRED},
-    {"Allow",               parse_allow},
-    {NULL                },
+    {"Name",      EXACTLY_ONE, parse_name,       USER(name)      },
+    {"PublicKey", EXACTLY_ONE, parse_public_key, USER(public_key)},
+    {"Allow",     AT_MOST_ONE, parse_allow,      0               },
+    {NULL,        0,           NULL,             0               },
 };
 
 static const struct config_section sections[] = {
-    {"Agent",       SECTION_REQUIRED, SECTION_ONCE, begin_agent, NULL, agent_keys},
-    {"Relay", SECTION_REQUIRED, SECTION_REPEATED, begin_relay, finish_relay, relay_keys},
-    {"User",         SECTION_OPTIONAL, SECTION_REPEATED, begin_user, finish_user, user_keys},
-    {NULL            },
+    {"Agent", EXACTLY_ONE,  begin_agent, NULL,         agent_keys},
+    {"Relay", AT_LEAST_ONE, begin_relay, finish_relay, relay_keys},
+    {"User",  ANY_NUMBER,   begin_user,  finish_user,  user_keys },
+    {NULL,    0,            NULL,        NULL,         NULL      },
 };
 
 /* A relay without an address must be able to dial this agent. */

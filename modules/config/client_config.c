@@ -56,29 +56,34 @@ static bool finish_agent(struct config_reader *r, void *object, struct error *e)
     return config_note_peer(r, agent->name, agent->public_key, e);
 }
 
+/* Where a field stands in the object of its section. */
+#define CLIENT(field) offsetof(struct client_config, field)
+#define RELAY(field) offsetof(struct client_relay, field)
+#define AGENT(field) offsetof(struct client_agent, field)
+
 static const struct config_key client_keys[] = {
-    {"KeyFile",                      parse_key_file, offsetof(struct client_config, key), KEY_REQUIRED},
-    {"KnownAgents", parse_path, offsetof(struct client_config, known_agents)},
-    {NULL                 },
+    {"KeyFile",     EXACTLY_ONE, parse_key_file, CLIENT(key)         },
+    {"KnownAgents", AT_MOST_ONE, parse_path,     CLIENT(known_agents)},
+    {NULL,          0,           NULL,           0                   },
 };
 
 static const struct config_key relay_keys[] = {
-    {"Address",                     parse_relay_endpoint, offsetof(struct client_relay, address), KEY_REQUIRED},
-    {"PublicKey", parse_public_key, offsetof(struct client_relay, public_key), KEY_REQUIRED},
-    {NULL                },
+    {"Address",   EXACTLY_ONE, parse_relay_address, RELAY(address)   },
+    {"PublicKey", EXACTLY_ONE, parse_public_key,    RELAY(public_key)},
+    {NULL,        0,           NULL,                0                },
 };
 
 static const struct config_key agent_keys[] = {
-    {"Name",                        parse_name_key, offsetof(struct client_agent, name), KEY_REQUIRED},
-    {"PublicKey", parse_public_key, offsetof(struct client_agent, public_key), KEY_REQUIRED},
-    {NULL                },
+    {"Name",      EXACTLY_ONE, parse_name,       AGENT(name)      },
+    {"PublicKey", EXACTLY_ONE, parse_public_key, AGENT(public_key)},
+    {NULL,        0,           NULL,             0                },
 };
 
 static const struct config_section sections[] = {
-    {"Client",       SECTION_REQUIRED, SECTION_ONCE, begin_client, finish_client, client_keys},
-    {"Relay",  SECTION_REQUIRED, SECTION_REPEATED, begin_relay, finish_relay, relay_keys},
-    {"Agent", SECTION_OPTIONAL, SECTION_REPEATED, begin_agent, finish_agent, agent_keys},
-    {NULL             },
+    {"Client", EXACTLY_ONE,  begin_client, finish_client, client_keys},
+    {"Relay",  AT_LEAST_ONE, begin_relay,  finish_relay,  relay_keys },
+    {"Agent",  ANY_NUMBER,   begin_agent,  finish_agent,  agent_keys },
+    {NULL,     0,            NULL,         NULL,          NULL       },
 };
 
 bool client_config_load(struct client_config *c, const char *path, struct error *e)

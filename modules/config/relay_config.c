@@ -102,33 +102,38 @@ static bool parse_dial(struct config_reader *r, void *field, const char *value, 
     return true;
 }
 
+/* Where a field stands in the object of its section. */
+#define RELAY(field) offsetof(struct relay_config, field)
+#define USER(field) offsetof(struct relay_user, field)
+#define AGENT(field) offsetof(struct relay_agent, field)
+
 static const struct config_key relay_keys[] = {
-    {"Listen",      parse_listen, 0, KEY_REQUIRED, KEY_REPEATED},
-    {"KeyFile",            parse_key_file, offsetof(struct relay_config, key), KEY_REQUIRED},
-    {"Keepalive", parse_keepalive, offsetof(struct relay_config, keepalive_s)},
-    {NULL    },
+    {"Listen",    AT_LEAST_ONE, parse_listen,    0                 },
+    {"KeyFile",   EXACTLY_ONE,  parse_key_file,  RELAY(key)        },
+    {"Keepalive", AT_MOST_ONE,  parse_keepalive, RELAY(keepalive_s)},
+    {NULL,        0,            NULL,            0                 },
 };
 
 static const struct config_key user_keys[] = {
-    {"Name",                      parse_name_key, offsetof(struct relay_user, name), KEY_REQUIRED},
-    {"PublicKey", parse_public_key, offsetof(struct relay_user, public_key), KEY_REQUIRED},
-    {"Agents",               parse_agents},
-    {NULL                },
+    {"Name",      EXACTLY_ONE, parse_name,       USER(name)      },
+    {"PublicKey", EXACTLY_ONE, parse_public_key, USER(public_key)},
+    {"Agents",    AT_MOST_ONE, parse_agents,     0               },
+    {NULL,        0,           NULL,             0               },
 };
 
 static const struct config_key agent_keys[] = {
-    {"Name",                       parse_name_key, offsetof(struct relay_agent, name), KEY_REQUIRED},
-    {"PublicKey", parse_public_key, offsetof(struct relay_agent, public_key), KEY_REQUIRED},
-    {"Labels",                parse_labels, offsetof(struct relay_agent, labels)},
-    {"Dial",                  parse_dial},
-    {NULL},
+    {"Name",      EXACTLY_ONE, parse_name,       AGENT(name)      },
+    {"PublicKey", EXACTLY_ONE, parse_public_key, AGENT(public_key)},
+    {"Labels",    AT_MOST_ONE, parse_labels,     AGENT(labels)    },
+    {"Dial",      AT_MOST_ONE, parse_dial,       0                },
+    {NULL,        0,           NULL,             0                },
 };
 
 static const struct config_section sections[] = {
-    {"Relay",       SECTION_REQUIRED, SECTION_ONCE, begin_relay, NULL, relay_keys},
-    {"User", SECTION_OPTIONAL, SECTION_REPEATED, begin_user, finish_user, user_keys},
-    {"Agent",         SECTION_OPTIONAL, SECTION_REPEATED, begin_agent, finish_agent, agent_keys},
-    {NULL            },
+    {"Relay", EXACTLY_ONE, begin_relay, NULL,         relay_keys},
+    {"User",  ANY_NUMBER,  begin_user,  finish_user,  user_keys },
+    {"Agent", ANY_NUMBER,  begin_agent, finish_agent, agent_keys},
+    {NULL,    0,           NULL,        NULL,         NULL      },
 };
 
 bool relay_config_load(struct relay_config *c, const char *path, struct error *e)

@@ -52,6 +52,16 @@ static bool unknown_key(const struct config_reader *r, const char *name, struct 
 
 /* Walking through the file. */
 
+static bool is_required(enum config_count count)
+{
+    return count == EXACTLY_ONE || count == AT_LEAST_ONE;
+}
+
+static bool may_repeat(enum config_count count)
+{
+    return count == ANY_NUMBER || count == AT_LEAST_ONE;
+}
+
 static bool finish_section(struct config_reader *r, struct error *e)
 {
     const struct config_section *s = r->section;
@@ -60,7 +70,7 @@ static bool finish_section(struct config_reader *r, struct error *e)
     if (!s)
         return true;
     for (size_t i = 0; s->keys[i].name; i++) {
-        if (s->keys[i].need == KEY_REQUIRED && r->key_lines[i] == 0)
+        if (is_required(s->keys[i].count) && r->key_lines[i] == 0)
             return error_set(e, EXIT_CONFIG, "%s:%u: [%s] has no %s; expected is %s = Value",
                              r->path, r->section_line, s->name, s->keys[i].name, s->keys[i].name);
     }
@@ -83,7 +93,7 @@ static bool on_section(void *arg, const char *name, struct ini_place at, struct 
         return unknown_section(r, name, at, e);
 
     unsigned *first_line = &r->section_lines[s - r->sections];
-    if (s->repeat == SECTION_ONCE && *first_line != 0)
+    if (!may_repeat(s->count) && *first_line != 0)
         return error_set(e, EXIT_CONFIG,
                          "%s:%u: [%s] is there twice, first at line %u; expected is one", at.file,
                          at.line, s->name, *first_line);
@@ -109,7 +119,7 @@ static bool on_key(void *arg, const char *name, const char *value, struct ini_pl
         return unknown_key(r, name, at, e);
 
     unsigned *line = &r->key_lines[k - r->section->keys];
-    if (k->repeat == KEY_ONCE && *line != 0)
+    if (!may_repeat(k->count) && *line != 0)
         return error_set(e, EXIT_CONFIG,
                          "%s:%u: '%s' is there twice in [%s], first at line %u; expected is one",
                          at.file, at.line, k->name, r->section->name, *line);
@@ -122,7 +132,7 @@ static bool on_key(void *arg, const char *name, const char *value, struct ini_pl
 static bool check_sections_there(const struct config_reader *r, struct error *e)
 {
     for (size_t i = 0; r->sections[i].name; i++) {
-        if (r->sections[i].need == SECTION_REQUIRED && r->section_lines[i] == 0)
+        if (is_required(r->sections[i].count) && r->section_lines[i] == 0)
             return error_set(e, EXIT_CONFIG, "%s: there is no section [%s]; it is required",
                              r->path, r->sections[i].name);
     }
@@ -271,7 +281,7 @@ char *config_path(const char *file, const char *path)
     return whole;
 }
 
-bool parse_name_key(struct config_reader *r, void *field, const char *value, struct error *e)
+bool parse_name(struct config_reader *r, void *field, const char *value, struct error *e)
 {
     (void)r;
     return value_name(field, value, e);
@@ -323,7 +333,7 @@ bool parse_path(struct config_reader *r, void *field, const char *value, struct 
     return *path || error_set(e, EXIT_CONFIG, "no memory to read it");
 }
 
-bool parse_relay_endpoint(struct config_reader *r, void *field, const char *value, struct error *e)
+bool parse_relay_address(struct config_reader *r, void *field, const char *value, struct error *e)
 {
     (void)r;
     return value_endpoint(field, value, RELAY_DEFAULT_PORT, e);

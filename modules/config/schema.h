@@ -8,14 +8,16 @@
 
 struct config_reader;
 
+/* How often a section stands in a file, a key in a section. */
+enum config_count { AT_MOST_ONE, EXACTLY_ONE, ANY_NUMBER, AT_LEAST_ONE };
+
 /* A key of a section. parse reads the value into field, which stands `offset` bytes into the
  * section's object; its errors name neither file nor line. */
 struct config_key {
     const char *name;
+    enum config_count count;
     bool (*parse)(struct config_reader *r, void *field, const char *value, struct error *e);
     size_t offset;
-    enum { KEY_OPTIONAL, KEY_REQUIRED } need;
-    enum { KEY_ONCE, KEY_REPEATED } repeat;
 };
 
 /* A section. begin gives the object its keys are read into (NULL: no memory), valid until the next
@@ -23,8 +25,7 @@ struct config_key {
  * neither file nor line. */
 struct config_section {
     const char *name;
-    enum { SECTION_OPTIONAL, SECTION_REQUIRED } need;
-    enum { SECTION_ONCE, SECTION_REPEATED } repeat;
+    enum config_count count;
     void *(*begin)(struct config_reader *r);
     bool (*finish)(struct config_reader *r, void *object, struct error *e);
     const struct config_key *keys; /* ended by one without a name */
@@ -77,19 +78,14 @@ void *array_append(void *items, size_t *count, size_t item_bytes);
  * Allocated; NULL without memory. */
 char *config_path(const char *file, const char *path);
 
-/* Parsers for keys of the tables; the comment is the field's type. */
-bool parse_name_key(struct config_reader *r, void *field, const char *value,
-                    struct error *e); /* char[65] */
-bool parse_public_key(struct config_reader *r, void *field, const char *value,
-                      struct error *e); /* uint8_t[KEY_BYTES] */
-bool parse_key_file(struct config_reader *r, void *field, const char *value,
-                    struct error *e); /* struct keypair */
-bool parse_labels(struct config_reader *r, void *field, const char *value,
-                  struct error *e); /* char[LABELS_BYTES] */
-bool parse_path(struct config_reader *r, void *field, const char *value,
-                struct error *e); /* char * */
-bool parse_relay_endpoint(struct config_reader *r, void *field, const char *value,
-                          struct error *e); /* struct endpoint */
+/* Parsers for keys of the tables. Their fields, in this order: char[65], uint8_t[KEY_BYTES], struct
+ * keypair, char[LABELS_BYTES], char * (allocated), struct endpoint. */
+bool parse_name(struct config_reader *r, void *field, const char *value, struct error *e);
+bool parse_public_key(struct config_reader *r, void *field, const char *value, struct error *e);
+bool parse_key_file(struct config_reader *r, void *field, const char *value, struct error *e);
+bool parse_labels(struct config_reader *r, void *field, const char *value, struct error *e);
+bool parse_path(struct config_reader *r, void *field, const char *value, struct error *e);
+bool parse_relay_address(struct config_reader *r, void *field, const char *value, struct error *e);
 
 /* Addresses to listen on, "a, b", appended to an array. */
 bool append_listen(struct address **listen, size_t *count, const char *value, struct error *e);

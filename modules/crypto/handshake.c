@@ -1,11 +1,12 @@
 #include "crypto/handshake.h"
 
-#define MAGIC "SPX1"
 #define MAGIC_BYTES 4
 #define SUITE_OFFSET 4
 #define PURPOSE_OFFSET 5
 #define PROLOGUE_BYTES 6
 #define LENGTH_OFFSET 6
+
+static const uint8_t magic[MAGIC_BYTES] = {'S', 'P', 'X', '1'};
 
 static bool suite_known(uint8_t suite)
 {
@@ -30,10 +31,9 @@ static void compute_mac1(uint8_t out[MAC1_BYTES], const uint8_t key[HASH_BYTES],
 /* Whether these bytes, the header or its beginning, can start a first message. */
 static bool header_possible(enum purpose purpose, struct view bytes)
 {
-    size_t magic_len = bytes.len < MAGIC_BYTES ? bytes.len : MAGIC_BYTES;
-
-    if (magic_len > 0 && memcmp(bytes.data, MAGIC, magic_len) != 0)
-        return false;
+    for (size_t i = 0; i < bytes.len && i < MAGIC_BYTES; i++)
+        if (bytes.data[i] != magic[i])
+            return false;
     if (bytes.len > PURPOSE_OFFSET && bytes.data[PURPOSE_OFFSET] != purpose)
         return false;
     if (bytes.len < HANDSHAKE_HEADER_BYTES)
@@ -69,7 +69,7 @@ enum suite handshake_preferred_suite(bool peer_lacks_aes)
 
 static void write_header(uint8_t *out, enum suite suite, enum purpose purpose, size_t noise_len)
 {
-    memcpy(out, MAGIC, MAGIC_BYTES);
+    memcpy(out, magic, MAGIC_BYTES);
     out[SUITE_OFFSET] = (uint8_t)suite;
     out[PURPOSE_OFFSET] = (uint8_t)purpose;
     store_be16(out + LENGTH_OFFSET, (uint16_t)noise_len);

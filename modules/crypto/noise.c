@@ -16,10 +16,12 @@ static void mix_hash(struct noise *n, const void *data, size_t len)
 /* MixKey(DH(own private key, remote public key)) */
 static bool mix_dh(struct noise *n, const struct keypair *own, const uint8_t remote[KEY_BYTES])
 {
-    uint8_t shared[KEY_BYTES], key[KEY_BYTES];
+    uint8_t shared[KEY_BYTES];
     bool good = x25519(shared, own->private_key, remote);
 
     if (good) {
+        uint8_t key[KEY_BYTES];
+
         noise_hkdf(n->chaining_key, key, n->chaining_key, view_of(shared, sizeof shared));
         cipher_init(&n->cipher, n->cipher.suite, key);
         wipe(key, sizeof key);

@@ -55,6 +55,7 @@ struct hop {
     bool quiet;        /* section 4's quiet rule: no PING, no PONG, no liveness */
     bool peer_has_aes; /* from INFO */
     bool info_read;
+    bool mac1_valid; /* responder: a whole first message with a right mac1 has come */
     bool pinged;     /* a PING is out and nothing was read since */
     bool ping_waits; /* the last PING's PONG has not come */
     uint8_t own_role, peer_role;

@@ -105,6 +105,7 @@ void hop_read_hello(struct hop *h, struct view message)
 {
     uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
     size_t len = 0;
+    h->mac1_valid = true;
     if (!suite_known(message.data[SUITE_OFFSET])) {
         answer_suites(h, message.data[SUITE_OFFSET]);
         return;

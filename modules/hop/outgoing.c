@@ -56,7 +56,8 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
         return;
     }
     o->carrier.on_ended = carrier_ended;
-    o->carrier.on_detached = carrier_detached;
+    if (r->on_detached)
+        o->carrier.on_detached = carrier_detached;
     if (!carrier_open(&o->carrier, o->loop, fd)) {
         close(fd);
         failed(o, CODE_INTERNAL, strerror(errno));

@@ -15,7 +15,8 @@ struct address {
     socklen_t len;
 };
 
-/* "192.0.2.1:22", "[2001:db8::1]:22", "unix:/path"; an IPv4-mapped IPv6 address is shown as IPv4. */
+/* "192.0.2.1:22", "[2001:db8::1]:22", "unix:/path"; an IPv4-mapped IPv6 address is shown as IPv4.
+ */
 void address_to_text(char out[ADDRESS_TEXT_BYTES], const struct address *a);
 
 /* A literal IPv4 or IPv6 address and a port; false: not a literal. */
@@ -27,7 +28,8 @@ void address_set_port(struct address *a, uint16_t port);
 /* The local (own) or remote address of a socket; false with errno. */
 bool address_of_socket(struct address *a, int fd, bool remote);
 
-/* The source a limit counts by: IPv4 address (also mapped) or IPv6 /64, in 9 bytes (family tag and 8). */
+/* The source a limit counts by: IPv4 address (also mapped) or IPv6 /64, in 9 bytes (family tag and
+ * 8). */
 void address_source(uint8_t out[9], const struct address *a);
 
 /* Whether the address lies in prefix/bits (families must agree; mapped IPv4 counts as IPv4). */

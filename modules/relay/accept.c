@@ -55,19 +55,31 @@ void acceptor_handshake(struct relay *r, struct peer *peer)
     crowd_advance(crowd, &peer->waiting);
 }
 
-/* Descriptors or memory are short: the oldest silent connection gives its own back, and accepting
- * pauses, for the connection that waits would wake the loop for ever. */
-static void pause_accepting(struct relay *r)
+static void log_shortage(struct acceptor *a, uint64_t now_us)
+{
+    if (a->shortage_us == 0 || now_us - a->shortage_us >= SHORTAGE_LOG_US) {
+        log_error("short of descriptors or memory for new connections: %s; raise the limit of open "
+                  "files (LimitNOFILE=)",
+                  strerror(errno));
+        a->shortage_us = now_us;
+    }
+}
+
+/* Descriptors or memory are short. True: the oldest silent connection has given its own back.
+ * False: there was none; accepting pauses, for the connection that waits would wake the loop for
+ * ever. */
+static bool meet_shortage(struct relay *r)
 {
     struct acceptor *a = &r->acceptor;
     uint64_t now = loop_now(r->loop);
-    if (a->shortage_us == 0 || now - a->shortage_us >= SHORTAGE_LOG_US) {
-        log_error("cannot accept connections: %s; raise the limit of open files (LimitNOFILE=)",
-                  strerror(errno));
-        a->shortage_us = now;
+    struct crowd_member *oldest = crowd_oldest(&a->crowd, CROWD_SILENT);
+    log_shortage(a, now);
+    if (oldest) {
+        make_way(oldest);
+        return true;
     }
-    make_way(crowd_oldest(&a->crowd, CROWD_SILENT));
     timer_set(r->loop, &a->resume, now + SHORTAGE_PAUSE_US);
+    return false;
 }
 
 static bool is_shortage(int error)
@@ -87,8 +99,9 @@ static void on_connection(struct io *io)
             io_read_drained(io);
             break;
         } else if (is_shortage(errno)) {
-            pause_accepting(r);
-            return;
+            if (!meet_shortage(r)) {
+                return;
+            }
         } /* else that one connection failed before it was accepted */
     }
     io_want_read(io);

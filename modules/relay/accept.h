@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "net/loop.h"
-#include "relay/crowd.h"
+#include "hop/crowd.h"
 
 struct relay;
 struct listener;

@@ -85,8 +85,10 @@ static void end(struct pending *p)
 {
     drop_way(p);
     if (p->client) {
+        struct hop *h = &p->client->carrier.hop;
         p->client->pending = NULL;
-        p->client->carrier.hop.quiet = false;
+        h->quiet = false;
+        h->last_read_us = loop_now(p->relay->loop); /* its silence was asked for */
         carrier_update(&p->client->carrier);
     }
     timer_cancel(p->relay->loop, &p->timer);

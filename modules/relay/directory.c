@@ -263,21 +263,17 @@ void directory_sweep(struct directory *d, uint64_t now_us)
     }
 }
 
-static char *copy_clean(struct view text, size_t max)
+/* NULL for an empty text, and without memory. */
+static char *copy_clean(struct view text)
 {
-    char *copy = text.len > 0 ? malloc(max + 1) : NULL;
-    if (!copy) {
-        return NULL;
-    }
-    size_t len = text_clean(copy, max + 1, text);
-    char *exact = realloc(copy, len + 1);
-    return exact ? exact : copy;
+    char clean[LABELS_MAX_BYTES + 1];
+    return text_clean(clean, sizeof clean, text) > 0 ? strdup(clean) : NULL;
 }
 
 void directory_set_info(struct agent *a, const struct info *info)
 {
     free(a->labels);
-    a->labels = copy_clean(info->labels, info->labels.len);
+    a->labels = copy_clean(info->labels);
     a->flags = info->flags;
 }
 
@@ -286,7 +282,7 @@ bool directory_call(struct agent *a, const struct call *call, uint64_t now_us)
     if (a->called_us != 0 && now_us - a->called_us < CALL_INTERVAL_S * CLOCK_US_PER_S) {
         return false;
     }
-    char *text = copy_clean(call->text, TEXT_MAX_BYTES);
+    char *text = copy_clean(call->text);
     if (!text && call->text.len > 0) {
         return false;
     }

@@ -21,6 +21,9 @@ static struct peer *peer_of_carrier(struct carrier *c)
 /* Takes the peer out of everything that knows it. */
 static void unregister(struct peer *peer, const char *why)
 {
+    if (peer->waiting.source && peer->carrier.hop.mac1_valid) {
+        crowd_count_failure(&peer->waiting, loop_now(peer->relay->loop));
+    }
     crowd_leave(&peer->relay->acceptor.crowd, &peer->waiting);
     switch ((enum peer_kind)peer->kind) {
     case PEER_NEW:
@@ -64,9 +67,6 @@ static void on_ended(struct carrier *c)
 {
     struct peer *peer = peer_of_carrier(c);
     const struct hop *h = &c->hop;
-    if (peer->waiting.source && peer->waiting.phase == CROWD_HANDSHAKE) {
-        crowd_count_failure(&peer->waiting, loop_now(peer->relay->loop));
-    }
     unregister(peer, h->error.code ? h->error.text : "closed");
     carrier_close(c);
     free_after_round(peer);

@@ -5,7 +5,7 @@
 
 #include "hop/carrier.h"
 #include "net/address.h"
-#include "relay/crowd.h"
+#include "hop/crowd.h"
 
 struct relay;
 struct user;

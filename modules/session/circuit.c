@@ -8,7 +8,6 @@
 #define READ_BYTES (256U << 10)
 #define RX_BYTES (READ_BYTES + 2 + RECORD_MAX)
 #define READ_MIN_BYTES (64U << 10)
-#define TX_BYTES (4 * (2 + RECORD_MAX))
 #define START_US (CIRCUIT_START_S * CLOCK_US_PER_S)
 
 bool circuit_init(struct session_circuit *c, struct session *s, struct cipher *send,
@@ -27,26 +26,31 @@ bool circuit_init(struct session_circuit *c, struct session *s, struct cipher *s
         .rx = malloc(RX_BYTES),
         .tx = malloc(TX_BYTES),
     };
+    list_append(&s->circuits, &c->link);
     cipher_wipe(send);
     cipher_wipe(receive);
     if (!c->rx || !c->tx) {
         circuit_free(c);
         return false;
     }
+    session_enter(s);
     if (s->settings.client)
         session_move(s, c);
+    session_leave(s);
     return true;
 }
 
 void circuit_free(struct session_circuit *c)
 {
-    if (c->session && c->session->circuit == c)
-        c->session->circuit = NULL;
+    if (c->session) {
+        list_remove(&c->link);
+        if (c->session->circuit == c)
+            c->session->circuit = NULL;
+    }
     cipher_wipe(&c->send);
     cipher_wipe(&c->receive);
     if (c->rx)
-        wipe(c->rx + c->rx_start,
-             c->rx_len); /* decrypted bytes were consumed; ciphertext may be left */
+        wipe(c->rx, RX_BYTES); /* records were decrypted where they lay */
     free(c->rx);
     free(c->tx);
     *c = (struct session_circuit){0};
@@ -71,6 +75,12 @@ uint8_t *circuit_input_space(struct session_circuit *c, size_t *len)
     return c->rx + end;
 }
 
+/* Whether what comes in is of use. */
+static bool is_open(const struct session_circuit *c)
+{
+    return c->session && c->session->state != SESSION_ENDED && !c->failed.code;
+}
+
 static bool take_record(struct session_circuit *c, uint8_t *data, size_t len, uint64_t now_us)
 {
     struct view rest = view_of(data, len - TAG_BYTES);
@@ -90,12 +100,12 @@ static bool take_record(struct session_circuit *c, uint8_t *data, size_t len, ui
 void circuit_input(struct session_circuit *c, size_t n, uint64_t now_us)
 {
     struct session *s = c->session;
+    if (!is_open(c))
+        return; /* the bytes are dropped */
     c->rx_len += n;
-    if (!s || c->failed.code)
-        return;
     c->last_read_us = now_us;
     session_enter(s);
-    while (c->rx_len >= 2 && s->state != SESSION_ENDED && !c->failed.code) {
+    while (c->rx_len >= 2 && is_open(c)) {
         uint8_t *record = c->rx + c->rx_start;
         size_t len = load_be16(record);
         if (len <= TAG_BYTES) {
@@ -109,6 +119,8 @@ void circuit_input(struct session_circuit *c, size_t n, uint64_t now_us)
         c->rx_start += 2 + len;
         c->rx_len -= 2 + len;
     }
+    if (!is_open(c))
+        c->rx_len = 0;
     session_leave(s);
 }
 

@@ -8,13 +8,19 @@
 #define INITIAL_WINDOW (256U << 10)
 #define RING_RESERVE (64U << 10) /* DATA leaves this much of the ring to control frames */
 #define REFUSED_MAX STREAMS_MAX  /* OPENs over the limit whose RESET is not acknowledged */
+#define STREAM_ID_LAST (UINT32_MAX - 2)
+#define TX_RECORDS 4 /* built at once */
+#define TX_BYTES (TX_RECORDS * (2 + RECORD_MAX))
 
 /* Ends the session for good with an error of this side's finding. Returns false. */
 bool session_fail(struct session *s, enum code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Resets every stream towards its owner and frees them all. */
-void session_end_streams(struct session *s, unsigned code, const char *text);
+void session_end_streams(struct session *s, const char *text);
+
+/* Whether one more own stream stays within the peer's limit. */
+bool session_has_room(const struct session *s);
 
 /* Every public function that may kill a stream stands between these; the outermost leave frees the
  * dead. */
@@ -23,16 +29,17 @@ void session_leave(struct session *s);
 
 void session_wake(struct session *s);
 
-/* Moves the session to a circuit whose peer told its position. */
+/* Moves the session to a circuit whose peer told its position. False: the session has failed, or
+ * the circuit, because its number is not above that of the newest. */
 bool session_move(struct session *s, struct session_circuit *c);
 
 /* The peer acknowledged everything before position. */
-bool session_acknowledged(struct session *s, uint64_t position, uint64_t now_us);
+bool session_acknowledged(struct session *s, uint64_t position);
 
 struct stream *stream_find(struct session *s, uint32_t id);
 
-/* The peer's OPEN: a stream with its id, or NULL after session_fail. Over the limit it is `refused`
- * and owes its RESET. */
+/* The peer's OPEN or LISTEN: a stream with its id, or NULL after session_fail. Over the limit it is
+ * `refused` and owes its RESET. */
 struct stream *stream_new_from_peer(struct session *s, uint32_t id);
 
 /* Gives a stream its id and puts it in the table. False without memory. */
@@ -44,8 +51,11 @@ void stream_kill(struct stream *st);
 /* The peer's RESET, or the session's end. */
 void stream_ended_by_peer(struct stream *st, unsigned code, const char *text);
 
-/* Puts the stream on the lists it belongs on now. */
+/* Puts the stream on a ready list, or takes it off, by invariant 2. A new one is put on
+ * ready_small; whether it sent little lately is looked at when its turn comes. */
 void stream_sort(struct stream *st);
+
+/* Puts the stream on session->owing and wakes the session. */
 void stream_owe(struct stream *st);
 
 /* Bytes of the peer for this stream; false after session_fail. */
@@ -55,19 +65,21 @@ bool stream_receive(struct stream *st, struct view data, uint64_t now_us);
  * are done. */
 void stream_settle(struct stream *st);
 
-/* Notes that the owner took bytes: owes WINDOW when half of the window is free. */
+/* After the owner took bytes: owes WINDOW when half of the window is free. */
 void stream_consumed(struct stream *st);
 
+/* The session's pool, after its settings were made to fit. False: they leave a stream no window. */
+bool window_init(struct session *s);
 /* The first window of a stream out of the session's pool; and its return. */
 uint32_t window_begin(struct session *s);
 void window_end(struct stream *st);
 /* How much credit may be given now. */
 uint32_t window_free(const struct stream *st);
-/* Doubles the window when it was used up within two round trips. */
+/* Doubles the window when the owner took as much within two round trips. */
 void window_grow(struct stream *st, uint64_t now_us);
 
-/* Encodes into the ring what streams owe, then data, about `room` bytes of frames (no frame is
- * cut). */
+/* Encodes into the ring what streams owe, then data as long as `room` bytes of frames hold all that
+ * is still to go out. */
 void session_fill(struct session *s, size_t room, uint64_t now_us);
 
 /* A circuit of no more use; the session may go on. Returns false. */

@@ -13,6 +13,11 @@ static bool bad_frame(struct session *s, const struct frame *f, const char *why)
                         why);
 }
 
+static bool unknown_frame(struct session *s, const struct frame *f)
+{
+    return session_fail(s, CODE_PROTOCOL, "a frame of unknown type 0x%02x", f->type);
+}
+
 /* The stream a frame is for. *stream NULL with true: it is closed, the frame is dropped. */
 static bool find_stream(struct session *s, const struct frame *f, struct stream **stream)
 {
@@ -24,6 +29,15 @@ static bool find_stream(struct session *s, const struct frame *f, struct stream 
     return bad_frame(s, f, "no such stream was opened");
 }
 
+/* The peer uses its next id. */
+static bool take_id(struct session *s, const struct frame *f)
+{
+    if (f->stream != s->peer_next_id || f->stream > STREAM_ID_LAST)
+        return bad_frame(s, f, "ids must grow by 2");
+    s->peer_next_id += 2;
+    return true;
+}
+
 static bool take_open(struct session *s, const struct frame *f, uint64_t now_us)
 {
     struct open_frame open;
@@ -32,10 +46,12 @@ static bool take_open(struct session *s, const struct frame *f, uint64_t now_us)
     (void)now_us;
     if (s->settings.client)
         return bad_frame(s, f, "nothing is listened for");
-    if (f->stream != s->peer_next_id)
-        return bad_frame(s, f, "ids must grow by 2");
     if (!open_decode(&open, false, f->payload, &unsupported) && !unsupported)
         return bad_frame(s, f, "not well formed");
+    if (!take_id(s, f))
+        return false;
+    if (s->state != SESSION_ACTIVE)
+        return true; /* own CLOSE answers it; nothing may follow that */
     st = stream_new_from_peer(s, f->stream);
     if (!st || st->refused)
         return st != NULL;
@@ -43,13 +59,8 @@ static bool take_open(struct session *s, const struct frame *f, uint64_t now_us)
         stream_reset(st, RESET_UNSUPPORTED, "an extension of OPEN is not supported");
         return true;
     }
-    if (open.window > CREDIT_MAX)
-        return bad_frame(s, f, "the window is too large");
     st->send_credit = open.window;
-    if (s->state == SESSION_ACTIVE)
-        s->events->on_open(s, st, open.target);
-    else
-        stream_reset(st, RESET_INTERNAL, "the session is ending");
+    s->events->on_open(s, st, open.target);
     return true;
 }
 
@@ -61,7 +72,7 @@ static bool take_opened(struct session *s, const struct frame *f, uint64_t now_u
     (void)now_us;
     if (!find_stream(s, f, &st))
         return false;
-    if (!opened_decode(&opened, f->payload) || opened.window > CREDIT_MAX)
+    if (!opened_decode(&opened, f->payload))
         return bad_frame(s, f, "not well formed");
     if (!st)
         return true;
@@ -158,8 +169,12 @@ static bool take_listen(struct session *s, const struct frame *f, uint64_t now_u
     struct view address;
     struct stream *st;
     (void)now_us;
-    if (s->settings.client || f->stream != s->peer_next_id || !address_decode(&address, f->payload))
-        return bad_frame(s, f, "not well formed, or not the client's next id");
+    if (s->settings.client || !address_decode(&address, f->payload))
+        return bad_frame(s, f, "not well formed, or not for a client");
+    if (!take_id(s, f))
+        return false;
+    if (s->state != SESSION_ACTIVE)
+        return true;
     st = stream_new_from_peer(s, f->stream);
     if (st && !st->refused)
         stream_reset(st, RESET_UNSUPPORTED, "this agent does not listen for clients");
@@ -183,7 +198,7 @@ static bool take_close(struct session *s, const struct frame *f, uint64_t now_us
     error_set(&s->error, close.code ? close.code : CODE_DONE, "%s", text);
     s->state = SESSION_CLOSED;
     s->ack_owed = true;
-    session_end_streams(s, 0, text);
+    session_end_streams(s, text);
     session_wake(s);
     return true;
 }
@@ -194,12 +209,8 @@ static bool take_start(struct session_circuit *c, const struct frame *f)
     uint64_t position;
     if (c->started || f->stream != 0 || !position_decode(&position, f->payload))
         return bad_frame(s, f, "not well formed, or not the first frame");
-    if (!s->settings.client) {
-        if (c->number <= s->circuit_number)
-            return circuit_fail(c, CODE_STALE, "a newer circuit has taken the session");
-        if (!session_move(s, c))
-            return false;
-    }
+    if (!s->settings.client && !session_move(s, c))
+        return false;
     if (position > s->receive_position)
         return session_fail(s, CODE_PROTOCOL,
                             "bytes were lost: the peer starts at %llu, received up to %llu",
@@ -210,12 +221,12 @@ static bool take_start(struct session_circuit *c, const struct frame *f)
     return true;
 }
 
-static bool take_ack(struct session_circuit *c, const struct frame *f, uint64_t now_us)
+static bool take_ack(struct session_circuit *c, const struct frame *f)
 {
     uint64_t position;
     if (f->stream != 0 || !position_decode(&position, f->payload))
         return bad_frame(c->session, f, "not well formed");
-    if (!session_acknowledged(c->session, position, now_us))
+    if (!session_acknowledged(c->session, position))
         return false;
     session_wake(c->session); /* there may be room in the ring again */
     return true;
@@ -274,7 +285,7 @@ static bool take_sequenced(struct session_circuit *c, const struct frame *f, uin
     if (s->state == SESSION_CLOSED)
         return bad_frame(s, f, "it comes after CLOSE");
     if (f->type >= sizeof sequenced / sizeof sequenced[0] || !sequenced[f->type])
-        return bad_frame(s, f, "the type is unknown");
+        return unknown_frame(s, f);
     if (!sequenced[f->type](s, f, now_us))
         return false;
     note_received(s, len, now_us);
@@ -293,10 +304,10 @@ bool session_take_frame(struct session_circuit *c, const struct frame *f, uint64
     if (frame_sequenced(f->type))
         return take_sequenced(c, f, now_us);
     if (f->type == FRAME_ACK)
-        return take_ack(c, f, now_us);
+        return take_ack(c, f);
     if (f->type == FRAME_PING || f->type == FRAME_PONG)
         return take_ping(c, f, now_us);
     if (f->type >= FRAME_PAD || f->type == FRAME_DATAGRAM)
         return true;
-    return bad_frame(s, f, "the type is unknown");
+    return unknown_frame(s, f);
 }

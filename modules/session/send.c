@@ -7,14 +7,13 @@
 #include "base/clock.h"
 #include "base/random.h"
 
-#define RECORDS_A_WRITE 4
-#define TX_BYTES (RECORDS_A_WRITE * (2 + RECORD_MAX))
 #define SMALL_RECORD (16U << 10) /* until BURST_BYTES went out without a pause over PAUSE_US */
 #define BURST_BYTES (1U << 20)
 #define PAUSE_US CLOCK_US_PER_S
 #define DATA_MIN_ROOM \
-    1024 /* a record with less room left is finished rather than filled with crumbs */
-#define RECENT_US 100000 /* how long a stream's bytes make it a busy one */
+    1024                 /* with less left in record or ring, DATA waits rather than go in crumbs */
+#define RECENT_US 100000 /* a stream that sent RECENT_SMALL_BYTES in this time is a bulk one */
+#define RECENT_SMALL_BYTES 4096
 
 /* Appends one control frame to the ring; false: no room now. */
 static bool put_frame(struct session *s, unsigned type, uint32_t id, const void *payload,
@@ -46,7 +45,7 @@ static bool put_open(struct stream *st)
     size_t len = open_encode(&open, false, payload, sizeof payload);
     if (ring_room(&s->ring) < FRAME_HEADER_BYTES + len)
         return false;
-    if (!len || !stream_set_id(st, s->next_id)) {
+    if (!len || s->next_id > STREAM_ID_LAST || !stream_set_id(st, s->next_id)) {
         stream_ended_by_peer(st, RESET_INTERNAL, "the stream could not be opened");
         return true;
     }
@@ -70,7 +69,9 @@ static bool put_opened(struct stream *st)
     if (!put_frame(s, FRAME_OPENED, st->id, payload, len))
         return false;
     st->opened_owed = false;
+    st->sending = true;
     st->credit_out += st->window - s->settings.early_credit; /* early bytes count from the first */
+    stream_sort(st);
     stream_consumed(st);
     return true;
 }
@@ -80,10 +81,7 @@ static bool put_reset(struct stream *st)
     struct reset_frame reset = {.code = st->reset_code,
                                 .text = view_of_string(st->text ? st->text : "")};
     uint8_t payload[TEXT_MAX_BYTES + 8];
-    size_t len;
-    if (reset.text.len > TEXT_MAX_BYTES)
-        reset.text.len = 0;
-    len = reset_encode(&reset, payload, sizeof payload);
+    size_t len = reset_encode(&reset, payload, sizeof payload);
     if (!put_frame(st->session, FRAME_RESET, st->id, payload, len))
         return false;
     st->reset_owed = false;
@@ -142,18 +140,29 @@ static void fill_control(struct session *s)
     }
 }
 
-static struct stream *next_ready(struct session *s)
-{
-    struct list *from = list_empty(&s->ready_small) ? &s->ready_bulk : &s->ready_small;
-    return list_empty(from) ? NULL : container_of(from->next, struct stream, link);
-}
-
-static void note_sent(struct stream *st, size_t n, uint64_t now_us)
+static bool sent_little(struct stream *st, uint64_t now_us)
 {
     if (now_us - st->recent_us > RECENT_US) {
         st->recent_us = now_us;
         st->recent_bytes = 0;
     }
+    return st->recent_bytes < RECENT_SMALL_BYTES;
+}
+
+static struct stream *next_ready(struct session *s, uint64_t now_us)
+{
+    while (!list_empty(&s->ready_small)) {
+        struct stream *st = container_of(s->ready_small.next, struct stream, link);
+        if (sent_little(st, now_us))
+            return st;
+        list_move(&s->ready_bulk, &st->link);
+    }
+    return list_empty(&s->ready_bulk) ? NULL
+                                      : container_of(s->ready_bulk.next, struct stream, link);
+}
+
+static void note_sent(struct stream *st, size_t n)
+{
     st->recent_bytes += n;
     st->send_credit -= n;
     st->session->bytes_sent += n;
@@ -161,7 +170,7 @@ static void note_sent(struct stream *st, size_t n, uint64_t now_us)
 
 /* Lets the stream's owner put up to max bytes straight into the ring, behind room for their header.
  */
-static size_t fill_data(struct stream *st, size_t max, uint64_t now_us)
+static void fill_data(struct stream *st, size_t max)
 {
     struct session *s = st->session;
     struct iovec piece[2];
@@ -177,30 +186,35 @@ static size_t fill_data(struct stream *st, size_t max, uint64_t now_us)
             stream_owe(st);
         }
         stream_sort(st);
-        return 0;
+        return;
     }
     frame_header(header, FRAME_DATA, st->id, (size_t)n);
     ring_put(&s->ring, 0, header, sizeof header);
     ring_commit(&s->ring, sizeof header + (size_t)n);
-    note_sent(st, (size_t)n, now_us);
+    note_sent(st, (size_t)n);
+    if (!st->dead)
+        list_remove(&st->link); /* to the end of its list: the others' turn */
     stream_sort(st);
-    return sizeof header + (size_t)n;
+}
+
+/* How many bytes one DATA frame may carry now for a record with `room` bytes for frames; 0: none.
+ */
+static size_t data_room(const struct session *s, size_t room)
+{
+    size_t before = (size_t)(s->ring.head - s->resend) + FRAME_HEADER_BYTES;
+    size_t kept = RING_RESERVE + FRAME_HEADER_BYTES, left = ring_room(&s->ring);
+    if (before + DATA_MIN_ROOM > room || kept + DATA_MIN_ROOM > left)
+        return 0;
+    return room - before < left - kept ? room - before : left - kept;
 }
 
 void session_fill(struct session *s, size_t room, uint64_t now_us)
 {
     struct stream *st;
-    size_t used = 0;
+    size_t max;
     fill_control(s);
-    while (used + FRAME_HEADER_BYTES + DATA_MIN_ROOM <= room && (st = next_ready(s)) != NULL) {
-        size_t ring_left = ring_room(&s->ring);
-        size_t max = room - used - FRAME_HEADER_BYTES;
-        if (ring_left <= RING_RESERVE + FRAME_HEADER_BYTES)
-            break;
-        if (max > ring_left - RING_RESERVE - FRAME_HEADER_BYTES)
-            max = ring_left - RING_RESERVE - FRAME_HEADER_BYTES;
-        used += fill_data(st, max, now_us);
-    }
+    while ((max = data_room(s, room)) > 0 && (st = next_ready(s, now_us)) != NULL)
+        fill_data(st, max);
     fill_control(s); /* the EOFs met on the way */
 }
 
@@ -276,7 +290,6 @@ static size_t record_room(struct session_circuit *c, uint64_t now_us)
 {
     if (now_us - c->last_built_us > PAUSE_US)
         c->burst_bytes = 0;
-    c->last_built_us = now_us;
     return c->burst_bytes < BURST_BYTES ? SMALL_RECORD : RECORD_PLAINTEXT_MAX;
 }
 
@@ -290,23 +303,25 @@ static bool build_record(struct session_circuit *c, uint64_t now_us)
     size_t n = put_head(c, plain, now_us);
     size_t room = record_room(c, now_us) - n - ACK_BYTES;
     size_t frames;
-    if (s->resend == s->ring.head)
-        session_fill(s, room, now_us);
+    session_fill(s, room, now_us);
     frames = whole_frames(s, room);
     if (n + frames + ACK_BYTES > RECORD_PLAINTEXT_MAX)
         frames = 0; /* a frame as large as a record goes alone, next */
+    /* Before the frames: an OPEN that takes the place of a stream comes after the ACK that frees
+     * it. */
+    if (s->ack_owed || (n + frames && s->receive_position != s->acked_position))
+        n += put_ack(s, plain + n);
     ring_get(&s->ring, s->resend, plain + n, frames);
     s->resend += frames;
     if (s->sent_max < s->resend)
         s->sent_max = s->resend;
     n += frames;
-    if (s->ack_owed || (n && s->receive_position != s->acked_position))
-        n += put_ack(s, plain + n);
     if (!n)
         return false;
     store_be16(record, (uint16_t)(n + TAG_BYTES));
     cipher_seal(&c->send, view_of(NULL, 0), plain, n, plain + n);
     c->burst_bytes += n;
+    c->last_built_us = now_us;
     c->tx_len += 2 + n + TAG_BYTES;
     return true;
 }
@@ -314,11 +329,12 @@ static bool build_record(struct session_circuit *c, uint64_t now_us)
 struct view circuit_output(struct session_circuit *c, uint64_t now_us)
 {
     struct session *s = c->session;
-    if (c->tx_start == c->tx_len && s && s->circuit == c && !c->failed.code &&
-        s->state != SESSION_ENDED) {
+    if (c->failed.code)
+        return view_of(NULL, 0);
+    if (c->tx_start == c->tx_len && s && s->circuit == c && s->state != SESSION_ENDED) {
         c->tx_start = c->tx_len = 0;
         session_enter(s);
-        for (int i = 0; i < RECORDS_A_WRITE && build_record(c, now_us); i++)
+        for (int i = 0; i < TX_RECORDS && build_record(c, now_us); i++)
             ;
         session_leave(s);
     }

@@ -1,11 +1,13 @@
 #include "session/internal.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "base/text.h"
 
 const char *session_state_name(enum session_state state)
 {
@@ -40,20 +42,27 @@ bool session_init(struct session *s, const struct session_settings *settings,
     list_init(&s->ready_bulk);
     list_init(&s->closing);
     list_init(&s->dead);
+    list_init(&s->circuits);
     s->ack_due_us = CLOCK_NEVER;
     s->next_id = settings->client ? 1 : 2;
     s->peer_next_id = settings->client ? 2 : 1;
-    /* Every stream is sure of its floor, so that many idle streams never starve a busy one. */
-    s->pool_left = settings->receive_limit - (uint32_t)settings->streams * settings->early_credit;
     s->peer_streams = 1;
+    if (!window_init(s) || settings->ring_bytes < 2 * RING_RESERVE) {
+        errno = EINVAL;
+        return false;
+    }
     return ring_init(&s->ring, settings->ring_bytes);
 }
 
 void session_free(struct session *s)
 {
-    session_end_streams(s, 0, s->error.code ? s->error.text : "the session has ended");
-    if (s->circuit)
-        s->circuit->session = NULL;
+    s->state = SESSION_ENDED; /* nothing is opened from here on */
+    session_end_streams(s, s->error.code ? s->error.text : "the session has ended");
+    list_each(link, &s->circuits)
+    {
+        container_of(link, struct session_circuit, link)->session = NULL;
+        list_remove(link);
+    }
     s->circuit = NULL;
     table_free(&s->streams);
     ring_free(&s->ring);
@@ -72,11 +81,12 @@ bool session_fail(struct session *s, enum code code, const char *format, ...)
     return false;
 }
 
-void session_end_streams(struct session *s, unsigned code, const char *text)
+void session_end_streams(struct session *s, const char *text)
 {
     session_enter(s);
     while (!list_empty(&s->all))
-        stream_ended_by_peer(container_of(s->all.next, struct stream, all_link), code, text);
+        stream_ended_by_peer(container_of(s->all.next, struct stream, all_link), RESET_INTERNAL,
+                             text);
     session_leave(s);
 }
 
@@ -115,34 +125,43 @@ void session_take_hello(struct session *s, const struct session_hello *hello)
 
 bool session_take_welcome(struct session *s, const struct session_welcome *welcome)
 {
-    if (!bytes_are_zero(s->id, sizeof s->id) &&
-        memcmp(s->id, welcome->session_id, sizeof s->id) != 0)
+    bool first = bytes_are_zero(s->id, sizeof s->id);
+    if (!first && memcmp(s->id, welcome->session_id, sizeof s->id) != 0)
         return session_fail(s, CODE_PROTOCOL, "the agent answered for another session");
+    if (bytes_are_zero(welcome->session_id, sizeof s->id) || welcome->early_credit > CREDIT_MAX)
+        return session_fail(s, CODE_PROTOCOL, "the agent's answer makes no sense");
     memcpy(s->id, welcome->session_id, sizeof s->id);
     s->peer_receive_limit = welcome->receive_limit;
     s->peer_ring = welcome->ring;
     s->peer_streams = welcome->streams;
-    s->peer_early_credit = welcome->early_credit;
+    if (first) /* OPENs not answered yet count on it */
+        s->peer_early_credit = welcome->early_credit;
+    session_enter(s);
+    session_leave(s); /* there may be room for streams now */
     return true;
 }
 
 bool session_move(struct session *s, struct session_circuit *c)
 {
     uint64_t from = c->told_position > s->ring.tail ? c->told_position : s->ring.tail;
+    if (c->number <= s->moved_number)
+        return circuit_fail(c, CODE_STALE, "a newer circuit has taken the session");
     if (from > s->sent_max)
         return session_fail(s, CODE_PROTOCOL,
                             "the peer told a position (%llu) above what was sent (%llu)",
                             (unsigned long long)from, (unsigned long long)s->sent_max);
-    if (s->circuit && s->circuit != c)
-        error_set(&s->circuit->failed, CODE_REPLACED, "the session moved to a newer circuit");
+    if (s->circuit)
+        circuit_fail(s->circuit, CODE_REPLACED, "the session moved to a newer circuit");
     s->circuit = c;
     s->resend = from;
-    s->circuit_number = c->number;
+    s->moved_number = c->number;
+    if (s->circuit_number < c->number)
+        s->circuit_number = c->number;
     s->acked_position = s->receive_position; /* told in the handshake, or by the ACK owed */
     s->ack_owed = true;
     c->start_owed = true;
     c->ping_owed = true;
-    return session_acknowledged(s, from, c->last_read_us);
+    return session_acknowledged(s, from);
 }
 
 /* A stream whose EOF or RESET the peer now has. */
@@ -157,9 +176,8 @@ static void end_acknowledged(struct stream *st)
     stream_settle(st);
 }
 
-bool session_acknowledged(struct session *s, uint64_t position, uint64_t now_us)
+bool session_acknowledged(struct session *s, uint64_t position)
 {
-    (void)now_us;
     if (position > s->sent_max)
         return session_fail(s, CODE_PROTOCOL,
                             "the peer acknowledged position %llu, above what was sent (%llu)",
@@ -169,9 +187,8 @@ bool session_acknowledged(struct session *s, uint64_t position, uint64_t now_us)
     ring_discard(&s->ring, position);
     if (s->resend < position)
         s->resend = position;
-    list_each(link, &s->closing)
-    {
-        struct stream *st = container_of(link, struct stream, closing_link);
+    while (!list_empty(&s->closing)) { /* an owner's event may take any off the list */
+        struct stream *st = container_of(s->closing.next, struct stream, closing_link);
         if (st->end_position > position)
             break;
         end_acknowledged(st);
@@ -188,12 +205,12 @@ void session_close(struct session *s, enum code code, const char *text)
     if (s->state != SESSION_ACTIVE)
         return;
     s->state = SESSION_CLOSING;
-    s->close_code = (uint16_t)code;
-    snprintf(s->close_text, sizeof s->close_text, "%s", text);
+    s->close_code = (uint16_t)(code ? code : CODE_DONE);
+    text_clean(s->close_text, sizeof s->close_text, view_of_string(text));
     s->close_owed = true;
     /* CLOSE ends them all at the peer; frames that are owed or sent already need no answer any
      * more. */
-    session_end_streams(s, 0, text);
+    session_end_streams(s, s->close_text);
     session_wake(s);
 }
 

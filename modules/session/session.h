@@ -2,7 +2,9 @@
  * (docs/PROTOCOL.md section 5).
  *
  * A session outlives its circuits. The owner moves bytes between a circuit's socket and circuit_*
- * below, tells the time, and looks at session->state and circuit->failed after each call. */
+ * below, tells the time, and looks at session->state and circuit->failed after each call. Inside an
+ * event it may use every stream_ function and session_close, but frees neither session nor circuit.
+ */
 #ifndef SPX_SESSION_SESSION_H
 #define SPX_SESSION_SESSION_H
 
@@ -29,8 +31,9 @@ enum session_state {
 const char *session_state_name(enum session_state state);
 
 struct session_events {
-    /* The peer wants a stream to this target (valid during the call). Answer now or later with
-     * stream_accept or stream_reset. */
+    /* The peer wants a stream to this target (valid during the call). Sets its owner during the
+     * call, who is told when it is gone, or resets it; answers now or later with stream_accept or
+     * stream_reset. */
     void (*on_open)(struct session *s, struct stream *stream, struct view target);
     /* There is something to write on the circuit: call circuit_output soon. Comes from inside any
      * stream_ call; must not call back. */
@@ -42,11 +45,12 @@ struct session_events {
 
 struct session_settings {
     bool client;            /* odd stream ids, opens targets; otherwise the agent */
-    uint32_t receive_limit; /* all windows together */
-    uint32_t ring_bytes;    /* a power of two */
+    uint32_t receive_limit; /* all windows together; at most CREDIT_MAX */
+    uint32_t ring_bytes;    /* a power of two, at least 128 KiB */
     uint16_t streams;       /* the peer may have open at once */
     uint32_t early_credit;  /* agent: what the client may send on a stream before OPENED; every
-                               stream's floor window */
+                               stream's floor window. Cut where the floors of all streams would take
+                               more than half of receive_limit. */
     uint64_t keepalive_us;
 };
 
@@ -59,7 +63,9 @@ struct session_settings session_default_settings(bool client);
  * 2. ring.tail is the highest position the peer acknowledged or told; sent_max is the highest
  * position ever given to a circuit.
  * 3. receive_position counts exactly the sequenced bytes delivered; it never goes back.
- * 4. the windows of all streams together stay within settings.receive_limit. */
+ * 4. the windows of all streams together stay within settings.receive_limit: pool_left and the
+ * streams' shares of it are receive_limit less a floor for each place for a stream.
+ * 5. own_open, peer_open and refused count the streams on `all`. */
 struct session {
     enum session_state state;
     struct error error; /* code: enum code */
@@ -67,8 +73,10 @@ struct session {
     const struct session_events *events;
     void *owner; /* the owner's own */
     uint8_t id[SESSION_ID_BYTES];
-    uint32_t circuit_number;         /* of the newest circuit */
+    uint32_t circuit_number;         /* the highest told in a message 1 or moved to */
+    uint32_t moved_number;           /* of the newest circuit the session moved to */
     struct session_circuit *circuit; /* the current one, or NULL */
+    struct list circuits;            /* all that point here */
 
     /* What the peer told in its payload. */
     uint32_t peer_receive_limit, peer_ring;
@@ -115,6 +123,7 @@ struct session {
  * exist before the session moves to it. */
 struct session_circuit {
     struct session *session;
+    struct list link; /* session->circuits */
     struct cipher send, receive;
     uint32_t number;
     uint64_t told_position;   /* the peer's receive position, told in the handshake */
@@ -132,12 +141,13 @@ struct session_circuit {
     struct error failed; /* code set: the circuit is of no more use; the session may be */
 };
 
-/* Nothing is sent or accepted before a circuit. False without memory. */
+/* Nothing is sent or accepted before a circuit. False without memory (errno ENOMEM), or when the
+ * settings leave a stream no window or DATA no ring (EINVAL). */
 bool session_init(struct session *s, const struct session_settings *settings,
                   const struct session_events *events, void *owner);
 
-/* Ends every stream with on_reset(code, text) first (RESET_INTERNAL where code is 0). Frees all but
- * the struct. */
+/* Ends every stream with on_reset(RESET_INTERNAL, text) first. Frees all but the struct; circuits
+ * that are left point to no session then and are the owner's to free. */
 void session_free(struct session *s);
 
 /* The handshake payloads as far as the session knows them: everything but version, flags and names
@@ -145,12 +155,13 @@ void session_free(struct session *s);
 void session_fill_hello(struct session *s, struct session_hello *hello);
 void session_fill_welcome(const struct session *s, struct session_welcome *welcome);
 
-/* What the peer's payload said. */
+/* What the peer's payload said. The early credit stays what the first WELCOME told. */
 void session_take_hello(struct session *s, const struct session_hello *hello);
 bool session_take_welcome(struct session *s, const struct session_welcome *welcome);
 
 /* Takes in a circuit after message 2: copies (and wipes) the ciphers. A client's session moves to
- * it at once, an agent's at the client's START. False without memory. */
+ * it at once (unless it is on one with a higher number: c->failed then), an agent's at the client's
+ * START. Ask for output then: no on_wake comes. False without memory. */
 bool circuit_init(struct session_circuit *c, struct session *s, struct cipher *send,
                   struct cipher *receive, uint32_t number, uint64_t told_position, uint64_t now_us);
 
@@ -171,7 +182,8 @@ void circuit_written(struct session_circuit *c, size_t n);
 void circuit_tick(struct session_circuit *c, uint64_t now_us);
 uint64_t circuit_deadline(const struct session_circuit *c);
 
-/* Owes CLOSE; the session ends when it is acknowledged. Every stream is reset. */
+/* Owes CLOSE; the session ends when it is acknowledged. Every stream is reset. The text is cleaned
+ * and cut to 127 bytes; code 0 is taken as CODE_DONE. */
 void session_close(struct session *s, enum code code, const char *text);
 
 /* Whether own frames wait for a circuit or an ACK. */

@@ -6,9 +6,6 @@
 #include "base/text.h"
 #include "session/internal.h"
 
-#define RECENT_US 100000 /* "sent little lately": */
-#define RECENT_SMALL_BYTES 4096
-
 static struct stream *stream_new(struct session *s, bool own)
 {
     struct stream *st = calloc(1, sizeof *st);
@@ -38,14 +35,25 @@ struct stream *stream_find(struct session *s, uint32_t id)
     return e ? container_of(e, struct stream, entry) : NULL;
 }
 
-static char *copy_text(const char *text)
+/* An allocated copy that the peer's decoder takes: valid, and at most max bytes. NULL without
+ * memory, which is sent as an empty one. */
+static char *copy_clean(const char *text, size_t max)
 {
-    return strdup(text ? text : "");
+    size_t len = text ? strnlen(text, max) : 0;
+    char *copy = malloc(len + 1);
+    if (copy)
+        text_clean(copy, len + 1, view_of(text, len));
+    return copy;
+}
+
+bool session_has_room(const struct session *s)
+{
+    return s->own_open < s->peer_streams && s->own_open < STREAMS_MAX;
 }
 
 bool session_may_open(struct session *s)
 {
-    bool room = s->own_open < s->peer_streams && s->own_open < STREAMS_MAX;
+    bool room = session_has_room(s);
     if (!room)
         s->room_wanted = true;
     return room && s->state == SESSION_ACTIVE;
@@ -54,24 +62,23 @@ bool session_may_open(struct session *s)
 struct stream *stream_open(struct session *s, const char *target,
                            const struct stream_events *events, void *owner)
 {
+    bool valid = strlen(target) <= TARGET_MAX_BYTES && utf8_valid(view_of_string(target));
     struct stream *st;
-    if (!session_may_open(s)) {
-        errno = EAGAIN;
+    char *text;
+    if (!valid || !session_may_open(s)) {
+        errno = valid ? EAGAIN : EINVAL;
         return NULL;
     }
-    st = stream_new(s, true);
-    if (!st)
-        return NULL;
-    s->own_open++;
-    st->text = copy_text(target);
-    if (!st->text) {
-        session_enter(s);
-        stream_kill(st);
-        session_leave(s);
+    text = strdup(target);
+    st = text ? stream_new(s, true) : NULL;
+    if (!st) {
+        free(text);
         errno = ENOMEM;
         return NULL;
     }
+    s->own_open++;
     s->streams_opened++;
+    st->text = text;
     st->events = events;
     st->owner = owner;
     st->window = window_begin(s);
@@ -98,7 +105,6 @@ struct stream *stream_new_from_peer(struct session *s, uint32_t id)
         session_fail(s, CODE_INTERNAL, "out of memory for a stream");
         return NULL;
     }
-    s->peer_next_id += 2;
     if (over) {
         stream_reset(st, RESET_LIMIT, "too many streams are open");
         return st;
@@ -113,6 +119,7 @@ void stream_set_owner(struct stream *st, const struct stream_events *events, voi
 {
     st->events = events;
     st->owner = owner;
+    stream_sort(st);
 }
 
 void stream_accept(struct stream *st, const char *address)
@@ -120,25 +127,27 @@ void stream_accept(struct stream *st, const char *address)
     if (st->dead || st->answered || st->reset_owed)
         return;
     free(st->text);
-    st->text = copy_text(address); /* without memory OPENED goes without it */
+    st->text = copy_clean(address, ADDRESS_MAX_BYTES);
     st->opened_owed = true;
     st->answered = true;
-    st->sending = true;
     stream_owe(st);
     stream_writable(st); /* early data waits for the owner */
 }
 
-/* Invariants 2 and 3 of struct stream. */
+static bool may_send(const struct stream *st)
+{
+    return st->data_ready && st->sending && st->send_credit > 0 && st->events && !st->eof_owed &&
+           !st->eof_sent && !st->reset_owed && !st->reset_sent;
+}
+
 void stream_sort(struct stream *st)
 {
-    struct session *s = st->session;
     if (st->dead)
         return;
-    list_remove(&st->link);
-    if (st->data_ready && st->sending && st->send_credit > 0 && st->events && !st->eof_owed &&
-        !st->eof_sent && !st->reset_owed && !st->reset_sent)
-        list_append(st->recent_bytes < RECENT_SMALL_BYTES ? &s->ready_small : &s->ready_bulk,
-                    &st->link);
+    if (!may_send(st))
+        list_remove(&st->link);
+    else if (!list_linked(&st->link))
+        list_append(&st->session->ready_small, &st->link);
 }
 
 void stream_owe(struct stream *st)
@@ -165,6 +174,7 @@ static void push_held(struct stream *st)
         if (!st->events || st->dead || !taken)
             return;
         fifo_drop(&st->held, taken);
+        st->taken_bytes += taken;
         if (taken < front.len)
             return;
     }
@@ -192,14 +202,16 @@ bool stream_receive(struct stream *st, struct view data, uint64_t now_us)
         return session_fail(s, CODE_PROTOCOL, "stream %u: %zu bytes beyond its credit of %u",
                             st->id, data.len, st->credit_out);
     st->credit_out -= (uint32_t)data.len;
-    st->filled_bytes += data.len;
     s->bytes_received += data.len;
+    if (!st->taken_bytes)
+        st->taken_since_us = now_us;
     if (st->events && st->answered && !st->held.bytes)
         taken = st->events->push(st->owner, data.data, data.len);
     if (st->dead || st->reset_owed)
         return true;
     if (taken < data.len && !fifo_append(&st->held, data.data + taken, data.len - taken))
         return session_fail(s, CODE_INTERNAL, "out of memory for received bytes");
+    st->taken_bytes += taken;
     window_grow(st, now_us);
     stream_consumed(st);
     return true;
@@ -226,7 +238,7 @@ static void owe_reset(struct stream *st, enum reset_code code, const char *text)
 {
     st->reset_code = (uint16_t)code;
     free(st->text);
-    st->text = copy_text(text);
+    st->text = copy_clean(text, TEXT_MAX_BYTES);
     st->reset_owed = true;
     st->opened_owed = st->eof_owed = st->window_owed = false;
     stream_sort(st);
@@ -308,7 +320,7 @@ void session_leave(struct session *s)
     if (--s->depth > 0)
         return;
     bury(s);
-    if (s->room_wanted && s->state == SESSION_ACTIVE && s->own_open < s->peer_streams) {
+    if (s->room_wanted && s->state == SESSION_ACTIVE && session_has_room(s)) {
         s->room_wanted = false;
         if (s->events->on_room)
             s->events->on_room(s);

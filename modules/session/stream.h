@@ -31,9 +31,10 @@ struct stream_events {
 };
 
 /* Invariants:
- * 1. credit_out + held.bytes <= window; window = the floor + a share of the session's pool.
- * 2. it is on session->ready_* iff data_ready, send_credit > 0, sending, no EOF or RESET owed or
- * sent.
+ * 1. credit_out + held.bytes <= window; window = the floor + a share of the session's pool (0: no
+ * window, for a refused one).
+ * 2. it is on session->ready_* iff data_ready, send_credit > 0, sending, it has an owner, and no
+ * EOF or RESET is owed or sent.
  * 3. it is on session->owing iff it owes a frame; on session->closing iff its EOF or RESET is in
  * the ring. */
 struct stream {
@@ -58,7 +59,8 @@ struct stream {
     char *text; /* the target of OPEN, the address of OPENED or the text of RESET; allocated */
 
     /* Sending half. */
-    bool data_ready, sending, eof_sent, reset_sent, eof_acked;
+    bool data_ready, sending; /* sending: OPEN or OPENED is in the ring */
+    bool eof_sent, reset_sent, eof_acked;
     uint64_t send_credit;
     uint64_t end_position;            /* of the EOF or RESET frame */
     uint64_t recent_us, recent_bytes; /* how much was sent lately */
@@ -66,29 +68,33 @@ struct stream {
     /* Receiving half. */
     bool eof_received, eof_told;
     uint32_t window, credit_out;
-    struct fifo held;                 /* received, not taken by the owner yet */
-    uint64_t filled_us, filled_bytes; /* for growing the window */
+    struct fifo held;                     /* received, not taken by the owner yet */
+    uint64_t taken_since_us, taken_bytes; /* by the owner, for growing the window */
 };
 
-/* Opens a stream to a target ("tcp:host:port"). NULL: the limit is reached (on_room comes), or
- * without memory (errno ENOMEM). */
+/* Opens a stream to a target ("tcp:host:port"). NULL: the limit is reached (errno EAGAIN; on_room
+ * comes) or the session is ending, the target is not UTF-8 or too long (EINVAL), or without memory
+ * (ENOMEM). */
 struct stream *stream_open(struct session *s, const char *target,
                            const struct stream_events *events, void *owner);
 
-/* Whether stream_open would not meet the limit now; if it would, on_room comes when it no longer does. */
+/* Whether stream_open would not meet the limit now; if it would, on_room comes when it no longer
+ * does. */
 bool session_may_open(struct session *s);
 
-/* Acceptor: who takes the stream's events from now on (before that, data waits). */
+/* Acceptor: who takes the stream's events from now on. First inside on_open. */
 void stream_set_owner(struct stream *st, const struct stream_events *events, void *owner);
 
-/* Acceptor: the target is connected; address is shown to the peer. */
+/* Acceptor: the target is connected; address is shown to the peer, cleaned and cut. Early data is
+ * pushed inside the call, so the stream may be gone after it. */
 void stream_accept(struct stream *st, const char *address);
 
 /* Something can be pulled; taken can be pushed. */
 void stream_readable(struct stream *st);
 void stream_writable(struct stream *st);
 
-/* Ends it with an error; no event comes any more. The stream is gone for the owner. */
+/* Ends it with an error; no event comes any more. The stream is gone for the owner. The text is
+ * cleaned and cut to TEXT_MAX_BYTES. */
 void stream_reset(struct stream *st, enum reset_code code, const char *text);
 
 /* Bytes received and not taken yet. */

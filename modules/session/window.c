@@ -2,20 +2,43 @@
  * session's pool. */
 #include "session/internal.h"
 
-#define SHARE_OF_POOL 8 /* a stream takes at most one in so many of what is left */
+#define SHARE_OF_POOL 8       /* a stream takes at most one in so many of what is left */
+#define RTT_UNKNOWN_US 100000 /* taken for the round trip until one was measured */
 
 static uint32_t floor_bytes(const struct session *s)
 {
     return s->settings.early_credit;
 }
 
+/* Streams with a window there may be at once: the client's own, which the agent limits; the agent's
+ * are the client's. */
+static uint32_t places(const struct session *s)
+{
+    return s->settings.client ? STREAMS_MAX : s->settings.streams;
+}
+
+bool window_init(struct session *s)
+{
+    struct session_settings *t = &s->settings;
+    uint32_t most;
+    if (t->receive_limit > CREDIT_MAX)
+        t->receive_limit = CREDIT_MAX;
+    most = t->receive_limit / 2 / (places(s) ? places(s) : 1);
+    if (t->early_credit > most)
+        t->early_credit = most;
+    /* Every stream is sure of its floor, so that many idle streams never starve a busy one. */
+    s->pool_left = t->receive_limit - places(s) * t->early_credit;
+    return t->early_credit > 0;
+}
+
 uint32_t window_begin(struct session *s)
 {
-    uint32_t share = s->pool_left / SHARE_OF_POOL;
-    if (share > INITIAL_WINDOW)
-        share = INITIAL_WINDOW;
+    uint32_t least = floor_bytes(s), share = s->pool_left / SHARE_OF_POOL;
+    uint32_t most = least < INITIAL_WINDOW ? INITIAL_WINDOW - least : 0;
+    if (share > most)
+        share = most;
     s->pool_left -= share;
-    return floor_bytes(s) + share;
+    return least + share;
 }
 
 void window_end(struct stream *st)
@@ -28,18 +51,18 @@ void window_end(struct stream *st)
 void window_grow(struct stream *st, uint64_t now_us)
 {
     struct session *s = st->session;
-    uint64_t rtt = s->rtt_us ? s->rtt_us : 100000;
-    if (st->filled_bytes < st->window)
+    uint64_t rtt = s->rtt_us ? s->rtt_us : RTT_UNKNOWN_US;
+    if (st->taken_bytes < st->window)
         return;
-    if (now_us - st->filled_us <= 2 * rtt) {
+    if (now_us - st->taken_since_us <= 2 * rtt) {
         uint32_t more = st->window;
         if (more > s->pool_left / 2)
             more = s->pool_left / 2;
         s->pool_left -= more;
         st->window += more;
     }
-    st->filled_us = now_us;
-    st->filled_bytes = 0;
+    st->taken_since_us = now_us;
+    st->taken_bytes = 0;
 }
 
 void stream_consumed(struct stream *st)

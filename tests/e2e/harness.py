@@ -459,20 +459,18 @@ class World:
         self.programs.append(program)
         return program
 
-    def start_relay(self, *arguments, conf=None, name="relay", **config):
+    def start_relay(self, *, conf=None, name="relay", options=(), **config):
         conf = conf or self.relay_conf(name=name, **config)
         relay = self.start(
-            Program(name, [*self.binary, "relay", "-c", conf, *arguments], self.directory)
+            Program(name, [*self.binary, "relay", "-c", conf, *options], self.directory)
         )
         relay.expect(r"listening on ")
         return relay
 
-    def start_agent(self, *arguments, conf=None, name="lab-1", online=True, **config):
+    def start_agent(self, name="lab-1", *, conf=None, online=True, options=(), **config):
         conf = conf or self.agent_conf(name, **config)
         agent = self.start(
-            Program(
-                f"agent-{name}", [*self.binary, "agent", "-c", conf, *arguments], self.directory
-            )
+            Program(f"agent-{name}", [*self.binary, "agent", "-c", conf, *options], self.directory)
         )
         if online:
             agent.expect(r"online at relay \S+ as ")

@@ -4,10 +4,14 @@ import asyncio
 import socket
 import struct
 
-from harness import LOOPBACK, endpoint
+from harness import LOOPBACK, endpoint, wait_for
 from servers import LoopThread
 
 UP, DOWN = "up", "down"  # from the side that connected, and to it
+
+# The first message on a connection (docs/PROTOCOL.md section 2).
+HEADER_BYTES = 8
+MAC1_BYTES = 16
 
 
 class _Side(asyncio.Protocol):
@@ -90,6 +94,21 @@ class Connection:
             else:
                 other.close()
 
+    def first_message(self):
+        """The first message of the side that connected, whole: header, Noise message, mac1."""
+        recorded = self.recorded[UP]
+        if len(recorded) < HEADER_BYTES:
+            return None
+        assert recorded[:4] == b"SPX1"
+        size = HEADER_BYTES + int.from_bytes(recorded[6:8], "big") + MAC1_BYTES
+        return bytes(recorded[:size]) if len(recorded) >= size else None
+
+    def proven(self):
+        """Whether the side that connected was answered and has sent its first record: it has proven
+        its key then."""
+        message = self.first_message()
+        return message and self.passed[DOWN] and self.passed[UP] > len(message)
+
     def cut(self, how):
         """Ends both sides: "reset", or "fin" in the way an orderly close looks."""
         for side in self.sides.values():
@@ -157,6 +176,15 @@ class Proxy:
 
     def live(self):
         return [c for c in self.connections if not c.ended]
+
+    def wait_proven(self, count):
+        """Waits until so many connections are hops whose initiator has proven its key; with an
+        agent that calls, the second is its parked hop."""
+        wait_for(
+            lambda: sum(bool(c.proven()) for c in self.connections) >= count,
+            15,
+            f"{count} hops through the proxy are open",
+        )
 
     def total(self):
         """All bytes that have passed so far."""

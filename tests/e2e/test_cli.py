@@ -147,7 +147,7 @@ def test_forward_that_is_taken(world, forward):
 def test_text_log(world, echo):
     """Every log line has its time in UTC, a level and the role."""
     line = re.compile(
-        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (error|warning|info|debug) +(relay|agent|client): \S.*"
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (error|warn(ing)?|info|debug) +(relay|agent|client): \S.*"
     )
     for program in world.start_all(echo.port):
         for text in program.log().splitlines():
@@ -157,8 +157,8 @@ def test_text_log(world, echo):
 
 def test_verbose_log(world, echo):
     """-v adds lines of the level debug, which are not there without it."""
-    relay = world.start_relay("-v")
-    agent = world.start_agent("-v")
+    relay = world.start_relay(options=["-v"])
+    agent = world.start_agent(options=["-v"])
     client = world.start_client(*forwards(echo.port), options=("-v",))
     with client.dial() as connection:
         ask(connection, b"hello")
@@ -170,8 +170,8 @@ def test_verbose_log(world, echo):
 
 def test_json_log(world, echo):
     """With --json every line is one object with time, level, role and text."""
-    relay = world.start_relay("--json")
-    agent = world.start_agent("--json")
+    relay = world.start_relay(options=["--json"])
+    agent = world.start_agent(options=["--json"])
     client = world.start_client(*forwards(echo.port), options=("--json",))
     with client.dial() as connection:
         ask(connection, b"hello")

@@ -55,9 +55,7 @@ def test_first_use_is_declined_on_a_terminal(world, site):
 
 def test_interrupted_question(world, site):
     """Ctrl-C at the question ends the client, as a shell sees it with 130, and nothing is kept."""
-    client = world.start_client(
-        *forwards(9), agents=(), known=site, terminal=True, connected=False
-    )
+    client = world.start_client(*forwards(9), agents=(), known=site, terminal=True, connected=False)
     client.expect(r"\(yes/no\)")
     client.type("\x03")
     wait_for(client.ended, 5, "the client ends")

@@ -81,7 +81,9 @@ def test_agent_removed_at_the_relay(world, site):
     for connection in site.connections:
         assert read_to_end(connection) == (b"", "reset")
     site.relay.expect(r"agent lab-1 offline: ")
-    wait_for(lambda: site.agent.lines(r"unknown key"), 20, "the agent is refused")
+    wait_for(
+        lambda: site.agent.lines(r"this key is not in the relay's"), 20, "the agent is refused"
+    )
     for client in (site.alice, site.bob):
         end_if_running(client)
 
@@ -125,7 +127,7 @@ def test_broken_file_changes_nothing(world, site, party):
     conf = world.directory / ("relay.conf" if party == "relay" else "agent-lab-1.conf")
     conf.write_text(conf.read_text() + "\nNonsense = 1\n")
     program.signal(signal.SIGHUP)
-    program.expect(rf"(error|warning) +{party}: .*{conf}:\d+: ")
+    program.expect(rf"(error|warn(ing)?) +{party}: .*{conf}:\d+: ")
     for connection in site.connections:
         assert ask(connection, b"still") == b"still"
 

@@ -172,21 +172,20 @@ def test_keepalive_keeps_hops_and_circuit(world, echo, serve):
     relay = world.start_relay(Keepalive=5)
     proxy = serve(Proxy, world.relay_address)
     world.start_agent(relay=proxy.address)
+    proxy.wait_proven(2)
     client = world.start_client(*forwards(echo.port))
     with client.dial() as connection:
         ask(connection, b"hello")
-        wait_for(
-            lambda: len(proxy.connections) == 3, 10, "control hop, circuit, and the next parked hop"
-        )
-        stays_false(lambda: False, 1, "handshakes are done")
-        before = [dict(c.passed) for c in proxy.connections]
+        proxy.wait_proven(3)
+        control, circuit, parked = proxy.connections
+        before = [dict(hop.passed) for hop in (control, parked)]
 
-        def pinged():
-            now = [c.passed for c in proxy.connections]
-            return all(n[d] >= b[d] + 20 for n, b in zip(now, before) for d in b)
+        def pinged_twice():
+            now = [hop.passed for hop in (control, parked)]
+            return all(n[way] >= b[way] + 40 for n, b in zip(now, before) for way in b)
 
-        wait_for(pinged, 20, "a ping and its answer on every hop, and on the circuit")
-        wait_for(lambda: True, 1, "")
+        wait_for(pinged_twice, 20, "pings and their answers pass on the control and parked hop")
+        assert not circuit.ended
         assert ask(connection, b"still") == b"still"
     assert not relay.lines(r"offline")
     second = world.start_client(*forwards(echo.port))

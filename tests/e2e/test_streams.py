@@ -135,10 +135,17 @@ def test_target_resets(world, serve):
 
 def test_application_resets(world, serve):
     """A reset by the application is a reset for the target."""
-    target = serve(servers.Target, read_to_end)
+
+    def answer_and_listen(connection):
+        read_exactly(connection, 3)
+        connection.sendall(b"yes")
+        return read_to_end(connection)
+
+    target = serve(servers.Target, answer_and_listen)
     client = world.start_all(target.port)[2]
     for _ in range(20):
         connection = client.dial()
+        assert ask(connection, b"yes") == b"yes"
         connection.sendall(b"never mi")
         reset(connection)
         data, how = target.outcome()

@@ -12,17 +12,6 @@ from harness import LOOPBACK, endpoint, forwards, free_port, stays_false, wait_f
 from proxy import DOWN, UP, Proxy
 from servers import ask, read_exactly
 
-HEADER_BYTES = 8
-MAC1_BYTES = 16
-
-
-def message1(recorded):
-    """The first message of a recorded connection, whole: header, Noise message, mac1."""
-    assert recorded[:4] == b"SPX1"
-    size = HEADER_BYTES + int.from_bytes(recorded[6:8], "big") + MAC1_BYTES
-    assert len(recorded) >= size
-    return bytes(recorded[:size])
-
 
 class Recorded:
     """Relay, agent and client with a recording proxy in front of each that listens."""
@@ -110,7 +99,7 @@ def test_two_connections_look_nothing_alike(world, serve, echo):
         ask(connection, b"the same bytes" * 200)
         ask(connection, b"the same bytes" * 200)
     proxy = site.proxies["relay"]
-    recorded = bytes(proxy.connections[0].recorded[UP])[HEADER_BYTES:]
+    recorded = bytes(proxy.connections[0].recorded[UP])[8:]
     blocks = [recorded[i : i + 16] for i in range(0, len(recorded) - 16, 16)]
     assert len(blocks) > 300 and len(set(blocks)) == len(blocks)
 
@@ -121,16 +110,12 @@ def test_replayed_message_of_a_live_agent(world, serve, echo):
     had parked works."""
     site = Recorded(world, serve, "call-home", echo.port)
     inner = site.proxies["agent"]
-    wait_for(
-        lambda: len(inner.connections) >= 3 and inner.connections[2].passed[DOWN],
-        10,
-        "the next hop is parked",
-    )
+    inner.wait_proven(3)  # control hop, circuit, and the next parked hop
     before = [line for line in site.relay.log().splitlines() if "agent" in line]
-    replayed = [bytes(c.recorded[UP]) for c in inner.connections]
     sockets = []
-    for recorded in replayed:
-        for data in (message1(recorded), recorded, message1(recorded)):
+    for connection in inner.connections[:3]:
+        first = connection.first_message()
+        for data in (first, bytes(connection.recorded[UP]), first):
             sock = socket.create_connection(inner.target, timeout=10)
             sock.sendall(data)
             sockets.append(sock)
@@ -179,8 +164,8 @@ def test_replayed_message_of_a_relay(world, serve, echo):
     """In dial mode the recorded bytes of the relay's connection give no circuit at the agent."""
     site = Recorded(world, serve, "dial", echo.port)
     inner = site.proxies["agent"]
-    recorded = bytes(inner.connections[0].recorded[UP])
-    for data in (message1(recorded), recorded):
+    replayed = inner.connections[0]
+    for data in (replayed.first_message(), bytes(replayed.recorded[UP])):
         with socket.create_connection(inner.target, timeout=10) as sock:
             sock.sendall(data)
             assert read_exactly(sock, 2)
@@ -275,7 +260,7 @@ def test_silence_to_a_prober(world, serve, echo):
     addresses = {proxy.target: name for name, proxy in site.proxies.items()}
     probes = dict(PROBES)
     for name, proxy in site.proxies.items():
-        genuine = message1(proxy.connections[0].recorded[UP])
+        genuine = proxy.connections[0].first_message()
         for what, at in (
             ("header", 5),
             ("ephemeral key", 20),
@@ -305,9 +290,7 @@ def test_a_message_for_one_party_is_silence_for_another(world, serve, echo):
     """A genuine first message to the relay gets no answer from an agent that listens, and the other
     way round: each answers only to those who know its own key."""
     site = Recorded(world, serve, "dial", echo.port)
-    genuine = {
-        name: message1(proxy.connections[0].recorded[UP]) for name, proxy in site.proxies.items()
-    }
+    genuine = {name: proxy.connections[0].first_message() for name, proxy in site.proxies.items()}
     for name, other in (("relay", "agent"), ("agent", "relay")):
         with socket.create_connection(site.proxies[other].target, timeout=5) as sock:
             sock.sendall(genuine[name])

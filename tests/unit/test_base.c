@@ -231,18 +231,21 @@ static void utf8_borders(void **state)
 static void peers_text_is_cleaned(void **state)
 {
     static const char *const cases[][2] = {
-        {"plain",                              "plain"                             },
-        {"\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80", "\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80"},
-        {"a\tb\r\n\033[2J\x7f",                "a?b???[2J?"                        },
-        {"\xc2\x85|\xc2\x9f|\xc2\xa0",         "?|?|\xc2\xa0"                      }, /* C1, then no control */
-        {"\xe2\x80\xa8\xe2\x80\xa9",           "??"                                }, /* U+2028 U+2029 */
-        {"\xe2\x80\xaa\xe2\x80\xae",           "??"                                }, /* U+202A U+202E */
-        {"\xe2\x81\xa6\xe2\x81\xa9",           "??"                                }, /* U+2066 U+2069 */
-        {"\xe2\x80\x8e\xe2\x80\x8f",           "??"                                }, /* U+200E U+200F */
-        {"\xd8\x9c",                           "?"                                 }, /* U+061C */
-        {"\xe2\x80\xaf\xe2\x81\xa5",           "\xe2\x80\xaf\xe2\x81\xa5"          },
-        {"\xff\xc3",                           "??"                                },
-        {"\xe2\x82z",                          "??z"                               },
+        {"plain",                                "plain"                               },
+        {"\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80",   "\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80"  },
+        {"a\tb\r\n\033[2J\x7f",                  "a?b???[2J?"                          },
+ /* the C1 controls and the character after them */
+        {"\xc2\x80|\xc2\x9f|\xc2\xa0",           "?|?|\xc2\xa0"                        },
+ /* U+2028 U+2029; U+202A U+202E; U+2066 U+2069; U+200E U+200F; U+061C */
+        {"\xe2\x80\xa8\xe2\x80\xa9",             "??"                                  },
+        {"\xe2\x80\xaa\xe2\x80\xae",             "??"                                  },
+        {"\xe2\x81\xa6\xe2\x81\xa9",             "??"                                  },
+        {"\xe2\x80\x8e\xe2\x80\x8f",             "??"                                  },
+        {"\xd8\x9c",                             "?"                                   },
+ /* their neighbours U+202F U+2065 U+200D */
+        {"\xe2\x80\xaf\xe2\x81\xa5\xe2\x80\x8d", "\xe2\x80\xaf\xe2\x81\xa5\xe2\x80\x8d"},
+        {"\xff\xc3",                             "??"                                  },
+        {"\xe2\x82z",                            "??z"                                 },
     };
     char out[64];
 

@@ -11,7 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "relay/crowd.h"
+#include "hop/crowd.h"
 
 #define S CLOCK_US_PER_S
 

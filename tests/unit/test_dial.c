@@ -283,12 +283,25 @@ static void assert_connected(struct outcome *outcome, int listener)
     close(outcome->fd);
 }
 
+static int first_free_fd; /* before the test */
+
+static int free_fd(void)
+{
+    int fd = dup(STDIN_FILENO);
+
+    close(fd);
+    return fd;
+}
+
 static int set_up(void **state)
 {
     (void)state;
+    first_free_fd = free_fd();
     dials_left = 0;
+    pthread_mutex_lock(&gate); /* a thread of the test before may still be on its way out */
     asked = slow_inside = slow_most = slow_left = 0;
     gate_open = false;
+    pthread_mutex_unlock(&gate);
     loop = loop_new();
     return loop ? 0 : -1;
 }
@@ -297,7 +310,7 @@ static int tear_down(void **state)
 {
     (void)state;
     loop_free(loop);
-    return 0;
+    return free_fd() == first_free_fd ? 0 : -1; /* no descriptor is left open */
 }
 
 /* ---- The tests. ---- */
@@ -332,7 +345,7 @@ static void test_literal_ipv6(void **state)
     close(listener);
 }
 
-static void test_unix(void **state)
+static void test_unix_paths(void **state)
 {
     struct outcome good = {0}, absent = {0}, too_long = {0}, nothing = {0};
     char dir[] = "/tmp/test_dial.XXXXXX", path[64], target[600];
@@ -493,14 +506,31 @@ static void test_next_address_beside_a_silent_one(void **state)
     uint64_t start_us = clock_now_us();
 
     (void)state;
-    fill(&full, "127.0.0.2", &port);
     int listener = listen_at("127.0.0.1", &port, 8);
     assert_true(listener >= 0);
+    fill(&full, "127.0.0.2", &port);
     dial_to(&outcome, "two.test", port, LONG_US);
     assert_in_range(clock_now_us() - start_us, 250 * CLOCK_US_PER_MS, LONG_US / 2);
     assert_non_null(strstr(outcome.address_text, "127.0.0.1"));
     assert_connected(&outcome, listener);
     close(listener);
+    empty(&full);
+}
+
+/* The last address has failed, but one before it may still answer. */
+static void test_a_silent_one_is_waited_for(void **state)
+{
+    struct outcome outcome = {0};
+    struct full full;
+    uint16_t port = closed_port();
+    uint64_t start_us = clock_now_us();
+
+    (void)state;
+    fill(&full, "127.0.0.2", &port); /* 127.0.0.1 refuses after 250 ms */
+    dial_to(&outcome, "two.test", port, 400 * CLOCK_US_PER_MS);
+    assert_int_equal(outcome.result, DIAL_TIMED_OUT);
+    assert_non_null(strstr(outcome.address_text, "127.0.0.2"));
+    assert_true(clock_now_us() - start_us >= 400 * CLOCK_US_PER_MS);
     empty(&full);
 }
 
@@ -684,7 +714,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         DIAL_TEST(test_literal),
         DIAL_TEST(test_literal_ipv6),
-        DIAL_TEST(test_unix),
+        DIAL_TEST(test_unix_paths),
         DIAL_TEST(test_refused),
         DIAL_TEST(test_name),
         DIAL_TEST(test_names_without_address),
@@ -693,6 +723,7 @@ int main(void)
         DIAL_TEST(test_next_address_when_refused),
         DIAL_TEST(test_next_address_of_the_other_family),
         DIAL_TEST(test_next_address_beside_a_silent_one),
+        DIAL_TEST(test_a_silent_one_is_waited_for),
         DIAL_TEST(test_time_out),
         DIAL_TEST(test_time_out_of_the_look_up),
         DIAL_TEST(test_cancel_connecting),

@@ -175,7 +175,11 @@ static void secret_files_are_created_once(void **state)
     assert_string_equal(e.text, "dir/x: cannot be created: No such file or directory");
     error_clear(&e);
     assert_int_equal(mkdir("dir", 0700), 0);
+    old = umask(0777);
     assert_true(file_create_secret("dir/x", "x", 1, &e));
+    umask(old);
+    assert_int_equal(stat("dir/x", &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
 }
 
 static void lines_are_appended(void **state)

@@ -348,6 +348,18 @@ static void test_write_error(void **state)
     all_ways(write_error);
 }
 
+/* Copying needs no SIGPIPE to be ignored. */
+static void test_copying_raises_no_sigpipe(void **state)
+{
+    struct pipe_pool *pool = pool_new(0);
+
+    (void)state;
+    signal(SIGPIPE, SIG_DFL);
+    write_error_with_bytes_held(pool, unix_pair);
+    signal(SIGPIPE, SIG_IGN);
+    pipe_pool_free(pool);
+}
+
 static void test_write_error_with_bytes_held(void **state)
 {
     (void)state;
@@ -584,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_write_error),
         cmocka_unit_test(test_write_error_with_bytes_held),
+        cmocka_unit_test(test_copying_raises_no_sigpipe),
         cmocka_unit_test(test_read_error),
         cmocka_unit_test(test_pipe_full_is_not_source_empty),
         cmocka_unit_test(test_sink_that_cannot_be_spliced),

@@ -1,4 +1,5 @@
-/* Unit tests of modules/config/values.h: what every parser takes and what it refuses, with its text. */
+/* Unit tests of modules/config/values.h: what every parser takes and what it refuses, with its
+ * text. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,8 +27,8 @@ static void assert_usage(struct error *e, const char *text)
 
 static void numbers(void **state)
 {
-    static const char *const bad[] = {"", "4", "61", "-5", "+5", " 5", "5 ", "5x", "0x5", "5.0",
-                                      "18446744073709551621"};
+    static const char *const bad[] = {
+        "", "4", "61", "-5", "+5", " 5", "5 ", "5x", "0x5", "5.0", "18446744073709551621"};
     struct error e = {0};
     uint64_t v;
 
@@ -50,23 +51,46 @@ static void endpoints(void **state)
         const char *text, *host;
         uint16_t default_port, port;
     } good[] = {
-        {"relay.example.com:7443",  "relay.example.com", 0,    7443 },
-        {"relay.example.com",       "relay.example.com", 7443, 7443 },
-        {"relay.example.com:1",     "relay.example.com", 7443, 1    },
-        {"192.0.2.1:22",            "192.0.2.1",         0,    22   },
-        {"[::1]:65535",             "::1",               0,    65535},
-        {"[::1]",                   "::1",               7443, 7443 },
-        {"[fe80::1%eth0.5]:22",     "fe80::1%eth0.5",    0,    22   },
-        {"under_score-1.x:22",      "under_score-1.x",   0,    22   },
-        {LABEL_63 ".x:22",          LABEL_63 ".x",       0,    22   },
+        {"relay.example.com:7443", "relay.example.com", 0,    7443 },
+        {"relay.example.com",      "relay.example.com", 7443, 7443 },
+        {"relay.example.com:1",    "relay.example.com", 7443, 1    },
+        {"192.0.2.1:22",           "192.0.2.1",         0,    22   },
+        {"[::1]:65535",            "::1",               0,    65535},
+        {"[::1]",                  "::1",               7443, 7443 },
+        {"[fe80::1%eth0.5]:22",    "fe80::1%eth0.5",    0,    22   },
+        {"under_score-1.x:22",     "under_score-1.x",   0,    22   },
+        {LABEL_63 ".x:22",         LABEL_63 ".x",       0,    22   },
     };
-    static const char *const bad[] = {
-        "",          "host",       "host:",      "host:0",       "host:65536",  "host:22x",
-        ":22",       "::1:22",     "[::1:22",    "[::1]22",      "[host]:22",   "[127.0.0.1]:22",
-        "[]:22",     "-host:22",   "ho st:22",   "a..b:22",      ".a:22",       "a.:22",
-        "127.1:22",  "0x7f.1:22",  "1.2.3.0x7f:22", "2130706433:22", "h\xc3\xa9:22", "host/8:22",
-        "[fe80::1%]:22", "[fe80::1%a b]:22", "user@host:22", "host:22:22",
-        LABEL_63 "x:22", LABEL_63 "x.a:22"};
+    static const char *const bad[] = {"",
+                                      "host",
+                                      "host:",
+                                      "host:0",
+                                      "host:65536",
+                                      "host:22x",
+                                      ":22",
+                                      "::1:22",
+                                      "[::1:22",
+                                      "[::1]22",
+                                      "[host]:22",
+                                      "[127.0.0.1]:22",
+                                      "[]:22",
+                                      "-host:22",
+                                      "ho st:22",
+                                      "a..b:22",
+                                      ".a:22",
+                                      "a.:22",
+                                      "127.1:22",
+                                      "0x7f.1:22",
+                                      "1.2.3.0x7f:22",
+                                      "2130706433:22",
+                                      "h\xc3\xa9:22",
+                                      "host/8:22",
+                                      "[fe80::1%]:22",
+                                      "[fe80::1%a b]:22",
+                                      "user@host:22",
+                                      "host:22:22",
+                                      LABEL_63 "x:22",
+                                      LABEL_63 "x.a:22"};
     struct endpoint out;
     struct error e = {0};
 
@@ -118,9 +142,9 @@ static void listening_addresses(void **state)
         {"localhost:7443", "127.0.0.1:7443"},
         {"LocalHost:7443", "127.0.0.1:7443"},
     };
-    static const char *const bad[] = {"",      "65536",      "host:22", "127.0.0.1", "::1:22",
-                                      "[::1]", "[*]:22",     "1:2:3",   "127.1:22",  "*",
-                                      "[::1]:x", "[127.0.0.1]:22"};
+    static const char *const bad[] = {"",         "65536", "host:22", "127.0.0.1",
+                                      "::1:22",   "[::1]", "[*]:22",  "1:2:3",
+                                      "127.1:22", "*",     "[::1]:x", "[127.0.0.1]:22"};
     struct address a;
     struct error e = {0};
     char text[ADDRESS_TEXT_BYTES];
@@ -148,14 +172,14 @@ static void targets(void **state)
         const char *host;
         uint16_t port;
     } good[] = {
-        {"tcp:host:22",        TARGET_TCP,  "host",      22 },
-        {"tcp:[::1]:22",       TARGET_TCP,  "::1",       22 },
-        {"udp:192.0.2.1:161",  TARGET_UDP,  "192.0.2.1", 161},
+        {"tcp:host:22",        TARGET_TCP,  "host",          22 },
+        {"tcp:[::1]:22",       TARGET_TCP,  "::1",           22 },
+        {"udp:192.0.2.1:161",  TARGET_UDP,  "192.0.2.1",     161},
         {"unix:/run/x:y.sock", TARGET_UNIX, "/run/x:y.sock", 0  },
     };
-    static const char *const bad[] = {"",         "host:22",    "tcp:host", "TCP:host:22", "tcp:",
-                                      "unix:run", "unix:",      "tcp::22",  "sctp:a:1",    "tcp:a:0",
-                                      "tcp:*:22", "tcp:a:1-2",  " tcp:a:1", "tcp:a:1 "};
+    static const char *const bad[] = {"",         "host:22",   "tcp:host", "TCP:host:22", "tcp:",
+                                      "unix:run", "unix:",     "tcp::22",  "sctp:a:1",    "tcp:a:0",
+                                      "tcp:*:22", "tcp:a:1-2", " tcp:a:1", "tcp:a:1 "};
     struct target t;
     struct error e = {0};
     char text[TARGET_TEXT_BYTES], longer[200];
@@ -188,13 +212,32 @@ static void target_patterns_are_checked(void **state)
     static const char *const good[] = {"tcp:*:*",          "tcp:127.0.0.1:22",   "udp:a.b:1-65535",
                                        "tcp:10.0.0.0/8:*", "tcp:[fd00::]/8:443", "tcp:[::1]:22-22",
                                        "tcp:0.0.0.0/0:1",  "unix:/run/x",        "tcp:[::]/128:1"};
-    static const char *const bad[] = {
-        "",                 "tcp:",             "tcp:*",           "tcp:a:",         "tcp:a:0",
-        "tcp:a:2-1",        "tcp:a:1-",         "tcp:a:-1",        "tcp:a:1-2-3",    "tcp:a:65536",
-        "tcp:10.0.0.0/33:1", "tcp:10.0.0.0/:1", "tcp:10.0.0.0/x:1", "tcp:[::]/129:1", "tcp:a/8:1",
-        "tcp:*/8:1",        "tcp:[*]:1",        "tcp:[a]:1",       "tcp:::1:1",      "unix:x",
-        "unix:*",           "a:1",              "tcp:10.0:22",     "tcp:1.2.3.4/0008:1",
-        "tcp:a b:1",        "tcp:[127.0.0.1]:1"};
+    static const char *const bad[] = {"",
+                                      "tcp:",
+                                      "tcp:*",
+                                      "tcp:a:",
+                                      "tcp:a:0",
+                                      "tcp:a:2-1",
+                                      "tcp:a:1-",
+                                      "tcp:a:-1",
+                                      "tcp:a:1-2-3",
+                                      "tcp:a:65536",
+                                      "tcp:10.0.0.0/33:1",
+                                      "tcp:10.0.0.0/:1",
+                                      "tcp:10.0.0.0/x:1",
+                                      "tcp:[::]/129:1",
+                                      "tcp:a/8:1",
+                                      "tcp:*/8:1",
+                                      "tcp:[*]:1",
+                                      "tcp:[a]:1",
+                                      "tcp:::1:1",
+                                      "unix:x",
+                                      "unix:*",
+                                      "a:1",
+                                      "tcp:10.0:22",
+                                      "tcp:1.2.3.4/0008:1",
+                                      "tcp:a b:1",
+                                      "tcp:[127.0.0.1]:1"};
     struct target_pattern p;
     struct error e = {0};
 
@@ -217,26 +260,26 @@ static void target_patterns_allow(void **state)
         const char *pattern, *target, *address;
         bool may, allows;
     } cases[] = {
-        {"tcp:*:*",            "tcp:host:22",         "192.0.2.1",        true,  true },
-        {"tcp:*:*",            "udp:host:22",         "192.0.2.1",        false, false},
-        {"tcp:127.0.0.1:22",   "tcp:127.0.0.1:22",    "127.0.0.1",        true,  true },
-        {"tcp:127.0.0.1:22",   "tcp:127.0.0.1:23",    "127.0.0.1",        false, false},
-        {"tcp:127.0.0.1:22",   "tcp:127.0.0.2:22",    "127.0.0.2",        false, false},
-        {"tcp:127.0.0.1:22",   "tcp:localhost:22",    "127.0.0.1",        true,  true },
-        {"tcp:127.0.0.1:22",   "tcp:localhost:22",    "::1",              true,  false},
-        {"tcp:127.0.0.1:22",   "tcp:[::ffff:127.0.0.1]:22", "::ffff:127.0.0.1", true, true},
-        {"tcp:10.0.0.0/8:1-9", "tcp:10.2.3.4:9",      "10.2.3.4",         true,  true },
-        {"tcp:10.0.0.0/8:1-9", "tcp:10.2.3.4:10",     "10.2.3.4",         false, false},
-        {"tcp:10.0.0.0/8:1-9", "tcp:host:1",          "11.2.3.4",         true,  false},
-        {"tcp:[fd00::]/8:443", "tcp:[fd01::1]:443",   "fd01::1",          true,  true },
-        {"tcp:[fd00::]/8:443", "tcp:10.0.0.1:443",    "10.0.0.1",         false, false},
-        {"tcp:db.lab:5432",    "tcp:db.lab:5432",     "192.0.2.9",        true,  true },
-        {"tcp:db.lab:5432",    "tcp:DB.Lab:5432",     "192.0.2.9",        true,  true },
-        {"tcp:db.lab:5432",    "tcp:db.lab2:5432",    "192.0.2.9",        false, false},
-        {"tcp:db.lab:5432",    "tcp:192.0.2.9:5432",  "192.0.2.9",        false, false},
-        {"unix:/run/x",        "unix:/run/x",         "::1",              true,  true },
-        {"unix:/run/x",        "unix:/run/X",         "::1",              false, false},
-        {"tcp:*:*",            "unix:/run/x",         "::1",              false, false},
+        {"tcp:*:*",            "tcp:host:22",               "192.0.2.1",        true,  true },
+        {"tcp:*:*",            "udp:host:22",               "192.0.2.1",        false, false},
+        {"tcp:127.0.0.1:22",   "tcp:127.0.0.1:22",          "127.0.0.1",        true,  true },
+        {"tcp:127.0.0.1:22",   "tcp:127.0.0.1:23",          "127.0.0.1",        false, false},
+        {"tcp:127.0.0.1:22",   "tcp:127.0.0.2:22",          "127.0.0.2",        false, false},
+        {"tcp:127.0.0.1:22",   "tcp:localhost:22",          "127.0.0.1",        true,  true },
+        {"tcp:127.0.0.1:22",   "tcp:localhost:22",          "::1",              true,  false},
+        {"tcp:127.0.0.1:22",   "tcp:[::ffff:127.0.0.1]:22", "::ffff:127.0.0.1", true,  true },
+        {"tcp:10.0.0.0/8:1-9", "tcp:10.2.3.4:9",            "10.2.3.4",         true,  true },
+        {"tcp:10.0.0.0/8:1-9", "tcp:10.2.3.4:10",           "10.2.3.4",         false, false},
+        {"tcp:10.0.0.0/8:1-9", "tcp:host:1",                "11.2.3.4",         true,  false},
+        {"tcp:[fd00::]/8:443", "tcp:[fd01::1]:443",         "fd01::1",          true,  true },
+        {"tcp:[fd00::]/8:443", "tcp:10.0.0.1:443",          "10.0.0.1",         false, false},
+        {"tcp:db.lab:5432",    "tcp:db.lab:5432",           "192.0.2.9",        true,  true },
+        {"tcp:db.lab:5432",    "tcp:DB.Lab:5432",           "192.0.2.9",        true,  true },
+        {"tcp:db.lab:5432",    "tcp:db.lab2:5432",          "192.0.2.9",        false, false},
+        {"tcp:db.lab:5432",    "tcp:192.0.2.9:5432",        "192.0.2.9",        false, false},
+        {"unix:/run/x",        "unix:/run/x",               "::1",              true,  true },
+        {"unix:/run/x",        "unix:/run/X",               "::1",              false, false},
+        {"tcp:*:*",            "unix:/run/x",               "::1",              false, false},
     };
     struct error e = {0};
 
@@ -256,18 +299,30 @@ static void target_patterns_allow(void **state)
 static void forwards(void **state)
 {
     static const char *const good[][3] = {
-        {"8022:host:22",               "127.0.0.1:8022", "tcp:host:22"      },
-        {"0:[::1]:22",                 "127.0.0.1:0",    "tcp:[::1]:22"     },
-        {"192.0.2.1:8022:10.0.0.1:22", "192.0.2.1:8022", "tcp:10.0.0.1:22"  },
-        {"[::1]:8022:[fd00::1]:22",    "[::1]:8022",     "tcp:[fd00::1]:22" },
-        {"*:8022:host:22",             "[::]:8022",      "tcp:host:22"      },
-        {":8022:host:22",              "[::]:8022",      "tcp:host:22"      },
-        {"localhost:8022:host:22",     "127.0.0.1:8022", "tcp:host:22"      },
+        {"8022:host:22",               "127.0.0.1:8022", "tcp:host:22"     },
+        {"0:[::1]:22",                 "127.0.0.1:0",    "tcp:[::1]:22"    },
+        {"192.0.2.1:8022:10.0.0.1:22", "192.0.2.1:8022", "tcp:10.0.0.1:22" },
+        {"[::1]:8022:[fd00::1]:22",    "[::1]:8022",     "tcp:[fd00::1]:22"},
+        {"*:8022:host:22",             "[::]:8022",      "tcp:host:22"     },
+        {":8022:host:22",              "[::]:8022",      "tcp:host:22"     },
+        {"localhost:8022:host:22",     "127.0.0.1:8022", "tcp:host:22"     },
     };
-    static const char *const bad[] = {"",           "8022",         "8022:host",   "8022:host:",
-                                      "8022::22",   "x:host:22",    "65536:host:22", "a:1:host:22",
-                                      "1:2:host:22", "::1:1:host:22", "1:host:22:3", "1:host:0",
-                                      "[::1]:host:22", "[::1]8022:host:22", "8022:::1:22"};
+    static const char *const bad[] = {"",
+                                      "8022",
+                                      "8022:host",
+                                      "8022:host:",
+                                      "8022::22",
+                                      "x:host:22",
+                                      "65536:host:22",
+                                      "a:1:host:22",
+                                      "1:2:host:22",
+                                      "::1:1:host:22",
+                                      "1:host:22:3",
+                                      "1:host:0",
+                                      "[::1]:host:22",
+                                      "[::1]8022:host:22",
+                                      "[::1]:[22]:host:22",
+                                      "8022:::1:22"};
     struct forward f;
     struct error e = {0};
     char listen[ADDRESS_TEXT_BYTES], target[TARGET_TEXT_BYTES];
@@ -292,8 +347,8 @@ static void forwards(void **state)
 static void names_and_patterns(void **state)
 {
     static const char *const good[] = {"a", "0", "boston-vmax-01", "a.b_c-d.", NAME_64};
-    static const char *const bad[] = {"",   "A",  ".a",   "-a",   "_a",     "a..b",       "a b",
-                                      "a*", "a?", "a/b",  "a\n",  "\xc3\xa9", NAME_64 "x", "a:b"};
+    static const char *const bad[] = {"",   "A",  ".a",  "-a",  "_a",       "a..b",      "a b",
+                                      "a*", "a?", "a/b", "a\n", "\xc3\xa9", NAME_64 "x", "a:b"};
     struct error e = {0};
     char out[65];
 

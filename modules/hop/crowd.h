@@ -1,8 +1,8 @@
 /* Connections that have proven nothing yet, counted by their source (docs/PROTOCOL.md section 6):
  * when there are too many, the oldest of the source with the most goes, never the newcomer. Knows
  * no sockets. */
-#ifndef SPX_RELAY_CROWD_H
-#define SPX_RELAY_CROWD_H
+#ifndef SPX_HOP_CROWD_H
+#define SPX_HOP_CROWD_H
 
 #include "base/list.h"
 #include "base/table.h"

@@ -1,4 +1,4 @@
-#include "relay/crowd.h"
+#include "hop/crowd.h"
 
 #include <stdlib.h>
 #include <string.h>
