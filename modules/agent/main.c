@@ -1,4 +1,3 @@
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "agent/server.h"
 #include "base/exits.h"
 #include "base/log.h"
+#include "config/options.h"
 
 static const char help[] =
     "usage: spx agent [options]\n"
@@ -28,51 +28,6 @@ static const char help[] =
     "Signals: HUP loads the configuration again (what is no longer allowed ends at once),\n"
     "TERM and INT end.\n";
 
-struct options {
-    const char *config_path;
-    bool check, json;
-    int verbose;
-};
-
-enum { OPTION_CHECK = 256, OPTION_JSON };
-
-static const struct option long_options[] = {
-    {"config",  required_argument, NULL, 'c'         },
-    {"check",   no_argument,       NULL, OPTION_CHECK},
-    {"verbose", no_argument,       NULL, 'v'         },
-    {"json",    no_argument,       NULL, OPTION_JSON },
-    {"help",    no_argument,       NULL, 'h'         },
-    {NULL,      0,                 NULL, 0           },
-};
-
-static int usage(const char *what)
-{
-    if (what)
-        fprintf(stderr, "spx agent: %s\n", what);
-    fputs("Try 'spx agent --help'.\n", stderr);
-    return EXIT_USAGE;
-}
-
-static bool take_option(struct options *o, int option)
-{
-    switch (option) {
-    case 'c':
-        o->config_path = optarg;
-        return true;
-    case 'v':
-        o->verbose++;
-        return true;
-    case OPTION_CHECK:
-        o->check = true;
-        return true;
-    case OPTION_JSON:
-        o->json = true;
-        return true;
-    default:
-        return false;
-    }
-}
-
 static int show_check(const struct agent_config *config, const char *path)
 {
     char key[KEY_TEXT_BYTES], fingerprint[FINGERPRINT_TEXT_BYTES];
@@ -88,50 +43,45 @@ static int call(const struct agent_config *config, int count, char **words)
     struct error e = {0};
     uint64_t severity;
     if (count < 2 || count > 3 || !value_number(&severity, words[1], 0, 255, &e))
-        return usage(e.code ? e.text : "call takes SEVERITY and TEXT");
+        return usage_error("agent", e.code ? e.text : "call takes SEVERITY and TEXT");
     if ((severity == 0) != (count == 2))
-        return usage("a call has a text; severity 0 has none");
+        return usage_error("agent", "a call has a text; severity 0 has none");
     if (!config->call_socket)
-        return usage("the configuration has no CallSocket");
+        return usage_error("agent", "the configuration has no CallSocket");
     return call_send(config->call_socket, (unsigned)severity, count == 3 ? words[2] : "");
 }
 
-static int with_config(const struct options *o, int count, char **words)
+static int run(const struct role_options *o, const char *path)
 {
     struct agent_config config;
     struct error e = {0};
     int exit_code;
-    char *path = o->config_path ? strdup(o->config_path) : config_default_path("agent");
-    if (!path || !agent_config_load(&config, path, &e)) {
-        log_error("%s", path ? e.text : "out of memory");
-        free(path);
-        return path ? e.code : EXIT_OTHER;
+    if (!agent_config_load(&config, path, &e)) {
+        log_error("%s", e.text);
+        return e.code;
     }
-    if (o->check || count) {
-        exit_code = o->check ? show_check(&config, path) : call(&config, count, words);
-        agent_config_free(&config);
-    } else {
-        exit_code = agent_serve(&config, path);
-    }
-    free(path);
+    if (!o->check && !o->word_count)
+        return agent_serve(&config, path);
+    exit_code = o->check ? show_check(&config, path) : call(&config, o->word_count, o->words);
+    agent_config_free(&config);
     return exit_code;
 }
 
 int agent_main(int argc, char **argv)
 {
-    struct options o = {0};
-    int option, count;
-    while ((option = getopt_long(argc, argv, "c:vh", long_options, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(help, stdout);
-            return EXIT_OK;
-        }
-        if (!take_option(&o, option))
-            return usage(NULL);
-    }
-    count = argc - optind;
-    if (count && strcmp(argv[optind], "call") != 0)
-        return usage("the only word it takes is 'call'");
-    log_setup("agent", o.verbose ? LOG_DEBUG : LOG_INFO, o.json);
-    return with_config(&o, count, argv + optind);
+    struct role_options o = {.role = "agent", .help = help};
+    int exit_code = EXIT_OTHER;
+    char *path;
+    if (!role_options_parse(&o, argc, argv, &exit_code))
+        return exit_code;
+    if (o.word_count && strcmp(o.words[0], "call") != 0)
+        return usage_error(o.role, "the only word it takes is 'call'");
+    log_setup(o.role, o.verbose ? LOG_DEBUG : LOG_INFO, o.json);
+    path = o.config_path ? strdup(o.config_path) : config_default_path(o.role);
+    if (path)
+        exit_code = run(&o, path);
+    else
+        log_error("out of memory");
+    free(path);
+    return exit_code;
 }

@@ -142,6 +142,7 @@ static void circuit_on_open(struct hop *h, const struct info *info)
         hop_send(h, MESSAGE_ACCEPT, view_of(fifo_front_whole(&c->message2, len), len));
     else
         backoff_worked(&c->uplink->park_backoff, loop_now(c->uplink->agent->loop));
+    log_debug("%s: a circuit hop is %s", c->hop.address, len ? "open for its ticket" : "parked");
 }
 
 static bool circuit_on_message(struct hop *h, unsigned type, struct view body)
@@ -329,6 +330,7 @@ static void start_control(struct uplink *u)
         return;
     request.on_ended = control_ended;
     u->started_us = loop_now(u->agent->loop);
+    log_debug("calling relay %s port %u", u->relay.address.host, u->relay.address.port);
     if (c && outgoing_start(&c->hop, u->agent->loop, &request)) {
         c->uplink = u;
         u->next = c;

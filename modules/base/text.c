@@ -41,8 +41,12 @@ void base64_encode(char *out, const uint8_t *data, size_t len)
 
         *out++ = base64_digit(group >> 18);
         *out++ = base64_digit(group >> 12 & 63);
-        *out++ = len > 1 ? base64_digit(group >> 6 & 63) : (char)'=';
-        *out++ = len > 2 ? base64_digit(group & 63) : (char)'=';
+        *out++ = base64_digit(group >> 6 & 63);
+        *out++ = base64_digit(group & 63);
+        if (len < 3)
+            out[-1] = '=';
+        if (len < 2)
+            out[-2] = '=';
         data += len < 3 ? len : 3;
         len -= len < 3 ? len : 3;
     }

@@ -117,7 +117,7 @@ static void retry_later(struct client *c, uint32_t at_least_s)
 }
 
 /* Whether another try may help: a refusal is final until a session was there. */
-static bool is_final(const struct client *c, const struct reach *r)
+static bool is_final(const struct client *c, const struct reach_outcome *r)
 {
     unsigned code = (unsigned)r->error.code;
     if (c->options->stdio)
@@ -130,7 +130,7 @@ static bool is_final(const struct client *c, const struct reach *r)
     return true;
 }
 
-static void try_failed(struct client *c, const struct reach *r)
+static void try_failed(struct client *c, const struct reach_outcome *r)
 {
     char relay[HOST_TEXT_BYTES + 8];
     bool unreachable = !r->answered;
@@ -179,25 +179,31 @@ static bool open_stdio(struct client *c)
     return true;
 }
 
+static void connected(struct client *c, const char *label)
+{
+    char relay[HOST_TEXT_BYTES + 8];
+    relay_text(relay, relay_of(c));
+    log_info("connected to agent %s through relay %s, circuit %s", c->options->agent, relay, label);
+    c->state = CLIENT_CONNECTED;
+    c->ever_connected = true;
+    c->failures = 0;
+    backoff_worked(&c->backoff, loop_now(c->loop));
+    tie_listeners(c, &c->session);
+}
+
 static void reached(void *arg, struct reach *r)
 {
     struct client *c = arg;
-    char relay[HOST_TEXT_BYTES + 8];
-    bool ok = r->error.code == 0;
-    relay_text(relay, relay_of(c));
-    if (ok) {
-        log_info("connected to agent %s through relay %s, circuit %s", c->options->agent, relay, r->label);
-        c->state = CLIENT_CONNECTED;
-        c->ever_connected = true;
-        c->failures = 0;
-        backoff_worked(&c->backoff, loop_now(c->loop));
-        tie_listeners(c, &c->session);
-    } else {
+    struct reach_outcome outcome = r->outcome;
+    char label[CIRCUIT_LABEL_BYTES];
+    memcpy(label, r->label, sizeof label);
+    reach_end(r); /* the next try uses it again */
+    if (outcome.error.code) {
         end_session(c);
+        try_failed(c, &outcome);
+    } else {
+        connected(c, label);
     }
-    if (!ok)
-        try_failed(c, r);
-    reach_end(r);
 }
 
 static void on_open(struct session *s, struct stream *stream, struct view target)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/exits.h"
+#include "config/options.h"
 
 static const char help[] =
     "usage: spx client [options] AGENT -L [ADDR:]PORT:HOST:PORT ...\n"
@@ -46,10 +47,7 @@ static const struct option long_options[] = {
 
 static bool usage(int *exit_code, const char *what)
 {
-    if (what)
-        fprintf(stderr, "spx client: %s\n", what);
-    fputs("Try 'spx client --help'.\n", stderr);
-    *exit_code = EXIT_USAGE;
+    *exit_code = usage_error("client", what);
     return false;
 }
 

@@ -25,7 +25,7 @@ static void finish(struct reach *r)
 
 static bool fail(struct reach *r, enum code code, const char *text)
 {
-    error_set(&r->error, (int)code, "%s", text);
+    error_set(&r->outcome.error, (int)code, "%s", text);
     finish(r);
     return false;
 }
@@ -34,8 +34,7 @@ static bool fail_as_peer_says(struct reach *r, unsigned code, struct view text, 
 {
     char clean[TEXT_MAX_BYTES + 1];
     text_clean(clean, sizeof clean, text);
-    r->by_peer = true;
-    r->retry_s = retry_s < REFUSAL_RETRY_MAX_S ? retry_s : REFUSAL_RETRY_MAX_S;
+    r->outcome.retry_s = retry_s < REFUSAL_RETRY_MAX_S ? retry_s : REFUSAL_RETRY_MAX_S;
     return fail(r, code ? code : CODE_PROTOCOL, clean[0] ? clean : code_text(code));
 }
 
@@ -81,18 +80,17 @@ static void on_open(struct hop *h, const struct info *info)
     struct reach *r = reach_of(h);
     (void)info;
     outgoing_opened(&r->hop);
-    r->answered = true;
+    r->outcome.answered = true;
     carrier_set_deadline(&r->hop.carrier, loop_now(r->hop.loop) + ANSWER_S * CLOCK_US_PER_S);
     /* LIST goes with CONNECT in one write: its answer comes first, and shows the key the relay has for the agent. */
     send_list(r);
-    if (r->request.agent_key)
-        send_connect(r);
+    send_connect(r);
 }
 
 static bool show_keys_differ(struct reach *r)
 {
     char ours[FINGERPRINT_TEXT_BYTES], theirs[FINGERPRINT_TEXT_BYTES];
-    char text[sizeof r->error.text];
+    char text[sizeof r->outcome.error.text];
     key_fingerprint(ours, r->request.agent_key);
     key_fingerprint(theirs, r->listed_key);
     snprintf(text, sizeof text,
@@ -110,9 +108,8 @@ static bool take_agent(struct reach *r, struct view body)
         return hop_fail(&r->hop.carrier.hop, CODE_PROTOCOL, "the relay's list is not well formed");
     if (!view_equal(entry.name, view_of_string(r->request.agent)))
         return true;
-    r->listed = true;
     memcpy(r->listed_key, entry.public_key, sizeof r->listed_key);
-    if (r->request.agent_key && memcmp(r->listed_key, r->request.agent_key, KEY_BYTES) != 0)
+    if (memcmp(r->listed_key, r->request.agent_key, KEY_BYTES) != 0)
         return show_keys_differ(r);
     return true;
 }
@@ -139,8 +136,8 @@ static bool read_message2(struct reach *r, struct view message2)
 static bool take_connected(struct reach *r, struct view body)
 {
     struct view message2;
-    if (!r->request.agent_key || !message2_decode(&message2, body))
-        return hop_fail(&r->hop.carrier.hop, CODE_PROTOCOL, "CONNECTED is not well formed, or was not asked for");
+    if (!message2_decode(&message2, body))
+        return hop_fail(&r->hop.carrier.hop, CODE_PROTOCOL, "CONNECTED is not well formed");
     if (!read_message2(r, message2))
         return false;
     hop_detach(&r->hop.carrier.hop);
@@ -165,10 +162,6 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
     switch (type) {
     case MESSAGE_AGENT:
         return take_agent(r, body) || r->finished;
-    case MESSAGE_END:
-        if (!r->request.agent_key)
-            finish(r);
-        return true;
     case MESSAGE_CONNECTED:
         return take_connected(r, body) || r->finished;
     case MESSAGE_REFUSED:
@@ -184,8 +177,7 @@ static void on_ended(struct outgoing *o)
 {
     struct reach *r = (struct reach *)(void *)o;
     const struct hop *h = &o->carrier.hop;
-    r->by_peer = h->refused_by_peer;
-    r->retry_s = h->retry_s;
+    r->outcome.retry_s = h->retry_s;
     fail(r, (enum code)h->error.code, h->error.text);
 }
 

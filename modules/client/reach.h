@@ -10,15 +10,20 @@
 
 struct reach;
 
+struct reach_outcome {
+    struct error error; /* code 0: reached */
+    bool answered;      /* the relay's hop was open */
+    uint32_t retry_s;   /* the peer asks to wait so long */
+};
+
 struct reach_request {
     const struct client_relay *relay;
     const struct hop_party *party;
     const char *agent;
-    const uint8_t *agent_key; /* NULL: only ask the relay which key it lists */
-    struct session *session;  /* with agent_key: the session the circuit is for */
+    const uint8_t *agent_key;
+    struct session *session; /* the circuit is for */
     struct link *link;        /* zeroed but for on_change; open when done says so */
-    /* Called once, from the loop. error.code 0: the link is open, or (without agent_key) listed says whether listed_key is there.
-     * Otherwise what went wrong; CODE_NETWORK and CODE_TIMEOUT without answered: the relay could not be reached. The callee calls reach_end. */
+    /* Called once, from the loop: outcome says whether the link is open. The callee calls reach_end. */
     void (*done)(void *arg, struct reach *r);
     void *arg;
 };
@@ -28,12 +33,8 @@ struct reach {
     struct reach_request request;
     struct deferred result;
     struct noise noise; /* of the session's handshake */
-    struct error error;
-    bool by_peer; /* error is what relay or agent said */
-    bool answered; /* the relay's hop was open */
+    struct reach_outcome outcome;
     bool finished;
-    uint32_t retry_s;
-    bool listed;
     uint8_t listed_key[KEY_BYTES];
     char label[CIRCUIT_LABEL_BYTES]; /* the circuit's, as in the relay's and the agent's log */
     struct cipher send, receive;

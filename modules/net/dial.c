@@ -19,7 +19,7 @@
 #define MAX_ADDRESSES 16 /* of one name */
 #define MAX_NAME 255
 #define MAX_RESOLVERS 16 /* threads at a time */
-#define RESOLVER_STACK_BYTES (256 * 1024)
+#define RESOLVER_STACK_BYTES (256UL * 1024)
 #define NEXT_ADDRESS_US (250 * CLOCK_US_PER_MS)
 #define FAILURE_TEXT_BYTES 512
 
