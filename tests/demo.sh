@@ -47,7 +47,8 @@ running=()
 start() {
     local name=$1
     shift
-    "$@" >"$dir/$name.log" 2>&1 </dev/null &
+    : >"$dir/$name.log" # at once: what one of the same name said before must not be waited for
+    "$@" >>"$dir/$name.log" 2>&1 </dev/null &
     started=$!
     running+=("$started")
 }
@@ -67,7 +68,13 @@ clean_up() {
     for pid in "${running[@]}"; do
         kill -TERM "$pid" 2>/dev/null
     done
-    wait
+    for pid in "${running[@]}"; do
+        for _ in $(seq 150); do
+            kill -0 "$pid" 2>/dev/null || continue 2
+            sleep 0.02
+        done
+        kill -KILL "$pid"
+    done
     rm -rf "$dir"
 }
 trap clean_up EXIT
@@ -77,6 +84,7 @@ trap 'exit 143' TERM
 give_up() {
     printf '\n%s%s%s\n' "$red" "$1" "$plain" >&2
     for log in "$dir"/*.log; do
+        [ -e "$log" ] || continue
         printf -- '--- %s\n' "${log##*/}" >&2
         tail -n 20 "$log" >&2
     done
@@ -97,18 +105,25 @@ fetch() { curl -q --noproxy '*' --fail --silent --max-time 40 "$@"; }
 
 milliseconds() { awk -v s="$1" 'BEGIN { printf "%.2f ms", s * 1000 }'; }
 
-# Megabytes (10^6) a second and time to the first byte of one URL, into $speed and $first.
+# times COUNT FETCH...: so many fetches, of which the numbers that curl writes are sorted.
+times() {
+    local round rounds=$1
+    shift
+    for ((round = 0; round < rounds; round++)); do
+        fetch -o /dev/null "$@" || give_up "it could not be fetched: $*"
+    done | sort -n
+}
+
+# Of one service: megabytes (10^6) a second, the best of three, into $speed; time to the first byte,
+# the median of eleven, into $first.
 measure() {
-    local i bytes_s
-    bytes_s=$(fetch -o /dev/null -w '%{speed_download}' "$1/random.bin") || give_up "$1 cannot be fetched"
-    speed=$(awk -v b="$bytes_s" 'BEGIN { printf "%.0f", b / 1e6 }')
-    first=$(for i in 1 2 3 4 5 6 7 8 9 10 11; do
-                fetch -o /dev/null -w '%{time_starttransfer}\n' "$1/page.html"
-            done | sort -n | sed -n 6p)
+    speed=$(times 3 -w '%{speed_download}\n' "$1/random.bin" | awk '{ b = $1 } END { printf "%.0f", b / 1e6 }') || exit 1
+    first=$(times 11 -w '%{time_starttransfer}\n' "$1/page.html" | sed -n 6p) || exit 1
 }
 
 cpu_ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; }
-cpu_of() { awk -v t="$1" -v hz="$(getconf CLK_TCK)" 'BEGIN { printf "%.2f s", t / hz }'; }
+cpu_of() { awk -v t="$1" -v hz="$(getconf CLK_TCK)" -v mib=$((3 * file_mib)) \
+    'BEGIN { printf "%.2f s", t / hz / (mib * 1.048576 / 1000) }'; }
 memory_of() { awk '/^VmHWM/ { printf "%.1f MB", $2 / 1024 }' "/proc/$1/status"; }
 
 # ---- What is shown. ----
@@ -117,10 +132,11 @@ memory_of() { awk '/^VmHWM/ { printf "%.1f MB", $2 / 1024 }' "/proc/$1/status"; 
 began=$(date +%s%N)
 
 title "spx: an engineer reaches a storage system's service, end to end encrypted"
-say "curl  -->  spx client  ==>  spx relay  ==>  spx agent  -->  web service"
-say "the engineer's computer    the vendor's     the storage system's site"
-say "                           network"
-say "Here all of them run on this machine, over loopback, in $dir."
+say "  engineer's computer       vendor's network      storage system's site"
+say ""
+say "  curl --> spx client  ====>   spx relay   ====>  spx agent --> web service"
+say ""
+say "Here all of it runs on this machine, over loopback, in $dir"
 
 title "1  Keys and configurations"
 alice=$("$spx" key new "$dir/alice.key")
@@ -131,7 +147,7 @@ marker="marker-$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')"
 for line in $(seq 1000); do
     printf '<p>line %s: what only the engineer and the storage system may read: %s</p>\n' "$line" "$marker"
 done >"$dir/www/page.html"
-head -c "${file_mib}M" /dev/urandom >"$dir/www/random.bin"
+head -c "${file_mib}M" /dev/urandom >"$dir/www/random.bin" || give_up "there is no room for $file_mib MiB in $dir"
 echo "not for everybody" >"$dir/other/page.html"
 
 start service "$python" "$here/demo_http.py" "$dir/www"
@@ -256,29 +272,31 @@ stop "$agent_pid"
 stop "$client_recorder"
 stop "$agent_recorder"
 
+sum() { awk '{ n += $1 } END { print n }'; }
+
 # How often each of the page's marker, the names and the request, and each public key is there.
 seen() { # seen WHERE FILE
     local counts keys
     counts=$("$python" "$here/demo_wire.py" count "$2" "$marker" boston-vmax-01 alice "GET /")
-    keys=$("$python" "$here/demo_wire.py" count "$2" --key "$alice" "$relay" "$agent" |
-        awk '{ n += $1 } END { print n }')
+    keys=$("$python" "$here/demo_wire.py" count "$2" --key "$alice" "$relay" "$agent" | sum)
     # shellcheck disable=SC2086  # four numbers
-    printf '    %-30s %8s bytes %7s %7s %7s %9s %6s\n' "$1" "$(stat -c %s "$2")" $counts "$keys"
-    counts=$(echo "$counts" "$keys" | tr -s ' \n' ' ')
-    seen_sum=$(echo "$counts" | tr ' ' '\n' | awk '{ n += $1 } END { print n }')
+    printf '    %-23s %8s %8s %11s %10s %9s %6s\n' "$1" "$(stat -c %s "$2")" $counts "$keys"
+    seen_sum=$(printf '%s\n' "$counts" "$keys" | sum)
 }
-printf '    %s%-30s %14s %7s %7s %7s %9s %6s%s\n' "$dim" 'how often is there' '' \
-    marker agent alice request keys "$plain"
-printf '    %s%-30s %14s %7s %7s %7s %9s %6s%s\n' "$dim" '' '' '' "'s name" '' '' '' "$plain"
+say "how often each thing is there:"
+printf '    %s%-23s %8s %8s %11s %10s %9s %6s%s\n' "$dim" '' bytes \
+    marker "agent name" "user name" "GET /" keys "$plain"
 seen "the page that curl got" "$dir/page.got"
 check "the marker is found where it must be: 1000 times in curl's page" [ "$seen_sum" -eq 1000 ]
 seen "the wire client - relay" "$dir/client-relay.bytes"
 client_wire=$seen_sum
 seen "the wire relay - agent" "$dir/relay-agent.bytes"
 agent_wire=$seen_sum
+larger_than() { # larger_than BYTES FILE FILE
+    [ "$(stat -c %s "$2")" -gt "$1" ] && [ "$(stat -c %s "$3")" -gt "$1" ]
+}
 check "the page passed both wires: each carried more bytes than it has" \
-    [ "$(stat -c %s "$dir/client-relay.bytes")" -gt "$(stat -c %s "$dir/page.got")" -a \
-      "$(stat -c %s "$dir/relay-agent.bytes")" -gt "$(stat -c %s "$dir/page.got")" ]
+    larger_than "$(stat -c %s "$dir/page.got")" "$dir/client-relay.bytes" "$dir/relay-agent.bytes"
 check "nothing of it, no name, no request and no public key on the wire client - relay" [ "$client_wire" -eq 0 ]
 check "nor on the wire relay - agent" [ "$agent_wire" -eq 0 ]
 say "the relay knows who reached whom, when, and how many bytes:"
@@ -305,7 +323,7 @@ printf '    %s%-26s %18s %18s%s\n' "$dim" '' 'through spx' 'directly' "$plain"
 printf '    %-26s %13s MB/s %13s MB/s\n' "$file_mib MiB with curl" "$tunnel_speed" "$speed"
 printf '    %-26s %18s %18s\n' 'time to the first byte' \
     "$(milliseconds "$tunnel_first")" "$(milliseconds "$first")"
-say "the relay, which only joins two sockets in the kernel, took $(cpu_of "$relay_ticks") of processor time for it"
+say "the relay, which only joins two sockets in the kernel: $(cpu_of "$relay_ticks") of processor time a GB"
 say "memory at most: client $(memory_of "$client_pid"), relay $(memory_of "$relay_pid"), agent $(memory_of "$agent_pid")"
 say "the program, all roles in one static file: $(stat -c %s "$spx") bytes"
 

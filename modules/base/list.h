@@ -52,8 +52,10 @@ static inline void list_move(struct list *head, struct list *link)
 }
 
 /* Walks a list; the current link may be removed in the body. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a name being declared takes none */
 #define list_each(it, head)                                                   \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \
          it = it##_next, it##_next = it->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 
 #define ANSWER_S (CONNECT_WAIT_S + 5)
@@ -80,6 +81,7 @@ static void on_open(struct hop *h, const struct info *info)
     struct reach *r = reach_of(h);
     (void)info;
     outgoing_opened(&r->hop);
+    log_debug("relay %s has answered, asking for agent %s", r->hop.address, r->request.agent);
     r->outcome.answered = true;
     carrier_set_deadline(&r->hop.carrier, loop_now(r->hop.loop) + ANSWER_S * CLOCK_US_PER_S);
     /* LIST goes with CONNECT in one write: its answer comes first, and shows the key the relay has for the agent. */

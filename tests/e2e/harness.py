@@ -117,26 +117,32 @@ def environment():
     return kept
 
 
-def run(*argv, code=OK, input=None, seconds=30, **options):
-    """Runs a program to its end and checks its exit code; returns the finished process with text
-    output."""
-    done = subprocess.run(
-        [str(a) for a in argv],
-        input=input,
-        text=True,
+def run(*argv, code=OK, input=None, seconds=30, text=True, **options):
+    """Runs a program to its end and checks its exit code; returns the finished process with what it
+    wrote. When it takes too long it is killed, with all that it has started."""
+    argv = [str(a) for a in argv]
+    process = subprocess.Popen(
+        argv,
         env=environment(),
-        stdin=None if input is not None else subprocess.DEVNULL,
-        capture_output=True,
-        timeout=seconds * SLOWNESS,
+        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=text,
         start_new_session=True,  # no terminal to ask on, wherever the tests run
         **options,
     )
-    command = " ".join(str(a) for a in argv)
-    told = f"$ {command}\nexit code {done.returncode}\n{done.stdout}{done.stderr}"
-    assert not SANITIZER_TEXT.search(done.stderr), told
+    try:
+        out, err = process.communicate(input, seconds * SLOWNESS)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    shown = err if text else err.decode("utf-8", "replace")
+    told = f"$ {' '.join(argv)}\nexit code {process.returncode}\n{shown}"
+    assert not SANITIZER_TEXT.search(shown), told
     if code is not None:
-        assert done.returncode == code, f"exit code {code} expected\n{told}"
-    return done
+        assert process.returncode == code, f"exit code {code} expected\n{told}{out if text else ''}"
+    return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
 
 def spx(*arguments, **options):

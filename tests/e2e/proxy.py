@@ -159,12 +159,13 @@ class Proxy:
         except OSError:
             connection.cut("reset")
 
-    def hold(self, *directions, connections=None):
-        """Lets nothing pass in these directions any more (without directions: everything passes
-        again)."""
+    def hold(self, *directions):
+        """Lets nothing pass in these directions any more, on the connections that are there and on
+        those to come; without directions everything passes again."""
 
         def change():
-            for connection in self.connections if connections is None else connections:
+            self.hold_new = set(directions)
+            for connection in self.connections:
                 connection.held = set(directions)
                 connection.update()
 

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 import servers
-from harness import LOOPBACK, OK, SLOWNESS, run, spx, wait_for
+from harness import LOOPBACK, run, spx, wait_for
 
 MIB = 1 << 20
 
@@ -85,17 +85,10 @@ def test_ssh_carries_standard_input(world, ssh_server):
     """8 MiB of standard input reach the command, and its output comes back after standard input
     ended."""
     sshd, options = ssh_server
-    file = write_random(world.directory / "input", 8 * MIB, 3)
-    with open(file, "rb") as data:
-        done = subprocess.run(
-            ["ssh", *options, "-p", str(sshd.port), LOOPBACK, "sha256sum"],
-            stdin=data,
-            capture_output=True,
-            text=True,
-            timeout=60 * SLOWNESS,
-        )
-    assert done.returncode == OK, done.stderr
-    assert done.stdout.split()[0] == sha256(file)
+    data = random.Random(3).randbytes(8 * MIB)
+    command = ["ssh", *options, "-p", sshd.port, LOOPBACK, "sha256sum"]
+    done = run(*command, input=data, text=False)
+    assert done.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.time_limit(120)
@@ -148,14 +141,58 @@ def test_pipe_carries_standard_input_and_output(world, echo):
     world.start_relay()
     world.start_agent()
     data = random.Random(5).randbytes(3 * MIB)
-    done = subprocess.run(
-        world.pipe_argv(f"{LOOPBACK}:{echo.port}"),
-        input=data,
-        capture_output=True,
-        timeout=60 * SLOWNESS,
-    )
-    assert done.returncode == OK, done.stderr.decode()
+    done = run(*world.pipe_argv(f"{LOOPBACK}:{echo.port}"), input=data, text=False)
     assert done.stdout == data
+
+
+def start_pipe(world, port):
+    """A client with -W whose standard input and output are pipes of the test."""
+    world.start_relay()
+    world.start_agent()
+    return world.start_client(
+        "-W",
+        f"{LOOPBACK}:{port}",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        connected=False,
+    )
+
+
+def test_pipe_is_interactive(world, echo):
+    """What is written into the pipe is answered at once, while the pipe stays open: the client never
+    waits inside a read of its standard input."""
+    client = start_pipe(world, echo.port)
+    for number in range(20):
+        text = b"line %d\n" % number
+        client.process.stdin.write(text)
+        client.process.stdin.flush()
+        assert client.process.stdout.read1(100) == text
+    client.process.stdin.close()
+    assert client.process.stdout.read() == b""
+    client.wait_exit(0)
+
+
+def test_pipe_whose_output_is_full(world, serve):
+    """While nobody reads the client's standard output, what comes on its standard input still
+    reaches the target; the output is whole when it is read at last."""
+    size = 4 * MIB
+
+    def talk(connection):
+        sending = servers.Task(servers.send_stream, connection, size, 6)
+        received = servers.receive_stream(connection)
+        return sending.result(30), received
+
+    target = serve(servers.Target, talk)
+    client = start_pipe(world, target.port)
+    data = random.Random(7).randbytes(size)
+    writing = servers.Task(client.process.stdin.write, data)
+    wait_for(lambda: writing.done, 20, "the target takes the standard input")
+    client.process.stdin.close()
+    output = client.process.stdout.read()
+    client.wait_exit(0)
+    sent, received = target.outcome()
+    assert received == (size, hashlib.sha256(data).hexdigest())
+    assert hashlib.sha256(output).hexdigest() == sent
 
 
 def test_pipe_ends_when_its_reader_goes(world, serve):
@@ -169,15 +206,7 @@ def test_pipe_ends_when_its_reader_goes(world, serve):
             return "stopped"
 
     target = serve(servers.Target, talk)
-    world.start_relay()
-    world.start_agent()
-    client = world.start_client(
-        "-W",
-        f"{LOOPBACK}:{target.port}",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        connected=False,
-    )
+    client = start_pipe(world, target.port)
     assert client.process.stdout.read(1000)
     client.process.stdout.close()
     client.process.stdout = None

@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from harness import LOOPBACK, endpoint, forwards, free_port, stays_false, wait_for
+from harness import LOOPBACK, endpoint, forwards, free_port, stays_false
 from proxy import DOWN, UP, Proxy
 from servers import ask, read_exactly
 

@@ -1,0 +1,108 @@
+#!/bin/bash
+# Everything that can be said about the sources without running them. All checks run, also when one
+# fails; the exit code tells whether all passed. `make lint` installs what it takes.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+flags=(-std=c11 -D_GNU_SOURCE -Imodules -Itests/unit
+       '-DSPX_COMMIT="lint"' '-DSPX_BEARSSL="lint"' '-DSPX_COMPILER="lint"')
+sources=(spx.c modules/*/*.c tests/unit/*.c tests/fuzz/*.c)
+headers=(modules/*/*.h)
+formatted=("${sources[@]}" "${headers[@]}" tests/unit/*.h)
+scripts=(tests/*.sh tests/fuzz/*.sh .ci/run)
+pages=(docs/*.[1-8])
+cores=$(nproc)
+failed=()
+
+# run WHAT COMMAND...
+run() {
+    local what=$1 began=$SECONDS
+    shift
+    if "$@"; then
+        printf '  ok      %-14s %3d s\n' "$what" $((SECONDS - began))
+    else
+        printf '  FAILED  %-14s\n' "$what"
+        failed+=("$what")
+    fi
+}
+
+format() { clang-format --dry-run -Werror "${formatted[@]}"; }
+
+# What clang-tidy says on standard error is only how much it left out.
+# shellcheck disable=SC2016  # the inner shell's
+tidy() {
+    printf '%s\0' "${sources[@]}" | xargs -0 -n 2 -P "$cores" sh -c '
+        flags=$1 && shift
+        eval "set -- \"\$@\" -- $flags"
+        exec clang-tidy --quiet "$@" 2>/dev/null' tidy "${flags[*]@Q}"
+}
+
+check() {
+    cppcheck -j "$cores" --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+        --enable=warning,performance,portability,style --suppressions-list=tests/cppcheck.txt \
+        "${flags[@]}" spx.c modules tests/unit tests/fuzz
+}
+
+# A header includes what it needs.
+alone() {
+    printf '%s\0' "${headers[@]}" | xargs -0 -n 1 -P "$cores" \
+        gcc -fsyntax-only -Wall -Wextra -Werror "${flags[@]}" -x c
+}
+
+# Includes go down the layers only: what each folder may include besides itself.
+layers() {
+    awk '
+    BEGIN {
+        allowed["base"]    = ""
+        allowed["crypto"]  = "base"
+        allowed["wire"]    = "base"
+        allowed["net"]     = "base"
+        allowed["hop"]     = "base crypto wire net"
+        allowed["session"] = "base crypto wire"
+        allowed["config"]  = "base crypto wire net"
+        allowed["forward"] = "base wire net config session"
+        role = "base crypto wire net hop session config forward"
+        allowed["client"] = allowed["relay"] = allowed["agent"] = allowed["key"] = role
+    }
+    function may_include(file, folder, target) {
+        if (file ~ /^modules\/session\/link\.[ch]$/ && target == "net")
+            return 1 # the thin part between the engine and its socket
+        if (file ~ /^modules\/hop\/hop(_[a-z0-9]*)?\.[ch]$/ && target == "net")
+            return 0 # an engine: no sockets
+        return folder == target || index(" " allowed[folder] " ", " " target " ")
+    }
+    /^#include "/ {
+        split(FILENAME, file, "/")
+        split($0, quoted, "\"")
+        if (split(quoted[2], target, "/") != 2) {
+            printf "%s:%d: includes \"%s\"; expected is \"folder/name.h\"\n", FILENAME, FNR, quoted[2]
+            bad = 1
+        } else if (!may_include(FILENAME, file[2], target[1])) {
+            printf "%s:%d: %s may not include %s\n", FILENAME, FNR, file[2], quoted[2]
+            bad = 1
+        }
+    }
+    END { exit bad }' modules/*/*.[ch]
+}
+
+scripts() { shellcheck -x "${scripts[@]}"; }
+
+# -Wwarning: mandoc also has wishes of style.
+pages() { mandoc -Tlint -Wwarning "${pages[@]}"; }
+
+# have PROGRAM: whether it is there; tells when it is not.
+have() { command -v "$1" >/dev/null || { printf '  skipped %s: not installed\n' "$1"; return 1; }; }
+
+run layers layers
+run headers alone
+run clang-format format
+have shellcheck && run shellcheck scripts
+have mandoc && run mandoc pages
+run cppcheck check
+run clang-tidy tidy
+
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "lint: failed: ${failed[*]}" >&2
+    exit 1
+fi
+echo "lint: nothing found"
