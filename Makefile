@@ -1,6 +1,7 @@
 # spx: one static binary. `make help` lists what can be made.
 
 PREFIX  ?= /usr/local
+UNITS    = $(PREFIX)/lib/systemd/system
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 BEARSSL := $(shell dpkg-query -W -f '$${Version}' libbearssl-dev 2>/dev/null || echo 0.6)
 
@@ -35,10 +36,18 @@ TOBJ    := $(PLAIN:%.c=$(T)/%.o)
 UNIT    := $(patsubst %.c,$(T)/%,$(sort $(wildcard tests/unit/test_*.c)))
 SUPPORT := $(patsubst %.c,$(T)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 
+# The fuzz targets: clang's libFuzzer.
+F       := build/fuzz
+FOBJ    := $(PLAIN:%.c=$(F)/%.o)
+FUZZ    := $(patsubst tests/fuzz/%.c,$(F)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FFLAGS  := -std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Imodules -Itests/unit -MMD -MP \
+           -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
 PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev
 TEST_PACKAGES := $(PACKAGES) git libcmocka-dev python3-pytest python3-dissononce curl openssh-client \
            openssh-server rsync wireguard-tools valgrind
-LINT_PACKAGES := clang-format clang-tidy cppcheck
+LINT_PACKAGES := clang-format clang-tidy cppcheck shellcheck mandoc
+FUZZ_PACKAGES := $(PACKAGES) clang
 
 ifeq ($(V),)
   Q := @
@@ -46,7 +55,7 @@ endif
 say = @printf '  %-7s %s\n' $(1) '$(2)'
 
 .DELETE_ON_ERROR:
-.PHONY: all help deps test-deps lint-deps demo test unit e2e vectors fuzz lint format install uninstall clean
+.PHONY: all help deps test-deps lint-deps fuzz-deps demo test unit e2e fuzz fuzz-targets lint format install uninstall clean
 
 #: make                build ./spx, one static binary
 all: spx
@@ -97,6 +106,15 @@ $(T)/tests/unit/test_%: $(T)/tests/unit/test_%.o $(SUPPORT) $(T)/libspx.a
 	$(Q)gcc $(SANITIZE) -o $@ $^ -lcmocka -lbearssl -lpthread
 .PRECIOUS: $(T)/tests/unit/%.o
 
+$(F)/modules/%.o: modules/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$< ($(F)))
+	$(Q)clang $(FFLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
+
+$(F)/fuzz_%: tests/fuzz/fuzz_%.c $(FOBJ)
+	$(call say,LINK,$@)
+	$(Q)clang $(FFLAGS) -fsanitize=fuzzer -o $@ $< $(FOBJ) -lbearssl -lpthread
+
 #: make deps           install what building takes (Debian)
 deps:
 	@tests/install.sh $(PACKAGES)
@@ -104,6 +122,8 @@ test-deps:
 	@tests/install.sh $(TEST_PACKAGES)
 lint-deps:
 	@tests/install.sh $(TEST_PACKAGES) $(LINT_PACKAGES)
+fuzz-deps:
+	@tests/install.sh $(FUZZ_PACKAGES)
 
 #: make demo           install, build, and show relay, agent, client and a real service at work
 demo:
@@ -125,8 +145,9 @@ e2e: spx $(T)/spx
 
 #: make fuzz           run every fuzz target for SECONDS (60) each, with clang
 SECONDS ?= 60
-fuzz:
+fuzz: fuzz-deps
 	@tests/fuzz/run.sh $(SECONDS)
+fuzz-targets: $(FUZZ)
 
 #: make lint           clang-format, clang-tidy and cppcheck; every header compiles alone
 lint: lint-deps
@@ -138,18 +159,23 @@ format:
 
 #: make install        into PREFIX (/usr/local) under DESTDIR, with the links spx-client, spx-relay, spx-agent
 install: spx
-	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/man/man5'
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' \
+	  '$(DESTDIR)$(PREFIX)/share/man/man5' '$(DESTDIR)$(UNITS)'
 	install -m 755 spx '$(DESTDIR)$(PREFIX)/bin/spx'
 	for a in client relay agent; do ln -sf spx '$(DESTDIR)$(PREFIX)/bin/spx-'$$a; done
 	install -m 644 docs/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1/'
 	install -m 644 docs/*.5 '$(DESTDIR)$(PREFIX)/share/man/man5/'
+	for u in relay agent; do \
+	  sed 's|^ExecStart=[^ ]*|ExecStart="$(PREFIX)/bin/spx"|' docs/spx-$$u.service | \
+	    install -m 644 /dev/stdin '$(DESTDIR)$(UNITS)/spx-'$$u.service; done
 
 uninstall:
 	for a in spx spx-client spx-relay spx-agent; do rm -f '$(DESTDIR)$(PREFIX)/bin/'$$a; done
 	for m in docs/*.1 docs/*.5; do rm -f '$(DESTDIR)$(PREFIX)/share/man/man'$${m##*.}/$${m##*/}; done
+	rm -f '$(DESTDIR)$(UNITS)/spx-relay.service' '$(DESTDIR)$(UNITS)/spx-agent.service'
 
 #: make clean          remove what was built
 clean:
 	rm -rf build spx
 
--include $(ROBJ:.o=.d) $(TOBJ:.o=.d) $(UNIT:=.d) $(T)/spx.d
+-include $(ROBJ:.o=.d) $(TOBJ:.o=.d) $(UNIT:=.d) $(T)/spx.d $(FOBJ:.o=.d) $(FUZZ:=.d)

@@ -27,7 +27,8 @@ static void take_call(struct agent *a, const uint8_t *data, size_t len)
     a->call_severity = data[0];
     text_clean(a->call_text, sizeof a->call_text, view_of(data + 1, data[0] ? len - 1 : 0));
     if (a->call_severity)
-        log_info("the storage system calls for help, severity %u: %s", a->call_severity, a->call_text);
+        log_info("the storage system calls for help, severity %u: %s", a->call_severity,
+                 a->call_text);
     else
         log_info("the call for help is over");
     for (size_t i = 0; i < a->uplink_count; i++)
@@ -49,7 +50,8 @@ static void on_read(struct io *io)
 static bool address_of(struct sockaddr_un *address, const char *path)
 {
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    return (size_t)snprintf(address->sun_path, sizeof address->sun_path, "%s", path) < sizeof address->sun_path;
+    return (size_t)snprintf(address->sun_path, sizeof address->sun_path, "%s", path) <
+           sizeof address->sun_path;
 }
 
 /* Only a socket is replaced, never another kind of file. */
@@ -68,7 +70,8 @@ struct call_socket *call_socket_new(struct agent *a, const char *path, struct er
     mode_t old_mask;
     bool bound;
     if (!s || fd < 0 || !address_of(&address, path)) {
-        error_set(e, EXIT_CONFIG, "CallSocket = %s: the path is too long, or there is no memory", path);
+        error_set(e, EXIT_CONFIG, "CallSocket = %s: the path is too long, or there is no memory",
+                  path);
         goto fail;
     }
     remove_old_socket(path);
@@ -109,7 +112,9 @@ int call_send(const char *path, unsigned severity, const char *text)
     ssize_t n;
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || !address_of(&address, path) || len > TEXT_MAX_BYTES) {
-        fprintf(stderr, "spx agent call: the path or the text is too long (text: at most %d bytes)\n", TEXT_MAX_BYTES);
+        fprintf(stderr,
+                "spx agent call: the path or the text is too long (text: at most %d bytes)\n",
+                TEXT_MAX_BYTES);
         if (fd >= 0)
             close(fd);
         return EXIT_USAGE;
@@ -118,7 +123,8 @@ int call_send(const char *path, unsigned severity, const char *text)
     memcpy(data + 1, text, len);
     n = sendto(fd, data, len + 1, 0, (const struct sockaddr *)&address, sizeof address);
     if (n < 0)
-        fprintf(stderr, "spx agent call: %s: %s; is the agent running with this CallSocket?\n", path, strerror(errno));
+        fprintf(stderr, "spx agent call: %s: %s; is the agent running with this CallSocket?\n",
+                path, strerror(errno));
     close(fd);
     return n < 0 ? EXIT_OTHER : EXIT_OK;
 }

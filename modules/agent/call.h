@@ -1,4 +1,5 @@
-/* The storage system's call for help: a local socket on the running agent, and `spx agent call` that speaks to it. */
+/* The storage system's call for help: a local socket on the running agent, and `spx agent call`
+ * that speaks to it. */
 #ifndef SPX_AGENT_CALL_H
 #define SPX_AGENT_CALL_H
 
@@ -7,12 +8,13 @@
 
 struct call_socket;
 
-/* Listens on the configured path (mode 0600; a socket left behind is replaced). NULL: e says why. */
+/* Listens on the configured path (mode 0600; a socket left behind is replaced). NULL: e says why.
+ */
 struct call_socket *call_socket_new(struct agent *a, const char *path, struct error *e);
 void call_socket_free(struct call_socket *s);
 
-/* Tells the agent whose socket this is. severity 0 clears, text is then empty. Returns an exit code after writing what went wrong to standard
- * error. */
+/* Tells the agent whose socket this is. severity 0 clears, text is then empty. Returns an exit code
+ * after writing what went wrong to standard error. */
 int call_send(const char *path, unsigned severity, const char *text);
 
 #endif

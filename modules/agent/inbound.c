@@ -39,14 +39,14 @@ struct visitor {
     struct inbound *inbound;
     struct list place;
     struct crowd_member waiting;
-    struct service *service;
+    struct service_circuit *circuit;
     char address[ADDRESS_TEXT_BYTES];
 };
 
 static void visitor_free(struct visitor *v)
 {
-    if (v->service)
-        service_drop(v->service);
+    if (v->circuit)
+        service_drop(v->circuit);
     crowd_leave(&v->inbound->crowd, &v->waiting);
     carrier_close(&v->carrier);
     list_remove(&v->place);
@@ -70,7 +70,8 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
     struct crowd *crowd = &v->inbound->crowd;
     make_way(crowd_in_the_way(crowd, CROWD_HANDSHAKE, crowd_source(&v->waiting)));
     crowd_advance(crowd, &v->waiting);
-    carrier_set_deadline(&v->carrier, loop_now(v->inbound->agent->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
+    carrier_set_deadline(&v->carrier,
+                         loop_now(v->inbound->agent->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
     if (!agent_find_relay(v->inbound->agent, h->peer_key)) {
         answer->code = CODE_UNKNOWN_KEY;
         answer->text = view_of_string("this agent does not know the relay's key");
@@ -98,11 +99,12 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
 {
     struct visitor *v = (struct visitor *)(void *)h;
     if (type == MESSAGE_OFFER)
-        return uplink_answer_offer(v->inbound->agent, h, body, &v->service);
+        return uplink_answer_offer(v->inbound->agent, h, body, &v->circuit);
     return true;
 }
 
-static const struct hop_handler handler = {.on_hello = on_hello, .on_open = on_open, .on_message = on_message};
+static const struct hop_handler handler = {
+    .on_hello = on_hello, .on_open = on_open, .on_message = on_message};
 
 static void on_ended(struct carrier *c)
 {
@@ -114,12 +116,12 @@ static void on_ended(struct carrier *c)
 static void on_detached(struct carrier *c, struct view rest)
 {
     struct visitor *v = (struct visitor *)(void *)c;
-    struct service *service = v->service;
+    struct service_circuit *circuit = v->circuit;
     struct fifo unsent = {0};
     int fd = carrier_take(c, &unsent);
-    v->service = NULL;
+    v->circuit = NULL;
     visitor_free(v);
-    service_attach(service, fd, &unsent, rest);
+    service_attach(circuit, fd, &unsent, rest);
     fifo_clear(&unsent);
 }
 
@@ -238,8 +240,7 @@ void inbound_free(struct inbound *in)
 {
     if (!in)
         return;
-    list_each(link, &in->visitors)
-        visitor_free(container_of(link, struct visitor, place));
+    list_each(link, &in->visitors) visitor_free(container_of(link, struct visitor, place));
     for (size_t i = 0; i < in->door_count; i++) {
         io_remove(&in->doors[i].io);
         close(in->doors[i].io.fd);

@@ -33,7 +33,8 @@ static int show_check(const struct agent_config *config, const char *path)
     char key[KEY_TEXT_BYTES], fingerprint[FINGERPRINT_TEXT_BYTES];
     key_to_text(key, config->key.public_key);
     key_fingerprint(fingerprint, config->key.public_key);
-    printf("%s is right\nagent %s\npublic key %s\nfingerprint %s\n", path, config->name, key, fingerprint);
+    printf("%s is right\nagent %s\npublic key %s\nfingerprint %s\n", path, config->name, key,
+           fingerprint);
     return EXIT_OK;
 }
 

@@ -57,8 +57,22 @@ static bool start_uplinks(struct agent *a)
 
 static bool same_relays(const struct agent_config *a, const struct agent_config *b)
 {
-    return a->relay_count == b->relay_count && strcmp(a->labels, b->labels) == 0 &&
-           memcmp(a->relays, b->relays, a->relay_count * sizeof *a->relays) == 0;
+    if (a->relay_count != b->relay_count || strcmp(a->labels, b->labels) != 0)
+        return false;
+    for (size_t i = 0; i < a->relay_count; i++) {
+        const struct agent_relay *x = &a->relays[i], *y = &b->relays[i];
+        if (x->has_address != y->has_address ||
+            memcmp(x->public_key, y->public_key, KEY_BYTES) != 0 ||
+            (x->has_address && !endpoint_same(&x->address, &y->address)))
+            return false;
+    }
+    return true;
+}
+
+void agent_probe_relays(struct agent *a)
+{
+    for (size_t i = 0; i < a->uplink_count; i++)
+        uplink_probe(a->uplinks[i]);
 }
 
 /* What can change while running: users, permissions, relays, labels. */
@@ -71,7 +85,8 @@ static void reload(struct agent *a)
         log_error("%s; the configuration stays as it was", e.text);
         return;
     }
-    if (memcmp(&config.key, &a->key, sizeof a->key) != 0 || strcmp(config.name, a->config.name) != 0)
+    if (memcmp(&config.key, &a->key, sizeof a->key) != 0 ||
+        strcmp(config.name, a->config.name) != 0)
         log_warning("a changed name or key counts from the next start on");
     relays_changed = !same_relays(&config, &a->config);
     memcpy(config.name, a->config.name, sizeof config.name);
@@ -112,7 +127,8 @@ static void on_stop(void *arg, int signo)
 
 static bool start(struct agent *a, struct error *e)
 {
-    if (!loop_on_signal(a->loop, SIGTERM, on_stop, a) || !loop_on_signal(a->loop, SIGINT, on_stop, a) ||
+    if (!loop_on_signal(a->loop, SIGTERM, on_stop, a) ||
+        !loop_on_signal(a->loop, SIGINT, on_stop, a) ||
         !loop_on_signal(a->loop, SIGHUP, on_reload, a))
         return error_set(e, EXIT_OTHER, "signals cannot be watched: %s", strerror(errno));
     if (a->config.listen_count && !(a->inbound = inbound_new(a, e)))
@@ -133,6 +149,7 @@ int agent_serve(struct agent_config *config, const char *path)
     handshake_mac1_key(a.party.mac1_key, a.key.public_key);
     a.stop_limit.on_fire = on_stop_limit;
     list_init(&a.services);
+    list_init(&a.ended);
     a.loop = loop_new();
     if (!a.loop)
         error_set(&e, EXIT_OTHER, "the event loop cannot be made: %s", strerror(errno));

@@ -18,19 +18,23 @@ struct agent {
     struct hop_party party;
     struct uplink **uplinks; /* one for each relay with an address */
     size_t uplink_count;
-    struct inbound *inbound; /* dial mode, or NULL */
+    struct inbound *inbound;         /* dial mode, or NULL */
     struct call_socket *call_socket; /* or NULL */
-    struct list services;    /* the sessions, by struct service's link */
+    struct list services;            /* the sessions, by struct service's link */
     unsigned service_count;
+    struct list ended;     /* sessions that ended lately, by struct ended_session's link */
     uint8_t call_severity; /* what the storage system asks for; 0: nothing */
     char call_text[TEXT_MAX_BYTES + 1];
     struct timer stop_limit;
     bool stopping;
 };
 
-/* Starts with a configuration, which it takes over (also when it fails), and runs until SIGTERM or SIGINT; SIGHUP loads path
- * again. Returns an exit code; why is in the log. */
+/* Starts with a configuration, which it takes over (also when it fails), and runs until SIGTERM or
+ * SIGINT; SIGHUP loads path again. Returns an exit code; why is in the log. */
 int agent_serve(struct agent_config *config, const char *path);
+
+/* A circuit ended: is the relay still there? */
+void agent_probe_relays(struct agent *a);
 
 /* The user with this key, or NULL. */
 const struct agent_user *agent_find_user(const struct agent *a, const uint8_t key[KEY_BYTES]);

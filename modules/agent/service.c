@@ -12,29 +12,210 @@
 #include "forward/target.h"
 
 #define LABEL_BYTES 9
+#define ENDED_MAX 256
 
-struct service {
+struct service_circuit {
     struct link link; /* first */
+    struct service *service;
+    struct cipher send, receive;
+    uint32_t number;
+    uint64_t told_position;
+    char label[LABEL_BYTES]; /* in the logs of all three parties */
+    struct deferred burial;
+};
+
+/* candidate: accepted, its START still to come; current: carries the session. Without a current one
+ * the session waits. */
+struct service {
     struct list place;
     struct agent *agent;
     struct session session;
     struct targets *targets;
-    struct cipher send, receive;
-    uint32_t number;
-    uint64_t told_position;
+    struct service_circuit *current, *candidate;
     uint8_t user_key[KEY_BYTES];
     char user[NAME_MAX_BYTES + 1];
-    char label[LABEL_BYTES];
+    char label[LABEL_BYTES]; /* of the newest circuit */
     /* The user's permissions as the open streams were granted them. */
     struct target_pattern *allow;
     size_t allow_count;
-    uint64_t begun_us;
+    uint64_t begun_us, lost_us;
+    bool started; /* a circuit has carried it */
+    struct timer give_up;
 };
 
-static void refuse(struct offer_answer *answer, enum code code, const char *text)
+/* Kept a while, so that a client that comes back hears why. */
+struct ended_session {
+    struct list link;
+    uint8_t id[SESSION_ID_BYTES];
+    uint8_t user_key[KEY_BYTES];
+    uint64_t until_us;
+    char why[200];
+};
+
+/* ---- The end of a session. ---- */
+
+static void forget_ended(struct agent *a, size_t keep)
 {
-    answer->code = code;
-    snprintf(answer->text, sizeof answer->text, "%s", text);
+    uint64_t now = loop_now(a->loop);
+    size_t count = 0;
+    list_each(link, &a->ended) count++;
+    list_each(link, &a->ended)
+    {
+        struct ended_session *ended = container_of(link, struct ended_session, link);
+        if (ended->until_us > now && count <= keep)
+            return;
+        list_remove(&ended->link);
+        free(ended);
+        count--;
+    }
+}
+
+static void remember_ended(const struct service *v, const char *why)
+{
+    struct agent *a = v->agent;
+    struct ended_session *ended = calloc(1, sizeof *ended);
+    forget_ended(a, ENDED_MAX - 1);
+    if (!ended)
+        return;
+    memcpy(ended->id, v->session.id, sizeof ended->id);
+    memcpy(ended->user_key, v->user_key, sizeof ended->user_key);
+    ended->until_us = loop_now(a->loop) + ENDED_KEPT_S * CLOCK_US_PER_S;
+    snprintf(ended->why, sizeof ended->why, "%s", why);
+    list_append(&a->ended, &ended->link);
+}
+
+static void circuit_bury(struct deferred *burial)
+{
+    free(container_of(burial, struct service_circuit, burial));
+}
+
+/* Frees at the end of the round: this may be its own callback. */
+static void circuit_end(struct service_circuit *c)
+{
+    struct loop *loop = c->service->agent->loop;
+    struct service *v = c->service;
+    if (v->current == c)
+        v->current = NULL;
+    if (v->candidate == c)
+        v->candidate = NULL;
+    link_close(&c->link);
+    cipher_wipe(&c->send);
+    cipher_wipe(&c->receive);
+    c->burial.run = circuit_bury;
+    loop_defer(loop, &c->burial);
+}
+
+static void service_end(struct service *v, const char *why)
+{
+    struct agent *a = v->agent;
+    char up[16], down[16], time[24];
+    text_bytes(up, v->session.bytes_received);
+    text_bytes(down, v->session.bytes_sent);
+    text_duration(time, loop_now(a->loop) - v->begun_us);
+    log_info("circuit %s: ended: %s; user %s, %u stream%s, %s up, %s down, %s", v->label, why,
+             v->user, v->session.streams_opened, v->session.streams_opened == 1 ? "" : "s", up,
+             down, time);
+    if (v->started)
+        remember_ended(v, why);
+    if (v->candidate)
+        circuit_end(v->candidate);
+    if (v->current)
+        circuit_end(v->current);
+    timer_cancel(a->loop, &v->give_up);
+    session_free(&v->session);
+    targets_free(v->targets);
+    free(v->allow);
+    list_remove(&v->place);
+    a->service_count--;
+    free(v);
+    if (a->stopping && list_empty(&a->services))
+        loop_stop(a->loop);
+}
+
+/* ---- A session's circuits come and go. ---- */
+
+static void on_give_up(struct timer *timer)
+{
+    struct service *v = container_of(timer, struct service, give_up);
+    service_end(v, "no circuit came back within the resume window");
+}
+
+/* Ends the session of the user that has been without a circuit for longest when there are too many
+ * such. */
+static void limit_orphans(struct agent *a, const uint8_t user_key[KEY_BYTES])
+{
+    struct service *oldest = NULL;
+    unsigned orphans = 0;
+    list_each(link, &a->services)
+    {
+        struct service *v = container_of(link, struct service, place);
+        if (v->current || !v->started || memcmp(v->user_key, user_key, KEY_BYTES) != 0)
+            continue;
+        orphans++;
+        if (!oldest || v->lost_us < oldest->lost_us)
+            oldest = v;
+    }
+    if (orphans > SESSIONS_ORPHANED_PER_USER)
+        service_end(oldest, "too many sessions of the user are without a circuit");
+}
+
+static void circuit_lost(struct service *v, const char *why)
+{
+    struct agent *a = v->agent;
+    uint8_t user_key[KEY_BYTES];
+    log_info("circuit %s: lost: %s; the session of %s waits up to %u s for its client", v->label,
+             why, v->user, v->session.settings.resume_window_s);
+    v->lost_us = loop_now(a->loop);
+    timer_set(a->loop, &v->give_up,
+              v->lost_us + v->session.settings.resume_window_s * CLOCK_US_PER_S);
+    memcpy(user_key, v->user_key, sizeof user_key);
+    agent_probe_relays(a);
+    limit_orphans(a, user_key);
+}
+
+static void on_change(struct link *link)
+{
+    struct service_circuit *c = (struct service_circuit *)(void *)link;
+    struct service *v = c->service;
+    bool current = c == v->current;
+    char why[sizeof v->session.error.text];
+    snprintf(why, sizeof why, "%s",
+             v->session.error.code ? v->session.error.text : link->circuit.failed.text);
+    if (current && v->session.state == SESSION_CLOSED)
+        link_flush(link); /* the ACK of its CLOSE */
+    if (v->session.error.code) {
+        service_end(v, why);
+        return;
+    }
+    circuit_end(c);
+    if (current && (v->session.state == SESSION_ACTIVE))
+        circuit_lost(v, why);
+    else if (!v->started || current)
+        service_end(v, why);
+}
+
+/* START has come on the candidate: it is the session's circuit now. */
+static void on_move(struct session *s, struct session_circuit *circuit)
+{
+    struct service *v = s->owner;
+    struct service_circuit *old = v->current;
+    struct link *link = container_of(circuit, struct link, circuit);
+    char time[24], prefix[128];
+    v->current = (struct service_circuit *)(void *)link;
+    if (v->candidate == v->current)
+        v->candidate = NULL;
+    if (v->started) {
+        text_duration(time, loop_now(v->agent->loop) - v->lost_us);
+        log_info("circuit %s: carries on the session of circuit %s, user %s%s%s", v->current->label,
+                 v->label, v->user, old ? "" : ", after ", old ? "" : time);
+    }
+    v->started = true;
+    snprintf(v->label, sizeof v->label, "%s", v->current->label);
+    snprintf(prefix, sizeof prefix, "circuit %s: %s", v->label, v->user);
+    targets_set_label(v->targets, prefix);
+    timer_cancel(v->agent->loop, &v->give_up);
+    if (old)
+        circuit_end(old);
 }
 
 static void on_open(struct session *s, struct stream *stream, struct view target)
@@ -46,47 +227,19 @@ static void on_open(struct session *s, struct stream *stream, struct view target
 static void on_wake(struct session *s)
 {
     struct service *v = s->owner;
-    link_wake(&v->link);
+    if (v->current)
+        link_wake(&v->current->link);
 }
 
-static const struct session_events events = {.on_open = on_open, .on_wake = on_wake};
+static const struct session_events events = {
+    .on_open = on_open, .on_wake = on_wake, .on_move = on_move};
 
-static void log_end(const struct service *v, const char *why)
-{
-    char up[16], down[16], time[24];
-    text_bytes(up, v->session.bytes_received);
-    text_bytes(down, v->session.bytes_sent);
-    text_duration(time, loop_now(v->agent->loop) - v->begun_us);
-    log_info("circuit %s: ended: %s; user %s, %u streams, %s up, %s down, %s", v->label, why, v->user,
-             v->session.streams_opened, up, down, time);
-}
+/* ---- OFFERs. ---- */
 
-static void service_free(struct service *v)
+static void refuse(struct offer_answer *answer, enum code code, const char *text)
 {
-    struct agent *a = v->agent;
-    link_close(&v->link);
-    session_free(&v->session);
-    targets_free(v->targets);
-    cipher_wipe(&v->send);
-    cipher_wipe(&v->receive);
-    free(v->allow);
-    list_remove(&v->place);
-    a->service_count--;
-    free(v);
-    if (a->stopping && list_empty(&a->services))
-        loop_stop(a->loop);
-}
-
-static void on_change(struct link *link)
-{
-    struct service *v = (struct service *)(void *)link;
-    const struct error *e = v->session.error.code ? &v->session.error : &link->circuit.failed;
-    if (v->session.state == SESSION_CLOSED)
-        link_flush(link); /* the ACK of its CLOSE */
-    if (!v->session.error.code)
-        error_set(&v->session.error, e->code, "%s", e->text);
-    log_end(v, v->session.error.text);
-    service_free(v);
+    answer->code = code;
+    snprintf(answer->text, sizeof answer->text, "%s", text);
 }
 
 static bool copy_permissions(struct service *v, const struct agent_user *user)
@@ -100,7 +253,8 @@ static bool copy_permissions(struct service *v, const struct agent_user *user)
     return true;
 }
 
-static struct service *service_new(struct agent *a, const struct agent_user *user, const char *label)
+static struct service *service_new(struct agent *a, const struct agent_user *user,
+                                   const char *label)
 {
     struct session_settings settings = session_default_settings(false);
     struct service *v = calloc(1, sizeof *v);
@@ -108,8 +262,9 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     if (!v)
         return NULL;
     v->agent = a;
-    v->link.on_change = on_change;
     v->begun_us = loop_now(a->loop);
+    v->give_up.on_fire = on_give_up;
+    settings.resume_window_s = a->config.resume_window_s;
     memcpy(v->user_key, user->public_key, KEY_BYTES);
     snprintf(v->user, sizeof v->user, "%s", user->name);
     snprintf(v->label, sizeof v->label, "%s", label);
@@ -131,14 +286,42 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
 static unsigned sessions_of(const struct agent *a, const uint8_t key[KEY_BYTES])
 {
     unsigned n = 0;
-    list_each(link, &a->services)
-        n += memcmp(container_of(link, struct service, place)->user_key, key, KEY_BYTES) == 0;
+    list_each(link, &a->services) n +=
+        memcmp(container_of(link, struct service, place)->user_key, key, KEY_BYTES) == 0;
     return n;
 }
 
-/* What speaks against the session; CODE_OK: nothing. */
-static void check_offer(struct agent *a, const struct offer *offer, const uint8_t proven_key[KEY_BYTES],
-                        const struct session_hello *hello, struct offer_answer *answer)
+static struct service *find_service(struct agent *a, const uint8_t id[SESSION_ID_BYTES],
+                                    const uint8_t key[KEY_BYTES])
+{
+    list_each(link, &a->services)
+    {
+        struct service *v = container_of(link, struct service, place);
+        if (memcmp(v->session.id, id, SESSION_ID_BYTES) == 0 &&
+            memcmp(v->user_key, key, KEY_BYTES) == 0)
+            return v;
+    }
+    return NULL;
+}
+
+static const struct ended_session *find_ended(struct agent *a, const uint8_t id[SESSION_ID_BYTES],
+                                              const uint8_t key[KEY_BYTES])
+{
+    forget_ended(a, ENDED_MAX);
+    list_each(link, &a->ended)
+    {
+        struct ended_session *ended = container_of(link, struct ended_session, link);
+        if (memcmp(ended->id, id, SESSION_ID_BYTES) == 0 &&
+            memcmp(ended->user_key, key, KEY_BYTES) == 0)
+            return ended;
+    }
+    return NULL;
+}
+
+/* What speaks against the user and the agent's name; CODE_OK: nothing. */
+static void check_offer(struct agent *a, const struct offer *offer,
+                        const uint8_t proven_key[KEY_BYTES], const struct session_hello *hello,
+                        struct offer_answer *answer)
 {
     char text[sizeof answer->text];
     if (!agent_find_user(a, proven_key)) {
@@ -150,140 +333,222 @@ static void check_offer(struct agent *a, const struct offer *offer, const uint8_
         refuse(answer, CODE_WRONG_AGENT, text);
     } else if (hello->version < 1) {
         refuse(answer, CODE_VERSION, "protocol version 0 does not exist");
-    } else if (!bytes_are_zero(hello->session_id, SESSION_ID_BYTES)) {
-        refuse(answer, CODE_NO_SESSION, "the session is not known here");
     } else if (a->stopping) {
         refuse(answer, CODE_SHUTDOWN, "the agent is ending");
-    } else if (a->service_count >= SESSIONS_PER_AGENT || sessions_of(a, proven_key) >= SESSIONS_PER_USER) {
-        refuse(answer, CODE_FULL, "too many sessions are open at this agent");
     }
 }
 
+/* The session the message is for, new or resumed; NULL: refused. */
+static struct service *settle_service(struct agent *a, const uint8_t key[KEY_BYTES],
+                                      const struct session_hello *hello, const char *label,
+                                      struct offer_answer *answer)
+{
+    const struct ended_session *ended;
+    struct service *v;
+    if (bytes_are_zero(hello->session_id, SESSION_ID_BYTES)) {
+        v = NULL;
+        if (a->service_count >= SESSIONS_PER_AGENT || sessions_of(a, key) >= SESSIONS_PER_USER)
+            refuse(answer, CODE_FULL, "too many sessions are open at this agent");
+        else if (!(v = service_new(a, agent_find_user(a, key), label)))
+            refuse(answer, CODE_INTERNAL, "the agent is out of memory");
+        return v;
+    }
+    v = find_service(a, hello->session_id, key);
+    if (v && hello->circuit > v->session.moved_number &&
+        (!v->candidate || hello->circuit >= v->candidate->number))
+        return v;
+    if (v)
+        refuse(answer, CODE_STALE, "a newer circuit carries the session");
+    else if ((ended = find_ended(a, hello->session_id, key)) != NULL)
+        refuse(answer, CODE_ENDED, ended->why);
+    else
+        refuse(answer, CODE_NO_SESSION,
+               "the session is not known here: the agent was started anew, or it ended long ago");
+    return NULL;
+}
+
+static struct service_circuit *circuit_new(struct service *v, const struct session_hello *hello,
+                                           const char *label)
+{
+    struct service_circuit *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    if (v->candidate)
+        circuit_end(v->candidate);
+    c->link.on_change = on_change;
+    c->service = v;
+    c->number = hello->circuit;
+    c->told_position = hello->receive_position;
+    snprintf(c->label, sizeof c->label, "%s", label);
+    if (!v->started)
+        session_take_hello(&v->session, hello);
+    v->candidate = c;
+    return c;
+}
+
 /* Writes session message 2 and, for an accepted one, readies the ciphers. */
-static bool write_answer(struct noise *n, const struct session_hello *hello, struct offer_answer *answer)
+static bool write_answer(struct noise *n, struct offer_answer *answer)
 {
     struct session_welcome welcome = {.code = (uint16_t)answer->code,
                                       .text = view_of_string(answer->text),
                                       .version = PROTOCOL_VERSION};
-    struct service *v = answer->service;
+    struct service_circuit *c = answer->circuit;
     uint8_t payload[TEXT_MAX_BYTES];
     size_t len;
-    if (v)
-        session_fill_welcome(&v->session, &welcome);
+    if (c)
+        session_fill_welcome(&c->service->session, &welcome);
     len = session_welcome_encode(&welcome, payload, sizeof payload);
     if (!len || !noise_write(n, view_of(payload, len), answer->message2, &answer->message2_len))
         return false;
+    return !c || noise_split(n, &c->send, &c->receive);
+}
+
+static void accept_offer(struct agent *a, const struct session_hello *hello, struct noise *n,
+                         const char *label, struct offer_answer *answer)
+{
+    struct service *v = settle_service(a, n->remote_static, hello, label, answer);
     if (!v)
-        return true;
-    session_take_hello(&v->session, hello);
-    v->number = hello->circuit;
-    v->told_position = hello->receive_position;
-    return noise_split(n, &v->send, &v->receive);
+        return;
+    answer->circuit = circuit_new(v, hello, label);
+    if (answer->circuit)
+        return;
+    refuse(answer, CODE_INTERNAL, "the agent is out of memory");
+    if (!v->started)
+        service_end(v, answer->text);
 }
 
 static void decide(struct agent *a, const struct offer *offer, struct noise *n, const char *label,
                    struct offer_answer *answer)
 {
     struct session_hello hello;
-    uint8_t payload[HANDSHAKE_PAYLOAD1_MAX], mac1_key[HASH_BYTES];
+    uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
     size_t len;
     uint16_t unsupported;
-    handshake_mac1_key(mac1_key, a->key.public_key);
-    if (handshake_look(mac1_key, PURPOSE_SESSION, offer->message1, &len) != LOOK_COMPLETE ||
-        len != offer->message1.len || !handshake_accept(n, &a->key, offer->message1, payload, &len)) {
-        refuse(answer, CODE_BAD_HANDSHAKE, "the client's first message is not for this agent's key");
+    if (handshake_look(a->party.mac1_key, PURPOSE_SESSION, offer->message1, &len) !=
+            LOOK_COMPLETE ||
+        len != offer->message1.len ||
+        !handshake_accept(n, &a->key, offer->message1, payload, &len)) {
+        refuse(answer, CODE_BAD_HANDSHAKE,
+               "the client's first message is not for this agent's key");
         return;
     }
     if (!session_hello_decode(&hello, view_of(payload, len), &unsupported)) {
-        refuse(answer, unsupported ? CODE_UNSUPPORTED : CODE_PROTOCOL, "the client's first message is not well formed");
+        refuse(answer, unsupported ? CODE_UNSUPPORTED : CODE_PROTOCOL,
+               "the client's first message is not well formed");
         return;
     }
     check_offer(a, offer, n->remote_static, &hello, answer);
     if (answer->code == CODE_OK)
-        answer->service = service_new(a, agent_find_user(a, n->remote_static), label);
-    if (answer->code == CODE_OK && !answer->service)
-        refuse(answer, CODE_INTERNAL, "the agent is out of memory");
-    if (!write_answer(n, &hello, answer)) {
-        if (answer->service)
-            service_drop(answer->service);
-        answer->service = NULL;
-        refuse(answer, CODE_INTERNAL, "the handshake could not be answered");
-    }
+        accept_offer(a, &hello, n, label, answer);
+    if (write_answer(n, answer))
+        return;
+    if (answer->circuit)
+        service_drop(answer->circuit);
+    answer->circuit = NULL;
+    refuse(answer, CODE_INTERNAL, "the handshake could not be answered");
+}
+
+static void log_decision(const struct offer *offer, const struct offer_answer *answer,
+                         const char *label, const uint8_t proven_key[KEY_BYTES])
+{
+    char user[NAME_MAX_BYTES + 1], from[ADDRESS_MAX_BYTES + 1], fingerprint[FINGERPRINT_TEXT_BYTES];
+    bool proven = answer->message2_len > 0;
+    text_clean(user, sizeof user, offer->user);
+    text_clean(from, sizeof from, offer->user_address);
+    key_fingerprint(fingerprint, proven_key);
+    if (answer->code == CODE_OK)
+        log_info("circuit %s: accepted user %s (key %s) from %s, as the relay says", label,
+                 answer->circuit->service->user, fingerprint, from);
+    else
+        log_warning("circuit %s: refused: %s; the relay names user %s from %s%s%s", label,
+                    answer->text, user, from, proven ? ", the key is " : "",
+                    proven ? fingerprint : "");
 }
 
 void service_offer(struct agent *a, const struct offer *offer, struct offer_answer *answer)
 {
     struct noise noise = {0};
-    uint8_t digest[HASH_BYTES];
-    char label[LABEL_BYTES], user[NAME_MAX_BYTES + 1], from[ADDRESS_MAX_BYTES + 1];
-    char fingerprint[FINGERPRINT_TEXT_BYTES];
+    uint8_t digest[HASH_BYTES], proven_key[KEY_BYTES];
+    char label[LABEL_BYTES];
     answer->code = CODE_OK;
     answer->text[0] = '\0';
-    answer->service = NULL;
+    answer->circuit = NULL;
     answer->message2_len = 0;
     sha256(digest, offer->message1, view_of(NULL, 0));
     snprintf(label, sizeof label, "%02x%02x%02x%02x", digest[0], digest[1], digest[2], digest[3]);
-    text_clean(user, sizeof user, offer->user);
-    text_clean(from, sizeof from, offer->user_address);
     decide(a, offer, &noise, label, answer);
-    key_fingerprint(fingerprint, noise.remote_static);
-    if (answer->code == CODE_OK)
-        log_info("circuit %s: accepted user %s (key %s) from %s, as the relay says", label,
-                 answer->service->user, fingerprint, from);
-    else
-        log_warning("circuit %s: refused: %s; the relay names user %s from %s%s%s", label, answer->text, user,
-                    from, answer->message2_len ? ", the key is " : "", answer->message2_len ? fingerprint : "");
+    memcpy(proven_key, noise.remote_static, sizeof proven_key);
     noise_wipe(&noise);
+    log_decision(offer, answer, label, proven_key);
 }
 
-void service_attach(struct service *v, int fd, struct fifo *unsent, struct view rest)
+void service_attach(struct service_circuit *c, int fd, struct fifo *unsent, struct view rest)
 {
-    if (!circuit_init(&v->link.circuit, &v->session, &v->send, &v->receive, v->number, v->told_position,
-                      loop_now(v->agent->loop)) ||
-        !link_open(&v->link, v->agent->loop, fd, unsent, rest)) {
-        circuit_free(&v->link.circuit);
-        close(fd);
-        log_end(v, "out of memory or descriptors");
-        service_free(v);
-    }
+    struct service *v = c->service;
+    if (circuit_init(&c->link.circuit, &v->session, &c->send, &c->receive, c->number,
+                     c->told_position, loop_now(v->agent->loop)) &&
+        link_open(&c->link, v->agent->loop, fd, unsent, rest))
+        return;
+    circuit_free(&c->link.circuit);
+    close(fd);
+    service_drop(c);
 }
 
-void service_drop(struct service *v)
+void service_drop(struct service_circuit *c)
 {
-    log_end(v, "the circuit did not come about");
-    service_free(v);
+    struct service *v = c->service;
+    circuit_end(c);
+    if (!v->started)
+        service_end(v, "the circuit did not come about");
 }
+
+/* ---- All of them. ---- */
 
 static bool same_permissions(const struct service *v, const struct agent_user *user)
 {
-    return v->allow_count == user->allow_count &&
-           (!v->allow_count || memcmp(v->allow, user->allow, v->allow_count * sizeof *v->allow) == 0);
+    if (v->allow_count != user->allow_count)
+        return false;
+    for (size_t i = 0; i < v->allow_count; i++)
+        if (!target_pattern_same(&v->allow[i], &user->allow[i]))
+            return false;
+    return true;
+}
+
+static void service_close(struct service *v, enum code code, const char *text)
+{
+    if (v->current)
+        session_close(&v->session, code, text);
+    else
+        service_end(v, text); /* a client that comes back hears the reason */
 }
 
 void service_check_all(struct agent *a)
 {
-    list_each(link, &a->services) {
+    list_each(link, &a->services)
+    {
         struct service *v = container_of(link, struct service, place);
         const struct agent_user *user = agent_find_user(a, v->user_key);
         if (!user)
-            session_close(&v->session, CODE_REVOKED, "the user is no longer allowed at this agent");
+            service_close(v, CODE_REVOKED, "the user is no longer allowed at this agent");
         else if (!same_permissions(v, user))
-            session_close(&v->session, CODE_REVOKED, "the user's permissions at this agent have changed");
+            service_close(v, CODE_REVOKED, "the user's permissions at this agent have changed");
     }
 }
 
 void service_close_all(struct agent *a, enum code code, const char *text)
 {
     list_each(link, &a->services)
-        session_close(&container_of(link, struct service, place)->session, code, text);
+        service_close(container_of(link, struct service, place), code, text);
 }
 
 void service_end_all(struct agent *a)
 {
     list_each(link, &a->services)
+        service_end(container_of(link, struct service, place), "the agent is ending");
+    list_each(link, &a->ended)
     {
-        struct service *v = container_of(link, struct service, place);
-        log_end(v, "the agent is ending");
-        service_free(v);
+        struct ended_session *ended = container_of(link, struct ended_session, link);
+        list_remove(&ended->link);
+        free(ended);
     }
 }

@@ -10,6 +10,7 @@
 #include "hop/outgoing.h"
 
 #define TICKET_HOPS_MAX (OFFERS_WORKING + OFFERS_QUEUED)
+#define PROBE_US (3 * CLOCK_US_PER_S)
 #define HOP_AGE_US (HOP_MAX_AGE_S * CLOCK_US_PER_S)
 
 struct control {
@@ -20,9 +21,9 @@ struct control {
 struct circuit_hop {
     struct outgoing hop; /* first */
     struct uplink *uplink;
-    struct list place; /* parked or ticketed */
-    struct service *service; /* the session it is to carry */
-    struct fifo message2;    /* with a ticket: what ACCEPT says */
+    struct list place;               /* parked or ticketed */
+    struct service_circuit *circuit; /* what it is to become */
+    struct fifo message2;            /* with a ticket: what ACCEPT says */
     struct timer replace;
 };
 
@@ -43,7 +44,8 @@ static const struct hop_handler control_handler, circuit_handler;
 static void start_control(struct uplink *u);
 static void park(struct uplink *u);
 
-static struct outgoing_request request_to(struct uplink *u, const struct hop_handler *handler, enum role role)
+static struct outgoing_request request_to(struct uplink *u, const struct hop_handler *handler,
+                                          enum role role)
 {
     return (struct outgoing_request){
         .host = u->relay.address.host,
@@ -67,7 +69,8 @@ static bool send_refuse(struct hop *h, const struct offer *offer, const struct o
     return hop_send(h, MESSAGE_REFUSE, view_of(body, refuse_encode(&refusal, body, sizeof body)));
 }
 
-bool uplink_answer_offer(struct agent *a, struct hop *h, struct view body, struct service **service)
+bool uplink_answer_offer(struct agent *a, struct hop *h, struct view body,
+                         struct service_circuit **circuit)
 {
     struct offer offer;
     struct offer_answer answer;
@@ -78,10 +81,10 @@ bool uplink_answer_offer(struct agent *a, struct hop *h, struct view body, struc
     if (answer.code != CODE_OK)
         return send_refuse(h, &offer, &answer);
     if (!hop_send(h, MESSAGE_ACCEPT, view_of(answer.message2, answer.message2_len))) {
-        service_drop(answer.service);
+        service_drop(answer.circuit);
         return false;
     }
-    *service = answer.service;
+    *circuit = answer.circuit;
     hop_detach(h);
     return true;
 }
@@ -104,27 +107,28 @@ static void circuit_hop_ended(struct outgoing *o)
     struct uplink *u = c->uplink;
     bool ticketed = c->message2.bytes > 0;
     log_debug("%s: circuit hop ended: %s", o->address, o->carrier.hop.error.text);
-    if (c->service)
-        service_drop(c->service);
+    if (c->circuit)
+        service_drop(c->circuit);
     circuit_hop_free(c);
     if (ticketed)
         u->ticketed_count--;
     else
         timer_set(u->agent->loop, &u->park_again,
-                  loop_now(u->agent->loop) + backoff_next(&u->park_backoff, loop_now(u->agent->loop)));
+                  loop_now(u->agent->loop) +
+                      backoff_next(&u->park_backoff, loop_now(u->agent->loop)));
 }
 
 static void circuit_hop_detached(struct outgoing *o, struct view rest)
 {
     struct circuit_hop *c = (struct circuit_hop *)(void *)o;
     struct uplink *u = c->uplink;
-    struct service *service = c->service;
+    struct service_circuit *circuit = c->circuit;
     struct fifo unsent = {0};
     bool ticketed = c->message2.bytes > 0;
     int fd = carrier_take(&o->carrier, &unsent);
-    c->service = NULL;
+    c->circuit = NULL;
     circuit_hop_free(c);
-    service_attach(service, fd, &unsent, rest);
+    service_attach(circuit, fd, &unsent, rest);
     fifo_clear(&unsent);
     if (ticketed)
         u->ticketed_count--;
@@ -149,14 +153,15 @@ static bool circuit_on_message(struct hop *h, unsigned type, struct view body)
 {
     struct circuit_hop *c = (struct circuit_hop *)(void *)h;
     if (type == MESSAGE_OFFER)
-        return uplink_answer_offer(c->uplink->agent, h, body, &c->service);
+        return uplink_answer_offer(c->uplink->agent, h, body, &c->circuit);
     /* The relay's INFO is the last record before the circuit's bytes when ACCEPT is out already. */
     if (type == MESSAGE_INFO && c->message2.bytes)
         hop_detach(h);
     return true;
 }
 
-static const struct hop_handler circuit_handler = {.on_open = circuit_on_open, .on_message = circuit_on_message};
+static const struct hop_handler circuit_handler = {.on_open = circuit_on_open,
+                                                   .on_message = circuit_on_message};
 
 static void replace_circuit_hop(struct timer *timer)
 {
@@ -220,14 +225,14 @@ static bool take_control_offer(struct uplink *u, struct hop *h, struct view body
         return send_refuse(h, &offer, &answer);
     c = open_circuit_hop(u, offer.ticket);
     if (!c || !fifo_append(&c->message2, answer.message2, answer.message2_len)) {
-        service_drop(answer.service);
+        service_drop(answer.circuit);
         if (c)
             circuit_hop_free(c);
         answer = (struct offer_answer){.code = CODE_INTERNAL, .text = "the agent is out of memory"};
         return send_refuse(h, &offer, &answer);
     }
     u->ticketed_count++;
-    c->service = answer.service;
+    c->circuit = answer.circuit;
     return true;
 }
 
@@ -250,7 +255,16 @@ void uplink_call(struct uplink *u)
     uint8_t body[TEXT_MAX_BYTES + 8];
     if (!u->control)
         return;
-    hop_send(&u->control->hop.carrier.hop, MESSAGE_CALL, view_of(body, call_encode(&call, body, sizeof body)));
+    hop_send(&u->control->hop.carrier.hop, MESSAGE_CALL,
+             view_of(body, call_encode(&call, body, sizeof body)));
+    carrier_update(&u->control->hop.carrier);
+}
+
+void uplink_probe(struct uplink *u)
+{
+    if (!u->control)
+        return;
+    hop_probe(&u->control->hop.carrier.hop, loop_now(u->agent->loop), PROBE_US);
     carrier_update(&u->control->hop.carrier);
 }
 
@@ -284,14 +298,17 @@ static bool control_on_message(struct hop *h, unsigned type, struct view body)
     return true; /* INFO */
 }
 
-static const struct hop_handler control_handler = {.on_open = control_on_open, .on_message = control_on_message};
+static const struct hop_handler control_handler = {.on_open = control_on_open,
+                                                   .on_message = control_on_message};
 
 /* How long the relay, or having been replaced at once, makes this agent wait. */
 static uint64_t least_wait(const struct uplink *u, const struct hop *h, bool was_open)
 {
     uint64_t now = loop_now(u->agent->loop);
-    if (was_open && h->error.code == CODE_REPLACED && now - u->started_us < DUPLICATE_WAIT_S * CLOCK_US_PER_S) {
-        log_error("another agent uses this agent's key at relay %s: waiting %d s. Give every agent a key of its own "
+    if (was_open && h->error.code == CODE_REPLACED &&
+        now - u->started_us < DUPLICATE_WAIT_S * CLOCK_US_PER_S) {
+        log_error("another agent uses this agent's key at relay %s: waiting %d s. Give every agent "
+                  "a key of its own "
                   "('spx key new FILE')",
                   u->control ? u->control->hop.address : u->relay.address.host, DUPLICATE_WAIT_S);
         return DUPLICATE_WAIT_S * CLOCK_US_PER_S;
@@ -310,8 +327,12 @@ static void control_ended(struct outgoing *o)
     if (wait < least)
         wait = least;
     text_duration(text, wait);
-    log_warning("%s relay %s: %s; trying again in %s", o->open ? "lost" : "cannot reach", o->address,
-                o->carrier.hop.error.text, text);
+    if (o->open)
+        log_warning("lost relay %s: %s; trying again %s%s", o->address, o->carrier.hop.error.text,
+                    wait ? "in " : "at once", wait ? text : "");
+    else
+        log_warning("cannot reach the relay: %s; trying again in %s", o->carrier.hop.error.text,
+                    text);
     if (c == u->control)
         u->control = NULL;
     else
@@ -371,8 +392,8 @@ static void free_circuit_hops(struct list *hops)
     list_each(link, hops)
     {
         struct circuit_hop *c = container_of(link, struct circuit_hop, place);
-        if (c->service)
-            service_drop(c->service);
+        if (c->circuit)
+            service_drop(c->circuit);
         circuit_hop_free(c);
     }
 }

@@ -22,11 +22,20 @@
 
 #define CLOSE_WAIT_US (3 * CLOCK_US_PER_S)
 #define STATUS_US CLOCK_US_PER_S
+#define WATCH_US CLOCK_US_PER_S
 
-/* connecting -> connected -> connecting … -> closing -> over */
-enum client_state { CLIENT_CONNECTING, CLIENT_WAITING, CLIENT_CONNECTED, CLIENT_CLOSING };
+/* A session: connecting -> connected -> resuming -> connected … until it is closing or ends;
+ * between two sessions: waiting. */
+enum client_state {
+    CLIENT_CONNECTING,
+    CLIENT_WAITING,
+    CLIENT_CONNECTED,
+    CLIENT_RESUMING,
+    CLIENT_CLOSING
+};
 
-static const char *const state_names[] = {"connecting", "waiting", "connected", "closing"};
+static const char *const state_names[] = {"connecting", "waiting", "connected", "resuming",
+                                          "closing"};
 
 struct client {
     struct loop *loop;
@@ -44,7 +53,11 @@ struct client {
 
     struct session session;
     bool has_session;
-    struct link link;
+    struct link links[2];
+    struct link *link; /* the session's current one, or NULL; the other is for the next circuit */
+    bool reaching;     /* reach is under way */
+    uint64_t lost_us;  /* since when the session is without a circuit */
+    struct timer give_up, watch;
     struct listener **listeners;
     size_t listener_count;
 
@@ -84,12 +97,25 @@ static void tie_listeners(struct client *c, struct session *s)
         listener_set_session(c->listeners[i], s);
 }
 
+static struct link *spare_link(struct client *c)
+{
+    return &c->links[c->link == &c->links[0]];
+}
+
+static void drop_link(struct client *c)
+{
+    if (c->link)
+        link_close(c->link);
+    c->link = NULL;
+}
+
 static void end_session(struct client *c)
 {
     if (!c->has_session)
         return;
+    timer_cancel(c->loop, &c->give_up);
     tie_listeners(c, NULL);
-    link_close(&c->link);
+    drop_link(c);
     c->sent += c->session.bytes_sent;
     c->received += c->session.bytes_received;
     c->streams += c->session.streams_opened;
@@ -104,60 +130,109 @@ static void on_retry(struct timer *timer)
     try_relay(container_of(timer, struct client, retry));
 }
 
-static void retry_later(struct client *c, uint32_t at_least_s)
+static void retry_later(struct client *c, enum client_state meanwhile, uint32_t at_least_s)
 {
     uint64_t wait = backoff_next(&c->backoff, loop_now(c->loop));
     char text[24];
     if (wait < at_least_s * CLOCK_US_PER_S)
         wait = at_least_s * CLOCK_US_PER_S;
     text_duration(text, wait);
-    log_info("trying again in %s", text);
-    c->state = CLIENT_WAITING;
+    if (wait)
+        log_info("trying again in %s", text);
+    c->state = meanwhile;
     timer_set(c->loop, &c->retry, loop_now(c->loop) + wait);
 }
 
 /* Whether another try may help: a refusal is final until a session was there. */
-static bool is_final(const struct client *c, const struct reach_outcome *r)
+static bool is_final(const struct client *c, const struct error *e)
 {
-    unsigned code = (unsigned)r->error.code;
     if (c->options->stdio)
         return true;
-    if (code == CODE_NETWORK || code == CODE_TIMEOUT || code == CODE_SHUTDOWN || code == CODE_FULL ||
-        code == CODE_INTERNAL)
+    if (e->code == CODE_NETWORK || e->code == CODE_TIMEOUT || e->code == CODE_SHUTDOWN ||
+        e->code == CODE_FULL || e->code == CODE_INTERNAL)
         return false;
-    if (code == CODE_OFFLINE || code == CODE_NO_AGENT)
+    if (e->code == CODE_OFFLINE || e->code == CODE_NO_AGENT || e->code == CODE_NO_SESSION ||
+        e->code == CODE_ENDED || e->code == CODE_RESUME_WINDOW)
         return !c->ever_connected;
     return true;
 }
 
-static void try_failed(struct client *c, const struct reach_outcome *r)
+/* The session is over: its applications are reset. A client with listeners begins another unless it
+ * cannot help. */
+static void session_over(struct client *c, const struct error *why)
+{
+    struct error e = *why;
+    log_warning("the session has ended: %s", e.text);
+    end_session(c);
+    if (is_final(c, &e))
+        finish(c, code_exit((unsigned)e.code), e.text);
+    else
+        retry_later(c, CLIENT_WAITING, 0);
+}
+
+static void on_give_up(struct timer *timer)
+{
+    struct client *c = container_of(timer, struct client, give_up);
+    if (c->reaching)
+        reach_end(&c->reach);
+    c->reaching = false;
+    timer_cancel(c->loop, &c->retry);
+    error_set(&c->session.error, CODE_RESUME_WINDOW,
+              "no circuit could be had within the resume window of %u s",
+              c->session.peer_resume_window_s);
+    session_over(c, &c->session.error);
+}
+
+/* Goes to the next relay at once when this one could not be reached and others are left. */
+static bool try_next_relay(struct client *c, bool reachable)
+{
+    if (reachable)
+        return false;
+    c->relay_index = (c->relay_index + 1) % c->config.relay_count;
+    if (++c->failures >= c->config.relay_count) {
+        c->failures = 0;
+        return false;
+    }
+    try_relay(c);
+    return true;
+}
+
+static void try_failed(struct client *c, const struct reach_outcome *o)
 {
     char relay[HOST_TEXT_BYTES + 8];
-    bool unreachable = !r->answered;
     relay_text(relay, relay_of(c));
-    log_warning("%s: %s", relay, r->error.text);
-    if (unreachable && ++c->failures < c->config.relay_count) {
-        c->relay_index = (c->relay_index + 1) % c->config.relay_count;
-        try_relay(c);
+    if (o->answered)
+        log_warning("relay %s: %s", relay, o->error.text);
+    else
+        log_warning("%s", o->error.text);
+    if (c->state == CLIENT_RESUMING && o->by_agent) {
+        error_set(&c->session.error, o->error.code, "%s", o->error.text);
+        session_over(c, &c->session.error);
         return;
     }
-    if (is_final(c, r)) {
-        finish(c, code_exit((unsigned)r->error.code), r->error.text);
+    if (try_next_relay(c, o->answered))
+        return;
+    if (c->state == CLIENT_CONNECTED)
+        return; /* the circuit that stalled is still there */
+    if (c->state == CLIENT_RESUMING) {
+        retry_later(c, CLIENT_RESUMING, o->retry_s); /* what a relay says never ends a session */
         return;
     }
-    c->failures = 0;
-    if (unreachable)
-        c->relay_index = (c->relay_index + 1) % c->config.relay_count;
-    retry_later(c, r->retry_s);
+    end_session(c);
+    if (is_final(c, &o->error))
+        finish(c, code_exit((unsigned)o->error.code), o->error.text);
+    else
+        retry_later(c, CLIENT_WAITING, o->retry_s);
 }
 
 static void stdio_ended(void *arg, unsigned code, const char *text)
 {
     struct client *c = arg;
     if (!c->has_session)
-        return; /* on_change tells what ended it */
-    snprintf(c->why, sizeof c->why, "%s%s%s", code ? reset_code_text(code) : "the stream is finished",
-             code && text[0] ? ": " : "", code ? text : "");
+        return; /* session_over tells what ended it */
+    snprintf(c->why, sizeof c->why, "%s%s%s",
+             code ? reset_code_text(code) : "the stream is finished", code && text[0] ? ": " : "",
+             code ? text : "");
     c->exit_code = !code ? EXIT_OK : code == RESET_NOT_PERMITTED ? EXIT_DENIED : EXIT_OTHER;
     if (code && c->session.state != SESSION_ACTIVE)
         c->exit_code = code_exit((unsigned)c->session.error.code);
@@ -181,9 +256,19 @@ static bool open_stdio(struct client *c)
 
 static void connected(struct client *c, const char *label)
 {
-    char relay[HOST_TEXT_BYTES + 8];
+    char relay[HOST_TEXT_BYTES + 8], time[24];
     relay_text(relay, relay_of(c));
-    log_info("connected to agent %s through relay %s, circuit %s", c->options->agent, relay, label);
+    drop_link(c); /* one that stalled */
+    c->link = spare_link(c);
+    if (c->state == CLIENT_RESUMING) {
+        text_duration(time, loop_now(c->loop) - c->lost_us);
+        log_info("resumed after %s, nothing lost: through relay %s, circuit %s", time, relay,
+                 label);
+    } else {
+        log_info("connected to agent %s through relay %s, circuit %s", c->options->agent, relay,
+                 label);
+    }
+    timer_cancel(c->loop, &c->give_up);
     c->state = CLIENT_CONNECTED;
     c->ever_connected = true;
     c->failures = 0;
@@ -198,12 +283,11 @@ static void reached(void *arg, struct reach *r)
     char label[CIRCUIT_LABEL_BYTES];
     memcpy(label, r->label, sizeof label);
     reach_end(r); /* the next try uses it again */
-    if (outcome.error.code) {
-        end_session(c);
+    c->reaching = false;
+    if (outcome.error.code)
         try_failed(c, &outcome);
-    } else {
+    else
         connected(c, label);
-    }
 }
 
 static void on_open(struct session *s, struct stream *stream, struct view target)
@@ -216,7 +300,8 @@ static void on_open(struct session *s, struct stream *stream, struct view target
 static void on_wake(struct session *s)
 {
     struct client *c = s->owner;
-    link_wake(&c->link);
+    if (c->link)
+        link_wake(c->link);
 }
 
 static void on_room(struct session *s)
@@ -226,58 +311,93 @@ static void on_room(struct session *s)
         listener_resume(c->listeners[i]);
 }
 
-static const struct session_events session_events = {.on_open = on_open, .on_wake = on_wake, .on_room = on_room};
+static const struct session_events session_events = {
+    .on_open = on_open, .on_wake = on_wake, .on_room = on_room};
+
+static void link_lost(struct client *c, const char *why)
+{
+    log_warning("link lost: %s; resuming", why);
+    drop_link(c);
+    c->lost_us = loop_now(c->loop);
+    timer_set(c->loop, &c->give_up, c->lost_us + c->session.peer_resume_window_s * CLOCK_US_PER_S);
+    if (c->reaching)
+        c->state = CLIENT_RESUMING; /* the next circuit is on its way already */
+    else
+        retry_later(c, CLIENT_RESUMING, 0);
+}
 
 /* The circuit failed or the session is over. */
-static void on_change(struct link *link)
+static void on_change(struct client *c, struct link *link)
 {
-    struct client *c = container_of(link, struct client, link);
-    const struct error *e = c->session.error.code ? &c->session.error : &link->circuit.failed;
-    struct error why = *e;
+    if (link != c->link)
+        return;
     if (c->session.state == SESSION_CLOSED)
         link_flush(link); /* the ACK of its CLOSE */
-    if (c->state == CLIENT_CLOSING) {
+    if (c->state == CLIENT_CLOSING)
         loop_stop(c->loop);
-        return;
+    else if (c->session.error.code)
+        session_over(c, &c->session.error);
+    else
+        link_lost(c, link->circuit.failed.text);
+}
+
+static void on_change_0(struct link *link)
+{
+    struct client *c = container_of(link, struct client, links[0]);
+    on_change(c, link);
+}
+
+static void on_change_1(struct link *link)
+{
+    struct client *c = container_of(link, struct client, links[1]);
+    on_change(c, link);
+}
+
+/* A circuit on which nothing is acknowledged any more is not waited for: the next one starts beside
+ * it. */
+static void on_watch(struct timer *timer)
+{
+    struct client *c = container_of(timer, struct client, watch);
+    if (c->state == CLIENT_CONNECTED && !c->reaching &&
+        session_stalled(&c->session, loop_now(c->loop))) {
+        log_warning("nothing is acknowledged: trying another circuit beside this one");
+        try_relay(c);
     }
-    if (!c->session.error.code) {
-        error_set(&c->session.error, why.code, "%s", why.text);
-        log_warning("link lost: %s", why.text);
-    } else {
-        log_warning("the session ended: %s", why.text);
+    timer_set(c->loop, timer, loop_now(c->loop) + WATCH_US);
+}
+
+static bool new_session(struct client *c)
+{
+    struct session_settings settings = session_default_settings(true);
+    if (!session_init(&c->session, &settings, &session_events, c)) {
+        finish(c, EXIT_OTHER, "out of memory");
+        return false;
     }
-    end_session(c);
-    if (c->options->stdio)
-        finish(c, code_exit((unsigned)why.code), why.text);
-    else if (c->why[0] == '\0')
-        retry_later(c, 0);
+    c->has_session = true;
+    c->state = CLIENT_CONNECTING;
+    if (c->options->stdio && !open_stdio(c)) {
+        finish(c, EXIT_OTHER, "standard input or output cannot be used");
+        return false;
+    }
+    return true;
 }
 
 static void try_relay(struct client *c)
 {
-    struct session_settings settings = session_default_settings(true);
     struct reach_request request = {
         .relay = relay_of(c),
         .party = &c->party,
         .agent = c->options->agent,
         .agent_key = c->agent_key,
         .session = &c->session,
-        .link = &c->link,
+        .link = spare_link(c),
         .done = reached,
         .arg = c,
     };
-    c->state = CLIENT_CONNECTING;
-    c->link.on_change = on_change;
-    if (!session_init(&c->session, &settings, &session_events, c)) {
-        finish(c, EXIT_OTHER, "out of memory");
+    if (!c->has_session && !new_session(c))
         return;
-    }
-    c->has_session = true;
-    if (c->options->stdio && !open_stdio(c)) {
-        finish(c, EXIT_OTHER, "standard input or output cannot be used");
-        return;
-    }
-    if (!reach_start(&c->reach, c->loop, &request))
+    c->reaching = reach_start(&c->reach, c->loop, &request);
+    if (!c->reaching)
         finish(c, EXIT_OTHER, "out of memory");
 }
 
@@ -318,8 +438,8 @@ static void show_status(struct client *c)
     text_bytes(up, sent);
     text_bytes(down, received);
     text_duration(time, (loop_now(c->loop) - c->begun_us) / CLOCK_US_PER_S * CLOCK_US_PER_S);
-    snprintf(text, sizeof text, "%s: %s | round trip %s | %u streams | %s up, %s down | %s", c->options->agent,
-             state_names[c->state], rtt, open, up, down, time);
+    snprintf(text, sizeof text, "%s: %s | round trip %s | %u streams | %s up, %s down | %s",
+             c->options->agent, state_names[c->state], rtt, open, up, down, time);
     log_status(text);
 }
 
@@ -360,7 +480,8 @@ static void say_the_end(struct client *c)
     text_duration(time, loop_refresh_now(c->loop) - c->begun_us);
     log_status(NULL);
     log_line(c->exit_code == EXIT_OK || c->exit_code == EXIT_INTERRUPTED ? LOG_INFO : LOG_ERROR,
-             "ended: %s; %u streams, %s up, %s down, %s", c->why, c->streams, up, down, time);
+             "ended: %s; %u stream%s, %s up, %s down, %s", c->why, c->streams,
+             c->streams == 1 ? "" : "s", up, down, time);
 }
 
 static void run(struct client *c)
@@ -369,7 +490,13 @@ static void run(struct client *c)
     c->retry.on_fire = on_retry;
     c->close_limit.on_fire = on_close_limit;
     c->status.on_fire = on_status;
-    if (!loop_on_signal(c->loop, SIGINT, on_signal, c) || !loop_on_signal(c->loop, SIGTERM, on_signal, c))
+    c->give_up.on_fire = on_give_up;
+    c->watch.on_fire = on_watch;
+    c->links[0].on_change = on_change_0;
+    c->links[1].on_change = on_change_1;
+    timer_set(c->loop, &c->watch, c->begun_us + WATCH_US);
+    if (!loop_on_signal(c->loop, SIGINT, on_signal, c) ||
+        !loop_on_signal(c->loop, SIGTERM, on_signal, c))
         finish(c, EXIT_OTHER, "signals cannot be watched");
     else if (!open_listeners(c))
         finish(c, EXIT_OTHER, "a listener could not be opened");
@@ -387,7 +514,8 @@ static void clean_up(struct client *c)
     timer_cancel(c->loop, &c->retry);
     timer_cancel(c->loop, &c->close_limit);
     timer_cancel(c->loop, &c->status);
-    if (c->reach.hop.loop)
+    timer_cancel(c->loop, &c->watch);
+    if (c->reaching)
         reach_end(&c->reach);
     for (size_t i = 0; i < c->listener_count; i++)
         listener_free(c->listeners[i]);
@@ -395,7 +523,8 @@ static void clean_up(struct client *c)
     loop_free(c->loop);
 }
 
-/* The agent's key by the engineer's word, asking the relay for it and the engineer about it on first use. */
+/* The agent's key by the engineer's word, asking the relay for it and the engineer about it on
+ * first use. */
 static bool settle_key(struct client *c, int *exit_code)
 {
     struct error e = {0};
@@ -448,7 +577,11 @@ int client_main(int argc, char **argv)
         return exit_code;
     }
     /* With -W another program talks over this one: only what goes wrong is worth a line. */
-    log_setup("client", options.verbose ? LOG_DEBUG : options.stdio ? LOG_WARNING : LOG_INFO, options.json);
+    log_setup("client",
+              options.verbose ? LOG_DEBUG
+              : options.stdio ? LOG_WARNING
+                              : LOG_INFO,
+              options.json);
     path = options.config_path ? strdup(options.config_path) : config_default_path("client");
     if (!path || !client_config_load(&c.config, path, &e)) {
         log_error("%s", path ? e.text : "out of memory");

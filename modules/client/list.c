@@ -120,7 +120,9 @@ static int walk(struct listing *l)
     loop_free(l->loop);
     if (l->interrupted)
         error_set(&l->error, CODE_INTERNAL, "interrupted");
-    return l->interrupted ? EXIT_INTERRUPTED : l->done ? EXIT_OK : code_exit((unsigned)l->error.code);
+    return l->interrupted ? EXIT_INTERRUPTED
+           : l->done      ? EXIT_OK
+                          : code_exit((unsigned)l->error.code);
 }
 
 static void print_agent(struct listing *l, const struct agent_entry *entry)
@@ -138,7 +140,8 @@ static void print_agent(struct listing *l, const struct agent_entry *entry)
     fflush(stdout);
 }
 
-int list_agents(const struct client_config *config, const struct hop_party *party, const char *query, bool watch)
+int list_agents(const struct client_config *config, const struct hop_party *party,
+                const char *query, bool watch)
 {
     struct listing l = {
         .config = config, .party = party, .query = query, .watch = watch, .on_agent = print_agent};
@@ -158,15 +161,17 @@ static void keep_key(struct listing *l, const struct agent_entry *entry)
     l->found = true;
 }
 
-bool list_find_key(const struct client_config *config, const struct hop_party *party, const char *agent,
-                   uint8_t key[KEY_BYTES], struct error *e)
+bool list_find_key(const struct client_config *config, const struct hop_party *party,
+                   const char *agent, uint8_t key[KEY_BYTES], struct error *e)
 {
-    struct listing l = {.config = config, .party = party, .query = agent, .on_agent = keep_key, .key = key};
+    struct listing l = {
+        .config = config, .party = party, .query = agent, .on_agent = keep_key, .key = key};
     int exit_code = walk(&l);
     if (exit_code != EXIT_OK)
         return error_set(e, exit_code, "%s", l.error.text);
     return l.found || error_set(e, EXIT_NO_AGENT,
-                                "no agent '%s' is known to the relay, or you may not reach it; 'spx client list' shows "
+                                "no agent '%s' is known to the relay, or you may not reach it; "
+                                "'spx client list' shows "
                                 "those you may",
                                 agent);
 }

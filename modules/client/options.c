@@ -36,13 +36,13 @@ static const char help[] =
 enum { OPTION_CHECK = 256, OPTION_JSON };
 
 static const struct option long_options[] = {
-    {"config",  required_argument, NULL, 'c'          },
-    {"check",   no_argument,       NULL, OPTION_CHECK },
-    {"watch",   no_argument,       NULL, 'w'          },
-    {"verbose", no_argument,       NULL, 'v'          },
-    {"json",    no_argument,       NULL, OPTION_JSON  },
-    {"help",    no_argument,       NULL, 'h'          },
-    {NULL,      0,                 NULL, 0            },
+    {"config",  required_argument, NULL, 'c'         },
+    {"check",   no_argument,       NULL, OPTION_CHECK},
+    {"watch",   no_argument,       NULL, 'w'         },
+    {"verbose", no_argument,       NULL, 'v'         },
+    {"json",    no_argument,       NULL, OPTION_JSON },
+    {"help",    no_argument,       NULL, 'h'         },
+    {NULL,      0,                 NULL, 0           },
 };
 
 static bool usage(int *exit_code, const char *what)
@@ -109,7 +109,8 @@ static bool take_words(struct client_options *o, int count, char **words, struct
         o->list = true;
         o->query = count > 1 ? words[1] : "";
         if (count > 2)
-            return error_set(e, EXIT_USAGE, "list takes one QUERY; quote it when it has several words");
+            return error_set(e, EXIT_USAGE,
+                             "list takes one QUERY; quote it when it has several words");
     } else if (count > 1) {
         return error_set(e, EXIT_USAGE, "'%s' is one word too many", words[1]);
     } else if (count == 1) {

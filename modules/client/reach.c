@@ -48,17 +48,20 @@ static void send_list(struct reach *r)
 
 static bool make_message1(struct reach *r, uint8_t *out, size_t *len)
 {
-    struct session_hello hello = {.version = PROTOCOL_VERSION, .agent = view_of_string(r->request.agent)};
+    struct session_hello hello = {.version = PROTOCOL_VERSION,
+                                  .agent = view_of_string(r->request.agent)};
     uint8_t payload[256];
     uint8_t digest[HASH_BYTES];
     size_t n;
     session_fill_hello(r->request.session, &hello);
     n = session_hello_encode(&hello, payload, sizeof payload);
-    if (!handshake_start(&r->noise, handshake_preferred_suite(false), PURPOSE_SESSION, r->request.party->own,
-                         r->request.agent_key, NULL, view_of(payload, n), out, len))
+    if (!handshake_start(&r->noise, handshake_preferred_suite(false), PURPOSE_SESSION,
+                         r->request.party->own, r->request.agent_key, NULL, view_of(payload, n),
+                         out, len))
         return fail(r, CODE_UNKNOWN_KEY, "the agent's public key cannot be used");
     sha256(digest, view_of(out, *len), view_of(NULL, 0));
-    snprintf(r->label, sizeof r->label, "%02x%02x%02x%02x", digest[0], digest[1], digest[2], digest[3]);
+    snprintf(r->label, sizeof r->label, "%02x%02x%02x%02x", digest[0], digest[1], digest[2],
+             digest[3]);
     return true;
 }
 
@@ -84,7 +87,8 @@ static void on_open(struct hop *h, const struct info *info)
     log_debug("relay %s has answered, asking for agent %s", r->hop.address, r->request.agent);
     r->outcome.answered = true;
     carrier_set_deadline(&r->hop.carrier, loop_now(r->hop.loop) + ANSWER_S * CLOCK_US_PER_S);
-    /* LIST goes with CONNECT in one write: its answer comes first, and shows the key the relay has for the agent. */
+    /* LIST goes with CONNECT in one write: its answer comes first, and shows the key the relay has
+     * for the agent. */
     send_list(r);
     send_connect(r);
 }
@@ -96,7 +100,8 @@ static bool show_keys_differ(struct reach *r)
     key_fingerprint(ours, r->request.agent_key);
     key_fingerprint(theirs, r->listed_key);
     snprintf(text, sizeof text,
-             "the relay lists another key for %s: %s; the known one is %s. Ask the agent's owner which is right, "
+             "the relay lists another key for %s: %s; the known one is %s. Ask the agent's owner "
+             "which is right, "
              "and put it into the configuration or the file of known agents",
              r->request.agent, theirs, ours);
     return fail(r, CODE_UNKNOWN_KEY, text);
@@ -124,12 +129,16 @@ static bool read_message2(struct reach *r, struct view message2)
     size_t len;
     uint16_t unsupported;
     if (!noise_read(&r->noise, message2, payload, &len))
-        return fail(r, CODE_BAD_HANDSHAKE, "the answer is not from the agent whose key is known here");
+        return fail(r, CODE_BAD_HANDSHAKE,
+                    "the answer is not from the agent whose key is known here");
     if (!session_welcome_decode(&welcome, view_of(payload, len), &unsupported))
         return fail(r, CODE_PROTOCOL, "the agent's answer is not well formed");
-    if (welcome.code)
+    if (welcome.code) {
+        r->outcome.by_agent = true;
         return fail_as_peer_says(r, welcome.code, welcome.text, 0);
-    if (!session_take_welcome(r->request.session, &welcome) || !noise_split(&r->noise, &r->send, &r->receive))
+    }
+    if (!session_take_welcome(r->request.session, &welcome) ||
+        !noise_split(&r->noise, &r->send, &r->receive))
         return fail(r, CODE_PROTOCOL, "the agent's answer does not fit the session");
     r->told_position = welcome.receive_position;
     return true;
@@ -189,8 +198,8 @@ static void on_detached(struct outgoing *o, struct view rest)
     struct reach_request *q = &r->request;
     struct fifo unsent = {0};
     int fd = carrier_take(&o->carrier, &unsent);
-    if (!circuit_init(&q->link->circuit, q->session, &r->send, &r->receive, q->session->circuit_number,
-                      r->told_position, loop_now(o->loop)) ||
+    if (!circuit_init(&q->link->circuit, q->session, &r->send, &r->receive,
+                      q->session->circuit_number, r->told_position, loop_now(o->loop)) ||
         !link_open(q->link, o->loop, fd, &unsent, rest)) {
         fail(r, CODE_INTERNAL, "out of memory or descriptors");
         circuit_free(&q->link->circuit);

@@ -1,4 +1,5 @@
-/* One try to reach an agent through one relay: hop, LIST and CONNECT, session handshake, circuit. */
+/* One try to reach an agent through one relay: hop, LIST and CONNECT, session handshake, circuit.
+ */
 #ifndef SPX_CLIENT_REACH_H
 #define SPX_CLIENT_REACH_H
 
@@ -13,6 +14,7 @@ struct reach;
 struct reach_outcome {
     struct error error; /* code 0: reached */
     bool answered;      /* the relay's hop was open */
+    bool by_agent;      /* error is the agent's own word, authenticated by session message 2 */
     uint32_t retry_s;   /* the peer asks to wait so long */
 };
 
@@ -22,8 +24,9 @@ struct reach_request {
     const char *agent;
     const uint8_t *agent_key;
     struct session *session; /* the circuit is for */
-    struct link *link;        /* zeroed but for on_change; open when done says so */
-    /* Called once, from the loop: outcome says whether the link is open. The callee calls reach_end. */
+    struct link *link;       /* zeroed but for on_change; open when done says so */
+    /* Called once, from the loop: outcome says whether the link is open. The callee calls
+     * reach_end. */
     void (*done)(void *arg, struct reach *r);
     void *arg;
 };

@@ -6,7 +6,8 @@
 #include "base/exits.h"
 #include "config/known_agents.h"
 
-bool trust_find(const struct client_config *c, const char *agent, uint8_t key[KEY_BYTES], struct error *e)
+bool trust_find(const struct client_config *c, const char *agent, uint8_t key[KEY_BYTES],
+                struct error *e)
 {
     bool found = false;
     for (size_t i = 0; i < c->agent_count; i++) {
@@ -22,11 +23,12 @@ bool trust_find(const struct client_config *c, const char *agent, uint8_t key[KE
 static bool ask(FILE *in, FILE *out, const char *agent, const char *fingerprint)
 {
     char line[64];
-    fprintf(out,
-            "The agent '%s' is not known here. Its key, as the relay lists it, is\n  %s\n"
-            "Compare it with what the agent's owner tells you ('spx agent --check' shows it there).\n"
-            "Is it right? (yes/no) ",
-            agent, fingerprint);
+    fprintf(
+        out,
+        "The agent '%s' is not known here. Its key, as the relay lists it, is\n  %s\n"
+        "Compare it with what the agent's owner tells you ('spx agent --check' shows it there).\n"
+        "Is it right? (yes/no) ",
+        agent, fingerprint);
     fflush(out);
     while (fgets(line, sizeof line, in)) {
         line[strcspn(line, "\r\n")] = '\0';
@@ -40,7 +42,8 @@ static bool ask(FILE *in, FILE *out, const char *agent, const char *fingerprint)
     return false;
 }
 
-bool trust_confirm(const struct client_config *c, const char *agent, const uint8_t key[KEY_BYTES], struct error *e)
+bool trust_confirm(const struct client_config *c, const char *agent, const uint8_t key[KEY_BYTES],
+                   struct error *e)
 {
     char fingerprint[FINGERPRINT_TEXT_BYTES], text[KEY_TEXT_BYTES];
     FILE *in = fopen("/dev/tty", "re"), *out = fopen("/dev/tty", "we");
@@ -53,11 +56,14 @@ bool trust_confirm(const struct client_config *c, const char *agent, const uint8
     if (out)
         fclose(out);
     if (!terminal)
-        return error_set(e, EXIT_NOT_AUTHENTICATED,
-                         "the agent '%s' is not known here and there is no terminal to ask on. The relay lists the key %s "
-                         "(%s): if the agent's owner confirms it, add an [Agent] section to the configuration",
-                         agent, text, fingerprint);
+        return error_set(
+            e, EXIT_NOT_AUTHENTICATED,
+            "the agent '%s' is not known here and there is no terminal to ask on. The relay lists "
+            "the key %s "
+            "(%s): if the agent's owner confirms it, add an [Agent] section to the configuration",
+            agent, text, fingerprint);
     if (!yes)
-        return error_set(e, EXIT_NOT_AUTHENTICATED, "the key of agent '%s' was not confirmed", agent);
+        return error_set(e, EXIT_NOT_AUTHENTICATED, "the key of agent '%s' was not confirmed",
+                         agent);
     return known_agents_add(c->known_agents, agent, key, e);
 }

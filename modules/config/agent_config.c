@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/exits.h"
 #include "config/schema.h"
+#include "wire/limits.h"
 
 /* What is read, and what can only be checked at the end. */
 struct agent_load {
@@ -110,18 +111,32 @@ static bool parse_allow(struct config_reader *r, void *field, const char *value,
     return value_list(value, append_target_pattern, field, e);
 }
 
+static bool parse_resume_window(struct config_reader *r, void *field, const char *value,
+                                struct error *e)
+{
+    uint32_t *window_s = field;
+    uint64_t v;
+
+    (void)r;
+    if (!value_number(&v, value, 0, RESUME_WINDOW_MAX_S, e))
+        return false;
+    *window_s = (uint32_t)v;
+    return true;
+}
+
 /* Where a field stands in the object of its section. */
 #define AGENT(field) offsetof(struct agent_config, field)
 #define RELAY(field) offsetof(struct agent_relay, field)
 #define USER(field) offsetof(struct agent_user, field)
 
 static const struct config_key agent_keys[] = {
-    {"Name",       EXACTLY_ONE, parse_name,        AGENT(name)       },
-    {"KeyFile",    EXACTLY_ONE, parse_key_file,    AGENT(key)        },
-    {"Listen",     ANY_NUMBER,  parse_listen,      0                 },
-    {"Labels",     AT_MOST_ONE, parse_labels,      AGENT(labels)     },
-    {"CallSocket", AT_MOST_ONE, parse_socket_path, AGENT(call_socket)},
-    {NULL,         0,           NULL,              0                 },
+    {"Name",         EXACTLY_ONE, parse_name,          AGENT(name)           },
+    {"KeyFile",      EXACTLY_ONE, parse_key_file,      AGENT(key)            },
+    {"Listen",       ANY_NUMBER,  parse_listen,        0                     },
+    {"Labels",       AT_MOST_ONE, parse_labels,        AGENT(labels)         },
+    {"CallSocket",   AT_MOST_ONE, parse_socket_path,   AGENT(call_socket)    },
+    {"ResumeWindow", AT_MOST_ONE, parse_resume_window, AGENT(resume_window_s)},
+    {NULL,           0,           NULL,                0                     },
 };
 
 static const struct config_key relay_keys[] = {
@@ -160,7 +175,7 @@ bool agent_config_load(struct agent_config *c, const char *path, struct error *e
     struct agent_load load = {.c = c};
     struct config_reader r = {.path = path, .config = &load, .sections = sections};
 
-    *c = (struct agent_config){0};
+    *c = (struct agent_config){.resume_window_s = RESUME_WINDOW_DEFAULT_S};
     if (config_read(&r, &c->key, "agent", e) && check_reachable(&load, path, e))
         return true;
     agent_config_free(c);

@@ -13,11 +13,13 @@ struct role_options {
     char **words;
 };
 
-/* Fills o (role and help are set before) from -c, --check, -v, --json and -h. False: *exit_code says what to exit with; the help (standard
- * output) or the usage error (standard error) was written. */
+/* Fills o (role and help are set before) from -c, --check, -v, --json and -h. False: *exit_code
+ * says what to exit with; the help (standard output) or the usage error (standard error) was
+ * written. */
 bool role_options_parse(struct role_options *o, int argc, char **argv, int *exit_code);
 
-/* Writes "spx ROLE: what" and where to find help; returns EXIT_USAGE. what NULL: getopt_long has said it. */
+/* Writes "spx ROLE: what" and where to find help; returns EXIT_USAGE. what NULL: getopt_long has
+ * said it. */
 int usage_error(const char *role, const char *what);
 
 #endif

@@ -159,7 +159,7 @@ static bool parse_endpoint(struct endpoint *out, const char *text, uint16_t defa
 
     if (!cut_host(&cut, text) || !is_host(cut.host, cut.bracketed))
         return false;
-    memcpy(out->host, cut.host, sizeof out->host);
+    snprintf(out->host, sizeof out->host, "%s", cut.host);
     out->port = default_port;
     if (*cut.rest == '\0')
         return default_port != 0;
@@ -484,4 +484,22 @@ bool value_list(const char *text, bool (*each)(void *arg, const char *item, stru
     }
     free(copy);
     return good;
+}
+
+bool endpoint_same(const struct endpoint *a, const struct endpoint *b)
+{
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+bool target_pattern_same(const struct target_pattern *a, const struct target_pattern *b)
+{
+    char address_a[ADDRESS_TEXT_BYTES] = "", address_b[ADDRESS_TEXT_BYTES] = "";
+    if (a->kind != b->kind || a->any_host != b->any_host || a->has_prefix != b->has_prefix ||
+        a->port_first != b->port_first || a->port_last != b->port_last)
+        return false;
+    if (!a->has_prefix)
+        return a->any_host || strcmp(a->name, b->name) == 0;
+    address_to_text(address_a, &a->prefix);
+    address_to_text(address_b, &b->prefix);
+    return a->prefix_bits == b->prefix_bits && strcmp(address_a, address_b) == 0;
 }

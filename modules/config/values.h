@@ -63,6 +63,10 @@ bool target_pattern_may_allow(const struct target_pattern *p, const struct targe
 bool target_pattern_allows(const struct target_pattern *p, const struct target *t,
                            const struct address *a);
 
+/* Whether two allow the same. */
+bool target_pattern_same(const struct target_pattern *a, const struct target_pattern *b);
+bool endpoint_same(const struct endpoint *a, const struct endpoint *b);
+
 /* -L [ADDR:]PORT:HOST:PORT, IPv6 in brackets, "*" or empty ADDR for all addresses; default ADDR
  * 127.0.0.1; listening port 0: the system chooses. */
 struct forward {

@@ -1,6 +1,7 @@
 #include "forward/endpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 struct endpoint {
     struct io in, out; /* a socket uses `in` for both directions */
     bool is_socket;
+    int in_flags, out_flags; /* of a pair, to be put back */
     struct loop *loop;
     struct stream *stream;
     struct deferred burial;
@@ -27,6 +29,14 @@ static void bury(struct deferred *burial)
     free(container_of(burial, struct endpoint, burial));
 }
 
+/* The descriptors of a pair may be shared with other processes, which did not ask for O_NONBLOCK.
+ */
+static void restore_flags(const struct endpoint *e)
+{
+    fcntl(e->in.fd, F_SETFL, e->in_flags);
+    fcntl(e->out.fd, F_SETFL, e->out_flags);
+}
+
 /* Closes (with a reset unless it ended cleanly), tells the owner, frees at the end of the round. */
 static void finish(struct endpoint *e, unsigned code, const char *text)
 {
@@ -36,6 +46,8 @@ static void finish(struct endpoint *e, unsigned code, const char *text)
         socket_close_reset(e->in.fd);
     else if (e->is_socket)
         close(e->in.fd);
+    else
+        restore_flags(e);
     e->stream = NULL;
     if (e->ended)
         e->ended(e->arg, code, text);
@@ -59,7 +71,8 @@ static void on_readable(struct io *io)
     if (!e->stream)
         return;
     /* A reset shows even while the stream has no credit to read on. */
-    if (io->hung_up && e->is_socket && getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error)
+    if (io->hung_up && e->is_socket &&
+        getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error)
         fail(e, error);
     else
         stream_readable(e->stream);
@@ -107,7 +120,8 @@ struct endpoint *endpoint_new(struct loop *loop, int fd, endpoint_ended *ended, 
     return e;
 }
 
-struct endpoint *endpoint_new_pair(struct loop *loop, int in, int out, endpoint_ended *ended, void *arg)
+struct endpoint *endpoint_new_pair(struct loop *loop, int in, int out, endpoint_ended *ended,
+                                   void *arg)
 {
     struct endpoint *e = new_endpoint(loop, ended, arg);
     if (!e || !io_add(loop, &e->in, in) || !io_add(loop, &e->out, out)) {
@@ -116,6 +130,10 @@ struct endpoint *endpoint_new_pair(struct loop *loop, int in, int out, endpoint_
         free(e);
         return NULL;
     }
+    e->in_flags = fcntl(in, F_GETFL);
+    e->out_flags = fcntl(out, F_GETFL);
+    fcntl(in, F_SETFL, e->in_flags | O_NONBLOCK);
+    fcntl(out, F_SETFL, e->out_flags | O_NONBLOCK);
     return e;
 }
 
@@ -191,7 +209,9 @@ static void on_eof(void *owner)
         return;
     }
     io_remove(&e->out);
+    restore_flags(e);
     close(e->out.fd);
+    fcntl(e->in.fd, F_SETFL, e->in_flags | O_NONBLOCK); /* they may be one open file */
 }
 
 static void on_reset(void *owner, unsigned code, const char *text)

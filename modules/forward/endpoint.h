@@ -7,16 +7,18 @@
 
 struct endpoint;
 
-/* How it ended: code 0, both sides closed cleanly and the peer has all; otherwise the stream was reset, by the peer or because the
- * application's side failed. text says why. The endpoint frees itself after the call. */
+/* How it ended: code 0, both sides closed cleanly and the peer has all; otherwise the stream was
+ * reset, by the peer or because the application's side failed. text says why. The endpoint frees
+ * itself after the call. */
 typedef void endpoint_ended(void *arg, unsigned code, const char *text);
 
-/* Ties a connected socket to a stream. fd is the endpoint's from now on. ended may be NULL. NULL without memory or descriptors: the fd
- * is still the caller's. */
+/* Ties a connected socket to a stream. fd is the endpoint's from now on. ended may be NULL. NULL
+ * without memory or descriptors: the fd is still the caller's. */
 struct endpoint *endpoint_new(struct loop *loop, int fd, endpoint_ended *ended, void *arg);
 
 /* The same for two descriptors that may be files, pipes or a terminal. */
-struct endpoint *endpoint_new_pair(struct loop *loop, int in, int out, endpoint_ended *ended, void *arg);
+struct endpoint *endpoint_new_pair(struct loop *loop, int in, int out, endpoint_ended *ended,
+                                   void *arg);
 
 /* What a stream's owner does; the owner pointer is the endpoint. */
 extern const struct stream_events endpoint_events;

@@ -7,7 +7,8 @@
 
 struct listener;
 
-/* Binds and listens; connections wait in the kernel until a session is set. NULL: e says what and where. */
+/* Binds and listens; connections wait in the kernel until a session is set. NULL: e says what and
+ * where. */
 struct listener *listener_new(struct loop *loop, const struct forward *forward, struct error *e);
 
 /* Connections become streams of this session from now on; NULL: they wait again. */

@@ -29,8 +29,8 @@ struct attempt {
     char text[TARGET_TEXT_BYTES];
 };
 
-struct targets *targets_new(struct loop *loop, const char *label, const struct target_pattern *allow,
-                            size_t allow_count)
+struct targets *targets_new(struct loop *loop, const char *label,
+                            const struct target_pattern *allow, size_t allow_count)
 {
     struct targets *t = calloc(1, sizeof *t);
     if (!t)
@@ -101,8 +101,8 @@ static void refuse(struct attempt *a, enum reset_code code, const char *text)
 static enum reset_code code_of(enum dial_result result)
 {
     static const enum reset_code codes[] = {
-        [DIAL_NO_NAME] = RESET_NO_NAME,         [DIAL_REFUSED] = RESET_REFUSED,
-        [DIAL_UNREACHABLE] = RESET_UNREACHABLE, [DIAL_TIMED_OUT] = RESET_TIMEOUT,
+        [DIAL_NO_NAME] = RESET_NO_NAME,           [DIAL_REFUSED] = RESET_REFUSED,
+        [DIAL_UNREACHABLE] = RESET_UNREACHABLE,   [DIAL_TIMED_OUT] = RESET_TIMEOUT,
         [DIAL_NOT_ALLOWED] = RESET_NOT_PERMITTED, [DIAL_INTERNAL] = RESET_INTERNAL,
     };
     return codes[result];

@@ -9,16 +9,18 @@
 /* The connects of one session. */
 struct targets;
 
-/* label: put before log lines ("circuit 1a2b3c4d: alice"), copied. The patterns are the caller's and may change with targets_set_policy. NULL
- * without memory. */
-struct targets *targets_new(struct loop *loop, const char *label, const struct target_pattern *allow, size_t allow_count);
+/* label: put before log lines ("circuit 1a2b3c4d: alice"), copied. The patterns are the caller's
+ * and may change with targets_set_policy. NULL without memory. */
+struct targets *targets_new(struct loop *loop, const char *label,
+                            const struct target_pattern *allow, size_t allow_count);
 
 void targets_set_policy(struct targets *t, const struct target_pattern *allow, size_t allow_count);
 
 /* A newer circuit carries the session. */
 void targets_set_label(struct targets *t, const char *label);
 
-/* For session_events.on_open: checks the policy, connects (at most CONNECTS_IN_PROGRESS at once, more wait in order), answers. */
+/* For session_events.on_open: checks the policy, connects (at most CONNECTS_IN_PROGRESS at once,
+ * more wait in order), answers. */
 void targets_open(struct targets *t, struct stream *stream, struct view target);
 
 /* After the session's streams have ended. */

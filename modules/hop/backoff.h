@@ -1,4 +1,5 @@
-/* When to try again: full jitter, base 1 s, cap 30 s; the first try of a series at once (docs/PROTOCOL.md section 5). */
+/* When to try again: full jitter, base 1 s, cap 30 s; the first try of a series at once
+ * (docs/PROTOCOL.md section 5). */
 #ifndef SPX_HOP_BACKOFF_H
 #define SPX_HOP_BACKOFF_H
 

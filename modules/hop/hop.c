@@ -211,7 +211,19 @@ uint64_t hop_deadline(const struct hop *h)
     if (h->state != HOP_OPEN || h->quiet) {
         return CLOCK_NEVER;
     }
+    if (h->probe_us) {
+        return h->probe_us;
+    }
     return (h->pinged ? h->last_ping_us : h->last_read_us) + h->keepalive_us;
+}
+
+void hop_probe(struct hop *h, uint64_t now_us, uint64_t within_us)
+{
+    if (h->state != HOP_OPEN || h->quiet || h->probe_us) {
+        return;
+    }
+    hop_send_ping(h, now_us);
+    h->probe_us = now_us + within_us;
 }
 
 void hop_tick(struct hop *h, uint64_t now_us)

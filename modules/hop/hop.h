@@ -70,6 +70,7 @@ struct hop {
     size_t partial_len, partial_size;
     struct fifo out; /* to be written to the carrier */
     uint64_t keepalive_us, last_read_us, last_ping_us, opened_us;
+    uint64_t probe_us; /* hop_probe's limit; 0: none */
     uint64_t pings;       /* sent so far: the number in the last one */
     struct error error;   /* code: enum code */
     uint32_t retry_s;     /* the peer's BYE or refusal: when to come back */
@@ -107,6 +108,9 @@ void hop_detach(struct hop *h);
 
 /* Does what is due: PING, the liveness limit. */
 void hop_tick(struct hop *h, uint64_t now_us);
+
+/* Asks whether the peer is still there: unless something is read within the time, the hop fails. */
+void hop_probe(struct hop *h, uint64_t now_us, uint64_t within_us);
 
 /* When hop_tick is next due; CLOCK_NEVER for never. */
 uint64_t hop_deadline(const struct hop *h);

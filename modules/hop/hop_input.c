@@ -161,6 +161,7 @@ size_t hop_input(struct hop *h, uint8_t *data, size_t len, uint64_t now_us)
     if (len > 0 && takes_input(h)) {
         h->last_read_us = now_us;
         h->pinged = false;
+        h->probe_us = 0;
     }
     while (used < len && takes_input(h)) {
         used += take_unit(h, data + used, len - used);

@@ -20,13 +20,15 @@ static void carrier_ended(struct carrier *c)
     struct error *e = &c->hop.error;
     bool unanswered = !o->open && !c->hop.refused_by_peer &&
                       (!e->code || e->code == CODE_NETWORK || e->code == CODE_TIMEOUT);
-    /* A responder that does not see its own key behind the first message says nothing, so that is all we can know. */
+    /* A responder that does not see its own key behind the first message says nothing, so that is
+     * all we can know. */
     if (unanswered) {
         error_clear(e);
-        error_set(e, CODE_TIMEOUT,
-                  "%s does not answer the handshake: is its public key the one in the configuration, "
-                  "and is an spx of the other kind there?",
-                  o->address);
+        error_set(
+            e, CODE_TIMEOUT,
+            "%s does not answer the handshake: is its public key the one in the configuration, "
+            "and is an spx of the other kind there?",
+            o->address);
     }
     o->request.on_ended(o);
 }
@@ -49,8 +51,8 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
     }
     address_to_text(o->address, address);
     socket_set_carrier(fd);
-    if (!hop_start(&o->carrier.hop, r->party, r->handler, r->role, o->peer_key, r->ticket ? o->ticket : NULL,
-                   loop_now(o->loop))) {
+    if (!hop_start(&o->carrier.hop, r->party, r->handler, r->role, o->peer_key,
+                   r->ticket ? o->ticket : NULL, loop_now(o->loop))) {
         close(fd);
         o->request.on_ended(o);
         return;

@@ -15,8 +15,9 @@ struct outgoing_request {
     enum role role;
     const uint8_t *peer_key;
     const uint8_t *ticket; /* NULL unless used */
-    /* The hop could not be brought about or has ended: o->carrier.hop.error and, when it was not the relay that said so, the address tell. Called
-     * once, never inside outgoing_start; the callee calls outgoing_close. */
+    /* The hop could not be brought about or has ended: o->carrier.hop.error and, when it was not
+     * the relay that said so, the address tell. Called once, never inside outgoing_start; the
+     * callee calls outgoing_close. */
     void (*on_ended)(struct outgoing *o);
     /* As struct carrier's; may be NULL. */
     void (*on_detached)(struct outgoing *o, struct view rest);
@@ -39,7 +40,8 @@ static inline struct outgoing *outgoing_of(struct hop *h)
     return (struct outgoing *)(void *)h;
 }
 
-/* Starts; o is zeroed or closed. Keys and ticket are copied, host must live until the look-up has ended. False without memory. */
+/* Starts; o is zeroed or closed. Keys and ticket are copied, host must live until the look-up has
+ * ended. False without memory. */
 bool outgoing_start(struct outgoing *o, struct loop *loop, const struct outgoing_request *request);
 
 /* The handler's on_open calls this first: the time limits of connecting no longer count. */

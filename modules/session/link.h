@@ -1,4 +1,5 @@
-/* A session's circuit over a socket in the event loop: the thin driver. The engine files know nothing of it. */
+/* A session's circuit over a socket in the event loop: the thin driver. The engine files know
+ * nothing of it. */
 #ifndef SPX_SESSION_LINK_H
 #define SPX_SESSION_LINK_H
 
@@ -14,13 +15,14 @@ struct link {
     struct fifo first; /* hop bytes that go before the circuit's */
     struct deferred flush;
     uint64_t bytes_read, bytes_written; /* of the circuit */
-    /* The circuit has failed, or the session is no longer active: look at both. Called from the loop, never inside a link_ call. The owner
-     * may free the link in it. */
+    /* The circuit has failed, or the session is no longer active: look at both. Called from the
+     * loop, never inside a link_ call. The owner may free the link in it. */
     void (*on_change)(struct link *link);
 };
 
-/* Drives a circuit that was initialised over fd, which the link now owns. unsent: bytes of the hop that go first (taken over); rest: bytes read
- * after the hop's last record. False with errno: fd is the caller's still. */
+/* Drives a circuit that was initialised over fd, which the link now owns. unsent: bytes of the hop
+ * that go first (taken over); rest: bytes read after the hop's last record. False with errno: fd is
+ * the caller's still. */
 bool link_open(struct link *link, struct loop *loop, int fd, struct fifo *unsent, struct view rest);
 
 /* Writes what waits at the end of this round: for session_events.on_wake. */

@@ -311,6 +311,8 @@ static bool build_record(struct session_circuit *c, uint64_t now_us)
      * it. */
     if (s->ack_owed || (n + frames && s->receive_position != s->acked_position))
         n += put_ack(s, plain + n);
+    if (s->sent_max == s->ring.tail)
+        s->waiting_us = now_us; /* nothing waited so far */
     ring_get(&s->ring, s->resend, plain + n, frames);
     s->resend += frames;
     if (s->sent_max < s->resend)

@@ -7,6 +7,8 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+
+#define STALL_US (3 * CLOCK_US_PER_S)
 #include "base/text.h"
 
 const char *session_state_name(enum session_state state)
@@ -24,6 +26,7 @@ struct session_settings session_default_settings(bool client)
         .streams = STREAMS_MAX,
         .early_credit = 8U << 10,
         .keepalive_us = KEEPALIVE_DEFAULT_S * CLOCK_US_PER_S,
+        .resume_window_s = RESUME_WINDOW_DEFAULT_S,
     };
 }
 
@@ -114,6 +117,7 @@ void session_fill_welcome(const struct session *s, struct session_welcome *welco
     welcome->ring = (uint32_t)s->ring.size;
     welcome->streams = s->settings.streams;
     welcome->early_credit = s->settings.early_credit;
+    welcome->resume_window_s = s->settings.resume_window_s;
 }
 
 void session_take_hello(struct session *s, const struct session_hello *hello)
@@ -136,6 +140,7 @@ bool session_take_welcome(struct session *s, const struct session_welcome *welco
     s->peer_streams = welcome->streams;
     if (first) /* OPENs not answered yet count on it */
         s->peer_early_credit = welcome->early_credit;
+    s->peer_resume_window_s = welcome->resume_window_s;
     session_enter(s);
     session_leave(s); /* there may be room for streams now */
     return true;
@@ -155,12 +160,15 @@ bool session_move(struct session *s, struct session_circuit *c)
     s->circuit = c;
     s->resend = from;
     s->moved_number = c->number;
+    s->waiting_us = c->last_read_us;
     if (s->circuit_number < c->number)
         s->circuit_number = c->number;
     s->acked_position = s->receive_position; /* told in the handshake, or by the ACK owed */
     s->ack_owed = true;
     c->start_owed = true;
     c->ping_owed = true;
+    if (s->events->on_move)
+        s->events->on_move(s, c);
     return session_acknowledged(s, from);
 }
 
@@ -185,6 +193,7 @@ bool session_acknowledged(struct session *s, uint64_t position)
     if (position <= s->ring.tail)
         return true;
     ring_discard(&s->ring, position);
+    s->waiting_us = s->circuit ? s->circuit->last_read_us : 0;
     if (s->resend < position)
         s->resend = position;
     while (!list_empty(&s->closing)) { /* an owner's event may take any off the list */
@@ -217,4 +226,10 @@ void session_close(struct session *s, enum code code, const char *text)
 bool session_unacknowledged(const struct session *s)
 {
     return ring_used(&s->ring) > 0 || !list_empty(&s->owing) || s->close_owed;
+}
+
+bool session_stalled(const struct session *s, uint64_t now_us)
+{
+    uint64_t patience = 4 * s->rtt_us > STALL_US ? 4 * s->rtt_us : STALL_US;
+    return s->circuit && s->sent_max > s->ring.tail && now_us - s->waiting_us >= patience;
 }

@@ -38,6 +38,9 @@ struct session_events {
     /* There is something to write on the circuit: call circuit_output soon. Comes from inside any
      * stream_ call; must not call back. */
     void (*on_wake)(struct session *s);
+    /* The session moved to this circuit at its START; the one before has failed. Must not free it. May
+     * be NULL. */
+    void (*on_move)(struct session *s, struct session_circuit *c);
     /* A stream may be opened again after stream_open had said that the limit is reached. May be
      * NULL. */
     void (*on_room)(struct session *s);
@@ -52,6 +55,7 @@ struct session_settings {
                                stream's floor window. Cut where the floors of all streams would take
                                more than half of receive_limit. */
     uint64_t keepalive_us;
+    uint32_t resume_window_s; /* agent: what it tells the client */
 };
 
 /* 16 MiB, 8 MiB, STREAMS_MAX, 8 KiB, 15 s. */
@@ -82,10 +86,12 @@ struct session {
     uint32_t peer_receive_limit, peer_ring;
     uint16_t peer_streams;
     uint32_t peer_early_credit;
+    uint32_t peer_resume_window_s; /* how long the agent keeps the session without a circuit */
 
     /* Sending. */
     struct ring ring;
     uint64_t resend, sent_max;
+    uint64_t waiting_us; /* since when something sent waits for an ACK without any progress */
     uint64_t close_position; /* end of the own CLOSE frame, once encoded */
     uint16_t close_code;
     char close_text[128];
@@ -188,5 +194,8 @@ void session_close(struct session *s, enum code code, const char *text);
 
 /* Whether own frames wait for a circuit or an ACK. */
 bool session_unacknowledged(const struct session *s);
+
+/* Whether nothing was acknowledged for max(3 s, 4 round trips) though something waits for it: time for the next circuit, beside this one. */
+bool session_stalled(const struct session *s, uint64_t now_us);
 
 #endif

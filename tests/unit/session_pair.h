@@ -20,7 +20,6 @@ enum { CLIENT = 0, AGENT = 1 };
 
 #define EVERYTHING UINT64_MAX
 
-struct pair;
 struct side;
 
 enum app_event { APP_PULL, APP_PUSH, APP_OPENED, APP_EOF, APP_RESET, APP_DONE };
@@ -53,12 +52,11 @@ enum open_answer { OPEN_ACCEPT, OPEN_HOLD, OPEN_REFUSE };
 
 struct side {
     struct session s;
-    struct pair *pair;
     int which; /* CLIENT or AGENT */
     struct list apps;
     enum open_answer answer; /* to the peer's OPEN */
     struct app model;        /* what an application for the peer's OPEN is like */
-    unsigned opens, rooms;
+    unsigned opens, rooms, moves;
     void (*on_room)(struct side *side);
     bool woken;
     uint64_t last_received; /* position, at the last check */
@@ -156,7 +154,7 @@ struct raw {
 };
 
 #define RAW_EARLY_CREDIT 8192
-#define RAW_RING (1U << 20)
+#define RAW_RING (64U << 10)
 
 /* An engine with settings (NULL: the default) on circuit 1. Its peer told 1,024 streams, RAW_RING
  * and, as an agent, RAW_EARLY_CREDIT. */
@@ -207,6 +205,9 @@ struct sent {
     } frame[4096];
 };
 const struct sent *raw_output(struct raw *r);
+
+/* The same on another circuit. */
+const struct sent *raw_output_on(struct raw *r, struct session_circuit *c, struct cipher *receive);
 
 /* How many frames of a type. */
 unsigned sent_count(const struct sent *sent, unsigned type);
