@@ -13,6 +13,7 @@
 
 #define LABEL_BYTES 9
 #define ENDED_MAX 256
+#define RECEIVE_LIMIT_LEAST (1U << 20)
 
 struct service_circuit {
     struct link link; /* first */
@@ -253,6 +254,16 @@ static bool copy_permissions(struct service *v, const struct agent_user *user)
     return true;
 }
 
+/* A third of what all sessions leave, so that the first ones are fast and the last one still works. */
+static uint32_t receive_limit_left(const struct agent *a)
+{
+    uint64_t left = RECEIVE_LIMIT_ALL;
+    list_each(link, &a->services)
+        left -= container_of(link, struct service, place)->session.settings.receive_limit;
+    left -= (SESSIONS_PER_AGENT - a->service_count) * (uint64_t)RECEIVE_LIMIT_LEAST;
+    return RECEIVE_LIMIT_LEAST + (uint32_t)(left / 3);
+}
+
 static struct service *service_new(struct agent *a, const struct agent_user *user,
                                    const char *label)
 {
@@ -265,6 +276,7 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     v->begun_us = loop_now(a->loop);
     v->give_up.on_fire = on_give_up;
     settings.resume_window_s = a->config.resume_window_s;
+    settings.receive_limit = receive_limit_left(a);
     memcpy(v->user_key, user->public_key, KEY_BYTES);
     snprintf(v->user, sizeof v->user, "%s", user->name);
     snprintf(v->label, sizeof v->label, "%s", label);

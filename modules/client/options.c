@@ -51,13 +51,14 @@ static bool usage(int *exit_code, const char *what)
     return false;
 }
 
-static bool add_forward(struct client_options *o, const char *text, struct error *e)
+static bool add_forward(struct client_options *o, enum forward_kind kind, const char *text,
+                        struct error *e)
 {
     struct forward *more = realloc(o->forwards, (o->forward_count + 1) * sizeof *more);
     if (!more)
         return error_set(e, EXIT_OTHER, "out of memory");
     o->forwards = more;
-    if (!value_forward(&more[o->forward_count], text, e))
+    if (!value_forward(&more[o->forward_count], kind, text, e))
         return false;
     o->forward_count++;
     return true;
@@ -81,7 +82,9 @@ static bool take_option(struct client_options *o, int option, struct error *e)
         o->config_path = optarg;
         return true;
     case 'L':
-        return add_forward(o, optarg, e);
+        return add_forward(o, FORWARD_LOCAL, optarg, e);
+    case 'D':
+        return add_forward(o, FORWARD_DYNAMIC, optarg, e);
     case 'W':
         return set_stdio(o, optarg, e);
     case 'w':
@@ -143,7 +146,7 @@ bool client_options_parse(struct client_options *o, int argc, char **argv, int *
     struct error e = {0};
     int option;
     *o = (struct client_options){0};
-    while ((option = getopt_long(argc, argv, "c:L:W:wvh", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "c:L:D:W:wvh", long_options, NULL)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);
             *exit_code = EXIT_OK;

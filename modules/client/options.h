@@ -11,7 +11,7 @@ struct client_options {
     int verbose;
     const char *agent; /* NULL with check or list */
     const char *query; /* list: "" for all */
-    struct forward *forwards;
+    struct forward *forwards; /* in the order given */
     size_t forward_count;
     bool stdio; /* -W */
     struct target stdio_target;

@@ -14,6 +14,7 @@
 #define HOST_LABEL_MAX_BYTES 63
 #define NAME_BYTES 65 /* with the terminator */
 #define ANY_ADDRESS "::"
+#define LOOPBACK "127.0.0.1"
 
 static bool is_digit(char c)
 {
@@ -185,7 +186,7 @@ static bool listen_address(struct address *out, const char *host, bool bracketed
     if (*host == '\0' || strcmp(host, "*") == 0)
         host = ANY_ADDRESS;
     else if (strcasecmp(host, "localhost") == 0)
-        host = "127.0.0.1";
+        host = LOOPBACK;
     return address_from_literal(out, host, port);
 }
 
@@ -391,32 +392,96 @@ bool target_pattern_allows(const struct target_pattern *p, const struct target *
 
 /* Forwards. */
 
+static const struct {
+    const char *option, *form;
+    enum target_kind target;
+    bool paths; /* UNIX sockets too */
+} forwards[] = {
+    [FORWARD_LOCAL] = {"-L", "[ADDRESS:]PORT:HOST:PORT", TARGET_TCP, true},
+    [FORWARD_DYNAMIC] = {"-D", "[ADDRESS:]PORT", TARGET_TCP, false},
+    [FORWARD_REMOTE] = {"-R", "[ADDRESS:]PORT:HOST:PORT", TARGET_TCP, true},
+    [FORWARD_UDP] = {"-U", "[ADDRESS:]PORT:HOST:PORT", TARGET_UDP, false},
+};
+#define FORWARD_KINDS (sizeof forwards / sizeof forwards[0])
+
+const char *forward_option(enum forward_kind kind)
+{
+    return forwards[kind].option;
+}
+
 /* Cuts "[ADDR:]PORT:" off the front into listen; NULL: it is not there. */
 static const char *cut_listen(struct address *listen, const char *text)
 {
     struct cut_host first, second;
     uint16_t port;
 
-    if (!cut_host(&first, text) || *first.rest != ':' || !cut_host(&second, first.rest + 1))
+    if (!cut_host(&first, text) || *first.rest != ':')
         return NULL;
     if (!first.bracketed && parse_port(&port, first.host, 0))
-        return address_from_literal(listen, "127.0.0.1", port) ? first.rest + 1 : NULL;
-    if (*second.rest != ':' || second.bracketed || !parse_port(&port, second.host, 0) ||
+        return address_from_literal(listen, LOOPBACK, port) ? first.rest + 1 : NULL;
+    if (!cut_host(&second, first.rest + 1) || *second.rest != ':' || second.bracketed ||
+        !parse_port(&port, second.host, 0) ||
         !listen_address(listen, first.host, first.bracketed, port))
         return NULL;
     return second.rest + 1;
 }
 
-bool value_forward(struct forward *out, const char *text, struct error *e)
+/* The same for "/path:". */
+static const char *cut_listen_path(struct address *listen, const char *text)
 {
-    const char *target = cut_listen(&out->listen, text);
+    char path[HOST_TEXT_BYTES];
+    size_t len = strcspn(text, ":");
 
-    out->target.kind = TARGET_TCP;
-    if (target && parse_endpoint(&out->target.endpoint, target, 0))
+    if (text[len] != ':' || len >= sizeof path)
+        return NULL;
+    memcpy(path, text, len);
+    path[len] = '\0';
+    return address_from_path(listen, path) ? text + len + 1 : NULL;
+}
+
+static bool parse_forward(struct forward *out, enum forward_kind kind, const char *text)
+{
+    bool paths = forwards[kind].paths;
+    struct error ignored;
+
+    memset(out, 0, sizeof *out);
+    out->kind = kind;
+    if (kind == FORWARD_DYNAMIC)
+        return value_listen(&out->listen, text, LOOPBACK, &ignored);
+    text = paths && *text == '/' ? cut_listen_path(&out->listen, text)
+                                 : cut_listen(&out->listen, text);
+    if (!text)
+        return false;
+    out->target.kind = paths && *text == '/' ? TARGET_UNIX : forwards[kind].target;
+    if (out->target.kind == TARGET_UNIX)
+        return parse_unix_path(out->target.endpoint.host, text);
+    return parse_endpoint(&out->target.endpoint, text, 0);
+}
+
+bool value_forward(struct forward *out, enum forward_kind kind, const char *text, struct error *e)
+{
+    if (parse_forward(out, kind, text))
         return true;
     return error_set(e, EXIT_USAGE,
-                     "'%s' is not [ADDRESS:]PORT:HOST:PORT (IPv6 in brackets, * or nothing before "
-                     "the first colon for all addresses)",
+                     "'%s' is not %s (IPv6 in brackets, * or nothing before the first colon for "
+                     "all addresses%s)",
+                     text, forwards[kind].form,
+                     forwards[kind].paths
+                         ? "; /PATH of a UNIX socket instead of [ADDRESS:]PORT or HOST:PORT"
+                         : "");
+}
+
+bool value_forward_option(struct forward *out, const char *text, struct error *e)
+{
+    for (unsigned k = 0; k < FORWARD_KINDS; k++) {
+        size_t len = strlen(forwards[k].option);
+        if (strncmp(text, forwards[k].option, len) == 0)
+            return value_forward(out, (enum forward_kind)k, text + len + strspn(text + len, " \t"),
+                                 e);
+    }
+    return error_set(e, EXIT_USAGE,
+                     "'%s' is not a forward: -L, -D, -R or -U with its value, such as "
+                     "-L 8080:localhost:80",
                      text);
 }
 

@@ -67,13 +67,26 @@ bool target_pattern_allows(const struct target_pattern *p, const struct target *
 bool target_pattern_same(const struct target_pattern *a, const struct target_pattern *b);
 bool endpoint_same(const struct endpoint *a, const struct endpoint *b);
 
-/* -L [ADDR:]PORT:HOST:PORT, IPv6 in brackets, "*" or empty ADDR for all addresses; default ADDR
- * 127.0.0.1; listening port 0: the system chooses. */
+/* What the client's -L, -D, -R and -U ask for. */
+enum forward_kind { FORWARD_LOCAL, FORWARD_DYNAMIC, FORWARD_REMOTE, FORWARD_UDP };
 struct forward {
-    struct address listen;
-    struct target target;
+    enum forward_kind kind;
+    struct address listen; /* here; with FORWARD_REMOTE at the agent */
+    struct target target;  /* from the agent; with FORWARD_REMOTE from here; not for FORWARD_DYNAMIC,
+                              where the application names it */
 };
-bool value_forward(struct forward *out, const char *text, struct error *e);
+
+/* [ADDR:]PORT:HOST:PORT, IPv6 in brackets, "*" or empty ADDR for all addresses; default ADDR
+ * 127.0.0.1; listening port 0: the system chooses. FORWARD_LOCAL and FORWARD_REMOTE also take
+ * the absolute path of a UNIX socket in place of [ADDR:]PORT (without a colon in it), of HOST:PORT,
+ * or of both; FORWARD_DYNAMIC has nothing after [ADDR:]PORT. */
+bool value_forward(struct forward *out, enum forward_kind kind, const char *text, struct error *e);
+
+/* The same with the option in front, as a configuration file has it: "-L 8080:localhost:80". */
+bool value_forward_option(struct forward *out, const char *text, struct error *e);
+
+/* "-L", "-D", "-R" or "-U". */
+const char *forward_option(enum forward_kind kind);
 
 /* A name of an agent or user: 1 to 64 of a-z 0-9 . _ -, first a letter or digit, no two dots in a
  * row (PROTOCOL.md section 6). */

@@ -33,7 +33,11 @@ void session_wake(struct session *s);
  * the circuit, because its number is not above that of the newest. */
 bool session_move(struct session *s, struct session_circuit *c);
 
-/* The peer acknowledged everything before position. */
+/* How many bytes the frame at a position of the ring takes. */
+size_t session_frame_bytes(const struct session *s, uint64_t pos);
+
+/* The peer acknowledged everything before position. False after session_fail: it was not sent, or
+ * lies inside a frame. */
 bool session_acknowledged(struct session *s, uint64_t position);
 
 struct stream *stream_find(struct session *s, uint32_t id);

@@ -243,8 +243,7 @@ static bool take_ping(struct session_circuit *c, const struct frame *f, uint64_t
         session_wake(s);
     } else if (c->ping_sent_us && load_be64(f->payload.data) == c->ping_token) {
         s->rtt_us = now_us > c->ping_sent_us ? now_us - c->ping_sent_us : 1;
-        if (!s->rtt_min_us || s->rtt_us < s->rtt_min_us)
-            s->rtt_min_us = s->rtt_us;
+        pace_measured(&s->pace, s->rtt_us);
         c->ping_sent_us = 0;
     }
     return true;

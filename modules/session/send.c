@@ -197,13 +197,28 @@ static void fill_data(struct stream *st, size_t max)
     stream_sort(st);
 }
 
+/* The ring is what limits: it doubles, as often as it may. */
+static void grow_ring(struct session *s)
+{
+    if (s->settings.ring_doublings > 0 && ring_grow(&s->ring, 2 * s->ring.size))
+        s->settings.ring_doublings--;
+    else
+        s->settings.ring_doublings = 0;
+}
+
 /* How many bytes one DATA frame may carry now for a record with `room` bytes for frames; 0: none.
  */
-static size_t data_room(const struct session *s, size_t room)
+static size_t data_room(struct session *s, size_t room)
 {
     size_t before = (size_t)(s->ring.head - s->resend) + FRAME_HEADER_BYTES;
     size_t kept = RING_RESERVE + FRAME_HEADER_BYTES, left = ring_room(&s->ring);
-    if (before + DATA_MIN_ROOM > room || kept + DATA_MIN_ROOM > left)
+    if (before + DATA_MIN_ROOM > room)
+        return 0;
+    if (kept + DATA_MIN_ROOM > left && s->settings.ring_doublings > 0) {
+        grow_ring(s);
+        left = ring_room(&s->ring);
+    }
+    if (kept + DATA_MIN_ROOM > left)
         return 0;
     return room - before < left - kept ? room - before : left - kept;
 }
@@ -213,7 +228,8 @@ void session_fill(struct session *s, size_t room, uint64_t now_us)
     struct stream *st;
     size_t max;
     fill_control(s);
-    while ((max = data_room(s, room)) > 0 && (st = next_ready(s, now_us)) != NULL)
+    while ((st = next_ready(s, now_us)) != NULL &&
+           pace_allows(&s->pace, s->ring.head - s->ring.tail) && (max = data_room(s, room)) > 0)
         fill_data(st, max);
     fill_control(s); /* the EOFs met on the way */
 }
@@ -223,10 +239,7 @@ static size_t whole_frames(const struct session *s, size_t room)
 {
     uint64_t pos = s->resend;
     while (pos < s->ring.head) {
-        uint8_t header[FRAME_HEADER_BYTES];
-        size_t len;
-        ring_get(&s->ring, pos, header, sizeof header);
-        len = sizeof header + frame_payload_len(header);
+        size_t len = session_frame_bytes(s, pos);
         if (pos + len - s->resend > room && pos > s->resend)
             break;
         pos += len;

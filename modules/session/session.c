@@ -7,9 +7,9 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "base/text.h"
 
 #define STALL_US (3 * CLOCK_US_PER_S)
-#include "base/text.h"
 
 const char *session_state_name(enum session_state state)
 {
@@ -21,8 +21,9 @@ struct session_settings session_default_settings(bool client)
 {
     return (struct session_settings){
         .client = client,
-        .receive_limit = 16U << 20,
+        .receive_limit = 64U << 20,
         .ring_bytes = 8U << 20,
+        .ring_doublings = 2,
         .streams = STREAMS_MAX,
         .early_credit = 8U << 10,
         .keepalive_us = KEEPALIVE_DEFAULT_S * CLOCK_US_PER_S,
@@ -161,6 +162,8 @@ bool session_move(struct session *s, struct session_circuit *c)
     s->resend = from;
     s->moved_number = c->number;
     s->waiting_us = c->last_read_us;
+    s->rtt_us = 0; /* another path */
+    pace_init(&s->pace, from, c->last_read_us);
     if (s->circuit_number < c->number)
         s->circuit_number = c->number;
     s->acked_position = s->receive_position; /* told in the handshake, or by the ACK owed */
@@ -184,6 +187,22 @@ static void end_acknowledged(struct stream *st)
     stream_settle(st);
 }
 
+size_t session_frame_bytes(const struct session *s, uint64_t pos)
+{
+    uint8_t header[FRAME_HEADER_BYTES];
+    ring_get(&s->ring, pos, header, sizeof header);
+    return sizeof header + frame_payload_len(header);
+}
+
+/* Whether a position of the ring lies between two frames. */
+static bool between_frames(const struct session *s, uint64_t position)
+{
+    uint64_t pos = s->ring.tail;
+    while (pos < position)
+        pos += session_frame_bytes(s, pos);
+    return pos == position;
+}
+
 bool session_acknowledged(struct session *s, uint64_t position)
 {
     if (position > s->sent_max)
@@ -192,8 +211,14 @@ bool session_acknowledged(struct session *s, uint64_t position)
                             (unsigned long long)position, (unsigned long long)s->sent_max);
     if (position <= s->ring.tail)
         return true;
+    if (!between_frames(s, position))
+        return session_fail(s, CODE_PROTOCOL, "the peer acknowledged part of a frame (%llu)",
+                            (unsigned long long)position);
     ring_discard(&s->ring, position);
-    s->waiting_us = s->circuit ? s->circuit->last_read_us : 0;
+    if (s->circuit) {
+        s->waiting_us = s->circuit->last_read_us;
+        pace_acknowledged(&s->pace, position, s->sent_max, s->waiting_us);
+    }
     if (s->resend < position)
         s->resend = position;
     while (!list_empty(&s->closing)) { /* an owner's event may take any off the list */

@@ -13,6 +13,7 @@
 #include "base/ring.h"
 #include "base/table.h"
 #include "crypto/cipher.h"
+#include "session/pace.h"
 #include "wire/codes.h"
 #include "wire/frames.h"
 #include "wire/messages.h"
@@ -50,6 +51,7 @@ struct session_settings {
     bool client;            /* odd stream ids, opens targets; otherwise the agent */
     uint32_t receive_limit; /* all windows together; at most CREDIT_MAX */
     uint32_t ring_bytes;    /* a power of two, at least 128 KiB */
+    unsigned ring_doublings; /* how often the ring may double while it is what limits */
     uint16_t streams;       /* the peer may have open at once */
     uint32_t early_credit;  /* agent: what the client may send on a stream before OPENED; every
                                stream's floor window. Cut where the floors of all streams would take
@@ -58,7 +60,7 @@ struct session_settings {
     uint32_t resume_window_s; /* agent: what it tells the client */
 };
 
-/* 16 MiB, 8 MiB, STREAMS_MAX, 8 KiB, 15 s. */
+/* 64 MiB, 8 MiB twice doubled, STREAMS_MAX, 8 KiB, 15 s, 10 min. */
 struct session_settings session_default_settings(bool client);
 
 /* Invariants:
@@ -91,6 +93,7 @@ struct session {
     /* Sending. */
     struct ring ring;
     uint64_t resend, sent_max;
+    struct pace pace; /* of the current circuit */
     uint64_t waiting_us; /* since when something sent waits for an ACK without any progress */
     uint64_t close_position; /* end of the own CLOSE frame, once encoded */
     uint16_t close_code;
@@ -120,7 +123,7 @@ struct session {
     uint32_t pool_left; /* of receive_limit, beyond every stream's floor */
 
     /* Measures. */
-    uint64_t rtt_us, rtt_min_us;         /* 0: not measured yet */
+    uint64_t rtt_us;                     /* the last one; 0: not measured yet */
     uint64_t bytes_sent, bytes_received; /* payload of streams */
     unsigned streams_opened;
 };

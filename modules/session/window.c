@@ -3,6 +3,7 @@
 #include "session/internal.h"
 
 #define SHARE_OF_POOL 8       /* a stream takes at most one in so many of what is left */
+#define LARGE_WINDOW (2U << 20)
 #define RTT_UNKNOWN_US 100000 /* taken for the round trip until one was measured */
 
 static uint32_t floor_bytes(const struct session *s)
@@ -69,7 +70,8 @@ void stream_consumed(struct stream *st)
 {
     if (st->dead || st->eof_received || !st->answered || st->opened_owed)
         return;
-    if (window_free(st) >= st->window / 2) {
+    /* Small windows are given again by halves; large ones sooner, so that a long path stays full. */
+    if (window_free(st) >= (st->window < LARGE_WINDOW ? st->window / 2 : st->window / 8)) {
         st->window_owed = true;
         stream_owe(st);
     }

@@ -50,6 +50,7 @@
 #define SESSIONS_PER_USER 8
 #define SESSIONS_ORPHANED_PER_USER 4 /* without a circuit */
 #define SESSIONS_PER_AGENT 64
+#define RECEIVE_LIMIT_ALL (256U << 20) /* of all sessions of an agent */
 #define CALL_INTERVAL_S 10
 
 /* Sessions (section 5). */

@@ -896,6 +896,7 @@ static void test_two_full_rings(void **state)
     struct app *app[10], *late;
     (void)state;
     client.ring_bytes = agent.ring_bytes = 256 << 10;
+    client.ring_doublings = agent.ring_doublings = 0;
     p = pair_new(&client, &agent);
     p->side[AGENT].model.appetite = 0;
     pair_connect(p);
@@ -944,6 +945,7 @@ static void test_control_frames_beyond_the_ring(void **state)
     char text[TEXT_MAX_BYTES + 1];
     (void)state;
     client.ring_bytes = 128 << 10;
+    client.ring_doublings = 0;
     p = pair_new(&client, NULL);
     memset(text, 'r', sizeof text);
     text[TEXT_MAX_BYTES] = '\0';

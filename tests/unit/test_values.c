@@ -329,17 +329,17 @@ static void forwards(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(good); i++) {
-        assert_true(value_forward(&f, good[i][0], &e));
+        assert_true(value_forward(&f, FORWARD_LOCAL, good[i][0], &e));
         address_to_text(listen, &f.listen);
         target_to_text(target, &f.target);
         assert_string_equal(listen, good[i][1]);
         assert_string_equal(target, good[i][2]);
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
-        assert_false(value_forward(&f, bad[i], &e));
+        assert_false(value_forward(&f, FORWARD_LOCAL, bad[i], &e));
         error_clear(&e);
     }
-    assert_false(value_forward(&f, "8022", &e));
+    assert_false(value_forward(&f, FORWARD_LOCAL, "8022", &e));
     assert_usage(&e, "'8022' is not [ADDRESS:]PORT:HOST:PORT (IPv6 in brackets, * or nothing "
                      "before the first colon for all addresses)");
 }

@@ -1,0 +1,92 @@
+#include "session/pace.h"
+
+#include "base/clock.h"
+
+#define FIRST_BYTES (256U << 10)
+#define LEAST_BYTES (64U << 10)
+#define MOST_BYTES (1ULL << 32)
+#define SLACK_US 25000 /* the longest a peer waits with an ACK */
+#define STRETCH_ROUNDS 10
+#define FLAT_ROUNDS 3
+
+void pace_init(struct pace *p, uint64_t position, uint64_t now_us)
+{
+    *p = (struct pace){
+        .limit_bytes = FIRST_BYTES,
+        .starting = true,
+        .round_end = position,
+        .round_from = position,
+        .round_since_us = now_us,
+    };
+}
+
+bool pace_allows(struct pace *p, uint64_t in_flight_bytes)
+{
+    if (in_flight_bytes < p->limit_bytes)
+        return true;
+    p->held_back = true;
+    return false;
+}
+
+void pace_measured(struct pace *p, uint64_t rtt_us)
+{
+    if (!p->shortest_us || rtt_us < p->shortest_us)
+        p->shortest_us = rtt_us;
+}
+
+static uint64_t best_rate(const struct pace *p)
+{
+    return p->best[0] > p->best[1] ? p->best[0] : p->best[1];
+}
+
+static void note_rate(struct pace *p, uint64_t rate)
+{
+    /* A round that had little to send says nothing about what the path can do, unless it did more.
+     */
+    if (!p->held_back && rate <= best_rate(p))
+        return;
+    if (++p->rounds >= STRETCH_ROUNDS) {
+        p->rounds = 0;
+        p->best[1] = p->best[0];
+        p->best[0] = 0;
+    }
+    if (rate > p->best[0])
+        p->best[0] = rate;
+}
+
+static void set_limit(struct pace *p)
+{
+    uint64_t limit = 2 * best_rate(p) / 1000 * ((p->shortest_us + SLACK_US) / 1000);
+    p->limit_bytes = limit > LEAST_BYTES ? limit : LEAST_BYTES;
+}
+
+static void end_round(struct pace *p, uint64_t rate)
+{
+    bool grew = rate > best_rate(p) + best_rate(p) / 4;
+    note_rate(p, rate);
+    if (!p->starting) {
+        set_limit(p);
+        return;
+    }
+    if (!p->held_back)
+        return;
+    p->flat_rounds = grew ? 0 : p->flat_rounds + 1;
+    if (p->flat_rounds >= FLAT_ROUNDS)
+        p->starting = false;
+    else if (p->limit_bytes < MOST_BYTES)
+        p->limit_bytes *= 2;
+}
+
+void pace_acknowledged(struct pace *p, uint64_t position, uint64_t sent, uint64_t now_us)
+{
+    uint64_t elapsed;
+    if (position < p->round_end)
+        return;
+    elapsed = now_us > p->round_since_us ? now_us - p->round_since_us : 1;
+    if (position > p->round_from)
+        end_round(p, (position - p->round_from) * CLOCK_US_PER_S / elapsed);
+    p->round_from = position;
+    p->round_since_us = now_us;
+    p->round_end = sent > position ? sent : position + 1;
+    p->held_back = false;
+}
