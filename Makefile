@@ -104,7 +104,7 @@ $(T)/spx: $(T)/spx.o $(T)/libspx.a
 $(T)/tests/unit/test_%: $(T)/tests/unit/test_%.o $(SUPPORT) $(T)/libspx.a
 	$(call say,LINK,$@)
 	$(Q)gcc $(SANITIZE) -o $@ $^ -lcmocka -lbearssl -lpthread
-.PRECIOUS: $(T)/tests/unit/%.o
+.PRECIOUS: $(T)/%.o $(F)/modules/%.o
 
 $(F)/modules/%.o: modules/%.c
 	@mkdir -p $(@D)
@@ -133,7 +133,7 @@ demo:
 
 #: make test           install, build, and run every test (SAN=1: under the sanitizers)
 test: test-deps
-	@$(MAKE) --no-print-directory unit e2e
+	@$(MAKE) --no-print-directory --keep-going unit e2e
 
 #: make unit           the unit tests alone
 unit: $(UNIT)

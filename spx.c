@@ -52,12 +52,13 @@ static void print_help(FILE *out)
 
 static int print_version(void)
 {
-    printf("spx %s\ncommit %s\nBearSSL %s\ncompiler %s\nAES instructions %s\n", SPX_VERSION, SPX_COMMIT,
-           SPX_BEARSSL, SPX_COMPILER, crypto_has_aes() ? "in use" : "not in use");
+    printf("spx %s\ncommit %s\nBearSSL %s\ncompiler %s\nAES instructions %s\n", SPX_VERSION,
+           SPX_COMMIT, SPX_BEARSSL, SPX_COMPILER, crypto_has_aes() ? "in use" : "not in use");
     return EXIT_OK;
 }
 
-/* What holds for every role: no core dumps (they would hold keys), no death by a closed pipe, enough descriptors. */
+/* What holds for every role: no core dumps (they would hold keys), no death by a closed pipe,
+ * enough descriptors. */
 static void prepare_process(void)
 {
     struct rlimit limit = {0, 0};
@@ -73,7 +74,8 @@ static void prepare_process(void)
 static int run(const struct applet *applet, int argc, char **argv)
 {
     char name[32];
-    snprintf(name, sizeof name, "spx %s", applet->name); /* what getopt_long puts before its messages */
+    snprintf(name, sizeof name, "spx %s",
+             applet->name); /* what getopt_long puts before its messages */
     argv[0] = name;
     return applet->main(argc, argv);
 }
@@ -85,7 +87,8 @@ int main(int argc, char **argv)
     prepare_process();
     /* SPX_PORTABLE: for tests of the code for processors without AES instructions. */
     if (!crypto_start(getenv("SPX_PORTABLE") != NULL)) {
-        fputs("spx: the cryptographic self-test failed: this build's BearSSL does not compute what it must. "
+        fputs("spx: the cryptographic self-test failed: this build's BearSSL does not compute what "
+              "it must. "
               "Build again with the BearSSL version that the README names.\n",
               stderr);
         return EXIT_OTHER;

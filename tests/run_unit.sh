@@ -3,6 +3,7 @@
 set -u
 failed=
 for test in "$@"; do
+    echo "---- ${test##*/}"
     "$test" || failed="$failed ${test##*/}"
 done
 [ -z "$failed" ] && exit 0

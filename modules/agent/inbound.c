@@ -47,6 +47,8 @@ static void visitor_free(struct visitor *v)
 {
     if (v->circuit)
         service_drop(v->circuit);
+    if (v->waiting.source && v->carrier.hop.mac1_valid)
+        crowd_count_failure(&v->waiting, loop_now(v->inbound->agent->loop));
     crowd_leave(&v->inbound->crowd, &v->waiting);
     carrier_close(&v->carrier);
     list_remove(&v->place);
@@ -82,8 +84,6 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
         answer->code = CODE_OK;
         answer->name = view_of_string("relay");
     }
-    if (answer->code != CODE_OK)
-        crowd_count_failure(&v->waiting, loop_now(v->inbound->agent->loop));
 }
 
 static void on_open(struct hop *h, const struct info *info)

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "crypto/handshake.h"
+#include "forward/remote_listener.h"
 #include "forward/target.h"
 
 #define LABEL_BYTES 9
@@ -16,8 +17,9 @@
 #define RECEIVE_LIMIT_LEAST (1U << 20)
 
 struct service_circuit {
-    struct link link; /* first */
-    struct service *service;
+    struct link link;        /* first */
+    struct service *service; /* NULL: ended before it had its socket; the hop still holds it */
+    bool attached;           /* has its socket */
     struct cipher send, receive;
     uint32_t number;
     uint64_t told_position;
@@ -32,13 +34,14 @@ struct service {
     struct agent *agent;
     struct session session;
     struct targets *targets;
+    struct remote_listeners *listeners;
     struct service_circuit *current, *candidate;
     uint8_t user_key[KEY_BYTES];
     char user[NAME_MAX_BYTES + 1];
     char label[LABEL_BYTES]; /* of the newest circuit */
     /* The user's permissions as the open streams were granted them. */
-    struct target_pattern *allow;
-    size_t allow_count;
+    struct target_pattern *allow, *listen;
+    size_t allow_count, listen_count;
     uint64_t begun_us, lost_us;
     bool started; /* a circuit has carried it */
     struct timer give_up;
@@ -90,7 +93,8 @@ static void circuit_bury(struct deferred *burial)
     free(container_of(burial, struct service_circuit, burial));
 }
 
-/* Frees at the end of the round: this may be its own callback. */
+/* Frees at the end of the round: this may be its own callback. One without its socket is freed when
+ * the hop gives it back. */
 static void circuit_end(struct service_circuit *c)
 {
     struct loop *loop = c->service->agent->loop;
@@ -99,9 +103,12 @@ static void circuit_end(struct service_circuit *c)
         v->current = NULL;
     if (v->candidate == c)
         v->candidate = NULL;
-    link_close(&c->link);
     cipher_wipe(&c->send);
     cipher_wipe(&c->receive);
+    c->service = NULL;
+    if (!c->attached)
+        return;
+    link_close(&c->link);
     c->burial.run = circuit_bury;
     loop_defer(loop, &c->burial);
 }
@@ -124,8 +131,10 @@ static void service_end(struct service *v, const char *why)
         circuit_end(v->current);
     timer_cancel(a->loop, &v->give_up);
     session_free(&v->session);
+    remote_listeners_free(v->listeners);
     targets_free(v->targets);
     free(v->allow);
+    free(v->listen);
     list_remove(&v->place);
     a->service_count--;
     free(v);
@@ -174,14 +183,22 @@ static void circuit_lost(struct service *v, const char *why)
     limit_orphans(a, user_key);
 }
 
+/* What ended the circuit or the session; an own CLOSE that was still on its way says more than the
+ * link. */
+static const char *reason_of(const struct service *v, const struct link *link)
+{
+    if (v->session.error.code)
+        return v->session.error.text;
+    return v->session.state == SESSION_CLOSING ? v->session.close_text : link->circuit.failed.text;
+}
+
 static void on_change(struct link *link)
 {
     struct service_circuit *c = (struct service_circuit *)(void *)link;
     struct service *v = c->service;
     bool current = c == v->current;
     char why[sizeof v->session.error.text];
-    snprintf(why, sizeof why, "%s",
-             v->session.error.code ? v->session.error.text : link->circuit.failed.text);
+    snprintf(why, sizeof why, "%s", reason_of(v, link));
     if (current && v->session.state == SESSION_CLOSED)
         link_flush(link); /* the ACK of its CLOSE */
     if (v->session.error.code) {
@@ -214,6 +231,8 @@ static void on_move(struct session *s, struct session_circuit *circuit)
     snprintf(v->label, sizeof v->label, "%s", v->current->label);
     snprintf(prefix, sizeof prefix, "circuit %s: %s", v->label, v->user);
     targets_set_label(v->targets, prefix);
+    remote_listeners_set_label(v->listeners, prefix);
+    remote_listeners_resume(v->listeners);
     timer_cancel(v->agent->loop, &v->give_up);
     if (old)
         circuit_end(old);
@@ -225,6 +244,18 @@ static void on_open(struct session *s, struct stream *stream, struct view target
     targets_open(v->targets, stream, target);
 }
 
+static void on_listen(struct session *s, struct stream *listener, struct view address)
+{
+    struct service *v = s->owner;
+    remote_listeners_add(v->listeners, listener, address);
+}
+
+static void on_room(struct session *s)
+{
+    struct service *v = s->owner;
+    remote_listeners_resume(v->listeners);
+}
+
 static void on_wake(struct session *s)
 {
     struct service *v = s->owner;
@@ -233,7 +264,12 @@ static void on_wake(struct session *s)
 }
 
 static const struct session_events events = {
-    .on_open = on_open, .on_wake = on_wake, .on_move = on_move};
+    .on_open = on_open,
+    .on_listen = on_listen,
+    .on_wake = on_wake,
+    .on_move = on_move,
+    .on_room = on_room,
+};
 
 /* ---- OFFERs. ---- */
 
@@ -243,15 +279,21 @@ static void refuse(struct offer_answer *answer, enum code code, const char *text
     snprintf(answer->text, sizeof answer->text, "%s", text);
 }
 
+static struct target_pattern *copy_patterns(const struct target_pattern *patterns, size_t count)
+{
+    struct target_pattern *copy = calloc(count ? count : 1, sizeof *copy);
+    if (copy && count)
+        memcpy(copy, patterns, count * sizeof *copy);
+    return copy;
+}
+
 static bool copy_permissions(struct service *v, const struct agent_user *user)
 {
-    v->allow = calloc(user->allow_count ? user->allow_count : 1, sizeof *v->allow);
-    if (!v->allow)
-        return false;
-    if (user->allow_count)
-        memcpy(v->allow, user->allow, user->allow_count * sizeof *v->allow);
+    v->allow = copy_patterns(user->allow, user->allow_count);
+    v->listen = copy_patterns(user->listen, user->listen_count);
     v->allow_count = user->allow_count;
-    return true;
+    v->listen_count = user->listen_count;
+    return v->allow && v->listen;
 }
 
 /* A third of what all sessions leave, so that the first ones are fast and the last one still works. */
@@ -277,15 +319,20 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     v->give_up.on_fire = on_give_up;
     settings.resume_window_s = a->config.resume_window_s;
     settings.receive_limit = receive_limit_left(a);
+    settings.own_streams = user->listen_count ? AGENT_STREAMS_MAX : 0;
     memcpy(v->user_key, user->public_key, KEY_BYTES);
     snprintf(v->user, sizeof v->user, "%s", user->name);
     snprintf(v->label, sizeof v->label, "%s", label);
     snprintf(prefix, sizeof prefix, "circuit %s: %s", label, user->name);
-    if (copy_permissions(v, user))
+    if (copy_permissions(v, user)) {
         v->targets = targets_new(a->loop, prefix, v->allow, v->allow_count);
-    if (!v->targets || !session_init(&v->session, &settings, &events, v)) {
+        v->listeners = remote_listeners_new(a->loop, prefix, v->listen, v->listen_count);
+    }
+    if (!v->targets || !v->listeners || !session_init(&v->session, &settings, &events, v)) {
+        remote_listeners_free(v->listeners);
         targets_free(v->targets);
         free(v->allow);
+        free(v->listen);
         free(v);
         return NULL;
     }
@@ -366,8 +413,7 @@ static struct service *settle_service(struct agent *a, const uint8_t key[KEY_BYT
         return v;
     }
     v = find_service(a, hello->session_id, key);
-    if (v && hello->circuit > v->session.moved_number &&
-        (!v->candidate || hello->circuit >= v->candidate->number))
+    if (v && session_may_resume(&v->session, hello->circuit))
         return v;
     if (v)
         refuse(answer, CODE_STALE, "a newer circuit carries the session");
@@ -392,8 +438,7 @@ static struct service_circuit *circuit_new(struct service *v, const struct sessi
     c->number = hello->circuit;
     c->told_position = hello->receive_position;
     snprintf(c->label, sizeof c->label, "%s", label);
-    if (!v->started)
-        session_take_hello(&v->session, hello);
+    session_take_hello(&v->session, hello);
     v->candidate = c;
     return c;
 }
@@ -497,11 +542,13 @@ void service_offer(struct agent *a, const struct offer *offer, struct offer_answ
 void service_attach(struct service_circuit *c, int fd, struct fifo *unsent, struct view rest)
 {
     struct service *v = c->service;
-    if (circuit_init(&c->link.circuit, &v->session, &c->send, &c->receive, c->number,
-                     c->told_position, loop_now(v->agent->loop)) &&
-        link_open(&c->link, v->agent->loop, fd, unsent, rest))
-        return;
-    circuit_free(&c->link.circuit);
+    if (v && circuit_init(&c->link.circuit, &v->session, &c->send, &c->receive, c->number,
+                          c->told_position, loop_now(v->agent->loop))) {
+        c->attached = link_open(&c->link, v->agent->loop, fd, unsent, rest);
+        if (c->attached)
+            return;
+        circuit_free(&c->link.circuit);
+    }
     close(fd);
     service_drop(c);
 }
@@ -509,21 +556,30 @@ void service_attach(struct service_circuit *c, int fd, struct fifo *unsent, stru
 void service_drop(struct service_circuit *c)
 {
     struct service *v = c->service;
-    circuit_end(c);
-    if (!v->started)
+    if (v)
+        circuit_end(c);
+    free(c);
+    if (v && !v->started)
         service_end(v, "the circuit did not come about");
 }
 
 /* ---- All of them. ---- */
 
-static bool same_permissions(const struct service *v, const struct agent_user *user)
+static bool same_patterns(const struct target_pattern *a, size_t a_count,
+                          const struct target_pattern *b, size_t b_count)
 {
-    if (v->allow_count != user->allow_count)
+    if (a_count != b_count)
         return false;
-    for (size_t i = 0; i < v->allow_count; i++)
-        if (!target_pattern_same(&v->allow[i], &user->allow[i]))
+    for (size_t i = 0; i < a_count; i++)
+        if (!target_pattern_same(&a[i], &b[i]))
             return false;
     return true;
+}
+
+static bool same_permissions(const struct service *v, const struct agent_user *user)
+{
+    return same_patterns(v->allow, v->allow_count, user->allow, user->allow_count) &&
+           same_patterns(v->listen, v->listen_count, user->listen, user->listen_count);
 }
 
 static void service_close(struct service *v, enum code code, const char *text)

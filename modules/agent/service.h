@@ -6,7 +6,8 @@
 #include "agent/server.h"
 #include "session/link.h"
 
-/* A circuit on its way to a session: accepted, waiting for its socket. */
+/* A circuit on its way to a session: accepted, waiting for its socket. Whoever has it gives it back
+ * once, with service_attach or service_drop, also when its session has ended meanwhile. */
 struct service_circuit;
 
 /* What becomes of an OFFER. */

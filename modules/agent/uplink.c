@@ -1,7 +1,9 @@
 #include "agent/uplink.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/offers.h"
 #include "agent/service.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -9,9 +11,9 @@
 #include "hop/backoff.h"
 #include "hop/outgoing.h"
 
-#define TICKET_HOPS_MAX (OFFERS_WORKING + OFFERS_QUEUED)
 #define PROBE_US (3 * CLOCK_US_PER_S)
 #define HOP_AGE_US (HOP_MAX_AGE_S * CLOCK_US_PER_S)
+#define CALL_US ((CALL_INTERVAL_S + 1) * CLOCK_US_PER_S) /* by the relay's clock, and on its way */
 
 struct control {
     struct outgoing hop; /* first */
@@ -21,7 +23,8 @@ struct control {
 struct circuit_hop {
     struct outgoing hop; /* first */
     struct uplink *uplink;
-    struct list place;               /* parked or ticketed */
+    struct list place;               /* parked; or on none */
+    struct offer_work work;          /* with a ticket */
     struct service_circuit *circuit; /* what it is to become */
     struct fifo message2;            /* with a ticket: what ACCEPT says */
     struct timer replace;
@@ -32,9 +35,10 @@ struct uplink {
     struct agent_relay relay;
     struct control *control; /* the current one, or NULL */
     struct control *next;    /* being brought about */
-    struct list parked, ticketed;
-    unsigned ticketed_count;
-    struct timer retry, replace, park_again;
+    struct list parked;
+    struct offers offers; /* those of the control hop; circuit hops with a ticket work on them */
+    struct timer retry, replace, park_again, call_again;
+    uint64_t called_us; /* 0: no CALL was sent yet */
     struct backoff backoff, park_backoff;
     uint64_t started_us;
 };
@@ -43,6 +47,7 @@ static const struct hop_handler control_handler, circuit_handler;
 
 static void start_control(struct uplink *u);
 static void park(struct uplink *u);
+static void work_on_offers(struct uplink *u);
 
 static struct outgoing_request request_to(struct uplink *u, const struct hop_handler *handler,
                                           enum role role)
@@ -69,14 +74,33 @@ static bool send_refuse(struct hop *h, const struct offer *offer, const struct o
     return hop_send(h, MESSAGE_REFUSE, view_of(body, refuse_encode(&refusal, body, sizeof body)));
 }
 
+static bool refuse(struct hop *h, const struct offer *offer, enum code code, const char *text)
+{
+    struct offer_answer answer = {.code = code};
+    snprintf(answer.text, sizeof answer.text, "%s", text);
+    return send_refuse(h, offer, &answer);
+}
+
+/* False: it is not to be looked at further, and was answered, or has failed the hop. */
+static bool read_offer(struct hop *h, struct view body, struct offer *offer)
+{
+    uint16_t unsupported;
+    if (offer_decode(offer, body, &unsupported))
+        return true;
+    if (unsupported)
+        refuse(h, offer, CODE_UNSUPPORTED, "OFFER has an extension that is not supported");
+    else
+        hop_fail(h, CODE_PROTOCOL, "OFFER is not well formed");
+    return false;
+}
+
 bool uplink_answer_offer(struct agent *a, struct hop *h, struct view body,
                          struct service_circuit **circuit)
 {
     struct offer offer;
     struct offer_answer answer;
-    uint16_t unsupported;
-    if (!offer_decode(&offer, body, &unsupported))
-        return hop_fail(h, CODE_PROTOCOL, "OFFER is not well formed");
+    if (!read_offer(h, body, &offer))
+        return h->state == HOP_OPEN;
     service_offer(a, &offer, &answer);
     if (answer.code != CODE_OK)
         return send_refuse(h, &offer, &answer);
@@ -98,6 +122,7 @@ static void circuit_hop_free(struct circuit_hop *c)
     timer_cancel(u->agent->loop, &c->replace);
     fifo_clear(&c->message2);
     list_remove(&c->place);
+    offers_end(&u->offers, &c->work);
     free(c);
 }
 
@@ -111,7 +136,7 @@ static void circuit_hop_ended(struct outgoing *o)
         service_drop(c->circuit);
     circuit_hop_free(c);
     if (ticketed)
-        u->ticketed_count--;
+        work_on_offers(u);
     else
         timer_set(u->agent->loop, &u->park_again,
                   loop_now(u->agent->loop) +
@@ -131,7 +156,7 @@ static void circuit_hop_detached(struct outgoing *o, struct view rest)
     service_attach(circuit, fd, &unsent, rest);
     fifo_clear(&unsent);
     if (ticketed)
-        u->ticketed_count--;
+        work_on_offers(u);
     else
         park(u);
 }
@@ -171,14 +196,14 @@ static void replace_circuit_hop(struct timer *timer)
     park(u);
 }
 
-/* Opens a circuit hop; ticket NULL: to be parked. NULL without memory. */
-static struct circuit_hop *open_circuit_hop(struct uplink *u, const uint8_t *ticket)
+/* Opens a circuit hop to be parked, or for an OFFER. NULL without memory. */
+static struct circuit_hop *open_circuit_hop(struct uplink *u, const struct offer *offer)
 {
     struct outgoing_request request = request_to(u, &circuit_handler, ROLE_AGENT_CIRCUIT);
     struct circuit_hop *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
-    request.ticket = ticket;
+    request.ticket = offer ? offer->ticket : NULL;
     request.on_ended = circuit_hop_ended;
     request.on_detached = circuit_hop_detached;
     c->uplink = u;
@@ -188,7 +213,10 @@ static struct circuit_hop *open_circuit_hop(struct uplink *u, const uint8_t *tic
         free(c);
         return NULL;
     }
-    list_append(ticket ? &u->ticketed : &u->parked, &c->place);
+    if (offer)
+        offers_begin(&u->offers, &c->work, offer);
+    else
+        list_append(&u->parked, &c->place);
     return c;
 }
 
@@ -207,33 +235,60 @@ static void on_park_again(struct timer *timer)
     park(container_of(timer, struct uplink, park_again));
 }
 
-/* An OFFER on the control hop: decided at once; an accepted one gets a hop of its own. */
+/* Decides over an OFFER of the control hop; an accepted one gets a hop of its own. */
+static void decide_offer(struct uplink *u, struct hop *h, const struct offer *offer)
+{
+    struct offer_answer answer;
+    struct circuit_hop *c;
+    service_offer(u->agent, offer, &answer);
+    if (answer.code != CODE_OK) {
+        send_refuse(h, offer, &answer);
+        return;
+    }
+    c = open_circuit_hop(u, offer);
+    if (c && fifo_append(&c->message2, answer.message2, answer.message2_len)) {
+        c->circuit = answer.circuit;
+        return;
+    }
+    service_drop(answer.circuit);
+    if (c)
+        circuit_hop_free(c);
+    refuse(h, offer, CODE_INTERNAL, "the agent is out of memory");
+}
+
+/* Goes on with those that wait as long as there is a place to work on one. */
+static void work_on_offers(struct uplink *u)
+{
+    uint64_t now = loop_now(u->agent->loop);
+    struct waiting_offer *w;
+    while (u->control && (w = offers_next(&u->offers)) != NULL) {
+        struct hop *h = &u->control->hop.carrier.hop;
+        if (now - w->came_us < TICKET_S * CLOCK_US_PER_S)
+            decide_offer(u, h, &w->offer);
+        else
+            refuse(h, &w->offer, CODE_FULL, "the agent is busy");
+        waiting_offer_free(w);
+    }
+    if (u->control)
+        carrier_update(&u->control->hop.carrier);
+}
+
 static bool take_control_offer(struct uplink *u, struct hop *h, struct view body)
 {
     struct offer offer;
-    struct offer_answer answer;
-    struct circuit_hop *c = NULL;
-    uint16_t unsupported;
-    if (!offer_decode(&offer, body, &unsupported))
-        return hop_fail(h, CODE_PROTOCOL, "OFFER is not well formed");
-    if (u->ticketed_count >= TICKET_HOPS_MAX) {
-        answer = (struct offer_answer){.code = CODE_FULL, .text = "the agent is busy"};
-        return send_refuse(h, &offer, &answer);
+    struct waiting_offer *w, *lost;
+    if (!read_offer(h, body, &offer))
+        return h->state == HOP_OPEN;
+    w = waiting_offer_new(&offer, loop_now(u->agent->loop));
+    if (!w)
+        return refuse(h, &offer, CODE_INTERNAL, "the agent is out of memory");
+    lost = offers_wait(&u->offers, w);
+    if (lost) {
+        refuse(h, &lost->offer, CODE_FULL, "the agent is busy");
+        waiting_offer_free(lost);
     }
-    service_offer(u->agent, &offer, &answer);
-    if (answer.code != CODE_OK)
-        return send_refuse(h, &offer, &answer);
-    c = open_circuit_hop(u, offer.ticket);
-    if (!c || !fifo_append(&c->message2, answer.message2, answer.message2_len)) {
-        service_drop(answer.circuit);
-        if (c)
-            circuit_hop_free(c);
-        answer = (struct offer_answer){.code = CODE_INTERNAL, .text = "the agent is out of memory"};
-        return send_refuse(h, &offer, &answer);
-    }
-    u->ticketed_count++;
-    c->circuit = answer.circuit;
-    return true;
+    work_on_offers(u);
+    return h->state == HOP_OPEN;
 }
 
 /* ---- The control hop. ---- */
@@ -248,16 +303,28 @@ static void control_free(struct control *c)
     free(c);
 }
 
+/* The relay ignores a CALL within 10 s of the last one, so that the newest word waits that long. */
 void uplink_call(struct uplink *u)
 {
     struct agent *a = u->agent;
     struct call call = {.severity = a->call_severity, .text = view_of_string(a->call_text)};
     uint8_t body[TEXT_MAX_BYTES + 8];
+    uint64_t now = loop_now(a->loop), due = u->called_us + CALL_US;
     if (!u->control)
         return;
+    if (u->called_us && now < due) {
+        timer_set(a->loop, &u->call_again, due);
+        return;
+    }
+    u->called_us = now;
     hop_send(&u->control->hop.carrier.hop, MESSAGE_CALL,
              view_of(body, call_encode(&call, body, sizeof body)));
     carrier_update(&u->control->hop.carrier);
+}
+
+static void on_call_again(struct timer *timer)
+{
+    uplink_call(container_of(timer, struct uplink, call_again));
 }
 
 void uplink_probe(struct uplink *u)
@@ -278,6 +345,7 @@ static void control_on_open(struct hop *h, const struct info *info)
     outgoing_opened(&c->hop);
     u->control = c;
     u->next = NULL;
+    offers_clear(&u->offers); /* the relay makes them again */
     if (old) {
         outgoing_close(&old->hop); /* the relay took the newer for the older */
         free(old);
@@ -285,7 +353,7 @@ static void control_on_open(struct hop *h, const struct info *info)
     log_info("online at relay %s as %s", c->hop.address, h->peer_name);
     backoff_worked(&u->backoff, loop_now(loop));
     timer_set(loop, &u->replace, loop_now(loop) + HOP_AGE_US);
-    if (u->agent->call_severity)
+    if (u->agent->call_severity || u->called_us)
         uplink_call(u);
     park(u);
 }
@@ -316,27 +384,38 @@ static uint64_t least_wait(const struct uplink *u, const struct hop *h, bool was
     return h->retry_s * CLOCK_US_PER_S;
 }
 
+static void log_control_ended(const struct outgoing *o, uint64_t wait_us)
+{
+    const struct hop *h = &o->carrier.hop;
+    char when[32] = "at once";
+    if (wait_us) {
+        memcpy(when, "in ", 3);
+        text_duration(when + 3, wait_us);
+    }
+    if (o->open)
+        log_warning("lost relay %s: %s; trying again %s", o->address, h->error.text, when);
+    else if (h->refused_by_peer)
+        log_warning("refused by relay %s: %s; trying again %s", o->address, h->error.text, when);
+    else
+        log_warning("cannot reach the relay: %s; trying again %s", h->error.text, when);
+}
+
 static void control_ended(struct outgoing *o)
 {
     struct control *c = (struct control *)(void *)o;
     struct uplink *u = c->uplink;
     struct loop *loop = u->agent->loop;
     uint64_t wait = backoff_next(&u->backoff, loop_now(loop)), least;
-    char text[24];
     least = least_wait(u, &o->carrier.hop, o->open);
     if (wait < least)
         wait = least;
-    text_duration(text, wait);
-    if (o->open)
-        log_warning("lost relay %s: %s; trying again %s%s", o->address, o->carrier.hop.error.text,
-                    wait ? "in " : "at once", wait ? text : "");
-    else
-        log_warning("cannot reach the relay: %s; trying again in %s", o->carrier.hop.error.text,
-                    text);
-    if (c == u->control)
+    log_control_ended(o, wait);
+    if (c == u->control) {
         u->control = NULL;
-    else
+        offers_clear(&u->offers);
+    } else {
         u->next = NULL;
+    }
     outgoing_close(&c->hop);
     free(c);
     if (!u->control || !u->next)
@@ -381,32 +460,32 @@ struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay)
     u->retry.on_fire = on_retry;
     u->replace.on_fire = on_replace;
     u->park_again.on_fire = on_park_again;
+    u->call_again.on_fire = on_call_again;
     list_init(&u->parked);
-    list_init(&u->ticketed);
+    offers_init(&u->offers);
     start_control(u);
     return u;
 }
 
-static void free_circuit_hops(struct list *hops)
+static void drop_circuit_hop(struct circuit_hop *c)
 {
-    list_each(link, hops)
-    {
-        struct circuit_hop *c = container_of(link, struct circuit_hop, place);
-        if (c->circuit)
-            service_drop(c->circuit);
-        circuit_hop_free(c);
-    }
+    if (c->circuit)
+        service_drop(c->circuit);
+    circuit_hop_free(c);
 }
 
 void uplink_free(struct uplink *u)
 {
     struct loop *loop = u->agent->loop;
-    free_circuit_hops(&u->parked);
-    free_circuit_hops(&u->ticketed);
+    offers_clear(&u->offers);
+    list_each(link, &u->parked) drop_circuit_hop(container_of(link, struct circuit_hop, place));
+    list_each(link, &u->offers.working)
+        drop_circuit_hop(container_of(link, struct circuit_hop, work.place));
     control_free(u->control);
     control_free(u->next);
     timer_cancel(loop, &u->retry);
     timer_cancel(loop, &u->replace);
     timer_cancel(loop, &u->park_again);
+    timer_cancel(loop, &u->call_again);
     free(u);
 }

@@ -17,12 +17,15 @@
 #include "client/options.h"
 #include "client/reach.h"
 #include "client/trust.h"
+#include "config/options.h"
 #include "forward/listener.h"
+#include "forward/remote.h"
 #include "hop/backoff.h"
 
 #define CLOSE_WAIT_US (3 * CLOCK_US_PER_S)
 #define STATUS_US CLOCK_US_PER_S
 #define WATCH_US CLOCK_US_PER_S
+#define RESUME_RETRY_MAX_S 30 /* that a relay can make a session wait */
 
 /* A session: connecting -> connected -> resuming -> connected … until it is closing or ends;
  * between two sessions: waiting. */
@@ -58,8 +61,11 @@ struct client {
     bool reaching;     /* reach is under way */
     uint64_t lost_us;  /* since when the session is without a circuit */
     struct timer give_up, watch;
-    struct listener **listeners;
+    const struct forward *forwards; /* the command line's, or else the configuration's */
+    size_t forward_count;
+    struct listener **listeners; /* of the -L, -D and -U among them */
     size_t listener_count;
+    struct remotes *remotes; /* of the -R among them */
 
     /* What is told at the end. */
     uint64_t begun_us, sent, received;
@@ -152,7 +158,7 @@ static bool is_final(const struct client *c, const struct error *e)
         e->code == CODE_FULL || e->code == CODE_INTERNAL)
         return false;
     if (e->code == CODE_OFFLINE || e->code == CODE_NO_AGENT || e->code == CODE_NO_SESSION ||
-        e->code == CODE_ENDED || e->code == CODE_RESUME_WINDOW)
+        e->code == CODE_ENDED || e->code == CODE_RESUME_WINDOW || e->code == CODE_PROTOCOL)
         return !c->ever_connected;
     return true;
 }
@@ -183,10 +189,17 @@ static void on_give_up(struct timer *timer)
     session_over(c, &c->session.error);
 }
 
-/* Goes to the next relay at once when this one could not be reached and others are left. */
-static bool try_next_relay(struct client *c, bool reachable)
+/* Whether another relay may do better: not when it is the agent's word, or when keys differ. */
+static bool is_the_relays(const struct reach_outcome *o)
 {
-    if (reachable)
+    return !o->answered || (!o->by_agent && o->error.code != CODE_UNKNOWN_KEY &&
+                            o->error.code != CODE_BAD_HANDSHAKE);
+}
+
+/* Goes to the next relay at once when this one did not help and others are left. */
+static bool try_next_relay(struct client *c, const struct reach_outcome *o)
+{
+    if (!is_the_relays(o))
         return false;
     c->relay_index = (c->relay_index + 1) % c->config.relay_count;
     if (++c->failures >= c->config.relay_count) {
@@ -210,12 +223,13 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
         session_over(c, &c->session.error);
         return;
     }
-    if (try_next_relay(c, o->answered))
+    if (try_next_relay(c, o))
         return;
     if (c->state == CLIENT_CONNECTED)
         return; /* the circuit that stalled is still there */
     if (c->state == CLIENT_RESUMING) {
-        retry_later(c, CLIENT_RESUMING, o->retry_s); /* what a relay says never ends a session */
+        /* What a relay says never ends a session, nor by a wait beyond its resume window. */
+        retry_later(c, CLIENT_RESUMING, o->retry_s < RESUME_RETRY_MAX_S ? o->retry_s : RESUME_RETRY_MAX_S);
         return;
     }
     end_session(c);
@@ -223,6 +237,17 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
         finish(c, code_exit((unsigned)o->error.code), o->error.text);
     else
         retry_later(c, CLIENT_WAITING, o->retry_s);
+}
+
+/* What the client was there for has ended, with this RESET or, code 0, cleanly; why is set. */
+static void close_session(struct client *c, unsigned code)
+{
+    c->exit_code = !code ? EXIT_OK : code == RESET_NOT_PERMITTED ? EXIT_DENIED : EXIT_OTHER;
+    if (code && c->session.state != SESSION_ACTIVE)
+        c->exit_code = code_exit((unsigned)c->session.error.code);
+    session_close(&c->session, CODE_DONE, "finished");
+    c->state = CLIENT_CLOSING;
+    timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_US);
 }
 
 static void stdio_ended(void *arg, unsigned code, const char *text)
@@ -233,12 +258,17 @@ static void stdio_ended(void *arg, unsigned code, const char *text)
     snprintf(c->why, sizeof c->why, "%s%s%s",
              code ? reset_code_text(code) : "the stream is finished", code && text[0] ? ": " : "",
              code ? text : "");
-    c->exit_code = !code ? EXIT_OK : code == RESET_NOT_PERMITTED ? EXIT_DENIED : EXIT_OTHER;
-    if (code && c->session.state != SESSION_ACTIVE)
-        c->exit_code = code_exit((unsigned)c->session.error.code);
-    session_close(&c->session, CODE_DONE, "finished");
-    c->state = CLIENT_CLOSING;
-    timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_US);
+    close_session(c, code);
+}
+
+/* The client goes on as long as anything is forwarded. */
+static void remote_ended(void *arg, unsigned code, const char *text)
+{
+    struct client *c = arg;
+    if (c->listener_count || remotes_alive(c->remotes))
+        return;
+    snprintf(c->why, sizeof c->why, "the agent does not listen: %s", text);
+    close_session(c, code);
 }
 
 static bool open_stdio(struct client *c)
@@ -254,13 +284,13 @@ static bool open_stdio(struct client *c)
     return true;
 }
 
-static void connected(struct client *c, const char *label)
+static void connected(struct client *c, struct link *link, const char *label)
 {
     char relay[HOST_TEXT_BYTES + 8], time[24];
     relay_text(relay, relay_of(c));
     drop_link(c); /* one that stalled */
-    c->link = spare_link(c);
-    if (c->state == CLIENT_RESUMING) {
+    c->link = link;
+    if (c->state != CLIENT_CONNECTING) {
         text_duration(time, loop_now(c->loop) - c->lost_us);
         log_info("resumed after %s, nothing lost: through relay %s, circuit %s", time, relay,
                  label);
@@ -280,6 +310,7 @@ static void reached(void *arg, struct reach *r)
 {
     struct client *c = arg;
     struct reach_outcome outcome = r->outcome;
+    struct link *link = r->request.link;
     char label[CIRCUIT_LABEL_BYTES];
     memcpy(label, r->label, sizeof label);
     reach_end(r); /* the next try uses it again */
@@ -287,7 +318,7 @@ static void reached(void *arg, struct reach *r)
     if (outcome.error.code)
         try_failed(c, &outcome);
     else
-        connected(c, label);
+        connected(c, link, label);
 }
 
 static void on_open(struct session *s, struct stream *stream, struct view target)
@@ -295,6 +326,13 @@ static void on_open(struct session *s, struct stream *stream, struct view target
     (void)s;
     (void)target;
     stream_reset(stream, RESET_NOT_PERMITTED, "nothing is listened for");
+}
+
+static void on_connection(struct session *s, struct stream *stream, struct stream *listener,
+                          struct view peer)
+{
+    struct client *c = s->owner;
+    remotes_connect(c->remotes, stream, listener, peer);
 }
 
 static void on_wake(struct session *s)
@@ -312,7 +350,11 @@ static void on_room(struct session *s)
 }
 
 static const struct session_events session_events = {
-    .on_open = on_open, .on_wake = on_wake, .on_room = on_room};
+    .on_open = on_open,
+    .on_connection = on_connection,
+    .on_wake = on_wake,
+    .on_room = on_room,
+};
 
 static void link_lost(struct client *c, const char *why)
 {
@@ -329,8 +371,8 @@ static void link_lost(struct client *c, const char *why)
 /* The circuit failed or the session is over. */
 static void on_change(struct client *c, struct link *link)
 {
-    if (link != c->link)
-        return;
+    if (link != c->link || link->circuit.failed.code == CODE_REPLACED)
+        return; /* the session is on another one, and connected() takes note of it */
     if (c->session.state == SESSION_CLOSED)
         link_flush(link); /* the ACK of its CLOSE */
     if (c->state == CLIENT_CLOSING)
@@ -361,6 +403,7 @@ static void on_watch(struct timer *timer)
     if (c->state == CLIENT_CONNECTED && !c->reaching &&
         session_stalled(&c->session, loop_now(c->loop))) {
         log_warning("nothing is acknowledged: trying another circuit beside this one");
+        c->lost_us = c->session.waiting_us;
         try_relay(c);
     }
     timer_set(c->loop, timer, loop_now(c->loop) + WATCH_US);
@@ -369,6 +412,8 @@ static void on_watch(struct timer *timer)
 static bool new_session(struct client *c)
 {
     struct session_settings settings = session_default_settings(true);
+    struct error e = {0};
+    settings.streams = remotes_count(c->remotes) ? AGENT_STREAMS_MAX : 0;
     if (!session_init(&c->session, &settings, &session_events, c)) {
         finish(c, EXIT_OTHER, "out of memory");
         return false;
@@ -377,6 +422,10 @@ static bool new_session(struct client *c)
     c->state = CLIENT_CONNECTING;
     if (c->options->stdio && !open_stdio(c)) {
         finish(c, EXIT_OTHER, "standard input or output cannot be used");
+        return false;
+    }
+    if (!remotes_ask(c->remotes, &c->session, &e)) {
+        finish(c, e.code, e.text);
         return false;
     }
     return true;
@@ -418,6 +467,13 @@ static void on_signal(void *arg, int signo)
     session_close(&c->session, CODE_DONE, "the user is finished");
 }
 
+/* ssh tells its ProxyCommand by SIGHUP that it is done; under nohup it is not for us. */
+static bool heeds_hangup(void)
+{
+    struct sigaction action;
+    return sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler != SIG_IGN;
+}
+
 static void on_close_limit(struct timer *timer)
 {
     loop_stop(container_of(timer, struct client, close_limit)->loop);
@@ -450,24 +506,35 @@ static void on_status(struct timer *timer)
     timer_set(c->loop, timer, loop_now(c->loop) + STATUS_US);
 }
 
-static bool open_listeners(struct client *c)
+/* Opens what listens for a forward here; false: e says why. */
+static bool open_forward(struct client *c, const struct forward *f, struct error *e)
 {
-    size_t count = c->options->forward_count;
-    c->listeners = calloc(count ? count : 1, sizeof *c->listeners);
-    if (!c->listeners)
+    char target[TARGET_TEXT_BYTES] = "what SOCKS or HTTP CONNECT asks for";
+    struct listener *l;
+    if (f->kind == FORWARD_REMOTE)
+        return true; /* the agent listens for it */
+    l = listener_new(c->loop, f, e);
+    if (!l)
         return false;
-    for (; c->listener_count < count; c->listener_count++) {
-        const struct forward *f = &c->options->forwards[c->listener_count];
-        struct error e = {0};
-        char target[TARGET_TEXT_BYTES];
-        struct listener *l = listener_new(c->loop, f, &e);
-        if (!l) {
+    c->listeners[c->listener_count++] = l;
+    if (f->kind != FORWARD_DYNAMIC)
+        target_to_text(target, &f->target);
+    log_info("forwarding %s to %s", listener_address(l), target);
+    return true;
+}
+
+static bool open_forwards(struct client *c)
+{
+    struct error e = {0};
+    c->listeners = calloc(c->forward_count ? c->forward_count : 1, sizeof *c->listeners);
+    c->remotes = remotes_new(c->loop, c->forwards, c->forward_count, remote_ended, c);
+    if (!c->listeners || !c->remotes)
+        return false;
+    for (size_t i = 0; i < c->forward_count; i++) {
+        if (!open_forward(c, &c->forwards[i], &e)) {
             log_error("%s", e.text);
             return false;
         }
-        c->listeners[c->listener_count] = l;
-        target_to_text(target, &f->target);
-        log_info("forwarding %s to %s", listener_address(l), target);
     }
     return true;
 }
@@ -496,9 +563,10 @@ static void run(struct client *c)
     c->links[1].on_change = on_change_1;
     timer_set(c->loop, &c->watch, c->begun_us + WATCH_US);
     if (!loop_on_signal(c->loop, SIGINT, on_signal, c) ||
-        !loop_on_signal(c->loop, SIGTERM, on_signal, c))
+        !loop_on_signal(c->loop, SIGTERM, on_signal, c) ||
+        (heeds_hangup() && !loop_on_signal(c->loop, SIGHUP, on_signal, c)))
         finish(c, EXIT_OTHER, "signals cannot be watched");
-    else if (!open_listeners(c))
+    else if (!open_forwards(c))
         finish(c, EXIT_OTHER, "a listener could not be opened");
     else
         try_relay(c);
@@ -520,6 +588,7 @@ static void clean_up(struct client *c)
     for (size_t i = 0; i < c->listener_count; i++)
         listener_free(c->listeners[i]);
     free(c->listeners);
+    remotes_free(c->remotes);
     loop_free(c->loop);
 }
 
@@ -541,9 +610,27 @@ static bool settle_key(struct client *c, int *exit_code)
     return false;
 }
 
+/* What to forward: what the command line says, or else what the configuration says of the agent. */
+static bool settle_forwards(struct client *c)
+{
+    c->forwards = c->options->forwards;
+    c->forward_count = c->options->forward_count;
+    for (size_t i = 0; i < c->config.agent_count && !c->options->stdio && !c->forward_count; i++) {
+        const struct client_agent *agent = &c->config.agents[i];
+        if (strcmp(agent->name, c->options->agent) == 0) {
+            c->forwards = agent->forwards;
+            c->forward_count = agent->forward_count;
+        }
+    }
+    return c->forward_count || c->options->stdio;
+}
+
 static int connect_and_run(struct client *c)
 {
     int exit_code;
+    if (!settle_forwards(c))
+        return usage_error("client", "nothing to do: give -L, -D, -R or -W, or Forward lines in the "
+                                     "agent's section of the configuration");
     if (!settle_key(c, &exit_code))
         return exit_code;
     c->loop = loop_new();

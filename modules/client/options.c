@@ -9,14 +9,20 @@
 #include "config/options.h"
 
 static const char help[] =
-    "usage: spx client [options] AGENT -L [ADDR:]PORT:HOST:PORT ...\n"
+    "usage: spx client [options] AGENT [-L [ADDR:]PORT:HOST:PORT] [-D [ADDR:]PORT] ...\n"
     "       spx client [options] AGENT -W HOST:PORT\n"
     "       spx client [options] list [QUERY]\n"
     "\n"
-    "Reaches TCP services at an agent through a relay.\n"
+    "Reaches services at an agent through a relay.\n"
     "\n"
     "  -L [ADDR:]PORT:HOST:PORT  listen here, connect from the agent to HOST:PORT;\n"
-    "                            port 0: the system chooses one and it is shown\n"
+    "                            port 0: the system chooses one and it is shown;\n"
+    "                            /PATH of a UNIX socket instead of either side\n"
+    "  -D [ADDR:]PORT            listen here as a SOCKS 5 and HTTP CONNECT proxy: the\n"
+    "                            application names the target, the agent looks names up\n"
+    "  -R [ADDR:]PORT:HOST:PORT  listen at the agent, connect from here to HOST:PORT\n"
+    "  -U [ADDR:]PORT:HOST:PORT  the same as -L for UDP\n"
+    "                            Without these: the configuration's Forward lines\n"
     "  -W HOST:PORT              tie standard input and output to HOST:PORT\n"
     "                            (for ssh: -o ProxyCommand='spx client -W %h:%p AGENT')\n"
     "  list [QUERY]              list the agents that you may reach: names, patterns or\n"
@@ -85,6 +91,10 @@ static bool take_option(struct client_options *o, int option, struct error *e)
         return add_forward(o, FORWARD_LOCAL, optarg, e);
     case 'D':
         return add_forward(o, FORWARD_DYNAMIC, optarg, e);
+    case 'R':
+        return add_forward(o, FORWARD_REMOTE, optarg, e);
+    case 'U':
+        return add_forward(o, FORWARD_UDP, optarg, e);
     case 'W':
         return set_stdio(o, optarg, e);
     case 'w':
@@ -131,13 +141,11 @@ static bool check_together(const struct client_options *o, struct error *e)
     if (o->check)
         return true;
     if (o->list && (o->stdio || o->forward_count))
-        return error_set(e, EXIT_USAGE, "list goes with neither -L nor -W");
+        return error_set(e, EXIT_USAGE, "list goes with neither forwards nor -W");
     if (o->watch && !o->list)
         return error_set(e, EXIT_USAGE, "--watch goes with list only");
     if (o->stdio && o->forward_count)
-        return error_set(e, EXIT_USAGE, "-W goes alone, without -L");
-    if (o->agent && !o->stdio && !o->forward_count)
-        return error_set(e, EXIT_USAGE, "nothing to do: give -L or -W");
+        return error_set(e, EXIT_USAGE, "-W goes alone, without forwards");
     return true;
 }
 
@@ -146,7 +154,7 @@ bool client_options_parse(struct client_options *o, int argc, char **argv, int *
     struct error e = {0};
     int option;
     *o = (struct client_options){0};
-    while ((option = getopt_long(argc, argv, "c:L:D:W:wvh", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "c:L:D:R:U:W:wvh", long_options, NULL)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);
             *exit_code = EXIT_OK;

@@ -11,7 +11,7 @@ bool trust_find(const struct client_config *c, const char *agent, uint8_t key[KE
 {
     bool found = false;
     for (size_t i = 0; i < c->agent_count; i++) {
-        if (strcmp(c->agents[i].name, agent) == 0) {
+        if (c->agents[i].has_key && strcmp(c->agents[i].name, agent) == 0) {
             memcpy(key, c->agents[i].public_key, KEY_BYTES);
             return true;
         }

@@ -1,5 +1,6 @@
-/* Debian's libbearssl.a is built for glibc with fortify: three functions of glibc's that musl does not have. Only the
- * static build takes this file. A call that would overflow ends the program, as glibc's do. */
+/* Debian's libbearssl.a is built for glibc with fortify: three functions of glibc's that musl does
+ * not have. Only the static build takes this file. A call that would overflow ends the program, as
+ * glibc's do. */
 #include <stddef.h>
 #include <string.h>
 

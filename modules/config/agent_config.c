@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/un.h>
 
 #include "base/bytes.h"
@@ -94,21 +95,56 @@ static bool parse_address(struct config_reader *r, void *field, const char *valu
     return parse_relay_address(r, &relay->address, value, e);
 }
 
-static bool append_target_pattern(void *arg, const char *item, struct error *e)
+/* One more pattern; NULL without memory. */
+static struct target_pattern *append_pattern(struct target_pattern **patterns, size_t *count,
+                                             struct error *e)
+{
+    struct target_pattern *grown = array_append(*patterns, count, sizeof *grown);
+
+    if (!grown) {
+        error_set(e, EXIT_CONFIG, "no memory to read it");
+        return NULL;
+    }
+    *patterns = grown;
+    return &grown[*count - 1];
+}
+
+static bool append_allow(void *arg, const char *item, struct error *e)
 {
     struct agent_user *user = arg;
-    struct target_pattern *allow = array_append(user->allow, &user->allow_count, sizeof *allow);
+    struct target_pattern *p = append_pattern(&user->allow, &user->allow_count, e);
 
-    if (!allow)
-        return error_set(e, EXIT_CONFIG, "no memory to read it");
-    user->allow = allow;
-    return value_target_pattern(&allow[user->allow_count - 1], item, e);
+    return p && value_target_pattern(p, item, e);
 }
 
 static bool parse_allow(struct config_reader *r, void *field, const char *value, struct error *e)
 {
     (void)r;
-    return value_list(value, append_target_pattern, field, e);
+    return value_list(value, append_allow, field, e);
+}
+
+static bool append_user_listen(void *arg, const char *item, struct error *e)
+{
+    struct agent_user *user = arg;
+    struct target_pattern *p = append_pattern(&user->listen, &user->listen_count, e);
+
+    return p && value_listen_pattern(p, item, e);
+}
+
+/* "default" stands for the loopback addresses and the ports that need no privilege. */
+static bool append_listen_item(void *arg, const char *item, struct error *e)
+{
+    if (strcasecmp(item, "default") != 0)
+        return append_user_listen(arg, item, e);
+    return append_user_listen(arg, "127.0.0.0/8:1024-65535", e) &&
+           append_user_listen(arg, "[::1]:1024-65535", e);
+}
+
+static bool parse_user_listen(struct config_reader *r, void *field, const char *value,
+                              struct error *e)
+{
+    (void)r;
+    return value_list(value, append_listen_item, field, e);
 }
 
 static bool parse_resume_window(struct config_reader *r, void *field, const char *value,
@@ -146,10 +182,11 @@ static const struct config_key relay_keys[] = {
 };
 
 static const struct config_key user_keys[] = {
-    {"Name",      EXACTLY_ONE, parse_name,       USER(name)      },
-    {"PublicKey", EXACTLY_ONE, parse_public_key, USER(public_key)},
-    {"Allow",     AT_MOST_ONE, parse_allow,      0               },
-    {NULL,        0,           NULL,             0               },
+    {"Name",      EXACTLY_ONE, parse_name,        USER(name)      },
+    {"PublicKey", EXACTLY_ONE, parse_public_key,  USER(public_key)},
+    {"Allow",     AT_MOST_ONE, parse_allow,       0               },
+    {"Listen",    AT_MOST_ONE, parse_user_listen, 0               },
+    {NULL,        0,           NULL,              0               },
 };
 
 static const struct config_section sections[] = {
@@ -184,8 +221,10 @@ bool agent_config_load(struct agent_config *c, const char *path, struct error *e
 
 void agent_config_free(struct agent_config *c)
 {
-    for (size_t i = 0; i < c->user_count; i++)
+    for (size_t i = 0; i < c->user_count; i++) {
         free(c->users[i].allow);
+        free(c->users[i].listen);
+    }
     free(c->users);
     free(c->relays);
     free(c->listen);

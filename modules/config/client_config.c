@@ -53,7 +53,29 @@ static bool finish_agent(struct config_reader *r, void *object, struct error *e)
 {
     const struct client_agent *agent = object;
 
-    return config_note_peer(r, agent->name, agent->public_key, e);
+    return config_note_peer(r, agent->name, agent->has_key ? agent->public_key : NULL, e);
+}
+
+static bool parse_agent_key(struct config_reader *r, void *field, const char *value,
+                            struct error *e)
+{
+    struct client_agent *agent = field;
+
+    agent->has_key = true;
+    return parse_public_key(r, agent->public_key, value, e);
+}
+
+static bool parse_forward(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    struct client_agent *agent = field;
+    struct forward *forwards =
+        array_append(agent->forwards, &agent->forward_count, sizeof *forwards);
+
+    (void)r;
+    if (!forwards)
+        return error_set(e, EXIT_CONFIG, "no memory to read it");
+    agent->forwards = forwards;
+    return value_forward_option(&forwards[agent->forward_count - 1], value, e);
 }
 
 /* Where a field stands in the object of its section. */
@@ -74,9 +96,10 @@ static const struct config_key relay_keys[] = {
 };
 
 static const struct config_key agent_keys[] = {
-    {"Name",      EXACTLY_ONE, parse_name,       AGENT(name)      },
-    {"PublicKey", EXACTLY_ONE, parse_public_key, AGENT(public_key)},
-    {NULL,        0,           NULL,             0                },
+    {"Name",      EXACTLY_ONE, parse_name,      AGENT(name)},
+    {"PublicKey", AT_MOST_ONE, parse_agent_key, 0          },
+    {"Forward",   ANY_NUMBER,  parse_forward,   0          },
+    {NULL,        0,           NULL,            0          },
 };
 
 static const struct config_section sections[] = {
@@ -101,6 +124,8 @@ void client_config_free(struct client_config *c)
 {
     free(c->known_agents);
     free(c->relays);
+    for (size_t i = 0; i < c->agent_count; i++)
+        free(c->agents[i].forwards);
     free(c->agents);
     wipe(c, sizeof *c);
 }

@@ -48,6 +48,8 @@ struct agent_user {
     uint8_t public_key[KEY_BYTES];
     struct target_pattern *allow; /* none: no target */
     size_t allow_count;
+    struct target_pattern *listen; /* where the user's -R may listen; none: nowhere */
+    size_t listen_count;
 };
 
 struct agent_config {
@@ -71,7 +73,10 @@ struct client_relay {
 
 struct client_agent {
     char name[65];
+    bool has_key; /* without: the known_agents file has it */
     uint8_t public_key[KEY_BYTES];
+    struct forward *forwards; /* when the command line asks for nothing */
+    size_t forward_count;
 };
 
 struct client_config {
@@ -79,7 +84,7 @@ struct client_config {
     char *known_agents;          /* path; default "known_agents" beside the configuration file */
     struct client_relay *relays; /* one or more, in the order to try */
     size_t relay_count;
-    struct client_agent *agents; /* keys given here */
+    struct client_agent *agents; /* what is particular to them */
     size_t agent_count;
 };
 

@@ -155,8 +155,8 @@ static bool read_sections(struct config_reader *r, struct error *e)
 
 /* Peers. */
 
-bool config_note_peer(struct config_reader *r, const char *name,
-                      const uint8_t public_key[KEY_BYTES], struct error *e)
+bool config_note_peer(struct config_reader *r, const char *name, const uint8_t *public_key,
+                      struct error *e)
 {
     struct config_peer *peers = array_append(r->peers, &r->peer_count, sizeof *peers);
 
@@ -167,7 +167,9 @@ bool config_note_peer(struct config_reader *r, const char *name,
     peer->section = r->section;
     peer->line = r->section_line;
     snprintf(peer->name, sizeof peer->name, "%s", name ? name : "");
-    memcpy(peer->public_key, public_key, KEY_BYTES);
+    peer->has_key = public_key != NULL;
+    if (public_key)
+        memcpy(peer->public_key, public_key, KEY_BYTES);
     return true;
 }
 
@@ -216,7 +218,8 @@ static bool check_keys(struct config_reader *r, struct error *e)
     for (size_t i = 1; i < r->peer_count; i++) {
         const struct config_peer *a = &r->peers[i - 1], *b = &r->peers[i];
         bool one_relay = a->section == b->section && a->name[0] == '\0';
-        if (!one_relay && memcmp(a->public_key, b->public_key, KEY_BYTES) == 0)
+        if (!one_relay && a->has_key && b->has_key &&
+            memcmp(a->public_key, b->public_key, KEY_BYTES) == 0)
             return error_set(e, EXIT_CONFIG,
                              "%s:%u: the PublicKey of this [%s] is that of the [%s] at line %u; "
                              "expected is one key for each",
@@ -229,7 +232,7 @@ static bool check_own_key(const struct config_reader *r, const uint8_t own_key[K
                           const char *own_kind, struct error *e)
 {
     for (size_t i = 0; i < r->peer_count; i++) {
-        if (memcmp(r->peers[i].public_key, own_key, KEY_BYTES) == 0)
+        if (r->peers[i].has_key && memcmp(r->peers[i].public_key, own_key, KEY_BYTES) == 0)
             return error_set(e, EXIT_CONFIG,
                              "%s:%u: the PublicKey of this [%s] is the key of this %s itself; "
                              "expected is the other party's",

@@ -36,6 +36,7 @@ struct config_peer {
     const struct config_section *section;
     unsigned line;
     char name[65]; /* "": it has none */
+    bool has_key;
     uint8_t public_key[KEY_BYTES];
 };
 
@@ -65,10 +66,10 @@ bool config_read(struct config_reader *r, const struct keypair *own_key, const c
                  struct error *e);
 
 /* For finish: notes a peer, so that its name (NULL: none) stands once among its section's and its
- * key once among all; only a [Relay] may share its key with another [Relay], being one relay with
- * several addresses. */
-bool config_note_peer(struct config_reader *r, const char *name,
-                      const uint8_t public_key[KEY_BYTES], struct error *e);
+ * key (NULL: none here) once among all; only a [Relay] may share its key with another [Relay],
+ * being one relay with several addresses. */
+bool config_note_peer(struct config_reader *r, const char *name, const uint8_t *public_key,
+                      struct error *e);
 
 /* Makes the array one zeroed item longer and counts it: the array's new place, or NULL without
  * memory. */

@@ -353,6 +353,27 @@ bool value_target_pattern(struct target_pattern *out, const char *text, struct e
         text);
 }
 
+static bool parse_listen_pattern(struct target_pattern *out, const char *text)
+{
+    memset(out, 0, sizeof *out);
+    if (strncmp(text, kind_words[TARGET_UNIX], strlen(kind_words[TARGET_UNIX])) == 0)
+        return parse_target_pattern(out, text);
+    out->kind = TARGET_TCP;
+    return parse_pattern_host(out, &text) && (out->any_host || out->has_prefix) && *text == ':' &&
+           parse_ports(out, text + 1);
+}
+
+bool value_listen_pattern(struct target_pattern *out, const char *text, struct error *e)
+{
+    if (parse_listen_pattern(out, text))
+        return true;
+    return error_set(
+        e, EXIT_USAGE,
+        "'%s' is not where listening can be allowed: ADDRESS:PORTS (ADDRESS in numbers, "
+        "127.0.0.0/8, [fd00::]/8 or *; PORTS 8080, 8000-8099 or *) or unix:/PATH",
+        text);
+}
+
 /* What needs no address: kind, port, path. */
 static bool kind_and_port_agree(const struct target_pattern *p, const struct target *t)
 {
@@ -397,9 +418,9 @@ static const struct {
     enum target_kind target;
     bool paths; /* UNIX sockets too */
 } forwards[] = {
-    [FORWARD_LOCAL] = {"-L", "[ADDRESS:]PORT:HOST:PORT", TARGET_TCP, true},
-    [FORWARD_DYNAMIC] = {"-D", "[ADDRESS:]PORT", TARGET_TCP, false},
-    [FORWARD_REMOTE] = {"-R", "[ADDRESS:]PORT:HOST:PORT", TARGET_TCP, true},
+    [FORWARD_LOCAL] = {"-L", "[ADDRESS:]PORT:HOST:PORT", TARGET_TCP, true },
+    [FORWARD_DYNAMIC] = {"-D", "[ADDRESS:]PORT",           TARGET_TCP, false},
+    [FORWARD_REMOTE] = {"-R", "[ADDRESS:]PORT:HOST:PORT", TARGET_TCP, true },
     [FORWARD_UDP] = {"-U", "[ADDRESS:]PORT:HOST:PORT", TARGET_UDP, false},
 };
 #define FORWARD_KINDS (sizeof forwards / sizeof forwards[0])

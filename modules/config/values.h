@@ -55,6 +55,10 @@ struct target_pattern {
 };
 bool value_target_pattern(struct target_pattern *out, const char *text, struct error *e);
 
+/* Where listening is allowed, a pattern of its kind: "ADDRESS:PORTS" (ADDRESS a literal address, a
+ * prefix or "*") is of TARGET_TCP, "unix:/path" of TARGET_UNIX. */
+bool value_listen_pattern(struct target_pattern *out, const char *text, struct error *e);
+
 /* Whether the pattern could allow the target before its name is looked up: kind and port agree, and
  * name, address or "*" agree or the pattern is of addresses and the target a name. */
 bool target_pattern_may_allow(const struct target_pattern *p, const struct target *t);
@@ -72,8 +76,8 @@ enum forward_kind { FORWARD_LOCAL, FORWARD_DYNAMIC, FORWARD_REMOTE, FORWARD_UDP 
 struct forward {
     enum forward_kind kind;
     struct address listen; /* here; with FORWARD_REMOTE at the agent */
-    struct target target;  /* from the agent; with FORWARD_REMOTE from here; not for FORWARD_DYNAMIC,
-                              where the application names it */
+    struct target target; /* from the agent; with FORWARD_REMOTE from here; not for FORWARD_DYNAMIC,
+                             where the application names it */
 };
 
 /* [ADDR:]PORT:HOST:PORT, IPv6 in brackets, "*" or empty ADDR for all addresses; default ADDR

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -10,10 +12,12 @@
 
 struct endpoint {
     struct io in, out; /* a socket uses `in` for both directions */
-    bool is_socket;
+    bool is_socket, is_unix;
+    bool last_kept; /* is_unix: the last byte that was read is in the kernel's queue still */
     int in_flags, out_flags; /* of a pair, to be put back */
     struct loop *loop;
     struct stream *stream;
+    struct fifo unread; /* read from the application before: goes first */
     struct deferred burial;
     endpoint_ended *ended;
     void *arg;
@@ -26,7 +30,9 @@ static struct io *out_of(struct endpoint *e)
 
 static void bury(struct deferred *burial)
 {
-    free(container_of(burial, struct endpoint, burial));
+    struct endpoint *e = container_of(burial, struct endpoint, burial);
+    fifo_clear(&e->unread);
+    free(e);
 }
 
 /* The descriptors of a pair may be shared with other processes, which did not ask for O_NONBLOCK.
@@ -37,6 +43,45 @@ static void restore_flags(const struct endpoint *e)
     fcntl(e->out.fd, F_SETFL, e->out_flags);
 }
 
+/* Takes bytes off the queue of a UNIX socket that were read before. */
+static void take_off(int fd, size_t len)
+{
+    uint8_t unused[4096];
+    while (len > 0) {
+        ssize_t n = recv(fd, unused, len < sizeof unused ? len : sizeof unused, 0);
+        if (n <= 0)
+            return;
+        len -= (size_t)n;
+    }
+}
+
+/* A UNIX socket knows no reset, but its peer gets ECONNRESET when it is closed with bytes unread.
+ * So the last byte stays in the queue, until the next ones come or the end is clean. As readv. */
+static ssize_t read_keeping_last(struct endpoint *e, struct iovec *piece, int pieces)
+{
+    struct msghdr message = {.msg_iov = piece, .msg_iovlen = (size_t)pieces};
+    int queued = 0;
+    ssize_t n;
+    if (ioctl(e->in.fd, FIONREAD, &queued) != 0)
+        return -1;
+    if (queued <= (int)e->last_kept) {
+        errno = EAGAIN;
+        return e->in.hung_up ? 0 : -1;
+    }
+    take_off(e->in.fd, e->last_kept);
+    n = recvmsg(e->in.fd, &message, MSG_PEEK);
+    e->last_kept = n > 0;
+    if (n > 0)
+        take_off(e->in.fd, (size_t)n - 1);
+    return n;
+}
+
+static void close_clean(struct endpoint *e)
+{
+    take_off(e->in.fd, e->last_kept);
+    close(e->in.fd);
+}
+
 /* Closes (with a reset unless it ended cleanly), tells the owner, frees at the end of the round. */
 static void finish(struct endpoint *e, unsigned code, const char *text)
 {
@@ -45,7 +90,7 @@ static void finish(struct endpoint *e, unsigned code, const char *text)
     if (e->is_socket && code)
         socket_close_reset(e->in.fd);
     else if (e->is_socket)
-        close(e->in.fd);
+        close_clean(e);
     else
         restore_flags(e);
     e->stream = NULL;
@@ -115,8 +160,11 @@ struct endpoint *endpoint_new(struct loop *loop, int fd, endpoint_ended *ended, 
         free(e);
         return NULL;
     }
-    if (e)
+    if (e) {
+        struct address own;
         e->is_socket = true;
+        e->is_unix = address_of_socket(&own, fd, false) && own.storage.ss_family == AF_UNIX;
+    }
     return e;
 }
 
@@ -137,10 +185,17 @@ struct endpoint *endpoint_new_pair(struct loop *loop, int in, int out, endpoint_
     return e;
 }
 
+bool endpoint_unread(struct endpoint *e, struct view bytes)
+{
+    return fifo_append(&e->unread, bytes.data, bytes.len);
+}
+
 void endpoint_start(struct endpoint *e, struct stream *stream)
 {
     e->stream = stream;
     io_want_read(&e->in);
+    if (e->unread.bytes)
+        stream_readable(stream);
 }
 
 void endpoint_drop(struct endpoint *e)
@@ -149,11 +204,22 @@ void endpoint_drop(struct endpoint *e)
     finish(e, RESET_INTERNAL, "");
 }
 
+static ssize_t pull_unread(struct endpoint *e, const struct iovec *piece)
+{
+    struct view front = fifo_front(&e->unread);
+    size_t n = front.len < piece->iov_len ? front.len : piece->iov_len;
+    memcpy(piece->iov_base, front.data, n);
+    fifo_drop(&e->unread, n);
+    return (ssize_t)n;
+}
+
 static ssize_t pull(void *owner, struct iovec *piece, int pieces)
 {
     struct endpoint *e = owner;
     size_t asked = 0;
     ssize_t n;
+    if (e->unread.bytes)
+        return pull_unread(e, piece);
     if (!io_can_read(&e->in)) {
         io_want_read(&e->in);
         return STREAM_PULL_NONE;
@@ -161,7 +227,7 @@ static ssize_t pull(void *owner, struct iovec *piece, int pieces)
     for (int i = 0; i < pieces; i++)
         asked += piece[i].iov_len;
     do
-        n = readv(e->in.fd, piece, pieces);
+        n = e->is_unix ? read_keeping_last(e, piece, pieces) : readv(e->in.fd, piece, pieces);
     while (n < 0 && errno == EINTR);
     if (n == 0)
         return STREAM_PULL_EOF;

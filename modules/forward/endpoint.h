@@ -23,6 +23,10 @@ struct endpoint *endpoint_new_pair(struct loop *loop, int in, int out, endpoint_
 /* What a stream's owner does; the owner pointer is the endpoint. */
 extern const struct stream_events endpoint_events;
 
+/* Before endpoint_start: bytes that were read from fd already go to the stream first (copied).
+ * False without memory. */
+bool endpoint_unread(struct endpoint *e, struct view bytes);
+
 /* Starts moving bytes. stream has endpoint_events and the endpoint as its owner. */
 void endpoint_start(struct endpoint *e, struct stream *stream);
 

@@ -1,25 +1,21 @@
 #include "forward/listener.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/exits.h"
 #include "base/log.h"
+#include "forward/dynamic.h"
+#include "forward/intake.h"
+#include "forward/udp_listener.h"
 #include "net/socket.h"
 
-#define BACKLOG 1024
-#define ACCEPTS_A_ROUND 64
-#define RETRY_US (100 * CLOCK_US_PER_MS) /* without descriptors or memory */
-
 struct listener {
-    struct io io;
-    struct timer retry;
     struct loop *loop;
+    struct intake *intake;
     struct session *session;
-    char target[TARGET_TEXT_BYTES];
-    char address[ADDRESS_TEXT_BYTES];
+    char target[TARGET_TEXT_BYTES]; /* -L */
+    struct dynamic *dynamic;        /* -D; else NULL */
+    struct udp_listener *udp;       /* -U: all it has; else NULL */
 };
 
 /* What went wrong with one connection, for the user: the application sees only a reset. */
@@ -30,106 +26,111 @@ static void stream_ended(void *arg, unsigned code, const char *text)
         log_info("%s: %s%s%s", l->target, reset_code_text(code), text[0] ? ": " : "", text);
 }
 
-/* False: wait before the next. */
-static bool accept_one(struct listener *l)
+static void open_stream(struct listener *l, int fd)
 {
-    struct address peer;
-    struct endpoint *e;
+    struct endpoint *e = endpoint_new(l->loop, fd, stream_ended, l);
     struct stream *st;
-    int fd = socket_accept(l->io.fd, &peer);
-    if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-        io_read_drained(&l->io);
-        io_want_read(&l->io);
-        return false;
-    }
-    if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
-        return true;
-    if (fd < 0) {
-        log_warning("cannot accept on %s: %s", l->address, strerror(errno));
-        timer_set(l->loop, &l->retry, loop_now(l->loop) + RETRY_US);
-        return false;
-    }
-    socket_set_application(fd);
-    e = endpoint_new(l->loop, fd, stream_ended, l);
     if (!e) {
         socket_close_reset(fd);
-        return true;
+        return;
     }
     st = stream_open(l->session, l->target, &endpoint_events, e);
-    if (!st) {
+    if (st)
+        endpoint_start(e, st);
+    else
         endpoint_drop(e);
+}
+
+static bool may_take(void *owner)
+{
+    struct listener *l = owner;
+    return l->session && session_may_open(l->session) &&
+           (!l->dynamic || dynamic_has_room(l->dynamic));
+}
+
+static void take(void *owner, int fd, const struct address *peer)
+{
+    struct listener *l = owner;
+    (void)peer;
+    if (l->dynamic)
+        dynamic_take(l->dynamic, fd);
+    else
+        open_stream(l, fd);
+}
+
+static const struct intake_events intake_events = {.may_take = may_take, .take = take};
+
+static void on_dynamic_room(void *arg)
+{
+    struct listener *l = arg;
+    if (l->session)
+        intake_go(l->intake);
+}
+
+/* What listens for -L and -D. */
+static bool open_intake(struct listener *l, const struct forward *forward, struct error *e)
+{
+    l->intake = intake_new(l->loop, &forward->listen, &intake_events, l, e);
+    if (!l->intake)
         return false;
+    if (forward->kind == FORWARD_LOCAL) {
+        target_to_text(l->target, &forward->target);
+        return true;
     }
-    endpoint_start(e, st);
-    return true;
-}
-
-static void on_read(struct io *io)
-{
-    struct listener *l = container_of(io, struct listener, io);
-    for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
-        /* Over the limit connections wait in the kernel; on_room brings us back. */
-        if (!l->session || !session_may_open(l->session) || !accept_one(l))
-            return;
-    }
-    io_want_read(io);
-}
-
-static void on_retry(struct timer *timer)
-{
-    listener_resume(container_of(timer, struct listener, retry));
+    l->dynamic = dynamic_new(l->loop, intake_address(l->intake), on_dynamic_room, l);
+    return l->dynamic || error_set(e, EXIT_OTHER, "out of memory");
 }
 
 struct listener *listener_new(struct loop *loop, const struct forward *forward, struct error *e)
 {
-    struct address bound;
     struct listener *l = calloc(1, sizeof *l);
-    int fd = socket_listen(&forward->listen, BACKLOG, e);
-    if (!l || fd < 0)
-        goto fail;
-    l->loop = loop;
-    l->io.on_read = on_read;
-    l->retry.on_fire = on_retry;
-    target_to_text(l->target, &forward->target);
-    if (!address_of_socket(&bound, fd, false) || !io_add(loop, &l->io, fd)) {
-        error_set(e, EXIT_OTHER, "cannot listen: %s", strerror(errno));
-        goto fail;
+    if (!l) {
+        error_set(e, EXIT_OTHER, "out of memory");
+        return NULL;
     }
-    address_to_text(l->address, &bound);
-    return l;
-fail:
-    if (fd >= 0)
-        close(fd);
-    free(l);
+    l->loop = loop;
+    if (forward->kind == FORWARD_UDP ? (l->udp = udp_listener_new(loop, forward, e)) != NULL
+                                     : open_intake(l, forward, e))
+        return l;
+    listener_free(l);
     return NULL;
 }
 
 void listener_set_session(struct listener *l, struct session *s)
 {
     l->session = s;
+    if (l->udp) {
+        udp_listener_set_session(l->udp, s);
+        return;
+    }
+    if (l->dynamic)
+        dynamic_set_session(l->dynamic, s);
     if (s)
-        io_want_read(&l->io);
+        intake_go(l->intake);
     else
-        io_stop_read(&l->io);
+        intake_stop(l->intake);
 }
 
 void listener_resume(struct listener *l)
 {
-    if (l->session)
-        io_want_read(&l->io);
+    if (!l->session || l->udp)
+        return;
+    if (l->dynamic)
+        dynamic_resume(l->dynamic);
+    intake_go(l->intake);
 }
 
 const char *listener_address(const struct listener *l)
 {
-    return l->address;
+    return l->udp ? udp_listener_address(l->udp) : intake_address(l->intake);
 }
 
 void listener_free(struct listener *l)
 {
     if (!l)
         return;
-    io_remove(&l->io);
-    timer_cancel(l->loop, &l->retry);
-    close(l->io.fd);
+    udp_listener_free(l->udp);
+    dynamic_free(l->dynamic);
+    intake_free(l->intake);
     free(l);
 }

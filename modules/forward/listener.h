@@ -1,4 +1,5 @@
-/* -L: a local listening socket whose connections become streams to one target. */
+/* -L and -D: a local listening socket whose connections become streams, to one target or to the one
+ * that the application names. -U: a local UDP socket (forward/udp_listener.h). */
 #ifndef SPX_FORWARD_LISTENER_H
 #define SPX_FORWARD_LISTENER_H
 
@@ -20,6 +21,7 @@ void listener_resume(struct listener *l);
 /* The address that is bound, as text. */
 const char *listener_address(const struct listener *l);
 
+/* After the session's streams have ended. */
 void listener_free(struct listener *l);
 
 #endif

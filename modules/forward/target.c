@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "forward/endpoint.h"
+#include "forward/udp_target.h"
 #include "net/dial.h"
 
 struct targets {
@@ -26,6 +27,11 @@ struct attempt {
     struct stream *stream;
     struct dial *dial;
     struct target target;
+    bool own; /* of this side's own configuration */
+    /* The first datagrams, which come before the target is there. */
+    struct fifo early;
+    uint16_t early_len[EARLY_DATAGRAMS];
+    unsigned early_count;
     char text[TARGET_TEXT_BYTES];
 };
 
@@ -86,6 +92,7 @@ static void attempt_free(struct attempt *a)
         t->connecting--;
     }
     list_remove(&a->link);
+    fifo_clear(&a->early);
     free(a);
     start_waiting(t);
 }
@@ -108,22 +115,56 @@ static enum reset_code code_of(enum dial_result result)
     return codes[result];
 }
 
+/* The socket is the stream's owner from now on; false without memory or descriptors. */
+static bool hand_over_connection(struct attempt *a, int fd)
+{
+    struct endpoint *e = endpoint_new(a->targets->loop, fd, NULL, NULL);
+    if (!e)
+        return false;
+    socket_set_application(fd);
+    stream_set_owner(a->stream, &endpoint_events, e);
+    endpoint_start(e, a->stream);
+    return true;
+}
+
+static void send_early(struct attempt *a, struct udp_target *u)
+{
+    for (unsigned i = 0; i < a->early_count; i++) {
+        const uint8_t *bytes = fifo_front_whole(&a->early, a->early_len[i]);
+        if (!bytes)
+            return;
+        udp_target_send(u, view_of(bytes, a->early_len[i]));
+        fifo_drop(&a->early, a->early_len[i]);
+    }
+}
+
+static bool hand_over_datagrams(struct attempt *a, int fd)
+{
+    char label[sizeof a->targets->label + sizeof a->text + 2];
+    struct udp_target *u;
+    snprintf(label, sizeof label, "%s: %s", a->targets->label, a->text);
+    u = udp_target_new(a->targets->loop, fd, label);
+    if (!u)
+        return false;
+    stream_set_owner(a->stream, &udp_target_events, u);
+    udp_target_start(u, a->stream);
+    send_early(a, u);
+    return true;
+}
+
 static void connected(struct attempt *a, int fd, const struct address *address)
 {
     char text[ADDRESS_TEXT_BYTES];
-    struct endpoint *e;
     struct stream *st = a->stream;
-    socket_set_application(fd);
-    e = endpoint_new(a->targets->loop, fd, NULL, NULL);
-    if (!e) {
+    bool datagrams = a->target.kind == TARGET_UDP;
+    if (!(datagrams ? hand_over_datagrams(a, fd) : hand_over_connection(a, fd))) {
         close(fd);
         refuse(a, RESET_INTERNAL, "out of memory or descriptors");
         return;
     }
     address_to_text(text, address);
-    log_info("%s: %s: connected, stream %u", a->targets->label, a->text, st->id);
-    stream_set_owner(st, &endpoint_events, e);
-    endpoint_start(e, st);
+    log_info("%s: %s: %s, stream %u", a->targets->label, a->text,
+             datagrams ? "open for datagrams" : "connected", st->id);
     attempt_free(a);
     stream_accept(st, text);
 }
@@ -142,11 +183,13 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
 
 static bool start(struct attempt *a)
 {
+    bool path = a->target.kind == TARGET_UNIX;
     struct dial_request request = {
-        .host = a->target.endpoint.host,
+        .host = path ? a->text : a->target.endpoint.host, /* "unix:/path" */
         .port = a->target.endpoint.port,
+        .datagrams = a->target.kind == TARGET_UDP,
         .timeout_us = TARGET_CONNECT_S * CLOCK_US_PER_S,
-        .allow = allows,
+        .allow = a->own ? NULL : allows,
         .done = dial_done,
         .arg = a,
     };
@@ -192,6 +235,17 @@ static size_t push(void *owner, const uint8_t *data, size_t len)
     return 0;
 }
 
+/* Keeps the first few: a question need not be asked twice because its target was just being looked
+ * up. */
+static void on_datagram(void *owner, struct view bytes)
+{
+    struct attempt *a = owner;
+    if (a->early_count == EARLY_DATAGRAMS || a->early.bytes + bytes.len > EARLY_DATAGRAM_BYTES ||
+        !fifo_append(&a->early, bytes.data, bytes.len))
+        return;
+    a->early_len[a->early_count++] = (uint16_t)bytes.len;
+}
+
 static void on_nothing(void *owner)
 {
     (void)owner;
@@ -200,28 +254,48 @@ static void on_nothing(void *owner)
 static const struct stream_events attempt_events = {
     .pull = pull,
     .push = push,
+    .on_datagram = on_datagram,
     .on_eof = on_nothing,
     .on_reset = on_reset,
     .on_done = on_nothing,
 };
 
-void targets_open(struct targets *t, struct stream *stream, struct view target)
+/* The stream's owner from now on. NULL: it was reset. */
+static struct attempt *attempt_new(struct targets *t, struct stream *stream)
 {
-    struct error why = {0};
     struct attempt *a = calloc(1, sizeof *a);
     if (!a) {
         stream_reset(stream, RESET_INTERNAL, "out of memory");
-        return;
+        return NULL;
     }
     list_init(&a->link);
     a->targets = t;
     a->stream = stream;
     stream_set_owner(stream, &attempt_events, a);
+    return a;
+}
+
+void targets_connect(struct targets *t, struct stream *stream, const struct target *target)
+{
+    struct attempt *a = attempt_new(t, stream);
+    if (!a)
+        return;
+    a->own = true;
+    a->target = *target;
+    target_to_text(a->text, target);
+    list_append(&t->waiting, &a->link);
+    start_waiting(t);
+}
+
+void targets_open(struct targets *t, struct stream *stream, struct view target)
+{
+    struct error why = {0};
+    struct attempt *a = attempt_new(t, stream);
+    if (!a)
+        return;
     text_clean(a->text, sizeof a->text, target);
     if (!value_target(&a->target, a->text, &why))
         refuse(a, RESET_UNSUPPORTED, why.text);
-    else if (a->target.kind == TARGET_UDP)
-        refuse(a, RESET_UNSUPPORTED, "datagrams are not supported by this agent");
     else if (!may_allow(t, &a->target))
         refuse(a, RESET_NOT_PERMITTED, "not permitted by this agent's configuration");
     else {

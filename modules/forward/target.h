@@ -1,4 +1,4 @@
-/* The agent's side of streams: policy, connecting, handing the connection to an endpoint. */
+/* The acceptor's side of streams: policy, connecting, handing the connection to an endpoint. */
 #ifndef SPX_FORWARD_TARGET_H
 #define SPX_FORWARD_TARGET_H
 
@@ -22,6 +22,9 @@ void targets_set_label(struct targets *t, const char *label);
 /* For session_events.on_open: checks the policy, connects (at most CONNECTS_IN_PROGRESS at once,
  * more wait in order), answers. */
 void targets_open(struct targets *t, struct stream *stream, struct view target);
+
+/* The same for a target of this side's own configuration, which no policy checks. */
+void targets_connect(struct targets *t, struct stream *stream, const struct target *target);
 
 /* After the session's streams have ended. */
 void targets_free(struct targets *t);

@@ -135,6 +135,20 @@ bool address_from_literal(struct address *a, const char *host, uint16_t port)
     return true;
 }
 
+bool address_from_path(struct address *a, const char *path)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+
+    if (len == 0 || len >= sizeof un.sun_path)
+        return false;
+    memcpy(un.sun_path, path, len);
+    memset(a, 0, sizeof *a);
+    memcpy(&a->storage, &un, sizeof un);
+    a->len = sizeof un;
+    return true;
+}
+
 /* Where the port stands in storage, in network order; 0: this family has none. */
 static size_t port_offset(const struct address *a)
 {

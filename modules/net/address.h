@@ -22,6 +22,9 @@ void address_to_text(char out[ADDRESS_TEXT_BYTES], const struct address *a);
 /* A literal IPv4 or IPv6 address and a port; false: not a literal. */
 bool address_from_literal(struct address *a, const char *host, uint16_t port);
 
+/* The address of a UNIX socket by its path; false: empty or too long for one. */
+bool address_from_path(struct address *a, const char *path);
+
 uint16_t address_port(const struct address *a);
 void address_set_port(struct address *a, uint16_t port);
 

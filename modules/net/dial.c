@@ -11,7 +11,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,6 +20,7 @@
 #define MAX_RESOLVERS 16 /* threads at a time */
 #define RESOLVER_STACK_BYTES (256UL * 1024)
 #define NEXT_ADDRESS_US (250 * CLOCK_US_PER_MS)
+#define QUEUE_FULL_US (20 * CLOCK_US_PER_MS)
 #define FAILURE_TEXT_BYTES 512
 
 /* ---- Looking names up: threads that come when there is something to do and go when there is not.
@@ -153,6 +153,7 @@ struct dial {
     struct lookup *lookup; /* under way; then there are no addresses yet */
     char name[MAX_NAME + 1];
     uint16_t port;
+    bool datagrams;
     bool (*allow)(void *arg, const struct address *address);
     void (*done)(void *arg, enum dial_result result, int fd, const struct address *address,
                  const char *text);
@@ -284,13 +285,20 @@ static void on_attempt_settled(struct io *io)
 static bool attempt_start(struct attempt *attempt)
 {
     struct dial *dial = attempt->dial;
-    bool in_progress;
+    bool in_progress = false;
 
     if (dial->allow && !dial->allow(dial->arg, &attempt->address)) {
         note_failure(attempt, DIAL_NOT_ALLOWED, "not allowed");
         return false;
     }
-    int fd = socket_connect(&attempt->address, &in_progress);
+    int fd = dial->datagrams ? socket_connect_datagram(&attempt->address)
+                             : socket_connect(&attempt->address, &in_progress);
+    if (fd < 0 && errno == EAGAIN && attempt->address.storage.ss_family == AF_UNIX) {
+        /* The listener's queue is full, and nothing tells when it is not (unix(7)). */
+        dial->tried--;
+        timer_set(dial->loop, &dial->next, loop_now(dial->loop) + QUEUE_FULL_US);
+        return true;
+    }
     if (fd < 0) {
         note_error(attempt, errno);
         return false;
@@ -312,11 +320,11 @@ static void on_next(struct timer *timer)
     struct dial *dial = container_of(timer, struct dial, next);
 
     while (dial->tried < dial->count) {
-        if (attempt_start(&dial->attempts[dial->tried++])) {
-            if (dial->tried < dial->count)
-                timer_set(dial->loop, &dial->next, loop_now(dial->loop) + NEXT_ADDRESS_US);
+        struct attempt *attempt = &dial->attempts[dial->tried++];
+        if (dial->tried < dial->count)
+            timer_set(dial->loop, timer, loop_now(dial->loop) + NEXT_ADDRESS_US);
+        if (attempt_start(attempt))
             return;
-        }
     }
     if (dial->pending == 0)
         finish_failed(dial);
@@ -425,18 +433,14 @@ static bool is_invalid_name(const char *name)
 
 static void use_unix_path(struct dial *dial, const char *path)
 {
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
-    struct address address = {.len = sizeof un};
-    size_t len = strlen(path);
+    struct address address;
 
-    if (len == 0 || len >= sizeof un.sun_path) {
+    if (address_from_path(&address, path))
+        add_address(dial, &address);
+    else
         note_name_failure(dial, DIAL_UNREACHABLE,
-                          len == 0 ? "the path is empty" : "the path is too long for a socket");
-        return;
-    }
-    memcpy(un.sun_path, path, len);
-    memcpy(&address.storage, &un, sizeof un);
-    add_address(dial, &address);
+                          *path == '\0' ? "the path is empty"
+                                        : "the path is too long for a socket");
 }
 
 /* Finds the addresses, or why there are none, or starts to look them up. False without memory. */
@@ -465,6 +469,7 @@ struct dial *dial_start(struct loop *loop, const struct dial_request *request)
         return NULL;
     dial->loop = loop;
     dial->port = request->port;
+    dial->datagrams = request->datagrams;
     dial->allow = request->allow;
     dial->done = request->done;
     dial->arg = request->arg;

@@ -17,6 +17,7 @@
 #define KEEPALIVE_PROBES 3
 #define USER_TIMEOUT_MS 20000
 #define NOTSENT_LOWAT_BYTES (128 * 1024)
+#define DATAGRAM_BUFFER_BYTES (256 * 1024)
 
 static bool set_option(int fd, int level, int name, int value)
 {
@@ -33,9 +34,9 @@ static int close_failed(int fd)
     return -1;
 }
 
-static int socket_new(int family)
+static int socket_new(int family, int type)
 {
-    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
 static const struct sockaddr *address_raw(const struct address *a)
@@ -50,19 +51,33 @@ static bool is_ipv6_wildcard(const struct address *a)
     return a->storage.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
 }
 
+/* NULL: not a UNIX socket, or one without a file. */
+static const char *file_of(const struct address *a)
+{
+    const char *path = ((const struct sockaddr_un *)&a->storage)->sun_path;
+
+    return a->storage.ss_family == AF_UNIX && path[0] != '\0' ? path : NULL;
+}
+
+void socket_remove_file(const struct address *a)
+{
+    if (file_of(a))
+        unlink(file_of(a));
+}
+
 /* Removes the file of a UNIX socket that nobody listens on any more (a process that was killed
  * leaves it). */
 static bool remove_stale(const struct address *a)
 {
-    const char *path = ((const struct sockaddr_un *)&a->storage)->sun_path;
+    const char *path = file_of(a);
     struct stat status;
 
-    if (a->storage.ss_family != AF_UNIX || path[0] == '\0')
+    if (!path)
         return false;
     if (lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode))
         return false;
 
-    int fd = socket_new(AF_UNIX);
+    int fd = socket_new(AF_UNIX, SOCK_STREAM);
     if (fd < 0)
         return false;
     bool stale = connect(fd, address_raw(a), a->len) != 0 && errno == ECONNREFUSED;
@@ -70,30 +85,39 @@ static bool remove_stale(const struct address *a)
     return stale && unlink(path) == 0;
 }
 
+/* The file of a UNIX socket is its owner's alone: who may open it may connect. */
+static bool bind_once(int fd, const struct address *a)
+{
+    mode_t mask = umask(0177);
+    bool bound = bind(fd, address_raw(a), a->len) == 0;
+    umask(mask);
+    return bound;
+}
+
 static bool bind_address(int fd, const struct address *a)
 {
-    if (bind(fd, address_raw(a), a->len) == 0)
+    if (bind_once(fd, a))
         return true;
     if (errno != EADDRINUSE)
         return false;
     if (remove_stale(a))
-        return bind(fd, address_raw(a), a->len) == 0;
+        return bind_once(fd, a);
     errno = EADDRINUSE;
     return false;
 }
 
 /* -1 with errno. */
-static int listen_on(const struct address *a, int backlog)
+static int listen_on(const struct address *a, int type, int backlog)
 {
-    int fd = socket_new(a->storage.ss_family);
+    int fd = socket_new(a->storage.ss_family, type);
 
     if (fd < 0)
         return -1;
-    if (a->storage.ss_family != AF_UNIX)
+    if (a->storage.ss_family != AF_UNIX && type == SOCK_STREAM)
         set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (a->storage.ss_family == AF_INET6)
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !is_ipv6_wildcard(a));
-    if (!bind_address(fd, a) || listen(fd, backlog) != 0)
+    if (!bind_address(fd, a) || (type == SOCK_STREAM && listen(fd, backlog) != 0))
         return close_failed(fd);
     return fd;
 }
@@ -112,16 +136,16 @@ static const char *listen_advice(int error)
     }
 }
 
-int socket_listen(const struct address *a, int backlog, struct error *e)
+static int listen_or_say(const struct address *a, int type, int backlog, struct error *e)
 {
-    int fd = listen_on(a, backlog);
+    int fd = listen_on(a, type, backlog);
 
     if (fd < 0 && errno == EAFNOSUPPORT && is_ipv6_wildcard(a)) {
         /* A kernel without IPv6: the IPv4 half of what was asked for. */
         struct address any = {.len = sizeof(struct sockaddr_in)};
         any.storage.ss_family = AF_INET;
         address_set_port(&any, address_port(a));
-        fd = listen_on(&any, backlog);
+        fd = listen_on(&any, type, backlog);
     }
     if (fd < 0) {
         int error = errno;
@@ -130,6 +154,26 @@ int socket_listen(const struct address *a, int backlog, struct error *e)
         error_set(e, EXIT_NETWORK, "cannot listen on %s: %s%s", text, strerror(error),
                   listen_advice(error));
     }
+    return fd;
+}
+
+int socket_listen(const struct address *a, int backlog, struct error *e)
+{
+    return listen_or_say(a, SOCK_STREAM, backlog, e);
+}
+
+static void set_datagram(int fd)
+{
+    set_option(fd, SOL_SOCKET, SO_SNDBUF, DATAGRAM_BUFFER_BYTES);
+    set_option(fd, SOL_SOCKET, SO_RCVBUF, DATAGRAM_BUFFER_BYTES);
+}
+
+int socket_bind_datagram(const struct address *a, struct error *e)
+{
+    int fd = listen_or_say(a, SOCK_DGRAM, 0, e);
+
+    if (fd >= 0)
+        set_datagram(fd);
     return fd;
 }
 
@@ -167,7 +211,7 @@ int socket_accept(int listener, struct address *peer)
 
 int socket_connect(const struct address *a, bool *in_progress)
 {
-    int fd = socket_new(a->storage.ss_family);
+    int fd = socket_new(a->storage.ss_family, SOCK_STREAM);
 
     *in_progress = false;
     if (fd < 0)
@@ -178,6 +222,16 @@ int socket_connect(const struct address *a, bool *in_progress)
         return close_failed(fd);
     *in_progress = true;
     return fd;
+}
+
+int socket_connect_datagram(const struct address *a)
+{
+    int fd = socket_new(a->storage.ss_family, SOCK_DGRAM);
+
+    if (fd < 0)
+        return -1;
+    set_datagram(fd);
+    return connect(fd, address_raw(a), a->len) == 0 ? fd : close_failed(fd);
 }
 
 /* A connect to a free port of this machine can pick that port as its own and meet itself (RFC 793's

@@ -6,9 +6,13 @@
 
 #include "net/address.h"
 
-/* A listening socket on the address (SO_REUSEADDR; an IPv6 wildcard takes IPv4 too). -1: e says
- * what and where. */
+/* A listening socket on the address (SO_REUSEADDR; an IPv6 wildcard takes IPv4 too; a UNIX socket's
+ * file has mode 0600 and replaces one that nobody listens on). -1: e says what and where. */
 int socket_listen(const struct address *a, int backlog, struct error *e);
+
+/* Removes the file of the UNIX socket that was bound to this address; nothing for other addresses.
+ */
+void socket_remove_file(const struct address *a);
 
 /* Accepts one connection. -1 with errno (EAGAIN: none waits). */
 int socket_accept(int listener, struct address *peer);
@@ -16,6 +20,13 @@ int socket_accept(int listener, struct address *peer);
 /* A connection being set up to the address: *in_progress when connect has still to finish (then it
  * is writable, and socket_connect_result tells). -1 with errno. */
 int socket_connect(const struct address *a, bool *in_progress);
+
+/* A UDP socket on the address, as socket_listen. Up to 256 KiB wait in its buffers. -1: e says what
+ * and where. */
+int socket_bind_datagram(const struct address *a, struct error *e);
+
+/* A UDP socket to and from this address only. -1 with errno. */
+int socket_connect_datagram(const struct address *a);
 
 /* 0, or the errno of a connect that failed. */
 int socket_connect_result(int fd);
@@ -27,7 +38,8 @@ void socket_set_carrier(int fd);
 /* Options of an application's or target's socket: TCP_NODELAY, keepalive. */
 void socket_set_application(int fd);
 
-/* Closes so that the peer sees a TCP reset, never an end of file. */
+/* Closes so that the peer sees a TCP reset, never an end of file. A UNIX socket has no reset: its
+ * peer gets ECONNRESET if there is something unread here (unix(7)), otherwise an end of file. */
 void socket_close_reset(int fd);
 
 #endif

@@ -13,7 +13,7 @@
 #include "relay/server.h"
 
 /* Bytes that one direction moves before others have their turn. */
-#define BUDGET_BYTES (512U * 1024)
+#define BUDGET_BYTES ((size_t)512 * 1024)
 
 static const char *side_name(enum circuit_side side)
 {

@@ -24,7 +24,7 @@ void directory_init(struct directory *d, const uint8_t hash_key[16])
                hash_key);
     table_init(&d->agents_by_name, NAME_MAX_BYTES,
                key_offset(offsetof(struct agent, name), offsetof(struct agent, by_name)), hash_key);
-    table_init(&d->pairs, 2 * KEY_BYTES,
+    table_init(&d->pairs, (size_t)2 * KEY_BYTES,
                key_offset(offsetof(struct pair, keys), offsetof(struct pair, entry)), hash_key);
 }
 

@@ -16,7 +16,7 @@
 #include "relay/connect.h"
 #include "relay/peer.h"
 
-#define PIPE_BYTES (256U * 1024)
+#define PIPE_BYTES ((size_t)256 * 1024)
 #define PIPES_MAX 128 /* 32 MiB; a direction holds one only while bytes are in it */
 #define SWEEP_US (5 * CLOCK_US_PER_S)
 #define SHUTDOWN_RETRY_S 1

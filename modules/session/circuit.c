@@ -5,9 +5,9 @@
 
 #include "base/clock.h"
 
-#define READ_BYTES (256U << 10)
+#define READ_BYTES ((size_t)256 << 10)
 #define RX_BYTES (READ_BYTES + 2 + RECORD_MAX)
-#define READ_MIN_BYTES (64U << 10)
+#define READ_MIN_BYTES ((size_t)64 << 10)
 #define START_US (CIRCUIT_START_S * CLOCK_US_PER_S)
 
 bool circuit_init(struct session_circuit *c, struct session *s, struct cipher *send,
@@ -44,8 +44,10 @@ void circuit_free(struct session_circuit *c)
 {
     if (c->session) {
         list_remove(&c->link);
-        if (c->session->circuit == c)
+        if (c->session->circuit == c) {
             c->session->circuit = NULL;
+            session_drop_datagrams(c->session, NULL); /* they are for now, not for later */
+        }
     }
     cipher_wipe(&c->send);
     cipher_wipe(&c->receive);

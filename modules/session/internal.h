@@ -44,7 +44,18 @@ struct stream *stream_find(struct session *s, uint32_t id);
 
 /* The peer's OPEN or LISTEN: a stream with its id, or NULL after session_fail. Over the limit it is
  * `refused` and owes its RESET. */
-struct stream *stream_new_from_peer(struct session *s, uint32_t id);
+struct stream *stream_new_from_peer(struct session *s, uint32_t id, bool listener);
+
+/* A stream or listener of this side, which owes OPEN or LISTEN with this text. NULL: EINVAL (the
+ * text is not UTF-8 or longer than text_max) or ENOMEM. */
+struct stream *stream_new_own(struct session *s, bool listener, const char *text, size_t text_max,
+                              const struct stream_events *events, void *owner);
+
+/* What the opener may send before OPENED: the client has the agent's early credit, the agent none. */
+static inline uint32_t early_credit_given(const struct session *s)
+{
+    return s->settings.client ? 0 : s->settings.early_credit;
+}
 
 /* Gives a stream its id and puts it in the table. False without memory. */
 bool stream_set_id(struct stream *st, uint32_t id);
@@ -71,6 +82,25 @@ void stream_settle(struct stream *st);
 
 /* After the owner took bytes: owes WINDOW when half of the window is free. */
 void stream_consumed(struct stream *st);
+
+/* Whether a target is one that takes datagrams: "udp:…". */
+bool target_takes_datagrams(struct view target);
+
+/* A new stream carries datagrams: it needs no window. */
+void stream_becomes_datagram(struct stream *st);
+
+/* One of the peer's for this stream. */
+void stream_receive_datagram(struct stream *st, struct view bytes);
+
+/* Forgets what is not sent: of one stream, or all (NULL). */
+void session_drop_datagrams(struct session *s, const struct stream *st);
+
+/* Whether one could be put into a record now. */
+bool session_has_datagram(const struct session *s);
+
+/* Puts those that wait into a record, as frames: about `room` bytes of them, or one that is larger;
+ * never more than `most`. How many bytes. */
+size_t session_put_datagrams(struct session *s, uint8_t *out, size_t room, size_t most);
 
 /* The session's pool, after its settings were made to fit. False: they leave a stream no window. */
 bool window_init(struct session *s);

@@ -83,6 +83,8 @@ void pace_acknowledged(struct pace *p, uint64_t position, uint64_t sent, uint64_
     if (position < p->round_end)
         return;
     elapsed = now_us > p->round_since_us ? now_us - p->round_since_us : 1;
+    if (elapsed < p->shortest_us) /* ACKs that came together tell of no faster path */
+        elapsed = p->shortest_us;
     if (position > p->round_from)
         end_round(p, (position - p->round_from) * CLOCK_US_PER_S / elapsed);
     p->round_from = position;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "session/listen.h"
 
 #define ACK_BYTES (256U << 10)
 #define ACK_DELAY_US 25000
@@ -38,29 +39,52 @@ static bool take_id(struct session *s, const struct frame *f)
     return true;
 }
 
+/* The live listener that the agent's OPEN is for. *listener NULL with true: it has ended, the two
+ * frames may have crossed. */
+static bool find_listener(struct session *s, const struct frame *f, uint32_t id,
+                          struct stream **listener)
+{
+    struct stream *st = stream_find(s, id);
+    *listener = NULL;
+    if ((id & 1) != (s->next_id & 1) || id >= s->next_id || (st && !st->listener))
+        return bad_frame(s, f, "nothing was asked to listen for it");
+    if (!st || st->reset_owed || st->reset_sent)
+        return true;
+    if (!st->answered)
+        return bad_frame(s, f, "it comes before LISTENING");
+    *listener = st;
+    return true;
+}
+
 static bool take_open(struct session *s, const struct frame *f, uint64_t now_us)
 {
     struct open_frame open;
     uint16_t unsupported;
-    struct stream *st;
+    struct stream *st, *listener = NULL;
+    bool client = s->settings.client;
     (void)now_us;
-    if (s->settings.client)
-        return bad_frame(s, f, "nothing is listened for");
-    if (!open_decode(&open, false, f->payload, &unsupported) && !unsupported)
+    if (!open_decode(&open, client, f->payload, &unsupported) && !unsupported)
         return bad_frame(s, f, "not well formed");
     if (!take_id(s, f))
         return false;
     if (s->state != SESSION_ACTIVE)
         return true; /* own CLOSE answers it; nothing may follow that */
-    st = stream_new_from_peer(s, f->stream);
+    if (client && !find_listener(s, f, open.listener, &listener))
+        return false;
+    st = stream_new_from_peer(s, f->stream, false);
+    if (st && target_takes_datagrams(open.target))
+        stream_becomes_datagram(st);
     if (!st || st->refused)
         return st != NULL;
-    if (unsupported) {
-        stream_reset(st, RESET_UNSUPPORTED, "an extension of OPEN is not supported");
-        return true;
-    }
     st->send_credit = open.window;
-    s->events->on_open(s, st, open.target);
+    if (unsupported)
+        stream_reset(st, RESET_UNSUPPORTED, "an extension of OPEN is not supported");
+    else if (!client)
+        s->events->on_open(s, st, open.target);
+    else if (listener)
+        s->events->on_connection(s, st, listener, open.address);
+    else
+        stream_reset(st, RESET_NOT_PERMITTED, "the listener has ended");
     return true;
 }
 
@@ -76,8 +100,8 @@ static bool take_opened(struct session *s, const struct frame *f, uint64_t now_u
         return bad_frame(s, f, "not well formed");
     if (!st)
         return true;
-    if (!st->own || st->answered)
-        return bad_frame(s, f, "it was answered before");
+    if (!st->own || st->listener || st->answered)
+        return bad_frame(s, f, "it was answered before, or is not to be");
     sent = s->peer_early_credit - st->send_credit;
     if (opened.window < sent)
         return bad_frame(s, f, "the window is below the early credit");
@@ -99,6 +123,8 @@ static bool take_data(struct session *s, const struct frame *f, uint64_t now_us)
         return bad_frame(s, f, "it is empty");
     if (!st)
         return true;
+    if (st->listener || st->datagrams)
+        return bad_frame(s, f, "a listener, or a stream of datagrams, carries no bytes");
     if (st->eof_received)
         return bad_frame(s, f, "it comes after EOF");
     if (st->own && !st->answered)
@@ -116,8 +142,12 @@ static bool take_eof(struct session *s, const struct frame *f, uint64_t now_us)
         return bad_frame(s, f, "not well formed");
     if (!st)
         return true;
-    if (st->eof_received)
-        return bad_frame(s, f, "it came before");
+    if (st->listener) {
+        listen_ended_by_peer(st);
+        return true;
+    }
+    if (st->eof_received || st->datagrams)
+        return bad_frame(s, f, "it came before, or the stream is of datagrams");
     if (st->own && !st->answered)
         return bad_frame(s, f, "it comes before OPENED");
     st->eof_received = true;
@@ -153,8 +183,8 @@ static bool take_window(struct session *s, const struct frame *f, uint64_t now_u
         return bad_frame(s, f, "not well formed");
     if (!st)
         return true;
-    if (st->own && !st->answered)
-        return bad_frame(s, f, "it comes before OPENED");
+    if (st->listener || st->datagrams || (st->own && !st->answered))
+        return bad_frame(s, f, "it comes before OPENED, or for what has no credit");
     st->send_credit += credit;
     if (st->send_credit > CREDIT_MAX)
         return bad_frame(s, f, "the credit is too large");
@@ -163,7 +193,6 @@ static bool take_window(struct session *s, const struct frame *f, uint64_t now_u
     return true;
 }
 
-/* Listeners of a client are not offered: the request's id counts as a stream that is reset. */
 static bool take_listen(struct session *s, const struct frame *f, uint64_t now_us)
 {
     struct view address;
@@ -175,16 +204,33 @@ static bool take_listen(struct session *s, const struct frame *f, uint64_t now_u
         return false;
     if (s->state != SESSION_ACTIVE)
         return true;
-    st = stream_new_from_peer(s, f->stream);
-    if (st && !st->refused)
+    st = stream_new_from_peer(s, f->stream, true);
+    if (!st || st->refused)
+        return st != NULL;
+    if (s->events->on_listen)
+        s->events->on_listen(s, st, address);
+    else
         stream_reset(st, RESET_UNSUPPORTED, "this agent does not listen for clients");
-    return st != NULL;
+    return true;
 }
 
 static bool take_listening(struct session *s, const struct frame *f, uint64_t now_us)
 {
+    struct view address;
+    struct stream *st;
     (void)now_us;
-    return bad_frame(s, f, "nothing was asked to listen");
+    if (!s->settings.client || !address_decode(&address, f->payload))
+        return bad_frame(s, f, "not well formed, or not for an agent");
+    if (!find_stream(s, f, &st))
+        return false;
+    if (!st)
+        return true;
+    if (!st->listener || st->answered)
+        return bad_frame(s, f, "it was answered before, or did not ask to listen");
+    st->answered = true;
+    if (st->events && st->events->on_opened)
+        st->events->on_opened(st->owner, address);
+    return true;
 }
 
 static bool take_close(struct session *s, const struct frame *f, uint64_t now_us)
@@ -249,6 +295,23 @@ static bool take_ping(struct session_circuit *c, const struct frame *f, uint64_t
     return true;
 }
 
+static bool take_datagram(struct session *s, const struct frame *f)
+{
+    struct stream *st;
+    if (!find_stream(s, f, &st))
+        return false;
+    if (f->payload.len > DATAGRAM_MAX)
+        return bad_frame(s, f, "it is too large");
+    if (!st)
+        return true;
+    if (!st->datagrams)
+        return bad_frame(s, f, "the stream is not of datagrams");
+    if (st->own && !st->answered)
+        return bad_frame(s, f, "it comes before OPENED");
+    stream_receive_datagram(st, f->payload);
+    return true;
+}
+
 typedef bool take_function(struct session *s, const struct frame *f, uint64_t now_us);
 
 static take_function *const sequenced[] = {
@@ -306,7 +369,9 @@ bool session_take_frame(struct session_circuit *c, const struct frame *f, uint64
         return take_ack(c, f);
     if (f->type == FRAME_PING || f->type == FRAME_PONG)
         return take_ping(c, f, now_us);
-    if (f->type >= FRAME_PAD || f->type == FRAME_DATAGRAM)
+    if (f->type == FRAME_DATAGRAM)
+        return take_datagram(s, f);
+    if (f->type >= FRAME_PAD)
         return true;
     return unknown_frame(s, f);
 }

@@ -37,12 +37,22 @@ static void mark_end(struct stream *st)
     list_move(&s->closing, &st->closing_link);
 }
 
+/* The payload of OPEN or LISTEN. */
+static size_t encode_open(const struct stream *st, uint8_t *out, size_t size)
+{
+    struct view text = view_of_string(st->text);
+    struct open_frame open = {
+        .window = st->window, .target = text, .listener = st->listener_id, .address = text};
+    if (st->listener)
+        return address_encode(text, out, size);
+    return open_encode(&open, !st->session->settings.client, out, size);
+}
+
 static bool put_open(struct stream *st)
 {
     struct session *s = st->session;
-    struct open_frame open = {.window = st->window, .target = view_of_string(st->text)};
     uint8_t payload[TARGET_MAX_BYTES + 16];
-    size_t len = open_encode(&open, false, payload, sizeof payload);
+    size_t len = encode_open(st, payload, sizeof payload);
     if (ring_room(&s->ring) < FRAME_HEADER_BYTES + len)
         return false;
     if (!len || s->next_id > STREAM_ID_LAST || !stream_set_id(st, s->next_id)) {
@@ -50,8 +60,11 @@ static bool put_open(struct stream *st)
         return true;
     }
     s->next_id += 2;
-    put_frame(s, FRAME_OPEN, st->id, payload, len);
+    put_frame(s, st->listener ? FRAME_LISTEN : FRAME_OPEN, st->id, payload, len);
+    st->open_position = s->ring.head;
     st->open_owed = false;
+    if (st->listener)
+        return true;
     st->credit_out = st->window;
     st->send_credit = s->peer_early_credit;
     st->sending = true;
@@ -65,12 +78,17 @@ static bool put_opened(struct stream *st)
     struct opened_frame opened = {.window = st->window,
                                   .address = view_of_string(st->text ? st->text : "")};
     uint8_t payload[ADDRESS_MAX_BYTES + 16];
-    size_t len = opened_encode(&opened, payload, sizeof payload);
-    if (!put_frame(s, FRAME_OPENED, st->id, payload, len))
+    size_t len = st->listener ? address_encode(opened.address, payload, sizeof payload)
+                              : opened_encode(&opened, payload, sizeof payload);
+    if (!put_frame(s, st->listener ? FRAME_LISTENING : FRAME_OPENED, st->id, payload, len))
         return false;
+    st->open_position = s->ring.head;
     st->opened_owed = false;
+    if (st->listener)
+        return true;
     st->sending = true;
-    st->credit_out += st->window - s->settings.early_credit; /* early bytes count from the first */
+    if (!st->datagrams)
+        st->credit_out += st->window - early_credit_given(s); /* early bytes count from the first */
     stream_sort(st);
     stream_consumed(st);
     return true;
@@ -306,6 +324,42 @@ static size_t record_room(struct session_circuit *c, uint64_t now_us)
     return c->burst_bytes < BURST_BYTES ? SMALL_RECORD : RECORD_PLAINTEXT_MAX;
 }
 
+/* How many bytes of sequenced frames go into a record with this room. When it is the datagrams'
+ * turn only what is owed and small: DATA waits for a later record. */
+static size_t choose_frames(struct session *s, size_t room, bool turn, uint64_t now_us)
+{
+    session_fill(s, turn ? 0 : room, now_us);
+    return turn && s->ring.head - s->resend > room / 2 ? 0 : whole_frames(s, room);
+}
+
+static size_t put_frames(struct session *s, uint8_t *out, size_t frames, uint64_t now_us)
+{
+    if (s->sent_max == s->ring.tail)
+        s->waiting_us = now_us; /* nothing waited so far */
+    ring_get(&s->ring, s->resend, out, frames);
+    s->resend += frames;
+    if (s->sent_max < s->resend)
+        s->sent_max = s->resend;
+    return frames;
+}
+
+/* The datagrams of a record whose room holds `frames` bytes already. While both wait, datagrams and
+ * DATA go in turn, a byte of one for a byte of the other. */
+static size_t put_datagrams(struct session *s, uint8_t *out, size_t room, size_t frames, bool turn,
+                            size_t most)
+{
+    bool filled =
+        s->resend < s->ring.head || frames + FRAME_HEADER_BYTES + DATA_MIN_ROOM > room;
+    size_t n;
+    if (!turn && filled) {
+        s->datagrams_ahead -= frames < s->datagrams_ahead ? frames : s->datagrams_ahead;
+        return 0;
+    }
+    n = session_put_datagrams(s, out, room - frames, frames ? room - frames : most);
+    s->datagrams_ahead = turn ? n : 0;
+    return n;
+}
+
 /* Builds one record behind the others in tx; false: nothing to say. */
 static bool build_record(struct session_circuit *c, uint64_t now_us)
 {
@@ -315,22 +369,16 @@ static bool build_record(struct session_circuit *c, uint64_t now_us)
     uint8_t *plain = record + 2;
     size_t n = put_head(c, plain, now_us);
     size_t room = record_room(c, now_us) - n - ACK_BYTES;
-    size_t frames;
-    session_fill(s, room, now_us);
-    frames = whole_frames(s, room);
+    bool turn = s->datagrams_ahead == 0 && session_has_datagram(s);
+    size_t frames = choose_frames(s, room, turn, now_us);
     if (n + frames + ACK_BYTES > RECORD_PLAINTEXT_MAX)
         frames = 0; /* a frame as large as a record goes alone, next */
     /* Before the frames: an OPEN that takes the place of a stream comes after the ACK that frees
      * it. */
     if (s->ack_owed || (n + frames && s->receive_position != s->acked_position))
         n += put_ack(s, plain + n);
-    if (s->sent_max == s->ring.tail)
-        s->waiting_us = now_us; /* nothing waited so far */
-    ring_get(&s->ring, s->resend, plain + n, frames);
-    s->resend += frames;
-    if (s->sent_max < s->resend)
-        s->sent_max = s->resend;
-    n += frames;
+    n += put_frames(s, plain + n, frames, now_us);
+    n += put_datagrams(s, plain + n, room, frames, turn, RECORD_PLAINTEXT_MAX - n);
     if (!n)
         return false;
     store_be16(record, (uint16_t)(n + TAG_BYTES));
@@ -344,7 +392,7 @@ static bool build_record(struct session_circuit *c, uint64_t now_us)
 struct view circuit_output(struct session_circuit *c, uint64_t now_us)
 {
     struct session *s = c->session;
-    if (c->failed.code)
+    if (c->failed.code || !c->tx)
         return view_of(NULL, 0);
     if (c->tx_start == c->tx_len && s && s->circuit == c && s->state != SESSION_ENDED) {
         c->tx_start = c->tx_len = 0;

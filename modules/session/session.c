@@ -24,7 +24,8 @@ struct session_settings session_default_settings(bool client)
         .receive_limit = 64U << 20,
         .ring_bytes = 8U << 20,
         .ring_doublings = 2,
-        .streams = STREAMS_MAX,
+        .streams = client ? 0 : STREAMS_MAX,
+        .own_streams = client ? STREAMS_MAX : 0,
         .early_credit = 8U << 10,
         .keepalive_us = KEEPALIVE_DEFAULT_S * CLOCK_US_PER_S,
         .resume_window_s = RESUME_WINDOW_DEFAULT_S,
@@ -46,6 +47,7 @@ bool session_init(struct session *s, const struct session_settings *settings,
     list_init(&s->ready_bulk);
     list_init(&s->closing);
     list_init(&s->dead);
+    list_init(&s->datagrams);
     list_init(&s->circuits);
     s->ack_due_us = CLOCK_NEVER;
     s->next_id = settings->client ? 1 : 2;
@@ -121,8 +123,17 @@ void session_fill_welcome(const struct session *s, struct session_welcome *welco
     welcome->resume_window_s = s->settings.resume_window_s;
 }
 
+bool session_may_resume(const struct session *s, uint32_t number)
+{
+    return number > s->moved_number && number >= s->circuit_number;
+}
+
 void session_take_hello(struct session *s, const struct session_hello *hello)
 {
+    if (s->circuit_number < hello->circuit)
+        s->circuit_number = hello->circuit;
+    if (s->moved_number)
+        return;
     s->peer_receive_limit = hello->receive_limit;
     s->peer_ring = hello->ring;
     s->peer_streams = hello->streams;

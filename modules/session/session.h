@@ -36,6 +36,14 @@ struct session_events {
      * call, who is told when it is gone, or resets it; answers now or later with stream_accept or
      * stream_reset. */
     void (*on_open)(struct session *s, struct stream *stream, struct view target);
+    /* Agent: the client wants it to listen on this address (valid during the call). As on_open: sets
+     * the owner, answers with stream_accept (the address bound) or stream_reset. NULL: every LISTEN
+     * is refused as unsupported. */
+    void (*on_listen)(struct session *s, struct stream *listener, struct view address);
+    /* Client: a connection of this peer came to a listener it had asked for. As on_open. May be NULL
+     * when none is asked for. */
+    void (*on_connection)(struct session *s, struct stream *stream, struct stream *listener,
+                          struct view peer);
     /* There is something to write on the circuit: call circuit_output soon. Comes from inside any
      * stream_ call; must not call back. */
     void (*on_wake)(struct session *s);
@@ -48,11 +56,12 @@ struct session_events {
 };
 
 struct session_settings {
-    bool client;            /* odd stream ids, opens targets; otherwise the agent */
+    bool client;            /* odd stream ids, opens targets, listens; otherwise the agent */
     uint32_t receive_limit; /* all windows together; at most CREDIT_MAX */
     uint32_t ring_bytes;    /* a power of two, at least 128 KiB */
     unsigned ring_doublings; /* how often the ring may double while it is what limits */
-    uint16_t streams;       /* the peer may have open at once */
+    uint16_t streams;       /* the peer may have open at once; a client's: 0 without listeners */
+    uint16_t own_streams;   /* this side has open at once; an agent's: 0 without listeners */
     uint32_t early_credit;  /* agent: what the client may send on a stream before OPENED; every
                                stream's floor window. Cut where the floors of all streams would take
                                more than half of receive_limit. */
@@ -71,7 +80,8 @@ struct session_settings session_default_settings(bool client);
  * 3. receive_position counts exactly the sequenced bytes delivered; it never goes back.
  * 4. the windows of all streams together stay within settings.receive_limit: pool_left and the
  * streams' shares of it are receive_limit less a floor for each place for a stream.
- * 5. own_open, peer_open and refused count the streams on `all`. */
+ * 5. own_open, peer_open, listeners and refused count the streams on `all`.
+ * 6. datagrams wait only while there is a circuit; they take at most 128 KiB. */
 struct session {
     enum session_state state;
     struct error error; /* code: enum code */
@@ -114,10 +124,14 @@ struct session {
     struct list ready_bulk;  /* have data to send */
     struct list closing;     /* sent EOF or RESET not acknowledged yet, in order of position */
     struct list dead;        /* to be freed at the end of the call */
+    struct list datagrams;   /* not sent yet */
+    size_t datagram_bytes;   /* of memory that they take */
+    size_t datagrams_ahead;  /* bytes of them that went before frames that wait; 0: their turn */
     uint32_t next_id;        /* of the next own stream */
     uint32_t peer_next_id;   /* that the peer must use next */
     unsigned own_open, peer_open,
-        refused; /* counted streams of either side, and OPENs over the limit not done yet */
+        refused;        /* counted streams of either side, and OPENs over the limit not done yet */
+    unsigned listeners; /* of the client, asked for or live */
     bool room_wanted;
     unsigned depth;     /* of calls into the session; streams are freed at the outermost's end */
     uint32_t pool_left; /* of receive_limit, beyond every stream's floor */
@@ -164,7 +178,12 @@ void session_free(struct session *s);
 void session_fill_hello(struct session *s, struct session_hello *hello);
 void session_fill_welcome(const struct session *s, struct session_welcome *welcome);
 
-/* What the peer's payload said. The early credit stays what the first WELCOME told. */
+/* Agent: whether a message 1 with this circuit number may carry the session on: the number is above
+ * that of every circuit the session has moved to, and not below that of a message 1 taken since. */
+bool session_may_resume(const struct session *s, uint32_t number);
+
+/* What the peer's payload said: limits count until the session has moved to its first circuit, the
+ * circuit number always. The early credit stays what the first WELCOME told. */
 void session_take_hello(struct session *s, const struct session_hello *hello);
 bool session_take_welcome(struct session *s, const struct session_welcome *welcome);
 

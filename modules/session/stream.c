@@ -20,6 +20,26 @@ static struct stream *stream_new(struct session *s, bool own)
     return st;
 }
 
+static unsigned *counter(struct stream *st)
+{
+    struct session *s = st->session;
+    if (st->refused)
+        return &s->refused;
+    if (st->listener)
+        return &s->listeners;
+    return st->own ? &s->own_open : &s->peer_open;
+}
+
+/* A new one takes its place, and its window. */
+static void count(struct stream *st)
+{
+    *counter(st) += 1;
+    if (st->refused || st->listener)
+        return;
+    st->session->streams_opened++;
+    st->window = window_begin(st->session);
+}
+
 bool stream_set_id(struct stream *st, uint32_t id)
 {
     st->id = id;
@@ -48,7 +68,7 @@ static char *copy_clean(const char *text, size_t max)
 
 bool session_has_room(const struct session *s)
 {
-    return s->own_open < s->peer_streams && s->own_open < STREAMS_MAX;
+    return s->own_open < s->peer_streams && s->own_open < s->settings.own_streams;
 }
 
 bool session_may_open(struct session *s)
@@ -62,35 +82,46 @@ bool session_may_open(struct session *s)
 struct stream *stream_open(struct session *s, const char *target,
                            const struct stream_events *events, void *owner)
 {
-    bool valid = strlen(target) <= TARGET_MAX_BYTES && utf8_valid(view_of_string(target));
     struct stream *st;
-    char *text;
-    if (!valid || !session_may_open(s)) {
-        errno = valid ? EAGAIN : EINVAL;
+    if (!session_may_open(s)) {
+        errno = EAGAIN;
         return NULL;
     }
-    text = strdup(target);
-    st = text ? stream_new(s, true) : NULL;
-    if (!st) {
-        free(text);
-        errno = ENOMEM;
-        return NULL;
-    }
-    s->own_open++;
-    s->streams_opened++;
-    st->text = text;
-    st->events = events;
-    st->owner = owner;
-    st->window = window_begin(s);
-    st->open_owed = true;
-    stream_owe(st);
-    session_wake(s);
+    st = stream_new_own(s, false, target, TARGET_MAX_BYTES, events, owner);
+    if (st && target_takes_datagrams(view_of_string(target)))
+        stream_becomes_datagram(st);
     return st;
 }
 
-struct stream *stream_new_from_peer(struct session *s, uint32_t id)
+struct stream *stream_new_own(struct session *s, bool listener, const char *text, size_t text_max,
+                              const struct stream_events *events, void *owner)
 {
-    bool over = s->peer_open >= s->settings.streams;
+    struct stream *st;
+    char *copy;
+    if (strlen(text) > text_max || !utf8_valid(view_of_string(text))) {
+        errno = EINVAL;
+        return NULL;
+    }
+    copy = strdup(text);
+    st = copy ? stream_new(s, true) : NULL;
+    if (!st) {
+        free(copy);
+        errno = ENOMEM;
+        return NULL;
+    }
+    st->text = copy;
+    st->events = events;
+    st->owner = owner;
+    st->listener = listener;
+    count(st);
+    st->open_owed = true;
+    stream_owe(st);
+    return st;
+}
+
+struct stream *stream_new_from_peer(struct session *s, uint32_t id, bool listener)
+{
+    bool over = listener ? s->listeners >= LISTENERS_MAX : s->peer_open >= s->settings.streams;
     struct stream *st;
     if (over && s->refused >= REFUSED_MAX) {
         session_fail(s, CODE_FULL, "the peer opens streams without end");
@@ -98,20 +129,21 @@ struct stream *stream_new_from_peer(struct session *s, uint32_t id)
     }
     st = stream_new(s, false);
     if (st) {
+        st->listener = listener;
         st->refused = over;
-        *(over ? &s->refused : &s->peer_open) += 1;
+        count(st);
     }
     if (!st || !stream_set_id(st, id)) {
         session_fail(s, CODE_INTERNAL, "out of memory for a stream");
         return NULL;
     }
     if (over) {
-        stream_reset(st, RESET_LIMIT, "too many streams are open");
+        stream_reset(st, RESET_LIMIT,
+                     listener ? "too many listeners" : "too many streams are open");
         return st;
     }
-    s->streams_opened++;
-    st->window = window_begin(s);
-    st->credit_out = s->settings.early_credit; /* what may come before OPENED */
+    if (!listener)
+        st->credit_out = early_credit_given(s);
     return st;
 }
 
@@ -159,7 +191,7 @@ void stream_owe(struct stream *st)
 
 void stream_readable(struct stream *st)
 {
-    st->data_ready = true;
+    st->data_ready = !st->datagrams;
     stream_sort(st);
     if (!st->dead && list_linked(&st->link))
         session_wake(st->session);
@@ -254,6 +286,7 @@ void stream_reset(struct stream *st, enum reset_code code, const char *text)
     st->events = NULL;
     st->owner = NULL;
     fifo_clear(&st->held);
+    session_drop_datagrams(s, st);
     if (st->open_owed)
         stream_kill(st); /* the peer never saw it */
     else if (!st->reset_sent && !st->reset_owed)
@@ -271,17 +304,6 @@ void stream_ended_by_peer(struct stream *st, unsigned code, const char *text)
         events->on_reset(owner, code, text);
 }
 
-static void uncount(struct stream *st)
-{
-    struct session *s = st->session;
-    if (st->refused)
-        s->refused--;
-    else if (st->own)
-        s->own_open--;
-    else
-        s->peer_open--;
-}
-
 void stream_kill(struct stream *st)
 {
     struct session *s = st->session;
@@ -294,8 +316,9 @@ void stream_kill(struct stream *st)
     list_remove(&st->owing_link);
     list_remove(&st->closing_link);
     list_move(&s->dead, &st->link);
+    session_drop_datagrams(s, st);
     window_end(st);
-    uncount(st);
+    *counter(st) -= 1;
     fifo_clear(&st->held);
 }
 

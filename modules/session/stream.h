@@ -19,6 +19,10 @@ struct stream_events {
     /* Take received bytes: how many were taken (fewer: say stream_writable later). May call
      * stream_reset, then returns 0. */
     size_t (*push)(void *owner, const uint8_t *data, size_t len);
+    /* A datagram came, on a stream to a "udp:" target; at an acceptor also before it has answered.
+     * May call stream_reset. NULL: dropped. Of the other events only on_opened and on_reset come to
+     * such a stream's owner: the others may be NULL. */
+    void (*on_datagram)(void *owner, struct view datagram);
     /* The peer's half has ended and everything before was taken: close the writing side. */
     void (*on_eof)(void *owner);
     /* Own OPEN was answered; address: what the peer connected to. NULL if not wanted. */
@@ -32,7 +36,7 @@ struct stream_events {
 
 /* Invariants:
  * 1. credit_out + held.bytes <= window; window = the floor + a share of the session's pool (0: no
- * window, for a refused one).
+ * window, for a refused one, a listener and one for datagrams).
  * 2. it is on session->ready_* iff data_ready, send_credit > 0, sending, it has an owner, and no
  * EOF or RESET is owed or sent.
  * 3. it is on session->owing iff it owes a frame; on session->closing iff its EOF or RESET is in
@@ -49,19 +53,24 @@ struct stream {
     struct list owing_link; /* owing */
     struct list closing_link;
     bool own;      /* opened by this side */
+    bool listener; /* a LISTEN: it carries no bytes */
+    bool datagrams; /* to a "udp:" target: no bytes in order, no EOF, no credit */
     bool refused;  /* over the limit: not counted */
-    bool answered; /* OPENED was sent or received */
+    bool answered; /* OPENED or LISTENING was sent or received */
     bool dead;
 
     /* What is owed. */
     bool open_owed, opened_owed, eof_owed, reset_owed, window_owed;
     uint16_t reset_code;
-    char *text; /* the target of OPEN, the address of OPENED or the text of RESET; allocated */
+    uint32_t listener_id; /* agent's own: the LISTEN it answers */
+    char *text; /* the target or peer of OPEN, the address of OPENED, LISTEN or LISTENING, or the
+                   text of RESET; allocated */
 
     /* Sending half. */
     bool data_ready, sending; /* sending: OPEN or OPENED is in the ring */
     bool eof_sent, reset_sent, eof_acked;
     uint64_t send_credit;
+    uint64_t open_position;           /* behind the OPEN or OPENED frame */
     uint64_t end_position;            /* of the EOF or RESET frame */
     uint64_t recent_us, recent_bytes; /* how much was sent lately */
 
@@ -92,6 +101,10 @@ void stream_accept(struct stream *st, const char *address);
 /* Something can be pulled; taken can be pushed. */
 void stream_readable(struct stream *st);
 void stream_writable(struct stream *st);
+
+/* Sends a datagram, once, on the circuit there is, or drops it: without a circuit, when 64 KiB wait
+ * to be sent, when it is larger than DATAGRAM_MAX, or without memory. Whether it was taken. */
+bool stream_send_datagram(struct stream *st, struct view datagram);
 
 /* Ends it with an error; no event comes any more. The stream is gone for the owner. The text is
  * cleaned and cut to TEXT_MAX_BYTES. */

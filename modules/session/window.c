@@ -11,11 +11,10 @@ static uint32_t floor_bytes(const struct session *s)
     return s->settings.early_credit;
 }
 
-/* Streams with a window there may be at once: the client's own, which the agent limits; the agent's
- * are the client's. */
+/* Streams with a window there may be at once. */
 static uint32_t places(const struct session *s)
 {
-    return s->settings.client ? STREAMS_MAX : s->settings.streams;
+    return (uint32_t)s->settings.streams + s->settings.own_streams;
 }
 
 bool window_init(struct session *s)
@@ -68,7 +67,7 @@ void window_grow(struct stream *st, uint64_t now_us)
 
 void stream_consumed(struct stream *st)
 {
-    if (st->dead || st->eof_received || !st->answered || st->opened_owed)
+    if (st->dead || st->listener || st->datagrams || st->eof_received || !st->answered || st->opened_owed)
         return;
     /* Small windows are given again by halves; large ones sooner, so that a long path stays full. */
     if (window_free(st) >= (st->window < LARGE_WINDOW ? st->window / 2 : st->window / 8)) {

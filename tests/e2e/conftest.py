@@ -1,5 +1,7 @@
 """Fixtures: a world for each test, servers that are closed with it, a time limit, and the logs of
 what failed."""
+import os
+import random
 import signal
 from pathlib import Path
 
@@ -13,6 +15,9 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "time_limit(seconds): how long the test may take at most (default 60)"
     )
+    config.addinivalue_line(
+        "markers", "soak: takes minutes, and runs only when asked for (make soak, pytest -m soak)"
+    )
     if not Path(harness.SPX).exists():
         pytest.exit(f"{harness.SPX} is not there: run make, or name the binary in SPX", 2)
     harness.raise_descriptor_limit()
@@ -21,6 +26,16 @@ def pytest_configure(config):
 def pytest_report_header():
     checks = ", built with sanitizers" if harness.SLOWNESS > 1 else ""
     return f"spx: {harness.SPX}{checks}"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out the long tests unless marks were chosen."""
+    if config.getoption("markexpr"):
+        return
+    long = [item for item in items if item.get_closest_marker("soak")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -70,6 +85,14 @@ def serve(world):
     yield start
     for server in reversed(started):
         server.close()
+
+
+@pytest.fixture
+def dice():
+    """Random numbers whose seed a failed test shows."""
+    seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
+    print(f"SEED={seed} in the environment makes the same random numbers again")
+    return random.Random(seed)
 
 
 @pytest.fixture

@@ -337,10 +337,21 @@ class Client(Program):
     """A client with -L: what its log says of where it listens and of its circuit."""
 
     CONNECTED = r"connected to agent (\S+) through relay (\S+), circuit ([0-9a-fA-F]{8})"
+    RESUMED = r"resumed after (.+), nothing lost: through relay (\S+), circuit ([0-9a-f]{8})"
 
     def connected(self, count=1, seconds=15):
         """Waits for the count-th connection; returns the circuit's id."""
         return self.expect(self.CONNECTED, seconds, count)[3]
+
+    def lost(self, count=1, seconds=15):
+        """Waits until the client says for the count-th time that its circuit is gone."""
+        return self.expect(r"link lost: (.+); resuming", seconds, count)[1]
+
+    def resumed(self, count=1, seconds=40):
+        """Waits until the session has moved to its count-th further circuit; returns the relay's
+        address and the circuit's id."""
+        found = self.expect(self.RESUMED, seconds, count)
+        return found[2], found[3]
 
     def address(self, index=0):
         """Where the forward of this index listens, as (host, port)."""
@@ -355,11 +366,14 @@ class Client(Program):
 
 
 def ini(*sections):
-    """The text of a configuration file: (name, {key: value}) in order; a value None is left out."""
+    """The text of a configuration file: (name, {key: value}) in order; a value None is left out,
+    a list is a line for each."""
     lines = []
     for name, keys in sections:
         lines.append(f"[{name}]")
-        lines += [f"{key} = {value}" for key, value in keys.items() if value is not None]
+        for key, value in keys.items():
+            values = value if isinstance(value, list) else [value]
+            lines += [f"{key} = {one}" for one in values if one is not None]
         lines.append("")
     return "\n".join(lines)
 
@@ -416,10 +430,11 @@ class World:
         called=None,
         listen=None,
         key=None,
+        more_relays=(),
         **more,
     ):
         """users: name -> the targets allowed; relay "": the relay dials; called: a name other than
-        the key's."""
+        the key's; more_relays: (address, name of the key) of each."""
         users = {"alice": "tcp:127.0.0.1:*"} if users is None else users
         address = self.relay_address if relay is None else relay or None
         sections = [
@@ -432,7 +447,7 @@ class World:
                     **more,
                 },
             ),
-            ("Relay", {"Address": address, "PublicKey": self.key(relay_key).public}),
+            *self.relay_sections((address, relay_key), *more_relays),
         ]
         sections += [
             ("User", {"Name": user, "PublicKey": self.key(user).public, "Allow": allow})
@@ -440,21 +455,34 @@ class World:
         ]
         return self.write(f"agent-{name}.conf", ini(*sections))
 
+    def relay_sections(self, *relays):
+        return [
+            ("Relay", {"Address": address, "PublicKey": self.key(key).public})
+            for address, key in relays
+        ]
+
     def client_conf(
-        self, user="alice", relay=None, relay_key="relay", agents=("lab-1",), known=None, key=None
+        self,
+        user="alice",
+        relay=None,
+        relay_key="relay",
+        agents=("lab-1",),
+        known=None,
+        key=None,
+        more_relays=(),
+        forward=None,
     ):
-        """agents: those whose key stands in the file, as names or name -> name of the key."""
+        """agents: those whose key stands in the file, as names or name -> name of the key;
+        more_relays: (address, name of the key) of each; forward: the Forward lines of each
+        agent."""
         agents = agents if isinstance(agents, dict) else {agent: agent for agent in agents}
         known = self.directory / f"known-{user}" if known is None else known
         sections = [
             ("Client", {"KeyFile": self.key(key or user).path, "KnownAgents": known}),
-            (
-                "Relay",
-                {"Address": relay or self.relay_address, "PublicKey": self.key(relay_key).public},
-            ),
+            *self.relay_sections((relay or self.relay_address, relay_key), *more_relays),
         ]
         sections += [
-            ("Agent", {"Name": agent, "PublicKey": self.key(of).public})
+            ("Agent", {"Name": agent, "PublicKey": self.key(of).public, "Forward": forward})
             for agent, of in agents.items()
         ]
         return self.write(f"client-{user}.conf", ini(*sections))

@@ -28,14 +28,21 @@ class _Side(asyncio.Protocol):
     def connection_made(self, transport):
         self.transport = transport
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.connection.proxy.refusing:
+            self.connection.cut("reset")
         # Not here: a transport starts to read after this has returned, paused or not.
         asyncio.get_running_loop().call_soon(self.connection.update)
 
     def data_received(self, data):
+        fuse = self.connection.proxy.burn(self.direction, len(data))
+        if fuse:
+            data = data[: fuse.passing]
         self.connection.passed[self.direction] += len(data)
         if self.connection.proxy.recording:
             self.connection.recorded[self.direction] += data
         self.other.transport.write(data)
+        if fuse:
+            self.connection.proxy.cut_now(fuse.how)
 
     def eof_received(self):
         self.at_end = True
@@ -84,6 +91,11 @@ class Connection:
             else:
                 side.transport.resume_reading()
 
+    def hold(self, *directions):
+        """Called in the proxy's loop: lets nothing pass in these directions any more."""
+        self.held = set(directions)
+        self.update()
+
     def lost(self, side, error):
         """One socket is gone: the other one goes the same way, with a reset after a reset."""
         self.ended = True
@@ -122,6 +134,16 @@ def _reset(transport):
     transport.abort()
 
 
+class Fuse:
+    """Cuts all connections when so many more bytes have passed in one direction."""
+
+    def __init__(self, direction, offset, how):
+        self.direction = direction
+        self.left = offset
+        self.how = how
+        self.passing = 0  # of the last piece
+
+
 class Proxy:
     """Listens on loopback and passes every connection on to one address."""
 
@@ -132,6 +154,7 @@ class Proxy:
         self.connections = []
         self.hold_new = set()  # directions held from the start on connections to come
         self.refusing = False
+        self.fuse = None
         self.thread = LoopThread()
         self.server = self.thread.run(self._listen())
         self.port = self.server.sockets[0].getsockname()[1]
@@ -150,8 +173,7 @@ class Proxy:
 
     async def _dial(self, connection):
         if self.refusing:
-            connection.cut("reset")
-            return
+            return  # reset as soon as it is there
         try:
             await asyncio.get_running_loop().create_connection(
                 lambda: connection.sides[DOWN], *self.target
@@ -166,14 +188,38 @@ class Proxy:
         def change():
             self.hold_new = set(directions)
             for connection in self.connections:
-                connection.held = set(directions)
-                connection.update()
+                connection.hold(*directions)
 
         self.thread.call(change)
 
+    def stall(self):
+        """Holds both ways of every connection there is, without closing it; those to come pass."""
+        self.thread.call(lambda: [c.hold(UP, DOWN) for c in self.connections])
+
     def cut(self, how="reset"):
         """Ends every connection there is."""
-        self.thread.call(lambda: [c.cut(how) for c in self.connections])
+        self.thread.call(self.cut_now, how)
+
+    def cut_now(self, how):
+        """Called in the proxy's loop."""
+        for connection in self.connections:
+            connection.cut(how)
+
+    def cut_after(self, direction, offset, how="reset"):
+        """Ends every connection when so many more bytes have passed in a direction, in the middle
+        of whatever stands there."""
+        self.fuse = Fuse(direction, offset, how)
+
+    def burn(self, direction, size):
+        """The fuse, if it is this piece that burns it up."""
+        fuse = self.fuse
+        if not fuse or fuse.direction != direction:
+            return None
+        if size < fuse.left:
+            fuse.left -= size
+            return None
+        fuse.passing, self.fuse = fuse.left, None
+        return fuse
 
     def live(self):
         return [c for c in self.connections if not c.ended]

@@ -99,13 +99,15 @@ class Target:
     What the function returns or raises is kept; outcome() hands it to the test.
     """
 
-    def __init__(self, handler, host=LOOPBACK):
+    def __init__(self, handler, host=LOOPBACK, seconds=60, listener=None):
+        """seconds: how long the handler's calls may wait; listener: a socket that is there."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.handler = handler
+        self.seconds = seconds
         self.outcomes = queue.Queue()
         self.connections = []
         self.closing = False
-        self.listener = socket.create_server((host, 0), family=family, backlog=1024)
+        self.listener = listener or socket.create_server((host, 0), family=family, backlog=1024)
         self.port = self.listener.getsockname()[1]
         self.threads = [threading.Thread(target=self._accept, daemon=True)]
         self.threads[0].start()
@@ -116,7 +118,7 @@ class Target:
                 connection, _ = self.listener.accept()
             except OSError:  # closed
                 return
-            connection.settimeout(60)
+            connection.settimeout(self.seconds)
             self.connections.append(connection)
             thread = threading.Thread(target=self._handle, args=(connection,), daemon=True)
             self.threads.append(thread)
@@ -271,6 +273,18 @@ def read_to_end(connection):
         parts.append(data)
 
 
+def echo_to_end(connection):
+    """A target's side: sends back what comes; returns how the connection ended: "eof" or "reset"."""
+    while True:
+        try:
+            data = connection.recv(65536)
+            if not data:
+                return "eof"
+            connection.sendall(data)
+        except (ConnectionResetError, BrokenPipeError):
+            return "reset"
+
+
 def read_exactly(connection, size):
     parts = bytearray()
     while len(parts) < size:
@@ -307,8 +321,8 @@ def send_stream(connection, size, seed):
     return digest.hexdigest()
 
 
-def receive_stream(connection):
-    """Reads to the end of file: (size, SHA-256). A reset raises."""
+def receive_stream(connection, seen=lambda got: None):
+    """Reads to the end of file: (size, SHA-256). A reset raises. seen is told of every piece."""
     buffer = bytearray(CHUNK)
     view = memoryview(buffer)
     digest = hashlib.sha256()
@@ -319,6 +333,24 @@ def receive_stream(connection):
             return size, digest.hexdigest()
         digest.update(view[:got])
         size += got
+        seen(got)
+
+
+def exchange(connection, size, seed, seen=lambda got: None):
+    """Sends and receives at the same time: (checksum sent, size received, checksum received)."""
+    sending = Task(send_stream, connection, size, seed)
+    received, checksum = receive_stream(connection, seen)
+    return sending.result(100), received, checksum
+
+
+class Count:
+    """Adds up what it is called with."""
+
+    def __init__(self):
+        self.bytes = 0
+
+    def __call__(self, got):
+        self.bytes += got
 
 
 class Task:

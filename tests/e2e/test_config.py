@@ -140,7 +140,7 @@ MISTAKES = [
         "agent",
         "Allow",
         "Agents",
-        ":13: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow",
+        ":13: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, Listen",
     ),
     (
         "client",

@@ -106,7 +106,7 @@ def test_agent_before_its_relay(world, echo):
     """An agent and a client that cannot reach their relay try again until it is there."""
     agent = world.start_agent(online=False)
     client = world.start_client(*forwards(echo.port), connected=False)
-    agent.expect(WARNING + r"agent: cannot reach relay")
+    agent.expect(WARNING + r"agent: cannot reach the relay: .*refused; trying again at once")
     client.expect(WARNING + r"client: .*refused")
     world.start_relay()
     agent.expect(r"online at relay", seconds=30)
@@ -179,7 +179,7 @@ def test_wrong_role(world):
     conf = world.client_conf(key="lab-2")
     world.run_pipe(conf=conf, code=NOT_AUTHENTICATED)
     agent = world.start_agent(key="alice", users={}, online=False)
-    agent.expect(WARNING + r"agent: cannot reach relay")
+    agent.expect(WARNING + r"agent: refused by relay \S+: this key is a user's")
     assert not relay.lines(r"agent \S+ online")
     assert not relay.lines(r"user \S+ connected")
 
@@ -188,7 +188,7 @@ def test_agent_unknown_to_the_relay(world):
     """An agent whose key the relay does not have says so and does not come online."""
     relay = world.start_relay(agents={})
     agent = world.start_agent(online=False)
-    agent.expect(WARNING + r"agent: cannot reach relay .*this key is not in the relay's")
+    agent.expect(WARNING + r"agent: refused by relay \S+: this key is not in the relay's")
     assert not relay.lines(r"agent \S+ online")
 
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from harness import DENIED, NOT_AUTHENTICATED, NO_AGENT, SLOWNESS, forwards, stays_false, wait_for
-from servers import ask, read_to_end
+from harness import DENIED, NOT_AUTHENTICATED, NO_AGENT, SLOWNESS, forwards, wait_for
+from servers import ask, read_exactly, read_to_end
 
 USERS = {"alice": "*", "bob": "*"}
 ALLOW = {"alice": "tcp:127.0.0.1:*", "bob": "tcp:127.0.0.1:*"}
@@ -32,14 +32,37 @@ def site(world, echo):
         connection.close()
 
 
-def assert_only_bob_goes_on(site):
-    """Alice's connection is reset within two seconds or so; Bob's works on, on the same circuit."""
-    alice, bob = site.connections
-    begun = time.monotonic()
-    assert read_to_end(alice) == (b"", "reset")
-    assert time.monotonic() - begun < 3 * SLOWNESS
-    assert ask(bob, b"still here") == b"still here"
+def assert_bob_goes_on(site):
+    """Bob's connection works on, on the same circuit."""
+    assert ask(site.connections[1], b"still here") == b"still here"
     assert len(site.bob.lines(site.bob.CONNECTED)) == 1
+    assert not site.bob.lines(site.bob.RESUMED)
+
+
+def assert_only_bob_goes_on(site):
+    """Alice's connection is reset within two seconds or so."""
+    begun = time.monotonic()
+    assert read_to_end(site.connections[0]) == (b"", "reset")
+    assert time.monotonic() - begun < 3 * SLOWNESS
+    assert_bob_goes_on(site)
+
+
+def assert_waits(client, connection, why):
+    """The client has lost its circuit and is told why it gets no other; its session waits, since a
+    relay's word ends none: the application's connection is silent, and neither ended nor reset."""
+    client.lost()
+    client.expect(why)
+    connection.sendall(b"x")
+    connection.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        connection.recv(1)
+    connection.settimeout(20 * SLOWNESS)
+
+
+def assert_goes_on(client, connection):
+    assert read_exactly(connection, 1) == b"x"
+    client.resumed()
+    assert len(client.lines(client.CONNECTED)) == 1
 
 
 def end_if_running(client):
@@ -51,17 +74,17 @@ def end_if_running(client):
 
 def test_user_removed_at_the_relay(world, site):
     """After SIGHUP the relay ends the removed user's hops and circuits, and takes none of theirs
-    any more."""
+    any more; the session goes on when the user is back."""
     circuit = site.alice.connected()
     world.relay_conf(users={"bob": "*"})
     site.relay.signal(signal.SIGHUP)
-    assert_only_bob_goes_on(site)
     site.relay.expect(rf"circuit {circuit}: ended: ")
+    assert_waits(site.alice, site.connections[0], r"this key is not in the relay's")
     world.run_pipe(user="alice", code=NOT_AUTHENTICATED)
-    stays_false(
-        lambda: len(site.alice.lines(site.alice.CONNECTED)) > 1, 0.5, "alice connects again"
-    )
-    end_if_running(site.alice)
+    assert_bob_goes_on(site)
+    world.relay_conf(users=USERS)
+    site.relay.signal(signal.SIGHUP)
+    assert_goes_on(site.alice, site.connections[0])
 
 
 def test_agent_taken_from_a_user_at_the_relay(world, site):
@@ -69,23 +92,24 @@ def test_agent_taken_from_a_user_at_the_relay(world, site):
     refused."""
     world.relay_conf(users={"alice": "other-*", "bob": "*"})
     site.relay.signal(signal.SIGHUP)
-    assert_only_bob_goes_on(site)
+    assert_waits(site.alice, site.connections[0], r"no agent of this name is known here")
+    assert_bob_goes_on(site)
     world.run_pipe(user="alice", code=NO_AGENT)
-    end_if_running(site.alice)
 
 
 def test_agent_removed_at_the_relay(world, site):
-    """An agent that is taken from the relay's file loses its hops and its circuits."""
+    """An agent that is taken from the relay's file loses its hops and its circuits; its sessions go
+    on when it is back."""
     world.relay_conf(users=USERS, agents={})
     site.relay.signal(signal.SIGHUP)
-    for connection in site.connections:
-        assert read_to_end(connection) == (b"", "reset")
+    for client, connection in zip((site.alice, site.bob), site.connections):
+        assert_waits(client, connection, r"no agent of this name is known here")
     site.relay.expect(r"agent lab-1 offline: ")
-    wait_for(
-        lambda: site.agent.lines(r"this key is not in the relay's"), 20, "the agent is refused"
-    )
-    for client in (site.alice, site.bob):
-        end_if_running(client)
+    site.agent.expect(r"this key is not in the relay's", seconds=20)
+    world.relay_conf(users=USERS)
+    site.relay.signal(signal.SIGHUP)
+    for client, connection in zip((site.alice, site.bob), site.connections):
+        assert_goes_on(client, connection)
 
 
 def test_user_removed_at_the_agent(world, site):

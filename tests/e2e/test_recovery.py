@@ -1,24 +1,19 @@
-"""What is lost is lost visibly, and comes back by itself: circuits, relays, agents, clients."""
+"""What is lost comes back by itself: circuits, relays, agents, clients. A session outlives its
+circuits; what cannot be carried on ends with a reset, never with an end of file."""
 import signal
 
 import pytest
 
 from harness import OK, forwards, stays_false, wait_for
 from proxy import Proxy
-from servers import Target, ask, read_exactly, read_to_end
+from servers import Target, ask, echo_to_end, read_to_end
 
-
-def greeted(connection):
-    """A target's side: says hello, and returns how its connection ended."""
-    read_exactly(connection, 5)
-    connection.sendall(b"hello")
-    return read_to_end(connection)[1]
+WAITS = r"circuit {}: lost: .+; the session of alice waits up to {} s for its client"
 
 
 def greet(client, index=0):
     connection = client.dial(index)
-    connection.sendall(b"hello")
-    assert read_exactly(connection, 5) == b"hello"
+    assert ask(connection, b"hello") == b"hello"
     return connection
 
 
@@ -30,33 +25,39 @@ def assert_works(client, target):
 
 @pytest.fixture
 def target(serve):
-    return serve(Target, greeted)
+    return serve(Target, echo_to_end)
 
 
 @pytest.mark.parametrize("how", ["fin", "reset"])
 @pytest.mark.parametrize("side", ["client", "agent"])
 def test_circuit_is_cut(world, target, serve, side, how):
-    """The link of the client or of the agent breaks, orderly or not: application and target both
-    see a reset and never an end of file; the client connects again by itself and new connections
-    work."""
+    """The link of the client or of the agent breaks, orderly or not: the session goes on over the
+    next circuit, application and target notice nothing, and both ends and their logs agree."""
     world.start_relay()
     proxy = serve(Proxy, world.relay_address)
-    world.start_agent(relay=proxy.address if side == "agent" else None)
+    agent = world.start_agent(relay=proxy.address if side == "agent" else None)
     client = world.start_client(
         *forwards(target.port), relay=proxy.address if side == "client" else None
     )
+    first = client.connected()
     with greet(client) as connection:
         proxy.cut(how)
-        assert read_to_end(connection) == (b"", "reset")
-    assert target.outcome() == "reset"
-    client.connected(count=2, seconds=30)
+        assert ask(connection, b"after the cut") == b"after the cut"
+        client.lost()
+        agent.expect(WAITS.format(first, 600))
+        circuit = client.resumed()[1]
+        agent.expect(
+            rf"circuit {circuit}: carries on the session of circuit {first}, user alice, after "
+        )
+    assert target.outcome() == "eof"
     assert_works(client, target)
+    assert len(client.lines(client.CONNECTED)) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["ended", "killed"])
 def test_relay_restarted(world, target, number):
-    """The relay ends, or is killed, and comes back: open connections are reset, the agent comes
-    online again, the client has a new circuit, and all of it without a hand."""
+    """The relay ends, or is killed, and comes back: the agent comes online again, the client has
+    its next circuit, and open connections go on, all of it without a hand."""
     relay, agent, client = world.start_all(target.port)
     with greet(client) as connection:
         if number == signal.SIGTERM:
@@ -64,51 +65,62 @@ def test_relay_restarted(world, target, number):
             relay.wait_exit(OK)
         else:
             relay.kill()
-        assert read_to_end(connection) == (b"", "reset")
-    assert target.outcome() == "reset"
-    relay = world.start_relay(conf=world.relay_conf())
-    relay.expect(r"agent lab-1 online", seconds=40)
-    agent.expect(r"online at relay", count=2)
-    client.connected(count=2, seconds=40)
+        client.lost()
+        relay = world.start_relay(conf=world.relay_conf())
+        relay.expect(r"agent lab-1 online", seconds=40)
+        agent.expect(r"online at relay", count=2)
+        client.resumed()
+        assert ask(connection, b"after the restart") == b"after the restart"
+    assert target.outcome() == "eof"
     assert_works(client, target)
 
 
 def test_agent_killed(world, target):
-    """The agent dies: the application sees a reset, the relay says the agent is offline; when it is
-    back the client has a circuit again."""
+    """The agent dies: the relay says that it is offline. Started anew it does not know the session:
+    the application sees a reset, the client says why and begins another session."""
     relay, agent, client = world.start_all(target.port)
     with greet(client) as connection:
         agent.kill()
+        relay.expect(r"agent lab-1 offline: ")
+        client.lost()
+        world.start_agent()
         assert read_to_end(connection) == (b"", "reset")
-    relay.expect(r"agent lab-1 offline: ")
-    world.start_agent()
+    client.expect(r"the session has ended: .*the agent was started anew")
     client.connected(count=2, seconds=40)
     assert_works(client, target)
 
 
 def test_agent_ends(world, target):
-    """An agent that is told to end says so: the application sees a reset, relay and client say why."""
+    """An agent that is told to end says so: the application sees a reset at once, the client says
+    why, and begins another session when the agent is back."""
     relay, agent, client = world.start_all(target.port)
     with greet(client) as connection:
         agent.signal(signal.SIGTERM)
         assert read_to_end(connection) == (b"", "reset")
     agent.wait_exit(OK)
     relay.expect(r"agent lab-1 offline: ")
+    client.expect(r"the session has ended: .*the agent is ending")
     assert target.outcome() == "reset"
+    world.start_agent()
+    client.connected(count=2, seconds=40)
 
 
 def test_client_killed(world, target):
-    """The client dies: the target sees a reset, relay and agent end the circuit, and the agent
-    serves the next client."""
-    relay, agent, client = world.start_all(target.port)
+    """The client dies: the relay ends the circuit, the agent keeps the session for its resume
+    window, then the target sees a reset; the next client is served meanwhile."""
+    relay = world.start_relay()
+    agent = world.start_agent(ResumeWindow=2)
+    client = world.start_client(*forwards(target.port))
     circuit = client.connected()
     connection = greet(client)
     client.kill()
-    assert target.outcome() == "reset"
     relay.expect(rf"circuit {circuit}: ended: ")
-    agent.expect(rf"circuit {circuit}: ended: ")
+    agent.expect(WAITS.format(circuit, 2))
     connection.close()
-    assert_works(world.start_client(*forwards(target.port)), target)
+    with greet(world.start_client(*forwards(target.port))):
+        assert target.outcome() == "reset"
+    agent.expect(rf"circuit {circuit}: ended: no circuit came back within the resume window")
+    assert target.outcome() == "eof"
 
 
 def test_client_interrupted(world, target):

@@ -8,17 +8,10 @@ import pytest
 
 import servers
 from harness import SLOWNESS, wait_for
-from servers import Task, receive_stream, send_stream
+from servers import Task, exchange, receive_stream, send_stream
 
 MIB = 1 << 20
 GIB = (1 << 30) // SLOWNESS
-
-
-def exchange(connection, size, seed):
-    """Sends and receives at the same time: (checksum sent, size received, checksum received)."""
-    sending = Task(send_stream, connection, size, seed)
-    size, received = receive_stream(connection)
-    return sending.result(100), size, received
 
 
 @pytest.mark.time_limit(150)

@@ -6,8 +6,10 @@
 
 #include "base/text.h"
 #include "session/internal.h"
+#include "session/listen.h"
+#include "session_walk.h"
 
-#define START_US 1000000
+#define START_US 5000000
 
 static void *allocate(size_t size)
 {
@@ -16,110 +18,11 @@ static void *allocate(size_t size)
     return p;
 }
 
-/* --- The walker: the numbers are those of the comments above the structs. --- */
-
-static void check_stream(const struct session *s, const struct stream *st)
-{
-    bool ready = st->data_ready && st->send_credit > 0 && st->sending && st->events &&
-                 !st->eof_owed && !st->eof_sent && !st->reset_owed && !st->reset_sent;
-    bool owes =
-        st->open_owed || st->opened_owed || st->eof_owed || st->reset_owed || st->window_owed;
-    bool ends = (st->eof_sent && !st->eof_acked) || st->reset_sent;
-    assert_ptr_equal(st->session, s);
-    assert_false(st->dead);
-    /* stream 1 */
-    if (!st->refused)
-        assert_true((uint64_t)st->credit_out + st->held.bytes <= st->window);
-    assert_true(st->refused ? st->window == 0 : st->window >= s->settings.early_credit);
-    /* stream 2 */
-    assert_int_equal(ready, list_linked(&st->link));
-    /* stream 3 */
-    assert_int_equal(owes, list_linked(&st->owing_link));
-    assert_int_equal(ends, list_linked(&st->closing_link));
-    if (ends)
-        assert_true(st->end_position > s->ring.tail && st->end_position <= s->ring.head);
-    assert_true(st->send_credit <= CREDIT_MAX);
-    assert_int_equal(st->id == 0, st->open_owed);
-    if (st->id)
-        assert_ptr_equal(stream_find((struct session *)(uintptr_t)s, st->id), st);
-}
-
-static void check_lists(const struct session *s)
-{
-    uint64_t last = 0;
-    assert_int_equal(s->depth, 0);
-    assert_true(list_empty(&s->dead));
-    list_each(link, &s->closing)
-    {
-        const struct stream *st = container_of(link, struct stream, closing_link);
-        assert_true(st->end_position > last);
-        last = st->end_position;
-    }
-    list_each(owing, &s->owing) assert_false(container_of(owing, struct stream, owing_link)->dead);
-    list_each(small, &s->ready_small)
-        assert_true(container_of(small, struct stream, link)->data_ready);
-    list_each(bulk, &s->ready_bulk)
-        assert_true(container_of(bulk, struct stream, link)->data_ready);
-}
-
-/* session 4 and 5 */
-static void check_sums(const struct session *s)
-{
-    const struct session_settings *t = &s->settings;
-    uint64_t windows = 0, shares = 0, places = t->client ? STREAMS_MAX : t->streams;
-    unsigned own = 0, peer = 0, refused = 0, with_id = 0;
-    list_each(link, &s->all)
-    {
-        const struct stream *st = container_of(link, struct stream, all_link);
-        check_stream(s, st);
-        windows += st->window;
-        shares += st->window ? st->window - t->early_credit : 0;
-        own += st->own;
-        refused += st->refused;
-        peer += !st->own && !st->refused;
-        with_id += st->id != 0;
-    }
-    assert_true(windows <= t->receive_limit);
-    assert_int_equal(s->pool_left + shares, t->receive_limit - places * t->early_credit);
-    assert_int_equal(own, s->own_open);
-    assert_int_equal(peer, s->peer_open);
-    assert_int_equal(refused, s->refused);
-    assert_int_equal(with_id, s->streams.count);
-}
-
-/* Frames stand whole in the ring, and `resend` between two. */
-static void check_ring(const struct session *s)
-{
-    uint64_t pos = s->ring.tail;
-    bool resend_seen = false;
-    if (ring_used(&s->ring) > 512U << 10)
-        return;
-    while (pos < s->ring.head) {
-        uint8_t header[FRAME_HEADER_BYTES];
-        resend_seen = resend_seen || pos == s->resend;
-        assert_true(s->ring.head - pos >= sizeof header);
-        ring_get(&s->ring, pos, header, sizeof header);
-        assert_true(frame_sequenced(header[0]) && header[1] == 0);
-        pos += sizeof header + frame_payload_len(header);
-    }
-    assert_int_equal(pos, s->ring.head);
-    assert_true(resend_seen || s->resend == s->ring.head);
-}
-
 void session_check(const struct session *s)
 {
-    if (s->state == SESSION_ENDED)
-        return;
-    /* session 1 */
-    assert_true(s->ring.tail <= s->resend && s->resend <= s->ring.head);
-    assert_true(ring_used(&s->ring) <= s->ring.size);
-    /* session 2 */
-    assert_true(s->ring.tail <= s->sent_max && s->sent_max <= s->ring.head);
-    assert_true(s->resend <= s->sent_max);
-    assert_true(s->acked_position <= s->receive_position);
-    check_lists(s);
-    check_sums(s);
-    check_ring(s);
+    const char *broken = session_broken(s);
+    if (broken)
+        fail_msg("broken: %s", broken);
 }
 
 static void check_side(struct side *side, const struct side *peer)
@@ -161,7 +64,7 @@ void pair_check_empty(struct pair *p)
     for (int i = 0; i < 2; i++) {
         struct session *s = &p->side[i].s;
         assert_true(list_empty(&s->all) && list_empty(&s->owing) && list_empty(&s->closing));
-        assert_int_equal(s->own_open + s->peer_open + s->refused, 0);
+        assert_int_equal(s->own_open + s->peer_open + s->listeners + s->refused, 0);
         assert_int_equal(s->streams.count, 0);
     }
     pair_check(p);
@@ -219,6 +122,14 @@ static size_t app_push(void *owner, const uint8_t *data, size_t len)
     return n;
 }
 
+static void app_on_datagram(void *owner, struct view datagram)
+{
+    struct app *app = owner;
+    app->datagrams++;
+    if (app->on_datagram)
+        app->on_datagram(app, datagram);
+}
+
 static void app_on_eof(void *owner)
 {
     struct app *app = owner;
@@ -263,27 +174,56 @@ static void app_on_done(void *owner)
 static const struct stream_events app_events = {
     .pull = app_pull,
     .push = app_push,
+    .on_datagram = app_on_datagram,
     .on_eof = app_on_eof,
     .on_opened = app_on_opened,
     .on_reset = app_on_reset,
     .on_done = app_on_done,
 };
 
-struct app *app_open(struct side *side, unsigned number)
+static struct app *app_new(struct side *side, unsigned number)
 {
     struct app *app = allocate(sizeof *app);
-    char target[32];
-    snprintf(target, sizeof target, "tcp:app:%u", number);
     app->side = side;
     app->number = number;
     app->appetite = EVERYTHING;
-    app->stream = stream_open(&side->s, target, &app_events, app);
-    if (!app->stream) {
+    return app;
+}
+
+/* The application with the stream it got, or NULL. */
+static struct app *app_tie(struct app *app, struct stream *st)
+{
+    if (!st) {
         free(app);
         return NULL;
     }
-    list_append(&side->apps, &app->link);
+    app->stream = st;
+    list_append(&app->side->apps, &app->link);
     return app;
+}
+
+struct app *app_open(struct side *side, unsigned number)
+{
+    struct app *app = app_new(side, number);
+    char target[32];
+    snprintf(target, sizeof target, "tcp:app:%u", number);
+    return app_tie(app, stream_open(&side->s, target, &app_events, app));
+}
+
+struct app *app_open_datagrams(struct side *side, unsigned number)
+{
+    struct app *app = app_new(side, number);
+    char target[32];
+    snprintf(target, sizeof target, "udp:app:%u", number);
+    return app_tie(app, stream_open(&side->s, target, &app_events, app));
+}
+
+struct app *app_open_for(struct side *side, struct stream *listener, unsigned number)
+{
+    struct app *app = app_new(side, number);
+    char peer[32];
+    snprintf(peer, sizeof peer, "tcp:app:%u", number);
+    return app_tie(app, stream_open_for(listener, peer, &app_events, app));
 }
 
 struct app *app_find(struct side *side, unsigned number)
@@ -335,7 +275,11 @@ void app_reset(struct app *app, enum reset_code code, const char *text)
 
 static void on_open(struct session *s, struct stream *stream, struct view target)
 {
-    struct side *side = s->owner;
+    app_answer(s->owner, stream, target);
+}
+
+void app_answer(struct side *side, struct stream *stream, struct view target)
+{
     struct app *app;
     char text[TARGET_MAX_BYTES + 1];
     text_clean(text, sizeof text, target);
@@ -348,11 +292,28 @@ static void on_open(struct session *s, struct stream *stream, struct view target
     *app = side->model;
     app->side = side;
     app->stream = stream;
-    assert_int_equal(sscanf(text, "tcp:app:%u", &app->number), 1);
+    assert_int_equal(sscanf(text, "%*3s:app:%u", &app->number), 1);
     list_append(&side->apps, &app->link);
     stream_set_owner(stream, &app_events, app);
     if (side->answer == OPEN_ACCEPT)
         app_accept(app, "127.0.0.1:22");
+}
+
+static void on_listen(struct session *s, struct stream *listener, struct view address)
+{
+    struct side *side = s->owner;
+    if (side->on_listen)
+        side->on_listen(side, listener, address);
+    else
+        stream_reset(listener, RESET_UNSUPPORTED, "no listening here");
+}
+
+static void on_connection(struct session *s, struct stream *stream, struct stream *listener,
+                          struct view peer)
+{
+    struct side *side = s->owner;
+    assert_non_null(side->on_connection);
+    side->on_connection(side, stream, listener, peer);
 }
 
 static void on_wake(struct session *s)
@@ -377,7 +338,13 @@ static void on_move(struct session *s, struct session_circuit *c)
 }
 
 static const struct session_events events = {
-    .on_open = on_open, .on_wake = on_wake, .on_move = on_move, .on_room = on_room};
+    .on_open = on_open,
+    .on_listen = on_listen,
+    .on_connection = on_connection,
+    .on_wake = on_wake,
+    .on_move = on_move,
+    .on_room = on_room,
+};
 
 static void side_init(struct side *side, int which, const struct session_settings *settings)
 {

@@ -38,6 +38,9 @@ struct app {
     bool closing;             /* EOF after what is available */
     size_t slice;             /* most bytes of one pull; 0: any */
     unsigned pulls;
+    /* Datagrams: how many came; called with each when not NULL. */
+    unsigned datagrams;
+    void (*on_datagram)(struct app *app, struct view datagram);
     /* Sink. */
     uint64_t appetite, received; /* takes so many more */
     size_t bite;                 /* most bytes of one push; 0: any */
@@ -58,6 +61,10 @@ struct side {
     struct app model;        /* what an application for the peer's OPEN is like */
     unsigned opens, rooms, moves;
     void (*on_room)(struct side *side);
+    /* NULL: refused; not expected. */
+    void (*on_listen)(struct side *side, struct stream *listener, struct view address);
+    void (*on_connection)(struct side *side, struct stream *stream, struct stream *listener,
+                          struct view peer);
     bool woken;
     uint64_t last_received; /* position, at the last check */
     uint64_t last_tail;
@@ -128,6 +135,15 @@ uint8_t app_byte(unsigned number, int direction, uint64_t i);
 
 /* Opens stream `number` (target "tcp:app:NUMBER"). NULL as stream_open. */
 struct app *app_open(struct side *side, unsigned number);
+
+/* The same for datagrams (target "udp:app:NUMBER"). */
+struct app *app_open_datagrams(struct side *side, unsigned number);
+
+/* Opens stream `number` for a listener (its peer is "tcp:app:NUMBER"). NULL as stream_open_for. */
+struct app *app_open_for(struct side *side, struct stream *listener, unsigned number);
+
+/* Answers the peer's OPEN of stream "tcp:app:NUMBER" (or "udp:…") as side->answer says. */
+void app_answer(struct side *side, struct stream *stream, struct view target);
 
 /* The side's application of stream `number`, or NULL. */
 struct app *app_find(struct side *side, unsigned number);

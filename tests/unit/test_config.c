@@ -456,6 +456,7 @@ static void agent_file_is_read(void **state)
                                "[Relay]\nAddress = [::1]:444\nPublicKey = " KEY_2 "\n"
                                "[User]\nName = alice\nPublicKey = " KEY_3 "\n"
                                "Allow = tcp:127.0.0.1:22, tcp:127.0.0.1:443\n"
+                               "Listen = 127.0.0.1:8000-8999, Default, unix:/run/a\n"
                                "[User]\nName = bob\nPublicKey = " KEY_4 "\n");
     assert_true(agent_config_load(&c, "agent.conf", &e));
     assert_string_equal(c.name, "boston-vmax-01");
@@ -477,7 +478,18 @@ static void agent_file_is_read(void **state)
     assert_int_equal(c.users[0].allow_count, 2);
     assert_int_equal(c.users[0].allow[0].port_first, 22);
     assert_int_equal(c.users[0].allow[1].port_last, 443);
+    assert_int_equal(c.users[0].listen_count, 4);
+    assert_int_equal(c.users[0].listen[0].port_last, 8999);
+    for (int i = 1; i < 3; i++) { /* "default" */
+        const struct target_pattern *p = &c.users[0].listen[i];
+        assert_address(&p->prefix, i == 1 ? "127.0.0.0:0" : "[::1]:0");
+        assert_int_equal(p->prefix_bits, i == 1 ? 8 : 128);
+        assert_int_equal(p->port_first, 1024);
+        assert_int_equal(p->port_last, 65535);
+    }
+    assert_string_equal(c.users[0].listen[3].name, "/run/a");
     assert_int_equal(c.users[1].allow_count, 0);
+    assert_int_equal(c.users[1].listen_count, 0);
     agent_config_free(&c);
     assert_true(bytes_are_zero(&c, sizeof c));
 }
@@ -526,8 +538,13 @@ static void bad_agent_files(void **state)
         "agent.conf:8: Allow: 'tcp:127.0.0.1' is not a target to allow: tcp:HOST:PORTS or "
         "udp:HOST:PORTS (HOST a name, an address, 10.0.0.0/8, [fd00::]/8 or *; PORTS 22, "
         "8000-8099 or *) or unix:/PATH");
+    agent_refused(AGENT "[User]\nListen = default, 8080\n",
+                  "agent.conf:8: Listen: '8080' is not where listening can be allowed: "
+                  "ADDRESS:PORTS (ADDRESS in numbers, 127.0.0.0/8, [fd00::]/8 or *; PORTS 8080, "
+                  "8000-8099 or *) or unix:/PATH");
     agent_refused(AGENT "[User]\nAgents = *\n",
-                  "agent.conf:8: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow");
+                  "agent.conf:8: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, "
+                  "Listen");
     agent_refused(AGENT "[Client]\n",
                   "agent.conf:7: unknown section [Client]; known are [Agent], [Relay], [User]");
     agent_refused(
@@ -583,6 +600,31 @@ static void client_file_is_read(void **state)
     assert_true(bytes_are_zero(&c, sizeof c));
 }
 
+/* An agent without a key, and what is forwarded to agents. */
+static void client_forwards(void **state)
+{
+    struct client_config c;
+    struct error e = {0};
+
+    (void)state;
+    write_config("client.conf", CLIENT "[Agent]\nName = a\nForward = -L 8022:host:22\n"
+                                       "Forward = -D 1080\nforward = -U 53:dns:53\n"
+                                       "[Agent]\nName = b\n"
+                                       "[Agent]\nName = c\nPublicKey = " KEY_2 "\n");
+    assert_true(client_config_load(&c, "client.conf", &e));
+    assert_int_equal(c.agent_count, 3);
+    assert_false(c.agents[0].has_key);
+    assert_int_equal(c.agents[0].forward_count, 3);
+    assert_int_equal(c.agents[0].forwards[0].kind, FORWARD_LOCAL);
+    assert_int_equal(c.agents[0].forwards[0].target.endpoint.port, 22);
+    assert_int_equal(c.agents[0].forwards[1].kind, FORWARD_DYNAMIC);
+    assert_int_equal(c.agents[0].forwards[2].kind, FORWARD_UDP);
+    assert_false(c.agents[1].has_key);
+    assert_int_equal(c.agents[1].forward_count, 0);
+    assert_true(c.agents[2].has_key);
+    client_config_free(&c);
+}
+
 static void client_paths_are_expanded(void **state)
 {
     char path[128];
@@ -626,8 +668,15 @@ static void bad_client_files(void **state)
         "is one key for each");
     client_refused(CLIENT "[User]\n",
                    "client.conf:6: unknown section [User]; known are [Client], [Relay], [Agent]");
-    client_refused(CLIENT "[Agent]\nAllow = *\n",
-                   "client.conf:7: unknown key 'Allow' in [Agent]; known are Name, PublicKey");
+    client_refused(
+        CLIENT "[Agent]\nAllow = *\n",
+        "client.conf:7: unknown key 'Allow' in [Agent]; known are Name, PublicKey, Forward");
+    client_refused(CLIENT "[Agent]\nName = a\nForward = -D 1\nForward = -D x\n",
+                   "client.conf:9: Forward: 'x' is not [ADDRESS:]PORT (IPv6 in brackets, * or "
+                   "nothing before the first colon for all addresses)");
+    client_refused(CLIENT "[Agent]\nName = a\n[Agent]\nName = a\n",
+                   "client.conf:8: [Agent] with the name 'a' is there twice, first at line 6; "
+                   "expected is one");
 }
 
 /* Every file cut anywhere is read or refused with a text, and nothing is left allocated. */
@@ -752,6 +801,7 @@ int main(void)
         cmocka_unit_test(agent_that_is_dialled_needs_no_address),
         cmocka_unit_test(bad_agent_files),
         cmocka_unit_test(client_file_is_read),
+        cmocka_unit_test(client_forwards),
         cmocka_unit_test(client_paths_are_expanded),
         cmocka_unit_test(bad_client_files),
         cmocka_unit_test(cut_files_are_read_or_refused),

@@ -386,6 +386,52 @@ static void test_unix_paths(void **state)
     rmdir(dir);
 }
 
+struct late_accept {
+    struct timer timer;
+    int listener, fd;
+};
+
+static void accept_late(struct timer *timer)
+{
+    struct late_accept *late = container_of(timer, struct late_accept, timer);
+    struct address peer;
+    late->fd = socket_accept(late->listener, &peer);
+}
+
+/* A UNIX socket whose queue is full is tried again until there is room. */
+static void test_unix_queue_full(void **state)
+{
+    struct outcome first = {0}, second = {0}, third = {0};
+    struct late_accept late = {.timer.on_fire = accept_late, .fd = -1};
+    char dir[] = "/tmp/test_dial.XXXXXX", path[64], target[72];
+    struct address address;
+    struct error e = {0};
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/socket", dir);
+    snprintf(target, sizeof target, "unix:%s", path);
+    assert_true(address_from_path(&address, path));
+    late.listener = socket_listen(&address, 0, &e); /* room for one */
+    assert_true(late.listener >= 0);
+    dial_to(&first, target, 0, LONG_US);
+    assert_int_equal(first.result, DIAL_OK);
+    dial_to(&second, target, 0, 100 * CLOCK_US_PER_MS);
+    assert_int_equal(second.result, DIAL_TIMED_OUT);
+
+    timer_set(loop, &late.timer, loop_now(loop) + 50 * CLOCK_US_PER_MS);
+    dial_to(&third, target, 0, LONG_US);
+    assert_int_equal(third.result, DIAL_OK);
+    assert_true(late.fd >= 0);
+    close(first.fd);
+    close(third.fd);
+    close(late.fd);
+    close(late.listener);
+    socket_remove_file(&address);
+    assert_int_equal(access(path, F_OK), -1);
+    rmdir(dir);
+}
+
 static void test_refused(void **state)
 {
     struct outcome outcome = {0};
@@ -718,6 +764,7 @@ int main(void)
         DIAL_TEST(test_literal),
         DIAL_TEST(test_literal_ipv6),
         DIAL_TEST(test_unix_paths),
+        DIAL_TEST(test_unix_queue_full),
         DIAL_TEST(test_refused),
         DIAL_TEST(test_name),
         DIAL_TEST(test_names_without_address),

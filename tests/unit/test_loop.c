@@ -547,10 +547,11 @@ static void test_timer_moved_on(void **state)
     (void)state;
     last_wanted_us = 0;
     alarms_left = 1;
-    alarm_set(&moved, loop_refresh_now(loop) + 10000);
+    alarm_set(&moved, loop_refresh_now(loop) + 30000000);
     alarm_set(&early, loop_now(loop) + 5000);
     loop_run(loop);
     assert_int_equal(early.fired, 1);
+    assert_int_equal(moved.fired, 0);
     alarm_set(&moved, loop_now(loop) + 30000);
     alarms_left = 1;
     loop_run(loop);

@@ -92,6 +92,19 @@ static void test_idleness_changes_nothing(void **state)
     assert_int_equal(p.pace.limit_bytes, limit);
 }
 
+/* Two ACKs read at once do not make the path look faster than its round trip lets it be. */
+static void test_acks_that_come_together(void **state)
+{
+    struct path p;
+    (void)state;
+    path_init(&p, 1250000, 100000);
+    for (int i = 0; i < 60; i++)
+        path_round(&p, UINT64_MAX);
+    pace_acknowledged(&p.pace, p.sent + 50000, p.sent + 100000, p.now_us + 100000);
+    pace_acknowledged(&p.pace, p.sent + 100000, p.sent + 100000, p.now_us + 100000);
+    assert_in_range(p.pace.limit_bytes, 125000, 2 * 1250000 / 8 + 20000);
+}
+
 static void test_never_below_the_least(void **state)
 {
     struct path p;
@@ -109,6 +122,7 @@ int main(void)
         cmocka_unit_test(test_settles_on_a_slow_path),
         cmocka_unit_test(test_follows_a_path_that_becomes_slower_and_faster),
         cmocka_unit_test(test_idleness_changes_nothing),
+        cmocka_unit_test(test_acks_that_come_together),
         cmocka_unit_test(test_never_below_the_least),
     };
     return cmocka_run_group_tests_name("pace", tests, NULL, NULL);

@@ -20,7 +20,7 @@ static struct raw *agent(void)
     raw_send_open(r, 5, 1000);
     raw_send(r, FRAME_EOF, 5, NULL, 0);
     r->side.answer = OPEN_HOLD;
-    raw_send_open(r, 7, 1000);
+    raw_send_open(r, 7, 0);
     raw_output(r);
     assert_int_equal(r->s->state, SESSION_ACTIVE);
     assert_int_equal(r->s->peer_open, 3);
@@ -42,6 +42,7 @@ static struct raw *client(void)
     raw_output(r);
     assert_int_equal(app->sent, 1000);
     raw_send_opened(r, 1, 10000);
+    app_write(app_find(&r->side, 1), 9000);
     raw_send_code(r, FRAME_RESET, 5, RESET_REFUSED, "no");
     raw_output(r);
     assert_int_equal(r->s->state, SESSION_ACTIVE);
@@ -113,6 +114,9 @@ static const struct hostile for_both[] = {
     {"OPENED for a stream to come", FRAME_OPENED,    11, 6, "\0\0\1\0\0\0"                    },
     {"DATA for the other side's",   FRAME_DATA,      2,  1, NULL                              },
     {"EOF for the other side's",    FRAME_EOF,       4,  0, NULL                              },
+    {"DATAGRAM for no stream",      FRAME_DATAGRAM,  0,  1, NULL                              },
+    {"DATAGRAM for one to come",    FRAME_DATAGRAM,  11, 1, NULL                              },
+    {"DATAGRAM on a stream of DATA", FRAME_DATAGRAM, 1,  1, NULL                              },
     {"empty DATA",                  FRAME_DATA,      1,  0, NULL                              },
     {"EOF with a payload",          FRAME_EOF,       1,  1, NULL                              },
     {"WINDOW of 0",                 FRAME_WINDOW,    1,  4, NULL                              },
@@ -168,7 +172,7 @@ static const struct hostile for_client[] = {
     {"OPEN",                         FRAME_OPEN,   2,              10, NULL             },
     {"OPEN of the client's id",      FRAME_OPEN,   CLIENT_NEXT_ID, 9,  "\0\0\0\1\0\3tcp"},
     {"LISTEN",                       FRAME_LISTEN, 2,              3,  "\0\1x"          },
-    {"second OPENED",                FRAME_OPENED, 1,              6,  "\0\0\1\0\0\0"   },
+    {"second OPENED",                FRAME_OPENED, 1,              6,  "\0\x10\0\0\0\0"   },
     {"OPENED below what was sent",   FRAME_OPENED, 3,              6,  "\0\0\3\xe7\0\0" },
     {"OPENED with a window of 2^31", FRAME_OPENED, 3,              6,  "\x80\0\0\0\0\0" },
     {"OPENED cut",                   FRAME_OPENED, 3,              5,  "\0\0\x10\0\0"   },
@@ -191,7 +195,6 @@ static const struct hostile harmless[] = {
     {"PAD",                  FRAME_PAD,      0,  100, NULL              },
     {"unknown type 193",     0xc1,           77, 3,   NULL              },
     {"unknown type 255",     0xff,           0,  0,   NULL              },
-    {"DATAGRAM",             FRAME_DATAGRAM, 1,  10,  NULL              },
     {"PONG never asked for", FRAME_PONG,     0,  8,   NULL              },
     {"ACK of nothing",       FRAME_ACK,      0,  8,   NULL              },
     {"largest WINDOW",       FRAME_WINDOW,   1,  4,   "\x7f\xff\xc0\x00"},
@@ -199,6 +202,7 @@ static const struct hostile harmless[] = {
 
 static const struct hostile harmless_for_agent[] = {
     {"DATA for a closed stream",   FRAME_DATA,   3, 1500, NULL              },
+    {"DATAGRAM for a closed one",  FRAME_DATAGRAM, 3, 1500, NULL            },
     {"EOF for a closed stream",    FRAME_EOF,    3, 0,    NULL              },
     {"RESET for a closed stream",  FRAME_RESET,  3, 4,    "\0\1\0\0"        },
     {"WINDOW for a closed stream", FRAME_WINDOW, 3, 4,    "\x7f\xff\xff\xff"},
@@ -207,6 +211,7 @@ static const struct hostile harmless_for_agent[] = {
 
 static const struct hostile harmless_for_client[] = {
     {"DATA for a closed stream",       FRAME_DATA,   5, 1500, NULL            },
+    {"DATAGRAM for a closed stream",   FRAME_DATAGRAM, 5, 1500, NULL          },
     {"EOF for a closed stream",        FRAME_EOF,    5, 0,    NULL            },
     {"OPENED for a closed stream",     FRAME_OPENED, 5, 6,    "\0\0\1\0\0\0"  },
     {"OPENED with just what was sent", FRAME_OPENED, 3, 6,    "\0\0\3\xe8\0\0"},
@@ -317,7 +322,7 @@ static void test_beyond_the_credit(void **state)
     raw_send_data(r, 7, 0, 8192);
     app_find(&r->side, 7)->appetite = 0;
     app_accept(app_find(&r->side, 7), "x");
-    raw_output(r);
+    assert_int_equal(sent_count(raw_output(r), FRAME_OPENED), 1);
     window = stream_find(r->s, 7)->window;
     for (uint32_t at = 8192; at < window; at += 32768)
         raw_send_data(r, 7, at, window - at < 32768 ? window - at : 32768);
@@ -417,14 +422,14 @@ static void test_listen_is_refused(void **state)
     const struct sent *sent;
     (void)state;
     raw_send(r, FRAME_LISTEN, AGENT_NEXT_ID, "\0\5:8080", 7);
-    assert_int_equal(r->s->peer_open, 4);
+    assert_int_equal(r->s->listeners, 1);
     sent = raw_output(r);
     assert_int_equal(sent_count(sent, FRAME_RESET), 1);
     assert_int_equal(sent->frame[sent->count - 1].stream, AGENT_NEXT_ID);
     assert_int_equal(sent->frame[sent->count - 1].payload[1], RESET_UNSUPPORTED);
     raw_send(r, FRAME_EOF, AGENT_NEXT_ID, NULL, 0); /* in time, the client gives it up */
     raw_send_position(r, FRAME_ACK, r->s->sent_max);
-    assert_int_equal(r->s->peer_open, 3);
+    assert_int_equal(r->s->listeners, 0);
     assert_int_equal(r->s->state, SESSION_ACTIVE);
     raw_free(r);
 }
@@ -586,9 +591,38 @@ static void test_peer_that_never_reads(void **state)
     raw_free(r);
 }
 
+/* No credit is given to a half that has ended, and none beside OPENED. */
+static void test_no_window_in_vain(void **state)
+{
+    struct raw *r = agent();
+    struct app *app = app_find(&r->side, 1);
+    uint32_t window = stream_find(r->s, 1)->window;
+    (void)state;
+    app->appetite = 0;
+    for (uint32_t at = 0; at < window; at += 32768)
+        raw_send_data(r, 1, at, window - at < 32768 ? window - at : 32768);
+    raw_send(r, FRAME_EOF, 1, NULL, 0);
+    app_take(app, EVERYTHING);
+    assert_int_equal(app->received, window);
+    assert_int_equal(app->eofs, 1);
+    assert_int_equal(sent_count(raw_output(r), FRAME_WINDOW), 0);
+    raw_free(r);
+
+    r = agent();
+    raw_send_data(r, 7, 0, RAW_EARLY_CREDIT);
+    app_accept(app_find(&r->side, 7), "x");
+    assert_int_equal(app_find(&r->side, 7)->received, RAW_EARLY_CREDIT);
+    assert_int_equal(sent_count(raw_output(r), FRAME_WINDOW), 0);
+    raw_free(r);
+}
+
 /* What comes after the session's end is not looked at. */
 static void test_nothing_after_the_end(void **state)
 {
+    static struct {
+        struct record record;
+        uint8_t more[1 << 20];
+    } bytes;
     struct raw *r = agent();
     size_t room;
     (void)state;
@@ -600,6 +634,14 @@ static void test_nothing_after_the_end(void **state)
         assert_true(room >= 64 << 10);
     }
     assert_int_equal(r->side.opens, 4);
+    raw_free(r);
+
+    /* A buffer full of what is of no more use makes room. */
+    r = agent();
+    record_frame(&bytes.record, 0x7f, 0, NULL, 0);
+    record_seal(&bytes.record, &r->send);
+    raw_feed(r, &r->c, bytes.record.bytes, sizeof bytes);
+    assert_int_equal(r->s->state, SESSION_ENDED);
     raw_free(r);
 }
 
@@ -625,6 +667,7 @@ int main(void)
         cmocka_unit_test(test_opens_without_end),
         cmocka_unit_test(test_rapid_reset),
         cmocka_unit_test(test_peer_that_never_reads),
+        cmocka_unit_test(test_no_window_in_vain),
         cmocka_unit_test(test_nothing_after_the_end),
     };
     return crypto_start(false) ? cmocka_run_group_tests_name("session_hostile", tests, NULL, NULL)

@@ -428,6 +428,32 @@ static void test_reset_after_both_eofs(void **state)
     }
 }
 
+/* A stream's place among those that wait for an ACK is that of its last frame. */
+static void test_reset_after_own_eof(void **state)
+{
+    struct pair *p = pair_new(NULL, NULL);
+    struct app *app[3];
+    (void)state;
+    pair_connect(p);
+    for (unsigned i = 0; i < 3; i++)
+        app[i] = app_open(&p->side[CLIENT], i);
+    pair_run(p);
+    for (unsigned i = 0; i < 3; i++)
+        app_close(app[i]);
+    conn_flush(p->conn, CLIENT);
+    app_reset(app[0], RESET_TIMEOUT, "after its EOF");
+    conn_flush(p->conn, CLIENT);
+    pair_wait(p, 100000);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(accepted(p, i)->eofs, 1);
+    check_reset(accepted(p, 0), RESET_TIMEOUT, "after its EOF");
+    app_close(accepted(p, 1));
+    app_close(accepted(p, 2));
+    pair_wait(p, 100000);
+    pair_check_empty(p);
+    pair_free(p);
+}
+
 static void test_resets_cross(void **state)
 {
     struct app *app[2] = {NULL, NULL};
@@ -733,6 +759,7 @@ static bool open_another(struct app *app, enum app_event event)
 static void test_open_inside_ends(void **state)
 {
     struct pair *p = pair_new(NULL, NULL);
+    struct session_settings settings;
     struct app *app;
     (void)state;
     p->side[AGENT].model.closing = true;
@@ -743,8 +770,15 @@ static void test_open_inside_ends(void **state)
     for (int i = 0; i < 41; i++)
         pair_wait(p, 30000);
     check_done(app_find(&p->side[CLIENT], 40), 0);
-    app = app_open(&p->side[CLIENT], 1);
+    app = app_open(&p->side[CLIENT], 50);
     app->hook = open_another;
+    app->number = 30;
+    session_free(&p->side[CLIENT].s);
+    assert_int_equal(app->resets, 1);
+    assert_int_equal(p->side[CLIENT].s.streams_opened, 41);
+    settings = p->side[CLIENT].s.settings;
+    assert_true(session_init(&p->side[CLIENT].s, &settings, p->side[CLIENT].s.events,
+                             &p->side[CLIENT])); /* for pair_free */
     pair_free(p);
 }
 
@@ -752,7 +786,7 @@ static bool close_session(struct app *app, enum app_event event)
 {
     if (event == give_up_at && app->side->s.state == SESSION_ACTIVE)
         session_close(&app->side->s, CODE_SHUTDOWN, "from inside");
-    return app->stream != NULL;
+    return event == APP_PULL || app->stream != NULL; /* what it pulled counts for nothing */
 }
 
 static void test_close_inside_events(void **state)
@@ -982,6 +1016,7 @@ int main(void)
         cmocka_unit_test(test_floor_alone),
         cmocka_unit_test(test_reset_in_each_phase),
         cmocka_unit_test(test_reset_after_both_eofs),
+        cmocka_unit_test(test_reset_after_own_eof),
         cmocka_unit_test(test_resets_cross),
         cmocka_unit_test(test_refused_open),
         cmocka_unit_test(test_texts_of_owners),

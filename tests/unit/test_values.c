@@ -254,6 +254,32 @@ static void target_patterns_are_checked(void **state)
                      "unix:/PATH");
 }
 
+static void listen_patterns_are_checked(void **state)
+{
+    static const char *const good[] = {"127.0.0.1:8080", "127.0.0.0/8:1024-65535", "*:*",
+                                       "[::1]:80",       "[fd00::]/8:*",           "unix:/run/x"};
+    static const char *const bad[] = {"",         "8080",   "127.0.0.1",   "127.0.0.1:0",
+                                      "[::1]",    "a:1",    "localhost:1", "tcp:127.0.0.1:1",
+                                      "unix:run", "*:2-1",  "::1:80",      "udp:127.0.0.1:1",
+                                      "*",        "*/8:80", "127.0.0.1:"};
+    struct target_pattern p;
+    struct error e = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_true(value_listen_pattern(&p, good[i], &e));
+        assert_int_equal(p.kind, strncmp(good[i], "unix:", 5) == 0 ? TARGET_UNIX : TARGET_TCP);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_false(value_listen_pattern(&p, bad[i], &e));
+        error_clear(&e);
+    }
+    assert_true(value_listen_pattern(&p, "10.0.0.0/8:8000-8999", &e));
+    assert_true(p.has_prefix && p.prefix_bits == 8);
+    assert_int_equal(p.port_first, 8000);
+    assert_int_equal(p.port_last, 8999);
+}
+
 static void target_patterns_allow(void **state)
 {
     static const struct {
@@ -298,50 +324,138 @@ static void target_patterns_allow(void **state)
 
 static void forwards(void **state)
 {
-    static const char *const good[][3] = {
-        {"8022:host:22",               "127.0.0.1:8022", "tcp:host:22"     },
-        {"0:[::1]:22",                 "127.0.0.1:0",    "tcp:[::1]:22"    },
-        {"192.0.2.1:8022:10.0.0.1:22", "192.0.2.1:8022", "tcp:10.0.0.1:22" },
-        {"[::1]:8022:[fd00::1]:22",    "[::1]:8022",     "tcp:[fd00::1]:22"},
-        {"*:8022:host:22",             "[::]:8022",      "tcp:host:22"     },
-        {":8022:host:22",              "[::]:8022",      "tcp:host:22"     },
-        {"localhost:8022:host:22",     "127.0.0.1:8022", "tcp:host:22"     },
+    static const struct {
+        enum forward_kind kind;
+        const char *text, *listen, *target;
+    } good[] = {
+        {FORWARD_LOCAL,   "8022:host:22",               "127.0.0.1:8022", "tcp:host:22"     },
+        {FORWARD_LOCAL,   "0:[::1]:22",                 "127.0.0.1:0",    "tcp:[::1]:22"    },
+        {FORWARD_LOCAL,   "192.0.2.1:8022:10.0.0.1:22", "192.0.2.1:8022", "tcp:10.0.0.1:22" },
+        {FORWARD_LOCAL,   "[::1]:8022:[fd00::1]:22",    "[::1]:8022",     "tcp:[fd00::1]:22"},
+        {FORWARD_LOCAL,   "*:8022:host:22",             "[::]:8022",      "tcp:host:22"     },
+        {FORWARD_LOCAL,   ":8022:host:22",              "[::]:8022",      "tcp:host:22"     },
+        {FORWARD_LOCAL,   "localhost:8022:host:22",     "127.0.0.1:8022", "tcp:host:22"     },
+        {FORWARD_LOCAL,   "/a/b:host:22",               "unix:/a/b",      "tcp:host:22"     },
+        {FORWARD_LOCAL,   "/a/b:/c d:e",                "unix:/a/b",      "unix:/c d:e"     },
+        {FORWARD_LOCAL,   "8022:/c",                    "127.0.0.1:8022", "unix:/c"         },
+        {FORWARD_LOCAL,   "[::1]:8022:/c",              "[::1]:8022",     "unix:/c"         },
+        {FORWARD_LOCAL,   "*:8022:/c",                  "[::]:8022",      "unix:/c"         },
+        {FORWARD_REMOTE,  "8022:host:22",               "127.0.0.1:8022", "tcp:host:22"     },
+        {FORWARD_REMOTE,  "/a:/b",                      "unix:/a",        "unix:/b"         },
+        {FORWARD_UDP,     "53:host:53",                 "127.0.0.1:53",   "udp:host:53"     },
+        {FORWARD_UDP,     "*:53:[::1]:53",              "[::]:53",        "udp:[::1]:53"    },
+        {FORWARD_DYNAMIC, "1080",                       "127.0.0.1:1080", NULL              },
+        {FORWARD_DYNAMIC, "*:0",                        "[::]:0",         NULL              },
+        {FORWARD_DYNAMIC, "[::1]:1080",                 "[::1]:1080",     NULL              },
     };
-    static const char *const bad[] = {"",
-                                      "8022",
-                                      "8022:host",
-                                      "8022:host:",
-                                      "8022::22",
-                                      "x:host:22",
-                                      "65536:host:22",
-                                      "a:1:host:22",
-                                      "1:2:host:22",
-                                      "::1:1:host:22",
-                                      "1:host:22:3",
-                                      "1:host:0",
-                                      "[::1]:host:22",
-                                      "[::1]8022:host:22",
-                                      "[::1]:[22]:host:22",
-                                      "8022:::1:22"};
+    static const struct {
+        enum forward_kind kind;
+        const char *text;
+    } bad[] = {
+        {FORWARD_LOCAL,   ""                  },
+        {FORWARD_LOCAL,   "8022"              },
+        {FORWARD_LOCAL,   "8022:host"         },
+        {FORWARD_LOCAL,   "8022:host:"        },
+        {FORWARD_LOCAL,   "8022::22"          },
+        {FORWARD_LOCAL,   "x:host:22"         },
+        {FORWARD_LOCAL,   "65536:host:22"     },
+        {FORWARD_LOCAL,   "a:1:host:22"       },
+        {FORWARD_LOCAL,   "1:2:host:22"       },
+        {FORWARD_LOCAL,   "::1:1:host:22"     },
+        {FORWARD_LOCAL,   "1:host:22:3"       },
+        {FORWARD_LOCAL,   "1:host:0"          },
+        {FORWARD_LOCAL,   "[::1]:host:22"     },
+        {FORWARD_LOCAL,   "[::1]8022:host:22" },
+        {FORWARD_LOCAL,   "[::1]:[22]:host:22"},
+        {FORWARD_LOCAL,   "8022:::1:22"       },
+        {FORWARD_LOCAL,   "/a"                },
+        {FORWARD_LOCAL,   "/a:"               },
+        {FORWARD_LOCAL,   "/a:22"             },
+        {FORWARD_LOCAL,   "1:x/y"             },
+        {FORWARD_LOCAL,   "/a:b:host:22"      },
+        {FORWARD_UDP,     "/a:host:22"        },
+        {FORWARD_UDP,     "1:/a"              },
+        {FORWARD_DYNAMIC, ""                  },
+        {FORWARD_DYNAMIC, "/a"                },
+        {FORWARD_DYNAMIC, "1:host:22"         },
+        {FORWARD_DYNAMIC, "host:1"            },
+    };
     struct forward f;
     struct error e = {0};
     char listen[ADDRESS_TEXT_BYTES], target[TARGET_TEXT_BYTES];
 
     (void)state;
     for (size_t i = 0; i < COUNT(good); i++) {
-        assert_true(value_forward(&f, FORWARD_LOCAL, good[i][0], &e));
+        assert_true(value_forward(&f, good[i].kind, good[i].text, &e));
+        assert_int_equal(f.kind, good[i].kind);
         address_to_text(listen, &f.listen);
+        assert_string_equal(listen, good[i].listen);
         target_to_text(target, &f.target);
-        assert_string_equal(listen, good[i][1]);
-        assert_string_equal(target, good[i][2]);
+        if (good[i].target)
+            assert_string_equal(target, good[i].target);
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
-        assert_false(value_forward(&f, FORWARD_LOCAL, bad[i], &e));
+        assert_false(value_forward(&f, bad[i].kind, bad[i].text, &e));
         error_clear(&e);
     }
     assert_false(value_forward(&f, FORWARD_LOCAL, "8022", &e));
     assert_usage(&e, "'8022' is not [ADDRESS:]PORT:HOST:PORT (IPv6 in brackets, * or nothing "
-                     "before the first colon for all addresses)");
+                     "before the first colon for all addresses; /PATH of a UNIX socket instead "
+                     "of [ADDRESS:]PORT or HOST:PORT)");
+    assert_false(value_forward(&f, FORWARD_DYNAMIC, "x", &e));
+    assert_usage(&e, "'x' is not [ADDRESS:]PORT (IPv6 in brackets, * or nothing before the first "
+                     "colon for all addresses)");
+}
+
+/* A path that fits a socket's address, and one that does not. */
+static void forward_paths(void **state)
+{
+    char text[300] = "/";
+    struct forward f;
+    struct error e = {0};
+
+    (void)state;
+    memset(text + 1, 'x', 106);
+    memcpy(text + 107, ":h:1", 5);
+    assert_true(value_forward(&f, FORWARD_LOCAL, text, &e));
+    memset(text + 1, 'x', 107);
+    memcpy(text + 108, ":h:1", 5);
+    assert_false(value_forward(&f, FORWARD_LOCAL, text, &e));
+    memset(text + 1, 'x', 290);
+    memcpy(text + 290, ":h:1", 5);
+    assert_false(value_forward(&f, FORWARD_LOCAL, text, &e));
+}
+
+static void forward_options(void **state)
+{
+    static const struct {
+        const char *text;
+        enum forward_kind kind;
+    } good[] = {
+        {"-L 8022:host:22",    FORWARD_LOCAL  },
+        {"-L8022:host:22",     FORWARD_LOCAL  },
+        {"-L  \t 8022:/x",     FORWARD_LOCAL  },
+        {"-D 1080",            FORWARD_DYNAMIC},
+        {"-R 8022:host:22",    FORWARD_REMOTE },
+        {"-U 53:127.0.0.1:53", FORWARD_UDP    },
+    };
+    static const char *const bad[] = {"", "8022:host:22", "-L", "-X 1:h:1", "-D 1:h:1", "- D 1"};
+    struct forward f;
+    struct error e = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_true(value_forward_option(&f, good[i].text, &e));
+        assert_int_equal(f.kind, good[i].kind);
+        assert_memory_equal(forward_option(f.kind), good[i].text, 2);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_false(value_forward_option(&f, bad[i], &e));
+        error_clear(&e);
+    }
+    assert_false(value_forward_option(&f, "x", &e));
+    assert_usage(&e, "'x' is not a forward: -L, -D, -R or -U with its value, such as "
+                     "-L 8080:localhost:80");
 }
 
 static void names_and_patterns(void **state)
@@ -417,8 +531,11 @@ int main(void)
         cmocka_unit_test(listening_addresses),
         cmocka_unit_test(targets),
         cmocka_unit_test(target_patterns_are_checked),
+        cmocka_unit_test(listen_patterns_are_checked),
         cmocka_unit_test(target_patterns_allow),
         cmocka_unit_test(forwards),
+        cmocka_unit_test(forward_paths),
+        cmocka_unit_test(forward_options),
         cmocka_unit_test(names_and_patterns),
         cmocka_unit_test(lists),
     };

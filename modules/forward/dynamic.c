@@ -1,0 +1,331 @@
+#include "forward/dynamic.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "forward/proxy.h"
+#include "net/socket.h"
+#include "wire/limits.h"
+
+#define BUFFER_FIRST_BYTES 1024 /* enough for SOCKS */
+
+struct dynamic {
+    struct loop *loop;
+    const char *label;
+    struct session *session;
+    struct list requests; /* in the order they came */
+    unsigned without_stream;
+    void (*on_room)(void *arg);
+    void *arg;
+};
+
+/* reading -> waiting -> opening -> an endpoint's; or leaving, when it was refused. */
+enum request_state {
+    REQUEST_READING, /* the request is not whole */
+    REQUEST_WAITING, /* for a session, or for its limit of streams */
+    REQUEST_OPENING, /* the agent has not answered */
+    REQUEST_LEAVING, /* the application reads why it was refused; what it says is thrown away */
+};
+
+struct request {
+    struct list link; /* dynamic->requests */
+    struct dynamic *dynamic;
+    enum request_state state;
+    struct io io;
+    struct timer deadline;
+    struct stream *stream; /* opening */
+    struct proxy proxy;
+    uint8_t *buffer; /* what came and was not used */
+    size_t len, size;
+};
+
+/* Keeps count of those without a stream. */
+static void set_state(struct request *r, enum request_state state)
+{
+    struct dynamic *d = r->dynamic;
+    bool had_room = dynamic_has_room(d);
+    d->without_stream -= r->state != REQUEST_OPENING;
+    r->state = state;
+    d->without_stream += r->state != REQUEST_OPENING;
+    if (!had_room && dynamic_has_room(d))
+        d->on_room(d->arg);
+}
+
+/* Frees it; the descriptor is somebody else's from now on. */
+static int request_release(struct request *r)
+{
+    int fd = r->io.fd;
+    set_state(r, REQUEST_OPENING); /* it counts no more */
+    list_remove(&r->link);
+    io_remove(&r->io);
+    timer_cancel(r->dynamic->loop, &r->deadline);
+    free(r->buffer);
+    free(r);
+    return fd;
+}
+
+static void request_end(struct request *r)
+{
+    socket_close_reset(request_release(r));
+}
+
+static void set_deadline(struct request *r, uint64_t seconds)
+{
+    struct loop *loop = r->dynamic->loop;
+    timer_set(loop, &r->deadline, loop_now(loop) + seconds * CLOCK_US_PER_S);
+}
+
+static void on_deadline(struct timer *timer)
+{
+    struct request *r = container_of(timer, struct request, deadline);
+    if (r->state == REQUEST_READING)
+        log_info("%s: the application did not say in %d s what it wants", r->dynamic->label,
+                 REQUEST_S);
+    request_end(r);
+}
+
+/* An answer fits into the socket's empty buffer, or the application is not one to wait for. */
+static bool send_answer(struct request *r)
+{
+    const struct proxy *p = &r->proxy;
+    return send(r->io.fd, p->answer, p->answer_len, MSG_NOSIGNAL) == (ssize_t)p->answer_len;
+}
+
+/* Sends the answer and reads to the end: what is unread when a socket is closed becomes a reset,
+ * which may overtake the answer. */
+static void leave(struct request *r)
+{
+    if (!r->proxy.answer_len || !send_answer(r) || shutdown(r->io.fd, SHUT_WR) != 0) {
+        request_end(r);
+        return;
+    }
+    set_state(r, REQUEST_LEAVING);
+    set_deadline(r, LEAVING_S);
+    io_want_read(&r->io);
+}
+
+/* ---- The stream, until it is open. ---- */
+
+static ssize_t pull(void *owner, struct iovec *piece, int pieces)
+{
+    (void)owner, (void)piece, (void)pieces;
+    return STREAM_PULL_NONE;
+}
+
+static size_t push(void *owner, const uint8_t *data, size_t len)
+{
+    (void)owner, (void)data, (void)len;
+    return 0;
+}
+
+static void on_nothing(void *owner)
+{
+    (void)owner;
+}
+
+/* Refused: the application is told in its own protocol. */
+static void on_reset(void *owner, unsigned code, const char *text)
+{
+    struct request *r = owner;
+    char target[TARGET_TEXT_BYTES];
+    target_to_text(target, &r->proxy.target);
+    log_info("%s: %s: %s%s%s", r->dynamic->label, target, reset_code_text(code),
+             text[0] ? ": " : "", text);
+    r->stream = NULL;
+    proxy_settle(&r->proxy, code ? code : RESET_INTERNAL, text);
+    leave(r);
+}
+
+/* An open one ended with an error: the application sees only a reset. */
+static void on_ended(void *arg, unsigned code, const char *text)
+{
+    const struct dynamic *d = arg;
+    if (code)
+        log_info("%s: %s%s%s", d->label, reset_code_text(code), text[0] ? ": " : "", text);
+}
+
+static void on_opened(void *owner, struct view address)
+{
+    struct request *r = owner;
+    struct stream *st = r->stream;
+    struct endpoint *e = NULL;
+    (void)address;
+    proxy_settle(&r->proxy, 0, "");
+    io_remove(&r->io);
+    if (send_answer(r))
+        e = endpoint_new(r->dynamic->loop, r->io.fd, on_ended, r->dynamic);
+    if (!e) {
+        stream_reset(st, RESET_INTERNAL, "");
+        request_end(r);
+        return;
+    }
+    if (endpoint_unread(e, view_of(r->buffer, r->len))) {
+        stream_set_owner(st, &endpoint_events, e);
+        endpoint_start(e, st);
+    } else {
+        stream_reset(st, RESET_INTERNAL, "");
+        endpoint_drop(e);
+    }
+    request_release(r);
+}
+
+static const struct stream_events request_events = {
+    .pull = pull,
+    .push = push,
+    .on_eof = on_nothing,
+    .on_opened = on_opened,
+    .on_reset = on_reset,
+    .on_done = on_nothing,
+};
+
+static void open_stream(struct request *r)
+{
+    struct session *s = r->dynamic->session;
+    char target[TARGET_TEXT_BYTES];
+    set_state(r, REQUEST_WAITING);
+    timer_cancel(r->dynamic->loop, &r->deadline);
+    if (!s || !session_may_open(s))
+        return;
+    target_to_text(target, &r->proxy.target);
+    r->stream = stream_open(s, target, &request_events, r);
+    if (r->stream)
+        set_state(r, REQUEST_OPENING);
+    else
+        on_reset(r, RESET_INTERNAL, strerror(errno));
+}
+
+/* ---- The request. ---- */
+
+static void step(struct request *r)
+{
+    enum proxy_decision decision;
+    do {
+        size_t used;
+        decision = proxy_take(&r->proxy, view_of(r->buffer, r->len), &used);
+        r->len -= used;
+        memmove(r->buffer, r->buffer + used, r->len);
+    } while (decision == PROXY_ANSWER && send_answer(r));
+    switch (decision) {
+    case PROXY_MORE:
+        io_want_read(&r->io);
+        break;
+    case PROXY_OPEN:
+        open_stream(r);
+        break;
+    case PROXY_REFUSE:
+        log_info("%s: %s", r->dynamic->label, r->proxy.why);
+        leave(r);
+        break;
+    case PROXY_ANSWER: /* could not be sent */
+    default:
+        request_end(r);
+        break;
+    }
+}
+
+/* Makes place for more; the request's limit is the proxy's. */
+static bool make_room(struct request *r)
+{
+    size_t size = r->size ? 2 * r->size : BUFFER_FIRST_BYTES;
+    uint8_t *grown;
+    if (r->len < r->size)
+        return true;
+    grown = realloc(r->buffer, size);
+    if (!grown)
+        return false;
+    r->buffer = grown;
+    r->size = size;
+    return true;
+}
+
+static void on_read(struct io *io)
+{
+    struct request *r = container_of(io, struct request, io);
+    ssize_t n;
+    if (r->state == REQUEST_LEAVING)
+        r->len = 0;
+    if (!make_room(r)) {
+        request_end(r);
+        return;
+    }
+    n = recv(io->fd, r->buffer + r->len, r->size - r->len, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
+        io_read_drained(io);
+        io_want_read(io);
+    } else if (n <= 0) {
+        request_end(r);
+    } else if (r->state == REQUEST_LEAVING) {
+        io_want_read(io);
+    } else {
+        r->len += (size_t)n;
+        step(r);
+    }
+}
+
+/* ---- All of them. ---- */
+
+struct dynamic *dynamic_new(struct loop *loop, const char *label, void (*on_room)(void *arg),
+                            void *arg)
+{
+    struct dynamic *d = calloc(1, sizeof *d);
+    if (!d)
+        return NULL;
+    d->loop = loop;
+    d->label = label;
+    d->on_room = on_room;
+    d->arg = arg;
+    list_init(&d->requests);
+    return d;
+}
+
+bool dynamic_has_room(const struct dynamic *d)
+{
+    return d->without_stream < STREAMS_MAX;
+}
+
+void dynamic_take(struct dynamic *d, int fd)
+{
+    struct request *r = calloc(1, sizeof *r);
+    if (!r || !io_add(d->loop, &r->io, fd)) {
+        free(r);
+        socket_close_reset(fd);
+        return;
+    }
+    r->dynamic = d;
+    r->io.on_read = on_read;
+    r->deadline.on_fire = on_deadline;
+    r->state = REQUEST_READING;
+    d->without_stream++;
+    list_append(&d->requests, &r->link);
+    set_deadline(r, REQUEST_S);
+    io_want_read(&r->io);
+}
+
+void dynamic_set_session(struct dynamic *d, struct session *s)
+{
+    d->session = s;
+    dynamic_resume(d);
+}
+
+void dynamic_resume(struct dynamic *d)
+{
+    list_each(link, &d->requests)
+    {
+        struct request *r = container_of(link, struct request, link);
+        if (!d->session || !session_may_open(d->session))
+            return;
+        if (r->state == REQUEST_WAITING)
+            open_stream(r);
+    }
+}
+
+void dynamic_free(struct dynamic *d)
+{
+    if (!d)
+        return;
+    list_each(link, &d->requests) request_end(container_of(link, struct request, link));
+    free(d);
+}

@@ -1,0 +1,33 @@
+/* -D: connections whose application names the target, by SOCKS or HTTP CONNECT (forward/proxy.h).
+ * A connection is here until its stream is open: then it is an endpoint's. */
+#ifndef SPX_FORWARD_DYNAMIC_H
+#define SPX_FORWARD_DYNAMIC_H
+
+#include "forward/endpoint.h"
+
+#define REQUEST_S 10 /* for the application to say what it wants */
+#define LEAVING_S 2  /* for an application that was refused to read why */
+
+struct dynamic;
+
+/* label: put before log lines, the caller's. on_room: dynamic_has_room is true again. NULL without
+ * memory. */
+struct dynamic *dynamic_new(struct loop *loop, const char *label, void (*on_room)(void *arg),
+                            void *arg);
+
+/* Whether a connection can be taken: STREAMS_MAX are without a stream at most. */
+bool dynamic_has_room(const struct dynamic *d);
+
+/* Takes a connection; fd is its own. */
+void dynamic_take(struct dynamic *d, int fd);
+
+/* Requests become streams of this session from now on; NULL: they wait. */
+void dynamic_set_session(struct dynamic *d, struct session *s);
+
+/* A stream may be opened again: for the requests that wait. */
+void dynamic_resume(struct dynamic *d);
+
+/* Resets the connections it has. After the session's streams have ended. NULL is harmless. */
+void dynamic_free(struct dynamic *d);
+
+#endif

@@ -1,0 +1,42 @@
+/* The proxy protocols that -D speaks, told apart by the first byte: SOCKS version 5 (RFC 1928:
+ * CONNECT, without authentication) and HTTP CONNECT (RFC 9110 section 9.3.6). An engine without
+ * I/O: bytes in, a decision out. Names of targets are never looked up here. */
+#ifndef SPX_FORWARD_PROXY_H
+#define SPX_FORWARD_PROXY_H
+
+#include "base/bytes.h"
+#include "config/values.h"
+
+#define PROXY_SOCKS_MAX_BYTES 262 /* the longest message of SOCKS */
+#define PROXY_HTTP_MAX_BYTES 8192 /* request line and header */
+#define PROXY_ANSWER_BYTES 512
+
+enum proxy_phase { PROXY_FIRST, SOCKS_METHODS, SOCKS_REQUEST, HTTP_REQUEST };
+
+enum proxy_decision {
+    PROXY_MORE,   /* what came is not whole yet */
+    PROXY_ANSWER, /* send the answer, then go on with the rest and what comes */
+    PROXY_OPEN,   /* open the target; the rest is the application's data */
+    PROXY_REFUSE, /* send the answer, if there is one, and close: why says what was wrong */
+};
+
+/* All zero bytes are one that has seen nothing. */
+struct proxy {
+    enum proxy_phase phase;
+    size_t searched;      /* HTTP: of the bytes there, how many hold no end of the header */
+    struct target target; /* PROXY_OPEN */
+    const char *why;      /* PROXY_REFUSE: static */
+    char answer[PROXY_ANSWER_BYTES];
+    size_t answer_len;
+};
+
+/* Looks at all bytes that came and were not used; *used: so many of the first are done with.
+ * PROXY_MORE never comes for PROXY_HTTP_MAX_BYTES bytes. Not to be called after PROXY_OPEN or
+ * PROXY_REFUSE. */
+enum proxy_decision proxy_take(struct proxy *p, struct view bytes, size_t *used);
+
+/* Writes the answer to a request after PROXY_OPEN: code 0, the stream is open; otherwise the code
+ * and text of its RESET. */
+void proxy_settle(struct proxy *p, unsigned code, const char *text);
+
+#endif

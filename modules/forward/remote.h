@@ -1,0 +1,35 @@
+/* -R: what the agent is asked to listen on, and the local targets of the connections that come. */
+#ifndef SPX_FORWARD_REMOTE_H
+#define SPX_FORWARD_REMOTE_H
+
+#include "config/values.h"
+#include "net/loop.h"
+#include "session/listen.h"
+
+/* Every -R of a client. */
+struct remotes;
+
+/* The agent refuses one of them, or has stopped listening; a line in the log has said so. code:
+ * enum reset_code. Not called when the session ends. */
+typedef void remote_refused(void *arg, unsigned code, const char *text);
+
+/* Those of kind FORWARD_REMOTE among the forwards, which are the caller's. NULL without memory. */
+struct remotes *remotes_new(struct loop *loop, const struct forward *forwards, size_t count,
+                            remote_refused *refused, void *arg);
+
+/* How many there are; how many of them were not refused in this session. */
+size_t remotes_count(const struct remotes *r);
+size_t remotes_alive(const struct remotes *r);
+
+/* Asks the agent in a new session. False: e says why not. */
+bool remotes_ask(struct remotes *r, struct session *s, struct error *e);
+
+/* For session_events.on_connection: connects the stream to the target that stands beside the
+ * listener's address in the client's own configuration. */
+void remotes_connect(struct remotes *r, struct stream *stream, const struct stream *listener,
+                     struct view peer);
+
+/* After the session's streams have ended. NULL is harmless. */
+void remotes_free(struct remotes *r);
+
+#endif

@@ -1,0 +1,224 @@
+#include "forward/remote_listener.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "forward/endpoint.h"
+#include "forward/intake.h"
+#include "net/socket.h"
+
+#define PORTS_TRIED 1024
+
+struct remote_listeners {
+    struct loop *loop;
+    char label[160];
+    const struct target_pattern *allow;
+    size_t allow_count;
+    struct list all;
+};
+
+/* One LISTEN that was granted. */
+struct remote_listener {
+    struct list link;
+    struct remote_listeners *set;
+    struct stream *listener;
+    struct intake *intake;
+};
+
+struct remote_listeners *remote_listeners_new(struct loop *loop, const char *label,
+                                              const struct target_pattern *allow,
+                                              size_t allow_count)
+{
+    struct remote_listeners *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->loop = loop;
+    r->allow = allow;
+    r->allow_count = allow_count;
+    list_init(&r->all);
+    remote_listeners_set_label(r, label);
+    return r;
+}
+
+void remote_listeners_set_label(struct remote_listeners *r, const char *label)
+{
+    snprintf(r->label, sizeof r->label, "%s", label);
+}
+
+void remote_listeners_free(struct remote_listeners *r)
+{
+    free(r);
+}
+
+/* ---- Connections. ---- */
+
+static bool may_take(void *owner)
+{
+    struct session *s = ((struct remote_listener *)owner)->listener->session;
+    return s->circuit && session_may_open(s);
+}
+
+static void take(void *owner, int fd, const struct address *peer)
+{
+    struct remote_listener *l = owner;
+    struct endpoint *e = endpoint_new(l->set->loop, fd, NULL, NULL);
+    char text[ADDRESS_TEXT_BYTES];
+    struct stream *st;
+    if (!e) {
+        socket_close_reset(fd);
+        return;
+    }
+    address_to_text(text, peer);
+    st = stream_open_for(l->listener, text, &endpoint_events, e);
+    if (!st) {
+        endpoint_drop(e);
+        return;
+    }
+    log_info("%s: %s: connection from %s", l->set->label, intake_address(l->intake), text);
+    endpoint_start(e, st);
+}
+
+static const struct intake_events intake_events = {.may_take = may_take, .take = take};
+
+void remote_listeners_resume(struct remote_listeners *r)
+{
+    list_each(link, &r->all) intake_go(container_of(link, struct remote_listener, link)->intake);
+}
+
+/* ---- The end of a listener. ---- */
+
+static void end(struct remote_listener *l)
+{
+    log_info("%s: no longer listening on %s", l->set->label, intake_address(l->intake));
+    intake_free(l->intake);
+    list_remove(&l->link);
+    free(l);
+}
+
+static void on_reset(void *owner, unsigned code, const char *text)
+{
+    (void)code;
+    (void)text;
+    end(owner);
+}
+
+static void on_done(void *owner)
+{
+    end(owner);
+}
+
+static const struct stream_events listener_events = {.on_reset = on_reset, .on_done = on_done};
+
+/* ---- LISTEN. ---- */
+
+/* Exactly as address_to_text writes it. */
+static bool parse_address(struct address *out, const char *text)
+{
+    char canonical[ADDRESS_TEXT_BYTES];
+    struct error why = {0};
+    bool good = strncmp(text, "unix:/", 6) == 0 ? address_from_path(out, text + 5)
+                                                : value_listen(out, text, "127.0.0.1", &why);
+    if (!good)
+        return false;
+    address_to_text(canonical, out);
+    return strcmp(canonical, text) == 0;
+}
+
+static bool allows_path(const struct target_pattern *p, const struct address *a)
+{
+    const char *path = ((const struct sockaddr_un *)&a->storage)->sun_path;
+    return p->kind == TARGET_UNIX && strcmp(p->name, path) == 0;
+}
+
+/* Whether the pattern allows listening on the address, on any port of its own when that is 0. */
+static bool allows(const struct target_pattern *p, const struct address *a)
+{
+    uint16_t port = address_port(a);
+    if (a->storage.ss_family == AF_UNIX || p->kind == TARGET_UNIX)
+        return a->storage.ss_family == AF_UNIX && allows_path(p, a);
+    return (!port || (port >= p->port_first && port <= p->port_last)) &&
+           (p->any_host || (p->has_prefix && address_in_prefix(a, &p->prefix, p->prefix_bits)));
+}
+
+static bool permitted(const struct remote_listeners *r, const struct address *a)
+{
+    for (size_t i = 0; i < r->allow_count; i++)
+        if (allows(&r->allow[i], a))
+            return true;
+    return false;
+}
+
+/* The first free port that is permitted. */
+static bool listen_on_permitted(struct remote_listener *l, struct address a, struct error *e)
+{
+    const struct remote_listeners *r = l->set;
+    unsigned tried = 0;
+    for (size_t i = 0; i < r->allow_count; i++) {
+        const struct target_pattern *p = &r->allow[i];
+        address_set_port(&a, 0);
+        if (!allows(p, &a))
+            continue;
+        for (unsigned port = p->port_first; port <= p->port_last && tried < PORTS_TRIED; port++) {
+            tried++;
+            address_set_port(&a, (uint16_t)port);
+            l->intake = intake_new(r->loop, &a, &intake_events, l, e);
+            if (l->intake)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* False: e says why. */
+static bool start(struct remote_listener *l, const struct address *a, struct error *e)
+{
+    l->intake = intake_new(l->set->loop, a, &intake_events, l, e);
+    if (!l->intake || permitted(l->set, intake_bound(l->intake)))
+        return l->intake != NULL;
+    intake_free(l->intake); /* the port that the system chose */
+    return listen_on_permitted(l, *a, e);
+}
+
+static void refuse(const struct remote_listeners *r, struct stream *listener, const char *address,
+                   enum reset_code code, const char *why)
+{
+    log_info("%s: refused to listen on %s: %s", r->label, address, why);
+    stream_reset(listener, code, why);
+}
+
+static void try_listen(struct remote_listeners *r, struct stream *listener,
+                       const struct address *wanted, const char *text)
+{
+    struct remote_listener *l = calloc(1, sizeof *l);
+    struct error why = {0};
+    if (l)
+        *l = (struct remote_listener){.set = r, .listener = listener};
+    if (!l || !start(l, wanted, &why)) {
+        refuse(r, listener, text, RESET_INTERNAL, l ? why.text : "out of memory");
+        free(l);
+        return;
+    }
+    list_append(&r->all, &l->link);
+    log_info("%s: listening on %s for the client", r->label, intake_address(l->intake));
+    stream_set_owner(listener, &listener_events, l);
+    stream_accept(listener, intake_address(l->intake));
+    intake_go(l->intake);
+}
+
+void remote_listeners_add(struct remote_listeners *r, struct stream *listener, struct view address)
+{
+    char text[ADDRESS_MAX_BYTES + 1];
+    struct address wanted;
+    text_clean(text, sizeof text, address);
+    if (!parse_address(&wanted, text))
+        refuse(r, listener, text, RESET_UNSUPPORTED, "not an address to listen on");
+    else if (!permitted(r, &wanted))
+        refuse(r, listener, text, RESET_NOT_PERMITTED,
+               "not permitted by this agent's configuration");
+    else
+        try_listen(r, listener, &wanted, text);
+}

@@ -1,0 +1,32 @@
+/* The agent's side of -R: sockets on which it listens because a client asks for it. */
+#ifndef SPX_FORWARD_REMOTE_LISTENER_H
+#define SPX_FORWARD_REMOTE_LISTENER_H
+
+#include "config/values.h"
+#include "net/loop.h"
+#include "session/listen.h"
+
+/* The listeners of one session. */
+struct remote_listeners;
+
+/* label: put before log lines, copied. allow: where the user may listen (value_listen_pattern), the
+ * caller's. NULL without memory. */
+struct remote_listeners *remote_listeners_new(struct loop *loop, const char *label,
+                                              const struct target_pattern *allow,
+                                              size_t allow_count);
+
+/* A newer circuit carries the session. */
+void remote_listeners_set_label(struct remote_listeners *r, const char *label);
+
+/* For session_events.on_listen: checks the permission, listens, answers. Port 0: one that the
+ * system chooses where that is permitted, else the first permitted one that is free. */
+void remote_listeners_add(struct remote_listeners *r, struct stream *listener, struct view address);
+
+/* Connections are accepted again: the session has a circuit (without one they wait in the kernel),
+ * or may open streams. */
+void remote_listeners_resume(struct remote_listeners *r);
+
+/* After the session's streams have ended. */
+void remote_listeners_free(struct remote_listeners *r);
+
+#endif

@@ -1,0 +1,27 @@
+/* -U: a local UDP socket. Each peer that sends to it gets a stream of datagrams to one target, and
+ * its answers from the same socket. */
+#ifndef SPX_FORWARD_UDP_LISTENER_H
+#define SPX_FORWARD_UDP_LISTENER_H
+
+#include "config/values.h"
+#include "net/loop.h"
+#include "session/stream.h"
+
+#define UDP_PEERS_MAX 256 /* of a listener; for one more the one that is idle longest goes */
+
+struct udp_listener;
+
+/* Binds; what comes is dropped until a session is set. NULL: e says what and where. */
+struct udp_listener *udp_listener_new(struct loop *loop, const struct forward *forward,
+                                      struct error *e);
+
+/* Peers become streams of this session from now on; NULL: what they send is dropped. */
+void udp_listener_set_session(struct udp_listener *l, struct session *s);
+
+/* The address that is bound, as text. */
+const char *udp_listener_address(const struct udp_listener *l);
+
+/* After the session's streams have ended. NULL is harmless. */
+void udp_listener_free(struct udp_listener *l);
+
+#endif

@@ -1,0 +1,132 @@
+#include "forward/udp_target.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define LARGEST_BYTES 65536 /* no UDP datagram has as many */
+#define BUDGET_BYTES \
+    (32U << 10)        /* of one event: half of what a session lets wait, so that it keeps up */
+#define COST_BYTES 256 /* of one datagram, beside its own */
+#define IDLE_US (DATAGRAM_IDLE_S * CLOCK_US_PER_S)
+
+struct udp_target {
+    struct io io;
+    struct timer idle;
+    struct loop *loop;
+    struct stream *stream;
+    uint64_t used_us;
+    struct deferred burial;
+    bool refused; /* and said in the log */
+    char label[480];
+};
+
+static void bury(struct deferred *burial)
+{
+    free(container_of(burial, struct udp_target, burial));
+}
+
+/* Frees at the end of the round: this may be its own callback. */
+static void finish(struct udp_target *t)
+{
+    io_remove(&t->io);
+    timer_cancel(t->loop, &t->idle);
+    close(t->io.fd);
+    t->stream = NULL;
+    loop_defer(t->loop, &t->burial);
+}
+
+static void note_error(struct udp_target *t, int error)
+{
+    if (!t->refused)
+        log_info("%s: %s; datagrams go on", t->label, strerror(error));
+    t->refused = true;
+}
+
+static void on_read(struct io *io)
+{
+    struct udp_target *t = container_of(io, struct udp_target, io);
+    uint8_t bytes[LARGEST_BYTES];
+    size_t done = 0;
+    while (t->stream && done < BUDGET_BYTES) {
+        ssize_t n = recv(io->fd, bytes, sizeof bytes, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            io_read_drained(io);
+            break;
+        }
+        done += COST_BYTES;
+        if (n < 0) {
+            note_error(t, errno); /* of one that was sent before */
+            continue;
+        }
+        done += (size_t)n;
+        t->used_us = loop_now(t->loop);
+        stream_send_datagram(t->stream, view_of(bytes, (size_t)n));
+    }
+    io_want_read(io);
+}
+
+static void on_idle(struct timer *timer)
+{
+    struct udp_target *t = container_of(timer, struct udp_target, idle);
+    if (loop_now(t->loop) - t->used_us < IDLE_US) {
+        timer_set(t->loop, timer, t->used_us + IDLE_US);
+        return;
+    }
+    stream_reset(t->stream, RESET_TIMEOUT, "no datagram for a while");
+    finish(t);
+}
+
+struct udp_target *udp_target_new(struct loop *loop, int fd, const char *label)
+{
+    struct udp_target *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->loop = loop;
+    t->io.on_read = on_read;
+    t->idle.on_fire = on_idle;
+    t->burial.run = bury;
+    snprintf(t->label, sizeof t->label, "%s", label);
+    if (io_add(loop, &t->io, fd))
+        return t;
+    free(t);
+    return NULL;
+}
+
+void udp_target_start(struct udp_target *t, struct stream *stream)
+{
+    t->stream = stream;
+    t->used_us = loop_now(t->loop);
+    timer_set(t->loop, &t->idle, t->used_us + IDLE_US);
+    io_want_read(&t->io);
+}
+
+void udp_target_send(struct udp_target *t, struct view bytes)
+{
+    ssize_t n = send(t->io.fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+    t->used_us = loop_now(t->loop);
+    if (n >= 0 || errno == EAGAIN || errno == EWOULDBLOCK)
+        return;
+    note_error(t, errno); /* perhaps of one before: then this one was not sent */
+    send(t->io.fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+}
+
+static void on_datagram(void *owner, struct view bytes)
+{
+    udp_target_send(owner, bytes);
+}
+
+static void on_reset(void *owner, unsigned code, const char *text)
+{
+    (void)code;
+    (void)text;
+    finish(owner);
+}
+
+const struct stream_events udp_target_events = {.on_datagram = on_datagram, .on_reset = on_reset};

@@ -1,0 +1,25 @@
+/* A target's UDP socket tied to a stream of datagrams. */
+#ifndef SPX_FORWARD_UDP_TARGET_H
+#define SPX_FORWARD_UDP_TARGET_H
+
+#include "net/loop.h"
+#include "session/stream.h"
+
+struct udp_target;
+
+/* Ties a connected UDP socket to a stream. fd is its own from now on; label: put before log lines,
+ * copied. It ends with the stream, which it resets when there was no datagram for DATAGRAM_IDLE_S.
+ * A target that refuses a datagram (ICMP) does not end it: a service that is started again is there
+ * for the next one. NULL without memory or descriptors: the fd is still the caller's. */
+struct udp_target *udp_target_new(struct loop *loop, int fd, const char *label);
+
+/* What a stream's owner does; the owner pointer is the struct udp_target. */
+extern const struct stream_events udp_target_events;
+
+/* Starts moving datagrams. stream has udp_target_events and this as its owner. */
+void udp_target_start(struct udp_target *t, struct stream *stream);
+
+/* Sends one to the target, or drops it: 256 KiB wait for the network. */
+void udp_target_send(struct udp_target *t, struct view bytes);
+
+#endif

@@ -1,0 +1,367 @@
+"""-R: the agent listens, and what connects there reaches a service at the client's side."""
+import re
+import signal
+import socket
+
+import pytest
+
+from harness import DENIED, LOOPBACK, OTHER, forwards, free_port, has_ipv6, run, stays_false, wait_for
+from servers import (
+    EchoServer,
+    Target,
+    WebServer,
+    ask,
+    echo_to_end,
+    exchange,
+    read_exactly,
+    read_to_end,
+)
+
+LISTENING = r"forwarding (\S+) at the agent to (\S+)"
+
+
+def listening_agent(world, listen="default", **config):
+    """An agent whose user may listen there; None: nowhere."""
+    conf = world.agent_conf(**config)
+    if listen:
+        conf.write_text(conf.read_text() + f"Listen = {listen}\n")
+    return world.start_agent(conf=conf)
+
+
+def start(world, *remotes, listen="default", **config):
+    """Relay, agent and a client with these -R."""
+    options = [word for remote in remotes for word in ("-R", remote)]
+    return (
+        world.start_relay(),
+        listening_agent(world, listen),
+        world.start_client(*options, **config),
+    )
+
+
+def bound(client, target, count=1):
+    """Where the agent listens for the target ("tcp:127.0.0.1:80"): (host, port)."""
+    found = client.expect(rf"forwarding (\S+):(\d+) at the agent to {re.escape(target)}$", 15, count)
+    return found[1].strip("[]"), int(found[2])
+
+
+def dial(client, port, host=LOOPBACK):
+    """Connects at the agent's side to what goes to this port at the client's."""
+    return socket.create_connection(bound(client, f"tcp:{host}:{port}"), timeout=20)
+
+
+def refuses(address):
+    """Whether nobody listens there."""
+    try:
+        socket.create_connection(address, timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_web_server_at_the_client(world, serve, tmp_path):
+    """curl at the agent's side fetches a file from a web server at the client's side."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "file").write_bytes(bytes(range(256)) * 40000)
+    web = serve(WebServer, site)
+    _, agent, client = start(world, f"0:{LOOPBACK}:{web.port}")
+    host, port = bound(client, f"tcp:{LOOPBACK}:{web.port}")
+    assert host == LOOPBACK
+    got = tmp_path / "got"
+    run("curl", "-sS", "-o", got, f"http://{host}:{port}/file")
+    assert got.read_bytes() == (site / "file").read_bytes()
+    agent.expect(rf"alice: listening on {host}:{port} for the client")
+    agent.expect(rf"alice: {host}:{port}: connection from 127\.0\.0\.1:\d+")
+
+
+def test_both_ways_and_half_closed(world, serve):
+    """Megabytes both ways; each half ends by itself."""
+    target = serve(Target, echo_to_end)
+    _, _, client = start(world, f"127.0.0.1:0:localhost:{target.port}")
+    with dial(client, target.port, "localhost") as connection:
+        sent, size, received = exchange(connection, 20_000_000, 7)
+        assert (size, received) == (20_000_000, sent)
+    assert target.outcome() == "eof"
+
+
+def test_server_speaks_first(world, serve):
+    """Nothing is sent by the agent before the client's target is connected, and nothing need be."""
+    target = serve(Target, lambda connection: connection.sendall(b"hello"))
+    _, _, client = start(world, f"0:{LOOPBACK}:{target.port}")
+    with dial(client, target.port) as connection:
+        assert read_to_end(connection) == (b"hello", "eof")
+
+
+def test_several_beside_a_local_one(world, serve, echo):
+    """Each -R goes to its own target, and -L works beside them."""
+    targets = [serve(Target, lambda c, n=n: c.sendall(b"%d" % n)) for n in range(3)]
+    options = [w for t in targets for w in ("-R", f"0:{LOOPBACK}:{t.port}")]
+    world.start_relay()
+    listening_agent(world)
+    client = world.start_client(*forwards(echo.port), *options)
+    ports = set()
+    for n, target in enumerate(targets):
+        ports.add(bound(client, f"tcp:{LOOPBACK}:{target.port}")[1])
+        with dial(client, target.port) as connection:
+            assert read_to_end(connection) == (b"%d" % n, "eof")
+    assert len(ports) == 3
+    with client.dial() as connection:
+        assert ask(connection, b"local") == b"local"
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6")
+def test_ipv6(world, serve):
+    echo = serve(EchoServer, "::1")
+    _, _, client = start(world, f"[::1]:0:[::1]:{echo.port}")
+    with dial(client, echo.port, "[::1]") as connection:
+        assert connection.getpeername()[0] == "::1"
+        assert ask(connection, b"six") == b"six"
+
+
+def test_unix_sockets(world, tmp_path, serve):
+    """A UNIX socket on either side; the agent's file is gone afterwards."""
+    local, remote = tmp_path / "local.sock", tmp_path / "remote.sock"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(local))
+    listener.listen()
+    accepted = []
+    _, agent, client = start(world, f"{remote}:{local}", listen=f"unix:{remote}")
+    client.expect(rf"forwarding unix:{remote} at the agent to unix:{local}")
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(remote))
+        accepted.append(listener.accept()[0])
+        connection.sendall(b"ping")
+        assert read_exactly(accepted[0], 4) == b"ping"
+        accepted[0].sendall(b"pong")
+        assert read_exactly(connection, 4) == b"pong"
+        accepted[0].close()
+        assert read_to_end(connection) == (b"", "eof")
+    client.signal(signal.SIGINT)
+    client.wait_exit(130)
+    agent.expect(rf"no longer listening on unix:{remote}")
+    assert not remote.exists()
+    listener.close()
+
+
+# What the agent permits.
+
+
+@pytest.mark.parametrize(
+    "listen, wanted",
+    [
+        (None, "127.0.0.1:18080"),
+        (None, "0"),
+        ("default", "127.0.0.1:1023"),
+        ("default", "0.0.0.0:18080"),
+        ("default", "*:0"),
+        ("127.0.0.1:18000-18010", "127.0.0.1:18011"),
+        ("127.0.0.1:18000-18010", "127.0.0.1:17999"),
+        ("127.0.0.1:18000-18010", "127.0.0.2:18000"),
+        ("127.0.0.1:*", "/tmp/spx-not-permitted.sock"),
+        ("unix:/tmp/spx-permitted.sock", "/tmp/spx-not-permitted.sock"),
+        ("unix:/tmp/spx-permitted.sock", "127.0.0.1:18000"),
+    ],
+)
+def test_not_permitted(world, listen, wanted):
+    """What the agent's file does not permit is refused; a client with nothing else ends, with the
+    exit code of a denial."""
+    world.start_relay()
+    agent = listening_agent(world, listen)
+    client = world.start_client("-R", f"{wanted}:{LOOPBACK}:9")
+    client.wait_exit(DENIED)
+    assert client.lines(r"error .*the agent does not listen on \S+: not permitted")
+    assert client.lines(r"ended: the agent does not listen: not permitted")
+    agent.expect(r"alice: refused to listen on \S+: not permitted by this agent's configuration")
+    assert not agent.lines(r"listening on \S+ for the client")
+
+
+def test_one_of_two_is_refused(world, echo):
+    """The others go on."""
+    _, _, client = start(world, f"0.0.0.0:0:{LOOPBACK}:9", f"0:{LOOPBACK}:{echo.port}")
+    client.expect(r"the agent does not listen on 0\.0\.0\.0:0: not permitted")
+    with dial(client, echo.port) as connection:
+        assert ask(connection, b"hello") == b"hello"
+
+
+def test_refused_beside_a_local_one(world, echo):
+    world.start_relay()
+    world.start_agent()
+    client = world.start_client(*forwards(echo.port), "-R", f"0:{LOOPBACK}:9")
+    client.expect(r"the agent does not listen on 127\.0\.0\.1:0: not permitted")
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+
+
+def test_port_in_use(world, echo):
+    """Somebody else listens there at the agent."""
+    world.start_relay()
+    listening_agent(world)
+    client = world.start_client("-R", f"{echo.port}:{LOOPBACK}:9")
+    client.wait_exit(OTHER)
+    assert client.lines(r"the agent does not listen on \S+: .*Address (already )?in use")
+
+
+def test_any_port_of_the_permitted_ones(world, echo):
+    """Port 0: the agent chooses among those that are permitted, as long as one is free."""
+    first = free_port()
+    while not (1024 < first < 65000 and refuses((LOOPBACK, first + 1))):
+        first = free_port()
+    any_port = f"0:{LOOPBACK}:{echo.port}"
+    _, _, client = start(
+        world, any_port, any_port, any_port, listen=f"127.0.0.1:{first}-{first + 1}"
+    )
+    target = f"tcp:{LOOPBACK}:{echo.port}"
+    ports = [bound(client, target, count)[1] for count in (1, 2)]
+    assert sorted(ports) == [first, first + 1]
+    client.expect(r"the agent does not listen on 127\.0\.0\.1:0: ")
+    for port in ports:
+        with socket.create_connection((LOOPBACK, port), timeout=20) as connection:
+            assert ask(connection, b"hello") == b"hello"
+
+
+def test_too_many(world):
+    """A session has 16 listeners."""
+    world.start_relay()
+    listening_agent(world)
+    options = [w for _ in range(17) for w in ("-R", f"0:{LOOPBACK}:9")]
+    client = world.start_client(*options, connected=False)
+    client.wait_exit(OTHER)
+    assert client.lines(r"more than 16 -R")
+
+
+@pytest.mark.parametrize("listen", ["nothing", "127.0.0.1", "localhost:80", "127.0.0.1:0", "*:9-8"])
+def test_file_is_not_right(world, listen):
+    """A permission that makes no sense is an error with its line."""
+    conf = world.agent_conf()
+    conf.write_text(conf.read_text() + f"Listen = {listen}\n")
+    agent = run(*world.binary, "agent", "-c", conf, "--check", code=3)
+    assert re.search(rf"{conf}:\d+: .*not where listening can be allowed", agent.stderr)
+
+
+def test_permission_is_taken_away(world, echo):
+    """After SIGHUP with another Listen the session ends, and with it what listened."""
+    _, agent, client = start(world, f"0:{LOOPBACK}:{echo.port}")
+    address = bound(client, f"tcp:{LOOPBACK}:{echo.port}")
+    with socket.create_connection(address, timeout=20) as connection:
+        ask(connection, b"hello")
+        world.agent_conf()
+        agent.signal(signal.SIGHUP)
+        assert read_to_end(connection) == (b"", "reset")
+    client.wait_exit(DENIED)
+    wait_for(lambda: refuses(address), 5, "the agent no longer listens")
+
+
+# What breaks.
+
+
+def test_target_refuses(world, echo):
+    """Nobody listens at the client's target: the application at the agent sees a reset, and the next
+    one is served when somebody does."""
+    port = free_port()
+    _, _, client = start(world, f"0:{LOOPBACK}:{port}")
+    with dial(client, port) as connection:
+        assert read_to_end(connection) == (b"", "reset")
+    client.expect(rf"tcp:{LOOPBACK}:{port}: .*refused")
+    listener = socket.create_server((LOOPBACK, port))
+    with dial(client, port) as connection, listener:
+        accepted = listener.accept()[0]
+        accepted.sendall(b"now")
+        assert read_exactly(connection, 3) == b"now"
+        accepted.close()
+
+
+def test_target_resets(world, serve):
+    """A reset is a reset on the other side too, both ways."""
+    target = serve(Target, lambda c: (read_exactly(c, 1), _reset(c)))
+    _, _, client = start(world, f"0:{LOOPBACK}:{target.port}")
+    with dial(client, target.port) as connection:
+        connection.sendall(b"x")
+        assert read_to_end(connection) == (b"", "reset")
+    echo = serve(Target, echo_to_end)
+    other = world.start_client("-R", f"0:{LOOPBACK}:{echo.port}")
+    connection = dial(other, echo.port)
+    ask(connection, b"x")
+    _reset(connection)
+    assert echo.outcome() == "reset"
+
+
+def _reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    connection.close()
+
+
+def test_relay_is_restarted(world, serve):
+    """The listener outlives the circuit: open connections go on, one that comes while there is no
+    circuit is served afterwards."""
+    target = serve(Target, echo_to_end)
+    relay, agent, client = start(world, f"0:{LOOPBACK}:{target.port}")
+    with dial(client, target.port) as connection:
+        ask(connection, b"before")
+        relay.kill()
+        client.lost()
+        agent.expect(r"lost: .+; the session of alice waits")
+        with dial(client, target.port) as meanwhile:
+            meanwhile.sendall(b"meanwhile")
+            accepted = r": connection from "
+            stays_false(lambda: len(agent.lines(accepted)) > 1, 0.3, "it is accepted")
+            world.start_relay(conf=world.relay_conf())
+            client.resumed()
+            assert ask(connection, b"after") == b"after"
+            assert read_exactly(meanwhile, 9) == b"meanwhile"
+        with dial(client, target.port) as another:
+            assert ask(another, b"another") == b"another"
+    assert [target.outcome() for _ in range(3)] == ["eof"] * 3
+    assert len(client.lines(LISTENING)) == 1
+
+
+def test_agent_is_restarted(world, echo):
+    """Another session asks again."""
+    _, agent, client = start(world, f"0:{LOOPBACK}:{echo.port}")
+    target = f"tcp:{LOOPBACK}:{echo.port}"
+    bound(client, target)
+    agent.kill()
+    listening_agent(world)
+    client.connected(count=2, seconds=40)
+    address = bound(client, target, 2)
+    with socket.create_connection(address, timeout=20) as connection:
+        assert ask(connection, b"hello") == b"hello"
+
+
+def test_ends_with_the_client(world, serve):
+    """Ctrl-C: applications at the agent see a reset, nobody listens there any more."""
+    target = serve(Target, echo_to_end)
+    _, agent, client = start(world, f"0:{LOOPBACK}:{target.port}")
+    address = bound(client, f"tcp:{LOOPBACK}:{target.port}")
+    with dial(client, target.port) as connection:
+        ask(connection, b"hello")
+        client.signal(signal.SIGINT)
+        client.wait_exit(130)
+        assert read_to_end(connection) == (b"", "reset")
+    assert target.outcome() == "reset"
+    agent.expect(rf"no longer listening on {address[0]}:{address[1]}")
+    assert refuses(address)
+
+
+def test_more_connections_than_may_be_open(world, echo):
+    """256 streams are open at once; what comes above waits until one ends, and none is lost."""
+    _, _, client = start(world, f"0:{LOOPBACK}:{echo.port}")
+    connections = [dial(client, echo.port) for _ in range(300)]
+    for connection in connections:
+        connection.sendall(b"hello")
+    for connection in connections[:200]:
+        assert read_exactly(connection, 5) == b"hello"
+        connection.close()
+    for connection in connections[200:]:
+        assert read_exactly(connection, 5) == b"hello"
+        connection.close()
+
+
+def test_from_the_configuration(world, echo):
+    """Forward = -R … in the client's file."""
+    world.start_relay()
+    listening_agent(world)
+    conf = world.client_conf()
+    conf.write_text(conf.read_text() + f"Forward = -R 0:{LOOPBACK}:{echo.port}\n")
+    client = world.start_client(conf=conf)
+    with dial(client, echo.port) as connection:
+        assert ask(connection, b"hello") == b"hello"

@@ -1,0 +1,391 @@
+#include "talk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "world.h"
+
+static struct timeline *time_of(const struct talk *k)
+{
+    return &k->world->timeline;
+}
+
+static struct app *peer_of(const struct app *a)
+{
+    return &a->talk->app[a->number][!a->side];
+}
+
+static void note_app(const struct app *a, const char *what, uint64_t n)
+{
+    note(time_of(a->talk), a->side == CLIENT ? "client" : "agent", what, a->number, n);
+    world_progress(a->talk->world);
+}
+
+/* ---- The bytes. ---- */
+
+static uint64_t eight_bytes(const struct app *sender, uint64_t block)
+{
+    uint64_t which = sender->talk->serial * 64ULL + sender->number * 2ULL + (unsigned)sender->side;
+    return mix64(sender->talk->world->seed ^ mix64(which) ^ (block << 20));
+}
+
+static void fill(const struct app *sender, uint64_t from, uint8_t *out, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        uint64_t v = eight_bytes(sender, (from + i) / 8) >> 8 * ((from + i) % 8);
+        unsigned n = 8 - (unsigned)((from + i) % 8);
+        for (; n > 0 && i < len; n--, i++, v >>= 8)
+            out[i] = (uint8_t)v;
+    }
+}
+
+static bool same(const struct app *sender, uint64_t from, const uint8_t *data, size_t len)
+{
+    uint8_t expected[512];
+    for (size_t i = 0; i < len; i += sizeof expected) {
+        size_t n = len - i < sizeof expected ? len - i : sizeof expected;
+        fill(sender, from + i, expected, n);
+        if (memcmp(expected, data + i, n) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* ---- What the stream asks and tells. ---- */
+
+static void give_up(struct app *a)
+{
+    struct stream *st = a->stream;
+    note_app(a, "resets its stream", a->received);
+    a->stream = NULL;
+    a->state = APP_GONE;
+    event_cancel(time_of(a->talk), &a->act);
+    stream_reset(st, RESET_BY_TARGET, "enough");
+}
+
+static bool has_enough(const struct app *a)
+{
+    return a->sent + a->received >= a->reset_at;
+}
+
+static ssize_t on_pull(void *owner, struct iovec *piece, int pieces)
+{
+    struct app *a = owner;
+    uint64_t before = a->sent;
+    world_expect(a->talk->world, a->state == APP_LIVE && !a->eof_sent, "a pull from nobody");
+    if (has_enough(a)) {
+        give_up(a);
+        return STREAM_PULL_GONE;
+    }
+    for (int i = 0; i < pieces; i++) {
+        size_t n = piece[i].iov_len;
+        if (n > a->ready - a->sent)
+            n = (size_t)(a->ready - a->sent);
+        fill(a, a->sent, piece[i].iov_base, n);
+        a->sent += n;
+    }
+    if (a->sent > before) {
+        note_app(a, "sends", a->sent - before);
+        return (ssize_t)(a->sent - before);
+    }
+    if (a->sent < a->size || (a->lazy && !a->eof_seen))
+        return STREAM_PULL_NONE;
+    a->eof_sent = true;
+    note_app(a, "sends its end", a->sent);
+    return STREAM_PULL_EOF;
+}
+
+static size_t on_push(void *owner, const uint8_t *data, size_t len)
+{
+    struct app *a = owner;
+    struct world *w = a->talk->world;
+    size_t n = len < a->appetite ? len : (size_t)a->appetite;
+    world_expect(w, a->state == APP_LIVE && !a->eof_seen, "bytes for nobody");
+    world_expect(w, a->received + len <= peer_of(a)->sent, "bytes that were never sent");
+    world_expect(w, same(peer_of(a), a->received, data, len), "bytes are not those sent");
+    if (has_enough(a)) {
+        give_up(a);
+        return 0;
+    }
+    a->received += n;
+    if (a->appetite != UINT64_MAX)
+        a->appetite -= n;
+    if (n)
+        note_app(a, "takes", n);
+    return n;
+}
+
+static void on_eof(void *owner)
+{
+    struct app *a = owner;
+    const struct app *peer = peer_of(a);
+    world_expect(a->talk->world, a->state == APP_LIVE && !a->eof_seen, "an end for nobody");
+    world_expect(a->talk->world, peer->eof_sent && a->received == peer->sent,
+                 "an end before all bytes");
+    a->eof_seen = true;
+    note_app(a, "sees the end", a->received);
+    if (a->lazy)
+        stream_readable(a->stream);
+}
+
+static void on_opened(void *owner, struct view address)
+{
+    struct app *a = owner;
+    char text[32];
+    snprintf(text, sizeof text, "at %u", a->number);
+    world_expect(a->talk->world, view_equal(address, view_of_string(text)), "another's OPENED");
+    world_expect(a->talk->world, !a->answered && peer_of(a)->answered, "an answer to nothing");
+    a->answered = true;
+    note_app(a, "is connected", 0);
+}
+
+static void end_app(struct app *a, enum app_state state)
+{
+    struct totals *totals = &a->talk->world->totals;
+    totals->bytes += a->received;
+    totals->streams_done += state == APP_DONE;
+    totals->streams_reset += state != APP_DONE;
+    a->state = state;
+    a->stream = NULL;
+    event_cancel(time_of(a->talk), &a->act);
+}
+
+static void on_reset(void *owner, unsigned code, const char *text)
+{
+    struct app *a = owner;
+    /* A stream counts at the agent until its application has taken all, so the client may be wrong
+     * about there being room. */
+    bool no_room = code == RESET_LIMIT && peer_of(a)->state == APP_NONE;
+    (void)text;
+    world_expect(a->talk->world, a->state == APP_LIVE, "a reset for nobody");
+    world_expect(a->talk->world,
+                 peer_of(a)->state == APP_GONE || a->talk->excused || no_room,
+                 "a reset without a reason");
+    note_app(a, "is reset", code);
+    end_app(a, APP_RESET);
+}
+
+static void on_done(void *owner)
+{
+    struct app *a = owner;
+    const struct app *peer = peer_of(a);
+    world_expect(a->talk->world, a->state == APP_LIVE && a->eof_sent && a->eof_seen,
+                 "done before both ends");
+    world_expect(a->talk->world, peer->eof_sent && (peer->state != APP_NONE),
+                 "done, but not at the peer");
+    note_app(a, "is done", a->received);
+    end_app(a, APP_DONE);
+}
+
+static const struct stream_events stream_events = {
+    .pull = on_pull,
+    .push = on_push,
+    .on_eof = on_eof,
+    .on_opened = on_opened,
+    .on_reset = on_reset,
+    .on_done = on_done,
+};
+
+/* ---- What it does on its own. ---- */
+
+static void accept_stream(struct app *a)
+{
+    char address[32];
+    snprintf(address, sizeof address, "at %u", a->number);
+    a->answered = true;
+    note_app(a, "accepts", 0);
+    stream_accept(a->stream, address);
+}
+
+static void produce(struct app *a)
+{
+    uint64_t left = a->size - a->ready;
+    if (left)
+        a->ready += a->talk->world->calm ? left : chance_scaled(time_of(a->talk), 1, left);
+    stream_readable(a->stream);
+}
+
+static void get_hungry(struct app *a)
+{
+    if (a->appetite != UINT64_MAX)
+        a->appetite = a->talk->world->calm ? UINT64_MAX
+                                           : a->appetite + chance_scaled(time_of(a->talk), 1, 1U << 16);
+    stream_writable(a->stream);
+}
+
+static bool has_plans(const struct app *a)
+{
+    return !a->answered || a->ready < a->size || a->appetite != UINT64_MAX || has_enough(a);
+}
+
+static void on_act(struct event *e)
+{
+    struct app *a = container_of(e, struct app, act);
+    struct timeline *t = time_of(a->talk);
+    if (a->state != APP_LIVE || party_puts_off(a->party, e))
+        return;
+    if (has_enough(a))
+        give_up(a);
+    else if (a->side == AGENT && !a->answered)
+        accept_stream(a);
+    if (a->state == APP_LIVE)
+        produce(a);
+    if (a->state == APP_LIVE && a->answered)
+        get_hungry(a);
+    if (a->state == APP_LIVE && has_plans(a))
+        event_set(t, e, t->now_us + chance_scaled(t, CLOCK_US_PER_MS, 4 * CLOCK_US_PER_S));
+}
+
+static uint64_t size_by_chance(struct timeline *t)
+{
+    switch (chance(t, 8)) {
+    case 0:
+        return 0;
+    case 1:
+    case 2:
+        return chance_scaled(t, 1024, 200U << 10);
+    default:
+        return chance_scaled(t, 1, 8U << 10);
+    }
+}
+
+static void app_plan(struct talk *k, unsigned number, int side)
+{
+    struct timeline *t = time_of(k);
+    struct app *a = &k->app[number][side];
+    *a = (struct app){.talk = k, .side = side, .number = number, .act.run = on_act};
+    a->size = size_by_chance(t);
+    a->ready = chance(t, 2) ? a->size : 0;
+    a->appetite = chance(t, 3) ? UINT64_MAX : chance(t, 4096);
+    a->lazy = side == AGENT && chance(t, 3) == 0;
+    a->reset_at = chance(t, 12) ? UINT64_MAX : chance_scaled(t, 1, 64U << 10);
+}
+
+static void app_begin(struct app *a, struct party *party, struct stream *stream)
+{
+    a->state = APP_LIVE;
+    a->party = party;
+    a->stream = stream;
+}
+
+static void app_later(struct app *a)
+{
+    struct timeline *t = time_of(a->talk);
+    event_set(t, &a->act, t->now_us + chance_scaled(t, 1, CLOCK_US_PER_S));
+}
+
+void talk_answer(struct talk *k, struct party *agent, struct stream *stream, struct view target)
+{
+    struct app *a;
+    char text[32];
+    unsigned number = TALK_STREAMS;
+    text_clean(text, sizeof text, target);
+    world_expect(k->world, sscanf(text, "tcp:app:%u", &number) == 1 && number < k->opened,
+                 "a target nobody asked for");
+    if (k->world->failed)
+        return;
+    a = &k->app[number][AGENT];
+    world_expect(k->world, a->state == APP_NONE, "opened twice");
+    app_begin(a, agent, stream);
+    stream_set_owner(stream, &stream_events, a);
+    if (chance(time_of(k), 16) == 0)
+        give_up(a); /* refuses */
+    else if (chance(time_of(k), 2))
+        accept_stream(a);
+    if (a->state == APP_LIVE)
+        app_later(a);
+}
+
+/* ---- The client opens them. ---- */
+
+static bool open_one(struct talk *k)
+{
+    struct app *a = &k->app[k->opened][CLIENT];
+    char target[32];
+    struct stream *stream;
+    snprintf(target, sizeof target, "tcp:app:%u", k->opened);
+    stream = stream_open(k->session, target, &stream_events, a);
+    if (!stream) {
+        world_expect(k->world, errno == EAGAIN, "a stream could not be opened");
+        k->wants_room = k->session->state == SESSION_ACTIVE;
+        return false;
+    }
+    k->opened++;
+    app_begin(a, k->client, stream);
+    note_app(a, "opens, to send", a->size);
+    app_later(a);
+    return true;
+}
+
+static void on_open_more(struct event *e)
+{
+    struct talk *k = container_of(e, struct talk, open_more);
+    struct timeline *t = time_of(k);
+    if (!k->session || k->opened >= k->planned || party_puts_off(k->client, e))
+        return;
+    if (open_one(k) && k->opened < k->planned)
+        event_set(t, e, t->now_us + (k->world->calm ? 0 : chance_scaled(t, 20 * CLOCK_US_PER_MS, 8 * CLOCK_US_PER_S)));
+}
+
+void talk_room(struct talk *k)
+{
+    world_expect(k->world, k->wants_room, "room that nobody waits for");
+    k->wants_room = false;
+    event_set(time_of(k), &k->open_more, time_of(k)->now_us);
+}
+
+void talk_begin(struct talk *k, struct world *w, unsigned serial, struct party *client,
+                struct session *s)
+{
+    struct timeline *t = &w->timeline;
+    k->world = w;
+    k->serial = serial;
+    k->client = client;
+    k->session = s;
+    k->opened = 0;
+    k->wants_room = k->excused = false;
+    k->planned = (unsigned)chance_scaled(t, 1, TALK_STREAMS);
+    k->open_more = (struct event){.run = on_open_more};
+    for (unsigned i = 0; i < k->planned; i++) {
+        app_plan(k, i, CLIENT);
+        app_plan(k, i, AGENT);
+    }
+    event_set(t, &k->open_more, t->now_us + chance_scaled(t, 1, CLOCK_US_PER_S));
+}
+
+void talk_hurry(struct talk *k)
+{
+    struct timeline *t = time_of(k);
+    for (unsigned i = 0; i < k->opened; i++)
+        for (int side = 0; side < 2; side++)
+            if (k->app[i][side].state == APP_LIVE)
+                event_set(t, &k->app[i][side].act, t->now_us);
+    if (k->session && k->opened < k->planned && !k->wants_room)
+        event_set(t, &k->open_more, t->now_us);
+}
+
+static bool is_over(const struct app *a)
+{
+    return a->state != APP_NONE && a->state != APP_LIVE;
+}
+
+bool talk_finished(const struct talk *k)
+{
+    for (unsigned i = 0; i < k->planned; i++)
+        if (!is_over(&k->app[i][CLIENT]) || k->app[i][AGENT].state == APP_LIVE)
+            return false;
+    return true;
+}
+
+void talk_over(struct talk *k, int side)
+{
+    for (unsigned i = 0; i < k->opened; i++)
+        world_expect(k->world, k->app[i][side].state != APP_LIVE, "nobody was told of the end");
+    if (side == CLIENT) {
+        k->session = NULL;
+        event_cancel(time_of(k), &k->open_more);
+    }
+}

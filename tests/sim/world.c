@@ -1,0 +1,242 @@
+#include "world.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "session_walk.h"
+
+#define PROGRESS_US (60 * CLOCK_US_PER_S)
+#define STEPS_MAX 2000000
+
+void world_fail(struct world *w, const char *format, ...)
+{
+    va_list args;
+    if (w->failed)
+        return;
+    w->failed = true;
+    va_start(args, format);
+    vsnprintf(w->why, sizeof w->why, format, args);
+    va_end(args);
+}
+
+void world_expect(struct world *w, bool as_it_should, const char *what)
+{
+    if (!as_it_should)
+        world_fail(w, "%s", what);
+}
+
+void world_progress(struct world *w)
+{
+    w->progress_us = w->timeline.now_us;
+}
+
+void world_fault(struct world *w, uint64_t until_us)
+{
+    if (until_us > w->fault_us)
+        w->fault_us = until_us;
+}
+
+bool world_had_time(const struct world *w)
+{
+    return w->timeline.now_us > w->fault_us + PROGRESS_US;
+}
+
+void world_check_end(struct world *w, const struct end *e)
+{
+    const struct session *s = e->circuit.session;
+    int code = e->circuit.failed.code;
+    if (code == CODE_PROTOCOL || code == CODE_INTERNAL ||
+        (code == CODE_TIMEOUT && w->calm && !e->path->broken && world_had_time(w)))
+        world_fail(w, "%s, circuit: %s", e->party->name, e->circuit.failed.text);
+    if (s && s->error.code && s->error.code != CODE_DONE && s->error.code != CODE_REVOKED)
+        world_fail(w, "%s, session: %s", e->party->name, s->error.text);
+}
+
+static struct path *new_path(struct world *w)
+{
+    struct path *p;
+    list_each(link, &w->paths)
+    {
+        p = container_of(link, struct path, link);
+        if (!path_open(p) && p->serial + 8 < w->path_count) /* an answer may still name it */
+            return p;
+    }
+    if (!list_empty(&w->spare_paths))
+        return container_of(w->spare_paths.next, struct path, link);
+    p = calloc(1, sizeof *p);
+    if (!p)
+        abort();
+    list_init(&p->link);
+    return p;
+}
+
+static void on_cut(struct path *p)
+{
+    path_break(container_of(p->t, struct world, timeline), p);
+}
+
+struct path *world_path(struct world *w, uint32_t number)
+{
+    struct timeline *t = &w->timeline;
+    struct pipe_settings settings[2] = {w->pipe, w->pipe};
+    struct path *p = new_path(w);
+    settings[chance(t, 2)].rate = chance_scaled(t, w->pipe.rate / 4, w->pipe.rate);
+    path_begin(p, t, settings);
+    p->serial = ++w->path_count;
+    p->number = number;
+    p->ragged = w->ragged;
+    p->on_cut = on_cut;
+    if (w->cut_bytes && !w->calm && chance(t, 2))
+        p->pipe[chance(t, 2)].cut_at = chance_between(t, 1, w->cut_bytes);
+    list_move(&w->paths, &p->link);
+    return p;
+}
+
+/* ---- What holds after each event. ---- */
+
+static void check_session(struct world *w, const struct session *s, const char *who)
+{
+    const char *broken = session_broken(s);
+    if (broken)
+        world_fail(w, "%s: invariant: %s", who, broken);
+}
+
+static void check_pair(struct world *w, const struct session *c, const struct session *a)
+{
+    world_expect(w, c->receive_position <= a->sent_max && a->receive_position <= c->sent_max,
+                 "received more than was sent");
+    world_expect(w, c->ring.tail <= a->receive_position && a->ring.tail <= c->receive_position,
+                 "acknowledged more than was received");
+}
+
+static void check_all(struct world *w)
+{
+    const struct client *c = &w->client;
+    if (c->has_session)
+        check_session(w, &c->session, "client");
+    list_each(link, &w->agent.services)
+    {
+        const struct service *v = container_of(link, struct service, link);
+        check_session(w, &v->session, "agent");
+        if (c->has_session && v->started && v->talk == c->talk)
+            check_pair(w, &c->session, &v->session);
+    }
+}
+
+static void check_progress(struct world *w)
+{
+    uint64_t last = w->progress_us > w->fault_us ? w->progress_us : w->fault_us;
+    if (w->calm && w->client.has_session && w->timeline.now_us > last + PROGRESS_US)
+        world_fail(w, "no progress for 60 s of a working path");
+    if (w->timeline.steps > STEPS_MAX)
+        world_fail(w, "it never ends");
+}
+
+/* ---- A run. ---- */
+
+static void settings_by_chance(struct world *w)
+{
+    struct timeline *t = &w->timeline;
+    for (int i = 0; i < 2; i++)
+        w->settings[i] = (struct session_settings){
+            .client = i == CLIENT,
+            .receive_limit = (uint32_t)chance_scaled(t, 64U << 10, 1U << 20),
+            .ring_bytes = 128U << 10,
+            .ring_doublings = (unsigned)chance(t, 2),
+            .streams = i == CLIENT ? 0 : (uint16_t)chance_between(t, 1, TALK_STREAMS),
+            .own_streams = i == CLIENT ? (uint16_t)chance_between(t, 1, TALK_STREAMS) : 0,
+            .early_credit = (uint32_t)chance_scaled(t, 64, 8192),
+            .keepalive_us = chance_between(t, 5, 15) * CLOCK_US_PER_S,
+            .resume_window_s = (uint32_t)chance_scaled(t, 90, 600),
+        };
+    w->pipe = (struct pipe_settings){
+        .rate = chance_scaled(t, 8000, 4000000),
+        .delay_us = chance_scaled(t, 50, 300000),
+        .unsent_bytes = (size_t)chance_scaled(t, 4096, 128U << 10),
+        .capacity_bytes = (size_t)chance_scaled(t, 8192, 128U << 10),
+    };
+    w->ragged = chance(t, 2);
+}
+
+static void begin(struct world *w, uint64_t seed, bool verbose)
+{
+    struct timeline *t = &w->timeline;
+    timeline_start(t, seed, CLOCK_US_PER_S + seed % 1000);
+    t->verbose = verbose;
+    w->seed = seed;
+    w->failed = w->calm = false;
+    w->talk_count = w->path_count = 0;
+    w->fault_us = w->progress_us = t->now_us;
+    if (!w->paths.next) {
+        list_init(&w->paths);
+        list_init(&w->spare_paths);
+    }
+    settings_by_chance(w);
+    w->talks_planned = chance(t, 4) ? 1 : (unsigned)chance_between(t, 2, 4);
+    relay_begin(&w->relay);
+    agent_begin(&w->agent, w);
+    w->client.attempts = 0;
+    w->client.party = (struct party){0};
+    client_begin(&w->client, w);
+    trouble_begin(w);
+}
+
+static bool goes_on(const struct world *w)
+{
+    return !w->failed && (w->client.has_session || !list_empty(&w->agent.services));
+}
+
+static void close_what_is_finished(struct world *w)
+{
+    struct client *c = &w->client;
+    if (c->has_session && c->state == CLIENT_CONNECTED && talk_finished(c->talk))
+        client_close(c, "all is said");
+}
+
+static void end(struct world *w)
+{
+    client_end(&w->client);
+    agent_crash(&w->agent);
+    relay_end(&w->relay);
+    list_each(link, &w->paths)
+    {
+        struct path *p = container_of(link, struct path, link);
+        for (int i = 0; i < 2; i++) {
+            end_close(&p->end[i]);
+            pipe_close(&p->pipe[i]);
+        }
+        list_move(&w->spare_paths, link);
+    }
+}
+
+bool world_run(struct world *w, uint64_t seed, bool verbose)
+{
+    begin(w, seed, verbose);
+    while (goes_on(w)) {
+        if (!timeline_step(&w->timeline)) {
+            world_fail(w, "nothing happens any more");
+            break;
+        }
+        check_all(w);
+        check_progress(w);
+        close_what_is_finished(w);
+    }
+    w->totals.steps += w->timeline.steps;
+    w->totals.simulated_us += w->timeline.now_us;
+    end(w);
+    return !w->failed;
+}
+
+void world_free(struct world *w)
+{
+    list_each(link, &w->spare_paths)
+    {
+        struct path *p = container_of(link, struct path, link);
+        path_free(p);
+        list_remove(link);
+        free(p);
+    }
+    timeline_free(&w->timeline);
+}

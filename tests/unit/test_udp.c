@@ -1,0 +1,556 @@
+/* The two UDP ends of a stream of datagrams, over real sockets, with a clock of the test's own. */
+#include "session_pair.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "forward/target.h"
+#include "forward/udp_listener.h"
+#include "forward/udp_target.h"
+#include "net/socket.h"
+#include "session/internal.h"
+
+#define IDLE_US (DATAGRAM_IDLE_S * CLOCK_US_PER_S)
+#define TARGET "udp:192.0.2.7:53"
+
+/* --- The clock (base/clock.h) --- */
+
+static uint64_t now_us = 1000 * CLOCK_US_PER_S;
+
+uint64_t clock_now_us(void)
+{
+    return now_us;
+}
+
+void clock_wall_text(char out[25])
+{
+    snprintf(out, 25, "2026-01-31T12:00:00.000Z");
+}
+
+int64_t clock_wall_s(void)
+{
+    return 0;
+}
+
+/* --- The loop --- */
+
+static struct loop *loop;
+
+static void stop(struct deferred *d)
+{
+    (void)d;
+    loop_stop(loop);
+}
+
+/* Some rounds: what a socket has is read, what is due is done. */
+static void pump(void)
+{
+    for (int i = 0; i < 8; i++) {
+        struct deferred end = {.run = stop};
+        loop_defer(loop, &end);
+        loop_run(loop);
+    }
+}
+
+/* Each round of the loop has a time of its own, so that it goes a little ahead of a clock that
+ * stands. */
+static void pass(uint64_t us)
+{
+    now_us += us + 1000;
+    pump();
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    loop = loop_new();
+    return loop ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    loop_free(loop);
+    return 0;
+}
+
+/* --- Sockets of the test --- */
+
+static int new_socket(struct address *own)
+{
+    struct error e = {0};
+    struct address any;
+    int fd;
+    assert_true(address_from_literal(&any, "127.0.0.1", 0));
+    fd = socket_bind_datagram(&any, &e);
+    assert_true(fd >= 0);
+    assert_true(address_of_socket(own, fd, false));
+    return fd;
+}
+
+static void send_to(int fd, const struct address *to, const char *text)
+{
+    assert_int_equal(
+        sendto(fd, text, strlen(text), 0, (const struct sockaddr *)&to->storage, to->len),
+        (int)strlen(text));
+}
+
+/* The text that has come, or "" for nothing. */
+static const char *come(int fd)
+{
+    static char text[100];
+    ssize_t n = recv(fd, text, sizeof text - 1, MSG_DONTWAIT);
+    text[n > 0 ? n : 0] = '\0';
+    return text;
+}
+
+/* --- What the engine has said --- */
+
+/* The DATAGRAMs, as "id:text id:text ", and RESETs, as "id!code ". */
+static const char *said(struct raw *r)
+{
+    static char text[8192];
+    const struct sent *sent = raw_output(r);
+    size_t n = 0;
+    text[0] = '\0';
+    for (unsigned i = 0; i < sent->count; i++) {
+        unsigned id = sent->frame[i].stream;
+        if (sent->frame[i].type == FRAME_DATAGRAM)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%u:%.*s ", id,
+                                  (int)sent->frame[i].len, (const char *)sent->frame[i].payload);
+        else if (sent->frame[i].type == FRAME_RESET)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%u!%u ", id,
+                                  load_be16(sent->frame[i].payload));
+        assert_true(n < sizeof text);
+    }
+    return text;
+}
+
+/* --- The client's end --- */
+
+struct local {
+    struct raw *r;
+    struct udp_listener *l;
+    struct address address;
+};
+
+static struct local new_local(void)
+{
+    struct local x = {.r = raw_new(true, NULL)};
+    struct forward forward = {.kind = FORWARD_UDP, .target = {.kind = TARGET_UDP}};
+    struct error e = {0};
+    unsigned port;
+    raw_start(x.r);
+    assert_true(address_from_literal(&forward.listen, "127.0.0.1", 0));
+    forward.target.endpoint = (struct endpoint){.host = "192.0.2.7", .port = 53};
+    x.l = udp_listener_new(loop, &forward, &e);
+    assert_non_null(x.l);
+    assert_int_equal(sscanf(udp_listener_address(x.l), "127.0.0.1:%u", &port), 1);
+    assert_true(address_from_literal(&x.address, "127.0.0.1", (uint16_t)port));
+    udp_listener_set_session(x.l, x.r->s);
+    return x;
+}
+
+static void free_local(struct local *x)
+{
+    raw_free(x->r); /* ends its streams */
+    udp_listener_free(x->l);
+}
+
+static void test_peers_have_their_streams(void **state)
+{
+    struct local x = new_local();
+    struct address address;
+    int a = new_socket(&address), b = new_socket(&address);
+    (void)state;
+    send_to(a, &x.address, "one");
+    pump();
+    send_to(b, &x.address, "two");
+    pump();
+    send_to(a, &x.address, "three");
+    pump();
+    assert_string_equal(said(x.r), "1:one 3:two 1:three ");
+    raw_send_opened(x.r, 1, 0);
+    raw_send_opened(x.r, 3, 0);
+    raw_send(x.r, FRAME_DATAGRAM, 3, "to b", 4);
+    raw_send(x.r, FRAME_DATAGRAM, 1, "to a", 4);
+    assert_string_equal(come(a), "to a");
+    assert_string_equal(come(b), "to b");
+    assert_string_equal(come(a), "");
+    close(a);
+    close(b);
+    free_local(&x);
+}
+
+static void test_open_frame(void **state)
+{
+    struct local x = new_local();
+    struct address address;
+    int a = new_socket(&address);
+    const struct sent *sent;
+    (void)state;
+    send_to(a, &x.address, "one");
+    pump();
+    sent = raw_output(x.r);
+    assert_int_equal(sent->frame[0].type, FRAME_OPEN);
+    assert_int_equal(load_be32(sent->frame[0].payload), 0); /* no window */
+    assert_int_equal(load_be16(sent->frame[0].payload + 4), strlen(TARGET));
+    assert_memory_equal(sent->frame[0].payload + 6, TARGET, strlen(TARGET));
+    close(a);
+    free_local(&x);
+}
+
+static void test_idle_peer(void **state)
+{
+    struct local x = new_local();
+    struct address address;
+    int a = new_socket(&address), b = new_socket(&address);
+    (void)state;
+    send_to(a, &x.address, "one");
+    pump();
+    pass(IDLE_US / 2);
+    send_to(b, &x.address, "two");
+    pump();
+    assert_string_equal(said(x.r), "1:one 3:two ");
+    raw_send_opened(x.r, 1, 0);
+    raw_send_opened(x.r, 3, 0);
+    pass(IDLE_US / 2 - CLOCK_US_PER_S);
+    assert_string_equal(said(x.r), "");
+    pass(CLOCK_US_PER_S);
+    assert_string_equal(said(x.r), "1!3 ");
+    /* An answer keeps a stream as well as a question. */
+    raw_send(x.r, FRAME_DATAGRAM, 3, "to b", 4);
+    pass(IDLE_US - CLOCK_US_PER_S);
+    assert_string_equal(said(x.r), "");
+    pass(CLOCK_US_PER_S);
+    assert_string_equal(said(x.r), "3!3 ");
+    /* Who comes back gets a new one, and its own end. */
+    send_to(a, &x.address, "again");
+    pump();
+    assert_string_equal(said(x.r), "5:again ");
+    pass(IDLE_US);
+    assert_string_equal(said(x.r), "5!3 ");
+    close(a);
+    close(b);
+    free_local(&x);
+}
+
+static void test_peer_after_reset(void **state)
+{
+    struct local x = new_local();
+    struct address address;
+    int a = new_socket(&address);
+    (void)state;
+    for (unsigned id = 1; id < 9; id += 2) {
+        char expected[16];
+        snprintf(expected, sizeof expected, "%u:one ", id);
+        send_to(a, &x.address, "one");
+        pump();
+        assert_string_equal(said(x.r), expected);
+        raw_send_code(x.r, FRAME_RESET, id, RESET_NOT_PERMITTED, "no");
+    }
+    assert_string_equal(come(a), "");
+    close(a);
+    free_local(&x);
+}
+
+static void test_too_many_peers(void **state)
+{
+    static int fd[UDP_PEERS_MAX + 1];
+    struct local x = new_local();
+    struct address address;
+    (void)state;
+    for (unsigned i = 0; i <= UDP_PEERS_MAX; i++) {
+        fd[i] = new_socket(&address);
+        if (i < UDP_PEERS_MAX)
+            send_to(fd[i], &x.address, "hello");
+        pass(1000);
+    }
+    said(x.r);
+    assert_int_equal(x.r->s->own_open, UDP_PEERS_MAX);
+    send_to(fd[0], &x.address, "still here"); /* now the second is idle longest */
+    pump();
+    send_to(fd[UDP_PEERS_MAX], &x.address, "new");
+    pump();
+    assert_string_equal(said(x.r), "3!7 1:still here 513:new ");
+    for (unsigned i = 0; i <= UDP_PEERS_MAX; i++)
+        close(fd[i]);
+    free_local(&x);
+}
+
+static void test_without_session(void **state)
+{
+    struct local x = new_local();
+    struct address address;
+    int a = new_socket(&address);
+    (void)state;
+    udp_listener_set_session(x.l, NULL);
+    send_to(a, &x.address, "lost");
+    pump();
+    udp_listener_set_session(x.l, x.r->s);
+    send_to(a, &x.address, "taken");
+    pump();
+    assert_string_equal(said(x.r), "1:taken ");
+    close(a);
+    free_local(&x);
+}
+
+/* --- The agent's end --- */
+
+static void raw_open(struct raw *r, const char *target)
+{
+    uint8_t payload[TARGET_MAX_BYTES + 16];
+    struct open_frame open = {.target = view_of_string(target)};
+    raw_send(r, FRAME_OPEN, 1, payload, open_encode(&open, false, payload, sizeof payload));
+}
+
+/* An agent's engine whose stream 1, to a target that is a socket of the test, is in no one's hands
+ * yet. */
+static struct raw *new_agent(int *fd, char target[64], struct stream **st)
+{
+    struct raw *r = raw_new(false, NULL);
+    struct address address;
+    raw_start(r);
+    *fd = new_socket(&address);
+    snprintf(target, 64, "udp:127.0.0.1:%u", address_port(&address));
+    r->side.answer = OPEN_HOLD;
+    raw_open(r, "udp:app:1");
+    *st = app_find(&r->side, 1)->stream;
+    app_find(&r->side, 1)->stream = NULL;
+    return r;
+}
+
+static struct targets *new_targets(const char *allow)
+{
+    static struct target_pattern pattern;
+    struct error e = {0};
+    struct targets *t;
+    assert_true(value_target_pattern(&pattern, allow, &e));
+    t = targets_new(loop, "test", &pattern, 1);
+    assert_non_null(t);
+    return t;
+}
+
+static void test_early_datagrams(void **state)
+{
+    char target[64];
+    struct stream *st;
+    int fd;
+    struct raw *r = new_agent(&fd, target, &st);
+    struct targets *t = new_targets("udp:127.0.0.0/8:*");
+    (void)state;
+    targets_open(t, st, view_of_string(target));
+    for (char c = 'a'; c < 'a' + 2 * EARLY_DATAGRAMS; c++)
+        raw_send(r, FRAME_DATAGRAM, 1, &c, 1);
+    pump();
+    for (char c = 'a'; c < 'a' + EARLY_DATAGRAMS; c++)
+        assert_int_equal(come(fd)[0], c);
+    assert_string_equal(come(fd), "");
+    assert_int_equal(sent_count(raw_output(r), FRAME_OPENED), 1);
+    raw_send(r, FRAME_DATAGRAM, 1, "later", 5);
+    assert_string_equal(come(fd), "later");
+    raw_free(r);
+    targets_free(t);
+    close(fd);
+}
+
+/* However large they are. */
+static void test_early_bytes(void **state)
+{
+    static const uint8_t large[DATAGRAM_MAX];
+    char target[64];
+    struct stream *st;
+    int fd;
+    struct raw *r = new_agent(&fd, target, &st);
+    struct targets *t = new_targets("udp:127.0.0.0/8:*");
+    (void)state;
+    targets_open(t, st, view_of_string(target));
+    raw_send(r, FRAME_DATAGRAM, 1, large, sizeof large);
+    raw_send(r, FRAME_DATAGRAM, 1, "small", 5);
+    raw_send(r, FRAME_DATAGRAM, 1, large, 8192);
+    pump();
+    assert_string_equal(come(fd), "small");
+    assert_string_equal(come(fd), "");
+    raw_free(r);
+    targets_free(t);
+    close(fd);
+}
+
+static void test_reset_while_waiting(void **state)
+{
+    char target[64];
+    struct stream *st;
+    int fd;
+    struct raw *r = new_agent(&fd, target, &st);
+    struct targets *t = new_targets("udp:127.0.0.0/8:*");
+    (void)state;
+    targets_open(t, st, view_of_string(target));
+    raw_send(r, FRAME_DATAGRAM, 1, "one", 3);
+    raw_send_code(r, FRAME_RESET, 1, RESET_TIMEOUT, "");
+    pump();
+    assert_string_equal(come(fd), "");
+    raw_free(r);
+    targets_free(t);
+    close(fd);
+}
+
+static void test_policy(void **state)
+{
+    static const char *const patterns[] = {"tcp:*:*", "udp:127.0.0.1:1", "udp:10.0.0.0/8:*",
+                                           "udp:localhost:*"};
+    (void)state;
+    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
+        char target[64];
+        struct stream *st;
+        int fd;
+        struct raw *r = new_agent(&fd, target, &st);
+        struct targets *t = new_targets(patterns[i]);
+        targets_open(t, st, view_of_string(target));
+        raw_send(r, FRAME_DATAGRAM, 1, "one", 3);
+        pump();
+        assert_string_equal(said(r), "1!4 ");
+        assert_string_equal(come(fd), "");
+        raw_free(r);
+        targets_free(t);
+        close(fd);
+    }
+}
+
+/* A connected socket in the hands of stream 1; the address it sends from. */
+static struct raw *new_connected(int *fd, struct address *from)
+{
+    char target[64];
+    struct stream *st;
+    struct address to;
+    struct raw *r = new_agent(fd, target, &st);
+    struct udp_target *u;
+    int connected;
+    assert_true(address_of_socket(&to, *fd, false));
+    connected = socket_connect_datagram(&to);
+    assert_true(connected >= 0 && address_of_socket(from, connected, false));
+    u = udp_target_new(loop, connected, "test");
+    assert_non_null(u);
+    stream_set_owner(st, &udp_target_events, u);
+    udp_target_start(u, st);
+    stream_accept(st, "");
+    raw_output(r);
+    return r;
+}
+
+static void test_target_idle(void **state)
+{
+    struct address from;
+    int fd;
+    struct raw *r = new_connected(&fd, &from);
+    (void)state;
+    pass(IDLE_US - CLOCK_US_PER_S);
+    raw_send(r, FRAME_DATAGRAM, 1, "question", 8);
+    assert_string_equal(come(fd), "question");
+    pass(IDLE_US - CLOCK_US_PER_S);
+    send_to(fd, &from, "answer");
+    pump();
+    assert_string_equal(said(r), "1:answer ");
+    pass(IDLE_US - CLOCK_US_PER_S);
+    assert_string_equal(said(r), "");
+    pass(CLOCK_US_PER_S);
+    assert_string_equal(said(r), "1!3 ");
+    send_to(fd, &from, "too late"); /* the socket is closed */
+    pump();
+    assert_string_equal(said(r), "");
+    raw_free(r);
+    close(fd);
+}
+
+/* Only the target's own answers come in. */
+static void test_target_only(void **state)
+{
+    struct address from, other;
+    int fd, stranger = new_socket(&other);
+    struct raw *r = new_connected(&fd, &from);
+    (void)state;
+    send_to(stranger, &from, "forged");
+    send_to(fd, &from, "genuine");
+    pump();
+    assert_string_equal(said(r), "1:genuine ");
+    raw_free(r);
+    close(fd);
+    close(stranger);
+}
+
+/* A refusal by the target ends nothing, and costs no later datagram. */
+static void test_target_refuses(void **state)
+{
+    struct address from, own;
+    int fd, again;
+    struct error e = {0};
+    struct raw *r = new_connected(&fd, &from);
+    (void)state;
+    assert_true(address_of_socket(&own, fd, false));
+    close(fd);
+    raw_send(r, FRAME_DATAGRAM, 1, "refused", 7); /* the ICMP comes at once on loopback */
+    again = socket_bind_datagram(&own, &e);
+    assert_true(again >= 0);
+    raw_send(r, FRAME_DATAGRAM, 1, "taken", 5);
+    assert_string_equal(come(again), "taken");
+    close(again);
+    raw_send(r, FRAME_DATAGRAM, 1, "refused", 7);
+    pump(); /* here reading meets the error */
+    assert_string_equal(said(r), "");
+    again = socket_bind_datagram(&own, &e);
+    assert_true(again >= 0);
+    send_to(again, &from, "back");
+    pump();
+    assert_string_equal(said(r), "1:back ");
+    raw_free(r);
+    close(again);
+}
+
+/* A flood at the agent's socket is read in parts that the session can send. */
+static void test_flood(void **state)
+{
+    enum { COUNT = 60 };
+    static const char large[1400];
+    struct address from;
+    unsigned got = 0;
+    int fd;
+    struct raw *r = new_connected(&fd, &from);
+    (void)state;
+    for (int i = 0; i < COUNT; i++)
+        assert_true(sendto(fd, large, sizeof large, 0, (const struct sockaddr *)&from.storage,
+                           from.len) > 0);
+    for (int i = 0; i < 10; i++) {
+        struct deferred end = {.run = stop};
+        loop_defer(loop, &end);
+        loop_run(loop);
+        got += sent_count(raw_output(r), FRAME_DATAGRAM);
+    }
+    assert_int_equal(got, COUNT);
+    raw_free(r);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_peers_have_their_streams, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_open_frame, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_idle_peer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_peer_after_reset, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_too_many_peers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_without_session, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_early_datagrams, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_early_bytes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_reset_while_waiting, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_policy, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_target_idle, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_target_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_target_refuses, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_flood, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("udp", tests, NULL, NULL);
+}
