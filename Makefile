@@ -45,7 +45,8 @@ FFLAGS  := -std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Imodules -Ites
 
 PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev
 TEST_PACKAGES := $(PACKAGES) git libcmocka-dev python3-pytest python3-dissononce curl openssh-client \
-           openssh-server rsync wireguard-tools valgrind
+           openssh-server rsync wireguard-tools valgrind postgresql iproute2 bind9-dnsutils dnsmasq-base \
+           iperf3 snmp snmpd
 LINT_PACKAGES := clang-format clang-tidy cppcheck shellcheck mandoc
 FUZZ_PACKAGES := $(PACKAGES) clang
 
@@ -55,7 +56,7 @@ endif
 say = @printf '  %-7s %s\n' $(1) '$(2)'
 
 .DELETE_ON_ERROR:
-.PHONY: all help deps test-deps lint-deps fuzz-deps demo test unit e2e fuzz fuzz-targets lint format install uninstall clean
+.PHONY: all help deps test-deps lint-deps fuzz-deps demo test unit e2e soak fuzz fuzz-targets lint format install uninstall clean
 
 #: make                build ./spx, one static binary
 all: spx
@@ -143,6 +144,10 @@ unit: $(UNIT)
 e2e: spx $(T)/spx
 	SPX=$(TESTED) SPX_GLIBC=$(T)/spx /usr/bin/python3 -m pytest -q tests/e2e $(ARGS)
 
+#: make soak           the end-to-end tests that take minutes (SEED=n: random numbers of a failed one)
+soak: test-deps
+	@$(MAKE) --no-print-directory e2e ARGS='-m soak $(ARGS)'
+
 #: make fuzz           run every fuzz target for SECONDS (60) each, with clang
 SECONDS ?= 60
 fuzz: fuzz-deps
@@ -178,4 +183,4 @@ uninstall:
 clean:
 	rm -rf build spx
 
--include $(ROBJ:.o=.d) $(TOBJ:.o=.d) $(UNIT:=.d) $(T)/spx.d $(FOBJ:.o=.d) $(FUZZ:=.d)
+-include $(ROBJ:.o=.d) $(TOBJ:.o=.d) $(UNIT:=.d) $(SUPPORT:.o=.d) $(T)/spx.d $(FOBJ:.o=.d) $(FUZZ:=.d)

@@ -296,12 +296,13 @@ static bool copy_permissions(struct service *v, const struct agent_user *user)
     return v->allow && v->listen;
 }
 
-/* A third of what all sessions leave, so that the first ones are fast and the last one still works. */
+/* A third of what all sessions leave, so that the first ones are fast and the last one still works.
+ */
 static uint32_t receive_limit_left(const struct agent *a)
 {
     uint64_t left = RECEIVE_LIMIT_ALL;
-    list_each(link, &a->services)
-        left -= container_of(link, struct service, place)->session.settings.receive_limit;
+    list_each(link, &a->services) left -=
+        container_of(link, struct service, place)->session.settings.receive_limit;
     left -= (SESSIONS_PER_AGENT - a->service_count) * (uint64_t)RECEIVE_LIMIT_LEAST;
     return RECEIVE_LIMIT_LEAST + (uint32_t)(left / 3);
 }

@@ -189,17 +189,19 @@ static void on_give_up(struct timer *timer)
     session_over(c, &c->session.error);
 }
 
-/* Whether another relay may do better: not when it is the agent's word, or when keys differ. */
-static bool is_the_relays(const struct reach_outcome *o)
+/* Whether another relay may do better: not when it is the agent's word, nor when keys differ before
+ * there is a session, which the engineer is to be told. */
+static bool is_the_relays(const struct client *c, const struct reach_outcome *o)
 {
-    return !o->answered || (!o->by_agent && o->error.code != CODE_UNKNOWN_KEY &&
-                            o->error.code != CODE_BAD_HANDSHAKE);
+    bool keys_differ =
+        o->answered && (o->error.code == CODE_UNKNOWN_KEY || o->error.code == CODE_BAD_HANDSHAKE);
+    return !o->by_agent && !(keys_differ && c->state == CLIENT_CONNECTING);
 }
 
 /* Goes to the next relay at once when this one did not help and others are left. */
 static bool try_next_relay(struct client *c, const struct reach_outcome *o)
 {
-    if (!is_the_relays(o))
+    if (!is_the_relays(c, o))
         return false;
     c->relay_index = (c->relay_index + 1) % c->config.relay_count;
     if (++c->failures >= c->config.relay_count) {
@@ -229,7 +231,8 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
         return; /* the circuit that stalled is still there */
     if (c->state == CLIENT_RESUMING) {
         /* What a relay says never ends a session, nor by a wait beyond its resume window. */
-        retry_later(c, CLIENT_RESUMING, o->retry_s < RESUME_RETRY_MAX_S ? o->retry_s : RESUME_RETRY_MAX_S);
+        retry_later(c, CLIENT_RESUMING,
+                    o->retry_s < RESUME_RETRY_MAX_S ? o->retry_s : RESUME_RETRY_MAX_S);
         return;
     }
     end_session(c);
@@ -629,8 +632,9 @@ static int connect_and_run(struct client *c)
 {
     int exit_code;
     if (!settle_forwards(c))
-        return usage_error("client", "nothing to do: give -L, -D, -R or -W, or Forward lines in the "
-                                     "agent's section of the configuration");
+        return usage_error("client",
+                           "nothing to do: give -L, -D, -R or -W, or Forward lines in the "
+                           "agent's section of the configuration");
     if (!settle_key(c, &exit_code))
         return exit_code;
     c->loop = loop_new();

@@ -131,16 +131,18 @@ static bool read_message2(struct reach *r, struct view message2)
     if (!noise_read(&r->noise, message2, payload, &len))
         return fail(r, CODE_BAD_HANDSHAKE,
                     "the answer is not from the agent whose key is known here");
+    r->outcome.by_agent = true; /* what is wrong from here on */
     if (!session_welcome_decode(&welcome, view_of(payload, len), &unsupported))
         return fail(r, CODE_PROTOCOL, "the agent's answer is not well formed");
-    if (welcome.code) {
-        r->outcome.by_agent = true;
+    if (welcome.code)
         return fail_as_peer_says(r, welcome.code, welcome.text, 0);
-    }
+    if (welcome.version == 0 || welcome.version > PROTOCOL_VERSION)
+        return fail(r, CODE_VERSION, "the agent's answer is of a protocol version not known here");
     if (!session_take_welcome(r->request.session, &welcome) ||
         !noise_split(&r->noise, &r->send, &r->receive))
         return fail(r, CODE_PROTOCOL, "the agent's answer does not fit the session");
     r->told_position = welcome.receive_position;
+    r->outcome.by_agent = false;
     return true;
 }
 

@@ -36,6 +36,10 @@ bool session_move(struct session *s, struct session_circuit *c);
 /* How many bytes the frame at a position of the ring takes. */
 size_t session_frame_bytes(const struct session *s, uint64_t pos);
 
+/* Forgets what the peer has, as far as the circuit has carried it: what it had from an earlier one
+ * is sent again all the same, since a receiver counts from START on without a gap. */
+void session_discard(struct session *s);
+
 /* The peer acknowledged everything before position. False after session_fail: it was not sent, or
  * lies inside a frame. */
 bool session_acknowledged(struct session *s, uint64_t position);
@@ -51,7 +55,8 @@ struct stream *stream_new_from_peer(struct session *s, uint32_t id, bool listene
 struct stream *stream_new_own(struct session *s, bool listener, const char *text, size_t text_max,
                               const struct stream_events *events, void *owner);
 
-/* What the opener may send before OPENED: the client has the agent's early credit, the agent none. */
+/* What the opener may send before OPENED: the client has the agent's early credit, the agent none.
+ */
 static inline uint32_t early_credit_given(const struct session *s)
 {
     return s->settings.client ? 0 : s->settings.early_credit;

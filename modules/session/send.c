@@ -334,12 +334,13 @@ static size_t choose_frames(struct session *s, size_t room, bool turn, uint64_t 
 
 static size_t put_frames(struct session *s, uint8_t *out, size_t frames, uint64_t now_us)
 {
-    if (s->sent_max == s->ring.tail)
+    if (s->sent_max == s->peer_position)
         s->waiting_us = now_us; /* nothing waited so far */
     ring_get(&s->ring, s->resend, out, frames);
     s->resend += frames;
     if (s->sent_max < s->resend)
         s->sent_max = s->resend;
+    session_discard(s); /* what the peer has from an earlier circuit */
     return frames;
 }
 
@@ -348,8 +349,7 @@ static size_t put_frames(struct session *s, uint8_t *out, size_t frames, uint64_
 static size_t put_datagrams(struct session *s, uint8_t *out, size_t room, size_t frames, bool turn,
                             size_t most)
 {
-    bool filled =
-        s->resend < s->ring.head || frames + FRAME_HEADER_BYTES + DATA_MIN_ROOM > room;
+    bool filled = s->resend < s->ring.head || frames + FRAME_HEADER_BYTES + DATA_MIN_ROOM > room;
     size_t n;
     if (!turn && filled) {
         s->datagrams_ahead -= frames < s->datagrams_ahead ? frames : s->datagrams_ahead;

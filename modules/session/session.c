@@ -160,7 +160,7 @@ bool session_take_welcome(struct session *s, const struct session_welcome *welco
 
 bool session_move(struct session *s, struct session_circuit *c)
 {
-    uint64_t from = c->told_position > s->ring.tail ? c->told_position : s->ring.tail;
+    uint64_t from = c->told_position > s->peer_position ? c->told_position : s->peer_position;
     if (c->number <= s->moved_number)
         return circuit_fail(c, CODE_STALE, "a newer circuit has taken the session");
     if (from > s->sent_max)
@@ -183,6 +183,7 @@ bool session_move(struct session *s, struct session_circuit *c)
     c->ping_owed = true;
     if (s->events->on_move)
         s->events->on_move(s, c);
+    session_discard(s);
     return session_acknowledged(s, from);
 }
 
@@ -214,24 +215,30 @@ static bool between_frames(const struct session *s, uint64_t position)
     return pos == position;
 }
 
+void session_discard(struct session *s)
+{
+    uint64_t to = s->peer_position < s->resend ? s->peer_position : s->resend;
+    if (to > s->ring.tail)
+        ring_discard(&s->ring, to);
+}
+
 bool session_acknowledged(struct session *s, uint64_t position)
 {
     if (position > s->sent_max)
         return session_fail(s, CODE_PROTOCOL,
                             "the peer acknowledged position %llu, above what was sent (%llu)",
                             (unsigned long long)position, (unsigned long long)s->sent_max);
-    if (position <= s->ring.tail)
+    if (position <= s->peer_position)
         return true;
     if (!between_frames(s, position))
         return session_fail(s, CODE_PROTOCOL, "the peer acknowledged part of a frame (%llu)",
                             (unsigned long long)position);
-    ring_discard(&s->ring, position);
+    s->peer_position = position;
+    session_discard(s);
     if (s->circuit) {
         s->waiting_us = s->circuit->last_read_us;
         pace_acknowledged(&s->pace, position, s->sent_max, s->waiting_us);
     }
-    if (s->resend < position)
-        s->resend = position;
     while (!list_empty(&s->closing)) { /* an owner's event may take any off the list */
         struct stream *st = container_of(s->closing.next, struct stream, closing_link);
         if (st->end_position > position)
@@ -267,5 +274,5 @@ bool session_unacknowledged(const struct session *s)
 bool session_stalled(const struct session *s, uint64_t now_us)
 {
     uint64_t patience = 4 * s->rtt_us > STALL_US ? 4 * s->rtt_us : STALL_US;
-    return s->circuit && s->sent_max > s->ring.tail && now_us - s->waiting_us >= patience;
+    return s->circuit && s->sent_max > s->peer_position && now_us - s->waiting_us >= patience;
 }

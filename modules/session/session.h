@@ -36,19 +36,19 @@ struct session_events {
      * call, who is told when it is gone, or resets it; answers now or later with stream_accept or
      * stream_reset. */
     void (*on_open)(struct session *s, struct stream *stream, struct view target);
-    /* Agent: the client wants it to listen on this address (valid during the call). As on_open: sets
-     * the owner, answers with stream_accept (the address bound) or stream_reset. NULL: every LISTEN
-     * is refused as unsupported. */
+    /* Agent: the client wants it to listen on this address (valid during the call). As on_open:
+     * sets the owner, answers with stream_accept (the address bound) or stream_reset. NULL: every
+     * LISTEN is refused as unsupported. */
     void (*on_listen)(struct session *s, struct stream *listener, struct view address);
-    /* Client: a connection of this peer came to a listener it had asked for. As on_open. May be NULL
-     * when none is asked for. */
+    /* Client: a connection of this peer came to a listener it had asked for. As on_open. May be
+     * NULL when none is asked for. */
     void (*on_connection)(struct session *s, struct stream *stream, struct stream *listener,
                           struct view peer);
     /* There is something to write on the circuit: call circuit_output soon. Comes from inside any
      * stream_ call; must not call back. */
     void (*on_wake)(struct session *s);
-    /* The session moved to this circuit at its START; the one before has failed. Must not free it. May
-     * be NULL. */
+    /* The session moved to this circuit at its START; the one before has failed. Must not free it.
+     * May be NULL. */
     void (*on_move)(struct session *s, struct session_circuit *c);
     /* A stream may be opened again after stream_open had said that the limit is reached. May be
      * NULL. */
@@ -56,15 +56,15 @@ struct session_events {
 };
 
 struct session_settings {
-    bool client;            /* odd stream ids, opens targets, listens; otherwise the agent */
-    uint32_t receive_limit; /* all windows together; at most CREDIT_MAX */
-    uint32_t ring_bytes;    /* a power of two, at least 128 KiB */
+    bool client;             /* odd stream ids, opens targets, listens; otherwise the agent */
+    uint32_t receive_limit;  /* all windows together; at most CREDIT_MAX */
+    uint32_t ring_bytes;     /* a power of two, at least 128 KiB */
     unsigned ring_doublings; /* how often the ring may double while it is what limits */
-    uint16_t streams;       /* the peer may have open at once; a client's: 0 without listeners */
-    uint16_t own_streams;   /* this side has open at once; an agent's: 0 without listeners */
-    uint32_t early_credit;  /* agent: what the client may send on a stream before OPENED; every
-                               stream's floor window. Cut where the floors of all streams would take
-                               more than half of receive_limit. */
+    uint16_t streams;        /* the peer may have open at once; a client's: 0 without listeners */
+    uint16_t own_streams;    /* this side has open at once; an agent's: 0 without listeners */
+    uint32_t early_credit;   /* agent: what the client may send on a stream before OPENED; every
+                                stream's floor window. Cut where the floors of all streams would take
+                                more than half of receive_limit. */
     uint64_t keepalive_us;
     uint32_t resume_window_s; /* agent: what it tells the client */
 };
@@ -75,7 +75,8 @@ struct session_settings session_default_settings(bool client);
 /* Invariants:
  * 1. ring.tail <= resend <= ring.head; frames from `resend` on are still to go out on the current
  * circuit.
- * 2. ring.tail is the highest position the peer acknowledged or told; sent_max is the highest
+ * 2. peer_position is the highest position the peer acknowledged or told; ring.tail is the lower of
+ * it and resend, since a circuit carries every byte from its START on; sent_max is the highest
  * position ever given to a circuit.
  * 3. receive_position counts exactly the sequenced bytes delivered; it never goes back.
  * 4. the windows of all streams together stay within settings.receive_limit: pool_left and the
@@ -102,9 +103,9 @@ struct session {
 
     /* Sending. */
     struct ring ring;
-    uint64_t resend, sent_max;
-    struct pace pace; /* of the current circuit */
-    uint64_t waiting_us; /* since when something sent waits for an ACK without any progress */
+    uint64_t resend, sent_max, peer_position;
+    struct pace pace;        /* of the current circuit */
+    uint64_t waiting_us;     /* since when something sent waits for an ACK without any progress */
     uint64_t close_position; /* end of the own CLOSE frame, once encoded */
     uint16_t close_code;
     char close_text[128];
@@ -217,7 +218,8 @@ void session_close(struct session *s, enum code code, const char *text);
 /* Whether own frames wait for a circuit or an ACK. */
 bool session_unacknowledged(const struct session *s);
 
-/* Whether nothing was acknowledged for max(3 s, 4 round trips) though something waits for it: time for the next circuit, beside this one. */
+/* Whether nothing was acknowledged for max(3 s, 4 round trips) though something waits for it: time
+ * for the next circuit, beside this one. */
 bool session_stalled(const struct session *s, uint64_t now_us);
 
 #endif

@@ -221,6 +221,7 @@ class Hop:
     def __init__(self, pipe, own=None):
         self.pipe, self.own = pipe, own
         self.records = self.peer_key = self.role = self.ticket = self.name = None
+        self.pings, self.refused = 0, []  # what came while nobody asked
 
     @classmethod
     def open(cls, address, own, peer_public, role, ticket=NO_TICKET, suite=CHACHA, source=None,
@@ -278,6 +279,7 @@ class Hop:
             plaintext = self.records.receive()
             if plaintext[0] != PING:
                 return plaintext[0], Reader(plaintext[1:])
+            self.pings += 1
             self.send(PONG, plaintext[1:])
 
     def expect(self, *kinds):
@@ -574,23 +576,21 @@ class Agent:
             self.relay_address, self.own, self.relay_public, role, ticket, suite=self.suite
         )
 
+    def payload2(self, session):
+        return session.payload2()
+
     def answer(self, message1):
         """Reads session message 1: (session message 2, what makes the circuit of a pipe)."""
         handshake, payload = noise.read_first_message(message1, noise.SESSION, self.own)
         session = Session()
         name, session_id, number, told = session.read_payload1(Reader(payload))
-        if name != self.name:
-            raise Refused(11, self.name)
+        assert name == self.name
         if session_id != NEW:
-            kept = self.sessions.get(session_id)
-            if not kept:
-                body = u16(NO_SESSION) + string("no such session")
-                raise Refused(NO_SESSION, "no such session", handshake.write_second(body))
-            kept.peer_streams, session = session.peer_streams, kept
+            session = self.sessions[session_id]
         else:
             session.id = os.urandom(16)
             self.sessions[session.id] = session
-        message2 = handshake.write_second(session.payload2())
+        message2 = handshake.write_second(self.payload2(session))
 
         def make(pipe):
             circuit = Circuit(session, pipe, handshake.split(), told)
@@ -703,7 +703,7 @@ class Relay(Listener):
     def __init__(self, own, address=None, agents=(), keepalive=15):
         """agents: name -> public key, for LIST; without any AGENT is left out."""
         self.own, self.agents, self.keepalive = own, dict(agents), keepalive
-        self.parked, self.controls = [], []
+        self.parked, self.controls, self.joined = [], [], []
         self.came = threading.Condition()
         self.connects = 0
         super().__init__(address)
@@ -750,8 +750,10 @@ class Relay(Listener):
             (self.controls if hop.role == CONTROL else self.parked).append(hop)
             self.came.notify_all()
         if hop.role == CONTROL:
-            while True:  # answers PINGs
-                hop.receive()
+            while True:
+                kind, reader = hop.receive()
+                if kind == REFUSE:
+                    hop.refused.append(reader.rest())
 
     def next_parked(self, seconds=15):
         with self.came:
@@ -777,8 +779,14 @@ class Relay(Listener):
                 if getattr(hop.pipe, "kept", False):
                     return
 
+    def cut_circuits(self):
+        """Ends those there are; the agents' hops stay."""
+        for pipe in self.joined:
+            pipe.close()
+
     def join(self, client, agent):
         client.kept = agent.kept = True
+        self.joined += [client, agent]
         number = self.connects
         self._run(self._carry, client, agent, number, True)
         self._run(self._carry, agent, client, number, False)
@@ -806,15 +814,16 @@ class Site(Relay):
         self.agent = agent
         super().__init__(own, agents={agent.name: agent.own.public}, **options)
 
+    def begin(self, circuit):
+        circuit.start()
+
     def session(self, circuit):
         serve_echo(circuit)
 
     def connected(self, hop, name, message1):
-        try:
-            message2, make = self.agent.answer(message1)
-        except Refused as refused:
-            hop.send(REFUSED, refusal(refused.code, refused.text, 0, refused.agents_word or b""))
-            return
+        message2, make = self.agent.answer(message1)
         hop.send(CONNECTED, message2)
-        self.session(begin(make(hop.pipe)))
+        circuit = make(hop.pipe).read_start()
+        self.begin(circuit)
+        self.session(circuit)
         hop.pipe.kept = True

@@ -7,9 +7,12 @@ import os
 import queue
 import random
 import shutil
+import signal
 import socket
 import struct
+import tempfile
 import threading
+from pathlib import Path
 
 from harness import LOOPBACK, Program, free_port, run, wait_for
 
@@ -255,6 +258,53 @@ class Sshd:
 
     def close(self):
         self.program.stop()
+
+
+class Postgres:
+    """A PostgreSQL server with a cluster of its own on loopback, made for pgbench."""
+
+    def __init__(self):
+        versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        assert versions, "no PostgreSQL: install postgresql"
+        self.bin = versions[-1]
+        # Not in the test's directory: that is for its own user only.
+        self.directory = Path(tempfile.mkdtemp(prefix="spx-postgres-"))
+        self.port = free_port()
+        self.user = []
+        if os.geteuid() == 0:  # which PostgreSQL refuses to run as
+            shutil.chown(self.directory, "postgres", "postgres")
+            self.user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        data = self.directory / "data"
+        words = ["--username=bench", "--auth=trust", "--no-sync", "--locale=C", "--encoding=UTF8"]
+        run(*self.user, self.bin / "initdb", *words, data, cwd=self.directory)
+        settings = [
+            f"port={self.port}",
+            f"listen_addresses={LOOPBACK}",
+            f"unix_socket_directories={self.directory}",
+            "fsync=off",
+        ]
+        self.program = Program(
+            "postgres",
+            [*self.user, self.bin / "postgres", "-D", data, *(f"--{s}" for s in settings)],
+            self.directory,
+            cwd=self.directory,
+            stop_signal=signal.SIGINT,
+        )
+        self.program.expect(r"ready to accept connections")
+        self.run("pgbench", "--initialize", "--quiet")
+
+    def run(self, program, *words, address=None, **options):
+        """Runs a PostgreSQL program against the server, or through another address."""
+        host, port = address or (LOOPBACK, self.port)
+        place = ["-h", host, "-p", port, "-U", "bench"]
+        return run(self.bin / program, *place, *words, "postgres", **options)
+
+    def count(self, table):
+        return int(self.run("psql", "-Atc", f"SELECT count(*) FROM {table}").stdout)
+
+    def close(self):
+        self.program.stop()
+        shutil.rmtree(self.directory)
 
 
 # What an application does at its end.

@@ -5,7 +5,17 @@ import socket
 
 import pytest
 
-from harness import DENIED, LOOPBACK, OTHER, forwards, free_port, has_ipv6, run, stays_false, wait_for
+from harness import (
+    DENIED,
+    LOOPBACK,
+    OTHER,
+    forwards,
+    free_port,
+    has_ipv6,
+    run,
+    stays_false,
+    wait_for,
+)
 from servers import (
     EchoServer,
     Target,
@@ -40,7 +50,9 @@ def start(world, *remotes, listen="default", **config):
 
 def bound(client, target, count=1):
     """Where the agent listens for the target ("tcp:127.0.0.1:80"): (host, port)."""
-    found = client.expect(rf"forwarding (\S+):(\d+) at the agent to {re.escape(target)}$", 15, count)
+    found = client.expect(
+        rf"forwarding (\S+):(\d+) at the agent to {re.escape(target)}$", 15, count
+    )
     return found[1].strip("[]"), int(found[2])
 
 
@@ -255,7 +267,7 @@ def test_permission_is_taken_away(world, echo):
 
 
 def test_target_refuses(world, echo):
-    """Nobody listens at the client's target: the application at the agent sees a reset, and the next
+    """Nobody listens at the client's target: the application at the agent sees a reset, the next
     one is served when somebody does."""
     port = free_port()
     _, _, client = start(world, f"0:{LOOPBACK}:{port}")

@@ -37,8 +37,7 @@ void end_settle(struct end *e)
     if (e->circuit.failed.code || !s || s->state == SESSION_CLOSED || s->state == SESSION_ENDED)
         e->party->on_change(e);
     else
-        event_set(e->party->t, &e->tick,
-                  party_true_time(e->party, circuit_deadline(&e->circuit)));
+        event_set(e->party->t, &e->tick, party_true_time(e->party, circuit_deadline(&e->circuit)));
 }
 
 static size_t ragged(const struct end *e, size_t most)

@@ -186,8 +186,8 @@ void pipe_cut(struct pipe *p, uint64_t from)
         p->first++;
     while (p->first < p->last) {
         struct segment *last = &p->segments[(p->last - 1) % PIPE_SEGMENTS];
-        uint64_t before = p->first + 1 < p->last ? p->segments[(p->last - 2) % PIPE_SEGMENTS].end
-                                                 : p->arrived;
+        uint64_t before =
+            p->first + 1 < p->last ? p->segments[(p->last - 2) % PIPE_SEGMENTS].end : p->arrived;
         if (last->end <= from)
             break;
         if (before < from) {

@@ -1,4 +1,5 @@
-/* One direction of a connection: bytes in order, after a delay, at a rate, out of bounded buffers. */
+/* One direction of a connection: bytes in order, after a delay, at a rate, out of bounded buffers.
+ */
 #ifndef SPX_SIM_PIPE_H
 #define SPX_SIM_PIPE_H
 
@@ -25,15 +26,15 @@ struct pipe {
     void (*on_readable)(struct pipe *p);
     void (*on_writable)(struct pipe *p); /* after a write was not taken whole */
     uint64_t written, arrived, read;
-    uint64_t cut_at;        /* no byte from here on gets through */
-    uint64_t idle_us;       /* the link is free from then on */
+    uint64_t cut_at;  /* no byte from here on gets through */
+    uint64_t idle_us; /* the link is free from then on */
     uint64_t stalled_until_us;
-    bool blocked;           /* the writer waits */
+    bool blocked; /* the writer waits */
     struct segment segments[PIPE_SEGMENTS];
-    uint64_t first, last;   /* segments[first % SEGMENTS] to before last */
+    uint64_t first, last; /* segments[first % SEGMENTS] to before last */
     struct event arrive, drain;
     uint8_t *data;
-    size_t size;            /* of data: a power of two */
+    size_t size; /* of data: a power of two */
 };
 
 /* Opens it; the buffer of a use before is used again. The callbacks stay. */

@@ -87,8 +87,8 @@ void relay_connect(struct world *w, const uint8_t *message1, size_t len)
     struct letter l = {.talk = w->client.talk, .attempt = w->client.attempt, .len = len};
     if (is_down(w)) { /* refused at once, or nobody answers */
         event_set(&w->timeline, &w->client.answer_limit,
-                  w->timeline.now_us + (chance(&w->timeline, 2) ? 2 * w->pipe.delay_us
-                                                                : HANDSHAKE_LIMIT_US));
+                  w->timeline.now_us +
+                      (chance(&w->timeline, 2) ? 2 * w->pipe.delay_us : HANDSHAKE_LIMIT_US));
         return;
     }
     memcpy(l.bytes, message1, len);
@@ -116,10 +116,8 @@ void relay_replay(struct world *w)
 void relay_restart(struct world *w, uint64_t down_us)
 {
     w->relay.down_until_us = w->timeline.now_us + down_us;
-    list_each(link, &w->paths)
-        path_break(w, container_of(link, struct path, link));
-    list_each(letter, &w->relay.letters)
-        letter_end(container_of(letter, struct letter, link));
+    list_each(link, &w->paths) path_break(w, container_of(link, struct path, link));
+    list_each(letter, &w->relay.letters) letter_end(container_of(letter, struct letter, link));
 }
 
 void relay_begin(struct relay *r)
@@ -131,6 +129,5 @@ void relay_begin(struct relay *r)
 
 void relay_end(struct relay *r)
 {
-    list_each(letter, &r->letters)
-        letter_end(container_of(letter, struct letter, link));
+    list_each(letter, &r->letters) letter_end(container_of(letter, struct letter, link));
 }

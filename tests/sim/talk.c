@@ -161,8 +161,7 @@ static void on_reset(void *owner, unsigned code, const char *text)
     bool no_room = code == RESET_LIMIT && peer_of(a)->state == APP_NONE;
     (void)text;
     world_expect(a->talk->world, a->state == APP_LIVE, "a reset for nobody");
-    world_expect(a->talk->world,
-                 peer_of(a)->state == APP_GONE || a->talk->excused || no_room,
+    world_expect(a->talk->world, peer_of(a)->state == APP_GONE || a->talk->excused || no_room,
                  "a reset without a reason");
     note_app(a, "is reset", code);
     end_app(a, APP_RESET);
@@ -211,8 +210,9 @@ static void produce(struct app *a)
 static void get_hungry(struct app *a)
 {
     if (a->appetite != UINT64_MAX)
-        a->appetite = a->talk->world->calm ? UINT64_MAX
-                                           : a->appetite + chance_scaled(time_of(a->talk), 1, 1U << 16);
+        a->appetite = a->talk->world->calm
+                          ? UINT64_MAX
+                          : a->appetite + chance_scaled(time_of(a->talk), 1, 1U << 16);
     stream_writable(a->stream);
 }
 
@@ -327,7 +327,10 @@ static void on_open_more(struct event *e)
     if (!k->session || k->opened >= k->planned || party_puts_off(k->client, e))
         return;
     if (open_one(k) && k->opened < k->planned)
-        event_set(t, e, t->now_us + (k->world->calm ? 0 : chance_scaled(t, 20 * CLOCK_US_PER_MS, 8 * CLOCK_US_PER_S)));
+        event_set(t, e,
+                  t->now_us + (k->world->calm
+                                   ? 0
+                                   : chance_scaled(t, 20 * CLOCK_US_PER_MS, 8 * CLOCK_US_PER_S)));
 }
 
 void talk_room(struct talk *k)

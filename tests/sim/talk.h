@@ -27,11 +27,11 @@ struct app {
     enum app_state state;
     struct stream *stream;
     struct party *party;
-    bool answered;     /* its OPEN was, or it has accepted */
-    bool lazy;         /* sends its end only after the other's */
+    bool answered; /* its OPEN was, or it has accepted */
+    bool lazy;     /* sends its end only after the other's */
     bool eof_sent, eof_seen;
-    uint64_t size;     /* sends so many, then its end */
-    uint64_t ready;    /* of them so far */
+    uint64_t size;  /* sends so many, then its end */
+    uint64_t ready; /* of them so far */
     uint64_t sent, received, appetite;
     uint64_t reset_at; /* resets the stream after so many bytes either way */
     struct event act;
@@ -44,8 +44,8 @@ struct talk {
     struct session *session; /* the client's; NULL: over */
     struct party *client;
     unsigned planned, opened;
-    bool wants_room;         /* waits for on_room */
-    bool excused;            /* streams may be reset: CLOSE, a crash, the resume window */
+    bool wants_room; /* waits for on_room */
+    bool excused;    /* streams may be reset: CLOSE, a crash, the resume window */
     struct app app[TALK_STREAMS][2];
     struct event open_more;
 };

@@ -16,7 +16,8 @@ static void tell_by_chance(struct end *e)
         end_tell(e, pipe_flushed_us(e->in), "closed");
         break;
     case 4:
-        end_tell(e, t->now_us + chance_scaled(t, CLOCK_US_PER_MS, 20 * CLOCK_US_PER_S), "timed out");
+        end_tell(e, t->now_us + chance_scaled(t, CLOCK_US_PER_MS, 20 * CLOCK_US_PER_S),
+                 "timed out");
         break;
     default:
         break;
@@ -169,7 +170,8 @@ static enum trouble choose(struct world *w)
 static void set_next(struct world *w)
 {
     event_set(&w->timeline, &w->trouble,
-              w->timeline.now_us + chance_scaled(&w->timeline, 10 * CLOCK_US_PER_MS, w->trouble_us));
+              w->timeline.now_us +
+                  chance_scaled(&w->timeline, 10 * CLOCK_US_PER_MS, w->trouble_us));
 }
 
 static void on_trouble(struct event *e)
@@ -202,6 +204,7 @@ void trouble_begin(struct world *w)
     w->cut_bytes = chance(t, 2) ? 0 : (unsigned)chance_scaled(t, 64, 64U << 10);
     w->trouble = (struct event){.run = on_trouble};
     w->calm_down = (struct event){.run = on_calm};
-    event_set(t, &w->calm_down, t->now_us + chance_scaled(t, 4 * CLOCK_US_PER_S, 60 * CLOCK_US_PER_S));
+    event_set(t, &w->calm_down,
+              t->now_us + chance_scaled(t, 4 * CLOCK_US_PER_S, 60 * CLOCK_US_PER_S));
     set_next(w);
 }

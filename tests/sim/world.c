@@ -179,8 +179,8 @@ static void begin(struct world *w, uint64_t seed, bool verbose)
     agent_begin(&w->agent, w);
     w->client.attempts = 0;
     w->client.party = (struct party){0};
-    client_begin(&w->client, w);
     trouble_begin(w);
+    client_begin(&w->client, w);
 }
 
 static bool goes_on(const struct world *w)

@@ -59,8 +59,8 @@ struct agent {
 
 struct relay {
     uint64_t down_until_us;
-    struct list letters;      /* on their way */
-    struct letter recorded;   /* a message 1 of before, to be replayed */
+    struct list letters;    /* on their way */
+    struct letter recorded; /* a message 1 of before, to be replayed */
 };
 
 /* What goes wrong in this world, each as a share of all trouble. */
@@ -91,7 +91,7 @@ struct world {
     struct session_settings settings[2];
     struct pipe_settings pipe;
     bool ragged;
-    unsigned lossy; /* one message of so many is lost, and as many come twice; 0: none */
+    unsigned lossy;     /* one message of so many is lost, and as many come twice; 0: none */
     unsigned cut_bytes; /* a circuit breaks within so many bytes; 0: not by itself */
 
     struct client client;
@@ -106,7 +106,7 @@ struct world {
     uint64_t trouble_us; /* apart at most */
     struct event trouble, calm_down;
     bool calm;
-    struct totals totals; /* of all runs */
+    struct totals totals;           /* of all runs */
     uint64_t fault_us, progress_us; /* until when something was wrong; when anything came forward */
 };
 

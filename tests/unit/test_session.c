@@ -735,6 +735,43 @@ static void test_old_circuit_delivers_nothing_after_the_move(void **state)
     pair_free(p);
 }
 
+/* While the session moves the agent gets the rest of what was under way on the old circuit: it
+ * acknowledges more than the client has sent again by then, and still counts every byte from START
+ * on. */
+static void test_ack_ahead_of_what_is_sent_again(void **state)
+{
+    enum { BYTES = 100000 };
+    struct pair *p = pair_new(NULL, NULL);
+    struct conn *old = pair_connect(p);
+    struct app *app = app_open(&p->side[CLIENT], 1), *target;
+    struct session *client = &p->side[CLIENT].s;
+    struct greeting g;
+    size_t pipe_bytes = p->pipe_bytes;
+    (void)state;
+    pair_run(p);
+    target = app_find(&p->side[AGENT], 1);
+    pair_greet(p, &g);
+    app_write(app, BYTES);
+    while (conn_flush(old, CLIENT) || conn_deliver(old, CLIENT, SIZE_MAX))
+        ;
+    assert_int_equal(target->received, BYTES);
+    pair_attach(p, &g);
+    p->pipe_bytes = 1;
+    assert_true(conn_flush(p->conn, CLIENT));
+    while (conn_deliver(p->conn, CLIENT, SIZE_MAX))
+        ;
+    p->pipe_bytes = pipe_bytes;
+    while (conn_flush(p->conn, AGENT) || conn_deliver(p->conn, AGENT, SIZE_MAX))
+        ;
+    assert_true(client->peer_position > client->resend && client->ring.tail == client->resend);
+    app_write(app, 1000);
+    pair_wait(p, 100000);
+    assert_int_equal(target->received, BYTES + 1000);
+    assert_int_equal(client->error.code, 0);
+    assert_int_equal(ring_used(&client->ring), 0);
+    pair_free(p);
+}
+
 /* Megabytes over a link that is cut again and again, with the bytes on their way lost. */
 static void test_many_cuts(void **state)
 {
@@ -957,7 +994,8 @@ static void test_start_goes_on_from_the_last_ack(void **state)
     raw_free(r);
 }
 
-/* The peer may acknowledge at once what is still to be sent again: it had it on the old circuit. */
+/* The peer may acknowledge at once what is still to be sent again: it had it on the old circuit. It
+ * counts from START on all the same, so nothing is left out. */
 static void test_ack_of_what_is_to_be_sent_again(void **state)
 {
     struct raw *r = agent_with_stream(1 << 20);
@@ -965,7 +1003,7 @@ static void test_ack_of_what_is_to_be_sent_again(void **state)
     struct cipher send, receive;
     struct record record = {.len = 0};
     uint8_t position[8];
-    uint64_t sent_max;
+    uint64_t sent_max, resend;
     (void)state;
     app_write(app_find(&r->side, 1), 200000);
     raw_output(r);
@@ -973,13 +1011,19 @@ static void test_ack_of_what_is_to_be_sent_again(void **state)
     raw_circuit(r, &c, &send, &receive, 2, 0);
     start_on(r, &c, &send, r->sequenced);
     assert_true(circuit_output(&c, r->now).len > 0);
-    assert_true(r->s->resend < sent_max);
+    resend = r->s->resend;
+    assert_true(resend < sent_max);
     assert_int_equal(r->s->sent_max, sent_max);
     store_be64(position, sent_max);
     record_frame(&record, FRAME_ACK, 0, position, sizeof position);
     raw_feed(r, &c, record.bytes, record_seal(&record, &send));
     assert_int_equal(r->s->state, SESSION_ACTIVE);
+    assert_int_equal(r->s->resend, resend);
+    assert_int_equal(r->s->ring.tail, resend);
+    for (size_t n; (n = circuit_output(&c, r->now).len) > 0;)
+        circuit_written(&c, n);
     assert_int_equal(r->s->resend, sent_max);
+    assert_int_equal(r->s->ring.tail, sent_max);
     circuit_free(&c);
     raw_free(r);
 }
@@ -1175,6 +1219,7 @@ int main(void)
         cmocka_unit_test(test_cut_at_each_byte),
         cmocka_unit_test(test_cut_twice),
         cmocka_unit_test(test_circuit_beside_the_old),
+        cmocka_unit_test(test_ack_ahead_of_what_is_sent_again),
         cmocka_unit_test(test_old_circuit_delivers_nothing_after_the_move),
         cmocka_unit_test(test_many_cuts),
         cmocka_unit_test(test_without_a_circuit),

@@ -283,8 +283,9 @@ static bool flood(struct app *app, enum app_event event)
     return true;
 }
 
-/* While both wait, DATA and datagrams of any size have the same share. */
-static void fairness(size_t len)
+/* While both wait, DATA and datagrams of any size have the same share: in small records, as after a
+ * pause, and in large ones. */
+static void fairness(size_t len, uint64_t pause_us)
 {
     struct pair *p = new_pair();
     struct app *app, *bulk;
@@ -293,11 +294,13 @@ static void fairness(size_t len)
     app = new_app(p, 1);
     bulk = app_open(&p->side[CLIENT], 2);
     pair_wait(p, 100000);
+    p->pipe_bytes = 1; /* records are built as often as this side is asked */
     flooder = app;
     flood_len = len;
     bulk->hook = flood;
     app_write(bulk, 1ULL << 40);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 200; i++) {
+        p->now += pause_us;
         send_many(app, len);
         pair_step(p);
     }
@@ -311,11 +314,12 @@ static void fairness(size_t len)
 
 static void test_fairness(void **state)
 {
+    static const size_t sizes[] = {200, 1472, 20000, DATAGRAM_MAX};
     (void)state;
-    fairness(200);
-    fairness(1472);
-    fairness(20000);
-    fairness(DATAGRAM_MAX);
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        fairness(sizes[i], 0);
+        fairness(sizes[i], 2 * CLOCK_US_PER_S);
+    }
 }
 
 /* Datagrams that were alone for long owe nothing to a stream that begins then. */
@@ -334,12 +338,36 @@ static void test_no_debt(void **state)
         pair_run(p);
     }
     before = came.count;
+    p->pipe_bytes = 1;
     app_write(bulk, 1 << 30);
-    for (int i = 0; i < 10; i++) {
-        send_many(app, 1472);
-        pair_step(p);
-    }
-    assert_true(came.count > before + 100);
+    send_many(app, 1472);
+    pair_step(p);
+    assert_true(accepted(p, 2)->received > 0);
+    assert_true(came.count > before + 20);
+    pair_free(p);
+}
+
+/* Nor do they wait until all that was sent before is sent again. */
+static void test_beside_what_is_sent_again(void **state)
+{
+    struct pair *p = new_pair();
+    struct app *app, *bulk;
+    (void)state;
+    pair_connect(p);
+    app = new_app(p, 1);
+    bulk = app_open(&p->side[CLIENT], 2);
+    pair_wait(p, 100000);
+    app_write(bulk, 250000);
+    conn_flush(p->conn, CLIENT);
+    conn_drop(p->conn);
+    pair_connect(p);
+    p->pipe_bytes = 1;
+    send_ok(app, 1, 1000);
+    pair_step(p);
+    assert_int_equal(came.count, 1);
+    assert_true(accepted(p, 2)->received < 200000);
+    pair_run(p);
+    assert_int_equal(accepted(p, 2)->received, 250000);
     pair_free(p);
 }
 
@@ -531,6 +559,34 @@ static void test_harmless(void **state)
     raw_free(r);
 }
 
+/* Nothing of a stream follows its RESET. */
+static void test_nothing_after_reset(void **state)
+{
+    struct raw *r = raw_with_stream(true, true);
+    (void)state;
+    send_ok(app_find(&r->side, 1), 1, 100);
+    app_reset(app_find(&r->side, 1), RESET_TIMEOUT, "idle");
+    assert_int_equal(sent_count(raw_output(r), FRAME_DATAGRAM), 0);
+    raw_free(r);
+}
+
+/* A datagram makes a record larger only when it is that large itself. */
+static void test_record_size(void **state)
+{
+    struct raw *r = raw_with_stream(true, true);
+    const struct sent *sent;
+    (void)state;
+    app_open(&r->side, 2);
+    send_ok(app_find(&r->side, 1), 1, 16384);
+    sent = raw_output(r);
+    assert_int_equal(sent->records, 2);
+    assert_int_equal(sent->largest, FRAME_HEADER_BYTES + 16384);
+    send_many(app_find(&r->side, 1), 1000);
+    sent = raw_output(r);
+    assert_true(sent->records >= 4 && sent->largest <= 16384);
+    raw_free(r);
+}
+
 /* A flood of them costs no memory, and nothing is acknowledged for it. */
 static void test_flood(void **state)
 {
@@ -570,10 +626,13 @@ int main(void)
         cmocka_unit_test(test_before_opened),   cmocka_unit_test(test_end_of_stream),
         cmocka_unit_test(test_bound),           cmocka_unit_test(test_no_circuit),
         cmocka_unit_test(test_after_open_only), cmocka_unit_test(test_fairness),
-        cmocka_unit_test(test_no_debt),         cmocka_unit_test(test_control_goes_first),
+        cmocka_unit_test(test_no_debt),
+        cmocka_unit_test(test_beside_what_is_sent_again),         cmocka_unit_test(test_control_goes_first),
         cmocka_unit_test(test_no_window),       cmocka_unit_test(test_no_bytes),
         cmocka_unit_test(test_not_on_bytes),    cmocka_unit_test(test_inside_events),
         cmocka_unit_test(test_hostile),         cmocka_unit_test(test_harmless),
+        cmocka_unit_test(test_nothing_after_reset),
+        cmocka_unit_test(test_record_size),
         cmocka_unit_test(test_flood),           cmocka_unit_test(test_over_the_limit),
     };
     return cmocka_run_group_tests_name("session_datagram", tests, NULL, NULL);

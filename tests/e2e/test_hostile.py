@@ -1,0 +1,810 @@
+"""Peers that break the protocol, on purpose and with the right keys: each loses what it broke, a
+hop, a circuit or a session, and the process it did that to goes on to serve an honest one."""
+import re
+import threading
+
+import pytest
+
+import peer
+from harness import LOOPBACK, OK, endpoint, forwards, free_port, stays_false, wait_for
+from noise import NotAuthentic
+from peer import (
+    ACK, CLOSE, DATA, DATAGRAM, EOF, FRAME_PING, FRAME_PONG, LISTEN, LISTENING, OPEN, OPENED, PAD,
+    RESET, START, WINDOW, Gone, Refused, frame, open_frame, string, u16, u32, u64,
+)  # fmt: skip
+from servers import ask, read_to_end
+
+BEYOND = (1 << 31) - 1  # with any credit that is there
+
+
+def pair(world, name):
+    return peer.Pair(world.key(name).path)
+
+
+def user_client(world, user="alice"):
+    return peer.Client(
+        pair(world, user), world.relay_address, world.key("relay").raw, "lab-1",
+        world.key("lab-1").raw,
+    )  # fmt: skip
+
+
+def tcp(server):
+    return f"tcp:{LOOPBACK}:{server.port}"
+
+
+def assert_serves(world, echo, user="alice"):
+    """An honest client of the same relay and agent gets through."""
+    assert world.run_pipe(f"{LOOPBACK}:{echo.port}", input="hello", user=user).stdout == "hello"
+
+
+def assert_no_raw_bytes(program):
+    """Nothing in the log would do anything to a terminal."""
+    raw = program.log_path.read_bytes()
+    assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", raw.replace(b"\r\n", b"\n")), raw
+    text = raw.decode("utf-8")  # it is valid
+    assert not re.search("[\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", text)
+
+
+# Frames. Each case is what is sent after START on a session with one open stream, 1; the sender's
+# next id is 3 (a client's) or 2 (an agent's).
+
+WELL_FORMED_OPEN = u32(1000) + string("tcp:127.0.0.1:9")
+EITHER = {
+    "an unknown sequenced type": [frame(0x0A, 0)],
+    "type 0": [frame(0, 0)],
+    "the last sequenced type": [frame(0x7F, 0)],
+    "an unknown type that is not sequenced": [frame(0x85, 0)],
+    "a reserved byte": [frame(DATA, 1, b"x", reserved=1)],
+    "a frame over the end of its record": [frame(DATA, 1, b"x", length=2)],
+    "a part of a header": [frame(DATA, 1, b"x") + b"\x03\x00\x00"],
+    "START twice": [frame(START, 0, u64(0))],
+    "DATA without bytes": [frame(DATA, 1)],
+    "DATA on the session": [frame(DATA, 0, b"x")],
+    "DATA for an id that was not opened": [frame(DATA, 99, b"x")],
+    "DATA for the peer's next id": [frame(DATA, 98, b"x")],
+    "DATA after EOF": [frame(EOF, 1), frame(DATA, 1, b"x")],
+    "EOF twice": [frame(EOF, 1), frame(EOF, 1)],
+    "EOF with a payload": [frame(EOF, 1, b"x")],
+    "EOF for an id that was not opened": [frame(EOF, 99)],
+    "RESET for an id that was not opened": [frame(RESET, 99, u16(1) + string("x"))],
+    "RESET without a text": [frame(RESET, 1, u16(1))],
+    "RESET with a text too long": [frame(RESET, 1, u16(1) + string("x" * 1025))],
+    "RESET with a text that is not UTF-8": [frame(RESET, 1, u16(1) + string(b"\xc0\x80"))],
+    "RESET and a byte more": [frame(RESET, 1, u16(1) + string("x") + b"x")],
+    "WINDOW of zero": [frame(WINDOW, 1, u32(0))],
+    "WINDOW of 2^31": [frame(WINDOW, 1, u32(1 << 31))],
+    "WINDOW that adds up to 2^31 and more": [frame(WINDOW, 1, u32(BEYOND))] * 2,
+    "WINDOW for an id that was not opened": [frame(WINDOW, 99, u32(1))],
+    "WINDOW too short": [frame(WINDOW, 1, b"\0\0\1")],
+    "ACK above what was sent": [frame(ACK, 0, u64(1 << 40))],
+    "ACK too short": [frame(ACK, 0, b"\0")],
+    "ACK for a stream": [frame(ACK, 1, u64(0))],
+    "PING too short": [frame(FRAME_PING, 0, b"1234567")],
+    "PING for a stream": [frame(FRAME_PING, 1, b"12345678")],
+    "PONG too long": [frame(FRAME_PONG, 0, b"123456789")],
+    "CLOSE for a stream": [frame(CLOSE, 1, u16(21) + string(""))],
+    "CLOSE that is cut": [frame(CLOSE, 0, u16(21) + u16(5) + b"x")],
+    "OPENED for what was not opened": [frame(OPENED, 99, u32(1) + string(""))],
+    "DATAGRAM for an id that was not opened": [frame(DATAGRAM, 99, b"x")],
+    "DATAGRAM for a stream of bytes": [frame(DATAGRAM, 1, b"x")],
+}
+BY_CLIENT = {
+    "OPEN with an even id": [frame(OPEN, 2, WELL_FORMED_OPEN)],
+    "OPEN with a gap": [frame(OPEN, 5, WELL_FORMED_OPEN)],
+    "OPEN with an id used before": [frame(OPEN, 1, WELL_FORMED_OPEN)],
+    "OPEN with id 0": [frame(OPEN, 0, WELL_FORMED_OPEN)],
+    "OPEN with a window of 2^31": [open_frame(3, "tcp:127.0.0.1:9", 1 << 31)],
+    "OPEN with a target too long": [open_frame(3, "tcp:" + "x" * 269)],
+    "OPEN with a target that is not UTF-8": [open_frame(3, b"tcp:\xff:1")],
+    "OPEN that is cut": [frame(OPEN, 3, u32(1000))],
+    "OPEN with half an extension": [frame(OPEN, 3, WELL_FORMED_OPEN + b"\0\1\0\5x")],
+    "OPENED by the opener": [frame(OPENED, 1, u32(1000) + string(""))],
+    "LISTENING by a client": [frame(LISTENING, 1, string("127.0.0.1:1"))],
+    "LISTEN with an even id": [frame(LISTEN, 2, string("127.0.0.1:0"))],
+    "LISTEN with an address too long": [frame(LISTEN, 3, string("x" * 129))],
+    "DATA beyond the credit": [frame(DATA, 1, b"x" * 65000)] * 300,
+}
+BY_AGENT = {
+    "OPEN without LISTEN": [frame(OPEN, 2, u32(1000) + u32(1) + string("127.0.0.1:1"))],
+    "OPEN for LISTEN 0": [frame(OPEN, 2, u32(1000) + u32(0) + string("127.0.0.1:1"))],
+    "OPEN for a LISTEN to come": [frame(OPEN, 2, u32(1000) + u32(3) + string("127.0.0.1:1"))],
+    "OPEN as a client's": [frame(OPEN, 2, WELL_FORMED_OPEN)],
+    "OPEN with a client's id": [frame(OPEN, 3, u32(1000) + u32(1) + string("127.0.0.1:1"))],
+    "OPENED twice": [frame(OPENED, 1, u32(100000) + string(""))],
+    "LISTEN by an agent": [frame(LISTEN, 2, string("127.0.0.1:0"))],
+    "LISTENING for a stream": [frame(LISTENING, 1, string("127.0.0.1:1"))],
+    "DATA beyond the credit": [frame(DATA, 1, b"x" * 65000)] * 300,
+}
+# Sent instead of OPENED.
+UNANSWERED = {
+    "DATA before OPENED": [frame(DATA, 1, b"x")],
+    "EOF before OPENED": [frame(EOF, 1)],
+    "WINDOW before OPENED": [frame(WINDOW, 1, u32(1))],
+    "an initial window below the early data": [frame(OPENED, 1, u32(4) + string(""))],
+    "OPENED with a window of 2^31": [frame(OPENED, 1, u32(1 << 31) + string(""))],
+    "OPENED with an address too long": [frame(OPENED, 1, u32(100000) + string("x" * 129))],
+    "OPENED with an address that is not UTF-8": [frame(OPENED, 1, u32(100000) + string(b"\xed\xa0\x80"))],
+}  # fmt: skip
+# Instead of START, and with another position in it.
+FIRST_FRAMES = {
+    "PING": frame(FRAME_PING, 0, b"12345678"),
+    "PAD": frame(PAD, 0, b"x"),
+    "START above what was received": frame(START, 0, u64(1)),
+    "START for a stream": frame(START, 1, u64(0)),
+    "START too short": frame(START, 0, b"\0"),
+}
+HARMLESS = [
+    frame(PAD, 0, b"x" * 1000),
+    frame(0xFF, 12345, b"x"),
+    frame(PAD, 1),
+    frame(FRAME_PONG, 0, b"anything"),
+    frame(ACK, 0, u64(0)),
+]
+
+
+class Users:
+    """Eight users take turns: a relay lets each connect only so often."""
+
+    NAMES = [f"user-{i}" for i in range(8)]
+
+    def __init__(self, world):
+        self.relay = world.start_relay(users=dict.fromkeys(self.NAMES, "*"))
+        self.agent = world.start_agent(users=dict.fromkeys(self.NAMES, "tcp:127.0.0.1:*"))
+        self.clients = [user_client(world, name) for name in self.NAMES]
+        self.turn = 0
+
+    def next(self):
+        self.turn += 1
+        return self.clients[self.turn % len(self.clients)]
+
+
+def send_all(circuit, frames):
+    """Each in a record of its own; the other side may have ended it before the last one."""
+    try:
+        for one in frames:
+            circuit.records.send(one)
+    except Gone:
+        pass
+
+
+def test_frames_to_an_agent(world, echo):
+    """Every violation of section 5 by a client ends its session at the agent, which says why in its
+    log; a session beside it and new ones are not touched."""
+    users = Users(world)
+    beside = users.next().connect()
+    beside.open(tcp(echo))
+    for number, (what, frames) in enumerate({**EITHER, **BY_CLIENT}.items(), 1):
+        circuit = users.next().connect()
+        circuit.open(tcp(echo))
+        send_all(circuit, frames)
+        assert circuit.wait_end() is None, what
+        users.agent.expect(r"circuit \S+: ended: ", count=number)
+    assert beside.ask(b"still here") == b"still here"
+    send_all(beside, HARMLESS)
+    assert beside.ask(b"still here") == b"still here"
+    assert_serves(world, echo, "user-0")
+
+
+def test_first_frames_to_an_agent(world, echo):
+    """A circuit that does not begin with a proper START is no circuit of the session."""
+    users = Users(world)
+    for what, first in FIRST_FRAMES.items():
+        client = users.next()
+        circuit = client.connect(start=False)
+        circuit.records.send(first)
+        assert circuit.wait_end() is None, what
+    assert_serves(world, echo, "user-0")
+
+
+def test_records_to_an_agent(world, echo):
+    """A record that does not verify, or is too short to be one, ends the circuit only: the session
+    can be resumed, and nothing of what the record held was looked at."""
+    users = Users(world)
+    for what in ("flipped", "too short", "empty", "garbage"):
+        client = users.next()
+        circuit = client.connect()
+        circuit.open(tcp(echo))
+        record = bytearray(circuit.records.seal(frame(DATA, 1, b"never")))
+        record[-1] ^= 1
+        broken = {
+            "flipped": record,
+            "too short": u16(16) + bytes(16),
+            "empty": u16(0),
+            "garbage": bytes(range(256)) * 300,
+        }
+        circuit.pipe.write(broken[what])
+        assert circuit.wait_end() is None, what
+        circuit = client.connect(circuit.session)
+        assert circuit.ask(b"hello") == b"hello", what
+        circuit.close()
+
+
+class HostileSite(peer.Site):
+    """The other end of a real client: its first session begins with `first` instead of START, or is
+    given to `attack`; others are served."""
+
+    attack = first = None
+
+    def begin(self, circuit):
+        first, self.first = self.first, None
+        if first:
+            circuit.records.send(first)
+        else:
+            circuit.start()
+
+    def session(self, circuit):
+        attack, self.attack = self.attack, None
+        if attack:
+            attack(circuit)
+        peer.serve_echo(circuit)
+
+
+@pytest.fixture
+def site(world, serve):
+    agent = peer.Agent(pair(world, "lab-1"), "lab-1")
+    return serve(HostileSite, pair(world, "relay"), agent, address=world.relay_address)
+
+
+def opened(circuit, early=b""):
+    """Waits for the client's first stream."""
+    circuit.expect(OPEN, stream=1)
+    got = b""
+    while len(got) < len(early):
+        got += circuit.expect(DATA, stream=1).payload
+    return circuit
+
+
+def attack_client(world, site, what, attack, ends="reset"):
+    """A real client whose first session is attacked: the application is reset, the client says why,
+    lives, and has another session that works."""
+    site.attack = attack
+    client = world.start_client(*forwards(9))
+    with client.dial() as connection:
+        connection.sendall(b"12345")
+        assert read_to_end(connection)[1] == ends, what
+    client.expect(r"the session has ended: ")
+    client.connected(count=2)
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello", what
+    client.stop()
+    return client
+
+
+@pytest.mark.parametrize("what", [*EITHER, *BY_AGENT])
+def test_frames_to_a_client(world, site, what):
+    """Every violation by an agent ends the client's session, not the process."""
+    frames = {**EITHER, **BY_AGENT}[what]
+
+    def attack(circuit):
+        opened(circuit, b"12345")
+        circuit.send(frame(OPENED, 1, u32(100000) + string("127.0.0.1:7")))
+        send_all(circuit, frames)
+        assert circuit.wait_end() is None
+
+    clean = frames[0] == frame(EOF, 1)  # what came before the violation stands
+    attack_client(world, site, what, attack, "eof" if clean else "reset")
+
+
+@pytest.mark.parametrize("what", UNANSWERED)
+def test_frames_to_a_client_before_opened(world, site, what):
+    def attack(circuit):
+        opened(circuit, b"12345")
+        send_all(circuit, UNANSWERED[what])
+        assert circuit.wait_end() is None
+
+    attack_client(world, site, what, attack)
+
+
+def test_first_frames_to_a_client(world, site):
+    for first in FIRST_FRAMES.values():
+        site.first, site.attack = first, peer.Circuit.wait_end
+        client = world.start_client(*forwards(9))
+        client.expect(r"the session has ended: ")
+        client.connected(count=2)
+        with client.dial() as connection:
+            assert ask(connection, b"hello") == b"hello"
+        client.stop()
+
+
+# Session payloads.
+
+
+def hello2(session, **changed):
+    """Payload 2 with fields changed."""
+    fields = {
+        "code": u16(0), "text": string(""), "version": bytes([1]), "id": session.id,
+        "position": u64(session.received), "limit": u32(1 << 23), "ring": u32(1 << 20),
+        "streams": u16(100), "early": u32(8192), "window": u32(600), "rest": b"",
+    }  # fmt: skip
+    return b"".join({**fields, **changed}.values())
+
+
+PAYLOADS_2 = {
+    "a session without an id": {"id": bytes(16)},
+    "an early credit of 2^31": {"early": u32(1 << 31)},
+    "version 0": {"version": bytes([0])},
+    "version 2": {"version": bytes([2])},
+    "half an extension": {"rest": b"\0\1\0\5x"},
+    "an extension that must be understood": {"rest": b"\x80\1\0\0"},
+    "one field missing": {"window": b""},
+    "a text too long": {"code": u16(3), "text": string("x" * 1025)},
+    "a refusal and more behind it": {"code": u16(3), "text": string("x")},
+}
+
+
+@pytest.mark.parametrize("what", PAYLOADS_2)
+def test_payloads_to_a_client(world, site, what):
+    """Payload 2 of a new session, authentic and wrong: the client says that the agent's answer is
+    not right, and ends as it does after a refusal."""
+    site.agent.payload2 = lambda session: hello2(session, **PAYLOADS_2[what])
+    client = world.start_client(*forwards(9), connected=False)
+    wait_for(client.ended, 10, "the client ends")
+    client.collected = True
+    assert client.process.returncode > OK
+    assert not client.lines(client.CONNECTED)
+    assert client.lines(r"the agent's answer")
+
+
+def test_position_above_what_was_sent(world, site):
+    """Told in the handshake: it ends the session as an ACK does."""
+    site.agent.payload2 = lambda session: hello2(session, position=u64(1 << 40))
+    client = world.start_client(*forwards(9))
+    client.expect(r"the session has ended: .*above what was sent")
+    del site.agent.payload2
+    client.connected(count=2)
+
+
+def test_resume_answered_for_another_session(world, site):
+    """An agent that answers a resume with the id of another session has ended this one."""
+    client = world.start_client(*forwards(9))
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        site.agent.payload2 = lambda session: hello2(session, id=b"another session!")
+        site.cut()
+        assert read_to_end(connection)[1] == "reset"
+    client.expect(r"the session has ended: .*another session")
+
+
+PAYLOADS_1 = {
+    "nothing": b"",
+    "version 0": bytes([0]),
+    "a name that is none": lambda c, s: s.payload1("Lab 1"),
+    "a byte too many": lambda c, s: s.payload1("lab-1") + b"x",
+    "an extension that must be understood": lambda c, s: s.payload1("lab-1") + b"\x80\1\0\0",
+}
+
+
+def test_payloads_to_an_agent(world, echo):
+    users = Users(world)
+    for what, payload in PAYLOADS_1.items():
+        client = users.next()
+        payload = payload(client, peer.Session()) if callable(payload) else payload
+        _, message1 = peer.noise.write_first_message(
+            client.suite, peer.noise.SESSION, client.own, client.agent_public, payload
+        )
+        with pytest.raises(Refused) as refused:
+            client.ask(message1)
+        assert refused.value.code in (peer.PROTOCOL, 5, 6), what
+    # Not authentic at all: any bytes, another purpose, a wrong mac1, another agent's key.
+    client = users.next()
+    genuine = client.message1(peer.Session())[1]
+    hop_message = peer.noise.write_first_message(
+        client.suite, peer.noise.HOP, client.own, client.agent_public, peer.hello(peer.CLIENT)
+    )[1]
+    for message1 in (b"x", bytes(4120), genuine[:-1], genuine[:-1] + b"x", genuine[:100] + b"x" +
+                     genuine[101:], genuine + b"x", hop_message):  # fmt: skip
+        with pytest.raises(Refused) as refused:
+            users.next().ask(message1)
+        assert refused.value.code == peer.BAD_HANDSHAKE
+    assert_serves(world, echo, "user-0")
+
+
+# Recordings.
+
+
+class RecordingRelay(peer.Relay):
+    """Keeps session message 1 of every CONNECT, and what the client sent first on its circuit."""
+
+    def __init__(self, *arguments, **options):
+        self.messages, self.first_bytes = [], {}
+        super().__init__(*arguments, **options)
+
+    def connected(self, hop, name, message1):
+        self.messages.append((hop.peer_key, message1))
+        super().connected(hop, name, message1)
+
+    def forward(self, circuit, up, data):
+        if up:
+            self.first_bytes.setdefault(circuit, data)
+        return data
+
+    def replay(self, index, records=b""):
+        """Offers a recorded message 1 on the next parked hop: the code of the agent's REFUSE, or
+        None when it accepts; then the circuit is given records, and dropped."""
+        user_key, message1 = self.messages[index]
+        hop = self.next_parked()
+        body = string("alice") + user_key + string("127.0.0.1:1") + string(message1)
+        hop.send(peer.OFFER, bytes(32) + body)
+        kind, reader = hop.expect(peer.ACCEPT, peer.REFUSE)
+        if kind == peer.ACCEPT:
+            hop.pipe.write(records)
+            hop.close()
+            return None
+        reader.take(32)
+        self.park(hop)
+        return reader.number(2)
+
+
+@pytest.fixture
+def recording(world, serve):
+    return serve(
+        RecordingRelay, pair(world, "relay"), world.relay_address,
+        agents={"lab-1": world.key("lab-1").raw},
+    )  # fmt: skip
+
+
+REPLAYS = [200, pytest.param(10000, marks=[pytest.mark.soak, pytest.mark.time_limit(600)])]
+
+
+@pytest.mark.parametrize("times", REPLAYS)
+def test_replayed_message_1_of_a_new_session(world, recording, echo, times):
+    """Whoever sends it again, with or without the records that followed, opens no target and
+    disturbs no session; the agent's memory does not grow with it."""
+    agent = world.start_agent()
+    client = world.start_client(*forwards(echo.port))
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        first = recording.first_bytes[1]
+        assert first  # START and OPEN
+        before = agent.peak_memory_bytes()
+        codes = {recording.replay(0, first if i % 2 else b"") for i in range(times)}
+        assert codes <= {None, peer.FULL}
+        assert ask(connection, b"again") == b"again"
+        assert echo.open_connections() == 1
+        assert agent.peak_memory_bytes() < before + 20 * peer.MIB
+    assert len(agent.lines(r"connected, stream")) == 1
+    assert not client.lines("link lost|the session has ended")
+
+
+@pytest.mark.parametrize("times", REPLAYS)
+def test_replayed_message_1_of_a_resume(world, recording, echo, times):
+    """A recorded resume moves nothing: neither after the client has gone on with a later circuit,
+    nor before its own START."""
+    agent = world.start_agent()
+    client = world.start_client(*forwards(echo.port))
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        recording.cut_circuits()
+        client.resumed()
+        assert ask(connection, b"again") == b"again"
+        assert len(recording.messages) == 2
+        codes = {recording.replay(1, recording.first_bytes[2]) for i in range(times)}
+        assert codes == {peer.STALE}
+        assert recording.replay(0) in (None, peer.FULL)  # a new session that never starts
+        assert ask(connection, b"and again") == b"and again"
+        assert echo.open_connections() == 1
+    assert len(client.lines(client.RESUMED)) == 1
+    assert len(agent.lines("carries on the session")) == 1
+
+
+def test_resume_that_the_relay_sends_first(world, recording, echo):
+    """The relay offers a resume's message 1 many times while the client waits for its answer: each
+    one could begin a circuit, none moves the session, and the client's own comes through."""
+    agent = world.start_agent()
+    client = world.start_client(*forwards(echo.port))
+    real, forward_it = recording.connected, threading.Event()
+
+    def hold(hop, name, message1):
+        recording.messages.append((hop.peer_key, message1))
+        assert {recording.replay(1) for _ in range(20)} == {None}
+        forward_it.set()
+        recording.connected = real
+        real(hop, name, message1)
+
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        recording.connected = hold
+        recording.cut_circuits()
+        client.resumed()
+        assert forward_it.is_set()
+        assert ask(connection, b"again") == b"again"
+    assert len(agent.lines("carries on the session")) == 1
+
+
+# What a relay says.
+
+
+UNITS_S = {"us": 1e-6, "ms": 0.001, "s": 1, "min": 60, "h": 3600}
+
+
+def duration_s(text):
+    """What a duration in a log says, in seconds."""
+    return sum(float(n) * UNITS_S[unit] for n, unit in zip(text.split()[::2], text.split()[1::2]))
+
+
+def waits_s(program, count=1):
+    """How long a program says for the count-th time that it waits."""
+    return duration_s(program.expect(r"trying again in (.*)$", count=count)[1])
+
+
+@pytest.mark.parametrize("keepalive", [0, 1, 65535])
+def test_keepalive_of_a_relay(world, serve, keepalive):
+    """0 is taken as 5 s, not as never and not as all the time; 65,535 as 60 s. Client and agent
+    connect and work with both."""
+    site = serve(
+        HostileSite, pair(world, "relay"), peer.Agent(pair(world, "lab-1"), "lab-1"),
+        address=world.relay_address, keepalive=keepalive,
+    )  # fmt: skip
+    client = world.start_client(*forwards(9))
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+    world.start_agent()
+    control = site.wait_control()
+    stays_false(lambda: control.pings, 1, "a PING comes at once")
+    if keepalive < 5:
+        wait_for(lambda: control.pings, 7, "a PING comes after 5 s")
+
+
+@pytest.mark.parametrize("retry", [(1 << 32) - 1, 1 << 31, 3601])
+def test_bye_of_a_relay_for_years(world, serve, retry):
+    """An agent takes what BYE says as an hour at most."""
+    relay = serve(peer.Relay, pair(world, "relay"), world.relay_address)
+    agent = world.start_agent()
+    relay.wait_control().send(peer.BYE, peer.bye(18, "for years", retry))
+    assert waits_s(agent) == 3600
+
+
+def test_welcome_that_refuses(world, serve):
+    """A refusal in WELCOME has no time in it: the agent comes back by itself."""
+    relay = serve(peer.Relay, pair(world, "relay"), world.relay_address)
+    relay.welcome = lambda hop: peer.welcome(code=1, text="go away")
+    agent = world.start_agent(online=False)
+    agent.expect("refused by relay .*go away; trying again")
+    del relay.welcome
+    agent.expect(r"online at relay")
+
+
+REFUSALS = [1, 3, 7, 8, 10, 11, 12, 13, 14, 15, 19, 999]
+
+
+def test_refusals_during_a_resume(world, site):
+    """Whatever a relay answers while a session waits for its next circuit (REFUSED in its own words,
+    BYE, a refusal in WELCOME), for however long it asks to wait: the session waits, half a minute
+    at most, and goes on."""
+    client = world.start_client(*forwards(9))
+    refusals = iter(REFUSALS)
+
+    def refuse(hop, name, message1):
+        code = next(refusals, None)
+        if code:
+            hop.send(peer.REFUSED, peer.refusal(code, "so says the relay", 0))
+        elif not client.lines("so says its BYE"):
+            hop.send(peer.BYE, peer.bye(18, "so says its BYE", (1 << 32) - 1))
+        hop.close()
+
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        site.connected = refuse
+        site.cut()
+        client.expect("so says the relay", count=3)
+        refusals = iter([])
+        client.expect("so says its BYE", seconds=20)
+        assert waits_s(client, count=len(client.lines("trying again in"))) == 30
+        connection.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+    assert not client.lines("the session has ended")
+
+
+def test_refused_resume_goes_on(world, site):
+    client = world.start_client(*forwards(9))
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+
+        def refuse(hop, name, message1):
+            del site.connected
+            hop.send(peer.REFUSED, peer.refusal(12, "no such session", 0))
+
+        site.connected = refuse
+        site.cut()
+        client.expect("no such session")
+        client.resumed()
+        assert ask(connection, b"again") == b"again"
+
+
+# Control messages. Each case is a list of (type, body) on an open hop, the last of which ends it.
+
+NAMES = ["", "Lab", "-lab", ".lab", "la b", "a..b", "l\u00e4b", "x" * 65, "lab/1", "lab\n"]
+BY_ANY = {
+    "type 0": [(0, b"")],
+    "an unknown type": [(16, b"")],
+    "the last type that is not ignored": [(127, b"")],
+    "INFO twice": [(peer.INFO, peer.info())],
+    "PING too short": [(peer.PING, b"1234567")],
+    "PING too long": [(peer.PING, b"123456789")],
+    "PONG too short": [(peer.PONG, b"")],
+    "BYE that is cut": [(peer.BYE, u16(18) + string("x"))],
+    "BYE and a byte more": [(peer.BYE, peer.bye(18, "x") + b"x")],
+    "BYE with a text too long": [(peer.BYE, peer.bye(18, "x" * 1025))],
+}
+TO_RELAY_BY_CLIENT = {
+    "LIST with a query too long": [(peer.LIST, string("x" * 257))],
+    "LIST that is not UTF-8": [(peer.LIST, string(b"\x80"))],
+    "LIST and a byte more": [(peer.LIST, string("") + b"x")],
+    "WATCH with a query too long": [(peer.WATCH, string("x" * 257))],
+    "CONNECT without message 1": [(peer.CONNECT, string("lab-1"))],
+    "CONNECT with a message 1 too long": [(peer.CONNECT, string("lab-1") + bytes(4121))],
+    **{f"CONNECT to {name!r}": [(peer.CONNECT, string(name) + bytes(100))] for name in NAMES},
+    "AGENT": [(peer.AGENT, peer.agent_entry("lab-1", bytes(32)))],
+    "OFFER": [(peer.OFFER, bytes(32) + string("a") + bytes(32) + string("") + string("x"))],
+    "ACCEPT": [(peer.ACCEPT, b"x")],
+    "REFUSED": [(peer.REFUSED, peer.refusal(1, ""))],
+    "CALL": [(peer.CALL, bytes([1]) + string("help"))],
+}
+TO_RELAY_BY_CONTROL = {
+    "LIST": [(peer.LIST, string(""))],
+    "CONNECT": [(peer.CONNECT, string("lab-1") + b"x")],
+    "ACCEPT": [(peer.ACCEPT, b"x")],
+    "CALL with a text too long": [(peer.CALL, bytes([1]) + string("x" * 1025))],
+    "CALL that is over and has a text": [(peer.CALL, bytes([0]) + string("x"))],
+    "CALL that is not UTF-8": [(peer.CALL, bytes([1]) + string(b"\xf4\x90\x80\x80"))],
+    "REFUSE that is cut": [(peer.REFUSE, bytes(32) + u16(1))],
+    "REFUSE with a message 2 too long": [(peer.REFUSE, bytes(32) + peer.refusal(1, "", 0, bytes(4097)))],
+}  # fmt: skip
+TO_RELAY_BY_PARKED = {
+    "ACCEPT without an OFFER": [(peer.ACCEPT, bytes(100))],
+    "REFUSE without an OFFER": [(peer.REFUSE, bytes(32) + peer.refusal(1, ""))],
+    "CALL": [(peer.CALL, bytes([1]) + string("help"))],
+}
+FIRST_RECORDS = {
+    "PING": (peer.PING, b"12345678"),
+    "an unknown type that is ignored later": (200, b""),
+    "a version too long": (peer.INFO, peer.info("x" * 65)),
+    "labels too long": (peer.INFO, peer.info(labels="x" * 2049)),
+    "labels that are not UTF-8": (peer.INFO, peer.info(labels=b"\xff")),
+    "an extension that must be understood": (peer.INFO, peer.info() + b"\x80\1\0\0"),
+    "half an extension": (peer.INFO, peer.info() + b"\0\1\0"),
+    "a record too long": (peer.INFO, peer.info() + b"\0\1" + string(bytes(4100))),
+}
+
+
+def assert_hop_ends(hop, messages, what):
+    try:
+        for kind, body in messages:
+            hop.send(kind, body)
+    except Gone:
+        pass
+    assert hop.wait_end() is None, what
+    hop.close()
+
+
+def test_messages_to_a_relay(world, echo):
+    """Whoever breaks the protocol on a hop loses that hop; a client and an agent beside are not
+    touched."""
+    agents = {"lab-1": {}, "lab-2": {}}
+    relay = world.start_relay(agents=agents)
+    world.start_agent()
+    beside = user_client(world).hop()
+    address, key = world.relay_address, world.key("relay").raw
+    lab_2, alice = pair(world, "lab-2"), pair(world, "alice")
+    roles = (
+        (alice, peer.CLIENT, {**BY_ANY, **TO_RELAY_BY_CLIENT}),
+        (lab_2, peer.CONTROL, {**BY_ANY, **TO_RELAY_BY_CONTROL}),
+        (lab_2, peer.AGENT_CIRCUIT, {**BY_ANY, **TO_RELAY_BY_PARKED}),
+    )
+    for own, role, cases in roles:
+        for what, messages in cases.items():
+            hop = peer.Hop.open(address, own, key, role)
+            assert_hop_ends(hop, [(250, b"is ignored"), *messages], f"{what}, role {role}")
+        for what, (kind, body) in FIRST_RECORDS.items():
+            hop = peer.Hop.greet(address, own, key, role)
+            assert_hop_ends(hop, [(kind, body)], f"{what}, role {role}")
+    assert beside.is_alive()
+    assert_serves(world, echo)
+    assert not relay.lines("Z error ")
+
+
+def offer(user="alice", address="127.0.0.1:1", message1=b"x", key=bytes(32), ticket=bytes(32)):
+    return ticket + string(user) + key + string(address) + string(message1)
+
+
+TO_AGENT = {
+    "LIST": [(peer.LIST, string(""))],
+    "ACCEPT": [(peer.ACCEPT, b"x")],
+    "CALL": [(peer.CALL, bytes([1]) + string("help"))],
+    "CONNECTED": [(peer.CONNECTED, b"x")],
+    "OFFER of a user that is none": [(peer.OFFER, offer(user="Alice"))],
+    "OFFER with an address too long": [(peer.OFFER, offer(address="x" * 129))],
+    "OFFER with an address that is not UTF-8": [(peer.OFFER, offer(address=b"\xc3"))],
+    "OFFER without message 1": [(peer.OFFER, offer(message1=b""))],
+    "OFFER with a message 1 too long": [(peer.OFFER, offer(message1=bytes(4121)))],
+    "OFFER that is cut": [(peer.OFFER, bytes(32))],
+}
+
+
+def test_messages_to_an_agent(world, echo):
+    """A relay that breaks the protocol loses the hop, and not the agent: one that is dialled is
+    given each case on a hop of its own."""
+    address = endpoint(LOOPBACK, free_port())
+    world.start_relay(agents={"lab-1": {"Dial": f"tcp:{address}"}})
+    agent = world.start_agent(relay="", listen=address, online=False)
+    agent.expect("listening on")
+    relay, key = pair(world, "relay"), world.key("lab-1").raw
+    for what, messages in {**BY_ANY, **TO_AGENT}.items():
+        hop = peer.Hop.open(address, relay, key, peer.RELAY)
+        assert_hop_ends(hop, [(250, b"is ignored"), *messages], what)
+    for what, (kind, body) in FIRST_RECORDS.items():
+        hop = peer.Hop.greet(address, relay, key, peer.RELAY)
+        assert_hop_ends(hop, [(kind, body)], what)
+    for role in (peer.CLIENT, peer.CONTROL, peer.AGENT_CIRCUIT):
+        with pytest.raises(Refused) as refused:
+            peer.Hop.open(address, relay, key, role)
+        assert refused.value.code == 2
+    assert_serves(world, echo)
+
+
+def test_messages_to_an_agent_that_calls_home(world, recording, echo):
+    """The control hop that broke the protocol is replaced, and an OFFER with an extension that must
+    be understood is refused, not the hop."""
+    agent = world.start_agent()
+    control = recording.wait_control()
+    control.send(peer.OFFER, offer(ticket=bytes(31) + b"x") + b"\x80\1\0\0")
+    wait_for(lambda: control.refused, 5, "REFUSE")
+    assert control.refused[0][:34] == bytes(31) + b"x" + u16(6)
+    for body in (offer(user="Alice"), offer() + b"x"):
+        recording.controls.clear()
+        control.send(peer.OFFER, body)
+        control = recording.wait_control()
+    agent.expect("online at relay", count=3)
+    assert_serves(world, echo)
+
+
+TO_CLIENT = {
+    **BY_ANY,
+    "OFFER": [(peer.OFFER, offer())],
+    "CONNECT": [(peer.CONNECT, string("lab-1") + b"x")],
+    "AGENT with a name that is none": [(peer.AGENT, peer.agent_entry("Lab", bytes(32)))],
+    "AGENT with labels too long": [(peer.AGENT, peer.agent_entry("l", bytes(32), "x" * 2049))],
+    "AGENT with a text and no call": [(peer.AGENT, peer.agent_entry("l", bytes(32), call_text="x"))],
+    "CONNECTED without message 2": [(peer.CONNECTED, b"")],
+    "CONNECTED with a message 2 too long": [(peer.CONNECTED, bytes(4097))],
+    "REFUSED that is cut": [(peer.REFUSED, u16(1))],
+    "REFUSED with a text too long": [(peer.REFUSED, peer.refusal(1, "x" * 1025))],
+    "REFUSED with a text that is not UTF-8": [(peer.REFUSED, peer.refusal(1, b"\xff"))],
+}
+ANSWERS = {  # that are well formed and not authentic
+    "CONNECTED with anything": (peer.CONNECTED, bytes(100)),
+    "CONNECTED with too little": (peer.CONNECTED, b"x"),
+    "REFUSED with anything for message 2": (peer.REFUSED, peer.refusal(12, "x", 0, bytes(100))),
+}  # fmt: skip
+
+
+def test_messages_to_a_client(world, site):
+    """What a relay breaks while a session waits for its next circuit costs the client a try, and
+    the session nothing; the same for answers that are not the agent's."""
+    for batch in batches({**TO_CLIENT, **{k: [v] for k, v in ANSWERS.items()}}, 4):
+        tried = []
+
+        def attack(hop, name, message1, batch=batch, tried=tried):
+            what, messages = batch[len(tried)]
+            tried.append(what)
+            if len(tried) == len(batch):
+                del site.connected
+            for kind, body in messages:
+                hop.send(kind, body)
+            hop.wait_end()
+
+        client = world.start_client(*forwards(9))
+        with client.dial() as connection:
+            assert ask(connection, b"hello") == b"hello"
+            site.connected = attack
+            site.cut()
+            client.resumed()
+            assert len(tried) == len(batch), tried
+            assert ask(connection, b"again") == b"again"
+        client.stop()
+
+
+def batches(cases, size):
+    items = list(cases.items())
+    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -1,0 +1,662 @@
+/* Every order of events of a small session that changes circuits: units of data sent, the next
+ * circuit begun, records and handshake messages delivered, each circuit at its own pace. The
+ * engines are the real ones; the search runs from the beginning along each path of choices and goes
+ * no further where it meets a state again. What is checked: all bytes in order and once, every
+ * invariant, and that in the end everything has come.
+ *
+ * The same search must find a failure when what passes between the engines is altered so that a
+ * rule of docs/PROTOCOL.md section 5 does not hold: that shows that the rule is needed, and that
+ * the search would see it broken. */
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "session/stream.h"
+#include "session_walk.h"
+#include "timeline.h"
+
+enum { CLIENT = 0, AGENT = 1 };
+
+#define CIRCUITS_MAX 4
+#define LINE_RECORDS 64
+#define RECORD_BYTES 384
+#define STEPS_MAX 128
+#define UNIT_BYTES 5
+#define STEP_US 30000 /* longer than an ACK may wait */
+
+enum alteration {
+    ALTER_NOTHING,
+    ALTER_NO_START,      /* the client's START is taken out */
+    ALTER_START_ASSUMED, /* it tells what the agent has: as if bytes simply went on from there */
+    ALTER_START_LATE,    /* it tells the end of all that was ever sent */
+    ALTER_NUMBER,        /* each circuit has a higher number than any before */
+};
+
+static const struct plan {
+    const char *name;
+    unsigned units[2]; /* that each side sends */
+    unsigned circuits;
+    bool losses; /* circuits are lost, too, with what is on its way */
+    enum alteration alteration;
+} plans[] = {
+    {"3 units up, 2 circuits",                  {3, 0}, 2, true,  ALTER_NOTHING      },
+    {"2 units up, 3 circuits",                  {2, 0}, 3, true,  ALTER_NOTHING      },
+    {"3 units up, 3 circuits",                  {3, 0}, 3, true,  ALTER_NOTHING      },
+    {"3 units down, 3 circuits",                {0, 3}, 3, true,  ALTER_NOTHING      },
+    {"2 units up, 1 down, 3 circuits",          {2, 1}, 3, true,  ALTER_NOTHING      },
+    {"2 units up, 4 circuits",                  {2, 0}, 4, false, ALTER_NOTHING      },
+    {"without START",                           {1, 0}, 2, false, ALTER_NO_START     },
+    {"START that assumes the other's position", {2, 0}, 2, false, ALTER_START_ASSUMED},
+    {"START above the position told",           {2, 0}, 2, false, ALTER_START_LATE   },
+    {"without the circuit number's rule",       {2, 0}, 3, false, ALTER_NUMBER       },
+};
+
+enum kind { KIND_MESSAGE1, KIND_MESSAGE2, KIND_RECORD };
+
+struct record {
+    enum kind kind;
+    size_t len;
+    uint64_t position; /* a message's */
+    uint8_t plain[RECORD_BYTES];
+};
+
+/* One direction of a circuit. */
+struct line {
+    struct record records[LINE_RECORDS];
+    unsigned first, last;
+    struct cipher tap, forge; /* to look into what is sent, and to seal it again */
+};
+
+struct circuit {
+    struct line line[2]; /* that the side writes */
+    struct session_circuit end[2];
+    bool open[2];
+    uint32_t number;
+};
+
+struct side {
+    struct session s;
+    int which;
+    struct stream *stream;
+    uint64_t available, sent, received;
+    unsigned units; /* left to send */
+    bool woken;
+};
+
+static struct {
+    const struct plan *plan;
+    struct side side[2];
+    struct circuit circuit[CIRCUITS_MAX];
+    unsigned begun; /* circuits */
+    int current;    /* the client's */
+    uint64_t now;
+    char wrong[200];
+    unsigned char path[STEPS_MAX];
+    uint64_t *seen; /* digests: a set */
+    size_t seen_count, seen_size;
+    uint64_t runs, ends;
+} w;
+
+static void is_wrong(const char *what, const char *more)
+{
+    if (!w.wrong[0])
+        snprintf(w.wrong, sizeof w.wrong, "%s%s%s", what, more ? ": " : "", more ? more : "");
+}
+
+/* ---- The applications: one stream. ---- */
+
+static uint8_t byte_at(int side, uint64_t i)
+{
+    return (uint8_t)mix64(i * 2 + (unsigned)side);
+}
+
+static ssize_t on_pull(void *owner, struct iovec *piece, int pieces)
+{
+    struct side *side = owner;
+    size_t n = 0;
+    for (int k = 0; k < pieces; k++)
+        for (size_t i = 0; i < piece[k].iov_len && side->available; i++, n++, side->available--)
+            ((uint8_t *)piece[k].iov_base)[i] = byte_at(side->which, side->sent++);
+    return n ? (ssize_t)n : STREAM_PULL_NONE;
+}
+
+static size_t on_push(void *owner, const uint8_t *data, size_t len)
+{
+    struct side *side = owner;
+    for (size_t i = 0; i < len; i++)
+        if (data[i] != byte_at(!side->which, side->received++))
+            is_wrong("wrong bytes", NULL);
+    return len;
+}
+
+static void on_eof(void *owner)
+{
+    (void)owner;
+    is_wrong("an end of file that nobody sent", NULL);
+}
+
+static void on_reset(void *owner, unsigned code, const char *text)
+{
+    struct side *side = owner;
+    (void)code;
+    side->stream = NULL;
+    if (side->s.state != SESSION_ENDED)
+        is_wrong("a reset", text);
+}
+
+static void on_done(void *owner)
+{
+    on_eof(owner);
+}
+
+static const struct stream_events stream_events = {
+    .pull = on_pull, .push = on_push, .on_eof = on_eof, .on_reset = on_reset, .on_done = on_done};
+
+static void on_open(struct session *s, struct stream *stream, struct view target)
+{
+    struct side *side = s->owner;
+    (void)target;
+    side->stream = stream;
+    stream_set_owner(stream, &stream_events, side);
+    stream_accept(stream, "there");
+}
+
+static void on_wake(struct session *s)
+{
+    (void)s;
+}
+
+/* ---- Circuits. ---- */
+
+static void drop_line(struct line *line)
+{
+    line->first = line->last;
+}
+
+static void close_end(struct circuit *c, int side)
+{
+    if (!c->open[side])
+        return;
+    c->open[side] = false;
+    circuit_free(&c->end[side]);
+    drop_line(&c->line[!side]);
+}
+
+static void on_move(struct session *s, struct session_circuit *now)
+{
+    for (unsigned i = 0; i < w.begun; i++)
+        for (int side = 0; side < 2; side++)
+            if (s == &w.side[side].s && s->circuit == now && &w.circuit[i].end[side] != now &&
+                w.circuit[i].end[side].failed.code)
+                close_end(&w.circuit[i], side);
+}
+
+static const struct session_events session_events = {
+    .on_open = on_open, .on_wake = on_wake, .on_move = on_move};
+
+static struct record *put(struct line *line)
+{
+    if (line->last == LINE_RECORDS) {
+        is_wrong("too many records", NULL);
+        line->last = line->first = 0;
+    }
+    memset(&line->records[line->last], 0, sizeof line->records[0]);
+    return &line->records[line->last++];
+}
+
+static void make_cipher(struct cipher *cipher, unsigned circuit, int side)
+{
+    uint8_t key[KEY_BYTES];
+    memset(key, (int)(2 * circuit + (unsigned)side + 1), sizeof key);
+    cipher_init(cipher, SUITE_AESGCM, key);
+}
+
+static void open_end(unsigned i, int side, uint64_t told)
+{
+    struct circuit *c = &w.circuit[i];
+    struct cipher send, receive;
+    make_cipher(&send, i, side);
+    make_cipher(&receive, i, !side);
+    make_cipher(&c->line[side].tap, i, side);
+    make_cipher(&c->line[side].forge, i, side);
+    c->open[side] = true;
+    if (!circuit_init(&c->end[side], &w.side[side].s, &send, &receive, c->number, told, w.now))
+        is_wrong("out of memory", NULL);
+}
+
+/* The record without its PING and PONG: they carry nothing that matters here. */
+static void take_in(struct line *line, const uint8_t *sealed, size_t len)
+{
+    uint8_t bytes[RECORD_BYTES];
+    struct view rest = view_of(bytes, len - TAG_BYTES);
+    struct record record = {.kind = KIND_RECORD};
+    struct frame f;
+    if (len > sizeof bytes) {
+        is_wrong("a record larger than expected", NULL);
+        return;
+    }
+    memcpy(bytes, sealed, len);
+    cipher_open(&line->tap, view_of(NULL, 0), bytes, len - TAG_BYTES, bytes + len - TAG_BYTES);
+    while (rest.len) {
+        const uint8_t *start = rest.data;
+        if (!frame_next(&f, &rest))
+            is_wrong("a record without whole frames", NULL);
+        if (w.wrong[0])
+            return;
+        if (f.type == FRAME_PING || f.type == FRAME_PONG)
+            continue;
+        memcpy(record.plain + record.len, start, (size_t)(rest.data - start));
+        record.len += (size_t)(rest.data - start);
+    }
+    if (record.len)
+        *put(line) = record;
+}
+
+static void flush(int side)
+{
+    for (unsigned i = 0; i < w.begun; i++) {
+        struct circuit *c = &w.circuit[i];
+        struct view out = {0};
+        if (c->open[side])
+            circuit_tick(&c->end[side], w.now);
+        while (c->open[side] && (out = circuit_output(&c->end[side], w.now)).len) {
+            size_t n = out.len;
+            while (out.len) {
+                size_t len = load_be16(out.data);
+                if (c->open[!side] || side == CLIENT)
+                    take_in(&c->line[side], out.data + 2, len);
+                out = view_of(out.data + 2 + len, out.len - 2 - len);
+            }
+            circuit_written(&c->end[side], n);
+        }
+    }
+}
+
+/* ---- The choices. ---- */
+
+/* CHOICE_DELIVER + 2 * circuit + side that wrote; CHOICE_LOSE + circuit. */
+enum {
+    CHOICE_CLIENT_SENDS,
+    CHOICE_AGENT_SENDS,
+    CHOICE_NEXT_CIRCUIT,
+    CHOICE_DELIVER,
+    CHOICE_LOSE = CHOICE_DELIVER + 2 * CIRCUITS_MAX,
+    CHOICES = CHOICE_LOSE + CIRCUITS_MAX
+};
+
+static void send_unit(int side)
+{
+    w.side[side].units--;
+    w.side[side].available += UNIT_BYTES;
+    stream_readable(w.side[side].stream);
+}
+
+static void next_circuit(void)
+{
+    struct session_hello hello = {0};
+    struct record *message;
+    session_fill_hello(&w.side[CLIENT].s, &hello);
+    w.circuit[w.begun].number = hello.circuit;
+    message = put(&w.circuit[w.begun++].line[CLIENT]);
+    message->kind = KIND_MESSAGE1;
+    message->position = hello.receive_position;
+}
+
+static void agent_takes_message1(unsigned i, uint64_t position)
+{
+    struct session *s = &w.side[AGENT].s;
+    struct session_hello hello = {.circuit = w.circuit[i].number};
+    struct session_welcome welcome = {0};
+    struct record *message;
+    if (w.plan->alteration != ALTER_NUMBER && !session_may_resume(s, hello.circuit))
+        return;
+    session_take_hello(s, &hello);
+    session_fill_welcome(s, &welcome);
+    message = put(&w.circuit[i].line[AGENT]);
+    message->kind = KIND_MESSAGE2;
+    message->position = welcome.receive_position;
+    open_end(i, AGENT, position);
+}
+
+static void client_takes_message2(unsigned i, uint64_t position)
+{
+    int before = w.current;
+    if (i + 1 != w.begun) { /* it has begun another since */
+        close_end(&w.circuit[i], AGENT);
+        return;
+    }
+    open_end(i, CLIENT, position);
+    w.current = (int)i;
+    if (before >= 0)
+        close_end(&w.circuit[before], CLIENT);
+}
+
+/* Alters the client's START, which comes first in its first record. */
+static void alter_start(struct circuit *c, struct record *record)
+{
+    const struct session *agent = &w.side[AGENT].s, *client = &w.side[CLIENT].s;
+    uint8_t *payload = record->plain + FRAME_HEADER_BYTES;
+    switch (w.plan->alteration) {
+    case ALTER_NO_START:
+        record->len -= FRAME_HEADER_BYTES + 8;
+        memmove(record->plain, record->plain + FRAME_HEADER_BYTES + 8, record->len);
+        break;
+    case ALTER_START_ASSUMED:
+        store_be64(payload, agent->receive_position);
+        break;
+    case ALTER_START_LATE:
+        store_be64(payload, client->sent_max);
+        break;
+    case ALTER_NUMBER:
+        c->end[AGENT].number = agent->moved_number + 1;
+        break;
+    case ALTER_NOTHING:
+        break;
+    }
+}
+
+static void take_record(unsigned i, int from, struct record *record)
+{
+    struct circuit *c = &w.circuit[i];
+    struct line *line = &c->line[from];
+    uint8_t *space;
+    size_t room;
+    if (!c->open[!from])
+        return;
+    if (from == CLIENT && i > 0 && record->plain[0] == FRAME_START)
+        alter_start(c, record);
+    if (!record->len)
+        return;
+    space = circuit_input_space(&c->end[!from], &room);
+    store_be16(space, (uint16_t)(record->len + TAG_BYTES));
+    memcpy(space + 2, record->plain, record->len);
+    cipher_seal(&line->forge, view_of(NULL, 0), space + 2, record->len, space + 2 + record->len);
+    circuit_input(&c->end[!from], 2 + record->len + TAG_BYTES, w.now);
+    if (c->open[!from] && c->end[!from].failed.code)
+        close_end(c, !from);
+}
+
+static void deliver(unsigned i, int from)
+{
+    struct line *line = &w.circuit[i].line[from];
+    struct record record = line->records[line->first++];
+    if (record.kind == KIND_MESSAGE1)
+        agent_takes_message1(i, record.position);
+    else if (record.kind == KIND_MESSAGE2)
+        client_takes_message2(i, record.position);
+    else
+        take_record(i, from, &record);
+}
+
+/* Both ends learn of it at once; what was on its way is lost. */
+static void lose(unsigned i)
+{
+    for (int side = 0; side < 2; side++) {
+        close_end(&w.circuit[i], side);
+        drop_line(&w.circuit[i].line[side]);
+    }
+    if (w.current == (int)i)
+        w.current = -1;
+}
+
+static unsigned choices(unsigned char out[CHOICES])
+{
+    unsigned n = 0;
+    if (w.wrong[0])
+        return 0;
+    for (int side = 0; side < 2; side++)
+        if (w.side[side].units && w.side[side].s.circuit)
+            out[n++] = (unsigned char)(CHOICE_CLIENT_SENDS + side);
+    if (w.begun < w.plan->circuits)
+        out[n++] = CHOICE_NEXT_CIRCUIT;
+    for (unsigned i = 0; i < 2 * w.begun; i++)
+        if (w.circuit[i / 2].line[i % 2].first < w.circuit[i / 2].line[i % 2].last)
+            out[n++] = (unsigned char)(CHOICE_DELIVER + i);
+    for (unsigned i = 0; i < w.begun && i + 1 < w.plan->circuits && w.plan->losses; i++)
+        if (w.circuit[i].open[CLIENT] || w.circuit[i].open[AGENT])
+            out[n++] = (unsigned char)(CHOICE_LOSE + i);
+    return n;
+}
+
+static void check(void)
+{
+    for (int side = 0; side < 2; side++) {
+        const struct session *s = &w.side[side].s;
+        const char *broken = session_broken(s);
+        if (s->error.code)
+            is_wrong(side ? "agent" : "client", s->error.text);
+        if (broken)
+            is_wrong("invariant", broken);
+    }
+}
+
+static void apply(unsigned choice)
+{
+    w.now += STEP_US;
+    if (choice == CHOICE_CLIENT_SENDS || choice == CHOICE_AGENT_SENDS)
+        send_unit((int)choice);
+    else if (choice == CHOICE_NEXT_CIRCUIT)
+        next_circuit();
+    else if (choice >= CHOICE_LOSE)
+        lose(choice - CHOICE_LOSE);
+    else
+        deliver((choice - CHOICE_DELIVER) / 2, (choice - CHOICE_DELIVER) % 2);
+    w.now += STEP_US; /* an ACK waits no longer */
+    flush(CLIENT);
+    flush(AGENT);
+    check();
+}
+
+/* ---- The search. ---- */
+
+static void clean_up(void)
+{
+    for (unsigned i = 0; i < w.begun; i++)
+        for (int side = 0; side < 2; side++)
+            if (w.circuit[i].open[side])
+                close_end(&w.circuit[i], side);
+    for (int side = 0; side < 2; side++)
+        session_free(&w.side[side].s);
+}
+
+static void begin_side(int which)
+{
+    struct session_settings settings = session_default_settings(which == CLIENT);
+    settings.ring_bytes = 128U << 10;
+    settings.ring_doublings = 0;
+    settings.keepalive_us = 3600 * CLOCK_US_PER_S;
+    w.side[which] = (struct side){.which = which, .units = w.plan->units[which]};
+    if (!session_init(&w.side[which].s, &settings, &session_events, &w.side[which]))
+        is_wrong("out of memory", NULL);
+}
+
+/* One circuit, one stream open on it, all at rest. */
+static void begin(void)
+{
+    struct session_welcome welcome = {0};
+    unsigned char possible[CHOICES];
+    w.runs++;
+    w.now = CLOCK_US_PER_S;
+    w.wrong[0] = '\0';
+    w.begun = 0;
+    w.current = -1;
+    memset(w.circuit, 0, sizeof w.circuit);
+    begin_side(CLIENT);
+    begin_side(AGENT);
+    memset(w.side[AGENT].s.id, 1, SESSION_ID_BYTES);
+    session_fill_welcome(&w.side[AGENT].s, &welcome);
+    session_take_welcome(&w.side[CLIENT].s, &welcome);
+    w.side[CLIENT].stream =
+        stream_open(&w.side[CLIENT].s, "tcp:there:1", &stream_events, &w.side[CLIENT]);
+    next_circuit();
+    for (;;) {
+        unsigned n = choices(possible), i = 0;
+        while (i < n && possible[i] < CHOICE_DELIVER)
+            i++;
+        if (i == n || possible[i] >= CHOICE_LOSE)
+            break;
+        apply(possible[i]);
+    }
+}
+
+static void begin_again(unsigned steps)
+{
+    clean_up();
+    begin();
+    for (unsigned i = 0; i < steps; i++)
+        apply(w.path[i]);
+}
+
+static uint64_t digest_session(const struct side *side, uint64_t h)
+{
+    const struct session *s = &side->s;
+    const struct stream *st = side->stream;
+    const uint64_t values[] = {(uint64_t)s->state,
+                               s->circuit_number,
+                               s->moved_number,
+                               s->resend,
+                               s->sent_max,
+                               s->ring.tail,
+                               s->ring.head,
+                               s->receive_position,
+                               s->acked_position,
+                               s->ack_owed,
+                               s->ack_due_us != CLOCK_NEVER,
+                               side->available,
+                               side->sent,
+                               side->received,
+                               side->units,
+                               st ? st->send_credit : 0,
+                               st ? st->credit_out : 0,
+                               st ? st->answered : 0};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        h = mix64(h ^ values[i]);
+    return h;
+}
+
+static uint64_t digest_line(const struct line *line, uint64_t h)
+{
+    for (unsigned i = line->first; i < line->last; i++) {
+        const struct record *record = &line->records[i];
+        h = mix64(h ^ (uint64_t)record->kind ^ record->position << 8 ^ record->len << 32);
+        for (size_t k = 0; k < record->len; k++)
+            h = (h ^ record->plain[k]) * 0x100000001b3ULL;
+    }
+    return mix64(h);
+}
+
+static uint64_t digest(void)
+{
+    uint64_t h = mix64(w.begun ^ (uint64_t)(w.current + 1) << 8);
+    for (int side = 0; side < 2; side++)
+        h = digest_session(&w.side[side], h);
+    for (unsigned i = 0; i < w.begun; i++)
+        for (int side = 0; side < 2; side++) {
+            const struct session_circuit *c = &w.circuit[i].end[side];
+            bool current = w.side[side].s.circuit == c;
+            h = mix64(h ^ w.circuit[i].open[side] ^ c->started << 1 ^ c->start_owed << 2 ^
+                      current << 3 ^ c->skip << 8 ^ c->told_position << 24 ^
+                      (uint64_t)c->number << 48);
+            h = digest_line(&w.circuit[i].line[side], h);
+        }
+    return h;
+}
+
+static void grow_seen(void)
+{
+    size_t old_size = w.seen_size;
+    uint64_t *old = w.seen;
+    w.seen_size = old_size ? 2 * old_size : 1U << 16;
+    w.seen = calloc(w.seen_size, sizeof *w.seen);
+    if (!w.seen)
+        abort();
+    for (size_t i = 0; i < old_size; i++) {
+        size_t at = old[i] & (w.seen_size - 1);
+        while (old[i] && w.seen[at])
+            at = (at + 1) & (w.seen_size - 1);
+        if (old[i])
+            w.seen[at] = old[i];
+    }
+    free(old);
+}
+
+/* Whether this state is new. */
+static bool note_state(void)
+{
+    uint64_t h = digest() | 1;
+    size_t at;
+    if (2 * w.seen_count >= w.seen_size)
+        grow_seen();
+    for (at = h & (w.seen_size - 1); w.seen[at]; at = (at + 1) & (w.seen_size - 1))
+        if (w.seen[at] == h)
+            return false;
+    w.seen[at] = h;
+    w.seen_count++;
+    return true;
+}
+
+static void check_end(void)
+{
+    w.ends++;
+    for (int side = 0; side < 2; side++) {
+        if (w.side[side].units)
+            is_wrong("a side could never send", NULL);
+        if (w.side[side].received != UNIT_BYTES * w.plan->units[!side])
+            is_wrong("what was sent has not come", NULL);
+        if (session_unacknowledged(&w.side[side].s))
+            is_wrong("what came was not acknowledged", NULL);
+    }
+}
+
+static bool explore(unsigned depth)
+{
+    unsigned char possible[CHOICES];
+    unsigned n;
+    if (!note_state())
+        return true;
+    n = choices(possible);
+    if (!n)
+        check_end();
+    if (depth == STEPS_MAX)
+        is_wrong("it never ends", NULL);
+    for (unsigned i = 0; i < n && !w.wrong[0]; i++) {
+        if (i > 0)
+            begin_again(depth);
+        w.path[depth] = possible[i];
+        apply(possible[i]);
+        if (!w.wrong[0])
+            explore(depth + 1);
+    }
+    return !w.wrong[0];
+}
+
+static bool run(const struct plan *plan)
+{
+    bool found;
+    w.plan = plan;
+    w.seen_count = w.runs = w.ends = 0;
+    if (w.seen)
+        memset(w.seen, 0, w.seen_size * sizeof *w.seen);
+    begin();
+    check();
+    found = !explore(0);
+    clean_up();
+    printf("interleave: %-42s %8zu states, %s%s\n", plan->name, w.seen_count,
+           found ? "found: " : "all right", found ? w.wrong : "");
+    return found == (plan->alteration != ALTER_NOTHING);
+}
+
+int main(void)
+{
+    unsigned passed = 0, count = sizeof plans / sizeof plans[0];
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    crypto_start(false);
+    for (unsigned i = 0; i < count; i++)
+        passed += run(&plans[i]);
+    free(w.seen);
+    printf("interleave: %u passed, %u failed\n", passed, count - passed);
+    return passed < count;
+}
