@@ -4,10 +4,7 @@
 #define SPX_FORWARD_UDP_LISTENER_H
 
 #include "config/values.h"
-#include "net/loop.h"
-#include "session/stream.h"
-
-#define UDP_PEERS_MAX 256 /* of a listener; for one more the one that is idle longest goes */
+#include "forward/udp_local.h"
 
 struct udp_listener;
 
@@ -21,7 +18,7 @@ void udp_listener_set_session(struct udp_listener *l, struct session *s);
 /* The address that is bound, as text. */
 const char *udp_listener_address(const struct udp_listener *l);
 
-/* After the session's streams have ended. NULL is harmless. */
+/* NULL is harmless. */
 void udp_listener_free(struct udp_listener *l);
 
 #endif

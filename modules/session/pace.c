@@ -28,6 +28,11 @@ bool pace_allows(struct pace *p, uint64_t in_flight_bytes)
     return false;
 }
 
+void pace_blocked(struct pace *p)
+{
+    p->held_back = true;
+}
+
 void pace_measured(struct pace *p, uint64_t rtt_us)
 {
     if (!p->shortest_us || rtt_us < p->shortest_us)

@@ -13,7 +13,7 @@
 struct pace {
     uint64_t limit_bytes; /* given to the network and not acknowledged */
     bool starting;        /* doubling each round until the rate stops growing */
-    bool held_back;       /* data waited for the limit in this round */
+    bool held_back;       /* data waited for the limit or the circuit in this round */
     unsigned flat_rounds, rounds;
     uint64_t round_end;                  /* position that ends the round */
     uint64_t round_from, round_since_us; /* acknowledged at its beginning, and when */
@@ -26,6 +26,9 @@ void pace_init(struct pace *p, uint64_t position, uint64_t now_us);
 
 /* Whether more may be sent with this much on its way; false is noted. */
 bool pace_allows(struct pace *p, uint64_t in_flight_bytes);
+
+/* Data waits because the circuit takes no more. */
+void pace_blocked(struct pace *p);
 
 /* A round trip was measured. */
 void pace_measured(struct pace *p, uint64_t rtt_us);

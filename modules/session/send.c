@@ -389,6 +389,11 @@ static bool build_record(struct session_circuit *c, uint64_t now_us)
     return true;
 }
 
+static bool data_waits(const struct session *s)
+{
+    return !list_empty(&s->ready_small) || !list_empty(&s->ready_bulk);
+}
+
 struct view circuit_output(struct session_circuit *c, uint64_t now_us)
 {
     struct session *s = c->session;
@@ -400,6 +405,8 @@ struct view circuit_output(struct session_circuit *c, uint64_t now_us)
         for (int i = 0; i < TX_RECORDS && build_record(c, now_us); i++)
             ;
         session_leave(s);
+    } else if (s && s->circuit == c && data_waits(s)) {
+        pace_blocked(&s->pace);
     }
     return view_of(c->tx + c->tx_start, c->tx_len - c->tx_start);
 }

@@ -91,7 +91,7 @@ void session_end_streams(struct session *s, const char *text)
 {
     session_enter(s);
     while (!list_empty(&s->all))
-        stream_ended_by_peer(container_of(s->all.next, struct stream, all_link), RESET_INTERNAL,
+        stream_ended_by_peer(container_of(s->all.next, struct stream, all_link), RESET_SESSION_OVER,
                              text);
     session_leave(s);
 }

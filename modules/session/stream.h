@@ -52,11 +52,11 @@ struct stream {
     struct list link;       /* ready_small, ready_bulk or dead */
     struct list owing_link; /* owing */
     struct list closing_link;
-    bool own;      /* opened by this side */
-    bool listener; /* a LISTEN: it carries no bytes */
+    bool own;       /* opened by this side */
+    bool listener;  /* a LISTEN: it carries no bytes */
     bool datagrams; /* to a "udp:" target: no bytes in order, no EOF, no credit */
-    bool refused;  /* over the limit: not counted */
-    bool answered; /* OPENED or LISTENING was sent or received */
+    bool refused;   /* over the limit: not counted */
+    bool answered;  /* OPENED or LISTENING was sent or received */
     bool dead;
 
     /* What is owed. */

@@ -2,7 +2,7 @@
  * session's pool. */
 #include "session/internal.h"
 
-#define SHARE_OF_POOL 8       /* a stream takes at most one in so many of what is left */
+#define SHARE_OF_POOL 8 /* a stream takes at most one in so many of what is left */
 #define LARGE_WINDOW (2U << 20)
 #define RTT_UNKNOWN_US 100000 /* taken for the round trip until one was measured */
 
@@ -67,9 +67,11 @@ void window_grow(struct stream *st, uint64_t now_us)
 
 void stream_consumed(struct stream *st)
 {
-    if (st->dead || st->listener || st->datagrams || st->eof_received || !st->answered || st->opened_owed)
+    if (st->dead || st->listener || st->datagrams || st->eof_received || !st->answered ||
+        st->opened_owed)
         return;
-    /* Small windows are given again by halves; large ones sooner, so that a long path stays full. */
+    /* Small windows are given again by halves; large ones sooner, so that a long path stays full.
+     */
     if (window_free(st) >= (st->window < LARGE_WINDOW ? st->window / 2 : st->window / 8)) {
         st->window_owed = true;
         stream_owe(st);

@@ -51,7 +51,7 @@ static const char *const reset_codes[] = {
     [RESET_TIMEOUT] = "connecting timed out", [RESET_NOT_PERMITTED] = "target not permitted",
     [RESET_NO_NAME] = "no such host name",    [RESET_BY_TARGET] = "reset by the target",
     [RESET_LIMIT] = "too many streams",       [RESET_UNSUPPORTED] = "not supported",
-    [RESET_INTERNAL] = "internal error",
+    [RESET_INTERNAL] = "internal error",      [RESET_SESSION_OVER] = "the session is over",
 };
 
 const char *reset_code_text(unsigned code)

@@ -49,6 +49,7 @@ enum reset_code {
     RESET_LIMIT = 7,
     RESET_UNSUPPORTED = 8,
     RESET_INTERNAL = 9,
+    RESET_SESSION_OVER = 10, /* local: the whole session has ended; never on the wire */
 };
 
 const char *reset_code_text(unsigned code);

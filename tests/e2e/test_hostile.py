@@ -1,10 +1,12 @@
 """Peers that break the protocol, on purpose and with the right keys: each loses what it broke, a
 hop, a circuit or a session, and the process it did that to goes on to serve an honest one."""
+import json
 import re
 import threading
 
 import pytest
 
+import harness
 import peer
 from harness import LOOPBACK, OK, endpoint, forwards, free_port, stays_false, wait_for
 from noise import NotAuthentic
@@ -12,7 +14,7 @@ from peer import (
     ACK, CLOSE, DATA, DATAGRAM, EOF, FRAME_PING, FRAME_PONG, LISTEN, LISTENING, OPEN, OPENED, PAD,
     RESET, START, WINDOW, Gone, Refused, frame, open_frame, string, u16, u32, u64,
 )  # fmt: skip
-from servers import ask, read_to_end
+from servers import ask, exchange, read_to_end
 
 BEYOND = (1 << 31) - 1  # with any credit that is there
 
@@ -527,7 +529,7 @@ def waits_s(program, count=1):
     return duration_s(program.expect(r"trying again in (.*)$", count=count)[1])
 
 
-@pytest.mark.parametrize("keepalive", [0, 1, 65535])
+@pytest.mark.parametrize("keepalive", [0, 65535])
 def test_keepalive_of_a_relay(world, serve, keepalive):
     """0 is taken as 5 s, not as never and not as all the time; 65,535 as 60 s. Client and agent
     connect and work with both."""
@@ -586,7 +588,7 @@ def test_refusals_during_a_resume(world, site):
         assert ask(connection, b"hello") == b"hello"
         site.connected = refuse
         site.cut()
-        client.expect("so says the relay", count=3)
+        client.expect("so says the relay", count=2)
         refusals = iter([])
         client.expect("so says its BYE", seconds=20)
         assert waits_s(client, count=len(client.lines("trying again in"))) == 30
@@ -697,7 +699,8 @@ def test_messages_to_a_relay(world, echo):
             hop = peer.Hop.open(address, own, key, role)
             assert_hop_ends(hop, [(250, b"is ignored"), *messages], f"{what}, role {role}")
         for what, (kind, body) in FIRST_RECORDS.items():
-            hop = peer.Hop.greet(address, own, key, role)
+            source = f"127.0.0.{role + 1}"  # from each only so many may fail in a second
+            hop = peer.Hop.greet(address, own, key, role, source=source)
             assert_hop_ends(hop, [(kind, body)], f"{what}, role {role}")
     assert beside.is_alive()
     assert_serves(world, echo)
@@ -781,30 +784,278 @@ ANSWERS = {  # that are well formed and not authentic
 
 def test_messages_to_a_client(world, site):
     """What a relay breaks while a session waits for its next circuit costs the client a try, and
-    the session nothing; the same for answers that are not the agent's."""
-    for batch in batches({**TO_CLIENT, **{k: [v] for k, v in ANSWERS.items()}}, 4):
-        tried = []
+    the session nothing; the same for answers that are not the agent's. Each of many clients is
+    given one case."""
+    cases = {**TO_CLIENT, **{what: [answer] for what, answer in ANSWERS.items()}}
+    clients = [world.start_client(*forwards(9)) for _ in cases]
+    connections = [client.dial() for client in clients]
+    for connection in connections:
+        assert ask(connection, b"hello") == b"hello"
+    left = list(cases.values())
 
-        def attack(hop, name, message1, batch=batch, tried=tried):
-            what, messages = batch[len(tried)]
-            tried.append(what)
-            if len(tried) == len(batch):
-                del site.connected
-            for kind, body in messages:
-                hop.send(kind, body)
-            hop.wait_end()
+    def attack(hop, name, message1):
+        messages = left.pop()
+        if not left:
+            del site.connected
+        for kind, body in messages:
+            hop.send(kind, body)
+        hop.wait_end()
 
-        client = world.start_client(*forwards(9))
+    site.connected = attack
+    site.cut()
+    for client, connection in zip(clients, connections):
+        client.resumed()
+        assert ask(connection, b"again") == b"again"
+        connection.close()
+    assert not left
+
+
+# Texts.
+
+NASTY = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202egpj.exe\u2066\r\nZ error relay: faked\x00\x7f\u2028end"
+
+
+def test_texts_of_a_relay(world, site):
+    """In a list on a terminal, in every refusal, in BYE: nothing of it is shown as it is."""
+    conf = world.client_conf()
+    site.agents["lab-1"] = world.key("lab-1").raw
+    entry = peer.agent_entry("lab-1", bytes(32), f"a={NASTY}", 1, 3, NASTY)
+    real = peer.agent_entry
+    try:
+        peer.agent_entry = lambda *_, **__: entry
+        listed = world.start(harness.Program(
+            "list", [harness.SPX, "client", "-c", conf, "list"], world.directory, terminal=True,
+            stop_code=OK,
+        ))  # fmt: skip
+        listed.wait_exit(OK)
+    finally:
+        peer.agent_entry = real
+    listed.expect(r"lab-1 .*end")
+    assert_no_raw_bytes(listed)
+
+    client = world.start_client(*forwards(9), options=("-v",), terminal=True)
+    site.connected = lambda hop, name, message1: hop.send(peer.REFUSED, peer.refusal(8, NASTY))
+    site.cut()
+    client.expect("gpj.exe")
+    site.connected = lambda hop, name, message1: hop.send(peer.BYE, peer.bye(18, NASTY))
+    client.expect("gpj.exe", count=2)
+    site.welcome = lambda hop: peer.welcome(code=3, text=NASTY)
+    client.expect("gpj.exe", count=3)
+    site.welcome = lambda hop: peer.welcome(code=3, text=b"\xff\x1b[2J")
+    client.expect("malformed WELCOME")
+    del site.welcome, site.connected
+    client.resumed()
+    assert_no_raw_bytes_on_terminal(client)
+
+
+def assert_no_raw_bytes_on_terminal(client):
+    """The client's own status line is all that moves the cursor."""
+    raw = client.log_path.read_bytes().replace(b"\r\x1b[K", b"").replace(b"\r\n", b"\n")
+    client.log_path.write_bytes(raw)
+    assert_no_raw_bytes(client)
+
+
+@pytest.mark.parametrize("option", ["-v", "--json"])
+def test_texts_of_an_agent(world, site, option):
+    """OPENED, RESET, LISTENING, OPEN, CLOSE, and a refusal in payload 2."""
+
+    def attack(circuit):
+        """Answers the LISTEN and the first streams, and closes the session."""
+        listen = circuit.expect(LISTEN)
+        circuit.send(frame(LISTENING, listen.stream, string(NASTY)))
+        came = u32(1000) + u32(listen.stream) + string(NASTY)
+        circuit.send(frame(OPEN, 2, came), frame(RESET, 2, u16(6) + string(NASTY)))
+        one = circuit.expect(OPEN).stream
+        circuit.send(frame(OPENED, one, u32(100000) + string(NASTY)))
+        circuit.send(frame(RESET, one, u16(4) + string(NASTY)))
+        two = circuit.expect(OPEN).stream
+        circuit.send(frame(RESET, two, u16(999) + string(NASTY)))
+        circuit.send(frame(CLOSE, 0, u16(18) + string(NASTY)))
+
+    site.attack = attack
+    conf = world.client_conf()
+    client = world.start_client(
+        *forwards(9), "-R", "127.0.0.1:0:127.0.0.1:9", conf=conf, options=(option,)
+    )
+    for _ in range(2):
         with client.dial() as connection:
-            assert ask(connection, b"hello") == b"hello"
-            site.connected = attack
-            site.cut()
-            client.resumed()
-            assert len(tried) == len(batch), tried
-            assert ask(connection, b"again") == b"again"
-        client.stop()
+            assert read_to_end(connection)[1] == "reset"
+    client.expect("the session has ended: .*gpj.exe")
+    site.agent.payload2 = lambda session: u16(10) + string(NASTY)
+    wait_for(client.ended, 20, "the client ends")
+    client.collected = True
+    assert_no_raw_bytes(client)
+    assert_json(client, option)
 
 
-def batches(cases, size):
-    items = list(cases.items())
-    return [items[i : i + size] for i in range(0, len(items), size)]
+def assert_json(program, option):
+    if option == "--json":
+        for line in program.log().splitlines():
+            json.loads(line)
+
+
+@pytest.mark.parametrize("option", ["-v", "--json"])
+def test_texts_of_clients_agents_and_relays(world, recording, echo, option):
+    """What a client and a relay can put into an agent's log, and what a client and an agent can put
+    into a relay's."""
+    agent = world.start_agent(options=(option,))
+    client = user_client(world)
+    circuit = client.connect()
+    circuit.send(open_frame(1, f"tcp:{NASTY}:1"), open_frame(3, f"udp:{NASTY}"))
+    circuit.send(open_frame(5, NASTY), frame(LISTEN, 7, string(NASTY)))
+    circuit.open(tcp(echo), 9)
+    circuit.send(frame(RESET, 9, u16(6) + string(NASTY)))
+    circuit.send(frame(CLOSE, 0, u16(21) + string(NASTY)))
+    agent.expect("ended: .*gpj.exe")
+    hop = recording.next_parked()
+    hop.send(peer.OFFER, offer(address=NASTY[:60]))
+    hop.expect(peer.REFUSE)
+    hop.send(peer.BYE, peer.bye(18, NASTY))
+    recording.wait_control().send(peer.BYE, peer.bye(18, NASTY, 1))
+    agent.expect("lost relay .*gpj.exe")
+    assert_no_raw_bytes(agent)
+    assert_json(agent, option)
+    agent.stop()
+
+
+@pytest.mark.parametrize("option", ["-v", "--json"])
+def test_texts_to_a_relay(world, option):
+    relay = world.start_relay(options=(option,))
+    key = world.key("relay").raw
+    control = peer.Hop.open(
+        world.relay_address, pair(world, "lab-1"), key, peer.CONTROL,
+        body=peer.info(NASTY[:30], labels=f"a={NASTY} b"),
+    )  # fmt: skip
+    control.send(peer.CALL, bytes([3]) + string(NASTY))
+    relay.expect("calls for help.*gpj.exe")
+    client = user_client(world)
+    hop = client.hop()
+    hop.send(peer.LIST, string(NASTY))
+    hop.expect(peer.END)
+    hop.send(peer.LIST, string(""))
+    listed = hop.expect(peer.AGENT)
+    hop.expect(peer.END)
+    assert not re.search(rb"[\x00-\x1f\x7f]\[|\xc2\x9b|\xe2\x80\xae", listed.data)
+    hop.send(peer.CONNECT, string("lab-1") + b"not a message 1")
+    reader = control.expect(peer.OFFER)
+    control.send(peer.REFUSE, reader.take(32) + peer.refusal(999, NASTY))
+    assert hop.expect(peer.REFUSED).number(2) == 999
+    relay.expect("refused: .*gpj.exe")
+    hop.send(peer.BYE, peer.bye(18, NASTY))
+    control.send(peer.BYE, peer.bye(18, NASTY))
+    relay.expect("offline: .*gpj.exe")
+    assert_no_raw_bytes(relay)
+    assert_json(relay, option)
+
+
+# A relay that tampers with the bytes of a circuit.
+
+
+class Tampering:
+    """What a relay does to the records of one direction: passes them on until the n-th."""
+
+    def __init__(self, how, n):
+        self.how, self.n, self.count, self.buffer, self.kept = how, n, 0, b"", b""
+
+    def __call__(self, data):
+        self.buffer += data
+        out = b""
+        while len(self.buffer) >= 2:
+            size = 2 + int.from_bytes(self.buffer[:2], "big")
+            if len(self.buffer) < size:
+                break
+            record, self.buffer = self.buffer[:size], self.buffer[size:]
+            self.count += 1
+            out += self.change(record)
+        return out
+
+    def change(self, record):
+        if self.count != self.n:
+            before, self.kept = (self.kept, b"") if self.count == self.n + 1 else (b"", self.kept)
+            return record + before
+        if self.how == "flips a bit":
+            return record[:-5] + bytes([record[-5] ^ 1]) + record[-4:]
+        if self.how == "swaps two":
+            self.kept = record
+            return b""
+        if self.how == "sends twice":
+            return record + record
+        if self.how == "leaves out":
+            return b""
+        if self.how == "makes longer":
+            return record[:-1] + bytes(1) + record[-1:]
+        if self.how == "puts in":
+            return u16(100) + bytes(100) + record
+        if self.how == "says a wrong length":
+            return bytes([record[0] ^ 0x10]) + record[1:]
+        assert self.how == "cuts"
+        raise OSError
+
+
+HOW = ["flips a bit", "swaps two", "sends twice", "leaves out", "makes longer", "puts in",
+       "says a wrong length", "cuts"]  # fmt: skip
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
+@pytest.mark.parametrize("how", HOW)
+def test_relay_that_tampers(world, recording, echo, how, up):
+    """The session goes on over another circuit, and not one byte is wrong; nothing looks like an end
+    of file."""
+    world.start_agent()
+    tampering = Tampering(how, 12)
+    recording.forward = lambda circuit, upwards, data: (
+        tampering(data) if circuit == 1 and upwards == up else data
+    )
+    client = world.start_client(*forwards(echo.port))
+    with client.dial() as connection:
+        sent, received, checksum = exchange(connection, 3 * peer.MIB, 1)
+        assert received == 3 * peer.MIB and checksum == sent
+    client.resumed()
+    assert not client.lines("the session has ended")
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
+def test_relay_that_turns_records_round(world, recording, echo, up):
+    """Records of the other direction, and those of a circuit before, verify nowhere."""
+    world.start_agent()
+    seen = {}
+
+    def forward(circuit, upwards, data):
+        seen.setdefault((circuit, upwards), data)
+        if circuit == 1 and upwards == up and seen.get((1, not up)) and not seen.get("turned"):
+            seen["turned"] = True
+            return seen[1, not up]
+        if circuit == 2 and upwards == up and not seen.get("old"):
+            seen["old"] = True
+            return seen[1, up] + data
+        return data
+
+    recording.forward = forward
+    client = world.start_client(*forwards(echo.port))
+    with client.dial() as connection:
+        sent, received, checksum = exchange(connection, peer.MIB, 1)
+        assert received == peer.MIB and checksum == sent
+    assert seen["turned"] and seen["old"]
+    client.resumed(count=2)
+
+
+@pytest.mark.soak
+@pytest.mark.time_limit(300)
+def test_relay_that_tampers_with_every_circuit(world, recording, echo, dice):
+    """For as long as a transfer takes, each circuit is spoilt at some record of its own."""
+    world.start_agent()
+    spoilt = {}
+
+    def forward(circuit, up, data):
+        if circuit > 40:
+            return data
+        made = Tampering(dice.choice(HOW), dice.randrange(8, 200))
+        return spoilt.setdefault((circuit, up), made)(data)
+
+    recording.forward = forward
+    client = world.start_client(*forwards(echo.port))
+    with client.dial() as connection:
+        connection.settimeout(120)
+        sent, received, checksum = exchange(connection, 64 * peer.MIB, 1)
+        assert received == 64 * peer.MIB and checksum == sent
+    assert len(client.lines(client.RESUMED)) > 3

@@ -173,6 +173,21 @@ def test_next_relay_takes_over(world, target):
     assert target.outcome() == "eof"
 
 
+def test_relay_that_refuses(world, target):
+    """The relay in use does not know the agent any more: the session goes on through the other."""
+    places, relays = two_relays(world)
+    agent = world.start_agent(more_relays=places[1:])
+    agent.expect(r"online at relay", count=2)
+    client = world.start_client(*forwards(target.port), more_relays=places[1:])
+    with client.dial() as connection:
+        assert ask(connection, b"first") == b"first"
+        world.relay_conf(agents={})
+        relays[0].signal(signal.SIGHUP)
+        assert ask(connection, b"second") == b"second"
+        assert client.resumed()[0] == places[1][0]
+
+
+@soak
 @pytest.mark.time_limit(90)
 def test_relay_that_lost_the_agent(world, serve, target):
     """The agent is cut off from the relay in use, and on another one still: the session goes on

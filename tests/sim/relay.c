@@ -12,6 +12,8 @@ static void letter_end(struct letter *l)
 {
     event_cancel(&l->world->timeline, &l->arrive);
     list_remove(&l->link);
+    if (l->path)
+        l->path->wanted--;
     free(l);
 }
 
@@ -62,6 +64,8 @@ static void send(struct world *w, const struct letter *what)
         abort();
     *l = *what;
     l->world = w;
+    if (l->path)
+        l->path->wanted++;
     l->arrive = (struct event){.run = on_arrive};
     list_append(&w->relay.letters, &l->link);
     event_set(t, &l->arrive, t->now_us + 2 * w->pipe.delay_us + late);

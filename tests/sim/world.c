@@ -60,7 +60,7 @@ static struct path *new_path(struct world *w)
     list_each(link, &w->paths)
     {
         p = container_of(link, struct path, link);
-        if (!path_open(p) && p->serial + 8 < w->path_count) /* an answer may still name it */
+        if (!path_open(p) && !p->wanted)
             return p;
     }
     if (!list_empty(&w->spare_paths))

@@ -1078,7 +1078,7 @@ static void test_close(void **state)
             assert_string_equal(p->side[i].s.error.text, "over");
             assert_int_equal(app_find(&p->side[i], 1)->resets, 1);
             assert_int_equal(app_find(&p->side[i], 1)->eofs, 0);
-            assert_int_equal(app_find(&p->side[i], 1)->reset_code, RESET_INTERNAL);
+            assert_int_equal(app_find(&p->side[i], 1)->reset_code, RESET_SESSION_OVER);
             assert_true(list_empty(&p->side[i].s.all));
         }
         pair_free(p);
@@ -1180,7 +1180,7 @@ static void test_free_tells_everyone(void **state)
     session_free(&p->side[CLIENT].s);
     for (unsigned i = 1; i < 3; i++) {
         assert_int_equal(app_find(&p->side[CLIENT], i)->resets, 1);
-        assert_int_equal(app_find(&p->side[CLIENT], i)->reset_code, RESET_INTERNAL);
+        assert_int_equal(app_find(&p->side[CLIENT], i)->reset_code, RESET_SESSION_OVER);
     }
     assert_null(p->conn->end[CLIENT].session);
     assert_non_null(p->conn->end[AGENT].session);

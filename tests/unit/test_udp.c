@@ -261,24 +261,24 @@ static void test_peer_after_reset(void **state)
 
 static void test_too_many_peers(void **state)
 {
-    static int fd[UDP_PEERS_MAX + 1];
+    static int fd[UDP_STREAMS_MAX + 1];
     struct local x = new_local();
     struct address address;
     (void)state;
-    for (unsigned i = 0; i <= UDP_PEERS_MAX; i++) {
+    for (unsigned i = 0; i <= UDP_STREAMS_MAX; i++) {
         fd[i] = new_socket(&address);
-        if (i < UDP_PEERS_MAX)
+        if (i < UDP_STREAMS_MAX)
             send_to(fd[i], &x.address, "hello");
         pass(1000);
     }
     said(x.r);
-    assert_int_equal(x.r->s->own_open, UDP_PEERS_MAX);
+    assert_int_equal(x.r->s->own_open, UDP_STREAMS_MAX);
     send_to(fd[0], &x.address, "still here"); /* now the second is idle longest */
     pump();
-    send_to(fd[UDP_PEERS_MAX], &x.address, "new");
+    send_to(fd[UDP_STREAMS_MAX], &x.address, "new");
     pump();
     assert_string_equal(said(x.r), "3!7 1:still here 513:new ");
-    for (unsigned i = 0; i <= UDP_PEERS_MAX; i++)
+    for (unsigned i = 0; i <= UDP_STREAMS_MAX; i++)
         close(fd[i]);
     free_local(&x);
 }
