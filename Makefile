@@ -36,6 +36,11 @@ TOBJ    := $(PLAIN:%.c=$(T)/%.o)
 UNIT    := $(patsubst %.c,$(T)/%,$(sort $(wildcard tests/unit/test_*.c)))
 SUPPORT := $(patsubst %.c,$(T)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 
+# The simulations: programs with a main, and what they share.
+SIMS    := $(patsubst %,$(T)/tests/sim/%,flow interleave sim)
+SIMOBJ  := $(filter-out $(SIMS:=.o),$(patsubst %.c,$(T)/%.o,$(wildcard tests/sim/*.c))) \
+           $(T)/tests/unit/session_walk.o
+
 # The fuzz targets: clang's libFuzzer.
 F       := build/fuzz
 FOBJ    := $(PLAIN:%.c=$(F)/%.o)
@@ -46,7 +51,7 @@ FFLAGS  := -std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Imodules -Ites
 PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev
 TEST_PACKAGES := $(PACKAGES) git libcmocka-dev python3-pytest python3-dissononce curl openssh-client \
            openssh-server rsync wireguard-tools valgrind postgresql iproute2 bind9-dnsutils dnsmasq-base \
-           iperf3 snmp snmpd
+           iperf3 snmp snmpd python3-socks
 LINT_PACKAGES := clang-format clang-tidy cppcheck shellcheck mandoc
 FUZZ_PACKAGES := $(PACKAGES) clang
 
@@ -56,7 +61,7 @@ endif
 say = @printf '  %-7s %s\n' $(1) '$(2)'
 
 .DELETE_ON_ERROR:
-.PHONY: all help deps test-deps lint-deps fuzz-deps demo test unit e2e soak fuzz fuzz-targets lint format install uninstall clean
+.PHONY: all help deps test-deps lint-deps fuzz-deps demo test unit sim e2e soak fuzz fuzz-targets lint format install uninstall clean
 
 #: make                build ./spx, one static binary
 all: spx
@@ -105,6 +110,11 @@ $(T)/spx: $(T)/spx.o $(T)/libspx.a
 $(T)/tests/unit/test_%: $(T)/tests/unit/test_%.o $(SUPPORT) $(T)/libspx.a
 	$(call say,LINK,$@)
 	$(Q)gcc $(SANITIZE) -o $@ $^ -lcmocka -lbearssl -lpthread
+
+$(SIMS): $(T)/tests/sim/%: $(T)/tests/sim/%.o $(SIMOBJ) $(T)/libspx.a
+	$(call say,LINK,$@)
+	$(Q)gcc $(SANITIZE) -o $@ $^ -lbearssl -lpthread
+
 .PRECIOUS: $(T)/%.o $(F)/modules/%.o
 
 $(F)/modules/%.o: modules/%.c
@@ -136,9 +146,15 @@ demo:
 test: test-deps
 	@$(MAKE) --no-print-directory --keep-going unit e2e
 
-#: make unit           the unit tests alone
-unit: $(UNIT)
-	@tests/run_unit.sh $(UNIT)
+#: make unit           the unit tests and short simulations alone
+unit: $(UNIT) $(SIMS)
+	@tests/run_unit.sh $(UNIT) $(SIMS)
+
+#: make sim            simulate SEEDS (100000) worlds in which links break, from seed FIRST (1) on
+SEEDS ?= 100000
+FIRST ?= 1
+sim: $(T)/tests/sim/sim
+	@$< $(SEEDS) $(FIRST)
 
 #: make e2e            the end-to-end tests alone (ARGS='-k name' for some of them)
 e2e: spx $(T)/spx
@@ -183,4 +199,4 @@ uninstall:
 clean:
 	rm -rf build spx
 
--include $(ROBJ:.o=.d) $(TOBJ:.o=.d) $(UNIT:=.d) $(SUPPORT:.o=.d) $(T)/spx.d $(FOBJ:.o=.d) $(FUZZ:=.d)
+-include $(ROBJ:.o=.d) $(TOBJ:.o=.d) $(UNIT:=.d) $(SIMS:=.d) $(SIMOBJ:.o=.d) $(SUPPORT:.o=.d) $(T)/spx.d $(FOBJ:.o=.d) $(FUZZ:=.d)

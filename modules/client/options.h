@@ -9,8 +9,8 @@ struct client_options {
     const char *config_path; /* NULL: the default place */
     bool check, list, watch, json;
     int verbose;
-    const char *agent; /* NULL with check or list */
-    const char *query; /* list: "" for all */
+    const char *agent;        /* NULL with check or list */
+    const char *query;        /* list: "" for all */
     struct forward *forwards; /* in the order given */
     size_t forward_count;
     bool stdio; /* -W */

@@ -54,6 +54,7 @@ static bool make_message1(struct reach *r, uint8_t *out, size_t *len)
     uint8_t digest[HASH_BYTES];
     size_t n;
     session_fill_hello(r->request.session, &hello);
+    r->number = hello.circuit;
     n = session_hello_encode(&hello, payload, sizeof payload);
     if (!handshake_start(&r->noise, handshake_preferred_suite(false), PURPOSE_SESSION,
                          r->request.party->own, r->request.agent_key, NULL, view_of(payload, n),
@@ -200,8 +201,8 @@ static void on_detached(struct outgoing *o, struct view rest)
     struct reach_request *q = &r->request;
     struct fifo unsent = {0};
     int fd = carrier_take(&o->carrier, &unsent);
-    if (!circuit_init(&q->link->circuit, q->session, &r->send, &r->receive,
-                      q->session->circuit_number, r->told_position, loop_now(o->loop)) ||
+    if (!circuit_init(&q->link->circuit, q->session, &r->send, &r->receive, r->number,
+                      r->told_position, loop_now(o->loop)) ||
         !link_open(q->link, o->loop, fd, &unsent, rest)) {
         fail(r, CODE_INTERNAL, "out of memory or descriptors");
         circuit_free(&q->link->circuit);

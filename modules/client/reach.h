@@ -41,6 +41,7 @@ struct reach {
     uint8_t listed_key[KEY_BYTES];
     char label[CIRCUIT_LABEL_BYTES]; /* the circuit's, as in the relay's and the agent's log */
     struct cipher send, receive;
+    uint32_t number; /* of the circuit, as message 1 tells it */
     uint64_t told_position;
 };
 

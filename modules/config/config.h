@@ -58,7 +58,7 @@ struct agent_config {
     struct address *listen; /* dial mode; none otherwise */
     size_t listen_count;
     char labels[LABELS_BYTES]; /* "": sent in INFO */
-    uint32_t resume_window_s; /* how long a session is kept without a circuit */
+    uint32_t resume_window_s;  /* how long a session is kept without a circuit */
     char *call_socket; /* NULL; path of the UNIX socket on which `spx agent call` is heard */
     struct agent_relay *relays; /* one or more */
     size_t relay_count;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "forward/associate.h"
 #include "forward/proxy.h"
 #include "net/socket.h"
 #include "wire/limits.h"
@@ -17,17 +18,18 @@ struct dynamic {
     const char *label;
     struct session *session;
     struct list requests; /* in the order they came */
-    unsigned without_stream;
+    unsigned without_stream, associations;
     void (*on_room)(void *arg);
     void *arg;
 };
 
 /* reading -> waiting -> opening -> an endpoint's; or leaving, when it was refused. */
 enum request_state {
-    REQUEST_READING, /* the request is not whole */
-    REQUEST_WAITING, /* for a session, or for its limit of streams */
-    REQUEST_OPENING, /* the agent has not answered */
-    REQUEST_LEAVING, /* the application reads why it was refused; what it says is thrown away */
+    REQUEST_READING,    /* the request is not whole */
+    REQUEST_WAITING,    /* for a session, or for its limit of streams */
+    REQUEST_OPENING,    /* the agent has not answered */
+    REQUEST_ASSOCIATED, /* a UDP socket is there until the application closes the connection */
+    REQUEST_LEAVING,    /* the application reads why it was refused; what it says is thrown away */
 };
 
 struct request {
@@ -36,7 +38,8 @@ struct request {
     enum request_state state;
     struct io io;
     struct timer deadline;
-    struct stream *stream; /* opening */
+    struct stream *stream;       /* opening */
+    struct associate *associate; /* associated */
     struct proxy proxy;
     uint8_t *buffer; /* what came and was not used */
     size_t len, size;
@@ -62,6 +65,8 @@ static int request_release(struct request *r)
     list_remove(&r->link);
     io_remove(&r->io);
     timer_cancel(r->dynamic->loop, &r->deadline);
+    r->dynamic->associations -= r->associate != NULL;
+    associate_free(r->associate);
     free(r->buffer);
     free(r);
     return fd;
@@ -197,6 +202,32 @@ static void open_stream(struct request *r)
         on_reset(r, RESET_INTERNAL, strerror(errno));
 }
 
+/* ---- UDP. ---- */
+
+static void start_association(struct request *r)
+{
+    struct dynamic *d = r->dynamic;
+    struct error e = {0};
+    if (d->associations < ASSOCIATIONS_MAX)
+        r->associate = associate_new(d->loop, r->io.fd, d->session, &e);
+    else
+        error_set(&e, RESET_LIMIT, "too many applications have a UDP socket");
+    if (!r->associate) {
+        log_info("%s: %s", d->label, e.text);
+        proxy_settle(&r->proxy, RESET_LIMIT, "");
+        leave(r);
+        return;
+    }
+    d->associations++;
+    set_state(r, REQUEST_ASSOCIATED);
+    timer_cancel(d->loop, &r->deadline);
+    proxy_associated(&r->proxy, associate_bound(r->associate));
+    if (send_answer(r))
+        io_want_read(&r->io);
+    else
+        request_end(r);
+}
+
 /* ---- The request. ---- */
 
 static void step(struct request *r)
@@ -214,6 +245,9 @@ static void step(struct request *r)
         break;
     case PROXY_OPEN:
         open_stream(r);
+        break;
+    case PROXY_ASSOCIATE:
+        start_association(r);
         break;
     case PROXY_REFUSE:
         log_info("%s: %s", r->dynamic->label, r->proxy.why);
@@ -244,8 +278,9 @@ static bool make_room(struct request *r)
 static void on_read(struct io *io)
 {
     struct request *r = container_of(io, struct request, io);
+    bool ignored = r->state == REQUEST_LEAVING || r->state == REQUEST_ASSOCIATED;
     ssize_t n;
-    if (r->state == REQUEST_LEAVING)
+    if (ignored)
         r->len = 0;
     if (!make_room(r)) {
         request_end(r);
@@ -257,7 +292,7 @@ static void on_read(struct io *io)
         io_want_read(io);
     } else if (n <= 0) {
         request_end(r);
-    } else if (r->state == REQUEST_LEAVING) {
+    } else if (ignored) {
         io_want_read(io);
     } else {
         r->len += (size_t)n;
@@ -307,6 +342,12 @@ void dynamic_take(struct dynamic *d, int fd)
 void dynamic_set_session(struct dynamic *d, struct session *s)
 {
     d->session = s;
+    list_each(link, &d->requests)
+    {
+        struct request *r = container_of(link, struct request, link);
+        if (r->associate)
+            associate_set_session(r->associate, s);
+    }
     dynamic_resume(d);
 }
 

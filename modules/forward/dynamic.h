@@ -1,12 +1,14 @@
 /* -D: connections whose application names the target, by SOCKS or HTTP CONNECT (forward/proxy.h).
- * A connection is here until its stream is open: then it is an endpoint's. */
+ * A connection is here until its stream is open: then it is an endpoint's; one that asked for a UDP
+ * socket (forward/associate.h) stays as long as it wants that. */
 #ifndef SPX_FORWARD_DYNAMIC_H
 #define SPX_FORWARD_DYNAMIC_H
 
 #include "forward/endpoint.h"
 
-#define REQUEST_S 10 /* for the application to say what it wants */
-#define LEAVING_S 2  /* for an application that was refused to read why */
+#define REQUEST_S 10        /* for the application to say what it wants */
+#define ASSOCIATIONS_MAX 64 /* UDP sockets of a proxy */
+#define LEAVING_S 2         /* for an application that was refused to read why */
 
 struct dynamic;
 

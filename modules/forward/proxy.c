@@ -7,16 +7,17 @@
 #include "base/text.h"
 #include "wire/codes.h"
 
-/* RFC 1928 sections 3 to 6. */
+/* RFC 1928 sections 3 to 7. */
 #define SOCKS_VERSION 5
 #define SOCKS_COMMAND_CONNECT 1
+#define SOCKS_COMMAND_ASSOCIATE 3
 #define SOCKS_NO_AUTHENTICATION 0x00
 #define SOCKS_NO_METHOD 0xff
 #define SOCKS_METHODS_HEADER 2 /* version, number of methods */
-#define SOCKS_REQUEST_HEADER 4 /* version, command, reserved, kind of address */
+#define SOCKS_ADDRESS_AT 3     /* behind version, command or reply, reserved; also in a datagram */
 #define SOCKS_PORT_BYTES 2
 
-enum socks_address { SOCKS_IPV4 = 1, SOCKS_NAME = 3, SOCKS_IPV6 = 4 };
+enum socks_kind { SOCKS_IPV4 = 1, SOCKS_NAME = 3, SOCKS_IPV6 = 4 };
 
 enum socks_reply {
     SOCKS_SUCCEEDED = 0,
@@ -79,14 +80,14 @@ static enum proxy_decision socks_refuse(struct proxy *p, enum socks_reply reply,
 }
 
 /* A host and a port as they were named; false: they are none. */
-static bool set_target(struct proxy *p, const char *host, uint16_t port)
+static bool set_target(struct target *t, const char *kind, const char *host, uint16_t port)
 {
     char text[TARGET_TEXT_BYTES];
     struct error ignored = {0};
     bool brackets = strchr(host, ':') != NULL;
-    int len = snprintf(text, sizeof text, "tcp:%s%s%s:%u", brackets ? "[" : "", host,
+    int len = snprintf(text, sizeof text, "%s:%s%s%s:%u", kind, brackets ? "[" : "", host,
                        brackets ? "]" : "", port);
-    return len > 0 && (size_t)len < sizeof text && value_target(&p->target, text, &ignored);
+    return len > 0 && (size_t)len < sizeof text && value_target(t, text, &ignored);
 }
 
 /* The dot at the end of an absolute name is not part of a target. */
@@ -96,56 +97,119 @@ static void cut_last_dot(char *host, size_t len)
         host[len - 1] = '\0';
 }
 
-/* The host of a request: an address, or a name that the agent looks up. The port follows it. */
-static bool socks_target(struct proxy *p, const uint8_t *address, size_t len)
+/* Kind, address or name, port: where they stand in a request or in the head of a datagram. */
+struct socks_address {
+    enum socks_kind kind;
+    const uint8_t *host; /* the port follows */
+    size_t host_len;
+    size_t len; /* of all */
+};
+
+enum address_result { ADDRESS_WHOLE, ADDRESS_MORE, ADDRESS_NO_KIND };
+
+static enum address_result read_address(struct socks_address *a, struct view bytes)
 {
-    char host[HOST_TEXT_BYTES] = "";
-    uint16_t port = load_be16(address + len);
-    if (len == sizeof(struct in_addr))
-        inet_ntop(AF_INET, address, host, sizeof host);
-    else
-        inet_ntop(AF_INET6, address, host, sizeof host);
-    return set_target(p, host, port);
+    if (bytes.len < 2)
+        return ADDRESS_MORE;
+    a->host = bytes.data + 1;
+    a->kind = (enum socks_kind)bytes.data[0];
+    switch (a->kind) {
+    case SOCKS_IPV4:
+        a->host_len = sizeof(struct in_addr);
+        break;
+    case SOCKS_IPV6:
+        a->host_len = sizeof(struct in6_addr);
+        break;
+    case SOCKS_NAME:
+        a->host_len = *a->host++;
+        break;
+    default:
+        return ADDRESS_NO_KIND;
+    }
+    a->len = (size_t)(a->host - bytes.data) + a->host_len + SOCKS_PORT_BYTES;
+    return bytes.len < a->len ? ADDRESS_MORE : ADDRESS_WHOLE;
 }
 
-static bool socks_named_target(struct proxy *p, const uint8_t *name, size_t len)
+/* An address, or a name that the agent looks up; false: it is none. */
+static bool address_to_target(struct target *t, const char *kind, const struct socks_address *a)
 {
-    char host[HOST_TEXT_BYTES];
-    uint16_t port = load_be16(name + len);
-    if (memchr(name, '\0', len))
+    char host[HOST_TEXT_BYTES] = "";
+    if (a->kind != SOCKS_NAME) {
+        inet_ntop(a->kind == SOCKS_IPV4 ? AF_INET : AF_INET6, a->host, host, sizeof host);
+    } else if (memchr(a->host, '\0', a->host_len)) {
         return false;
-    memcpy(host, name, len); /* at most 255 */
-    host[len] = '\0';
-    cut_last_dot(host, len);
-    return set_target(p, host, port);
+    } else {
+        memcpy(host, a->host, a->host_len); /* at most 255 */
+        host[a->host_len] = '\0';
+        cut_last_dot(host, a->host_len);
+    }
+    return set_target(t, kind, host, load_be16(a->host + a->host_len));
 }
 
 static enum proxy_decision socks_request(struct proxy *p, struct view bytes, size_t *used)
 {
-    const uint8_t *address = bytes.data + SOCKS_REQUEST_HEADER;
-    size_t len;
-    bool named, good;
-    if (bytes.len <= SOCKS_REQUEST_HEADER)
+    struct socks_address a;
+    if (bytes.len <= SOCKS_ADDRESS_AT)
         return PROXY_MORE;
     if (bytes.data[0] != SOCKS_VERSION)
         return socks_refuse(p, SOCKS_FAILURE, "the SOCKS request is not of version 5");
-    named = bytes.data[3] == SOCKS_NAME;
-    if (named)
-        len = *address++;
-    else if (bytes.data[3] == SOCKS_IPV4)
-        len = sizeof(struct in_addr);
-    else if (bytes.data[3] == SOCKS_IPV6)
-        len = sizeof(struct in6_addr);
-    else
-        return socks_refuse(p, SOCKS_NO_ADDRESS_KIND, "SOCKS has no such kind of address");
-    if (bytes.len < (size_t)(address - bytes.data) + len + SOCKS_PORT_BYTES)
+    switch (
+        read_address(&a, view_of(bytes.data + SOCKS_ADDRESS_AT, bytes.len - SOCKS_ADDRESS_AT))) {
+    case ADDRESS_MORE:
         return PROXY_MORE;
-    *used = (size_t)(address - bytes.data) + len + SOCKS_PORT_BYTES;
+    case ADDRESS_NO_KIND:
+        return socks_refuse(p, SOCKS_NO_ADDRESS_KIND, "SOCKS has no such kind of address");
+    case ADDRESS_WHOLE:
+    default:
+        break;
+    }
+    *used = SOCKS_ADDRESS_AT + a.len;
+    if (bytes.data[1] == SOCKS_COMMAND_ASSOCIATE)
+        return PROXY_ASSOCIATE; /* where from it will send is not needed: most do not know yet */
     if (bytes.data[1] != SOCKS_COMMAND_CONNECT)
-        return socks_refuse(p, SOCKS_NO_COMMAND, "of SOCKS only CONNECT is supported");
-    good = named ? socks_named_target(p, address, len) : socks_target(p, address, len);
-    return good ? PROXY_OPEN
-                : socks_refuse(p, SOCKS_HOST_UNREACHABLE, "the SOCKS request names no host");
+        return socks_refuse(p, SOCKS_NO_COMMAND,
+                            "of SOCKS only CONNECT and UDP ASSOCIATE are supported");
+    if (!address_to_target(&p->target, "tcp", &a))
+        return socks_refuse(p, SOCKS_HOST_UNREACHABLE, "the SOCKS request names no host");
+    return PROXY_OPEN;
+}
+
+void proxy_associated(struct proxy *p, const struct address *bound)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&bound->storage;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&bound->storage;
+    bool ipv4 = bound->storage.ss_family == AF_INET;
+    const void *host = ipv4 ? (const void *)&in->sin_addr : (const void *)&in6->sin6_addr;
+    size_t len = ipv4 ? sizeof in->sin_addr : sizeof in6->sin6_addr;
+    socks_reply(p, SOCKS_SUCCEEDED);
+    p->answer[SOCKS_ADDRESS_AT] = ipv4 ? SOCKS_IPV4 : SOCKS_IPV6;
+    memcpy(p->answer + SOCKS_ADDRESS_AT + 1, host, len);
+    store_be16((uint8_t *)p->answer + SOCKS_ADDRESS_AT + 1 + len, address_port(bound));
+    p->answer_len = SOCKS_ADDRESS_AT + 1 + len + SOCKS_PORT_BYTES;
+}
+
+bool proxy_datagram(struct view *datagram, struct target *target, struct view *named)
+{
+    const uint8_t *data = datagram->data;
+    struct socks_address a;
+    struct view rest;
+    if (datagram->len < SOCKS_ADDRESS_AT || data[2] != 0) /* two bytes reserved, fragment */
+        return false;
+    rest = view_of(data + SOCKS_ADDRESS_AT, datagram->len - SOCKS_ADDRESS_AT);
+    if (read_address(&a, rest) != ADDRESS_WHOLE || !address_to_target(target, "udp", &a))
+        return false;
+    *named = view_of(rest.data, a.len);
+    *datagram = view_of(rest.data + a.len, rest.len - a.len);
+    return true;
+}
+
+size_t proxy_datagram_head(uint8_t out[PROXY_SOCKS_MAX_BYTES], const uint8_t *named)
+{
+    struct socks_address a;
+    read_address(&a, view_of(named, PROXY_SOCKS_MAX_BYTES - SOCKS_ADDRESS_AT));
+    memset(out, 0, SOCKS_ADDRESS_AT);
+    memcpy(out + SOCKS_ADDRESS_AT, named, a.len);
+    return SOCKS_ADDRESS_AT + a.len;
 }
 
 static enum socks_reply socks_reply_of(unsigned code)

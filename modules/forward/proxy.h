@@ -1,6 +1,6 @@
 /* The proxy protocols that -D speaks, told apart by the first byte: SOCKS version 5 (RFC 1928:
- * CONNECT, without authentication) and HTTP CONNECT (RFC 9110 section 9.3.6). An engine without
- * I/O: bytes in, a decision out. Names of targets are never looked up here. */
+ * CONNECT and UDP ASSOCIATE, without authentication) and HTTP CONNECT (RFC 9110 section 9.3.6). An
+ * engine without I/O: bytes in, a decision out. Names of targets are never looked up here. */
 #ifndef SPX_FORWARD_PROXY_H
 #define SPX_FORWARD_PROXY_H
 
@@ -14,10 +14,11 @@
 enum proxy_phase { PROXY_FIRST, SOCKS_METHODS, SOCKS_REQUEST, HTTP_REQUEST };
 
 enum proxy_decision {
-    PROXY_MORE,   /* what came is not whole yet */
-    PROXY_ANSWER, /* send the answer, then go on with the rest and what comes */
-    PROXY_OPEN,   /* open the target; the rest is the application's data */
-    PROXY_REFUSE, /* send the answer, if there is one, and close: why says what was wrong */
+    PROXY_MORE,      /* what came is not whole yet */
+    PROXY_ANSWER,    /* send the answer, then go on with the rest and what comes */
+    PROXY_OPEN,      /* open the target; the rest is the application's data */
+    PROXY_ASSOCIATE, /* open a UDP socket for the application (RFC 1928 section 7) */
+    PROXY_REFUSE,    /* send the answer, if there is one, and close: why says what was wrong */
 };
 
 /* All zero bytes are one that has seen nothing. */
@@ -38,5 +39,16 @@ enum proxy_decision proxy_take(struct proxy *p, struct view bytes, size_t *used)
 /* Writes the answer to a request after PROXY_OPEN: code 0, the stream is open; otherwise the code
  * and text of its RESET. */
 void proxy_settle(struct proxy *p, unsigned code, const char *text);
+
+/* The answer to a request after PROXY_ASSOCIATE: the UDP socket is there, at this address. When
+ * there is none proxy_settle answers. */
+void proxy_associated(struct proxy *p, const struct address *bound);
+
+/* Takes the head off a datagram of the application: whom it is for, and the bytes of the head that
+ * stand for that (kind, address, port). False: it is malformed, or a fragment. */
+bool proxy_datagram(struct view *datagram, struct target *target, struct view *named);
+
+/* Writes the head of an answer from whom those bytes name; how long it is. */
+size_t proxy_datagram_head(uint8_t out[PROXY_SOCKS_MAX_BYTES], const uint8_t *named);
 
 #endif

@@ -21,13 +21,11 @@ static void take(void *owner, const struct address *from, struct view bytes)
 static void answer(void *owner, const uint8_t key[UDP_KEY_BYTES], struct view bytes)
 {
     struct udp_listener *l = owner;
-    struct sockaddr_storage to;
-    struct iovec piece = {.iov_base = (void *)(uintptr_t)bytes.data, .iov_len = bytes.len};
-    memcpy(&to, key, sizeof to);
-    udp_local_reply(l->local, (const struct sockaddr *)&to,
-                    to.ss_family == AF_INET ? sizeof(struct sockaddr_in)
-                                            : sizeof(struct sockaddr_in6),
-                    &piece, 1);
+    struct address to;
+    memcpy(&to.storage, key, sizeof to.storage);
+    to.len =
+        to.storage.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    udp_local_reply(l->local, &to, bytes);
 }
 
 static const struct udp_local_events events = {.take = take, .answer = answer};

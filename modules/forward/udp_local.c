@@ -61,20 +61,19 @@ static void flow_end(struct flow *f, enum reset_code code, const char *text)
     flow_free(f);
 }
 
-static struct flow *idle_longest(struct udp_local *l)
-{
-    return list_empty(&l->by_use) ? NULL : container_of(l->by_use.next, struct flow, use);
-}
-
 static void on_idle(struct timer *timer)
 {
     struct udp_local *l = container_of(timer, struct udp_local, idle);
     uint64_t now = loop_now(l->loop);
-    struct flow *f;
-    while ((f = idle_longest(l)) != NULL && now - f->used_us >= IDLE_US)
+    list_each(link, &l->by_use)
+    {
+        struct flow *f = container_of(link, struct flow, use);
+        if (now - f->used_us < IDLE_US) {
+            timer_set(l->loop, timer, f->used_us + IDLE_US);
+            return;
+        }
         flow_end(f, RESET_TIMEOUT, "no datagram for a while");
-    if (f)
-        timer_set(l->loop, timer, f->used_us + IDLE_US);
+    }
 }
 
 static void on_datagram(void *owner, struct view bytes)
@@ -127,7 +126,8 @@ static struct flow *flow_of(struct udp_local *l, const uint8_t key[UDP_KEY_BYTES
     if (found)
         return container_of(found, struct flow, entry);
     if (l->flows.count >= UDP_STREAMS_MAX)
-        flow_end(idle_longest(l), RESET_LIMIT, "too many streams of a UDP socket");
+        flow_end(container_of(l->by_use.next, struct flow, use), RESET_LIMIT,
+                 "too many streams of a UDP socket");
     return flow_new(l, key, target);
 }
 
@@ -148,14 +148,10 @@ void udp_local_send(struct udp_local *l, const void *key, size_t key_len, const 
     stream_send_datagram(f->stream, bytes);
 }
 
-void udp_local_reply(struct udp_local *l, const struct sockaddr *to, socklen_t to_len,
-                     struct iovec *piece, size_t pieces)
+void udp_local_reply(struct udp_local *l, const struct address *to, struct view bytes)
 {
-    struct sockaddr_storage name;
-    struct msghdr message = {
-        .msg_name = &name, .msg_namelen = to_len, .msg_iov = piece, .msg_iovlen = (int)pieces};
-    memcpy(&name, to, to_len);
-    sendmsg(l->io.fd, &message, MSG_NOSIGNAL);
+    sendto(l->io.fd, bytes.data, bytes.len, MSG_NOSIGNAL, (const struct sockaddr *)&to->storage,
+           to->len);
 }
 
 static void on_read(struct io *io)
@@ -165,8 +161,8 @@ static void on_read(struct io *io)
     size_t done = 0;
     while (done < BUDGET_BYTES) {
         struct address from = {.len = sizeof from.storage};
-        ssize_t n = recvfrom(io->fd, bytes, sizeof bytes, 0, (struct sockaddr *)&from.storage,
-                             &from.len);
+        ssize_t n =
+            recvfrom(io->fd, bytes, sizeof bytes, 0, (struct sockaddr *)&from.storage, &from.len);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             io_read_drained(io);
             break;
@@ -231,11 +227,10 @@ const struct address *udp_local_bound(const struct udp_local *l)
 
 void udp_local_free(struct udp_local *l)
 {
-    struct flow *f;
     if (!l)
         return;
-    while ((f = idle_longest(l)) != NULL)
-        flow_end(f, RESET_BY_TARGET, "the application is finished");
+    list_each(link, &l->by_use) flow_end(container_of(link, struct flow, use), RESET_BY_TARGET,
+                                         "the application is finished");
     io_remove(&l->io);
     timer_cancel(l->loop, &l->idle);
     table_free(&l->flows);

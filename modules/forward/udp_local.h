@@ -1,5 +1,5 @@
-/* A local UDP socket whose datagrams go out on streams: one stream for each key that its owner makes
- * of a datagram. */
+/* A local UDP socket whose datagrams go out on streams: one stream for each key that its owner
+ * makes of a datagram. */
 #ifndef SPX_FORWARD_UDP_LOCAL_H
 #define SPX_FORWARD_UDP_LOCAL_H
 
@@ -7,7 +7,7 @@
 #include "net/loop.h"
 #include "session/stream.h"
 
-#define UDP_KEY_BYTES 260 /* at most; shorter ones have zeros behind */
+#define UDP_KEY_BYTES 260   /* at most; shorter ones have zeros behind */
 #define UDP_STREAMS_MAX 256 /* of a socket; for one more the one that is idle longest goes */
 
 struct udp_local;
@@ -27,13 +27,13 @@ struct udp_local *udp_local_new(struct loop *loop, const struct address *listen,
 /* Streams are of this session from now on; NULL: there are none. */
 void udp_local_set_session(struct udp_local *l, struct session *s);
 
-/* Sends a datagram on the stream of a key, opening one to the target if there is none; or drops it. */
+/* Sends a datagram on the stream of a key, opening one to the target if there is none; or drops it.
+ */
 void udp_local_send(struct udp_local *l, const void *key, size_t key_len, const char *target,
                     struct view bytes);
 
-/* Sends pieces from the socket as one datagram; what the socket does not take is lost. */
-void udp_local_reply(struct udp_local *l, const struct sockaddr *to, socklen_t to_len,
-                     struct iovec *piece, size_t pieces);
+/* Sends a datagram from the socket; what that does not take is lost. */
+void udp_local_reply(struct udp_local *l, const struct address *to, struct view bytes);
 
 /* The address that is bound. */
 const struct address *udp_local_bound(const struct udp_local *l);

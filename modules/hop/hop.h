@@ -70,7 +70,7 @@ struct hop {
     size_t partial_len, partial_size;
     struct fifo out; /* to be written to the carrier */
     uint64_t keepalive_us, last_read_us, last_ping_us, opened_us;
-    uint64_t probe_us; /* hop_probe's limit; 0: none */
+    uint64_t probe_us;    /* hop_probe's limit; 0: none */
     uint64_t pings;       /* sent so far: the number in the last one */
     struct error error;   /* code: enum code */
     uint32_t retry_s;     /* the peer's BYE or refusal: when to come back */

@@ -178,6 +178,20 @@ void address_set_port(struct address *a, uint16_t port)
         store_be16((uint8_t *)&a->storage + offset, port);
 }
 
+void address_unmap(struct address *a)
+{
+    struct ip ip = ip_of(a);
+    struct sockaddr_in in = {.sin_family = AF_INET};
+
+    if (!ip.mapped)
+        return;
+    in.sin_port = htons(address_port(a));
+    memcpy(&in.sin_addr, ip.bytes, sizeof in.sin_addr);
+    memset(a, 0, sizeof *a);
+    memcpy(&a->storage, &in, sizeof in);
+    a->len = sizeof in;
+}
+
 bool address_of_socket(struct address *a, int fd, bool remote)
 {
     struct sockaddr *storage = (struct sockaddr *)&a->storage;

@@ -28,6 +28,9 @@ bool address_from_path(struct address *a, const char *path);
 uint16_t address_port(const struct address *a);
 void address_set_port(struct address *a, uint16_t port);
 
+/* Makes an IPv4-mapped IPv6 address the IPv4 address that it stands for. */
+void address_unmap(struct address *a);
+
 /* The local (own) or remote address of a socket; false with errno. */
 bool address_of_socket(struct address *a, int fd, bool remote);
 

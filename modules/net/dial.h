@@ -21,7 +21,7 @@ struct dial_request {
     const char
         *host; /* name, literal address, or "unix:/path" (then port is not looked at); copied */
     uint16_t port;
-    bool datagrams; /* UDP: the first address that is allowed and has a route is taken */
+    bool datagrams;      /* UDP: the first address that is allowed and has a route is taken */
     uint64_t timeout_us; /* for all of it */
     /* Asked for each address just before connecting to it; NULL allows all. Must not call
      * dial_cancel. */

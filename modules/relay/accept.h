@@ -4,8 +4,8 @@
 #define SPX_RELAY_ACCEPT_H
 
 #include "base/error.h"
-#include "net/loop.h"
 #include "hop/crowd.h"
+#include "net/loop.h"
 
 struct relay;
 struct listener;

@@ -33,7 +33,8 @@ static int run(const struct role_options *o, const char *path)
         return e.code;
     }
     if (o->check) {
-        printf("%s is right; users: %zu, agents: %zu\n", path, config.user_count, config.agent_count);
+        printf("%s is right; users: %zu, agents: %zu\n", path, config.user_count,
+               config.agent_count);
         relay_config_free(&config);
         return EXIT_OK;
     }

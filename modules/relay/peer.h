@@ -4,8 +4,8 @@
 #define SPX_RELAY_PEER_H
 
 #include "hop/carrier.h"
-#include "net/address.h"
 #include "hop/crowd.h"
+#include "net/address.h"
 
 struct relay;
 struct user;

@@ -10,7 +10,7 @@
 #define REFUSED_MAX STREAMS_MAX  /* OPENs over the limit whose RESET is not acknowledged */
 #define STREAM_ID_LAST (UINT32_MAX - 2)
 #define TX_RECORDS 4 /* built at once */
-#define TX_BYTES (TX_RECORDS * (2 + RECORD_MAX))
+#define TX_BYTES ((size_t)TX_RECORDS * (2 + RECORD_MAX))
 
 /* Ends the session for good with an error of this side's finding. Returns false. */
 bool session_fail(struct session *s, enum code code, const char *format, ...)

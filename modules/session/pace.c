@@ -39,7 +39,7 @@ void pace_measured(struct pace *p, uint64_t rtt_us)
         p->shortest_us = rtt_us;
 }
 
-static uint64_t best_rate(const struct pace *p)
+uint64_t pace_rate(const struct pace *p)
 {
     return p->best[0] > p->best[1] ? p->best[0] : p->best[1];
 }
@@ -48,7 +48,7 @@ static void note_rate(struct pace *p, uint64_t rate)
 {
     /* A round that had little to send says nothing about what the path can do, unless it did more.
      */
-    if (!p->held_back && rate <= best_rate(p))
+    if (!p->held_back && rate <= pace_rate(p))
         return;
     if (++p->rounds >= STRETCH_ROUNDS) {
         p->rounds = 0;
@@ -61,13 +61,13 @@ static void note_rate(struct pace *p, uint64_t rate)
 
 static void set_limit(struct pace *p)
 {
-    uint64_t limit = 2 * best_rate(p) / 1000 * ((p->shortest_us + SLACK_US) / 1000);
+    uint64_t limit = 2 * pace_rate(p) / 1000 * ((p->shortest_us + SLACK_US) / 1000);
     p->limit_bytes = limit > LEAST_BYTES ? limit : LEAST_BYTES;
 }
 
 static void end_round(struct pace *p, uint64_t rate)
 {
-    bool grew = rate > best_rate(p) + best_rate(p) / 4;
+    bool grew = rate > pace_rate(p) + pace_rate(p) / 4;
     note_rate(p, rate);
     if (!p->starting) {
         set_limit(p);

@@ -33,6 +33,9 @@ void pace_blocked(struct pace *p);
 /* A round trip was measured. */
 void pace_measured(struct pace *p, uint64_t rtt_us);
 
+/* Bytes a second the path is known to carry; 0: nothing is known yet. */
+uint64_t pace_rate(const struct pace *p);
+
 /* The peer acknowledged up to position; sent: the position sent up to. */
 void pace_acknowledged(struct pace *p, uint64_t position, uint64_t sent, uint64_t now_us);
 

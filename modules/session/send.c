@@ -9,6 +9,7 @@
 
 #define SMALL_RECORD (16U << 10) /* until BURST_BYTES went out without a pause over PAUSE_US */
 #define BURST_BYTES (1U << 20)
+#define RECORDS_A_SECOND 100 /* at least, on a path that carries as many small ones */
 #define PAUSE_US CLOCK_US_PER_S
 #define DATA_MIN_ROOM \
     1024                 /* with less left in record or ring, DATA waits rather than go in crumbs */
@@ -319,9 +320,13 @@ static size_t put_ack(struct session *s, uint8_t *out)
 
 static size_t record_room(struct session_circuit *c, uint64_t now_us)
 {
+    uint64_t rate = pace_rate(&c->session->pace);
+    size_t most = RECORD_PLAINTEXT_MAX;
     if (now_us - c->last_built_us > PAUSE_US)
         c->burst_bytes = 0;
-    return c->burst_bytes < BURST_BYTES ? SMALL_RECORD : RECORD_PLAINTEXT_MAX;
+    if (rate && rate / RECORDS_A_SECOND < most)
+        most = (size_t)(rate / RECORDS_A_SECOND);
+    return c->burst_bytes < BURST_BYTES || most < SMALL_RECORD ? SMALL_RECORD : most;
 }
 
 /* How many bytes of sequenced frames go into a record with this room. When it is the datagrams'

@@ -170,8 +170,8 @@ struct session_circuit {
 bool session_init(struct session *s, const struct session_settings *settings,
                   const struct session_events *events, void *owner);
 
-/* Ends every stream with on_reset(RESET_SESSION_OVER, text) first. Frees all but the struct; circuits
- * that are left point to no session then and are the owner's to free. */
+/* Ends every stream with on_reset(RESET_SESSION_OVER, text) first. Frees all but the struct;
+ * circuits that are left point to no session then and are the owner's to free. */
 void session_free(struct session *s);
 
 /* The handshake payloads as far as the session knows them: everything but version, flags and names

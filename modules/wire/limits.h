@@ -60,12 +60,12 @@
 #define ENDED_KEPT_S 60
 #define FRAME_HEADER_BYTES 8
 #define FRAME_PAYLOAD_MAX (RECORD_PLAINTEXT_MAX - FRAME_HEADER_BYTES) /* 65,511 */
-#define DATAGRAM_MAX 65507      /* what UDP over IPv4 carries */
-#define DATAGRAM_IDLE_S 120     /* a stream of datagrams without any */
-#define EARLY_DATAGRAMS 4 /* kept for a target that is not there yet, of so many bytes in all */
+#define DATAGRAM_MAX 65507  /* what UDP over IPv4 carries */
+#define DATAGRAM_IDLE_S 120 /* a stream of datagrams without any */
+#define EARLY_DATAGRAMS 4   /* kept for a target that is not there yet, of so many bytes in all */
 #define EARLY_DATAGRAM_BYTES (8U << 10)
-#define STREAMS_MAX 1024       /* that a client may have open */
-#define AGENT_STREAMS_MAX 256  /* that an agent may have open for a client's listeners */
+#define STREAMS_MAX 1024      /* that a client may have open */
+#define AGENT_STREAMS_MAX 256 /* that an agent may have open for a client's listeners */
 #define LISTENERS_MAX 16
 #define CREDIT_MAX 0x7fffffffU
 #define CONNECTS_IN_PROGRESS 64

@@ -404,11 +404,8 @@ class Circuit:
             self.owed.append(answer)
 
     def read_start(self):
-        start = self.receive()
-        assert start.kind == START, f"the first frame is {start}"
-        position = int.from_bytes(start.payload, "big")
-        assert position <= self.session.received, "a gap"
-        self.skip = self.session.received - position
+        first = self.receive()
+        assert first.kind == START, f"the first frame is {first}"
         return self
 
     def send(self, *frames):
@@ -437,6 +434,10 @@ class Circuit:
                 return
             self.session.received += size
             self._say(frame(ACK, 0, u64(self.session.received)))
+        elif got.kind == START:
+            position = int.from_bytes(got.payload, "big")
+            assert position <= self.session.received, "a gap"
+            self.skip = self.session.received - position
         elif got.kind == FRAME_PING:
             self._say(frame(FRAME_PONG, 0, got.payload))
         elif got.kind == ACK:
@@ -713,6 +714,9 @@ class Relay(Listener):
     def welcome(self, hop):
         return welcome("peer", self.keepalive)
 
+    def entry(self, name):
+        return agent_entry(name, self.agents[name])
+
     def connected(self, hop, name, message1):
         """CONNECT came on this client's hop."""
         parked = self.next_parked()
@@ -769,9 +773,10 @@ class Relay(Listener):
         while True:
             kind, reader = hop.receive()
             if kind in (LIST, WATCH):
-                name = reader.text()
-                if name in self.agents:
-                    hop.send(AGENT, agent_entry(name, self.agents[name]))
+                query = reader.text()
+                for name in self.agents:
+                    if query in ("", name):
+                        hop.send(AGENT, self.entry(name))
                 hop.send(END)
             elif kind == CONNECT:
                 self.connects += 1

@@ -5,6 +5,7 @@ import socket
 import threading
 
 import pytest
+import socks
 
 import proxy
 import servers
@@ -113,9 +114,7 @@ def test_datagrams_keep_their_size(start, udp_echo):
 
 def test_first_datagram_is_not_lost(start, udp_echo):
     """Each program's first question is answered, also while its name is being looked up."""
-    client = start(
-        *udp(udp_echo.port, host="localhost"), allow=f"udp:localhost:{udp_echo.port}"
-    )
+    client = start(*udp(udp_echo.port, host="localhost"), allow=f"udp:localhost:{udp_echo.port}")
     for _ in range(20):
         with Application(client.address()) as app:
             app.ask(b"first")
@@ -255,6 +254,77 @@ def test_port_in_use(world, udp_echo):
     client = world.start_client("-U", taken, connected=False)
     client.wait_exit(1)
     assert client.lines(rf"cannot listen on 127.0.0.1:{udp_echo.port}: Address (already )?in use")
+
+
+# SOCKS 5 UDP ASSOCIATE, by PySocks.
+
+
+@pytest.fixture
+def associate(start):
+    """Starts a client with -D; makes applications' sockets that use it."""
+    opened = []
+
+    def new(client):
+        made = socks.socksocket(socket.AF_INET, socket.SOCK_DGRAM)
+        opened.append(made)
+        made.settimeout(10 * SLOWNESS)
+        made.set_proxy(socks.SOCKS5, *client.address())
+        made.bind((LOOPBACK, 0))
+        return made
+
+    yield new
+    for made in opened:
+        made.close()
+
+
+def socks_ask(application, data, target, named=None):
+    """An answer bears the name that the question had."""
+    application.sendto(data, target)
+    answer, sender = application.recvfrom(65536)
+    assert (answer, sender) == (data, named or target)
+
+
+def test_associate(start, serve, udp_echo, associate):
+    """One application asks two targets by address and by name, another one the first of them."""
+    other = serve(UdpEcho)
+    client = start("-D", "0", allow="udp:127.0.0.1:*")
+    first, second = associate(client), associate(client)
+    for turn in range(3):
+        socks_ask(first, b"one %d" % turn, (LOOPBACK, udp_echo.port))
+        socks_ask(first, b"two %d" % turn, (LOOPBACK, other.port))
+        socks_ask(second, b"three %d" % turn, (LOOPBACK, udp_echo.port))
+    socks_ask(first, bytes(60000), (LOOPBACK, udp_echo.port))
+    assert len(udp_echo.senders) == 2 and len(other.senders) == 1
+
+
+def test_associate_ends_with_its_connection(start, world, udp_echo, associate):
+    """The streams of an application that is gone are reset; its place is free again."""
+    client = start("-D", "0", allow="udp:127.0.0.1:*")
+    for _ in range(200):  # one after the other: far more than may be at once
+        application = associate(client)
+        socks_ask(application, b"hello", (LOOPBACK, udp_echo.port))
+        application.close()
+    assert sum(udp_echo.senders.values()) == 200
+
+
+def test_associate_at_most(start, udp_echo, associate):
+    """The sixty-fifth is refused, and has a place when another one ends."""
+    client = start("-D", "0", allow="udp:127.0.0.1:*")
+    applications = [associate(client) for _ in range(64)]
+    with pytest.raises(socks.ProxyError):
+        associate(client).sendto(b"one too many", (LOOPBACK, udp_echo.port))
+    for application in applications:
+        socks_ask(application, b"here", (LOOPBACK, udp_echo.port))
+    applications[7].close()
+
+    def taken():
+        try:
+            return associate(client)
+        except socks.ProxyError:
+            return None
+
+    application = wait_for(taken, 10, "a place for one more")
+    socks_ask(application, b"now", (LOOPBACK, udp_echo.port))
 
 
 # Real programs.

@@ -314,7 +314,8 @@ static void stalled_readers(unsigned stalled)
     flow_run(f, 2 * CLOCK_US_PER_S);
     pair = flow_open(f, UINT64_MAX, 0);
     flow_run(f, 3 * CLOCK_US_PER_S);
-    percent = share(f, &pair[AGENT], 10 * CLOCK_US_PER_S);
+    f->keys = f->arrived = 0; /* those typed from now on */
+    percent = share(f, &pair[AGENT], 20 * CLOCK_US_PER_S);
     printf(
         "flow: 100 Mbit/s, 20 ms: beside %u stalled readers a bulk stream gets %.1f %%, echo p99 "
         "%.0f ms\n",

@@ -7,6 +7,7 @@
  * The same search must find a failure when what passes between the engines is altered so that a
  * rule of docs/PROTOCOL.md section 5 does not hold: that shows that the rule is needed, and that
  * the search would see it broken. */
+#include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,10 +22,11 @@ enum { CLIENT = 0, AGENT = 1 };
 
 #define CIRCUITS_MAX 4
 #define LINE_RECORDS 64
-#define RECORD_BYTES 384
+#define RECORD_BYTES (17U << 10)
 #define STEPS_MAX 128
 #define UNIT_BYTES 5
-#define STEP_US 30000 /* longer than an ACK may wait */
+#define LARGE_UNIT_BYTES 12000 /* goes in a record alone */
+#define STEP_US 30000          /* longer than an ACK may wait */
 
 enum alteration {
     ALTER_NOTHING,
@@ -38,19 +40,21 @@ static const struct plan {
     const char *name;
     unsigned units[2]; /* that each side sends */
     unsigned circuits;
-    bool losses; /* circuits are lost, too, with what is on its way */
+    bool losses;      /* circuits are lost, too, with what is on its way */
+    unsigned waiting; /* large units the client has sent already, not delivered */
     enum alteration alteration;
 } plans[] = {
-    {"3 units up, 2 circuits",                  {3, 0}, 2, true,  ALTER_NOTHING      },
-    {"2 units up, 3 circuits",                  {2, 0}, 3, true,  ALTER_NOTHING      },
-    {"3 units up, 3 circuits",                  {3, 0}, 3, true,  ALTER_NOTHING      },
-    {"3 units down, 3 circuits",                {0, 3}, 3, true,  ALTER_NOTHING      },
-    {"2 units up, 1 down, 3 circuits",          {2, 1}, 3, true,  ALTER_NOTHING      },
-    {"2 units up, 4 circuits",                  {2, 0}, 4, false, ALTER_NOTHING      },
-    {"without START",                           {1, 0}, 2, false, ALTER_NO_START     },
-    {"START that assumes the other's position", {2, 0}, 2, false, ALTER_START_ASSUMED},
-    {"START above the position told",           {2, 0}, 2, false, ALTER_START_LATE   },
-    {"without the circuit number's rule",       {2, 0}, 3, false, ALTER_NUMBER       },
+    {"3 units up, 2 circuits",                  {3, 0}, 2, true,  0, ALTER_NOTHING      },
+    {"2 units up, 3 circuits",                  {2, 0}, 3, true,  0, ALTER_NOTHING      },
+    {"3 units up, 3 circuits",                  {3, 0}, 3, true,  0, ALTER_NOTHING      },
+    {"3 units down, 3 circuits",                {0, 3}, 3, true,  0, ALTER_NOTHING      },
+    {"2 units up, 1 down, 3 circuits",          {2, 1}, 3, true,  0, ALTER_NOTHING      },
+    {"2 units up, 4 circuits",                  {2, 0}, 4, false, 0, ALTER_NOTHING      },
+    {"6 large units, 2 circuits, slow writer",  {0, 0}, 2, true,  6, ALTER_NOTHING      },
+    {"without START",                           {1, 0}, 2, false, 0, ALTER_NO_START     },
+    {"START that assumes the other's position", {2, 0}, 2, false, 0, ALTER_START_ASSUMED},
+    {"START above the position told",           {2, 0}, 2, false, 0, ALTER_START_LATE   },
+    {"without the circuit number's rule",       {2, 0}, 3, false, 0, ALTER_NUMBER       },
 };
 
 enum kind { KIND_MESSAGE1, KIND_MESSAGE2, KIND_RECORD };
@@ -91,6 +95,7 @@ static struct {
     struct circuit circuit[CIRCUITS_MAX];
     unsigned begun; /* circuits */
     int current;    /* the client's */
+    bool slow;      /* the client writes by choice only */
     uint64_t now;
     char wrong[200];
     unsigned char path[STEPS_MAX];
@@ -202,7 +207,8 @@ static struct record *put(struct line *line)
         is_wrong("too many records", NULL);
         line->last = line->first = 0;
     }
-    memset(&line->records[line->last], 0, sizeof line->records[0]);
+    line->records[line->last].len = 0;
+    line->records[line->last].position = 0;
     return &line->records[line->last++];
 }
 
@@ -229,9 +235,9 @@ static void open_end(unsigned i, int side, uint64_t told)
 /* The record without its PING and PONG: they carry nothing that matters here. */
 static void take_in(struct line *line, const uint8_t *sealed, size_t len)
 {
-    uint8_t bytes[RECORD_BYTES];
+    static uint8_t bytes[RECORD_BYTES];
     struct view rest = view_of(bytes, len - TAG_BYTES);
-    struct record record = {.kind = KIND_RECORD};
+    struct record *record;
     struct frame f;
     if (len > sizeof bytes) {
         is_wrong("a record larger than expected", NULL);
@@ -239,6 +245,8 @@ static void take_in(struct line *line, const uint8_t *sealed, size_t len)
     }
     memcpy(bytes, sealed, len);
     cipher_open(&line->tap, view_of(NULL, 0), bytes, len - TAG_BYTES, bytes + len - TAG_BYTES);
+    record = put(line);
+    record->kind = KIND_RECORD;
     while (rest.len) {
         const uint8_t *start = rest.data;
         if (!frame_next(&f, &rest))
@@ -247,22 +255,24 @@ static void take_in(struct line *line, const uint8_t *sealed, size_t len)
             return;
         if (f.type == FRAME_PING || f.type == FRAME_PONG)
             continue;
-        memcpy(record.plain + record.len, start, (size_t)(rest.data - start));
-        record.len += (size_t)(rest.data - start);
+        memcpy(record->plain + record->len, start, (size_t)(rest.data - start));
+        record->len += (size_t)(rest.data - start);
     }
-    if (record.len)
-        *put(line) = record;
+    if (!record->len)
+        line->last--;
 }
 
-static void flush(int side)
+/* Writes at most so many times. */
+static void flush(int side, unsigned most)
 {
     for (unsigned i = 0; i < w.begun; i++) {
         struct circuit *c = &w.circuit[i];
         struct view out = {0};
         if (c->open[side])
             circuit_tick(&c->end[side], w.now);
-        while (c->open[side] && (out = circuit_output(&c->end[side], w.now)).len) {
+        while (c->open[side] && most && (out = circuit_output(&c->end[side], w.now)).len) {
             size_t n = out.len;
+            most--;
             while (out.len) {
                 size_t len = load_be16(out.data);
                 if (c->open[!side] || side == CLIENT)
@@ -281,6 +291,7 @@ enum {
     CHOICE_CLIENT_SENDS,
     CHOICE_AGENT_SENDS,
     CHOICE_NEXT_CIRCUIT,
+    CHOICE_CLIENT_WRITES, /* once, where it does not do so by itself */
     CHOICE_DELIVER,
     CHOICE_LOSE = CHOICE_DELIVER + 2 * CIRCUITS_MAX,
     CHOICES = CHOICE_LOSE + CIRCUITS_MAX
@@ -289,7 +300,7 @@ enum {
 static void send_unit(int side)
 {
     w.side[side].units--;
-    w.side[side].available += UNIT_BYTES;
+    w.side[side].available += w.plan->waiting ? LARGE_UNIT_BYTES : UNIT_BYTES;
     stream_readable(w.side[side].stream);
 }
 
@@ -381,13 +392,20 @@ static void take_record(unsigned i, int from, struct record *record)
 static void deliver(unsigned i, int from)
 {
     struct line *line = &w.circuit[i].line[from];
-    struct record record = line->records[line->first++];
-    if (record.kind == KIND_MESSAGE1)
-        agent_takes_message1(i, record.position);
-    else if (record.kind == KIND_MESSAGE2)
-        client_takes_message2(i, record.position);
+    struct record *record = &line->records[line->first++];
+    if (record->kind == KIND_MESSAGE1)
+        agent_takes_message1(i, record->position);
+    else if (record->kind == KIND_MESSAGE2)
+        client_takes_message2(i, record->position);
     else
-        take_record(i, from, &record);
+        take_record(i, from, record);
+}
+
+static bool client_has_something_to_write(void)
+{
+    const struct session *s = &w.side[CLIENT].s;
+    return s->circuit && (s->circuit->start_owed || s->ack_owed || s->ack_due_us != CLOCK_NEVER ||
+                          s->resend < s->ring.head);
 }
 
 /* Both ends learn of it at once; what was on its way is lost. */
@@ -411,6 +429,8 @@ static unsigned choices(unsigned char out[CHOICES])
             out[n++] = (unsigned char)(CHOICE_CLIENT_SENDS + side);
     if (w.begun < w.plan->circuits)
         out[n++] = CHOICE_NEXT_CIRCUIT;
+    if (w.slow && client_has_something_to_write())
+        out[n++] = CHOICE_CLIENT_WRITES;
     for (unsigned i = 0; i < 2 * w.begun; i++)
         if (w.circuit[i / 2].line[i % 2].first < w.circuit[i / 2].line[i % 2].last)
             out[n++] = (unsigned char)(CHOICE_DELIVER + i);
@@ -441,11 +461,14 @@ static void apply(unsigned choice)
         next_circuit();
     else if (choice >= CHOICE_LOSE)
         lose(choice - CHOICE_LOSE);
-    else
+    else if (choice != CHOICE_CLIENT_WRITES)
         deliver((choice - CHOICE_DELIVER) / 2, (choice - CHOICE_DELIVER) % 2);
     w.now += STEP_US; /* an ACK waits no longer */
-    flush(CLIENT);
-    flush(AGENT);
+    if (!w.slow)
+        flush(CLIENT, UINT_MAX);
+    else if (choice == CHOICE_CLIENT_WRITES)
+        flush(CLIENT, 1);
+    flush(AGENT, UINT_MAX);
     check();
 }
 
@@ -472,7 +495,16 @@ static void begin_side(int which)
         is_wrong("out of memory", NULL);
 }
 
-/* One circuit, one stream open on it, all at rest. */
+static void clear_circuit(struct circuit *c)
+{
+    memset(c->end, 0, sizeof c->end);
+    for (int side = 0; side < 2; side++) {
+        c->line[side].first = c->line[side].last = 0;
+        c->open[side] = false;
+    }
+}
+
+/* One circuit, one stream open on it, all at rest but for what waits. */
 static void begin(void)
 {
     struct session_welcome welcome = {0};
@@ -482,7 +514,9 @@ static void begin(void)
     w.wrong[0] = '\0';
     w.begun = 0;
     w.current = -1;
-    memset(w.circuit, 0, sizeof w.circuit);
+    w.slow = false;
+    for (unsigned i = 0; i < CIRCUITS_MAX; i++)
+        clear_circuit(&w.circuit[i]);
     begin_side(CLIENT);
     begin_side(AGENT);
     memset(w.side[AGENT].s.id, 1, SESSION_ID_BYTES);
@@ -499,6 +533,10 @@ static void begin(void)
             break;
         apply(possible[i]);
     }
+    w.side[CLIENT].units += w.plan->waiting;
+    for (unsigned i = 0; i < w.plan->waiting; i++)
+        apply(CHOICE_CLIENT_SENDS);
+    w.slow = w.plan->waiting > 0;
 }
 
 static void begin_again(unsigned steps)
@@ -603,7 +641,7 @@ static void check_end(void)
     for (int side = 0; side < 2; side++) {
         if (w.side[side].units)
             is_wrong("a side could never send", NULL);
-        if (w.side[side].received != UNIT_BYTES * w.plan->units[!side])
+        if (w.side[side].received != w.side[!side].sent)
             is_wrong("what was sent has not come", NULL);
         if (session_unacknowledged(&w.side[side].s))
             is_wrong("what came was not acknowledged", NULL);

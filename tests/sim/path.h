@@ -43,7 +43,7 @@ struct path {
     struct pipe pipe[2]; /* that end[i] writes */
     bool ragged;         /* reads and writes in pieces of any size */
     bool broken;
-    unsigned wanted; /* by messages on their way that name it */
+    unsigned wanted;                /* by messages on their way that name it */
     void (*on_cut)(struct path *p); /* the byte was written that a pipe is to break at */
 };
 

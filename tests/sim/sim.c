@@ -1,5 +1,6 @@
-/* sim [-j JOBS] [-v] SEEDS [FIRST]: simulates so many worlds, from seed FIRST (1) on. Prints each
- * seed that fails and how to see it again. -v: shows all that happens; for one seed. */
+/* sim [-j JOBS] [-v] [SEEDS [FIRST]]: simulates so many worlds (4,000) from seed FIRST (1) on, with
+ * so many processes (one for each core). Prints each seed that fails and how to see it again. -v:
+ * shows all that happens; for one seed. */
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include "world.h"
 
 #define JOBS_MAX 256
+#define SEEDS_USUAL 4000
 #define CHUNK 16       /* seeds that a job takes at once */
 #define SHOWN_MAX 20   /* failures */
 #define TWICE_EVERY 64 /* such a seed is run twice, and both runs must be the same */
@@ -158,7 +160,7 @@ static void sum_up(struct shared *sh, unsigned jobs, uint64_t took_us)
 
 static unsigned parse(struct shared *sh, int argc, char **argv)
 {
-    unsigned jobs = 1;
+    unsigned jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
     int option;
     while ((option = getopt(argc, argv, "j:v")) != -1) {
         if (option == 'j')
@@ -168,10 +170,8 @@ static unsigned parse(struct shared *sh, int argc, char **argv)
         else
             return 0;
     }
-    if (optind >= argc)
-        return 0;
     sh->program = argv[0];
-    sh->seeds = strtoull(argv[optind], NULL, 10);
+    sh->seeds = optind < argc ? strtoull(argv[optind], NULL, 10) : SEEDS_USUAL;
     sh->first = optind + 1 < argc ? strtoull(argv[optind + 1], NULL, 10) : 1;
     return jobs < JOBS_MAX ? jobs : JOBS_MAX;
 }
@@ -184,7 +184,7 @@ int main(int argc, char **argv)
     pid_t pids[JOBS_MAX];
     unsigned jobs = sh == MAP_FAILED ? 0 : parse(sh, argc, argv);
     if (!jobs || !crypto_start(false)) {
-        fprintf(stderr, "usage: sim [-j JOBS] [-v] SEEDS [FIRST]\n");
+        fprintf(stderr, "usage: sim [-j JOBS] [-v] [SEEDS [FIRST]]\n");
         return 2;
     }
     /* The circuits' buffers are used again and again: keep their pages. */

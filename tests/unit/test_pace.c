@@ -105,6 +105,21 @@ static void test_acks_that_come_together(void **state)
     assert_in_range(p.pace.limit_bytes, 125000, 2 * 1250000 / 8 + 20000);
 }
 
+/* A path whose buffers are full before the limit is reached tells its rate, too. */
+static void test_a_circuit_that_takes_no_more(void **state)
+{
+    struct path p;
+    (void)state;
+    path_init(&p, 1250000, 100000);
+    for (int i = 0; i < 30; i++) {
+        pace_blocked(&p.pace);
+        path_round(&p, 125000);
+    }
+    assert_false(p.pace.starting);
+    assert_in_range(pace_rate(&p.pace), 1200000, 1300000);
+    assert_in_range(p.pace.limit_bytes, 125000, 2 * 1250000 / 8 + 20000);
+}
+
 static void test_never_below_the_least(void **state)
 {
     struct path p;
@@ -123,6 +138,7 @@ int main(void)
         cmocka_unit_test(test_follows_a_path_that_becomes_slower_and_faster),
         cmocka_unit_test(test_idleness_changes_nothing),
         cmocka_unit_test(test_acks_that_come_together),
+        cmocka_unit_test(test_a_circuit_that_takes_no_more),
         cmocka_unit_test(test_never_below_the_least),
     };
     return cmocka_run_group_tests_name("pace", tests, NULL, NULL);

@@ -153,13 +153,112 @@ static void socks_longest_request(void **state)
     assert_opens(bytes, len, target, BYTES("\x05\x00"), "");
 }
 
+static void assert_associates(const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < COUNT(pieces); i++) {
+        struct dialogue d;
+        say(&d, bytes, len, pieces[i]);
+        assert_int_equal(d.decision, PROXY_ASSOCIATE);
+        assert_int_equal(d.out_len, 2);
+    }
+}
+
+static void assert_bound(const char *host, uint16_t port, const char *answer, size_t len)
+{
+    struct proxy p = {.phase = SOCKS_REQUEST};
+    struct address bound;
+    assert_true(address_from_literal(&bound, host, port));
+    proxy_associated(&p, &bound);
+    assert_int_equal(p.answer_len, len);
+    assert_memory_equal(p.answer, answer, len);
+}
+
+/* What address the request tells does not matter. */
+static void socks_associates(void **state)
+{
+    (void)state;
+    assert_associates(BYTES(GREETING "\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00"));
+    assert_associates(BYTES(GREETING "\x05\x03\x00\x01\x7f\x00\x00\x01\x12\x34"));
+    assert_associates(BYTES(GREETING "\x05\x03\x00\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"));
+    assert_associates(BYTES(GREETING "\x05\x03\x00\x03\x00\x00\x00"));
+    assert_more(BYTES(GREETING "\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00"));
+    assert_bound("127.0.0.1", 0x1234, BYTES("\x05\x00\x00\x01\x7f\x00\x00\x01\x12\x34"));
+    assert_bound("::1", 53, BYTES("\x05\x00\x00\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x00\x35"));
+}
+
+/* A datagram's target and rest; its answer's head is its own. */
+static void assert_datagram(const char *bytes, size_t len, const char *target, const char *rest)
+{
+    uint8_t *exact = malloc(len), key[PROXY_SOCKS_MAX_BYTES] = {0}, head[PROXY_SOCKS_MAX_BYTES];
+    struct view datagram = view_of(exact, len), named;
+    struct target t;
+    char text[TARGET_TEXT_BYTES];
+    size_t head_len = len - strlen(rest);
+    assert_non_null(exact);
+    memcpy(exact, bytes, len);
+    assert_true(proxy_datagram(&datagram, &t, &named));
+    target_to_text(text, &t);
+    assert_string_equal(text, target);
+    assert_true(view_equal(datagram, view_of_string(rest)));
+    memcpy(key, named.data, named.len);
+    assert_int_equal(proxy_datagram_head(head, key), head_len);
+    assert_memory_equal(head, bytes, head_len);
+    /* Every beginning that holds no whole head is refused, and nothing is read beyond it. */
+    for (size_t n = 0; n < head_len; n++) {
+        uint8_t *part = malloc(n ? n : 1);
+        assert_non_null(part);
+        memcpy(part, bytes, n);
+        datagram = view_of(part, n);
+        assert_false(proxy_datagram(&datagram, &t, &named));
+        free(part);
+    }
+    free(exact);
+}
+
+static void assert_no_datagram(const char *bytes, size_t len)
+{
+    struct view datagram = view_of(bytes, len), named;
+    struct target t;
+    assert_false(proxy_datagram(&datagram, &t, &named));
+}
+
+static void socks_datagrams(void **state)
+{
+    char longest[3 + 2 + 253 + 2 + 1], name[254];
+    char target[300];
+    (void)state;
+    assert_datagram(BYTES("\0\0\0\x01\xc0\x00\x02\x01\x00\x35?"), "udp:192.0.2.1:53", "?");
+    assert_datagram(BYTES("\0\0\0\x01\xc0\x00\x02\x01\x00\x35"), "udp:192.0.2.1:53", "");
+    assert_datagram(BYTES("\0\0\0\x04\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\0\x35six"),
+                    "udp:[2001:db8::1]:53", "six");
+    assert_datagram(BYTES("\0\0\0\x03\x03"
+                          "ntp\x00\x7btime"),
+                    "udp:ntp:123", "time");
+    memset(name, 'a', 253);
+    name[253] = '\0';
+    for (size_t i = 63; i < 253; i += 64)
+        name[i] = '.';
+    memcpy(longest, "\0\0\0\x03\xfd", 5);
+    memcpy(longest + 5, name, 253);
+    memcpy(longest + 258, "\xff\xff!", 3);
+    snprintf(target, sizeof target, "udp:%s:65535", name);
+    assert_datagram(longest, sizeof longest, target, "!");
+
+    assert_no_datagram(BYTES("\0\0\x01\x01\xc0\x00\x02\x01\x00\x35?")); /* a fragment */
+    assert_no_datagram(BYTES("\0\0\0\x02\xc0\x00\x02\x01\x00\x35?"));
+    assert_no_datagram(BYTES("\0\0\0\x01\xc0\x00\x02\x01\x00\x00?")); /* port 0 */
+    assert_no_datagram(BYTES("\0\0\0\x03\x00\x00\x35?"));
+    assert_no_datagram(BYTES("\0\0\0\x03\x03"
+                             "a\0b\x00\x35?"));
+}
+
 static void socks_refusals(void **state)
 {
     (void)state;
     /* No method, and only those with a password. */
     assert_refuses(BYTES("\x05\x00"), BYTES("\x05\xff"));
     assert_refuses(BYTES("\x05\x02\x01\x02"), BYTES("\x05\xff"));
-    /* BIND, UDP ASSOCIATE, and a command that there is not. */
+    /* BIND, and a command that there is not. */
     assert_refuses(BYTES(GREETING "\x05\x02\x00\x01\xc0\x00\x02\x01\x00\x50"),
                    BYTES("\x05\x00\x05\x07" SOCKS_TAIL));
     assert_refuses(BYTES(GREETING "\x05\x09\x00\x01\xc0\x00\x02\x01\x00\x50"),
@@ -338,10 +437,11 @@ static void neither(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(socks_opens),    cmocka_unit_test(socks_longest_request),
-        cmocka_unit_test(socks_refusals), cmocka_unit_test(socks_replies),
-        cmocka_unit_test(http_opens),     cmocka_unit_test(http_refusals),
-        cmocka_unit_test(http_limit),     cmocka_unit_test(http_answers),
+        cmocka_unit_test(socks_opens),      cmocka_unit_test(socks_longest_request),
+        cmocka_unit_test(socks_refusals),   cmocka_unit_test(socks_replies),
+        cmocka_unit_test(http_opens),       cmocka_unit_test(http_refusals),
+        cmocka_unit_test(http_limit),       cmocka_unit_test(http_answers),
+        cmocka_unit_test(socks_associates), cmocka_unit_test(socks_datagrams),
         cmocka_unit_test(neither),
     };
 

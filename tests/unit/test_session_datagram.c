@@ -622,18 +622,27 @@ static void test_over_the_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_both_ways),       cmocka_unit_test(test_largest_beside_others),
-        cmocka_unit_test(test_before_opened),   cmocka_unit_test(test_end_of_stream),
-        cmocka_unit_test(test_bound),           cmocka_unit_test(test_no_circuit),
-        cmocka_unit_test(test_after_open_only), cmocka_unit_test(test_fairness),
+        cmocka_unit_test(test_both_ways),
+        cmocka_unit_test(test_largest_beside_others),
+        cmocka_unit_test(test_before_opened),
+        cmocka_unit_test(test_end_of_stream),
+        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_no_circuit),
+        cmocka_unit_test(test_after_open_only),
+        cmocka_unit_test(test_fairness),
         cmocka_unit_test(test_no_debt),
-        cmocka_unit_test(test_beside_what_is_sent_again),         cmocka_unit_test(test_control_goes_first),
-        cmocka_unit_test(test_no_window),       cmocka_unit_test(test_no_bytes),
-        cmocka_unit_test(test_not_on_bytes),    cmocka_unit_test(test_inside_events),
-        cmocka_unit_test(test_hostile),         cmocka_unit_test(test_harmless),
+        cmocka_unit_test(test_beside_what_is_sent_again),
+        cmocka_unit_test(test_control_goes_first),
+        cmocka_unit_test(test_no_window),
+        cmocka_unit_test(test_no_bytes),
+        cmocka_unit_test(test_not_on_bytes),
+        cmocka_unit_test(test_inside_events),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_harmless),
         cmocka_unit_test(test_nothing_after_reset),
         cmocka_unit_test(test_record_size),
-        cmocka_unit_test(test_flood),           cmocka_unit_test(test_over_the_limit),
+        cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_over_the_limit),
     };
     return cmocka_run_group_tests_name("session_datagram", tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "session_pair.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "forward/associate.h"
 #include "forward/target.h"
 #include "forward/udp_listener.h"
 #include "forward/udp_target.h"
@@ -144,7 +146,7 @@ static struct local new_local(void)
     struct local x = {.r = raw_new(true, NULL)};
     struct forward forward = {.kind = FORWARD_UDP, .target = {.kind = TARGET_UDP}};
     struct error e = {0};
-    unsigned port;
+    unsigned port = 0;
     raw_start(x.r);
     assert_true(address_from_literal(&forward.listen, "127.0.0.1", 0));
     forward.target.endpoint = (struct endpoint){.host = "192.0.2.7", .port = 53};
@@ -300,6 +302,132 @@ static void test_without_session(void **state)
     free_local(&x);
 }
 
+/* --- UDP ASSOCIATE --- */
+
+#define HEAD_A "\0\0\0\x01\xc0\x00\x02\x01\x00\x35" /* 192.0.2.1:53 */
+#define HEAD_B "\0\0\0\x03\x03ntp\x00\x7b"
+
+struct association {
+    struct raw *r;
+    struct associate *a;
+    int control[2], application;
+    struct address to; /* where the application sends */
+};
+
+/* Two ends of a TCP connection on loopback. */
+static void connect_control(int control[2])
+{
+    struct address any, peer;
+    struct error e = {0};
+    bool in_progress;
+    int listener;
+    assert_true(address_from_literal(&any, "127.0.0.1", 0));
+    listener = socket_listen(&any, 1, &e);
+    assert_true(listener >= 0 && address_of_socket(&any, listener, false));
+    control[0] = socket_connect(&any, &in_progress);
+    assert_true(control[0] >= 0);
+    while ((control[1] = socket_accept(listener, &peer)) < 0)
+        assert_int_equal(errno, EAGAIN);
+    close(listener);
+}
+
+static struct association new_association(void)
+{
+    struct association x = {.r = raw_new(true, NULL)};
+    struct address own;
+    struct error e = {0};
+    raw_start(x.r);
+    connect_control(x.control);
+    x.a = associate_new(loop, x.control[1], x.r->s, &e);
+    assert_non_null(x.a);
+    x.to = *associate_bound(x.a);
+    x.application = new_socket(&own);
+    return x;
+}
+
+static void free_association(struct association *x)
+{
+    raw_free(x->r);
+    associate_free(x->a);
+    close(x->control[0]);
+    close(x->control[1]);
+    close(x->application);
+}
+
+static void send_bytes(int fd, const struct address *to, const char *bytes, size_t len)
+{
+    assert_int_equal(sendto(fd, bytes, len, 0, (const struct sockaddr *)&to->storage, to->len),
+                     (int)len);
+    pump();
+}
+
+#define SEND(fd, to, bytes) send_bytes(fd, to, bytes, sizeof(bytes) - 1)
+#define CAME(fd, bytes)                                                               \
+    do {                                                                              \
+        char got[100];                                                                \
+        assert_int_equal(recv(fd, got, sizeof got, MSG_DONTWAIT), sizeof(bytes) - 1); \
+        assert_memory_equal(got, bytes, sizeof(bytes) - 1);                           \
+    } while (0)
+
+static void test_associate(void **state)
+{
+    struct association x = new_association();
+    (void)state;
+    SEND(x.application, &x.to, HEAD_A "one");
+    SEND(x.application, &x.to, HEAD_B "two");
+    SEND(x.application, &x.to, HEAD_A "three");
+    SEND(x.application, &x.to,
+         "\0\0\x01\x01\xc0\x00\x02\x01\x00\x35"
+         "fragment");
+    SEND(x.application, &x.to, "rubbish");
+    assert_string_equal(said(x.r), "1:one 3:two 1:three ");
+    raw_send_opened(x.r, 1, 0);
+    raw_send_opened(x.r, 3, 0);
+    raw_send(x.r, FRAME_DATAGRAM, 3, "time", 4);
+    raw_send(x.r, FRAME_DATAGRAM, 1, "name", 4);
+    CAME(x.application, HEAD_B "time");
+    CAME(x.application, HEAD_A "name");
+    free_association(&x);
+}
+
+/* Only who asked for it may use it, from one port. */
+static void test_associate_strangers(void **state)
+{
+    struct association x = new_association();
+    struct address address;
+    struct error e = {0};
+    int other_host, other_port = new_socket(&address);
+    (void)state;
+    assert_true(address_from_literal(&address, "127.0.0.2", 0));
+    other_host = socket_bind_datagram(&address, &e);
+    assert_true(other_host >= 0);
+    SEND(other_host, &x.to, HEAD_A "forged");
+    SEND(x.application, &x.to, HEAD_A "mine");
+    SEND(other_port, &x.to, HEAD_A "forged");
+    assert_string_equal(said(x.r), "1:mine ");
+    raw_send_opened(x.r, 1, 0);
+    raw_send(x.r, FRAME_DATAGRAM, 1, "answer", 6);
+    CAME(x.application, HEAD_A "answer");
+    assert_string_equal(come(other_port), "");
+    close(other_host);
+    close(other_port);
+    free_association(&x);
+}
+
+/* Its streams end with it. */
+static void test_associate_end(void **state)
+{
+    struct association x = new_association();
+    (void)state;
+    SEND(x.application, &x.to, HEAD_A "one");
+    SEND(x.application, &x.to, HEAD_B "two");
+    said(x.r);
+    associate_free(x.a);
+    x.a = NULL;
+    assert_string_equal(said(x.r), "1!6 3!6 ");
+    free_association(&x);
+}
+
 /* --- The agent's end --- */
 
 static void raw_open(struct raw *r, const char *target)
@@ -345,11 +473,11 @@ static void test_early_datagrams(void **state)
     struct targets *t = new_targets("udp:127.0.0.0/8:*");
     (void)state;
     targets_open(t, st, view_of_string(target));
-    for (char c = 'a'; c < 'a' + 2 * EARLY_DATAGRAMS; c++)
-        raw_send(r, FRAME_DATAGRAM, 1, &c, 1);
+    for (int i = 0; i < 2 * EARLY_DATAGRAMS; i++)
+        raw_send(r, FRAME_DATAGRAM, 1, &"abcdefgh"[i], 1);
     pump();
-    for (char c = 'a'; c < 'a' + EARLY_DATAGRAMS; c++)
-        assert_int_equal(come(fd)[0], c);
+    for (int i = 0; i < EARLY_DATAGRAMS; i++)
+        assert_int_equal(come(fd)[0], 'a' + i);
     assert_string_equal(come(fd), "");
     assert_int_equal(sent_count(raw_output(r), FRAME_OPENED), 1);
     raw_send(r, FRAME_DATAGRAM, 1, "later", 5);
@@ -444,7 +572,7 @@ static struct raw *new_connected(int *fd, struct address *from)
 
 static void test_target_idle(void **state)
 {
-    struct address from;
+    struct address from = {0};
     int fd;
     struct raw *r = new_connected(&fd, &from);
     (void)state;
@@ -469,7 +597,7 @@ static void test_target_idle(void **state)
 /* Only the target's own answers come in. */
 static void test_target_only(void **state)
 {
-    struct address from, other;
+    struct address from = {0}, other;
     int fd, stranger = new_socket(&other);
     struct raw *r = new_connected(&fd, &from);
     (void)state;
@@ -485,7 +613,7 @@ static void test_target_only(void **state)
 /* A refusal by the target ends nothing, and costs no later datagram. */
 static void test_target_refuses(void **state)
 {
-    struct address from, own;
+    struct address from = {0}, own;
     int fd, again;
     struct error e = {0};
     struct raw *r = new_connected(&fd, &from);
@@ -515,7 +643,7 @@ static void test_flood(void **state)
 {
     enum { COUNT = 60 };
     static const char large[1400];
-    struct address from;
+    struct address from = {0};
     unsigned got = 0;
     int fd;
     struct raw *r = new_connected(&fd, &from);
@@ -543,6 +671,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_peer_after_reset, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_many_peers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_session, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_associate, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_associate_strangers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_associate_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_early_datagrams, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_early_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reset_while_waiting, set_up, tear_down),
