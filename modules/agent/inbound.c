@@ -72,6 +72,7 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
     struct crowd *crowd = &v->inbound->crowd;
     make_way(crowd_in_the_way(crowd, CROWD_HANDSHAKE, crowd_source(&v->waiting)));
     crowd_advance(crowd, &v->waiting);
+    socket_set_carrier(v->carrier.io.fd);
     carrier_set_deadline(&v->carrier,
                          loop_now(v->inbound->agent->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
     if (!agent_find_relay(v->inbound->agent, h->peer_key)) {
@@ -145,7 +146,6 @@ static void welcome_visitor(struct inbound *in, int fd, const struct address *ad
     v->inbound = in;
     list_append(&in->visitors, &v->place);
     address_to_text(v->address, address);
-    socket_set_carrier(fd);
     hop_listen(&v->carrier.hop, &a->party, &handler, ROLE_AGENT_CIRCUIT, loop_now(a->loop));
     v->carrier.on_ended = on_ended;
     v->carrier.on_detached = on_detached;

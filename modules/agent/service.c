@@ -150,22 +150,25 @@ static void on_give_up(struct timer *timer)
     service_end(v, "no circuit came back within the resume window");
 }
 
-/* Ends the session of the user that has been without a circuit for longest when there are too many
- * such. */
-static void limit_orphans(struct agent *a, const uint8_t user_key[KEY_BYTES])
+/* Ends the session of the user that has been without a circuit for longest when there are more than
+ * so many such. Those that have never started are counted apart: a recorded message 1 makes them.
+ */
+static void limit_orphans(struct agent *a, const uint8_t user_key[KEY_BYTES], bool started,
+                          unsigned most)
 {
     struct service *oldest = NULL;
     unsigned orphans = 0;
     list_each(link, &a->services)
     {
         struct service *v = container_of(link, struct service, place);
-        if (v->current || !v->started || memcmp(v->user_key, user_key, KEY_BYTES) != 0)
+        if (v->current || !v->lost_us || v->started != started ||
+            memcmp(v->user_key, user_key, KEY_BYTES) != 0)
             continue;
         orphans++;
         if (!oldest || v->lost_us < oldest->lost_us)
             oldest = v;
     }
-    if (orphans > SESSIONS_ORPHANED_PER_USER)
+    if (orphans > most)
         service_end(oldest, "too many sessions of the user are without a circuit");
 }
 
@@ -173,14 +176,25 @@ static void circuit_lost(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
     uint8_t user_key[KEY_BYTES];
+    bool started = v->started;
     log_info("circuit %s: lost: %s; the session of %s waits up to %u s for its client", v->label,
              why, v->user, v->session.settings.resume_window_s);
-    v->lost_us = loop_now(a->loop);
-    timer_set(a->loop, &v->give_up,
-              v->lost_us + v->session.settings.resume_window_s * CLOCK_US_PER_S);
+    if (started || !v->lost_us) {
+        v->lost_us = loop_now(a->loop);
+        timer_set(a->loop, &v->give_up,
+                  v->lost_us + v->session.settings.resume_window_s * CLOCK_US_PER_S);
+    }
     memcpy(user_key, v->user_key, sizeof user_key);
     agent_probe_relays(a);
-    limit_orphans(a, user_key);
+    limit_orphans(a, user_key, started, SESSIONS_ORPHANED_PER_USER);
+}
+
+/* A circuit ended before its START. The client may have message 2 and come back with what its
+ * applications have said already. */
+static void candidate_lost(struct service *v, const char *why)
+{
+    if (!v->started && !v->candidate)
+        circuit_lost(v, why);
 }
 
 /* What ended the circuit or the session; an own CLOSE that was still on its way says more than the
@@ -206,9 +220,11 @@ static void on_change(struct link *link)
         return;
     }
     circuit_end(c);
-    if (current && (v->session.state == SESSION_ACTIVE))
+    if (!current)
+        candidate_lost(v, why);
+    else if (v->session.state == SESSION_ACTIVE)
         circuit_lost(v, why);
-    else if (!v->started || current)
+    else
         service_end(v, why);
 }
 
@@ -408,6 +424,8 @@ static struct service *settle_service(struct agent *a, const uint8_t key[KEY_BYT
     if (bytes_are_zero(hello->session_id, SESSION_ID_BYTES)) {
         v = NULL;
         if (a->service_count >= SESSIONS_PER_AGENT || sessions_of(a, key) >= SESSIONS_PER_USER)
+            limit_orphans(a, key, false, 0);
+        if (a->service_count >= SESSIONS_PER_AGENT || sessions_of(a, key) >= SESSIONS_PER_USER)
             refuse(answer, CODE_FULL, "too many sessions are open at this agent");
         else if (!(v = service_new(a, agent_find_user(a, key), label)))
             refuse(answer, CODE_INTERNAL, "the agent is out of memory");
@@ -560,8 +578,8 @@ void service_drop(struct service_circuit *c)
     if (v)
         circuit_end(c);
     free(c);
-    if (v && !v->started)
-        service_end(v, "the circuit did not come about");
+    if (v)
+        candidate_lost(v, "the circuit did not come about");
 }
 
 /* ---- All of them. ---- */

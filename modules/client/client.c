@@ -115,13 +115,23 @@ static void drop_link(struct client *c)
     c->link = NULL;
 }
 
+static void stop_reaching(struct client *c)
+{
+    if (c->reaching)
+        reach_end(&c->reach);
+    c->reaching = false;
+}
+
 static void end_session(struct client *c)
 {
     if (!c->has_session)
         return;
+    stop_reaching(c);
     timer_cancel(c->loop, &c->give_up);
     tie_listeners(c, NULL);
-    drop_link(c);
+    link_close(&c->links[0]); /* the other may have been to be the next */
+    link_close(&c->links[1]);
+    c->link = NULL;
     c->sent += c->session.bytes_sent;
     c->received += c->session.bytes_received;
     c->streams += c->session.streams_opened;
@@ -158,7 +168,8 @@ static bool is_final(const struct client *c, const struct error *e)
         e->code == CODE_FULL || e->code == CODE_INTERNAL)
         return false;
     if (e->code == CODE_OFFLINE || e->code == CODE_NO_AGENT || e->code == CODE_NO_SESSION ||
-        e->code == CODE_ENDED || e->code == CODE_RESUME_WINDOW || e->code == CODE_PROTOCOL)
+        e->code == CODE_ENDED || e->code == CODE_RESUME_WINDOW || e->code == CODE_PROTOCOL ||
+        e->code == CODE_REVOKED)
         return !c->ever_connected;
     return true;
 }
@@ -179,9 +190,7 @@ static void session_over(struct client *c, const struct error *why)
 static void on_give_up(struct timer *timer)
 {
     struct client *c = container_of(timer, struct client, give_up);
-    if (c->reaching)
-        reach_end(&c->reach);
-    c->reaching = false;
+    stop_reaching(c);
     timer_cancel(c->loop, &c->retry);
     error_set(&c->session.error, CODE_RESUME_WINDOW,
               "no circuit could be had within the resume window of %u s",
@@ -586,8 +595,7 @@ static void clean_up(struct client *c)
     timer_cancel(c->loop, &c->close_limit);
     timer_cancel(c->loop, &c->status);
     timer_cancel(c->loop, &c->watch);
-    if (c->reaching)
-        reach_end(&c->reach);
+    stop_reaching(c);
     for (size_t i = 0; i < c->listener_count; i++)
         listener_free(c->listeners[i]);
     free(c->listeners);

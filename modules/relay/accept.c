@@ -12,7 +12,8 @@
 #include "relay/peer.h"
 #include "relay/server.h"
 
-#define LISTEN_BACKLOG 1024
+/* As long as systems have it: a flood must not fill it between two rounds. */
+#define LISTEN_BACKLOG 4096
 #define ACCEPTS_AN_EVENT 64
 #define SHORTAGE_PAUSE_US (100 * CLOCK_US_PER_MS)
 #define SHORTAGE_LOG_US (60 * CLOCK_US_PER_S)
@@ -44,7 +45,6 @@ static void take(struct relay *r, int fd, const struct address *address)
         return;
     }
     make_way(crowd_in_the_way(&r->acceptor.crowd, CROWD_SILENT, source));
-    socket_set_carrier(fd);
     peer_accept(r, fd, address, source);
 }
 
@@ -53,6 +53,7 @@ void acceptor_handshake(struct relay *r, struct peer *peer)
     struct crowd *crowd = &r->acceptor.crowd;
     make_way(crowd_in_the_way(crowd, CROWD_HANDSHAKE, crowd_source(&peer->waiting)));
     crowd_advance(crowd, &peer->waiting);
+    socket_set_carrier(peer->carrier.io.fd); /* not before: a stranger is worth few system calls */
 }
 
 static void log_shortage(struct acceptor *a, uint64_t now_us)

@@ -141,8 +141,10 @@ bool link_open(struct link *link, struct loop *loop, int fd, struct fifo *unsent
     link->io.on_write = on_write;
     link->timer.on_fire = on_fire;
     link->flush.run = on_deferred;
-    if (!io_add(loop, &link->io, fd))
+    if (!io_add(loop, &link->io, fd)) {
+        link->loop = NULL; /* nothing to close */
         return false;
+    }
     link->first = *unsent;
     fifo_init(unsent);
     while (rest.len) {

@@ -933,7 +933,7 @@ def test_texts_to_a_relay(world, option):
     hop.send(peer.LIST, string(""))
     listed = hop.expect(peer.AGENT)
     hop.expect(peer.END)
-    assert not re.search("[\x07\x1b\x7f\x9b\u202e]", listed.data[36:].decode("utf-8", "replace"))
+    assert not re.search("[\x07\x1b\x7f\x9b\u202e]", listed.data[2 + len("lab-1") + 32 :].decode("utf-8", "replace"))
     hop.send(peer.CONNECT, string("lab-1") + b"not a message 1")
     reader = control.expect(peer.OFFER)
     control.send(peer.REFUSE, reader.take(32) + peer.refusal(999, NASTY))
@@ -1040,12 +1040,12 @@ def test_relay_that_turns_records_round(world, recording, echo, up):
 @pytest.mark.soak
 @pytest.mark.time_limit(300)
 def test_relay_that_tampers_with_every_circuit(world, recording, echo, dice):
-    """For as long as a transfer takes, each circuit is spoilt at some record of its own."""
+    """The first circuits of a transfer are each spoilt at some record of its own."""
     world.start_agent()
     spoilt = {}
 
     def forward(circuit, up, data):
-        if circuit > 40:
+        if circuit > 6:
             return data
         made = Tampering(dice.choice(HOW), dice.randrange(8, 200))
         return spoilt.setdefault((circuit, up), made)(data)
@@ -1056,4 +1056,4 @@ def test_relay_that_tampers_with_every_circuit(world, recording, echo, dice):
         connection.settimeout(120)
         sent, received, checksum = exchange(connection, 64 * peer.MIB, 1)
         assert received == 64 * peer.MIB and checksum == sent
-    assert len(client.lines(client.RESUMED)) > 3
+    assert len(client.lines(client.RESUMED)) >= 6

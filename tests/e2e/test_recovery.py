@@ -4,7 +4,8 @@ import signal
 
 import pytest
 
-from harness import OK, forwards, stays_false, wait_for
+import peer
+from harness import LOOPBACK, OK, forwards, stays_false, wait_for
 from proxy import Proxy
 from servers import Target, ask, echo_to_end, read_to_end
 
@@ -52,6 +53,28 @@ def test_circuit_is_cut(world, target, serve, side, how):
     assert target.outcome() == "eof"
     assert_works(client, target)
     assert len(client.lines(client.CONNECTED)) == 1
+
+
+def test_circuit_is_lost_before_its_start(world, target):
+    """The client has the agent's answer, and the circuit ends before its START has come: it may hold
+    what applications have said, so it finds its session again. Only the newest few are kept."""
+    world.start_relay()
+    agent = world.start_agent()
+    client = peer.Client(
+        peer.Pair(world.key("alice").path), world.relay_address, world.key("relay").raw, "lab-1",
+        world.key("lab-1").raw,
+    )  # fmt: skip
+    sessions = [peer.Session() for _ in range(5)]
+    for number, session in enumerate(sessions, 1):
+        client.connect(session, start=False).close()
+        agent.expect(WAITS.format(r"\S+", 600), count=number)
+    with pytest.raises(peer.Refused) as refused:
+        client.connect(sessions[0])
+    assert refused.value.code == peer.NO_SESSION and refused.value.agents_word
+    circuit = client.connect(sessions[1])
+    circuit.open(f"tcp:{LOOPBACK}:{target.port}")
+    assert circuit.ask(b"hello") == b"hello"
+    circuit.finish()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["ended", "killed"])

@@ -91,11 +91,10 @@ def cut_off(proxy, client, count=1):
 @pytest.mark.parametrize(
     "size, kills",
     [
-        pytest.param(256 * MIB, 3, id="256-MiB"),
+        pytest.param(256 * MIB, 3, id="256-MiB", marks=pytest.mark.time_limit(120)),
         pytest.param(2048 * MIB, 10, id="2-GiB", marks=[soak, pytest.mark.time_limit(900)]),
     ],
 )
-@pytest.mark.time_limit(120)
 def test_relay_killed_during_a_transfer(world, serve, dice, size, kills):
     """The relay is killed without a word and started again while data goes both ways."""
     transfer = Transfer(serve, size // SLOWNESS)
@@ -394,6 +393,26 @@ def test_agent_restarted_during_a_copy(world, serve, number):
     assert done.returncode != 0
     assert there.stat().st_size < file.stat().st_size
     assert REASONS[number] in done.stderr
+
+
+def test_session_ends_while_the_next_circuit_is_on_its_way(world, target, near):
+    """What the client says is held, so it tries another circuit beside the one that stalls; on that
+    one comes the end of the session, and the attempt has no session any more."""
+    client = world.start_client(*forwards(target.port), relay=near.address)
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        near.hold(UP)
+        connection.sendall(b"x")
+        client.expect(r"trying another circuit beside this one")
+        world.agent.signal(signal.SIGTERM)
+        assert read_to_end(connection) == (b"", "reset")
+    client.expect(r"the session has ended: .*the agent is ending")
+    world.agent.wait_exit(OK)
+    world.start_agent()
+    near.hold()
+    client.connected(count=2)
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
 
 
 def test_user_removed_at_the_agent_during_the_pause(world, target, near):

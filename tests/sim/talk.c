@@ -239,8 +239,11 @@ static void on_act(struct event *e)
         event_set(t, e, t->now_us + chance_scaled(t, CLOCK_US_PER_MS, 4 * CLOCK_US_PER_S));
 }
 
-static uint64_t size_by_chance(struct timeline *t)
+static uint64_t size_by_chance(struct world *w)
 {
+    struct timeline *t = &w->timeline;
+    if (w->heavy)
+        return chance_scaled(t, 64U << 10, 512U << 10);
     switch (chance(t, 8)) {
     case 0:
         return 0;
@@ -257,9 +260,9 @@ static void app_plan(struct talk *k, unsigned number, int side)
     struct timeline *t = time_of(k);
     struct app *a = &k->app[number][side];
     *a = (struct app){.talk = k, .side = side, .number = number, .act.run = on_act};
-    a->size = size_by_chance(t);
-    a->ready = chance(t, 2) ? a->size : 0;
-    a->appetite = chance(t, 3) ? UINT64_MAX : chance(t, 4096);
+    a->size = size_by_chance(k->world);
+    a->ready = k->world->heavy || chance(t, 2) ? a->size : 0;
+    a->appetite = k->world->heavy || chance(t, 3) ? UINT64_MAX : chance(t, 4096);
     a->lazy = side == AGENT && chance(t, 3) == 0;
     a->reset_at = chance(t, 12) ? UINT64_MAX : chance_scaled(t, 1, 64U << 10);
 }
@@ -350,7 +353,7 @@ void talk_begin(struct talk *k, struct world *w, unsigned serial, struct party *
     k->session = s;
     k->opened = 0;
     k->wants_room = k->excused = false;
-    k->planned = (unsigned)chance_scaled(t, 1, TALK_STREAMS);
+    k->planned = (unsigned)chance_scaled(t, 1, w->heavy ? 2 : TALK_STREAMS);
     k->open_more = (struct event){.run = on_open_more};
     for (unsigned i = 0; i < k->planned; i++) {
         app_plan(k, i, CLIENT);

@@ -30,6 +30,20 @@ static uint64_t between(struct timeline *t, const struct pipe *p)
     return p->written > p->arrived ? chance_between(t, p->arrived, p->written) : p->arrived;
 }
 
+/* One end learns of it at once; what it has sent arrives while the next circuit begins. */
+static void overtake(struct path *p)
+{
+    struct timeline *t = p->t;
+    int first = chance(t, 4) ? CLIENT : AGENT;
+    uint64_t delay = p->pipe[first].settings.delay_us;
+    uint64_t most = chance(t, 2) ? 8 * delay : 2 * CLOCK_US_PER_S;
+    pipe_cut(&p->pipe[first], p->pipe[first].written);
+    pipe_cut(&p->pipe[!first], p->pipe[!first].arrived);
+    pipe_stall(&p->pipe[first], t->now_us + chance(t, most));
+    end_tell(&p->end[first], t->now_us, "reset");
+    end_tell(&p->end[!first], pipe_flushed_us(&p->pipe[first]) + 8 * delay, "timed out");
+}
+
 void path_break(struct world *w, struct path *p)
 {
     struct timeline *t = &w->timeline;
@@ -38,11 +52,12 @@ void path_break(struct world *w, struct path *p)
     p->broken = true;
     note(t, "world", "breaks circuit", p->serial, 0);
     world_fault(w, t->now_us);
+    if (chance(t, 3) == 0) {
+        overtake(p);
+        return;
+    }
     for (int i = 0; i < 2; i++)
         pipe_cut(&p->pipe[i], between(t, &p->pipe[i]));
-    for (int i = 0; i < 2; i++) /* what is on its way may come while the next circuit begins */
-        if (chance(t, 2))
-            pipe_stall(&p->pipe[i], t->now_us + chance(t, 8 * p->pipe[i].settings.delay_us));
     for (int i = 0; i < 2; i++)
         if (p->end[i].open)
             tell_by_chance(&p->end[i]);
@@ -199,9 +214,14 @@ void trouble_begin(struct world *w)
     for (int i = 0; i < TROUBLES; i++) /* each world is spared some kinds */
         w->weight[i] = chance(t, 2) ? usual[i] : 0;
     w->weight[TROUBLE_BREAK] += 10;
+    if (w->heavy)
+        for (int i = 0; i < TROUBLES; i++)
+            w->weight[i] = i == TROUBLE_BREAK || i == TROUBLE_STALL;
     w->trouble_us = chance_scaled(t, CLOCK_US_PER_S / 2, 8 * CLOCK_US_PER_S);
     w->lossy = chance(t, 2) ? 0 : (unsigned)chance_between(t, 2, 10);
     w->cut_bytes = chance(t, 2) ? 0 : (unsigned)chance_scaled(t, 64, 64U << 10);
+    if (w->heavy)
+        w->cut_bytes = (unsigned)chance_scaled(t, 16U << 10, 256U << 10);
     w->trouble = (struct event){.run = on_trouble};
     w->calm_down = (struct event){.run = on_calm};
     event_set(t, &w->calm_down,

@@ -158,6 +158,12 @@ static void settings_by_chance(struct world *w)
         .capacity_bytes = (size_t)chance_scaled(t, 8192, 128U << 10),
     };
     w->ragged = chance(t, 2);
+    w->heavy = chance(t, 16) == 0;
+    if (!w->heavy)
+        return;
+    w->pipe.delay_us = chance_scaled(t, 20000, 300000);
+    w->pipe.rate = chance_scaled(t, 200000, 4000000);
+    w->settings[CLIENT].receive_limit = w->settings[AGENT].receive_limit = 4U << 20;
 }
 
 static void begin(struct world *w, uint64_t seed, bool verbose)
