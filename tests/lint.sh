@@ -6,9 +6,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 flags=(-std=c11 -D_GNU_SOURCE -Imodules -Itests/unit
        '-DSPX_COMMIT="lint"' '-DSPX_BEARSSL="lint"' '-DSPX_COMPILER="lint"')
-sources=(spx.c modules/*/*.c tests/unit/*.c tests/fuzz/*.c)
+sources=(spx.c modules/*/*.c tests/unit/*.c tests/sim/*.c tests/fuzz/*.c)
 headers=(modules/*/*.h)
-formatted=("${sources[@]}" "${headers[@]}" tests/unit/*.h)
+formatted=("${sources[@]}" "${headers[@]}" tests/unit/*.h tests/sim/*.h)
 scripts=(tests/*.sh tests/fuzz/*.sh .ci/run)
 cores=$(nproc)
 failed=()
@@ -42,7 +42,7 @@ tidy() {
 check() {
     cppcheck -j "$cores" --quiet --error-exitcode=1 --std=c11 --inline-suppr \
         --enable=warning,performance,portability,style --suppressions-list=tests/cppcheck.txt \
-        "${flags[@]:1}" spx.c modules tests/unit tests/fuzz
+        "${flags[@]:1}" spx.c modules tests/unit tests/sim tests/fuzz
 }
 
 # A header includes what it needs.

@@ -463,7 +463,8 @@ def test_replayed_message_1_of_a_new_session(world, recording, echo, times):
         assert codes <= {None, peer.FULL}
         assert ask(connection, b"again") == b"again"
         assert echo.open_connections() == 1
-        assert agent.peak_memory_bytes() < before + 20 * peer.MIB
+        if harness.SLOWNESS == 1:  # a sanitizer keeps what was freed
+            assert agent.peak_memory_bytes() < before + 20 * peer.MIB
     assert len(agent.lines(r"connected, stream")) == 1
     assert not client.lines("link lost|the session has ended")
 

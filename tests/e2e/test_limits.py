@@ -1,6 +1,5 @@
 """Each limit of docs/PROTOCOL.md section 6 is gone over: what is too much is refused or pushed out,
 and whoever stays within the limits notices nothing."""
-import re
 import resource
 import socket
 import subprocess
@@ -13,15 +12,14 @@ import pytest
 
 import noise
 import peer
-from harness import LOOPBACK, SLOWNESS, endpoint, forwards, free_port, stays_false, wait_for
-from peer import (
-    DATA, OPEN, OPENED, RESET, Gone, Refused, frame, open_frame, string, u16, u32,
-)  # fmt: skip
-from servers import ask, read_to_end
+from harness import LOOPBACK, SLOWNESS, SPX, endpoint, free_port, run, stays_false, wait_for
+from peer import DATA, OPENED, RESET, Gone, Refused, frame, open_frame, string, u16
 
 FLOOD = Path(__file__).with_name("flood.py")
-FLOOD_S = 3
-FLOOD_RATE = 5000 // SLOWNESS  # connections a second
+FLOOD_S = 2
+# Connections a second. Garbage behind a right mac1 costs the relay a curve operation each, and it is
+# to have some time left on a busy machine.
+FLOOD_RATE = {"silent": 5000, "wrong": 5000, "partial": 5000, "garbage": 1000}
 MIB = 1 << 20
 
 
@@ -66,7 +64,7 @@ class Flood:
     def __init__(self, world, kind, sources, address=None, key="relay"):
         self.argv = [
             sys.executable, str(FLOOD), kind, address or world.relay_address,
-            world.key(key).raw.hex(), str(FLOOD_S), str(FLOOD_RATE), str(sources),
+            world.key(key).raw.hex(), str(FLOOD_S), str(FLOOD_RATE[kind] // SLOWNESS), str(sources),
         ]  # fmt: skip
 
     def __enter__(self):
@@ -90,7 +88,7 @@ def connect_times(clients, flood):
     """How long each connect to the agent takes, one after the other, as long as the flood runs."""
     times = []
     for turn in range(10 * len(clients)):  # as many as the relay lets a user do at once
-        if not flood.runs():
+        if len(times) >= 20 and not flood.runs():
             break
         begun = time.monotonic()
         circuit = clients[turn % len(clients)].connect()
@@ -113,8 +111,608 @@ def test_flood(world, kind, sources):
         opened = flood.opened()
     print(f"{opened} connections; {len(times)} connects, the slowest in {times[-1]:.3f} s; "
           f"{memory // 1024} KiB more")  # fmt: skip
-    assert opened > 3000 // SLOWNESS
+    assert opened > 500 // SLOWNESS
     assert len(times) >= 20
     assert times[int(len(times) * 0.99)] < 1 * SLOWNESS
     assert memory < 64 * MIB
     assert not crowd.relay.lines(r"Z error ")
+
+
+# Connections that have proven nothing.
+
+
+def connect(world, source, data=b""):
+    sock = socket.create_connection(split(world.relay_address), 10, source_address=(source, 0))
+    sock.sendall(data)
+    return sock
+
+
+def split(address):
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def is_closed(sock):
+    """Whether the other side has closed; it never says anything here."""
+    sock.setblocking(False)
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def closed(socks):
+    return [i for i, sock in enumerate(socks) if is_closed(sock)]
+
+
+def close_all(socks):
+    for sock in socks:
+        sock.close()
+
+
+def test_silent_connections_of_a_source(world):
+    """64 from one address; the oldest goes for the next, whoever is at another address stays."""
+    world.start_relay()
+    other = connect(world, "127.0.0.3")
+    socks = [connect(world, "127.0.0.2", b"SPX1") for _ in range(70)]
+    wait_for(lambda: len(closed(socks)) >= 6, 3, "the oldest six are thrown out")
+    assert closed(socks) == [0, 1, 2, 3, 4, 5]
+    assert not is_closed(other)
+    close_all([other, *socks])
+
+
+def test_silent_connections_in_all(world):
+    """8,192 of 191 addresses, each with most of a long first message: the memory that they take is
+    within 5 KiB for each, and the next one costs the oldest of an address with the most its place,
+    not one of those that are alone."""
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 9000:
+        pytest.skip("not enough descriptors: ulimit -Hn says fewer than 9,000")
+    relay = world.start_relay()
+    before = relay.peak_memory_bytes()
+    begun = time.monotonic()
+    data = noise.header(noise.CHACHA, noise.HOP, 4096) + bytes(4000)
+    alone = [connect(world, f"127.0.3.{i}", data) for i in range(64)]
+    crowded = [connect(world, f"127.0.2.{i % 127}", data) for i in range(64 * 127)]
+    if time.monotonic() - begun > 4:
+        pytest.skip("the machine is too slow to have 8,192 connections within their 5 s")
+    newcomers = [connect(world, f"127.0.4.{i}", data) for i in range(10)]
+    wait_for(lambda: len(closed(crowded[:127])) >= 10, 1, "the oldest ten are thrown out")
+    assert time.monotonic() - begun < 4.9, "too slow to tell them from those whose time is over"
+    assert len(closed(crowded)) == 10 and not closed(alone) and not closed(newcomers)
+    assert relay.peak_memory_bytes() - before < (8192 * 5 << 10) + 8 * MIB
+    close_all([*alone, *crowded, *newcomers])
+
+
+def greeted(world, count, source, user="alice"):
+    """Handshakes that wait for the first record."""
+    address, relay, own = world.relay_address, world.key("relay").raw, pair(world, user)
+    return [
+        peer.Hop.greet(address, own, relay, peer.CLIENT, source=source).pipe.sock
+        for _ in range(count)
+    ]
+
+
+def test_handshakes_of_a_source_and_in_all(world):
+    """128 of one address and 1,024 in all; the oldest goes, of the address with the most."""
+    world.start_relay()
+    socks = greeted(world, 130, "127.0.0.2")
+    wait_for(lambda: len(closed(socks)) >= 2, 3, "the oldest two are thrown out")
+    assert closed(socks) == [0, 1]
+    alone = greeted(world, 1, "127.0.1.1")
+    for i in range(3, 9):
+        socks += greeted(world, 128, f"127.0.0.{i}")
+    socks += greeted(world, 127, "127.0.0.9")
+    assert closed(socks) == [0, 1] and len(socks) - 2 + len(alone) == 1024
+    newcomer = greeted(world, 1, "127.0.1.2")
+    wait_for(lambda: len(closed(socks)) >= 3, 3, "one is thrown out")
+    assert closed(socks) == [0, 1, 2] and not closed(alone) and not closed(newcomer)
+    assert user_client(world).list() == ["lab-1"]
+    close_all([*socks, *alone, *newcomer])
+
+
+def test_failed_handshakes_of_a_source(world):
+    """After 20 that fail within a second an address is not listened to until it is over; another
+    one is."""
+    world.start_relay()
+    stranger, alice = peer.Pair(), pair(world, "alice")
+    address, relay = world.relay_address, world.key("relay").raw
+
+    def greet(own, source):
+        peer.Hop.greet(address, own, relay, peer.CLIENT, source=source).close()
+
+    def fails_so_often():
+        """Whether 20 were answered and the next was not."""
+        codes = []
+        try:
+            for _ in range(25):
+                codes.append(refusal_of(greet, stranger, "127.0.0.2"))
+        except Gone:
+            return codes == [1] * 20
+        return False
+
+    wait_for(fails_so_often, 10, "20 of a second are answered")
+    with pytest.raises(Gone):
+        greet(alice, "127.0.0.2")
+    greet(alice, "127.0.0.3")
+
+    def welcome_again():
+        try:
+            greet(alice, "127.0.0.2")
+            return True
+        except Gone:
+            return False
+
+    wait_for(welcome_again, 3, "the second is over")
+
+
+def test_flood_of_an_agent(world, echo):
+    """An agent that is dialled keeps strangers in the same limits: its relay gets through."""
+    address = endpoint(LOOPBACK, free_port())
+    world.start_relay(agents={"lab-1": {"Dial": f"tcp:{address}"}})
+    agent = world.start_agent(relay="", listen=address, online=False)
+    agent.expect("listening on")
+    before = agent.peak_memory_bytes()
+    with Flood(world, "garbage", 1, address, "lab-1"), Flood(world, "partial", 500, address, "lab-1"):
+        for _ in range(5):
+            circuit = user_client(world).connect()
+            circuit.open(tcp(echo))
+            assert circuit.ask(b"hello") == b"hello"
+            circuit.finish()
+    assert agent.peak_memory_bytes() - before < 64 * MIB
+
+
+@pytest.mark.time_limit(90)
+def test_hundred_agents_come_back(world):
+    """A hundred agents behind one address are all online again 15 s after their relay was
+    restarted, parked hops and all."""
+    names = [f"lab-{i}" for i in range(100)]
+    conf = world.relay_conf(agents=dict.fromkeys(names, {}))
+    relay = world.start_relay(conf=conf)
+    agents = [world.start_agent(name, online=False) for name in names]
+    for agent in agents:
+        agent.expect(r"online at relay", seconds=30)
+    relay.kill()
+    relay = world.start_relay(conf=conf)
+    begun = time.monotonic()
+    for agent in agents:
+        agent.expect(r"online at relay", seconds=15, count=2)
+    print(f"all are back after {time.monotonic() - begun:.1f} s")
+    assert time.monotonic() - begun < 15 * SLOWNESS
+    for name in names[::10]:
+        circuit = user_client(world, agent=name).connect()
+        circuit.finish()
+    assert len(user_client(world).list()) == 100
+
+
+# CONNECTs.
+
+
+def connect_body(agent, message1=b"x"):
+    return string(agent) + message1
+
+
+def test_one_connect_on_a_hop(world):
+    """A second one while the first waits breaks the protocol; after the answer it does not."""
+    world.start_relay()  # its agent is not there
+    hop = user_client(world).hop()
+    hop.send(peer.CONNECT, connect_body("nobody"))
+    assert hop.expect(peer.REFUSED).number(2) == peer.NO_AGENT
+    hop.send(peer.CONNECT, connect_body("lab-1"))
+    hop.send(peer.CONNECT, connect_body("lab-1"))
+    assert hop.wait_end() is None
+
+
+def test_connects_of_a_user_to_an_agent(world):
+    """Four wait for the agent, the fifth is refused at once; another user's waits as well."""
+    relay = world.start_relay(users={"alice": "*", "bob": "*"}, agents={"lab-1": {}, "lab-2": {}})
+    hops = [user_client(world).hop() for _ in range(5)]
+    for hop in hops:
+        hop.send(peer.CONNECT, connect_body("lab-1"))
+    relay.expect("waiting for it", count=4)
+    assert hops[4].expect(peer.REFUSED).number(2) == peer.FULL
+    for user, agent in (("alice", "lab-2"), ("bob", "lab-1")):
+        hops.append(user_client(world, user).hop())
+        hops[-1].send(peer.CONNECT, connect_body(agent))
+    relay.expect("waiting for it", count=6)
+    hops[0].close()
+    relay.expect("the client has gone")
+    hops[4].send(peer.CONNECT, connect_body("lab-1"))  # on the hop that was refused
+    relay.expect("waiting for it", count=7)
+    for hop in hops:
+        hop.close()
+
+
+def test_rate_of_connects(world):
+    """Ten at once, then one a second."""
+    world.start_relay()
+    world.start_agent()
+    client = user_client(world)
+    begun = time.monotonic()
+    codes = []
+    while time.monotonic() - begun < 2.5:
+        try:
+            client.connect().finish()
+            codes.append(0)
+        except Refused as refused:
+            codes.append(refused.code)
+    passed = time.monotonic() - begun
+    assert set(codes) == {0, peer.FULL}
+    assert codes[:10] == [0] * 10
+    assert 10 + int(passed) <= codes.count(0) <= 10 + int(passed) + 1
+
+
+def test_tickets(world):
+    """One that was never given is refused; so is one that was used, and the CONNECT is not hurt."""
+    world.start_relay()
+    agent = peer.Agent(
+        pair(world, "lab-1"), "lab-1", world.relay_address, world.key("relay").raw
+    )  # fmt: skip
+    control = agent.hop(peer.CONTROL)
+    assert refusal_of(agent.hop, peer.AGENT_CIRCUIT, b"x" * 32) == peer.BAD_TICKET
+    hop = user_client(world).hop()
+    hop.send(peer.CONNECT, connect_body("lab-1"))
+    ticket = control.expect(peer.OFFER).take(32)
+    first = agent.hop(peer.AGENT_CIRCUIT, ticket)
+    assert refusal_of(agent.hop, peer.AGENT_CIRCUIT, ticket) == peer.BAD_TICKET
+    first.send(peer.ACCEPT, b"message 2")
+    assert hop.expect(peer.CONNECTED).rest() == b"message 2"
+    assert refusal_of(agent.hop, peer.AGENT_CIRCUIT, ticket) == peer.BAD_TICKET
+
+
+@pytest.mark.soak
+@pytest.mark.time_limit(120)
+def test_times_of_a_connect(world):
+    """A ticket is good for 15 s, a CONNECT waits for 20."""
+    world.start_relay(agents={"lab-1": {}, "lab-2": {}})
+    agent = peer.Agent(
+        pair(world, "lab-1"), "lab-1", world.relay_address, world.key("relay").raw
+    )  # fmt: skip
+    control = agent.hop(peer.CONTROL)
+    begun = time.monotonic()
+    hops = [user_client(world).hop() for _ in range(2)]
+    hops[0].send(peer.CONNECT, connect_body("lab-1"))
+    hops[1].send(peer.CONNECT, connect_body("lab-2"))
+    for hop in hops:
+        hop.pipe.sock.settimeout(30)
+    ticket = control.expect(peer.OFFER).take(32)
+    wait_for(lambda: time.monotonic() - begun > 15.3, 16, "15 s are over")
+    assert refusal_of(agent.hop, peer.AGENT_CIRCUIT, ticket) == peer.BAD_TICKET
+    assert hops[0].expect(peer.REFUSED).number(2) == peer.TIMEOUT
+    assert hops[1].expect(peer.REFUSED).number(2) == 8
+    assert 19 < time.monotonic() - begun < 23 * SLOWNESS
+
+
+# CALL.
+
+
+def call_of(world, name="lab-1"):
+    """Severity and text of the agent's call, as the relay lists it."""
+    hop = user_client(world).hop()
+    hop.send(peer.LIST, string(name))
+    reader = hop.expect(peer.AGENT)
+    reader.text(), reader.take(32 + 2), reader.text(), reader.take(1 + 4)
+    severity, text = reader.number(1), reader.text()
+    hop.close()
+    return severity, text
+
+
+def test_calls(world):
+    """Of those that an agent sends within 10 s the first counts."""
+    relay = world.start_relay()
+    control = peer.Hop.open(
+        world.relay_address, pair(world, "lab-1"), world.key("relay").raw, peer.CONTROL
+    )
+    for number in range(1, 6):
+        control.send(peer.CALL, bytes([number]) + string(f"call {number}"))
+    assert control.is_alive()
+    assert call_of(world) == (1, "call 1")
+    assert len(relay.lines("calls for help")) == 1
+
+
+@pytest.mark.soak
+def test_last_call_arrives(world):
+    """An agent that is told more within 10 s says the last of it when they are over."""
+    world.start_relay()
+    conf = world.agent_conf(CallSocket=world.directory / "call")
+    world.start_agent(conf=conf)
+    for severity, text in ((3, "first"), (2, "second"), (5, "last")):
+        run(SPX, "agent", "-c", conf, "call", str(severity), text)
+    wait_for(lambda: call_of(world) == (3, "first"), 3, "the first is told")
+    wait_for(lambda: call_of(world) == (5, "last"), 14, "the last is told")
+    run(SPX, "agent", "-c", conf, "call", "0")
+    wait_for(lambda: call_of(world) == (0, ""), 14, "its end is told")
+
+
+# OFFERs at an agent.
+
+
+class SlowRelay(peer.Relay):
+    """Lets the hops with a ticket wait for WELCOME until it is told which may go on."""
+
+    def __init__(self, *arguments, **options):
+        self.tickets, self.allowed = [], set()
+        super().__init__(*arguments, **options)
+
+    def welcome(self, hop):
+        if hop.ticket == peer.NO_TICKET:
+            return super().welcome(hop)
+        with self.came:
+            self.tickets.append(hop.ticket)
+            self.came.notify_all()
+            self.came.wait_for(lambda: hop.ticket in self.allowed or self.closing)
+        return super().welcome(hop)
+
+    def park(self, hop):
+        if hop.role == peer.AGENT_CIRCUIT and hop.ticket != peer.NO_TICKET:
+            hop.expect(peer.ACCEPT)
+            hop.close()
+        else:
+            super().park(hop)
+
+    def allow(self, ticket):
+        with self.came:
+            self.allowed.add(ticket)
+            self.came.notify_all()
+
+
+def test_offers_at_an_agent(world, serve):
+    """Of 24 at once, four of each of six users, four are worked on and 16 wait. No user's second
+    has its turn before another's first, and the four without a place are the fourth ones of users."""
+    users = "abcdef"
+    relay = serve(SlowRelay, pair(world, "relay"), world.relay_address)
+    world.start_agent(users={f"user-{u}": "tcp:127.0.0.1:*" for u in users})
+    control = relay.wait_control()
+    relay.next_parked()
+    for user in users:
+        client = user_client(world, f"user-{user}")
+        for number in range(1, 5):
+            _, message1 = client.message1(peer.Session())
+            ticket = f"{user}{number}".encode().ljust(32)
+            head = ticket + string(f"user-{user}") + client.own.public + string("127.0.0.1:1")
+            control.send(peer.OFFER, head + string(message1))
+
+    def name(ticket):
+        return ticket.decode().strip()
+
+    wait_for(lambda: len(control.refused) >= 4, 10, "those without a place are refused")
+    assert sorted(name(body[:32]) for body in control.refused) == ["c4", "d4", "e4", "f4"]
+    assert all(body[32:34] == u16(peer.FULL) for body in control.refused)
+    expected = "a1 a2 a3 a4 b1 c1 d1 e1 f1 b2 c2 d2 e2 f2 b3 c3 d3 e3 f3 b4".split()
+    for turn in range(len(expected)):
+        at_work = min(turn + 4, len(expected))
+        wait_for(lambda: len(relay.tickets) >= at_work, 10, f"{at_work} have had their turn")
+        assert len(relay.tickets) == at_work
+        relay.allow(relay.tickets[turn])
+    assert sorted(map(name, relay.tickets[:4])) == expected[:4]
+    assert list(map(name, relay.tickets[4:])) == expected[4:]
+    assert len(control.refused) == 4
+    assert len(relay.controls) == 1
+
+
+# Sessions.
+
+
+def test_sessions_of_a_user(world, echo):
+    """Eight; the ninth is refused by the agent's own word, until one of them ends."""
+    crowd = Crowd(world, 2)
+    circuits = [crowd.clients[0].connect() for _ in range(8)]
+    with pytest.raises(Refused) as refused:
+        crowd.clients[0].connect()
+    assert refused.value.code == peer.FULL and refused.value.agents_word
+    other = crowd.clients[1].connect()
+    circuits.pop().finish()
+    crowd.agent.expect("ended: finished")
+    circuits.append(crowd.clients[0].connect())
+    for circuit in (other, *circuits):
+        circuit.open(tcp(echo))
+        assert circuit.ask(b"hello") == b"hello"
+        circuit.close()
+
+
+def test_sessions_without_a_circuit(world, echo):
+    """Four of a user; one more ends the one that has been without for longest, whose client is told
+    why when it comes back. The others go on where they were."""
+    crowd = Crowd(world, 2)
+    client = crowd.clients[0]
+    other = crowd.clients[1].connect()
+    other.close()
+    crowd.agent.expect("lost: ")
+    sessions = []
+    for i in range(5):
+        circuit = client.connect()
+        circuit.open(tcp(echo))
+        circuit.close()
+        crowd.agent.expect("lost: ", count=2 + i)
+        sessions.append(circuit.session)
+    crowd.agent.expect("too many sessions of the user are without a circuit")
+    with pytest.raises(Refused) as refused:
+        client.connect(sessions[0])
+    assert refused.value.code == peer.ENDED and "without a circuit" in refused.value.text
+    for session in sessions[1:]:
+        assert client.connect(session).ask(b"hello") == b"hello"
+    crowd.clients[1].connect(other.session).finish()
+    assert echo.open_connections() == 4
+
+
+def test_sessions_of_an_agent(world):
+    """64, and what they may all have on its way to the agent is 256 MiB."""
+    crowd = Crowd(world, 9)
+    circuits = [crowd.clients[i // 8].connect() for i in range(64)]
+    assert refusal_of(crowd.clients[8].connect) == peer.FULL
+    assert sum(circuit.session.peer_limit for circuit in circuits) <= 256 * MIB
+    assert min(circuit.session.peer_limit for circuit in circuits) >= MIB
+    circuits.pop().finish()
+    crowd.agent.expect("ended: finished")
+    circuits.append(crowd.clients[8].connect())
+    for circuit in circuits:
+        circuit.close()
+
+
+# Streams.
+
+
+def connecting(port):
+    """How many sockets of this machine are about to connect to the port (proc(5))."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "02" for row in rows)
+
+
+@pytest.fixture
+def full_listener():
+    """The port of a listener whose queue is full: a connect to it neither succeeds nor fails."""
+    listener = socket.create_server((LOOPBACK, 0), backlog=0)
+    port = listener.getsockname()[1]
+    fillers = []
+    for _ in range(4):
+        fillers.append(socket.socket())
+        fillers[-1].setblocking(False)
+        fillers[-1].connect_ex((LOOPBACK, port))
+    wait_for(lambda: connecting(port) > 0, 5, "the queue is full")
+    yield port
+    close_all([listener, *fillers])
+
+
+def test_connects_in_progress(world, echo, full_listener):
+    """Of a thousand OPENs to a target that does not answer 64 are under way; OPEN and RESET in a
+    loop makes no more of them. When they are given up the session's others have their turn."""
+    crowd = Crowd(world, 2)
+    idle = connecting(full_listener)
+    target = f"tcp:{LOOPBACK}:{full_listener}"
+    circuit = crowd.clients[0].connect()
+    for i in range(1000):
+        circuit.send(open_frame(2 * i + 1, target))
+    most = []
+
+    def sample():
+        most.append(connecting(full_listener) - idle)
+        return most[-1]
+
+    wait_for(lambda: sample() >= 64, 10, "64 are under way")
+    stays_false(lambda: sample() > 64, 0.3, "more than 64 are under way")
+    circuit.send(*[frame(RESET, 2 * i + 1, u16(9) + string("")) for i in range(1000)])
+    wait_for(lambda: sample() == 0, 10, "all are given up")
+    stream = 2001
+    for i in range(3000):
+        circuit.send(open_frame(stream, target), frame(RESET, stream, u16(9) + string("")))
+        stream += 2
+        if i % 100 == 0:
+            assert sample() <= 64
+    circuit.open(tcp(echo), stream)
+    assert circuit.ask(b"hello", stream) == b"hello"
+    other = crowd.clients[1].connect()
+    other.open(tcp(echo))
+    assert other.ask(b"hello") == b"hello"
+    assert max(most) == 64
+    assert crowd.agent.descriptors() < 200 if can_see(crowd.agent) else True
+
+
+def can_see(program):
+    try:
+        program.descriptors()
+        return True
+    except PermissionError:
+        return False
+
+
+def test_more_streams_than_may_be_open(world, serve, echo):
+    """4,096 streams are wanted to a target that never reads, as much is sent on each as its credit
+    allows: 1,024 are opened, the others refused; the agent's memory stays within what it told the
+    client it would take, and a second user still connects."""
+    silent = serve(SilentTarget)
+    crowd = Crowd(world, 2)
+    before = crowd.agent.peak_memory_bytes()
+    circuit = crowd.clients[0].connect()
+    codes, credit = {}, dict.fromkeys(range(1, 8192, 2), 8192)
+    opening = threading.Thread(target=open_streams, args=(circuit, tcp(silent), credit))
+    opening.start()
+    while len(codes) < 4096:
+        got = circuit.expect(OPENED, RESET)
+        if got.stream not in codes:
+            codes[got.stream] = 0 if got.kind == OPENED else int.from_bytes(got.payload[:2], "big")
+        if got.kind == OPENED:
+            credit[got.stream] = int.from_bytes(got.payload[:4], "big") - 100
+    opening.join(20)
+    assert list(codes.values()).count(0) == 1024
+    assert list(codes.values()).count(peer.RESET_LIMIT) == 4096 - 1024
+    fill(circuit, [stream for stream, code in codes.items() if code == 0], credit)
+    other = crowd.clients[1].connect()
+    other.open(tcp(echo))
+    assert other.ask(b"hello") == b"hello"
+    grown = crowd.agent.peak_memory_bytes() - before
+    print(f"{sum(credit[s] for s in codes if not codes[s]) // MIB} MiB sent, {grown // MIB} MiB more")
+    assert grown < circuit.session.peer_limit + 32 * MIB
+
+
+class SilentTarget:
+    """Takes connections and reads nothing; the kernel takes little for it."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.listener.bind((LOOPBACK, 0))
+        self.listener.listen(2048)
+        self.port = self.listener.getsockname()[1]
+
+    def close(self):
+        self.listener.close()
+
+
+def open_streams(circuit, target, credit):
+    for stream in credit:
+        circuit.send(open_frame(stream, target), frame(DATA, stream, bytes(100)))
+
+
+def fill(circuit, streams, credit):
+    """Sends on each stream all that its window takes."""
+    for stream in streams:
+        left = credit[stream]
+        while left:
+            size = min(left, 16000)
+            circuit.records.send(frame(DATA, stream, bytes(size)))
+            left -= size
+
+
+# Times of a circuit.
+
+
+@pytest.mark.soak
+@pytest.mark.time_limit(150)
+def test_times_of_a_circuit(world):
+    """Without START it ends after 15 s at the agent; after the end of one side the relay carries
+    the other for 5 s, and without a byte from either for 90 s."""
+    world.start_relay(agents={"lab-1": {}, "lab-2": {}})
+    agent = peer.Agent(
+        pair(world, "lab-2"), "lab-2", world.relay_address, world.key("relay").raw
+    )  # fmt: skip
+
+    def pipes():
+        """Both ends of a circuit between two peers."""
+        parked = agent.hop(peer.AGENT_CIRCUIT)
+        hop = user_client(world, agent="lab-2").hop()
+        hop.send(peer.CONNECT, connect_body("lab-2"))
+        parked.expect(peer.OFFER)
+        parked.send(peer.ACCEPT, b"x")
+        hop.expect(peer.CONNECTED)
+        for end in (hop, parked):
+            end.pipe.sock.settimeout(100)
+        return hop.pipe, parked.pipe
+
+    def open_for(read, *arguments):
+        begun = time.monotonic()
+        read(*arguments)
+        return time.monotonic() - begun
+
+    world.start_agent()
+    circuit = user_client(world).connect(start=False)
+    circuit.pipe.sock.settimeout(100)
+    assert 14 < open_for(circuit.wait_end) < 18 * SLOWNESS
+    one, other = pipes()
+    one.sock.shutdown(socket.SHUT_WR)
+    other.write(b"still")
+    assert one.read(5) == b"still"
+    assert 4 < open_for(one.read_to_end) < 8 * SLOWNESS
+    one, other = pipes()
+    assert 85 < open_for(one.read_to_end) < 100 * SLOWNESS
+    assert other.read_to_end() == b""

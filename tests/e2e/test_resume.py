@@ -309,7 +309,7 @@ def test_resume_window_over(world, serve, target, near):
     client.expect(r"the session has ended: no circuit could be had within the resume window of 2 s")
     agent.expect(rf"circuit {first}: ended: no circuit came back within the resume window")
     near.refusing = False
-    client.connected(count=2)
+    client.connected(count=2, seconds=40)
     with client.dial() as connection:
         assert ask(connection, b"hello") == b"hello"
 
@@ -410,7 +410,7 @@ def test_session_ends_while_the_next_circuit_is_on_its_way(world, target, near):
     world.agent.wait_exit(OK)
     world.start_agent()
     near.hold()
-    client.connected(count=2)
+    client.connected(count=2, seconds=40)
     with client.dial() as connection:
         assert ask(connection, b"hello") == b"hello"
 
@@ -445,7 +445,7 @@ def test_permissions_changed_during_the_pause(world, target, near):
         near.refusing = False
         assert read_to_end(connection) == (b"", "reset")
     client.expect(r"the session has ended: the user's permissions at this agent have changed")
-    client.connected(count=2)
+    client.connected(count=2, seconds=40)
     with client.dial() as connection:
         assert ask(connection, b"hello") == b"hello"
 

@@ -214,9 +214,10 @@ static void flow_run(struct flow *f, uint64_t us)
 /* How much of the link a receiver gets over a time, in percent. */
 static double share(struct flow *f, const struct app *receiver, uint64_t us)
 {
-    uint64_t before = receiver->received;
+    uint64_t gained = 0 - receiver->received;
     flow_run(f, us);
-    return 100.0 * (double)(receiver->received - before) /
+    gained += receiver->received;
+    return 100.0 * (double)gained /
            ((double)f->path.pipe[CLIENT].settings.rate * (double)us / CLOCK_US_PER_S);
 }
 

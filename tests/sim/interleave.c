@@ -189,13 +189,14 @@ static void close_end(struct circuit *c, int side)
     drop_line(&c->line[!side]);
 }
 
+/* The circuit before has failed. */
 static void on_move(struct session *s, struct session_circuit *now)
 {
+    int side = s->settings.client ? CLIENT : AGENT;
+    (void)now;
     for (unsigned i = 0; i < w.begun; i++)
-        for (int side = 0; side < 2; side++)
-            if (s == &w.side[side].s && s->circuit == now && &w.circuit[i].end[side] != now &&
-                w.circuit[i].end[side].failed.code)
-                close_end(&w.circuit[i], side);
+        if (w.circuit[i].end[side].failed.code)
+            close_end(&w.circuit[i], side);
 }
 
 static const struct session_events session_events = {

@@ -1,5 +1,6 @@
 #include "talk.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,19 +27,20 @@ static void note_app(const struct app *a, const char *what, uint64_t n)
 
 /* ---- The bytes. ---- */
 
-static uint64_t eight_bytes(const struct app *sender, uint64_t block)
-{
-    uint64_t which = sender->talk->serial * 64ULL + sender->number * 2ULL + (unsigned)sender->side;
-    return mix64(sender->talk->world->seed ^ mix64(which) ^ (block << 20));
-}
-
 static void fill(const struct app *sender, uint64_t from, uint8_t *out, size_t len)
 {
-    for (size_t i = 0; i < len;) {
-        uint64_t v = eight_bytes(sender, (from + i) / 8) >> 8 * ((from + i) % 8);
-        unsigned n = 8 - (unsigned)((from + i) % 8);
-        for (; n > 0 && i < len; n--, i++, v >>= 8)
-            out[i] = (uint8_t)v;
+    uint64_t which = sender->talk->serial * 64ULL + sender->number * 2ULL + (unsigned)sender->side;
+    uint64_t key = mix64(sender->talk->world->seed ^ mix64(which));
+    while (len > 0) {
+        uint64_t block = htole64(mix64(key + from / 8)); /* eight bytes */
+        size_t at = from % 8, n = len < 8 - at ? len : 8 - at;
+        if (n == 8)
+            memcpy(out, &block, 8);
+        else
+            memcpy(out, (const uint8_t *)&block + at, n);
+        out += n;
+        from += n;
+        len -= n;
     }
 }
 

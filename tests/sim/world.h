@@ -91,7 +91,7 @@ struct world {
     struct session_settings settings[2];
     struct pipe_settings pipe;
     bool ragged;
-    bool heavy; /* much data, and nothing but circuits that break */
+    bool heavy;         /* much data, and nothing but circuits that break */
     unsigned lossy;     /* one message of so many is lost, and as many come twice; 0: none */
     unsigned cut_bytes; /* a circuit breaks within so many bytes; 0: not by itself */
 
