@@ -49,7 +49,7 @@ FFLAGS  := -std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Imodules -Ites
            -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev
-TEST_PACKAGES := $(PACKAGES) git libcmocka-dev python3-pytest python3-dissononce curl openssh-client \
+TEST_PACKAGES := $(PACKAGES) git libcmocka-dev python3-pytest python3-dissononce python3-cryptography curl openssh-client \
            openssh-server rsync wireguard-tools valgrind postgresql iproute2 bind9-dnsutils dnsmasq-base \
            iperf3 snmp snmpd python3-socks
 LINT_PACKAGES := clang-format clang-tidy cppcheck shellcheck mandoc

@@ -14,7 +14,7 @@ from collections import namedtuple
 
 import noise
 from harness import LOOPBACK, SLOWNESS, endpoint
-from noise import CHACHA, NotAuthentic, Pair  # Pair: for the tests
+from noise import CHACHA, NotAuthentic
 
 # Roles.
 CLIENT, CONTROL, AGENT_CIRCUIT, RELAY = 1, 2, 3, 4
@@ -31,6 +31,8 @@ START, ACK, FRAME_PING, FRAME_PONG, DATAGRAM, PAD = 0x80, 0x81, 0x82, 0x83, 0x84
 FULL, NO_AGENT, TIMEOUT, DENIED, NO_SESSION, ENDED, STALE = 4, 7, 9, 10, 12, 13, 14
 PROTOCOL, BAD_HANDSHAKE, BAD_TICKET, DONE = 15, 19, 20, 21
 RESET_LIMIT = 7
+
+Pair = noise.Pair
 
 NEW = bytes(16)  # the id of a session that is to be
 NO_TICKET = bytes(32)
@@ -165,13 +167,16 @@ class Records:
     def __init__(self, pipe, ciphers):
         self.pipe = pipe
         self.sending, self.receiving = ciphers
+        self.turn = threading.Lock()  # of those who send
 
     def seal(self, plaintext):
         ciphertext = self.sending.seal(plaintext)
         return u16(len(ciphertext)) + ciphertext
 
-    def send(self, plaintext):
-        self.pipe.write(self.seal(plaintext))
+    def send(self, *plaintexts):
+        """A record of each, in one write."""
+        with self.turn:
+            self.pipe.write(b"".join(map(self.seal, plaintexts)))
 
     def receive(self):
         return self.receiving.open(self.pipe.read(int.from_bytes(self.pipe.read(2), "big")))
@@ -271,7 +276,7 @@ class Hop:
 
     def send_together(self, *messages):
         """Several messages, (type, body) each, in one write."""
-        self.pipe.write(b"".join(self.records.seal(bytes([kind]) + body) for kind, body in messages))
+        self.records.send(*(bytes([kind]) + body for kind, body in messages))
 
     def receive(self):
         """The next message that is not PING, which is answered: (type, reader of its body)."""

@@ -9,7 +9,6 @@ import pytest
 import harness
 import peer
 from harness import LOOPBACK, OK, endpoint, forwards, free_port, stays_false, wait_for
-from noise import NotAuthentic
 from peer import (
     ACK, CLOSE, DATA, DATAGRAM, EOF, FRAME_PING, FRAME_PONG, LISTEN, LISTENING, OPEN, OPENED, PAD,
     RESET, START, WINDOW, Gone, Refused, frame, open_frame, string, u16, u32, u64,
@@ -869,6 +868,7 @@ def test_texts_of_an_agent(world, site, option):
         circuit.send(frame(RESET, one, u16(4) + string(NASTY)))
         two = circuit.expect(OPEN).stream
         circuit.send(frame(RESET, two, u16(999) + string(NASTY)))
+        site.agent.payload2 = lambda session: u16(10) + string(NASTY)  # for the next one
         circuit.send(frame(CLOSE, 0, u16(18) + string(NASTY)))
 
     site.attack = attack
@@ -880,7 +880,6 @@ def test_texts_of_an_agent(world, site, option):
         with client.dial() as connection:
             assert read_to_end(connection)[1] == "reset"
     client.expect("the session has ended: .*gpj.exe")
-    site.agent.payload2 = lambda session: u16(10) + string(NASTY)
     wait_for(client.ended, 20, "the client ends")
     client.collected = True
     assert_no_raw_bytes(client)
