@@ -102,7 +102,20 @@ static void on_move(struct session *s, struct session_circuit *circuit)
 static void on_open(struct session *s, struct stream *stream, struct view target)
 {
     struct service *v = s->owner;
-    talk_answer(v->talk, &v->world->agent.party, stream, target);
+    talk_answer(v->talk, AGENT, &v->world->agent.party, stream, target);
+}
+
+static void on_listen(struct session *s, struct stream *listener, struct view address)
+{
+    struct service *v = s->owner;
+    (void)address;
+    talk_listen(v->talk, &v->world->agent.party, listener);
+}
+
+static void on_room(struct session *s)
+{
+    struct service *v = s->owner;
+    talk_room(v->talk, AGENT);
 }
 
 static void on_wake(struct session *s)
@@ -112,8 +125,11 @@ static void on_wake(struct session *s)
         end_wake(v->current);
 }
 
-static const struct session_events events = {
-    .on_open = on_open, .on_wake = on_wake, .on_move = on_move};
+static const struct session_events events = {.on_open = on_open,
+                                             .on_listen = on_listen,
+                                             .on_wake = on_wake,
+                                             .on_move = on_move,
+                                             .on_room = on_room};
 
 static struct service *service_new(struct world *w, struct talk *talk)
 {

@@ -234,6 +234,15 @@ static void on_open(struct session *s, struct stream *stream, struct view target
     world_fail(c->world, "an OPEN at the client");
 }
 
+static void on_connection(struct session *s, struct stream *stream, struct stream *listener,
+                          struct view peer)
+{
+    struct client *c = s->owner;
+    (void)listener;
+    world_expect(c->world, c->talk->listener[CLIENT], "a connection to no listener");
+    talk_answer(c->talk, CLIENT, &c->party, stream, peer);
+}
+
 static void on_wake(struct session *s)
 {
     struct client *c = s->owner;
@@ -244,11 +253,11 @@ static void on_wake(struct session *s)
 static void on_room(struct session *s)
 {
     struct client *c = s->owner;
-    talk_room(c->talk);
+    talk_room(c->talk, CLIENT);
 }
 
 static const struct session_events events = {
-    .on_open = on_open, .on_wake = on_wake, .on_room = on_room};
+    .on_open = on_open, .on_connection = on_connection, .on_wake = on_wake, .on_room = on_room};
 
 void client_begin(struct client *c, struct world *w)
 {

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "session/listen.h"
 #include "world.h"
 
 static struct timeline *time_of(const struct talk *k)
@@ -17,6 +18,11 @@ static struct timeline *time_of(const struct talk *k)
 static struct app *peer_of(const struct app *a)
 {
     return &a->talk->app[a->number][!a->side];
+}
+
+static bool is_opener(const struct app *a)
+{
+    return a->side == (a->number < TALK_STREAMS ? CLIENT : AGENT);
 }
 
 static void note_app(const struct app *a, const char *what, uint64_t n)
@@ -158,12 +164,14 @@ static void end_app(struct app *a, enum app_state state)
 static void on_reset(void *owner, unsigned code, const char *text)
 {
     struct app *a = owner;
-    /* A stream counts at the agent until its application has taken all, so the client may be wrong
-     * about there being room. */
+    /* A stream counts at its acceptor until the application there has taken all, so the opener may
+     * be wrong about there being room. */
     bool no_room = code == RESET_LIMIT && peer_of(a)->state == APP_NONE;
+    bool too_late = code == RESET_NOT_PERMITTED && a->side == AGENT && a->talk->listener_ended;
     (void)text;
     world_expect(a->talk->world, a->state == APP_LIVE, "a reset for nobody");
-    world_expect(a->talk->world, peer_of(a)->state == APP_GONE || a->talk->excused || no_room,
+    world_expect(a->talk->world,
+                 peer_of(a)->state == APP_GONE || a->talk->excused || no_room || too_late,
                  "a reset without a reason");
     note_app(a, "is reset", code);
     end_app(a, APP_RESET);
@@ -231,7 +239,7 @@ static void on_act(struct event *e)
         return;
     if (has_enough(a))
         give_up(a);
-    else if (a->side == AGENT && !a->answered)
+    else if (!is_opener(a) && !a->answered)
         accept_stream(a);
     if (a->state == APP_LIVE)
         produce(a);
@@ -265,7 +273,7 @@ static void app_plan(struct talk *k, unsigned number, int side)
     a->size = size_by_chance(k->world);
     a->ready = k->world->heavy || chance(t, 2) ? a->size : 0;
     a->appetite = k->world->heavy || chance(t, 3) ? UINT64_MAX : chance(t, 4096);
-    a->lazy = side == AGENT && chance(t, 3) == 0;
+    a->lazy = !is_opener(a) && chance(t, 3) == 0;
     a->reset_at = chance(t, 12) ? UINT64_MAX : chance_scaled(t, 1, 64U << 10);
 }
 
@@ -282,19 +290,92 @@ static void app_later(struct app *a)
     event_set(t, &a->act, t->now_us + chance_scaled(t, 1, CLOCK_US_PER_S));
 }
 
-void talk_answer(struct talk *k, struct party *agent, struct stream *stream, struct view target)
+/* ---- Listeners. ---- */
+
+static void agent_opens_no_more(struct talk *k)
 {
+    struct opener *o = &k->opener[AGENT];
+    k->listener[AGENT] = NULL;
+    o->end = o->next;
+    event_cancel(time_of(k), &o->open_more);
+}
+
+static void on_listening(void *owner, struct view address)
+{
+    struct talk *k = owner;
+    world_expect(k->world, view_equal(address, view_of_string("there")), "another's LISTENING");
+}
+
+static void on_listener_reset(void *owner, unsigned code, const char *text)
+{
+    struct talk *k = owner;
+    (void)text;
+    k->listener[CLIENT] = NULL;
+    world_expect(k->world, k->excused || code == RESET_NOT_PERMITTED, "a listener was reset");
+}
+
+static void on_listener_ended(void *owner, unsigned code, const char *text)
+{
+    struct talk *k = owner;
+    (void)code;
+    (void)text;
+    world_expect(k->world, k->excused || k->listener_ended, "a listener was reset");
+    agent_opens_no_more(k);
+}
+
+static const struct stream_events client_listener_events = {.on_opened = on_listening,
+                                                            .on_reset = on_listener_reset};
+static const struct stream_events agent_listener_events = {.on_reset = on_listener_ended};
+
+static void ask_to_listen(struct talk *k)
+{
+    k->listener[CLIENT] = listen_request(k->session, "127.0.0.1:1", &client_listener_events, k);
+    if (!k->listener[CLIENT])
+        agent_opens_no_more(k); /* the session is ending */
+}
+
+void talk_listen(struct talk *k, struct party *agent, struct stream *listener)
+{
+    struct opener *o = &k->opener[AGENT];
+    struct timeline *t = time_of(k);
+    if (chance(t, 8) == 0) {
+        agent_opens_no_more(k);
+        stream_reset(listener, RESET_NOT_PERMITTED, "not here");
+        return;
+    }
+    o->party = agent;
+    k->listener[AGENT] = listener;
+    stream_set_owner(listener, &agent_listener_events, k);
+    stream_accept(listener, "there");
+    event_set(t, &o->open_more, t->now_us + chance_scaled(t, 1, CLOCK_US_PER_S));
+}
+
+static void stop_listening(struct talk *k)
+{
+    note(time_of(k), "client", "listens no more", 0, 0);
+    k->listener_ended = true;
+    stream_reset(k->listener[CLIENT], RESET_NOT_PERMITTED, "enough");
+    k->listener[CLIENT] = NULL;
+}
+
+/* ---- Opening and answering. ---- */
+
+void talk_answer(struct talk *k, int side, struct party *party, struct stream *stream,
+                 struct view name)
+{
+    const struct opener *o = &k->opener[!side];
     struct app *a;
     char text[32];
-    unsigned number = TALK_STREAMS;
-    text_clean(text, sizeof text, target);
-    world_expect(k->world, sscanf(text, "tcp:app:%u", &number) == 1 && number < k->opened,
-                 "a target nobody asked for");
+    unsigned number = ALL_STREAMS;
+    text_clean(text, sizeof text, name);
+    world_expect(k->world,
+                 sscanf(text, "tcp:app:%u", &number) == 1 && number >= o->first && number < o->next,
+                 "a stream nobody has opened");
     if (k->world->failed)
         return;
-    a = &k->app[number][AGENT];
+    a = &k->app[number][side];
     world_expect(k->world, a->state == APP_NONE, "opened twice");
-    app_begin(a, agent, stream);
+    app_begin(a, party, stream);
     stream_set_owner(stream, &stream_events, a);
     if (chance(time_of(k), 16) == 0)
         give_up(a); /* refuses */
@@ -302,24 +383,27 @@ void talk_answer(struct talk *k, struct party *agent, struct stream *stream, str
         accept_stream(a);
     if (a->state == APP_LIVE)
         app_later(a);
+    if (k->listener[CLIENT] && side == CLIENT && chance(time_of(k), 16) == 0)
+        stop_listening(k);
 }
 
-/* ---- The client opens them. ---- */
-
-static bool open_one(struct talk *k)
+static bool open_one(struct opener *o, int side)
 {
-    struct app *a = &k->app[k->opened][CLIENT];
-    char target[32];
+    struct talk *k = o->talk;
+    struct app *a = &k->app[o->next][side];
+    struct session *s = side == CLIENT ? k->session : k->listener[AGENT]->session;
     struct stream *stream;
-    snprintf(target, sizeof target, "tcp:app:%u", k->opened);
-    stream = stream_open(k->session, target, &stream_events, a);
+    char name[32];
+    snprintf(name, sizeof name, "tcp:app:%u", o->next);
+    stream = side == CLIENT ? stream_open(s, name, &stream_events, a)
+                            : stream_open_for(k->listener[AGENT], name, &stream_events, a);
     if (!stream) {
         world_expect(k->world, errno == EAGAIN, "a stream could not be opened");
-        k->wants_room = k->session->state == SESSION_ACTIVE;
+        o->wants_room = s->state == SESSION_ACTIVE;
         return false;
     }
-    k->opened++;
-    app_begin(a, k->client, stream);
+    o->next++;
+    app_begin(a, o->party, stream);
     note_app(a, "opens, to send", a->size);
     app_later(a);
     return true;
@@ -327,52 +411,62 @@ static bool open_one(struct talk *k)
 
 static void on_open_more(struct event *e)
 {
-    struct talk *k = container_of(e, struct talk, open_more);
+    struct opener *o = container_of(e, struct opener, open_more);
+    struct talk *k = o->talk;
     struct timeline *t = time_of(k);
-    if (!k->session || k->opened >= k->planned || party_puts_off(k->client, e))
+    int side = o == &k->opener[AGENT];
+    if (o->next >= o->end || party_puts_off(o->party, e) || !open_one(o, side) || o->next >= o->end)
         return;
-    if (open_one(k) && k->opened < k->planned)
-        event_set(t, e,
-                  t->now_us + (k->world->calm
-                                   ? 0
-                                   : chance_scaled(t, 20 * CLOCK_US_PER_MS, 8 * CLOCK_US_PER_S)));
+    event_set(t, e,
+              t->now_us + (k->world->calm
+                               ? 0
+                               : chance_scaled(t, 20 * CLOCK_US_PER_MS, 8 * CLOCK_US_PER_S)));
 }
 
-void talk_room(struct talk *k)
+void talk_room(struct talk *k, int side)
 {
-    world_expect(k->world, k->wants_room, "room that nobody waits for");
-    k->wants_room = false;
-    event_set(time_of(k), &k->open_more, time_of(k)->now_us);
+    world_expect(k->world, k->opener[side].wants_room, "room that nobody waits for");
+    k->opener[side].wants_room = false;
+    event_set(time_of(k), &k->opener[side].open_more, time_of(k)->now_us);
+}
+
+/* ---- The whole. ---- */
+
+static void plan(struct talk *k, int side, unsigned first, unsigned count)
+{
+    struct opener *o = &k->opener[side];
+    *o = (struct opener){.talk = k, .first = first, .next = first, .end = first + count};
+    o->open_more.run = on_open_more;
+    for (unsigned i = first; i < o->end; i++) {
+        app_plan(k, i, CLIENT);
+        app_plan(k, i, AGENT);
+    }
 }
 
 void talk_begin(struct talk *k, struct world *w, unsigned serial, struct party *client,
                 struct session *s)
 {
     struct timeline *t = &w->timeline;
-    k->world = w;
-    k->serial = serial;
-    k->client = client;
-    k->session = s;
-    k->opened = 0;
-    k->wants_room = k->excused = false;
-    k->planned = (unsigned)chance_scaled(t, 1, w->heavy ? 2 : TALK_STREAMS);
-    k->open_more = (struct event){.run = on_open_more};
-    for (unsigned i = 0; i < k->planned; i++) {
-        app_plan(k, i, CLIENT);
-        app_plan(k, i, AGENT);
-    }
-    event_set(t, &k->open_more, t->now_us + chance_scaled(t, 1, CLOCK_US_PER_S));
+    unsigned by_agent = chance(t, 3) == 0 ? (unsigned)chance_between(t, 1, AGENT_STREAMS) : 0;
+    *k = (struct talk){.world = w, .serial = serial, .session = s};
+    plan(k, CLIENT, 0, (unsigned)chance_scaled(t, 1, w->heavy ? 2 : TALK_STREAMS));
+    plan(k, AGENT, TALK_STREAMS, by_agent);
+    k->opener[CLIENT].party = client;
+    if (by_agent)
+        ask_to_listen(k);
+    event_set(t, &k->opener[CLIENT].open_more, t->now_us + chance_scaled(t, 1, CLOCK_US_PER_S));
 }
 
 void talk_hurry(struct talk *k)
 {
     struct timeline *t = time_of(k);
-    for (unsigned i = 0; i < k->opened; i++)
+    for (unsigned i = 0; i < ALL_STREAMS; i++)
         for (int side = 0; side < 2; side++)
             if (k->app[i][side].state == APP_LIVE)
                 event_set(t, &k->app[i][side].act, t->now_us);
-    if (k->session && k->opened < k->planned && !k->wants_room)
-        event_set(t, &k->open_more, t->now_us);
+    for (int side = 0; side < 2; side++)
+        if (k->opener[side].open_more.place)
+            event_set(t, &k->opener[side].open_more, t->now_us);
 }
 
 static bool is_over(const struct app *a)
@@ -382,18 +476,19 @@ static bool is_over(const struct app *a)
 
 bool talk_finished(const struct talk *k)
 {
-    for (unsigned i = 0; i < k->planned; i++)
-        if (!is_over(&k->app[i][CLIENT]) || k->app[i][AGENT].state == APP_LIVE)
-            return false;
+    for (int side = 0; side < 2; side++)
+        for (unsigned i = k->opener[side].first; i < k->opener[side].end; i++)
+            if (!is_over(&k->app[i][side]) || k->app[i][!side].state == APP_LIVE)
+                return false;
     return true;
 }
 
 void talk_over(struct talk *k, int side)
 {
-    for (unsigned i = 0; i < k->opened; i++)
+    for (unsigned i = 0; i < ALL_STREAMS; i++)
         world_expect(k->world, k->app[i][side].state != APP_LIVE, "nobody was told of the end");
-    if (side == CLIENT) {
+    world_expect(k->world, !k->listener[side], "nobody was told of the listener's end");
+    event_cancel(time_of(k), &k->opener[side].open_more);
+    if (side == CLIENT)
         k->session = NULL;
-        event_cancel(time_of(k), &k->open_more);
-    }
 }

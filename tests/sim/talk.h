@@ -1,12 +1,15 @@
 /* What one session carries: streams between an application at the client and one at the agent, who
- * check what they get. */
+ * check what they get. Most are opened by the client, some by the agent for a listener of the
+ * client. */
 #ifndef SPX_SIM_TALK_H
 #define SPX_SIM_TALK_H
 
 #include "path.h"
 #include "session/stream.h"
 
-#define TALK_STREAMS 12
+#define TALK_STREAMS 12 /* that a client opens at most: the first numbers */
+#define AGENT_STREAMS 4 /* that the agent opens */
+#define ALL_STREAMS (TALK_STREAMS + AGENT_STREAMS)
 
 struct world;
 struct talk;
@@ -37,28 +40,39 @@ struct app {
     struct event act;
 };
 
+/* The streams that one side opens: numbers from `next` to before `end` are still to come. */
+struct opener {
+    struct talk *talk;
+    struct party *party;
+    unsigned first, next, end;
+    bool wants_room; /* waits for on_room */
+    struct event open_more;
+};
+
 struct talk {
     struct world *world;
-    struct list link;
     unsigned serial;
     struct session *session; /* the client's; NULL: over */
-    struct party *client;
-    unsigned planned, opened;
-    bool wants_room; /* waits for on_room */
-    bool excused;    /* streams may be reset: CLOSE, a crash, the resume window */
-    struct app app[TALK_STREAMS][2];
-    struct event open_more;
+    struct opener opener[2];
+    struct stream *listener[2]; /* one, as each side has it; NULL: none, or it has ended */
+    bool listener_ended;        /* by the client: what the agent opens for it is refused */
+    bool excused;               /* streams may be reset: CLOSE, a crash, the resume window */
+    struct app app[ALL_STREAMS][2];
 };
 
 /* A talk with streams and sizes by chance. */
 void talk_begin(struct talk *k, struct world *w, unsigned serial, struct party *client,
                 struct session *s);
 
-/* The agent's answer to the OPEN of one of its streams. */
-void talk_answer(struct talk *k, struct party *agent, struct stream *stream, struct view target);
+/* One side's answer to the other's OPEN; name: its target or peer. */
+void talk_answer(struct talk *k, int side, struct party *party, struct stream *stream,
+                 struct view name);
 
-/* A stream may be opened again. */
-void talk_room(struct talk *k);
+/* The agent's answer to LISTEN. */
+void talk_listen(struct talk *k, struct party *agent, struct stream *listener);
+
+/* This side may open a stream again. */
+void talk_room(struct talk *k, int side);
 
 /* The time of trouble is over: everybody sends all and takes all. */
 void talk_hurry(struct talk *k);

@@ -145,8 +145,9 @@ static void settings_by_chance(struct world *w)
             .receive_limit = (uint32_t)chance_scaled(t, 64U << 10, 1U << 20),
             .ring_bytes = 128U << 10,
             .ring_doublings = (unsigned)chance(t, 2),
-            .streams = i == CLIENT ? 0 : (uint16_t)chance_between(t, 1, TALK_STREAMS),
-            .own_streams = i == CLIENT ? (uint16_t)chance_between(t, 1, TALK_STREAMS) : 0,
+            .streams = (uint16_t)chance_between(t, 1, i == CLIENT ? AGENT_STREAMS : TALK_STREAMS),
+            .own_streams =
+                (uint16_t)chance_between(t, 1, i == CLIENT ? TALK_STREAMS : AGENT_STREAMS),
             .early_credit = (uint32_t)chance_scaled(t, 64, 8192),
             .keepalive_us = chance_between(t, 5, 15) * CLOCK_US_PER_S,
             .resume_window_s = (uint32_t)chance_scaled(t, 90, 600),
