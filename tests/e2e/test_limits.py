@@ -309,9 +309,10 @@ def test_connects_of_a_user_to_an_agent(world):
     """Four wait for the agent, the fifth is refused at once; another user's waits as well."""
     relay = world.start_relay(users={"alice": "*", "bob": "*"}, agents={"lab-1": {}, "lab-2": {}})
     hops = [user_client(world).hop() for _ in range(5)]
-    for hop in hops:
+    for hop in hops[:4]:
         hop.send(peer.CONNECT, connect_body("lab-1"))
     relay.expect("waiting for it", count=4)
+    hops[4].send(peer.CONNECT, connect_body("lab-1"))
     assert hops[4].expect(peer.REFUSED).number(2) == peer.FULL
     for user, agent in (("alice", "lab-2"), ("bob", "lab-1")):
         hops.append(user_client(world, user).hop())

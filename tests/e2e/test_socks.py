@@ -131,7 +131,7 @@ def test_hundred_open_at_once(world, echo):
             connection.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n\r\n" % echo.port)
             assert read_exactly(connection, 39).startswith(b"HTTP/1.1 200 ")
         connections.append(connection)
-    assert echo.open_connections() == 100
+    wait_for(lambda: echo.open_connections() == 100, 10, "all are open")
     for i, connection in enumerate(connections):
         assert ask(connection, b"%d" % i) == b"%d" % i
         connection.close()
