@@ -19,8 +19,13 @@ MUSL    := /usr/lib/$(shell uname -m)-linux-musl
 GCCFILE  = $(shell gcc -print-file-name=$(1))
 BEARLIB := $(call GCCFILE,libbearssl.a)
 
-# The tests' build: glibc; with SAN=1 under the address and undefined behaviour sanitizers.
-ifdef SAN
+# The tests' build: glibc; with SAN=1 under the address and undefined behaviour sanitizers, with
+# SAN=thread under the thread sanitizer.
+ifeq ($(SAN),thread)
+  T      := build/tsan
+  SANITIZE := -fsanitize=thread -fno-omit-frame-pointer
+  TESTED := $(T)/spx
+else ifdef SAN
   T      := build/san
   SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
   TESTED := $(T)/spx

@@ -12,6 +12,7 @@
 #include "base/exits.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "crypto/known_keys.h"
 
 #define STOP_US (3 * CLOCK_US_PER_S)
 
@@ -75,6 +76,17 @@ void agent_probe_relays(struct agent *a)
         uplink_probe(a->uplinks[i]);
 }
 
+/* The keys whose handshakes this agent answers. Without memory some are computed with each time. */
+static void know(struct agent *a)
+{
+    known_keys_begin(a->party.known);
+    for (size_t i = 0; i < a->config.user_count; i++)
+        known_keys_add(a->party.known, a->config.users[i].public_key);
+    for (size_t i = 0; i < a->config.relay_count; i++)
+        known_keys_add(a->party.known, a->config.relays[i].public_key);
+    known_keys_end(a->party.known);
+}
+
 /* What can change while running: users, permissions, relays, labels. */
 static void reload(struct agent *a)
 {
@@ -93,6 +105,7 @@ static void reload(struct agent *a)
     agent_config_free(&a->config);
     a->config = config;
     a->party.labels = a->config.labels;
+    know(a);
     log_info("configuration loaded again");
     service_check_all(a);
     if (relays_changed) {
@@ -127,6 +140,7 @@ static void on_stop(void *arg, int signo)
 
 static bool start(struct agent *a, struct error *e)
 {
+    know(a);
     if (!loop_on_signal(a->loop, SIGTERM, on_stop, a) ||
         !loop_on_signal(a->loop, SIGINT, on_stop, a) ||
         !loop_on_signal(a->loop, SIGHUP, on_reload, a))
@@ -151,7 +165,10 @@ int agent_serve(struct agent_config *config, const char *path)
     list_init(&a.services);
     list_init(&a.ended);
     a.loop = loop_new();
-    if (!a.loop)
+    a.party.known = known_keys_new();
+    if (!a.party.known)
+        error_set(&e, EXIT_OTHER, "out of memory");
+    else if (!a.loop)
         error_set(&e, EXIT_OTHER, "the event loop cannot be made: %s", strerror(errno));
     else if (start(&a, &e))
         loop_run(a.loop);
@@ -168,6 +185,7 @@ int agent_serve(struct agent_config *config, const char *path)
         timer_cancel(a.loop, &a.stop_limit);
         loop_free(a.loop);
     }
+    known_keys_free(a.party.known);
     agent_config_free(&a.config);
     wipe(&a.key, sizeof a.key);
     return e.code ? EXIT_OTHER : EXIT_OK;

@@ -503,7 +503,7 @@ static void decide(struct agent *a, const struct offer *offer, struct noise *n, 
     if (handshake_look(a->party.mac1_key, PURPOSE_SESSION, offer->message1, &len) !=
             LOOK_COMPLETE ||
         len != offer->message1.len ||
-        !handshake_accept(n, &a->key, offer->message1, payload, &len)) {
+        !handshake_accept(n, &a->key, a->party.known, offer->message1, payload, &len)) {
         refuse(answer, CODE_BAD_HANDSHAKE,
                "the client's first message is not for this agent's key");
         return;

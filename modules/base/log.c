@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,10 @@ static const struct level_names levels[] = {
     [LOG_DEBUG] = {"debug",   "debug", "\033[2m",  "<7>"},
 };
 
-/* The one log of the process; only the thread of the loop writes it. */
+/* Held while the log is written, so that threads' lines stay whole. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The one log of the process. */
 static struct {
     const char *role;
     enum log_level level;
@@ -180,8 +184,10 @@ void log_line(enum log_level level, const char *format, ...)
     vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
     text_clean(text, sizeof text, view_of_string(raw));
+    pthread_mutex_lock(&lock);
     if (!report_lost() || !write_line(level, text))
         the_log.lost++;
+    pthread_mutex_unlock(&lock);
 }
 
 /* Cuts text after `columns` characters; wide ones count as one, so a line of them may still wrap.

@@ -7,6 +7,7 @@
 #include "crypto/keys.h"
 
 #define LABELS_BYTES 2048
+#define RELAY_WORKERS_MAX 64
 
 /* Lists are allocated arrays with their count. Every struct is freed by its *_free, which wipes
  * keys. Defaults stand at the field. */
@@ -31,6 +32,7 @@ struct relay_config {
     size_t listen_count;
     struct keypair key;
     unsigned keepalive_s; /* 15; 5 to 60 */
+    unsigned workers;     /* 1 to 64; 0: one for each core */
     struct relay_user *users;
     size_t user_count;
     struct relay_agent *agents;

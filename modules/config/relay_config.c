@@ -69,6 +69,18 @@ static bool parse_keepalive(struct config_reader *r, void *field, const char *va
     return true;
 }
 
+static bool parse_workers(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    unsigned *workers = field;
+    uint64_t v;
+
+    (void)r;
+    if (!value_number(&v, value, 1, RELAY_WORKERS_MAX, e))
+        return false;
+    *workers = (unsigned)v;
+    return true;
+}
+
 static bool append_agent_pattern(void *arg, const char *item, struct error *e)
 {
     struct relay_user *user = arg;
@@ -111,6 +123,7 @@ static const struct config_key relay_keys[] = {
     {"Listen",    AT_LEAST_ONE, parse_listen,    0                 },
     {"KeyFile",   EXACTLY_ONE,  parse_key_file,  RELAY(key)        },
     {"Keepalive", AT_MOST_ONE,  parse_keepalive, RELAY(keepalive_s)},
+    {"Workers",   AT_MOST_ONE,  parse_workers,   RELAY(workers)    },
     {NULL,        0,            NULL,            0                 },
 };
 

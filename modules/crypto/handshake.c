@@ -101,8 +101,8 @@ bool handshake_start(struct noise *n, enum suite suite, enum purpose purpose,
     return true;
 }
 
-bool handshake_accept(struct noise *n, const struct keypair *own, struct view message,
-                      uint8_t *payload, size_t *payload_len)
+bool handshake_accept(struct noise *n, const struct keypair *own, struct known_keys *known,
+                      struct view message, uint8_t *payload, size_t *payload_len)
 {
     memset(n, 0, sizeof *n);
     *payload_len = 0;
@@ -112,7 +112,9 @@ bool handshake_accept(struct noise *n, const struct keypair *own, struct view me
     enum suite suite = (enum suite)message.data[SUITE_OFFSET];
     size_t noise_len = message.len - HANDSHAKE_HEADER_BYTES - MAC1_BYTES;
 
-    return noise_init(n, suite, false, view_of(message.data, PROLOGUE_BYTES), own, NULL) &&
-           noise_read(n, view_of(message.data + HANDSHAKE_HEADER_BYTES, noise_len), payload,
+    if (!noise_init(n, suite, false, view_of(message.data, PROLOGUE_BYTES), own, NULL))
+        return false;
+    noise_set_known(n, known);
+    return noise_read(n, view_of(message.data + HANDSHAKE_HEADER_BYTES, noise_len), payload,
                       payload_len);
 }

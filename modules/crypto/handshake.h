@@ -43,8 +43,9 @@ bool handshake_start(struct noise *n, enum suite suite, enum purpose purpose,
                      size_t *out_len);
 
 /* Responder: reads a first message that handshake_look called complete; payload takes
- * HANDSHAKE_PAYLOAD1_MAX bytes. False: not authentic. Answer with noise_write, then noise_split. */
-bool handshake_accept(struct noise *n, const struct keypair *own, struct view message,
-                      uint8_t *payload, size_t *payload_len);
+ * HANDSHAKE_PAYLOAD1_MAX bytes. known: as noise_set_known, may be NULL. False: not authentic.
+ * Answer with noise_write, then noise_split. */
+bool handshake_accept(struct noise *n, const struct keypair *own, struct known_keys *known,
+                      struct view message, uint8_t *payload, size_t *payload_len);
 
 #endif

@@ -1,5 +1,7 @@
 #include "crypto/noise.h"
 
+#include "crypto/known_keys.h"
+
 #define SEALED_KEY_BYTES (KEY_BYTES + TAG_BYTES)
 
 static const char *protocol_name(enum suite suite)
@@ -13,19 +15,40 @@ static void mix_hash(struct noise *n, const void *data, size_t len)
     sha256(n->hash, view_of(n->hash, HASH_BYTES), view_of(data, len));
 }
 
+static void mix_key(struct noise *n, const uint8_t shared[KEY_BYTES])
+{
+    uint8_t key[KEY_BYTES];
+
+    noise_hkdf(n->chaining_key, key, n->chaining_key, view_of(shared, KEY_BYTES));
+    cipher_init(&n->cipher, n->cipher.suite, key);
+    wipe(key, sizeof key);
+}
+
 /* MixKey(DH(own private key, remote public key)) */
 static bool mix_dh(struct noise *n, const struct keypair *own, const uint8_t remote[KEY_BYTES])
 {
     uint8_t shared[KEY_BYTES];
     bool good = x25519(shared, own->private_key, remote);
 
-    if (good) {
-        uint8_t key[KEY_BYTES];
+    if (good)
+        mix_key(n, shared);
+    wipe(shared, sizeof shared);
+    return good;
+}
 
-        noise_hkdf(n->chaining_key, key, n->chaining_key, view_of(shared, sizeof shared));
-        cipher_init(&n->cipher, n->cipher.suite, key);
-        wipe(key, sizeof key);
+/* The same of both static keys, computed once for a peer that is known. */
+static bool mix_ss(struct noise *n)
+{
+    uint8_t shared[KEY_BYTES];
+    bool good = n->known && known_keys_find(n->known, n->remote_static, shared) == KEY_COMPUTED;
+
+    if (!good) {
+        good = x25519(shared, n->own->private_key, n->remote_static);
+        if (good && n->known)
+            known_keys_keep(n->known, n->remote_static, shared);
     }
+    if (good)
+        mix_key(n, shared);
     wipe(shared, sizeof shared);
     return good;
 }
@@ -98,11 +121,21 @@ void noise_set_ephemeral(struct noise *n, const struct keypair *ephemeral)
     n->has_ephemeral = true;
 }
 
-static void write_ephemeral(struct noise *n, uint8_t *out)
+void noise_set_known(struct noise *n, struct known_keys *known)
+{
+    n->known = known;
+}
+
+static void make_ephemeral(struct noise *n)
 {
     if (!n->has_ephemeral)
         keypair_generate(&n->ephemeral);
     n->has_ephemeral = true;
+}
+
+static void write_ephemeral(struct noise *n, uint8_t *out)
+{
+    make_ephemeral(n);
     memcpy(out, n->ephemeral.public_key, KEY_BYTES);
     mix_hash(n, out, KEY_BYTES);
 }
@@ -127,21 +160,35 @@ static bool write_message1(struct noise *n, uint8_t *out)
     if (!mix_dh(n, &n->ephemeral, n->remote_static)) /* es */
         return false;
     encrypt_and_hash(n, view_of(n->own->public_key, KEY_BYTES), out + KEY_BYTES);
-    return mix_dh(n, n->own, n->remote_static); /* ss */
+    return mix_ss(n); /* ss */
 }
 
 static bool read_message1(struct noise *n, const uint8_t *in)
 {
-    return read_ephemeral(n, in) && mix_dh(n, n->own, n->remote_ephemeral) &&     /* e, es */
-           read_static(n, in + KEY_BYTES) && mix_dh(n, n->own, n->remote_static); /* s, ss */
+    return read_ephemeral(n, in) && mix_dh(n, n->own, n->remote_ephemeral) && /* e, es */
+           read_static(n, in + KEY_BYTES) && mix_ss(n);                       /* s, ss */
+}
+
+/* What message 2 takes of curve arithmetic. */
+static bool compute_answer(struct noise *n)
+{
+    if (!n->prepared) {
+        make_ephemeral(n);
+        n->prepared = x25519(n->ee, n->ephemeral.private_key, n->remote_ephemeral) &&
+                      x25519(n->se, n->ephemeral.private_key, n->remote_static);
+    }
+    return n->prepared;
 }
 
 /* <- e, ee, se; the payload follows at out + KEY_BYTES */
 static bool write_message2(struct noise *n, uint8_t *out)
 {
+    if (!compute_answer(n))
+        return false;
     write_ephemeral(n, out);
-    return mix_dh(n, &n->ephemeral, n->remote_ephemeral) && /* ee */
-           mix_dh(n, &n->ephemeral, n->remote_static);      /* se */
+    mix_key(n, n->ee);
+    mix_key(n, n->se);
+    return true;
 }
 
 static bool read_message2(struct noise *n, const uint8_t *in)
@@ -161,6 +208,13 @@ static bool on_turn(const struct noise *n, bool writing)
 static size_t overhead(const struct noise *n)
 {
     return n->step == 0 ? NOISE_MESSAGE1_OVERHEAD : NOISE_MESSAGE2_OVERHEAD;
+}
+
+bool noise_prepare(struct noise *n)
+{
+    if (!on_turn(n, true) || n->initiator)
+        return false;
+    return compute_answer(n) || fail(n);
 }
 
 bool noise_write(struct noise *n, struct view payload, uint8_t *out, size_t *out_len)

@@ -5,6 +5,8 @@
 
 #include "crypto/cipher.h"
 
+struct known_keys;
+
 #define NOISE_MESSAGE1_OVERHEAD 96 /* e, s and its tag, the payload's tag */
 #define NOISE_MESSAGE2_OVERHEAD 48 /* e, the payload's tag */
 
@@ -14,7 +16,10 @@ struct noise {
     bool has_ephemeral;
     const struct keypair *own; /* the caller's, must outlive the handshake; NULL: failed, split or
                                   wiped, nothing works */
+    struct known_keys *known;  /* the caller's, or NULL: where ss of a peer it knows is kept */
     struct keypair ephemeral;
+    bool prepared; /* responder: ee and se are computed */
+    uint8_t ee[KEY_BYTES], se[KEY_BYTES];
     uint8_t remote_static[KEY_BYTES];
     uint8_t remote_ephemeral[KEY_BYTES];
     uint8_t chaining_key[HASH_BYTES];
@@ -30,6 +35,14 @@ bool noise_init(struct noise *n, enum suite suite, bool initiator, struct view p
 /* Gives the ephemeral to use for this handshake in place of a fresh one (prepared earlier, or a
  * test vector's). Copied. */
 void noise_set_ephemeral(struct noise *n, const struct keypair *ephemeral);
+
+/* Takes ss from there and leaves it there, for peers that are known there. Outlives the handshake.
+ */
+void noise_set_known(struct noise *n, struct known_keys *known);
+
+/* Responder, after message 1: does the curve arithmetic of message 2 now, so that noise_write has
+ * none left. Needless otherwise. False: out of turn, or a DH result was all zero. */
+bool noise_prepare(struct noise *n);
 
 /* Writes this side's message with its payload: out takes payload.len + NOISE_MESSAGE1_OVERHEAD (or
  * 2) bytes. False: out of turn, or a DH result was all zero. */

@@ -12,7 +12,8 @@
 
 static bool hop_reads(const struct hop *h)
 {
-    return h->state != HOP_SILENT && h->state != HOP_DETACHED && h->state != HOP_ENDED;
+    return h->state != HOP_READING && h->state != HOP_SILENT && h->state != HOP_DETACHED &&
+           h->state != HOP_ENDED;
 }
 
 /* Writes what stands in out until it is empty or the socket takes no more. An error is kept for

@@ -13,6 +13,7 @@ const char *hop_state_name(enum hop_state state)
 {
     static const char *const names[] = {
         [HOP_WAIT_HELLO] = "waiting for HELLO",
+        [HOP_READING] = "reading HELLO",
         [HOP_SILENT] = "silent",
         [HOP_WAIT_WELCOME] = "waiting for WELCOME",
         [HOP_WAIT_FIRST] = "waiting for the first record",

@@ -11,6 +11,7 @@
 
 enum hop_state {
     HOP_WAIT_HELLO,   /* responder: the first message is not whole yet */
+    HOP_READING,      /* responder: the owner reads the first message, hop_hello_read follows */
     HOP_SILENT,       /* responder: it will never be right; nothing is read or answered any more */
     HOP_WAIT_WELCOME, /* initiator: the first message is out */
     HOP_WAIT_FIRST,   /* responder: WELCOME is out; the initiator's first record has not verified */
@@ -25,6 +26,11 @@ struct hop;
 
 /* What the owner does. Called from inside hop_input; may send, detach and end, not free. */
 struct hop_handler {
+    /* Responder: a whole first message with a right mac1 and a known suite has come; nothing of it
+     * is decrypted. May be NULL. True: the owner has taken (copied) it, lets handshake_accept and
+     * noise_prepare do the curve arithmetic wherever it likes, and calls hop_hello_read with what
+     * came of it; until then the hop reads nothing. False: the hop does it at once. */
+    bool (*on_first_message)(struct hop *h, struct view message);
     /* Responder: message 1 is authentic, peer_key set. Decide: the answer comes as CODE_FULL; set
      * code and text, and with CODE_OK also name. The views are used after the call: what they
      * point to must live until hop_input returns. A refusal is written and the hop ends. Not
@@ -41,6 +47,7 @@ struct hop_handler {
 /* What all hops of a party share. Outlives them. */
 struct hop_party {
     const struct keypair *own;
+    struct known_keys *known;     /* of the peers; NULL: none */
     uint8_t mac1_key[HASH_BYTES]; /* handshake_mac1_key of the own public key, for responders */
     const char *version;          /* software version for INFO */
     const char *labels;           /* for INFO */
@@ -87,6 +94,10 @@ bool hop_start(struct hop *h, const struct hop_party *party, const struct hop_ha
 /* Responder: own_role ROLE_RELAY, or ROLE_AGENT_CIRCUIT for an agent that is dialled. */
 void hop_listen(struct hop *h, const struct hop_party *party, const struct hop_handler *handler,
                 enum role own_role, uint64_t now_us);
+
+/* Ends HOP_READING: noise has read the first message, payload is what it gave. Takes noise over (it
+ * is wiped and freed); NULL: the message was not authentic. Harmless in any other state. */
+void hop_hello_read(struct hop *h, struct noise *noise, struct view payload);
 
 /* Takes bytes of the carrier (decrypts in them). Returns how many belonged to the hop: fewer than
  * len only when it was detached or ended; the rest are the circuit's. */

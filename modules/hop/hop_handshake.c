@@ -93,7 +93,7 @@ static void decide_hello(struct hop *h, const struct hello *hello)
     }
     struct welcome w = {.code = CODE_FULL};
     h->handler->on_hello(h, hello, &w);
-    if (h->state != HOP_WAIT_HELLO) {
+    if (h->state != HOP_READING) {
         return; /* the handler ended it */
     }
     w.version = hello->version < PROTOCOL_VERSION ? hello->version : PROTOCOL_VERSION;
@@ -101,28 +101,12 @@ static void decide_hello(struct hop *h, const struct hello *hello)
     answer_hello(h, &w);
 }
 
-void hop_read_hello(struct hop *h, struct view message)
+static void read_payload(struct hop *h, struct view payload)
 {
-    uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
-    size_t len = 0;
-    h->mac1_valid = true;
-    if (!suite_known(message.data[SUITE_OFFSET])) {
-        answer_suites(h, message.data[SUITE_OFFSET]);
-        return;
-    }
-    h->noise = calloc(1, sizeof *h->noise);
-    if (!h->noise) {
-        hop_fail(h, CODE_INTERNAL, "no memory");
-        return;
-    }
-    if (!handshake_accept(h->noise, h->party->own, message, payload, &len)) {
-        hop_go_silent(h);
-        return;
-    }
-    memcpy(h->peer_key, h->noise->remote_static, KEY_BYTES);
     struct hello hello;
     uint16_t unsupported = 0;
-    if (hello_decode(&hello, view_of(payload, len), &unsupported)) {
+    memcpy(h->peer_key, h->noise->remote_static, KEY_BYTES);
+    if (hello_decode(&hello, payload, &unsupported)) {
         decide_hello(h, &hello);
     } else if (unsupported) {
         refuse_hello(h, CODE_UNSUPPORTED, "HELLO has an extension that is not supported");
@@ -130,7 +114,54 @@ void hop_read_hello(struct hop *h, struct view message)
         hop_fail(h, CODE_PROTOCOL, "malformed HELLO");
     }
     wipe(&hello, sizeof hello);
+}
+
+void hop_hello_read(struct hop *h, struct noise *noise, struct view payload)
+{
+    if (h->state == HOP_READING && noise) {
+        h->noise = noise;
+        read_payload(h, payload);
+        return;
+    }
+    if (noise) {
+        noise_wipe(noise);
+        free(noise);
+    }
+    if (h->state == HOP_READING) {
+        hop_go_silent(h);
+    }
+}
+
+/* Reads the first message here and now. */
+static void read_message1(struct hop *h, struct view message)
+{
+    uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
+    size_t len = 0;
+    struct noise *noise = calloc(1, sizeof *noise);
+    if (!noise) {
+        hop_fail(h, CODE_INTERNAL, "no memory");
+        return;
+    }
+    if (handshake_accept(noise, h->party->own, h->party->known, message, payload, &len)) {
+        hop_hello_read(h, noise, view_of(payload, len));
+    } else {
+        free(noise);
+        hop_hello_read(h, NULL, view_of(NULL, 0));
+    }
     wipe(payload, sizeof payload); /* the ticket */
+}
+
+void hop_read_hello(struct hop *h, struct view message)
+{
+    h->mac1_valid = true;
+    if (!suite_known(message.data[SUITE_OFFSET])) {
+        answer_suites(h, message.data[SUITE_OFFSET]);
+        return;
+    }
+    h->state = HOP_READING;
+    if (!h->handler->on_first_message || !h->handler->on_first_message(h, message)) {
+        read_message1(h, message);
+    }
 }
 
 /* The answer to a suite that the responder does not know. */

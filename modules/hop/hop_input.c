@@ -152,7 +152,8 @@ static size_t take_unit(struct hop *h, uint8_t *data, size_t len)
 
 static bool takes_input(const struct hop *h)
 {
-    return h->state != HOP_SILENT && h->state != HOP_DETACHED && h->state != HOP_ENDED;
+    return h->state != HOP_READING && h->state != HOP_SILENT && h->state != HOP_DETACHED &&
+           h->state != HOP_ENDED;
 }
 
 size_t hop_input(struct hop *h, uint8_t *data, size_t len, uint64_t now_us)
@@ -165,6 +166,10 @@ size_t hop_input(struct hop *h, uint8_t *data, size_t len, uint64_t now_us)
     }
     while (used < len && takes_input(h)) {
         used += take_unit(h, data + used, len - used);
+    }
+    if (h->state == HOP_READING && used < len) {
+        /* It could not know yet what a record is sealed with. */
+        hop_fail(h, CODE_PROTOCOL, "something was sent behind the first message");
     }
     return h->state == HOP_SILENT ? len : used;
 }

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "relay/server.h"
+#include "relay/worker.h"
 
 /* Bytes that one direction moves before others have their turn. */
 #define BUDGET_BYTES ((size_t)512 * 1024)
@@ -35,39 +36,64 @@ static void log_end(const struct relay_circuit *c, const char *why)
     char up[16], down[16], duration[24];
     text_bytes(up, carried(&c->direction[SIDE_CLIENT]));
     text_bytes(down, carried(&c->direction[SIDE_AGENT]));
-    text_duration(duration, loop_now(c->relay->loop) - c->started_us);
+    text_duration(duration, loop_now(c->worker->loop) - c->started_us);
     log_info("circuit %s: ended: %s, %s up, %s down, %s", c->id, why, up, down, duration);
 }
 
-static void free_deferred(struct deferred *d)
+/* In the desk's thread: the worker is done with it. */
+static void gone(void *arg)
 {
-    free(container_of(d, struct relay_circuit, deferred));
+    struct relay_circuit *c = arg;
+    c->worker->circuit_count--;
+    list_remove(&c->all);
+    free(c);
 }
 
-static void free_after_round(struct relay_circuit *c)
+/* What follows is done in the worker's thread, up to the join. */
+
+static void tell_desk(struct deferred *d)
 {
-    list_remove(&c->all);
-    timer_cancel(c->relay->loop, &c->timer);
+    struct relay_circuit *c = container_of(d, struct relay_circuit, deferred);
+    c->call.f = gone;
+    if (worker_is_desk(c->worker)) {
+        gone(c);
+    } else {
+        loop_post(c->relay->loop, &c->call);
+    }
+}
+
+/* Closes both sockets; why is for the log. */
+static void end(struct relay_circuit *c, const char *why)
+{
+    log_end(c, why);
+    list_remove(&c->of_worker);
+    timer_cancel(c->worker->loop, &c->timer);
     for (int side = SIDE_CLIENT; side <= SIDE_AGENT; side++) {
         io_remove(&c->io[side]);
         close(c->io[side].fd);
-        splice_end(&c->direction[side].splice, c->relay->pipes);
+        splice_end(&c->direction[side].splice, c->worker->pipes);
     }
-    c->deferred.run = free_deferred;
-    loop_defer(c->relay->loop, &c->deferred);
+    c->deferred.run = tell_desk;
+    loop_defer(c->worker->loop, &c->deferred);
 }
 
-void relay_circuit_end(struct relay_circuit *c, const char *why)
+void relay_circuits_end_told(struct worker *w)
 {
-    log_end(c, why);
-    free_after_round(c);
+    list_each(link, &w->circuits)
+    {
+        struct relay_circuit *c = container_of(link, struct relay_circuit, of_worker);
+        const char *why = atomic_load(&c->told_to_end);
+        if (why) {
+            end(c, why);
+        }
+    }
 }
 
 static void end_failed(struct relay_circuit *c, enum circuit_side side, int error)
 {
     char why[96];
     snprintf(why, sizeof why, "%s: %s", side_name(side), strerror(error));
-    relay_circuit_end(c, why);
+    end(c, why);
 }
 
 /* A direction is over: the other one has a while to come to its end too. */
@@ -78,12 +104,12 @@ static void end_direction(struct relay_circuit *c, enum circuit_side from)
     c->direction[from].ended = true;
     if (c->direction[to].ended) {
         snprintf(why, sizeof why, "%s closed", side_name(c->first_ended));
-        relay_circuit_end(c, why);
+        end(c, why);
         return;
     }
     c->first_ended = from;
-    c->drain_until_us = loop_now(c->relay->loop) + CIRCUIT_DRAIN_S * CLOCK_US_PER_S;
-    timer_set(c->relay->loop, &c->timer, c->drain_until_us);
+    c->drain_until_us = loop_now(c->worker->loop) + CIRCUIT_DRAIN_S * CLOCK_US_PER_S;
+    timer_set(c->worker->loop, &c->timer, c->drain_until_us);
 }
 
 /* All that the source sent before its FIN is delivered. */
@@ -100,7 +126,7 @@ static void drop_direction(struct relay_circuit *c, enum circuit_side from, int 
         end_failed(c, other_side(from), error);
         return;
     }
-    splice_end(&c->direction[from].splice, c->relay->pipes);
+    splice_end(&c->direction[from].splice, c->worker->pipes);
     end_direction(c, from);
     c->first_ended = other_side(from);
 }
@@ -115,11 +141,11 @@ static void forward(struct relay_circuit *c, enum circuit_side from)
         return;
     }
     enum splice_result result =
-        splice_run(&d->splice, c->relay->pipes, source->fd, sink->fd, BUDGET_BYTES, &moved);
+        splice_run(&d->splice, c->worker->pipes, source->fd, sink->fd, BUDGET_BYTES, &moved);
     int error = errno;
     if (moved > 0) {
         d->bytes += moved;
-        c->last_us = loop_now(c->relay->loop);
+        c->last_us = loop_now(c->worker->loop);
     }
     switch (result) {
     case SPLICE_AGAIN:
@@ -168,16 +194,16 @@ static void on_agent_write(struct io *io)
 static void on_timer(struct timer *timer)
 {
     struct relay_circuit *c = container_of(timer, struct relay_circuit, timer);
-    uint64_t now = loop_now(c->relay->loop);
+    uint64_t now = loop_now(c->worker->loop);
     uint64_t idle_until = c->last_us + CIRCUIT_IDLE_S * CLOCK_US_PER_S;
     if (now >= c->drain_until_us) {
         char why[32];
         snprintf(why, sizeof why, "%s closed", side_name(c->first_ended));
-        relay_circuit_end(c, why);
+        end(c, why);
     } else if (now >= idle_until) {
-        relay_circuit_end(c, "no byte from either side for 90 s");
+        end(c, "no byte from either side for 90 s");
     } else {
-        timer_set(c->relay->loop, &c->timer,
+        timer_set(c->worker->loop, &c->timer,
                   idle_until < c->drain_until_us ? idle_until : c->drain_until_us);
     }
 }
@@ -198,18 +224,46 @@ static bool put_first(struct relay_circuit *c, enum circuit_side to, struct circ
     return put && (then.len == 0 || splice_prefix(&d->splice, then.data, then.len));
 }
 
+/* Each direction begins by writing what goes first, and goes on by reading. */
 static void start(struct relay_circuit *c)
 {
     log_info("circuit %s: joined", c->id);
-    timer_set(c->relay->loop, &c->timer, c->last_us + CIRCUIT_IDLE_S * CLOCK_US_PER_S);
-    /* Each direction begins by writing what goes first, and goes on by reading. */
+    c->started_us = c->last_us = loop_now(c->worker->loop);
+    timer_set(c->worker->loop, &c->timer, c->last_us + CIRCUIT_IDLE_S * CLOCK_US_PER_S);
     for (int side = SIDE_CLIENT; side <= SIDE_AGENT; side++) {
         io_want_read(&c->io[side]);
         io_want_write(&c->io[side]);
     }
 }
 
-static struct relay_circuit *circuit_of(const struct pending *p)
+static void begin(void *arg)
+{
+    struct relay_circuit *c = arg;
+    const char *why = atomic_load(&c->told_to_end);
+    list_append(&c->worker->circuits, &c->of_worker);
+    for (int side = SIDE_CLIENT; !why && side <= SIDE_AGENT; side++) {
+        if (!io_add(c->worker->loop, &c->io[side], c->io[side].fd)) {
+            why = "no memory or descriptors to join it";
+        }
+    }
+    if (why) {
+        end(c, why);
+    } else {
+        start(c);
+    }
+}
+
+/* What follows is done in the desk's thread. */
+
+void relay_circuit_end(struct relay_circuit *c, const char *why)
+{
+    c->user = NULL;
+    c->agent = NULL;
+    atomic_store(&c->told_to_end, why);
+    worker_look(c->worker);
+}
+
+static struct relay_circuit *circuit_of(const struct pending *p, const struct circuit_parts *parts)
 {
     struct relay_circuit *c = calloc(1, sizeof *c);
     if (!c) {
@@ -218,40 +272,52 @@ static struct relay_circuit *circuit_of(const struct pending *p)
     c->relay = p->relay;
     c->user = p->user;
     c->agent = p->agent;
+    c->worker = workers_for_circuit(p->relay);
     memcpy(c->id, p->id, sizeof c->id);
-    c->started_us = c->last_us = loop_now(p->relay->loop);
+    c->call = (struct loop_call){.f = begin, .arg = c};
     c->drain_until_us = CLOCK_NEVER;
-    c->io[SIDE_CLIENT] = (struct io){.on_read = on_client_read, .on_write = on_client_write};
-    c->io[SIDE_AGENT] = (struct io){.on_read = on_agent_read, .on_write = on_agent_write};
+    c->io[SIDE_CLIENT] = (struct io){
+        .on_read = on_client_read, .on_write = on_client_write, .fd = parts->fd[SIDE_CLIENT]};
+    c->io[SIDE_AGENT] = (struct io){
+        .on_read = on_agent_read, .on_write = on_agent_write, .fd = parts->fd[SIDE_AGENT]};
     c->timer.on_fire = on_timer;
-    list_append(&p->relay->circuits, &c->all);
+    list_init(&c->of_worker);
     return c;
+}
+
+/* Hands it to its worker. */
+static void hand_over(struct relay_circuit *c)
+{
+    list_append(&c->relay->circuits, &c->all);
+    c->worker->circuit_count++;
+    if (worker_is_desk(c->worker)) {
+        begin(c);
+    } else {
+        loop_post(c->worker->loop, &c->call);
+    }
+}
+
+static void give_up(const struct pending *p, struct relay_circuit *c, struct circuit_parts *parts)
+{
+    log_error("circuit %s: ended: no memory to join it", p->id);
+    for (int side = SIDE_CLIENT; side <= SIDE_AGENT; side++) {
+        if (c) {
+            fifo_clear(&c->direction[side].splice.held);
+        }
+        close(parts->fd[side]);
+    }
+    free(c);
 }
 
 void relay_circuit_join(const struct pending *p, struct circuit_parts *parts)
 {
-    struct relay_circuit *c = circuit_of(p);
-    bool joined = c != NULL;
-    for (int side = SIDE_CLIENT; joined && side <= SIDE_AGENT; side++) {
-        joined = put_first(c, (enum circuit_side)side, parts) &&
-                 io_add(p->relay->loop, &c->io[side], parts->fd[side]);
-    }
+    struct relay_circuit *c = circuit_of(p, parts);
+    bool put = c && put_first(c, SIDE_CLIENT, parts) && put_first(c, SIDE_AGENT, parts);
     fifo_clear(&parts->first[SIDE_CLIENT]);
     fifo_clear(&parts->first[SIDE_AGENT]);
-    if (joined) {
-        start(c);
-        return;
-    }
-    log_error("circuit %s: ended: no memory or descriptors to join it", p->id);
-    for (int side = SIDE_CLIENT; side <= SIDE_AGENT; side++) {
-        if (c) {
-            io_remove(&c->io[side]);
-            splice_end(&c->direction[side].splice, p->relay->pipes);
-        }
-        close(parts->fd[side]);
-    }
-    if (c) {
-        list_remove(&c->all);
-        free(c);
+    if (put) {
+        hand_over(c);
+    } else {
+        give_up(p, c, parts);
     }
 }

@@ -12,6 +12,8 @@
 #include "net/splice.h"
 #include "relay/connect.h"
 
+struct worker;
+
 enum circuit_side { SIDE_CLIENT, SIDE_AGENT };
 
 /* From one side to the other. */
@@ -22,19 +24,28 @@ struct direction {
     bool ended;     /* the source has ended and all is delivered, or the sink takes nothing more */
 };
 
+/* Made and freed by the desk, between which a worker moves its bytes. Invariants: 1. while `call`
+ * is posted, or the worker has it, nobody else touches what stands under "the worker's". 2. it is
+ * freed when the worker has said that it is done with it, by a call to the desk. */
 struct relay_circuit {
+    /* The desk's. */
     struct relay *relay;
-    struct user *user;
+    struct user *user; /* NULL, like agent, once it was told to end */
     struct agent *agent;
     struct list all;
+    struct worker *worker;
+    char id[CIRCUIT_ID_BYTES];
+    const char *_Atomic told_to_end; /* why; NULL: it goes on */
+    struct loop_call call;           /* to the worker at the join, to the desk at the end */
+    /* The worker's. */
+    struct list of_worker;
     struct io io[2];               /* by side */
     struct direction direction[2]; /* by the side it comes from */
     struct timer timer;
     uint64_t started_us, last_us;
     uint64_t drain_until_us;       /* CLOCK_NEVER: both directions go on */
     enum circuit_side first_ended; /* otherwise */
-    struct deferred deferred;      /* its memory is freed after the round */
-    char id[CIRCUIT_ID_BYTES];
+    struct deferred deferred;      /* the desk is told after the round */
 };
 
 /* What is joined: by side, the descriptor, and the bytes to send to it first. */
@@ -47,7 +58,10 @@ struct circuit_parts {
 /* Joins; takes over the descriptors and empties the fifos, also on failure (which is logged). */
 void relay_circuit_join(const struct pending *p, struct circuit_parts *parts);
 
-/* Closes both sockets; why is for the log. */
+/* Has both sockets closed soon, if they are not yet; why, a text that stays, is for the log. */
 void relay_circuit_end(struct relay_circuit *c, const char *why);
+
+/* Ends every circuit of the worker that was told to end. In the worker's thread. */
+void relay_circuits_end_told(struct worker *w);
 
 #endif

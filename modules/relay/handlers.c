@@ -5,6 +5,7 @@
 #include "relay/connect.h"
 #include "relay/peer.h"
 #include "relay/server.h"
+#include "relay/worker.h"
 
 static struct peer *peer_of(struct hop *h)
 {
@@ -61,12 +62,18 @@ static void hello_of_agent(const struct directory *d, struct hop *h, const struc
     }
 }
 
-static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+static bool on_first_message(struct hop *h, struct view message)
 {
     struct peer *peer = peer_of(h);
     struct relay *r = peer->relay;
     acceptor_handshake(r, peer);
     carrier_set_deadline(&peer->carrier, loop_now(r->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
+    return workers_read_hello(peer, message);
+}
+
+static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+{
+    const struct relay *r = peer_of(h)->relay;
     if (hello->role == ROLE_CLIENT) {
         hello_of_client(&r->directory, h, answer);
     } else if (hello->role == ROLE_RELAY) {
@@ -181,6 +188,7 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
 }
 
 const struct hop_handler peer_handler = {
+    .on_first_message = on_first_message,
     .on_hello = on_hello,
     .on_open = on_open,
     .on_message = on_message,

@@ -12,6 +12,7 @@
 #include "relay/callhome.h"
 #include "relay/connect.h"
 #include "relay/server.h"
+#include "relay/worker.h"
 
 static struct peer *peer_of_carrier(struct carrier *c)
 {
@@ -25,6 +26,10 @@ static void unregister(struct peer *peer, const char *why)
         crowd_count_failure(&peer->waiting, loop_now(peer->relay->loop));
     }
     crowd_leave(&peer->relay->acceptor.crowd, &peer->waiting);
+    if (peer->job) {
+        hello_job_forget(peer->job);
+        peer->job = NULL;
+    }
     switch ((enum peer_kind)peer->kind) {
     case PEER_NEW:
         log_debug("connection from %s ended: %s", peer->address, why);

@@ -11,6 +11,7 @@ struct relay;
 struct user;
 struct agent;
 struct pending;
+struct hello_job;
 
 #define PEER_ADDRESS_BYTES 72 /* an IPv6 address with its scope, and a port */
 
@@ -33,6 +34,7 @@ struct peer {
     struct list place;       /* among the hops of its user, or the parked hops of its agent */
     struct pending *pending; /* client: its CONNECT; circuit hop: the one offered on it */
     uint64_t offer;          /* PEER_NEW: the number of the OFFER whose ticket HELLO had; 0: none */
+    struct hello_job *job;   /* its first message is being read by another thread; else NULL */
     char *watch;             /* client: the query of its WATCH, else NULL */
     struct list watching;    /* in the relay's watchers then */
     struct deferred deferred; /* its memory is freed after the round */

@@ -1,6 +1,7 @@
 #include "relay/server.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,13 +12,11 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/version.h"
-#include "net/splice.h"
 #include "relay/circuit.h"
 #include "relay/connect.h"
 #include "relay/peer.h"
+#include "relay/worker.h"
 
-#define PIPE_BYTES ((size_t)256 * 1024)
-#define PIPES_MAX 128 /* 32 MiB; a direction holds one only while bytes are in it */
 #define SWEEP_US (5 * CLOCK_US_PER_S)
 #define SHUTDOWN_RETRY_S 1
 
@@ -61,7 +60,7 @@ static void end_forbidden(struct relay *r)
     list_each(link, &r->circuits)
     {
         struct relay_circuit *c = container_of(link, struct relay_circuit, all);
-        if (!still_allowed(r, c->user, c->agent)) {
+        if (c->user && !still_allowed(r, c->user, c->agent)) {
             relay_circuit_end(c, "no longer permitted");
         }
     }
@@ -99,13 +98,29 @@ static void end_gone_agents(struct list *gone)
     }
 }
 
+static bool know(struct known_keys *known, const struct relay_config *config)
+{
+    bool all = true;
+    known_keys_begin(known);
+    for (size_t i = 0; i < config->user_count; i++) {
+        all &= known_keys_add(known, config->users[i].public_key);
+    }
+    for (size_t i = 0; i < config->agent_count; i++) {
+        all &= known_keys_add(known, config->agents[i].public_key);
+    }
+    known_keys_end(known);
+    return all;
+}
+
 /* Takes over a configuration: who is no longer in it, or no longer allowed, is ended. */
 static void apply(struct relay *r, const struct relay_config *config)
 {
     struct list gone_users, gone_agents;
     list_init(&gone_users);
     list_init(&gone_agents);
-    if (!directory_update(&r->directory, config, loop_now(r->loop), &gone_users, &gone_agents)) {
+    bool known = know(r->known, config);
+    if (!directory_update(&r->directory, config, loop_now(r->loop), &gone_users, &gone_agents) ||
+        !known) {
         log_error("no memory for all users and agents: some are not known");
     }
     end_forbidden(r);
@@ -131,6 +146,9 @@ static void warn_of_fixed(const struct relay *r, const struct relay_config *fres
     }
     if (!same_listeners(&r->config, fresh)) {
         log_warning("another Listen takes effect only at the next start");
+    }
+    if (fresh->workers != r->config.workers) {
+        log_warning("another number of Workers takes effect only at the next start");
     }
 }
 
@@ -163,8 +181,9 @@ static void on_stop(void *arg, int signo)
         pending_refuse(container_of(r->pendings.next, struct pending, all), CODE_SHUTDOWN, why,
                        SHUTDOWN_RETRY_S);
     }
-    while (!list_empty(&r->circuits)) {
-        relay_circuit_end(container_of(r->circuits.next, struct relay_circuit, all), why);
+    list_each(link, &r->circuits)
+    {
+        relay_circuit_end(container_of(link, struct relay_circuit, all), why);
     }
     while (!list_empty(&r->peers)) {
         peer_bye(container_of(r->peers.next, struct peer, all), CODE_SHUTDOWN, why,
@@ -175,6 +194,14 @@ static void on_stop(void *arg, int signo)
     loop_stop(r->loop);
 }
 
+/* How many this process may run on. */
+static unsigned cores(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return count < RELAY_WORKERS_MAX ? (unsigned)count : RELAY_WORKERS_MAX;
+}
+
 static void init(struct relay *r, const struct relay_config *config, const char *path)
 {
     uint8_t hash_key[16];
@@ -182,6 +209,7 @@ static void init(struct relay *r, const struct relay_config *config, const char 
     r->config_path = path;
     r->config = *config;
     r->key = config->key;
+    r->worker_count = config->workers ? config->workers : cores();
     r->party.own = &r->key;
     handshake_mac1_key(r->party.mac1_key, r->key.public_key);
     r->party.version = SPX_VERSION_TEXT;
@@ -198,10 +226,11 @@ static void init(struct relay *r, const struct relay_config *config, const char 
 static bool start(struct relay *r, struct error *e)
 {
     r->loop = loop_new();
-    r->pipes = pipe_pool_new(PIPE_BYTES, PIPES_MAX);
-    if (!r->loop || !r->pipes) {
+    r->known = known_keys_new();
+    if (!r->loop || !r->known) {
         return error_set(e, CODE_INTERNAL, "no memory or descriptors");
     }
+    r->party.known = r->known;
     apply(r, &r->config);
     if (!loop_on_signal(r->loop, SIGTERM, on_stop, r) ||
         !loop_on_signal(r->loop, SIGINT, on_stop, r) ||
@@ -209,7 +238,7 @@ static bool start(struct relay *r, struct error *e)
         return error_set(e, CODE_INTERNAL, "cannot handle signals: %s", strerror(errno));
     }
     timer_set(r->loop, &r->sweep, loop_now(r->loop) + SWEEP_US);
-    return acceptor_start(r, e);
+    return workers_start(r, e) && acceptor_start(r, e); /* threads start with signals blocked */
 }
 
 static void finish(struct relay *r)
@@ -218,14 +247,11 @@ static void finish(struct relay *r)
         acceptor_stop(r);
         timer_cancel(r->loop, &r->sweep);
     }
+    workers_stop(r);
+    workers_free(r);
     acceptor_free(r);
     directory_free(&r->directory);
-    if (r->pipes) {
-        pipe_pool_free(r->pipes);
-    }
-    if (r->loop) {
-        loop_free(r->loop);
-    }
+    known_keys_free(r->known);
     relay_config_free(&r->config);
     wipe(&r->key, sizeof r->key);
 }

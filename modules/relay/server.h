@@ -3,25 +3,29 @@
 #define SPX_RELAY_SERVER_H
 
 #include "config/config.h"
+#include "crypto/known_keys.h"
 #include "hop/hop.h"
 #include "net/loop.h"
 #include "relay/accept.h"
 #include "relay/directory.h"
 #include "relay/listing.h"
 
-struct pipe_pool;
+struct worker;
 
-/* One for each loop; nothing in it is shared between loops. */
+/* The desk: what the relay decides, in the thread of `loop`. Workers' threads use of it only key,
+ * known (which has a lock of its own), and loop, to post calls to it. */
 struct relay {
     struct loop *loop;
+    struct worker *workers; /* the first one's loop is this one */
+    unsigned worker_count;
     const char *config_path;
     struct relay_config config;
-    struct keypair key; /* the one it was started with */
+    struct keypair key;       /* the one it was started with */
+    struct known_keys *known; /* of users and agents */
     struct hop_party party;
     struct directory directory;
     struct acceptor acceptor;
     struct notices notices;
-    struct pipe_pool *pipes;
     struct list peers;    /* every hop, by struct peer's all */
     struct list pendings; /* every CONNECT under way, by struct pending's all */
     struct list circuits; /* by struct relay_circuit's all */

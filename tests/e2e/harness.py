@@ -36,9 +36,10 @@ SANITIZER_TEXT = re.compile(
 
 
 def is_sanitized(binary):
-    """Whether a binary was built with AddressSanitizer."""
+    """Whether a binary was built with a sanitizer that slows it."""
     path = Path(binary)
-    return path.exists() and b"__asan_init" in path.read_bytes()
+    built = path.read_bytes() if path.exists() else b""
+    return b"__asan_init" in built or b"__tsan_init" in built
 
 
 # A build with checks is slower, and so is a program under valgrind: this stretches all deadlines.
@@ -112,6 +113,7 @@ def environment():
         NO_COLOR="1",
         TERM="xterm",
         ASAN_OPTIONS=f"exitcode={SANITIZER_CODE}:detect_leaks=1",
+        TSAN_OPTIONS=f"exitcode={SANITIZER_CODE}:halt_on_error=1",
         UBSAN_OPTIONS=f"exitcode={SANITIZER_CODE}:halt_on_error=1:print_stacktrace=1",
     )
     return kept

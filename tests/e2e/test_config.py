@@ -128,7 +128,7 @@ MISTAKES = [
         "relay",
         "Listen",
         "Lisen",
-        ":2: unknown key 'Lisen' in [Relay]; known are Listen, KeyFile, Keepalive",
+        ":2: unknown key 'Lisen' in [Relay]; known are Listen, KeyFile, Keepalive, Workers",
     ),
     (
         "relay",

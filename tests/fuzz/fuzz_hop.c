@@ -61,7 +61,8 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
     }
 }
 
-static const struct hop_handler handler = {on_hello, on_open, on_message};
+static const struct hop_handler handler = {
+    .on_hello = on_hello, .on_open = on_open, .on_message = on_message};
 
 static void start(void)
 {

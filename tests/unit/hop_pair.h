@@ -106,7 +106,8 @@ static inline bool end_on_message(struct hop *h, unsigned type, struct view body
     return true;
 }
 
-static const struct hop_handler end_handler = {end_on_hello, end_on_open, end_on_message};
+static const struct hop_handler end_handler = {
+    .on_hello = end_on_hello, .on_open = end_on_open, .on_message = end_on_message};
 
 static inline struct end *end_new(void)
 {

@@ -104,7 +104,8 @@ static bool side_on_message(struct hop *h, unsigned type, struct view body)
     return h->state != HOP_ENDED;
 }
 
-static const struct hop_handler side_handler = {side_on_hello, side_on_open, side_on_message};
+static const struct hop_handler side_handler = {
+    .on_hello = side_on_hello, .on_open = side_on_open, .on_message = side_on_message};
 
 static void side_on_ended(struct carrier *c)
 {

@@ -261,7 +261,8 @@ static void relay_files_of_wrong_form(void **state)
                   "relay.conf:6: unknown key 'Foo' in [User]; known are Name, PublicKey, Agents");
     relay_refused(
         RELAY "Agents = *\n",
-        "relay.conf:4: unknown key 'Agents' in [Relay]; known are Listen, KeyFile, Keepalive");
+        "relay.conf:4: unknown key 'Agents' in [Relay]; known are Listen, KeyFile, Keepalive, "
+        "Workers");
     relay_refused(
         RELAY "Keepalive = 5\nkeepalive = 5\n",
         "relay.conf:5: 'Keepalive' is there twice in [Relay], first at line 4; expected is one");
@@ -306,6 +307,9 @@ static void relay_files_of_wrong_values(void **state)
                   "relay.conf:4: Keepalive: '4' is not a number from 5 to 60");
     relay_refused(RELAY "Keepalive = 61\n",
                   "relay.conf:4: Keepalive: '61' is not a number from 5 to 60");
+    relay_refused(RELAY "Workers = 0\n", "relay.conf:4: Workers: '0' is not a number from 1 to 64");
+    relay_refused(RELAY "Workers = 65\n",
+                  "relay.conf:4: Workers: '65' is not a number from 1 to 64");
     relay_refused(
         RELAY "[User]\nname = Alice\n",
         "relay.conf:5: Name: 'Alice' is not a name: 1 to 64 of a-z 0-9 . _ -, first a letter or "
@@ -383,7 +387,7 @@ static void relay_file_is_read(void **state)
                                "[relay]\n"
                                "LISTEN = [::1]:7443, 7444   # two\n"
                                "Listen = 127.0.0.1:7445\n"
-                               "KeyFile = own.key\nKeepalive = 20\n"
+                               "KeyFile = own.key\nKeepalive = 20\nWorkers = 3\n"
                                "[User]\nName = bob\nPublicKey = " KEY_2 "\n"
                                "[Agent]\nName = boston-vmax-01\nPublicKey = " KEY_3 "\n"
                                "Labels = site=boston model=vmax\nDial = tcp:10.1.2.3:7444\n"
@@ -395,6 +399,7 @@ static void relay_file_is_read(void **state)
     assert_address(&c.listen[2], "127.0.0.1:7445");
     assert_true(key_is(c.key.private_key, 9));
     assert_int_equal(c.keepalive_s, 20);
+    assert_int_equal(c.workers, 3);
 
     assert_int_equal(c.user_count, 2);
     assert_string_equal(c.users[0].name, "alice");

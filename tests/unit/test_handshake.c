@@ -2,6 +2,7 @@
 #include "vectors.h"
 
 #include "crypto/handshake.h"
+#include "crypto/known_keys.h"
 
 #define PAYLOAD "hello"
 #define PAYLOAD_BYTES 5
@@ -43,7 +44,7 @@ static bool accept(const struct parties *p, struct noise *n, const uint8_t *mess
     uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
     size_t payload_len;
 
-    if (!handshake_accept(n, &p->relay, view_of(message, len), payload, &payload_len)) {
+    if (!handshake_accept(n, &p->relay, NULL, view_of(message, len), payload, &payload_len)) {
         assert_int_equal(payload_len, 0);
         return false;
     }
@@ -97,6 +98,62 @@ static void test_both_parties(void **state)
 }
 
 /* The layout of PROTOCOL.md section 2, written out. */
+/* What the initiator makes of the responder's answer. */
+static bool answered(struct parties *p, struct noise *responder)
+{
+    uint8_t answer[256], payload[256];
+    size_t len, payload_len;
+
+    return noise_write(responder, view_of_string("welcome"), answer, &len) &&
+           noise_read(&p->initiator, view_of(answer, len), payload, &payload_len) &&
+           payload_len == 7;
+}
+
+/* The curve arithmetic of the answer, done before: the answer is as good; out of turn it is not
+ * done. */
+static void test_prepared_answer(void **state)
+{
+    struct parties p;
+    struct noise responder;
+
+    (void)state;
+    start(&p, SUITE_AESGCM);
+    assert_false(noise_prepare(&p.initiator));
+    assert_true(accept(&p, &responder, p.message, p.len));
+    assert_true(noise_prepare(&responder));
+    assert_true(noise_prepare(&responder)); /* again, for nothing */
+    assert_true(answered(&p, &responder));
+    assert_false(noise_prepare(&responder));
+}
+
+/* The result of both static keys is computed once and used from then on: a wrong one shows. */
+static void test_known_initiator(void **state)
+{
+    static const uint8_t wrong[KEY_BYTES] = {1};
+    struct parties p;
+    struct noise responder;
+    uint8_t payload[HANDSHAKE_PAYLOAD1_MAX], shared[KEY_BYTES], computed[KEY_BYTES];
+    size_t len;
+    struct known_keys *known = known_keys_new();
+
+    (void)state;
+    assert_non_null(known);
+    start(&p, SUITE_AESGCM);
+    struct view message = view_of(p.message, p.len);
+    assert_true(handshake_accept(&responder, &p.relay, known, message, payload, &len));
+    assert_int_equal(known_keys_find(known, p.client.public_key, shared), KEY_UNKNOWN);
+    known_keys_add(known, p.client.public_key);
+    assert_true(handshake_accept(&responder, &p.relay, known, message, payload, &len));
+    assert_int_equal(known_keys_find(known, p.client.public_key, shared), KEY_COMPUTED);
+    assert_true(x25519(computed, p.client.private_key, p.relay.public_key));
+    assert_memory_equal(shared, computed, KEY_BYTES);
+    assert_true(handshake_accept(&responder, &p.relay, known, message, payload, &len));
+    assert_true(answered(&p, &responder));
+    known_keys_keep(known, p.client.public_key, wrong);
+    assert_false(handshake_accept(&responder, &p.relay, known, message, payload, &len));
+    known_keys_free(known);
+}
+
 static void test_layout(void **state)
 {
     struct parties p;
@@ -363,7 +420,7 @@ static void test_payload_sizes(void **state)
                                 p.message, &p.len));
     assert_int_equal(p.len, HANDSHAKE_MESSAGE1_MAX);
     assert_int_equal(look(&p, p.message, p.len), LOOK_COMPLETE);
-    assert_true(handshake_accept(&n, &p.relay, view_of(p.message, p.len), received, &len));
+    assert_true(handshake_accept(&n, &p.relay, NULL, view_of(p.message, p.len), received, &len));
     assert_int_equal(len, sizeof payload);
     assert_memory_equal(received, payload, len);
 }
@@ -383,6 +440,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(test_both_parties),
+        BOTH(test_prepared_answer),
+        BOTH(test_known_initiator),
         BOTH(test_layout),
         BOTH(test_look_at_prefixes),
         BOTH(test_wrong_prefixes),

@@ -101,6 +101,105 @@ static void send_raw(struct hop *h, unsigned type, struct view body)
 
 /* ---- handshake ---- */
 
+/* A responder whose owner reads first messages elsewhere. */
+static struct {
+    uint8_t message[HANDSHAKE_MESSAGE1_MAX];
+    size_t len;
+} taken;
+
+static bool take_first_message(struct hop *h, struct view message)
+{
+    (void)h;
+    memcpy(taken.message, message.data, message.len);
+    taken.len = message.len;
+    return true;
+}
+
+static const struct hop_handler taking_handler = {.on_first_message = take_first_message,
+                                                  .on_hello = end_on_hello,
+                                                  .on_open = end_on_open,
+                                                  .on_message = end_on_message};
+
+/* An agent that has sent its first message to a relay, which has taken it. */
+static struct pair pair_taken(void)
+{
+    struct pair p = pair_new(&agent, ROLE_AGENT, &relay);
+    uint8_t *bytes;
+    hop_listen(&p.r->hop, &relay.party, &taking_handler, ROLE_RELAY, START_US);
+    size_t len = hop_take_out(&p.i->hop, &bytes);
+    assert_int_equal(hop_feed(&p.r->hop, bytes, len, WHOLE, START_US), len);
+    assert_int_equal(p.r->hop.state, HOP_READING);
+    assert_true(p.r->hop.mac1_valid);
+    assert_int_equal(taken.len, len);
+    assert_memory_equal(taken.message, bytes, len);
+    assert_int_equal(p.r->hellos, 0);
+    free(bytes);
+    return p;
+}
+
+static struct noise *read_taken(uint8_t payload[HANDSHAKE_PAYLOAD1_MAX], size_t *len)
+{
+    struct noise *noise = calloc(1, sizeof *noise);
+    assert_non_null(noise);
+    assert_true(handshake_accept(noise, &relay.keys, NULL, view_of(taken.message, taken.len),
+                                 payload, len));
+    return noise;
+}
+
+static void test_read_elsewhere(void **state)
+{
+    (void)state;
+    uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
+    size_t len;
+    struct pair p = pair_taken();
+    struct noise *noise = read_taken(payload, &len);
+    assert_true(noise_prepare(noise));
+    hop_hello_read(&p.r->hop, noise, view_of(payload, len));
+    assert_int_equal(p.r->hellos, 1);
+    assert_int_equal(p.r->hop.state, HOP_WAIT_FIRST);
+    pair_pump(p, WHOLE);
+    assert_int_equal(p.i->hop.state, HOP_OPEN);
+    assert_int_equal(p.r->hop.state, HOP_OPEN);
+    assert_idle(&p.r->hop);
+    pair_free(p);
+}
+
+/* Not authentic: silent. Ended meanwhile: what was read is of no use. */
+static void test_read_elsewhere_in_vain(void **state)
+{
+    (void)state;
+    uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
+    size_t len;
+    struct pair p = pair_taken();
+    hop_hello_read(&p.r->hop, NULL, view_of(NULL, 0));
+    assert_int_equal(p.r->hop.state, HOP_SILENT);
+    assert_idle(&p.r->hop);
+    pair_free(p);
+
+    p = pair_taken();
+    struct noise *noise = read_taken(payload, &len);
+    hop_fail(&p.r->hop, CODE_TIMEOUT, "too late");
+    hop_hello_read(&p.r->hop, noise, view_of(payload, len));
+    assert_failed(&p.r->hop, CODE_TIMEOUT, "too late");
+    assert_int_equal(p.r->hellos, 0);
+    pair_free(p);
+}
+
+/* Nothing can follow the first message before it is answered. */
+static void test_bytes_behind_what_is_read_elsewhere(void **state)
+{
+    (void)state;
+    struct pair p = pair_new(&agent, ROLE_AGENT, &relay);
+    uint8_t *bytes;
+    hop_listen(&p.r->hop, &relay.party, &taking_handler, ROLE_RELAY, START_US);
+    assert_true(fifo_append(&p.i->hop.out, "more", 4));
+    size_t len = hop_take_out(&p.i->hop, &bytes);
+    hop_feed(&p.r->hop, bytes, len, WHOLE, START_US);
+    assert_failed(&p.r->hop, CODE_PROTOCOL, "something was sent behind the first message");
+    free(bytes);
+    pair_free(p);
+}
+
 static void test_opens(void **state)
 {
     (void)state;
@@ -311,7 +410,7 @@ static struct end *initiator_with_welcome(const struct welcome *w)
     assert_true(hop_start(&e->hop, &client.party, &end_handler, ROLE_CLIENT, relay.keys.public_key,
                           NULL, START_US));
     len = hop_take_out(&e->hop, &bytes);
-    assert_true(handshake_accept(&n, &relay.keys, view_of(bytes, len), hello, &len));
+    assert_true(handshake_accept(&n, &relay.keys, NULL, view_of(bytes, len), hello, &len));
     free(bytes);
     len = welcome_encode(w, payload, sizeof payload);
     assert_true(noise_write(&n, view_of(payload, len), answer + 2, &len));
@@ -1222,6 +1321,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_opens),
+        cmocka_unit_test(test_read_elsewhere),
+        cmocka_unit_test(test_read_elsewhere_in_vain),
+        cmocka_unit_test(test_bytes_behind_what_is_read_elsewhere),
         cmocka_unit_test(test_ticket),
         cmocka_unit_test(test_relay_dials),
         cmocka_unit_test(test_bad_own_use),

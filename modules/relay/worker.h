@@ -1,0 +1,61 @@
+/* The relay's workers: a thread for each core with a loop of its own, but for the first, whose loop
+ * is the desk's. The desk owns all that is decided: hops, directory, CONNECTs. Workers do what
+ * takes time and no decision: the curve arithmetic of handshakes, and circuits' bytes. They share
+ * nothing with each other and take no lock for a byte of a circuit. */
+#ifndef SPX_RELAY_WORKER_H
+#define SPX_RELAY_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "net/loop.h"
+
+struct relay;
+struct peer;
+struct pipe_pool;
+struct hello_job;
+
+struct worker {
+    struct relay *relay;
+    struct loop *loop;
+    struct pipe_pool *pipes;
+    struct list circuits;     /* by struct relay_circuit's of_worker; touched by its thread only */
+    unsigned circuit_count;   /* given to it; touched by the desk only */
+    _Atomic unsigned hellos;  /* first messages it has still to read */
+    _Atomic bool look_posted; /* look is on its way */
+    struct loop_call look, stop;
+    pthread_t thread;
+    bool has_thread;
+};
+
+/* Makes r->worker_count workers, r->loop being there already and the first one's, and starts their
+ * threads, which have the signal mask of this one. False: e says why; workers_stop and workers_free
+ * all the same. */
+bool workers_start(struct relay *r, struct error *e);
+
+/* Ends every circuit and every thread; what they still had for the desk is in its loop. */
+void workers_stop(struct relay *r);
+void workers_free(struct relay *r);
+
+/* The one with the fewest circuits; of equals the one that is not the desk's. */
+struct worker *workers_for_circuit(struct relay *r);
+
+/* Makes the worker look which of its circuits were told to end. */
+void worker_look(struct worker *w);
+
+static inline bool worker_is_desk(const struct worker *w)
+{
+    return !w->has_thread;
+}
+
+/* Has the peer's first message (copied) read by another thread that has time for it; its hop's
+ * hop_hello_read follows in the desk's loop. False: there is none, the desk reads it itself. */
+bool workers_read_hello(struct peer *peer, struct view message);
+
+/* The peer is gone: nobody waits for what was read. */
+void hello_job_forget(struct hello_job *job);
+
+#endif
