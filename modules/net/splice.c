@@ -10,6 +10,8 @@
 
 #define SPARE_PIPES 64
 #define COPY_BYTES 65536
+/* What comes in smaller portions is copied: two system calls, where a pipe takes three. */
+#define SMALL_BYTES 16384
 /* After the system gave no pipe, this many wishes are met by copying before it is asked again. */
 #define COPIES_AFTER_REFUSAL 1024
 
@@ -237,12 +239,13 @@ static enum splice_result fill_pipe(struct splice *s, int source, size_t len)
 }
 
 /* Nothing is held: what is read may go straight to the sink, and what that does not take is kept.
- */
+ * Less than was asked for: the source has no more. */
 static enum splice_result copy_once(struct splice *s, int source, int sink, size_t len,
                                     size_t *moved)
 {
     uint8_t buffer[COPY_BYTES];
-    ssize_t n = read_bytes(source, buffer, len < sizeof buffer ? len : sizeof buffer);
+    size_t asked = len < sizeof buffer ? len : sizeof buffer;
+    ssize_t n = read_bytes(source, buffer, asked);
 
     if (n <= 0)
         return read_result(step_of(n));
@@ -258,7 +261,10 @@ static enum splice_result copy_once(struct splice *s, int source, int sink, size
         errno = ENOMEM;
         return SPLICE_READ_ERROR;
     }
-    return SPLICE_AGAIN;
+    s->bulk = (size_t)n == asked;
+    if (delivered < (size_t)n)
+        return SPLICE_AGAIN; /* what is held comes first */
+    return s->bulk ? SPLICE_AGAIN : SPLICE_NEED_READ;
 }
 
 static enum splice_result run(struct splice *s, struct pipe_pool *pool, int source, int sink,
@@ -273,7 +279,9 @@ static enum splice_result run(struct splice *s, struct pipe_pool *pool, int sour
             return result;
 
         size_t len = budget - *moved;
-        if (!s->copy_only && take_pipe(s, pool))
+        if (!s->bulk)
+            result = copy_once(s, source, sink, len < SMALL_BYTES ? len : SMALL_BYTES, moved);
+        else if (!s->copy_only && take_pipe(s, pool))
             result = fill_pipe(s, source, len);
         else
             result = copy_once(s, source, sink, len, moved);
@@ -294,6 +302,8 @@ enum splice_result splice_run(struct splice *s, struct pipe_pool *pool, int sour
     enum splice_result result = run(s, pool, source, sink, budget, moved);
     int error = errno;
 
+    if (result == SPLICE_NEED_READ && *moved < SMALL_BYTES)
+        s->bulk = false;
     if (s->in_pipe == 0)
         give_pipe_back(s, pool);
     errno = error;

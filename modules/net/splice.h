@@ -27,6 +27,7 @@ struct splice {
     int pipe[2];
     bool has_pipe;
     size_t in_pipe;
+    bool bulk;        /* much came at once: the pipe is worth its system calls */
     bool copy_only;   /* one of the two cannot be spliced (EINVAL) */
     struct fifo held; /* bytes that were read by copying, or put in first; they go before those in
                          the pipe */
@@ -34,7 +35,7 @@ struct splice {
 
 enum splice_result {
     SPLICE_AGAIN,       /* the budget is used: call again in a later round */
-    SPLICE_NEED_READ,   /* the source has nothing now */
+    SPLICE_NEED_READ,   /* the source has no bytes now */
     SPLICE_NEED_WRITE,  /* the sink takes nothing now */
     SPLICE_END,         /* the source's end, and all before it delivered */
     SPLICE_READ_ERROR,  /* errno says */
@@ -47,7 +48,8 @@ bool splice_prefix(struct splice *s, const void *data, size_t len);
 
 /* Moves at most about budget bytes from source to sink (both non-blocking); *moved: how many
  * reached the sink. The source is read only when all before has been delivered, so SPLICE_NEED_READ
- * means that the source said EAGAIN, SPLICE_NEED_WRITE that the sink did. A sink that is closed may
+ * means that the source said EAGAIN or gave less than it was asked for (there may be an end of file
+ * behind that), SPLICE_NEED_WRITE that the sink said EAGAIN. A sink that is closed may
  * raise SIGPIPE (splice(2) cannot suppress it): ignore that signal. */
 enum splice_result splice_run(struct splice *s, struct pipe_pool *pool, int source, int sink,
                               size_t budget, size_t *moved);

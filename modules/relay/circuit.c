@@ -152,7 +152,9 @@ static void forward(struct relay_circuit *c, enum circuit_side from)
         io_want_write(sink);
         break;
     case SPLICE_NEED_READ:
-        io_read_drained(source);
+        if (!source->hung_up) { /* else its end is still to be read */
+            io_read_drained(source);
+        }
         io_want_read(source);
         break;
     case SPLICE_NEED_WRITE:

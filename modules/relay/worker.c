@@ -10,9 +10,10 @@
 #include "relay/server.h"
 
 #define PIPE_BYTES ((size_t)256 * 1024)
-#define PIPES_MAX 128 /* of all workers: 32 MiB; a direction holds one only while bytes are in it \
-                       */
-#define PIPES_MIN 16  /* of one */
+#define PIPES_MAX                                                                                \
+    128              /* of all workers: 32 MiB; a direction holds one only while bytes are in it \
+                      */
+#define PIPES_MIN 16 /* of one */
 
 /* A worker's circuits never wait for more of them than this. */
 #define HELLOS_MAX 4
