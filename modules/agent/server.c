@@ -56,9 +56,14 @@ static bool start_uplinks(struct agent *a)
     return a->uplinks != NULL;
 }
 
+static const char *labels_of(const struct agent_config *config)
+{
+    return config->labels ? config->labels : "";
+}
+
 static bool same_relays(const struct agent_config *a, const struct agent_config *b)
 {
-    if (a->relay_count != b->relay_count || strcmp(a->labels, b->labels) != 0)
+    if (a->relay_count != b->relay_count || strcmp(labels_of(a), labels_of(b)) != 0)
         return false;
     for (size_t i = 0; i < a->relay_count; i++) {
         const struct agent_relay *x = &a->relays[i], *y = &b->relays[i];
@@ -104,7 +109,7 @@ static void reload(struct agent *a)
     memcpy(config.name, a->config.name, sizeof config.name);
     agent_config_free(&a->config);
     a->config = config;
-    a->party.labels = a->config.labels;
+    a->party.labels = labels_of(&a->config);
     know(a);
     log_info("configuration loaded again");
     service_check_all(a);
@@ -158,7 +163,7 @@ int agent_serve(struct agent_config *config, const char *path)
     struct error e = {0};
     a.party = (struct hop_party){.own = &a.key,
                                  .version = SPX_VERSION_TEXT,
-                                 .labels = a.config.labels,
+                                 .labels = labels_of(&a.config),
                                  .keepalive_s = KEEPALIVE_DEFAULT_S};
     handshake_mac1_key(a.party.mac1_key, a.key.public_key);
     a.stop_limit.on_fire = on_stop_limit;

@@ -229,5 +229,6 @@ void agent_config_free(struct agent_config *c)
     free(c->relays);
     free(c->listen);
     free(c->call_socket);
+    free(c->labels);
     wipe(c, sizeof *c);
 }

@@ -6,7 +6,7 @@
 #include "config/values.h"
 #include "crypto/keys.h"
 
-#define LABELS_BYTES 2048
+#define LABELS_BYTES 2048 /* with the terminator */
 #define RELAY_WORKERS_MAX 64
 
 /* Lists are allocated arrays with their count. Every struct is freed by its *_free, which wipes
@@ -22,8 +22,8 @@ struct relay_user {
 struct relay_agent {
     char name[65];
     uint8_t public_key[KEY_BYTES];
-    char labels[LABELS_BYTES]; /* "" */
-    bool has_dial;             /* dial mode */
+    char *labels;  /* allocated; NULL: none */
+    bool has_dial; /* dial mode */
     struct endpoint dial;
 };
 
@@ -59,9 +59,9 @@ struct agent_config {
     struct keypair key;
     struct address *listen; /* dial mode; none otherwise */
     size_t listen_count;
-    char labels[LABELS_BYTES]; /* "": sent in INFO */
-    uint32_t resume_window_s;  /* how long a session is kept without a circuit */
-    char *call_socket; /* NULL; path of the UNIX socket on which `spx agent call` is heard */
+    char *labels;             /* allocated; NULL: none; sent in INFO */
+    uint32_t resume_window_s; /* how long a session is kept without a circuit */
+    char *call_socket;        /* NULL; path of the UNIX socket on which `spx agent call` is heard */
     struct agent_relay *relays; /* one or more */
     size_t relay_count;
     struct agent_user *users;

@@ -164,6 +164,8 @@ void relay_config_free(struct relay_config *c)
 {
     for (size_t i = 0; i < c->user_count; i++)
         free(c->users[i].agents);
+    for (size_t i = 0; i < c->agent_count; i++)
+        free(c->agents[i].labels);
     free(c->users);
     free(c->agents);
     free(c->listen);

@@ -324,8 +324,9 @@ bool parse_labels(struct config_reader *r, void *field, const char *value, struc
         return error_set(e, EXIT_CONFIG,
                          "'%s' holds control characters; expected are words such as site=boston",
                          value);
-    memcpy(field, value, len + 1);
-    return true;
+    char **labels = field;
+    *labels = strdup(value);
+    return *labels || error_set(e, EXIT_CONFIG, "no memory to read it");
 }
 
 bool parse_path(struct config_reader *r, void *field, const char *value, struct error *e)

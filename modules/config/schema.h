@@ -80,7 +80,7 @@ void *array_append(void *items, size_t *count, size_t item_bytes);
 char *config_path(const char *file, const char *path);
 
 /* Parsers for keys of the tables. Their fields, in this order: char[65], uint8_t[KEY_BYTES], struct
- * keypair, char[LABELS_BYTES], char * (allocated), struct endpoint. */
+ * keypair, char * (allocated), char * (allocated), struct endpoint. */
 bool parse_name(struct config_reader *r, void *field, const char *value, struct error *e);
 bool parse_public_key(struct config_reader *r, void *field, const char *value, struct error *e);
 bool parse_key_file(struct config_reader *r, void *field, const char *value, struct error *e);

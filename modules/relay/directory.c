@@ -352,15 +352,20 @@ static void add_word(char out[LABELS_MAX_BYTES + 1], struct view word)
     out[len + space + word.len] = '\0';
 }
 
+static const char *text_or_none(const char *text)
+{
+    return text ? text : "";
+}
+
 void directory_labels(char out[LABELS_MAX_BYTES + 1], const struct agent *a)
 {
     struct view word;
     out[0] = '\0';
-    for (const char *at = a->config->labels; next_word(&at, &word);) {
+    for (const char *at = text_or_none(a->config->labels); next_word(&at, &word);) {
         add_word(out, word);
     }
-    for (const char *at = a->labels ? a->labels : ""; next_word(&at, &word);) {
-        if (!has_label(a->config->labels, label_of(word))) {
+    for (const char *at = text_or_none(a->labels); next_word(&at, &word);) {
+        if (!has_label(text_or_none(a->config->labels), label_of(word))) {
             add_word(out, word);
         }
     }

@@ -418,7 +418,7 @@ static void relay_file_is_read(void **state)
     assert_true(c.agents[0].has_dial);
     assert_string_equal(c.agents[0].dial.host, "10.1.2.3");
     assert_int_equal(c.agents[0].dial.port, 7444);
-    assert_string_equal(c.agents[1].labels, "");
+    assert_null(c.agents[1].labels);
     assert_false(c.agents[1].has_dial);
     relay_config_free(&c);
     assert_true(bytes_are_zero(&c, sizeof c));

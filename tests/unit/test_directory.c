@@ -23,6 +23,7 @@ struct configuration {
     struct relay_user users[8];
     struct relay_agent agents[8];
     char patterns[8][4][65];
+    char labels[8][2048];
     struct relay_config config;
 };
 
@@ -50,10 +51,12 @@ static void allow(struct fixture *f, const char *pattern)
 
 static void add_agent(struct fixture *f, const char *name, uint8_t key, const char *labels)
 {
+    char *words = f->now.labels[f->now.config.agent_count];
     struct relay_agent *a = &f->now.agents[f->now.config.agent_count++];
     snprintf(a->name, sizeof a->name, "%s", name);
     memset(a->public_key, key, KEY_BYTES);
-    snprintf(a->labels, sizeof a->labels, "%s", labels);
+    snprintf(words, sizeof f->now.labels[0], "%s", labels);
+    a->labels = words;
 }
 
 /* The configuration as written so far, from memory of its own, as a reload has it. */
@@ -64,6 +67,9 @@ static void update(struct fixture *f, uint64_t now_us)
     *fresh = f->now;
     for (size_t i = 0; i < fresh->config.user_count; i++) {
         fresh->users[i].agents = fresh->patterns[i];
+    }
+    for (size_t i = 0; i < fresh->config.agent_count; i++) {
+        fresh->agents[i].labels = fresh->labels[i];
     }
     fresh->config.users = fresh->users;
     fresh->config.agents = fresh->agents;
