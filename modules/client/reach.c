@@ -46,11 +46,13 @@ static void send_list(struct reach *r)
     hop_send(&r->hop.carrier.hop, MESSAGE_LIST, view_of(body, len));
 }
 
-static bool make_message1(struct reach *r, uint8_t *out, size_t *len)
+/* While the relay computes its answer. */
+static void make_message1(struct outgoing *o)
 {
+    struct reach *r = (struct reach *)(void *)o;
     struct session_hello hello = {.version = PROTOCOL_VERSION,
                                   .agent = view_of_string(r->request.agent)};
-    uint8_t payload[256];
+    uint8_t payload[SESSION_HELLO_MAX];
     uint8_t digest[HASH_BYTES];
     size_t n;
     session_fill_hello(r->request.session, &hello);
@@ -58,24 +60,21 @@ static bool make_message1(struct reach *r, uint8_t *out, size_t *len)
     n = session_hello_encode(&hello, payload, sizeof payload);
     if (!handshake_start(&r->noise, handshake_preferred_suite(false), PURPOSE_SESSION,
                          r->request.party->own, r->request.agent_key, NULL, view_of(payload, n),
-                         out, len))
-        return fail(r, CODE_UNKNOWN_KEY, "the agent's public key cannot be used");
-    sha256(digest, view_of(out, *len), view_of(NULL, 0));
+                         r->message1, &r->message1_len)) {
+        fail(r, CODE_UNKNOWN_KEY, "the agent's public key cannot be used");
+        return;
+    }
+    sha256(digest, view_of(r->message1, r->message1_len), view_of(NULL, 0));
     snprintf(r->label, sizeof r->label, "%02x%02x%02x%02x", digest[0], digest[1], digest[2],
              digest[3]);
-    return true;
 }
 
 static void send_connect(struct reach *r)
 {
-    uint8_t message1[SESSION_MESSAGE1_MAX];
-    uint8_t body[SESSION_MESSAGE1_MAX + NAME_MAX_BYTES + 2];
-    struct connect connect = {.agent = view_of_string(r->request.agent)};
-    size_t len;
-    if (!make_message1(r, message1, &len))
-        return;
-    connect.message1 = view_of(message1, len);
-    len = connect_encode(&connect, body, sizeof body);
+    uint8_t body[sizeof r->message1 + NAME_MAX_BYTES + 2];
+    struct connect connect = {.agent = view_of_string(r->request.agent),
+                              .message1 = view_of(r->message1, r->message1_len)};
+    size_t len = connect_encode(&connect, body, sizeof body);
     hop_send(&r->hop.carrier.hop, MESSAGE_CONNECT, view_of(body, len));
     r->hop.carrier.hop.quiet = true; /* section 4's quiet rule */
 }
@@ -85,6 +84,8 @@ static void on_open(struct hop *h, const struct info *info)
     struct reach *r = reach_of(h);
     (void)info;
     outgoing_opened(&r->hop);
+    if (r->finished)
+        return; /* without message 1 there is nothing to ask for */
     log_debug("relay %s has answered, asking for agent %s", r->hop.address, r->request.agent);
     r->outcome.answered = true;
     carrier_set_deadline(&r->hop.carrier, loop_now(r->hop.loop) + ANSWER_S * CLOCK_US_PER_S);
@@ -228,6 +229,7 @@ bool reach_start(struct reach *r, struct loop *loop, const struct reach_request 
         .role = ROLE_CLIENT,
         .peer_key = request->relay->public_key,
         .on_ended = on_ended,
+        .on_waiting = make_message1,
         .on_detached = on_detached,
     };
     *r = (struct reach){.request = *request};

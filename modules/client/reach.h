@@ -18,6 +18,8 @@ struct reach_outcome {
     uint32_t retry_s;   /* the peer asks to wait so long */
 };
 
+#define SESSION_HELLO_MAX 256 /* the payload of session message 1, more than it ever takes */
+
 struct reach_request {
     const struct client_relay *relay;
     const struct hop_party *party;
@@ -36,6 +38,8 @@ struct reach {
     struct reach_request request;
     struct deferred result;
     struct noise noise; /* of the session's handshake */
+    uint8_t message1[HANDSHAKE_MESSAGE1_OVERHEAD + SESSION_HELLO_MAX];
+    size_t message1_len;
     struct reach_outcome outcome;
     bool finished;
     uint8_t listed_key[KEY_BYTES];

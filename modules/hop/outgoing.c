@@ -51,8 +51,7 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
     }
     address_to_text(o->address, address);
     socket_set_carrier(fd);
-    if (!hop_start(&o->carrier.hop, r->party, r->handler, r->role, o->peer_key,
-                   r->ticket ? o->ticket : NULL, loop_now(o->loop))) {
+    if (o->carrier.hop.error.code) { /* the first message could not be written */
         close(fd);
         o->request.on_ended(o);
         return;
@@ -67,6 +66,8 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
     }
     carrier_set_deadline(&o->carrier, loop_now(o->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
     carrier_update(&o->carrier);
+    if (r->on_waiting)
+        r->on_waiting(o);
 }
 
 bool outgoing_start(struct outgoing *o, struct loop *loop, const struct outgoing_request *request)
@@ -85,6 +86,9 @@ bool outgoing_start(struct outgoing *o, struct loop *loop, const struct outgoing
     snprintf(o->address, sizeof o->address, "%s:%u", request->host, request->port);
     o->dial = dial_start(loop, &dial);
     o->running = o->dial != NULL;
+    if (o->running) /* computed while the connection is set up; an error is told when it is */
+        hop_start(&o->carrier.hop, request->party, request->handler, request->role, o->peer_key,
+                  request->ticket ? o->ticket : NULL, loop_now(loop));
     return o->running;
 }
 

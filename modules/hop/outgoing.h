@@ -19,6 +19,9 @@ struct outgoing_request {
      * the relay that said so, the address tell. Called once, never inside outgoing_start; the
      * callee calls outgoing_close. */
     void (*on_ended)(struct outgoing *o);
+    /* The first message is on its way: time to compute what is needed once it is answered. May be
+     * NULL. */
+    void (*on_waiting)(struct outgoing *o);
     /* As struct carrier's; may be NULL. */
     void (*on_detached)(struct outgoing *o, struct view rest);
 };
