@@ -1,0 +1,72 @@
+"""Bulk with iperf3: one stream up, one down, eight up; and the processor time of the tunnel's
+processes. Once under the machine's own congestion control, once more under cubic."""
+import json
+
+from rig import Cpu, Failed, congestion_control, run, set_congestion_control
+
+DIRECTIONS = {"up": [], "down": ["-R"], "eight": ["-P", "8"]}
+MB = 1e6
+GB = 1e9
+
+
+def iperf(tunnel, seconds, *options):
+    """(bytes that arrived, over how many seconds)"""
+    argv = ["iperf3", "-c", "127.0.0.1", "-p", tunnel.port, "-t", seconds, "-J", *options]
+    said = json.loads(run(*tunnel.network.enter("client"), *argv, seconds=seconds + 30, check=False))
+    if "error" in said:
+        raise Failed(f"iperf3: {said['error']}")
+    arrived = said["end"]["sum_received"]
+    return arrived["bytes"], arrived["seconds"]
+
+
+def measure(tunnel, seconds, *options):
+    """One run, as the JSON keeps it: MB/s, and processor seconds a GB by site."""
+    sites = {site: Cpu(tunnel.pids(site)) for site in tunnel.processes}
+    count, took = iperf(tunnel, seconds, *options)
+    used = {site: cpu.done() for site, cpu in sites.items()}
+    result = {"mb_s": count / took / MB}
+    for i, what in enumerate(("all", "user", "system")):
+        result[what] = sum(one[i] for one in used.values()) / (count / GB)
+    for site, one in used.items():
+        result[site] = one[0] / (count / GB)
+    return result
+
+
+def rounds_of(bench, tunnels, directions):
+    """Interleaved: every round is once through all of them."""
+    results = {row: {d: [] for d in directions} for row in tunnels}
+    for _ in range(bench.rounds):
+        for direction, options in directions.items():
+            for row, tunnel in list(tunnels.items()):
+                with bench.tolerates(row, tunnels):
+                    results[row][direction].append(measure(tunnel, bench.seconds, *options))
+    return results
+
+
+def peaks(bench, tunnels):
+    """Of spx's client and agent, after all that: what they hold and held at most."""
+    from rig import resident
+
+    if "spx" not in tunnels:
+        return {}
+    return {site: resident(tunnels["spx"].pids(site)[0]) for site in ("client", "agent")}
+
+
+def run_once(bench):
+    port = bench.rig.port()
+    server = bench.rig.spawn("iperf3", ["iperf3", "-s", "-p", port])
+    bench.rig.await_listening(server, port)
+    with bench.tunnels(bench.rows, port) as tunnels:
+        results = {"rows": rounds_of(bench, tunnels, DIRECTIONS), "memory": peaks(bench, tunnels)}
+    bench.rig.stop(server)
+    return results
+
+
+def run_part(bench):
+    own = congestion_control()
+    results = {}
+    for control in dict.fromkeys((own, "cubic")):
+        set_congestion_control(control)
+        results[control] = run_once(bench)
+    set_congestion_control(own)
+    return results

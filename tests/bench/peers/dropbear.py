@@ -1,0 +1,44 @@
+"""dropbear's -R and -L that meet at a dropbear server: call-home; the relay sees what passes. It has
+no jump host that works without the user's own files, so this is where it can be compared."""
+import pwd
+
+from peers.base import Tunnel
+from rig import run
+
+
+class Peer(Tunnel):
+    title = "dropbear -R and -L"
+    call_home = True
+    package = ("dropbear-bin",)
+
+    def dbclient(self, address, *arguments):
+        return ["dbclient", "-i", self.key, "-y", "-y", "-N", "-T", "-p", self.relay_port, *arguments, f"root@{address}"]
+
+    def make_keys(self):
+        """A home of its own for the server's user, which only the server sees."""
+        self.key, self.host_key, self.home = (self.directory / n for n in ("user", "host", "home"))
+        for key in (self.key, self.host_key):
+            run("dropbearkey", "-t", "ed25519", "-f", key)
+        public = run("dropbearkey", "-y", "-f", self.key)
+        ssh = self.home / ".ssh"
+        ssh.mkdir(parents=True)
+        line = next(one for one in public.splitlines() if one.startswith("ssh-"))
+        (ssh / "authorized_keys").write_text(line + "\n")
+        for path in (self.home, ssh, ssh / "authorized_keys"):
+            path.chmod(0o700)
+
+    def serve(self):
+        self.make_keys()
+        self.relay_port, meeting = self.rig.port(), self.rig.port()
+        self.meeting = meeting
+        home = pwd.getpwuid(0).pw_dir
+        server = ["dropbear", "-F", "-E", "-s", "-r", self.host_key, "-p", self.relay_port, "-P", self.directory / "pid"]
+        private_home = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', self.home, home]
+        self.spawn("relay", server, listens=self.relay_port, prefix=private_home)
+        back = f"127.0.0.1:{meeting}:127.0.0.1:{self.target}"
+        self.spawn("agent", self.dbclient(self.network.relay_seen_by_agent, "-R", back))
+        self.rig.await_listening(self.processes["relay"][0], meeting)
+
+    def client(self):
+        forward = f"127.0.0.1:{self.port}:127.0.0.1:{self.meeting}"
+        return self.dbclient(self.network.relay_seen_by_client, "-L", forward)

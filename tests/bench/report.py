@@ -1,0 +1,3 @@
+import json
+def markdown(results):
+    return json.dumps(results, indent=1)
