@@ -46,6 +46,10 @@ SIMS    := $(patsubst %,$(T)/tests/sim/%,flow interleave sim)
 SIMOBJ  := $(filter-out $(SIMS:=.o),$(patsubst %.c,$(T)/%.o,$(wildcard tests/sim/*.c))) \
            $(T)/tests/unit/session_walk.o
 
+# The benchmark's programs: what measures must be quick, and is built as the product is not.
+B       := build/bench
+BENCH   := $(patsubst tests/bench/%.c,$(B)/%,$(sort $(wildcard tests/bench/*.c)))
+
 # The fuzz targets: clang's libFuzzer.
 F       := build/fuzz
 FOBJ    := $(PLAIN:%.c=$(F)/%.o)
@@ -57,6 +61,8 @@ PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev
 TEST_PACKAGES := $(PACKAGES) git libcmocka-dev python3-pytest python3-dissononce python3-cryptography curl openssh-client \
            openssh-server rsync wireguard-tools valgrind postgresql iproute2 bind9-dnsutils dnsmasq-base \
            iperf3 snmp snmpd python3-socks
+BENCH_PACKAGES := $(PACKAGES) python3 openssl iproute2 iperf3 haproxy stunnel4 spiped openssh-client openssh-server \
+           dropbear-bin
 LINT_PACKAGES := clang-format clang-tidy cppcheck shellcheck mandoc
 FUZZ_PACKAGES := $(PACKAGES) clang
 
@@ -66,7 +72,8 @@ endif
 say = @printf '  %-7s %s\n' $(1) '$(2)'
 
 .DELETE_ON_ERROR:
-.PHONY: all help deps test-deps lint-deps fuzz-deps demo test unit sim e2e soak fuzz fuzz-targets lint format install uninstall clean
+.PHONY: all help deps test-deps bench-deps lint-deps fuzz-deps demo test unit sim e2e soak bench \
+        fuzz fuzz-targets lint format install uninstall clean
 
 #: make                build ./spx, one static binary
 all: spx
@@ -120,6 +127,11 @@ $(SIMS): $(T)/tests/sim/%: $(T)/tests/sim/%.o $(SIMOBJ) $(T)/libspx.a
 	$(call say,LINK,$@)
 	$(Q)gcc $(SANITIZE) -o $@ $^ -lbearssl -lpthread
 
+$(B)/%: tests/bench/%.c $(T)/libspx.a
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)gcc $(CFLAGS) -O2 -o $@ $< $(T)/libspx.a -lbearssl -lpthread
+
 .PRECIOUS: $(T)/%.o $(F)/modules/%.o
 
 $(F)/modules/%.o: modules/%.c
@@ -136,6 +148,8 @@ deps:
 	@tests/install.sh $(PACKAGES)
 test-deps:
 	@tests/install.sh $(TEST_PACKAGES)
+bench-deps:
+	@tests/bench/install.sh $(BENCH_PACKAGES)
 lint-deps:
 	@tests/install.sh $(TEST_PACKAGES) $(LINT_PACKAGES)
 fuzz-deps:
@@ -168,6 +182,11 @@ e2e: spx $(T)/spx
 #: make soak           the end-to-end tests that take minutes (SEED=n: random numbers of a failed one)
 soak: test-deps
 	@$(MAKE) --no-print-directory e2e ARGS='-m soak $(ARGS)'
+
+#: make bench          measure spx beside its peers: tests/bench/RESULTS.md (ROWS="spx stunnel": only these; PARTS="bulk")
+bench: bench-deps
+	@$(MAKE) --no-print-directory spx $(BENCH)
+	@/usr/bin/python3 tests/bench/bench.py --rows '$(ROWS)' --parts '$(PARTS)' $(ARGS)
 
 #: make fuzz           run every fuzz target for SECONDS (60) each, with clang
 SECONDS ?= 60

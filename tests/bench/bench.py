@@ -47,14 +47,14 @@ class Bench:
                 tunnels.pop(row).stop()
 
     @contextlib.contextmanager
-    def tunnels(self, rows, target, network=None):
-        """The peers of these rows, all running."""
+    def tunnels(self, rows, target, network=None, start="start"):
+        """The peers of these rows, all running; start="serve": all but their clients."""
         started = {}
         for row in rows:
             tunnel = peer_class(row)(self.rig, network or self.network, target)
             started[row] = tunnel
             with self.tolerates(row, started):
-                tunnel.start()
+                getattr(tunnel, start)()
         try:
             yield started
         finally:

@@ -26,6 +26,7 @@
 
 #define PING_BYTES 64
 #define ANSWER_S 20
+#define END_S 3
 #define TIMES_MAX 1000000
 #define INFLIGHT_MAX 256
 #define RETRY_NS 100000
@@ -291,6 +292,18 @@ static int connect_when_listening(const struct sockaddr_in *a, pid_t pid)
     return -1;
 }
 
+/* With SIGTERM; with SIGKILL when it has not ended after a while. */
+static void end(pid_t pid)
+{
+    const struct timespec pause = {.tv_nsec = RETRY_NS};
+    kill(pid, SIGTERM);
+    for (double limit = now_us() + END_S * 1e6; waitpid(pid, NULL, WNOHANG) == 0;) {
+        if (now_us() > limit)
+            kill(pid, SIGKILL);
+        nanosleep(&pause, NULL);
+    }
+}
+
 static int run_first(char **argv)
 {
     struct sockaddr_in a = loopback(argv[0]);
@@ -299,9 +312,8 @@ static int run_first(char **argv)
     int fd = connect_when_listening(&a, pid);
     bool good = fd >= 0 && there_and_back(fd, 1);
     double took = now_us() - began;
-    kill(pid, SIGTERM);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    close(fd);
+    end(pid);
     if (!good)
         return 1;
     printf("%.1f\n", took);

@@ -38,9 +38,11 @@ def wait_for(condition, what, seconds=START_S):
 
 def run(*argv, seconds=60, check=True):
     """Runs a program to its end; what it wrote on standard output."""
-    done = subprocess.run(
-        [str(a) for a in argv], capture_output=True, text=True, timeout=seconds, check=False
-    )
+    argv = [str(a) for a in argv]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as late:
+        raise Failed(str(late)) from None
     if check and done.returncode != 0:
         raise Failed(f"{argv[0]} ended with {done.returncode}: {done.stderr[-500:]}{done.stdout[-500:]}")
     return done.stdout
@@ -65,7 +67,7 @@ class DelayedNetwork(Network):
     def __init__(self, rig, delay_ms, mbit, control):
         self.delay_ms, self.mbit = delay_ms, mbit
         self.process = rig.spawn("delay", [BUILD / "delay", delay_ms, mbit, control])
-        said = wait_for(lambda: self._said(rig.log("delay")), "the delaying network")
+        said = wait_for(lambda: self._said(rig.log(self.process)), "the delaying network")
         self.namespaces = {site: f"/proc/{self.process.pid}/fd/{fd}" for site, fd in said.items()}
 
     def _said(self, log):
@@ -82,6 +84,7 @@ class Rig:
         self.directory = Path(tempfile.mkdtemp(prefix="spx-bench."))
         self.processes = []
         self.last_port = 10000
+        self.started = 0
         BUILD.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self):
@@ -102,8 +105,10 @@ class Rig:
         return Path(tempfile.mkdtemp(prefix=f"{name}.", dir=self.directory))
 
     def spawn(self, name, argv, prefix=(), stdin=subprocess.DEVNULL):
-        """Starts a program; what it says goes to a log of that name."""
-        with open(self.directory / f"{name}.log", "ab") as log:
+        """Starts a program; what it says goes to a log of its own."""
+        self.started += 1
+        name = f"{self.started}-{name}"
+        with open(self.directory / f"{name}.log", "wb") as log:
             process = subprocess.Popen(
                 [str(a) for a in (*prefix, *argv)],
                 stdin=stdin,
@@ -137,17 +142,16 @@ class Rig:
             if start_time(pid) == started:
                 os.kill(pid, signal.SIGTERM)
 
-    def log(self, name):
-        path = self.directory / f"{name}.log"
-        return path.read_text("utf-8", "replace") if path.exists() else ""
+    def log(self, process):
+        return (self.directory / f"{process.name}.log").read_text("utf-8", "replace")
 
     def await_log(self, process, pattern, seconds=START_S):
         def seen():
             ended = process.poll() is not None
-            if re.search(pattern, self.log(process.name)):
+            if re.search(pattern, self.log(process)):
                 return True
             if ended:
-                raise Failed(f"{process.name} ended: {self.log(process.name)[-500:]}")
+                raise Failed(f"{process.name} ended: {self.log(process)[-500:]}")
             return False
 
         wait_for(seen, f"{process.name} says {pattern!r}", seconds)
@@ -155,7 +159,7 @@ class Rig:
     def await_listening(self, process, port):
         def listening():
             if process.poll() is not None:
-                raise Failed(f"{process.name} ended: {self.log(process.name)[-500:]}")
+                raise Failed(f"{process.name} ended: {self.log(process)[-500:]}")
             return port in listening_ports(process.pid)
 
         wait_for(listening, f"{process.name} listens")
