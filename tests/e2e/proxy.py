@@ -1,5 +1,5 @@
-"""A TCP proxy to stand between the parties: it records what passes, and can hold it back or cut it.
-"""
+"""A TCP proxy to stand between the parties: it records what passes, and can slow it, hold it back or
+cut it."""
 import asyncio
 import socket
 import struct
@@ -23,6 +23,7 @@ class _Side(asyncio.Protocol):
         self.transport = None
         self.other = None
         self.full = False  # the other side cannot take more
+        self.due = 0  # when the last byte of a slow proxy's queue is out
         self.at_end = False  # it has said its end of file
 
     def connection_made(self, transport):
@@ -40,9 +41,19 @@ class _Side(asyncio.Protocol):
         self.connection.passed[self.direction] += len(data)
         if self.connection.proxy.recording:
             self.connection.recorded[self.direction] += data
-        self.other.transport.write(data)
+        if self.connection.proxy.bytes_per_s:
+            self.queue(data)
+        else:
+            self.other.transport.write(data)
         if fuse:
             self.connection.proxy.cut_now(fuse.how)
+
+    def queue(self, data):
+        """Passes it on when all before it has had its time."""
+        loop = asyncio.get_running_loop()
+        seconds = len(data) / self.connection.proxy.bytes_per_s
+        self.due = max(self.due, loop.time()) + seconds
+        loop.call_at(self.due, self.other.transport.write, data)
 
     def eof_received(self):
         self.at_end = True
@@ -147,10 +158,13 @@ class Fuse:
 class Proxy:
     """Listens on loopback and passes every connection on to one address."""
 
-    def __init__(self, target_address, recording=True):
+    def __init__(self, target_address, recording=True, bytes_per_s=None):
+        """bytes_per_s: of each connection and direction; like a router with a large buffer it takes
+        all that comes, and passes it on late."""
         host, _, port = target_address.rpartition(":")
         self.target = host.strip("[]"), int(port)
         self.recording = recording
+        self.bytes_per_s = bytes_per_s
         self.connections = []
         self.hold_new = set()  # directions held from the start on connections to come
         self.refusing = False

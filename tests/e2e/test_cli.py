@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from harness import SPX, USAGE, forwards, has_ipv6, is_sanitized, run, spx
+from harness import CONFIG, SPX, USAGE, forwards, has_ipv6, is_sanitized, run, spx
 from servers import ask
 
 APPLETS = ("client", "relay", "agent", "key")
@@ -70,65 +70,81 @@ def test_binary_under_another_name(world):
     assert run(path, "key", "--help").stdout == spx("key", "--help").stdout
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        ["nonsense"],
-        ["--nonsense"],
-        ["relay", "extra"],
-        ["relay", "--nonsense"],
-        ["relay", "-c"],
-        ["relay", "-c", "a", "-c", "b"],
-        ["agent", "extra"],
-        ["agent", "--nonsense"],
-        ["agent", "-c", "a", "-c", "b"],
-        ["client"],
-        ["client", "lab-1", "extra", "-L", "1:h:1"],
-        ["client", "--nonsense"],
-        ["client", "-c", "a", "-c", "b", "lab-1", "-L", "1:h:1"],
-        ["client", "Lab_1", "-L", "1:h:1"],
-        ["client", "lab-1", "-L", "1"],
-        ["client", "lab-1", "-L", "1:h"],
-        ["client", "lab-1", "-L", "1:h:0"],
-        ["client", "lab-1", "-L", "x:h:1"],
-        ["client", "lab-1", "-L", "1:h:65536"],
-        ["client", "lab-1", "-L", "65536:h:1"],
-        ["client", "lab-1", "-L", "1:::1:1"],
-        ["client", "lab-1", "-L", "relay.example.com:1:h:1"],
-        ["client", "lab-1", "-L", ""],
-        ["client", "lab-1", "-L"],
-        ["client", "lab-1", "-L", "/x"],
-        ["client", "lab-1", "-L", "/x:/" + "y" * 108],
-        ["client", "lab-1", "-L", "1:x/y"],
-        ["client", "lab-1", "-D", "x"],
-        ["client", "lab-1", "-D", "1:h:1"],
-        ["client", "lab-1", "-D", "/x"],
-        ["client", "lab-1", "-D"],
-        ["client", "list", "-D", "1"],
-        ["client", "lab-1", "-W", "h:1", "-D", "1"],
-        ["client", "lab-1", "-W", "h"],
-        ["client", "lab-1", "-W", ":1"],
-        ["client", "lab-1", "-W", "h:1", "-W", "h:2"],
-        ["client", "lab-1", "-W", "h:1", "-L", "1:h:1"],
-        ["client", "list", "-W", "h:1"],
-        ["client", "list", "-L", "1:h:1"],
-        ["client", "list", "a", "b"],
-        ["key"],
-        ["key", "nonsense"],
-        ["key", "new"],
-        ["key", "new", "a", "b"],
-        ["key", "public", "a", "b"],
-        ["key", "--nonsense"],
-    ],
-    ids=" ".join,
+UNKNOWN = "unrecognized option"
+NO_VALUE = "option requires an argument"
+TWICE = "-c is given twice"
+FORWARD_RULE = (
+    "is not [ADDRESS:]PORT:HOST:PORT (IPv6 in brackets, * or nothing before the first colon for all "
+    "addresses; /PATH of a UNIX socket instead of [ADDRESS:]PORT or HOST:PORT)"
 )
-def test_usage_error(world, words):
-    """A command line that is not right: exit code 2, the reason on standard error, nothing on
+DYNAMIC_RULE = (
+    "is not [ADDRESS:]PORT (IPv6 in brackets, * or nothing before the first colon for all addresses)"
+)
+LONG_PATH = "/x:/" + "y" * 108
+
+# What is asked for, and what is said about it.
+USAGE_ERRORS = [
+    ([], "usage: spx APPLET [options]"),
+    (["nonsense"], "spx: 'nonsense' is no applet"),
+    (["--nonsense"], "spx: '--nonsense' is no applet"),
+    (["relay", "extra"], "spx relay: it takes options only"),
+    (["relay", "--nonsense"], UNKNOWN),
+    (["relay", "-c"], NO_VALUE),
+    (["relay", "-c", "a", "-c", "b"], TWICE),
+    (["agent", "extra"], "spx agent: the only word it takes is 'call'"),
+    (["agent", "--nonsense"], UNKNOWN),
+    (["agent", "-c", "a", "-c", "b"], TWICE),
+    (["client"], "spx client: which agent? Give its name, or 'list'"),
+    (["client", "-L", "1:h:1"], "spx client: which agent? Give its name, or 'list'"),
+    (["client", "lab-1", "extra", "-L", "1:h:1"], "'extra' is one word too many"),
+    (["client", "lab-1", "list"], "'list' is one word too many"),
+    (["client", "--nonsense"], UNKNOWN),
+    (["client", "-c", "a", "-c", "b", "lab-1", "-L", "1:h:1"], TWICE),
+    (["client", "Lab_1", "-L", "1:h:1"], "'Lab_1' is not a name: 1 to 64 of a-z 0-9 . _ -"),
+    (["client", "lab-1", "-L"], NO_VALUE),
+    *(
+        (["client", "lab-1", "-L", forward], f"'{forward}' {FORWARD_RULE}")
+        for forward in (
+            "", "1", "1:h", "1:h:0", "x:h:1", "1:h:65536", "65536:h:1", "1:::1:1",
+            "relay.example.com:1:h:1", "/x", LONG_PATH, "1:x/y",
+        )
+    ),
+    (["client", "lab-1", "-R", "1"], f"'1' {FORWARD_RULE}"),
+    (["client", "lab-1", "-U", "/x:h:1"], "'/x:h:1' is not [ADDRESS:]PORT:HOST:PORT"),
+    (["client", "lab-1", "-D"], NO_VALUE),
+    *(
+        (["client", "lab-1", "-D", forward], f"'{forward}' {DYNAMIC_RULE}")
+        for forward in ("x", "1:h:1", "/x")
+    ),
+    (["client", "lab-1", "-W", "h"], "'h' is not HOST:PORT (a name or an address"),
+    (["client", "lab-1", "-W", ":1"], "':1' is not HOST:PORT (a name or an address"),
+    (["client", "lab-1", "-W", "h:1", "-W", "h:2"], "-W is given twice"),
+    (["client", "lab-1", "-W", "h:1", "-L", "1:h:1"], "-W goes alone, without forwards"),
+    (["client", "lab-1", "-W", "h:1", "-D", "1"], "-W goes alone, without forwards"),
+    (["client", "lab-1", "-w", "-L", "1:h:1"], "--watch goes with list only"),
+    (["client", "list", "-W", "h:1"], "list goes with neither forwards nor -W"),
+    (["client", "list", "-L", "1:h:1"], "list goes with neither forwards nor -W"),
+    (["client", "list", "-D", "1"], "list goes with neither forwards nor -W"),
+    (["client", "list", "a", "b"], "list takes one QUERY; quote it when it has several words"),
+    (["key"], "usage: spx key new FILE"),
+    (["key", "nonsense"], "spx key: no such command: nonsense"),
+    (["key", "new"], "usage: spx key new FILE"),
+    (["key", "new", "a", "b"], "usage: spx key new FILE"),
+    (["key", "new", "-"], "spx key: a new key goes to a file, never to standard output"),
+    (["key", "public", "a", "b"], "usage: spx key new FILE"),
+    (["key", "--nonsense"], UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(
+    "words, reason", USAGE_ERRORS, ids=[" ".join(words)[:60] for words, _ in USAGE_ERRORS]
+)
+def test_usage_error(world, words, reason):
+    """A command line that is not right: exit code 2, the reason first on standard error, nothing on
     standard output, and nothing is made."""
     failed = spx(*words, code=USAGE, seconds=10, cwd=world.directory)
     assert failed.stdout == ""
-    assert failed.stderr
+    assert reason in failed.stderr.splitlines()[0]
     assert list(world.directory.iterdir()) == []
 
 
@@ -192,6 +208,13 @@ def test_json_log(world, echo):
             assert line["level"] in ("error", "warning", "info", "debug")
             assert line["role"] == role
             assert isinstance(line["text"], str) and line["text"]
+
+
+def test_json_log_of_a_text_with_quotes(world):
+    """Quotes and backslashes of a text are escaped: the line is an object still."""
+    missing = world.directory / 'the "first" \\ relay.conf'
+    failed = spx("relay", "--json", "-c", missing, "--check", code=CONFIG)
+    assert str(missing) in json.loads(failed.stderr)["text"]
 
 
 def test_status_line_on_a_terminal(world, echo):

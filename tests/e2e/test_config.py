@@ -78,6 +78,16 @@ ALLOW_RULE = (
     "[fd00::]/8 or *; PORTS 22, 8000-8099 or *) or unix:/PATH"
 )
 
+LISTEN_PATTERN_RULE = (
+    "is not where listening can be allowed: ADDRESS:PORTS (ADDRESS in numbers, 127.0.0.0/8, [fd00::]/8 "
+    "or *; PORTS 8080, 8000-8099 or *) or unix:/PATH"
+)
+FORWARD_RULE = "is not a forward: -L, -D, -R or -U with its value, such as -L 8080:localhost:80"
+LOCAL_RULE = (
+    "is not [ADDRESS:]PORT:HOST:PORT (IPv6 in brackets, * or nothing before the first colon for all "
+    "addresses; /PATH of a UNIX socket instead of [ADDRESS:]PORT or HOST:PORT)"
+)
+
 # Role; what is replaced in its good file, and by what; the message after the file's name.
 MISTAKES = [
     # Lines.
@@ -280,6 +290,18 @@ MISTAKES = [
         "{alice}",
         ":8: the PublicKey of this [Agent] is the key of this client itself; expected is the other party's",
     ),
+    (
+        "agent",
+        "[User]",
+        "[User]\nName = bob\nPublicKey = {bob}\n[User]\nName = bob\nPublicKey = {alice}\n[User]",
+        ":13: [User] with the name 'bob' is there twice, first at line 10; expected is one",
+    ),
+    (
+        "client",
+        "PublicKey = {lab-1}",
+        "[Agent]\nName = lab-1",
+        ":10: [Agent] with the name 'lab-1' is there twice, first at line 8; expected is one",
+    ),
     # Names and keys.
     ("relay", "alice\n", "Alice\n", f":7: Name: 'Alice' {NAME_RULE}"),
     ("relay", "alice\n", "-alice\n", f":7: Name: '-alice' {NAME_RULE}"),
@@ -324,6 +346,12 @@ MISTAKES = [
         ":15: Dial: 'udp:10.1.2.3:7444' cannot be dialled; expected is tcp:HOST:PORT",
     ),
     (
+        "relay",
+        "tcp:10.1.2.3:7444",
+        "unix:/run/spx",
+        ":15: Dial: 'unix:/run/spx' cannot be dialled; expected is tcp:HOST:PORT",
+    ),
+    (
         "agent",
         "relay.example.com:7443",
         "relay.example.com:0",
@@ -347,6 +375,47 @@ MISTAKES = [
     ("agent", "10.0.0.0/8", "10.0.0.0/33", f":13: Allow: 'tcp:10.0.0.0/33:*' {ALLOW_RULE}"),
     ("agent", "8000-8099", "8099-8000", f":13: Allow: 'tcp:[fd00::]/8:8099-8000' {ALLOW_RULE}"),
     ("agent", "unix:/run/x", "unix:run/x", f":13: Allow: 'unix:run/x' {ALLOW_RULE}"),
+    ("agent", "KeyFile", "Listen = x:7444\nKeyFile", f":3: Listen: 'x:7444' {LISTEN_RULE}"),
+    ("agent", "Allow", "Listen = x:80\nAllow", f":13: Listen: 'x:80' {LISTEN_PATTERN_RULE}"),
+    ("agent", "Allow", "Listen = 8080\nAllow", f":13: Listen: '8080' {LISTEN_PATTERN_RULE}"),
+    (
+        "client",
+        "Name = lab-1",
+        "Name = lab-1\nForward = 8080:h:80",
+        f":10: Forward: '8080:h:80' {FORWARD_RULE}",
+    ),
+    (
+        "client",
+        "Name = lab-1",
+        "Name = lab-1\nForward = -L 80:h",
+        f":10: Forward: '80:h' {LOCAL_RULE}",
+    ),
+    # Numbers and texts.
+    (
+        "agent",
+        "KeyFile",
+        "ResumeWindow = 86401\nKeyFile",
+        ":3: ResumeWindow: '86401' is not a number from 0 to 86400",
+    ),
+    (
+        "agent",
+        "KeyFile",
+        "CallSocket = /" + "s" * 107 + "\nKeyFile",
+        f":3: CallSocket: '/{'s' * 107}' is too long for a socket; expected are under 108 bytes",
+    ),
+    (
+        "relay",
+        "site=boston",
+        "site=" + "b" * 2048,
+        ":14: Labels: is 2064 bytes long; expected are at most 2047",
+    ),
+    (
+        "relay",
+        "site=boston",
+        "site=\x1b[31mboston",
+        ":14: Labels: 'site=?[31mboston model=vmax' holds control characters; expected are words such as "
+        "site=boston",
+    ),
     # Key files.
     (
         "relay",
@@ -440,18 +509,44 @@ def test_file_that_cannot_be_read(place, role):
     assert f"{place[0]}: is not a regular file" in failed.stderr
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["", "not a key\n", "{bob}{bob}\n", "{bob}\n{bob}\n", "A" * 5000],
-    ids=["empty", "words", "joined", "two", "long"],
-)
-def test_key_file_that_holds_no_key(place, content):
-    """A key file without exactly one key is refused, and its content is not shown."""
-    text = content.replace("{bob}", (place[0] / "bob.key").read_text().strip())
+KEY_FILES = {
+    "empty": ("", "holds no key; make one with: spx key new FILE"),
+    "words": (
+        "not a key\n",
+        "is not a private key: 9 characters, expected one line of 44 characters of base64",
+    ),
+    "joined": (
+        "{bob}{bob}\n",
+        "is not a private key: 88 characters, expected one line of 44 characters of base64",
+    ),
+    "two": (
+        "{bob}\n{bob}\n",
+        "is not a private key: 89 characters, expected one line of 44 characters of base64",
+    ),
+    "not base64": ("{bob", "is not a private key: not canonical base64 of 32 bytes"),
+    "zeros": (ZERO_KEY, "is not a private key: all zero"),
+    "long": ("A" * 5000, "is larger than the 1024 bytes expected at most"),
+}
+
+
+@pytest.mark.parametrize("content, reason", KEY_FILES.values(), ids=KEY_FILES)
+def test_key_file_that_holds_no_key(place, content, reason):
+    """A key file without exactly one key is refused, with the reason, and its content is not
+    shown."""
+    bob = (place[0] / "bob.key").read_text().strip()
+    text = content.replace("{bob}", bob).replace("{bob", "*" + bob[1:])
     broken = place[0] / "broken.key"
     broken.write_text(text)
     broken.chmod(0o600)
     conf = write("client", CLIENT.replace("alice.key", "broken.key"), place)
     failed = spx("client", "-c", conf, "--check", code=CONFIG)
-    assert f"{conf}:2: KeyFile: {broken}: " in failed.stderr
+    assert failed.stderr.rstrip("\n").endswith(f"{conf}:2: KeyFile: {broken}: {reason}")
     assert not text.strip() or text.strip()[:20] not in failed.stderr
+
+
+def test_file_that_is_too_large(place):
+    """A configuration file of more than 16 MiB is not read."""
+    conf = place[0] / "large.conf"
+    conf.write_text("# remark\n" * (2 << 20))
+    failed = spx("relay", "-c", conf, "--check", code=CONFIG)
+    assert f"{conf}: is larger than the 16777216 bytes expected at most" in failed.stderr

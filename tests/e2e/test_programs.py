@@ -1,7 +1,10 @@
 """The programs people use through a tunnel: curl, ssh, scp, rsync, and pipes."""
+import array
+import fcntl
 import hashlib
 import random
 import subprocess
+import termios
 
 import pytest
 
@@ -173,6 +176,13 @@ def test_pipe_is_interactive(world, echo):
     client.wait_exit(0)
 
 
+def bytes_in(pipe):
+    """How many bytes wait in a pipe to be read."""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+    return waiting[0]
+
+
 def test_pipe_whose_output_is_full(world, serve):
     """While nobody reads the client's standard output, what comes on its standard input still
     reaches the target; the output is whole when it is read at last."""
@@ -185,6 +195,7 @@ def test_pipe_whose_output_is_full(world, serve):
 
     target = serve(servers.Target, talk)
     client = start_pipe(world, target.port)
+    wait_for(lambda: bytes_in(client.process.stdout) > 60000, 10, "the output's pipe is full")
     data = random.Random(7).randbytes(size)
     writing = servers.Task(client.process.stdin.write, data)
     wait_for(lambda: writing.done, 20, "the target takes the standard input")
