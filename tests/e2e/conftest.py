@@ -88,6 +88,16 @@ def serve(world):
 
 
 @pytest.fixture
+def steady(world, serve):
+    """For tests in which nothing breaks a link: no client's session had to be carried on over another
+    circuit, which would hide what broke the first."""
+    yield
+    for program in world.programs:
+        if isinstance(program, harness.Client):
+            assert not program.lines(r"link lost|nothing is acknowledged"), program.tail()
+
+
+@pytest.fixture
 def dice():
     """Random numbers whose seed a failed test shows."""
     seed = int(os.environ.get("SEED", random.randrange(1 << 32)))

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+import noise
 from harness import (
     DENIED,
     LOOPBACK,
@@ -17,10 +18,13 @@ from harness import (
     forwards,
     free_port,
     has_ipv6,
+    spx,
     wait_for,
 )
 from proxy import DOWN, UP, Proxy
 from servers import EchoServer, ask
+
+pytestmark = pytest.mark.usefixtures("steady")
 
 WARNING = r"Z warn(ing)? +"
 CIRCUIT = r"circuit ([0-9a-fA-F]{8}): user (\S+) to agent (\S+), "
@@ -309,6 +313,31 @@ def test_any_address_takes_ipv4_too(world, echo):
     world.start_agent(relay=reach)
     assert_echoes(world.start_client(*forwards(echo.port), relay=reach))
     relay.expect(r"agent lab-1 online from 127\.0\.0\.1:\d+")
+
+
+@pytest.mark.parametrize("without", ["relay", "agent", "client"])
+def test_processor_without_aes(world, echo, serve, monkeypatch, without):
+    """A party whose processor has no AES instructions asks for ChaCha20-Poly1305 and takes what
+    others ask for: all three understand one another, whoever it is."""
+    can_aes = "AES instructions in use" in spx("--version").stdout
+
+    def start(name, function, *arguments, **options):
+        if name == without:
+            monkeypatch.setenv("SPX_PORTABLE", "1")
+        started = function(*arguments, **options)
+        monkeypatch.delenv("SPX_PORTABLE", raising=False)
+        return started
+
+    start("relay", world.start_relay)
+    proxies = {name: serve(Proxy, world.relay_address) for name in ("agent", "client")}
+    start("agent", world.start_agent, relay=proxies["agent"].address)
+    client = start(
+        "client", world.start_client, *forwards(echo.port), relay=proxies["client"].address
+    )
+    assert_echoes(client, b"hello" * 10000)
+    for name, proxy in proxies.items():
+        suites = {connection.first_message()[4] for connection in proxy.connections}
+        assert suites == {noise.AES if can_aes and name != without else noise.CHACHA}
 
 
 def test_relay_on_a_port_the_system_chooses(world):

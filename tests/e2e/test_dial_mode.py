@@ -6,6 +6,8 @@ import pytest
 from harness import LOOPBACK, NO_AGENT, endpoint, forwards, free_port, spx
 from servers import ask
 
+pytestmark = pytest.mark.usefixtures("steady")
+
 
 class DialSite:
     """A relay that dials its agent."""

@@ -78,10 +78,13 @@ def test_key_that_has_changed(world, site):
 
 
 def test_key_in_the_configuration_comes_first(world, site, echo):
-    """A key in the configuration is used without a look at what was kept."""
+    """A key in the configuration is used without a look at what was kept, and nothing is added to
+    that."""
+    kept = f"lab-1 {world.key('before').public}\n"
+    site.write_text(kept)
     conf = world.client_conf(known=site)
     assert world.run_pipe(f"127.0.0.1:{echo.port}", conf=conf, input="hello").stdout == "hello"
-    assert not site.exists()
+    assert site.read_text() == kept
 
 
 def test_file_that_is_not_right(world, site):

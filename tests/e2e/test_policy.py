@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness import DENIED, NOT_AUTHENTICATED, NO_AGENT, SLOWNESS, forwards
+from harness import DENIED, LOOPBACK, NOT_AUTHENTICATED, NO_AGENT, OK, SLOWNESS, forwards
 from servers import ask, read_exactly, read_to_end
 
 USERS = {"alice": "*", "bob": "*"}
@@ -32,11 +32,20 @@ def site(world, echo):
         connection.close()
 
 
+def assert_undisturbed(client, connection):
+    """The connection works on, on the same circuit."""
+    assert ask(connection, b"still here") == b"still here"
+    assert len(client.lines(client.CONNECTED)) == 1
+    assert not client.lines(r"link lost")
+
+
 def assert_bob_goes_on(site):
-    """Bob's connection works on, on the same circuit."""
-    assert ask(site.connections[1], b"still here") == b"still here"
-    assert len(site.bob.lines(site.bob.CONNECTED)) == 1
-    assert not site.bob.lines(site.bob.RESUMED)
+    assert_undisturbed(site.bob, site.connections[1])
+
+
+def assert_both_go_on(site):
+    assert_undisturbed(site.alice, site.connections[0])
+    assert_undisturbed(site.bob, site.connections[1])
 
 
 def assert_only_bob_goes_on(site):
@@ -139,7 +148,7 @@ def test_target_taken_at_the_agent(world, site, echo):
 
 
 @pytest.mark.parametrize("party", ["relay", "agent"])
-def test_broken_file_changes_nothing(world, site, party):
+def test_broken_file_changes_nothing(world, site, echo, party):
     """SIGHUP with a file that is not right: the error is logged with its line, and all goes on as
     it was."""
     program = getattr(site, party)
@@ -147,8 +156,8 @@ def test_broken_file_changes_nothing(world, site, party):
     conf.write_text(conf.read_text() + "\nNonsense = 1\n")
     program.signal(signal.SIGHUP)
     program.expect(rf"(error|warn(ing)?) +{party}: .*{conf}:\d+: ")
-    for connection in site.connections:
-        assert ask(connection, b"still") == b"still"
+    assert_both_go_on(site)
+    world.run_pipe(f"{LOOPBACK}:{echo.port}", conf=world.client_conf("bob"), code=OK)
 
 
 def test_user_added_at_relay_and_agent(world, site, echo):
@@ -159,5 +168,4 @@ def test_user_added_at_relay_and_agent(world, site, echo):
         program.signal(signal.SIGHUP)
         program.expect(r"read|reload|configuration")
     assert world.run_pipe(f"127.0.0.1:{echo.port}", user="carol", input="hello").stdout == "hello"
-    for connection in site.connections:
-        assert ask(connection, b"still") == b"still"
+    assert_both_go_on(site)

@@ -11,6 +11,8 @@ import pytest
 import servers
 from harness import LOOPBACK, run, spx, wait_for
 
+pytestmark = pytest.mark.usefixtures("steady")
+
 MIB = 1 << 20
 
 
@@ -91,6 +93,7 @@ def test_ssh_carries_standard_input(world, ssh_server):
     data = random.Random(3).randbytes(8 * MIB)
     command = ["ssh", *options, "-p", sshd.port, LOOPBACK, "sha256sum"]
     done = run(*command, input=data, text=False)
+    assert done.stderr == b""
     assert done.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
 
 
@@ -100,8 +103,9 @@ def test_scp_100_mib_there_and_back(world, ssh_server):
     sshd, options = ssh_server
     file = write_random(world.directory / "file", 100 * MIB, 4)
     there, back = world.directory / "there", world.directory / "back"
-    run("scp", *options, "-P", sshd.port, file, f"{LOOPBACK}:{there}", seconds=60)
-    run("scp", *options, "-P", sshd.port, f"{LOOPBACK}:{there}", back, seconds=60)
+    words = ["scp", *options, "-P", sshd.port]
+    for source, copy in ((file, f"{LOOPBACK}:{there}"), (f"{LOOPBACK}:{there}", back)):
+        assert run(*words, source, copy, seconds=60).stderr == ""
     assert sha256(there) == sha256(back) == sha256(file)
 
 
@@ -116,20 +120,11 @@ def test_rsync_copies_a_tree_and_then_only_changes(world, ssh_server):
         ["ssh", *("'" + o.replace("'", '"') + "'" for o in options), "-p", str(sshd.port)]
     )
 
-    def sync():
-        return run(
-            "rsync",
-            "-a",
-            "--checksum",
-            "--itemize-changes",
-            "-e",
-            shell,
-            f"{tree}/",
-            f"{LOOPBACK}:{copy}/",
-        ).stdout
-
     def files_sent():
-        return [line.split()[-1] for line in sync().splitlines() if line.startswith("<f")]
+        words = ["-a", "--checksum", "--itemize-changes", "-e", shell]
+        done = run("rsync", *words, f"{tree}/", f"{LOOPBACK}:{copy}/")
+        assert done.stderr == ""
+        return [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("<f")]
 
     assert len(files_sent()) == 50
     run("diff", "-r", tree, copy)

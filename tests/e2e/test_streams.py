@@ -9,6 +9,8 @@ from harness import LOOPBACK, forwards, free_port, run, stays_false, wait_for
 from proxy import DOWN, Proxy
 from servers import ask, read_exactly, read_to_end, receive_stream, reset, send_stream
 
+pytestmark = pytest.mark.usefixtures("steady")
+
 MIB = 1 << 20
 
 

@@ -11,6 +11,8 @@ from harness import SLOWNESS, forwards, stays_false, wait_for
 from proxy import Proxy
 from servers import Task, exchange, receive_stream, send_stream
 
+pytestmark = pytest.mark.usefixtures("steady")
+
 MIB = 1 << 20
 GIB = (1 << 30) // SLOWNESS
 

@@ -12,6 +12,8 @@ from harness import LOOPBACK, endpoint, forwards, free_port, stays_false
 from proxy import DOWN, UP, Proxy
 from servers import ask, read_exactly
 
+pytestmark = pytest.mark.usefixtures("steady")
+
 
 class Recorded:
     """Relay, agent and client with a recording proxy in front of each that listens."""
