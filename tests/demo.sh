@@ -255,13 +255,15 @@ title "4  The agent's policy"
 say "on this machine anyone can fetch from a second service:"
 check "curl to port $other_port directly: $(fetch "http://127.0.0.1:$other_port/page.html")" \
     grep -q 'GET /page.html' "$dir/other.log"
-seen_before=$(grep -c GET "$dir/other.log")
+seen_before=$(grep -c connected "$dir/other.log")
 fetch -o /dev/null "$refused/page.html"
-reset=$?
+code=$?
 await agent "(tcp:127\\.0\\.0\\.1:$other_port: not permitted)"
-check "through the tunnel curl's connection is reset (curl's exit code $reset)" [ "$reset" -ne 0 ]
+# Reset as soon as connected, while sending, or while receiving; 52 would be an end without an answer.
+is_reset() { [[ $1 = 7 || $1 = 55 || $1 = 56 ]]; }
+check "through the tunnel curl's connection is reset (curl's exit code $code)" is_reset "$code"
 check "the second service was not even connected to" \
-    [ "$(grep -c GET "$dir/other.log")" -eq "$seen_before" ]
+    [ "$(grep -c connected "$dir/other.log")" -eq "$seen_before" ]
 say "the agent says"
 grep 'not permitted' "$dir/agent.log" | quote
 
@@ -305,7 +307,7 @@ check "and no content: the marker is not in its log" [ "$(grep -c "$marker" "$di
 say "the agent knows the user, by the key that the user proved, and the targets:"
 grep -h "circuit $circuit" "$dir/agent.log" | quote
 say "the service saw plain requests from the agent's machine:"
-head -n 2 "$dir/service.log" | tail -n 1 | quote
+grep GET "$dir/service.log" | head -n 1 | quote
 
 title "6  A file of $file_mib MiB, and the speed (without the recorders)"
 write_configurations "$relay_port" "$relay_port"

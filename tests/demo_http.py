@@ -3,7 +3,8 @@
 
     demo_http.py DIRECTORY
 
-The port is the first line on standard output; one line a request follows, as the service sees it.
+The port is the first line on standard output; one line a connection and one a request follow, as the
+service sees them.
 Files go out with sendfile(2), so that the service is not what a measurement measures.
 """
 import functools
@@ -26,6 +27,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
+    def verify_request(self, request, client_address):
+        print(f"{client_address[0]} connected", flush=True)
+        return True
+
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], ConnectionError):  # who asked has gone
             super().handle_error(request, client_address)
