@@ -1,5 +1,6 @@
 """-D: SOCKS 5 and HTTP CONNECT, by curl and by hand."""
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -7,6 +8,7 @@ import time
 
 import pytest
 
+import peer
 from harness import LOOPBACK, SLOWNESS, endpoint, free_port, has_ipv6, run, wait_for
 from servers import EchoServer, Target, WebServer, ask, read_exactly, read_to_end, reset
 
@@ -198,6 +200,81 @@ def test_no_such_name(world):
     connection.close()
 
 
+class Refusing(peer.Site):
+    """Relay and agent that reset every stream to port 1000 + n with code n."""
+
+    def session(self, circuit):
+        while True:
+            got = circuit.receive()
+            if got.kind == peer.OPEN:
+                reader = peer.Reader(got.payload)
+                reader.take(4)
+                code = int(reader.text().rpartition(":")[2]) - 1000
+                text = peer.u16(code) + peer.string("so says the agent")
+                circuit.send(peer.frame(peer.RESET, got.stream, text))
+
+
+# RESET's code -> SOCKS reply (RFC 1928 section 6), HTTP status (RFC 9110 section 15).
+REPLIES = {
+    0: (1, 502), 1: (5, 502), 2: (4, 502), 3: (6, 504), 4: (2, 403), 5: (4, 502), 6: (1, 502),
+    7: (1, 503), 8: (8, 502), 9: (1, 502), 10: (1, 502), 999: (1, 502),
+}  # fmt: skip
+
+
+def test_reply_for_each_code(world, serve):
+    """Each reason for which a stream is reset has its answer in SOCKS and in HTTP, unknown ones
+    too; each answer comes whole and is followed by a clean end."""
+    agent = peer.Agent(peer.Pair(world.key("lab-1").path), "lab-1")
+    serve(Refusing, peer.Pair(world.key("relay").path), agent, address=world.relay_address)
+    client = world.start_client("-D", "0")
+    for code, (reply, status) in REPLIES.items():
+        connection, got = socks(client, LOOPBACK, 1000 + code)
+        assert (got, read_to_end(connection)) == (reply, (b"", "eof")), f"RESET({code})"
+        connection.close()
+        with client.dial() as connection:
+            connection.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n\r\n" % (1000 + code))
+            answer, end = read_to_end(connection)
+        assert answer.startswith(b"HTTP/1.1 %d " % status) and end == "eof", f"RESET({code})"
+        assert b"so says the agent" in answer
+    assert len(client.lines("so says the agent")) == 2 * len(REPLIES)
+
+
+def test_authentication_and_address_kinds(world):
+    """No method but none at all is taken (0xff), no kind of address but three (reply 8)."""
+    _, client = start(world)
+    with client.dial() as connection:
+        connection.sendall(b"\x05\x02\x01\x02")
+        assert read_to_end(connection) == (b"\x05\xff", "eof")
+    for kind in (0, 2, 5, 255):
+        with client.dial() as connection:
+            connection.sendall(GREETING + bytes([5, 1, 0, kind]) + bytes(300))
+            answer, end = read_to_end(connection)
+        assert (answer[:4], end) == (b"\x05\x00\x05\x08", "eof")
+
+
+NASTY_HOSTS = [b"\x1b[2J", b"a\nb", b"\xc2\x9b31m", b"\xff\xfe", b"\xe2\x80\xaegpj", b"a\x00b", b"", b" "]
+
+
+def test_names_that_are_none(world):
+    """Bytes that would do something to a terminal reach no log as they are, and the application has
+    an answer."""
+    _, client = start(world, allow="tcp:*:*", options=("-D", "0"))
+    for host in NASTY_HOSTS:
+        name = bytes([5, 1, 0, 3, len(host)]) + host + b"\0\x50"
+        with client.dial() as connection:
+            connection.sendall(GREETING + name)
+            answer, end = read_to_end(connection)
+        assert len(answer) == 12 and answer[3] in (4, 8) and end == "eof", host
+        with client.dial() as connection:
+            connection.sendall(b"CONNECT %s:80 HTTP/1.1\r\n\r\n" % host)
+            answer, end = read_to_end(connection)
+        assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 502 ")) and end == "eof", host
+    for program in world.programs:
+        raw = program.log_path.read_bytes()
+        assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", raw)
+        assert not re.search("[\x80-\x9f\u202e]", raw.decode("utf-8"))
+
+
 @pytest.mark.parametrize("command", [2, 0, 255])
 def test_other_commands(world, command):
     """BIND and unknown commands: reply 7."""
@@ -307,19 +384,42 @@ def test_target_reset_after_open(world, serve):
 
 
 def test_goes_on_after_a_new_session(world, echo):
-    """The proxy's port stays open while the agent restarts; requests wait and then succeed."""
+    """The proxy's port stays open while the agent restarts; requests wait and then succeed, those
+    of connections that were there before and those of new ones."""
     agent, client = start(world)
     connection, _ = socks(client, LOOPBACK, echo.port)
+    before = client.dial()
+    before.sendall(GREETING)
+    assert read_exactly(before, 2) == b"\x05\x00"
     agent.stop()
     assert read_to_end(connection)[1] == "reset"
     connection.close()
-    waiting = client.dial()
-    waiting.sendall(GREETING + request(LOOPBACK, echo.port))
+    client.expect("the session has ended")
+    before.sendall(request(LOOPBACK, echo.port))
+    after = client.dial()
+    after.sendall(GREETING + request(LOOPBACK, echo.port))
     world.start_agent()
-    waiting.settimeout(40 * SLOWNESS)
-    assert read_exactly(waiting, 12)[3] == 0
-    assert ask(waiting, b"x") == b"x"
-    waiting.close()
+    for waiting, size in ((before, 10), (after, 12)):
+        waiting.settimeout(40 * SLOWNESS)
+        assert read_exactly(waiting, size)[size - 9] == 0
+        assert ask(waiting, b"x") == b"x"
+        waiting.close()
+
+
+def test_client_ends_before_the_answer(world):
+    """Who waits for an answer when the client ends sees a reset, in either protocol."""
+    world.start_relay()
+    agent = world.start_agent()
+    client = world.start_client("-D", "0")
+    agent.stop()
+    client.expect("the session has ended")
+    waiting = [client.dial() for _ in range(2)]
+    waiting[0].sendall(GREETING + request(LOOPBACK, 9))
+    waiting[1].sendall(b"CONNECT 127.0.0.1:9 HTTP/1.1\r\n\r\n")
+    client.stop()
+    for connection in waiting:
+        assert read_to_end(connection)[1] == "reset"
+        connection.close()
 
 
 # Forward lines.
