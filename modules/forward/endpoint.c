@@ -79,7 +79,7 @@ static ssize_t read_keeping_last(struct endpoint *e, struct iovec *piece, int pi
 static void close_clean(struct endpoint *e)
 {
     take_off(e->in.fd, e->last_kept);
-    close(e->in.fd);
+    socket_close_clean(e->in.fd);
 }
 
 /* Closes (with a reset unless it ended cleanly), tells the owner, frees at the end of the round. */

@@ -300,17 +300,30 @@ void socket_set_carrier(int fd)
     set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES);
 }
 
+/* Whether closing the socket, by the kernel at the end of the process too, is a reset. */
+static void set_reset_on_close(int fd, bool reset)
+{
+    struct linger linger = {.l_onoff = reset};
+
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
 void socket_set_application(int fd)
 {
     choose_congestion_control(fd);
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_keepalive(fd);
+    set_reset_on_close(fd, true);
 }
 
 void socket_close_reset(int fd)
 {
-    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    set_reset_on_close(fd, true);
+    close(fd);
+}
 
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+void socket_close_clean(int fd)
+{
+    set_reset_on_close(fd, false);
     close(fd);
 }

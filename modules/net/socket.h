@@ -35,11 +35,16 @@ int socket_connect_result(int fd);
  * s, TCP_NOTSENT_LOWAT 128 KiB. Harmless on other kinds of sockets. */
 void socket_set_carrier(int fd);
 
-/* Options of an application's or target's socket: TCP_NODELAY, keepalive. */
+/* Options of an application's or target's socket: TCP_NODELAY, keepalive, and that its peer sees a
+ * reset when the process is killed. */
 void socket_set_application(int fd);
 
 /* Closes so that the peer sees a TCP reset, never an end of file. A UNIX socket has no reset: its
  * peer gets ECONNRESET if there is something unread here (unix(7)), otherwise an end of file. */
 void socket_close_reset(int fd);
+
+/* Closes so that the peer sees an end of file, after all that was written, also of a socket that
+ * socket_set_application has seen. */
+void socket_close_clean(int fd);
 
 #endif

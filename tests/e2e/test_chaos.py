@@ -180,6 +180,27 @@ class Bench:
         assert done == self.postgres.count("pgbench_history") > 0
 
 
+@pytest.mark.parametrize("party", ["client", "agent"])
+def test_killed_process_is_no_end_of_file(world, serve, party):
+    """SIGKILL while a file is on its way: what the process was connected to sees a reset, since half
+    a file must not pass for a whole one."""
+    world.start_relay()
+    agent = world.start_agent(ResumeWindow=2)
+    far = serve(servers.Target, lambda connection: servers.read_to_end(connection)[1])
+    client = world.start_client(*forwards(far.port))
+    with client.dial() as near:
+        near.sendall(bytes(100000))
+        wait_for(lambda: far.connections, 5, "the target is connected")
+        if party == "client":
+            client.kill()
+            assert servers.read_to_end(near) == (b"", "reset")
+        else:
+            agent.kill()
+            assert far.outcome() == "reset"
+            world.start_agent()
+            assert servers.read_to_end(near) == (b"", "reset")
+
+
 @pytest.mark.parametrize(
     "seconds",
     [

@@ -108,6 +108,7 @@ def test_agent_killed(world, target):
         client.lost()
         world.start_agent()
         assert read_to_end(connection) == (b"", "reset")
+    assert target.outcome() == "reset"
     client.expect(r"the session has ended: .*the agent was started anew")
     client.connected(count=2, seconds=40)
     assert_works(client, target)

@@ -717,6 +717,12 @@ static void test_listen_error_says_where(void **state)
     close(listener);
 }
 
+/* Of a process that was killed. */
+static void close_as_the_kernel_does(int fd)
+{
+    close(fd);
+}
+
 /* The end of file and the reset that a peer sees. */
 static void test_close_reset(void **state)
 {
@@ -726,18 +732,30 @@ static void test_close_reset(void **state)
     int listener = listen_at("127.0.0.1", &port, 8);
     char byte;
 
+    void (*const closing[])(int fd) = {socket_close_reset, close_as_the_kernel_does};
+
     (void)state;
-    dial_to(&outcome, "127.0.0.1", port, LONG_US);
-    int accepted = socket_accept(listener, &peer);
-    assert_true(accepted >= 0);
-    socket_set_carrier(accepted);
-    socket_set_application(outcome.fd);
-    assert_int_equal(read(accepted, &byte, 1), -1);
-    assert_int_equal(errno, EAGAIN);
-    socket_close_reset(outcome.fd);
-    assert_int_equal(read(accepted, &byte, 1), -1);
-    assert_int_equal(errno, ECONNRESET);
-    close(accepted);
+    for (size_t i = 0; i < 3; i++) {
+        outcome = (struct outcome){0};
+        dial_to(&outcome, "127.0.0.1", port, LONG_US);
+        int accepted = socket_accept(listener, &peer);
+        assert_true(accepted >= 0);
+        socket_set_carrier(accepted);
+        socket_set_application(outcome.fd);
+        assert_int_equal(read(accepted, &byte, 1), -1);
+        assert_int_equal(errno, EAGAIN);
+        if (i < 2) {
+            closing[i](outcome.fd);
+            assert_int_equal(read(accepted, &byte, 1), -1);
+            assert_int_equal(errno, ECONNRESET);
+        } else {
+            assert_int_equal(write(outcome.fd, "x", 1), 1);
+            socket_close_clean(outcome.fd);
+            assert_int_equal(read(accepted, &byte, 1), 1);
+            assert_int_equal(read(accepted, &byte, 1), 0);
+        }
+        close(accepted);
+    }
     close(listener);
 }
 
