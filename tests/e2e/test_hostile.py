@@ -2,7 +2,9 @@
 hop, a circuit or a session, and the process it did that to goes on to serve an honest one."""
 import json
 import re
+import socket
 import threading
+import time
 
 import pytest
 
@@ -104,6 +106,16 @@ BY_CLIENT = {
     "LISTEN with an even id": [frame(LISTEN, 2, string("127.0.0.1:0"))],
     "LISTEN with an address too long": [frame(LISTEN, 3, string("x" * 129))],
     "DATA beyond the credit": [frame(DATA, 1, b"x" * 65000)] * 300,
+    "DATA for a stream of datagrams": [open_frame(3, "udp:127.0.0.1:9"), frame(DATA, 3, b"x")],
+    "EOF for a stream of datagrams": [open_frame(3, "udp:127.0.0.1:9"), frame(EOF, 3)],
+    "WINDOW for a stream of datagrams": [open_frame(3, "udp:127.0.0.1:9"), frame(WINDOW, 3, u32(1))],
+    "a datagram too large": [open_frame(3, "udp:127.0.0.1:9"), frame(DATAGRAM, 3, bytes(65508))],
+    "DATA for a listener": [frame(LISTEN, 3, string("127.0.0.1:0")), frame(DATA, 3, b"x")],
+    "WINDOW for a listener": [frame(LISTEN, 3, string("127.0.0.1:0")), frame(WINDOW, 3, u32(1))],
+    "DATAGRAM for a listener": [frame(LISTEN, 3, string("127.0.0.1:0")), frame(DATAGRAM, 3, b"x")],
+    "OPEN with a listener's id": [frame(LISTEN, 3, string("127.0.0.1:0")), open_frame(3, "tcp:a:1")],
+    "LISTEN without an address": [frame(LISTEN, 3)],
+    "LISTEN that is not UTF-8": [frame(LISTEN, 3, string(b"\xff"))],
 }
 BY_AGENT = {
     "OPEN without LISTEN": [frame(OPEN, 2, u32(1000) + u32(1) + string("127.0.0.1:1"))],
@@ -126,6 +138,32 @@ UNANSWERED = {
     "OPENED with an address too long": [frame(OPENED, 1, u32(100000) + string("x" * 129))],
     "OPENED with an address that is not UTF-8": [frame(OPENED, 1, u32(100000) + string(b"\xed\xa0\x80"))],
 }  # fmt: skip
+# Sent by an agent whose client has a listener, 1, and before that LISTENING.
+CAME = string("127.0.0.1:1")
+TO_LISTENER = {
+    "LISTENING twice": [frame(LISTENING, 1, string("127.0.0.1:1"))],
+    "OPENED for a listener": [frame(OPENED, 1, u32(1) + string(""))],
+    "DATA for a listener": [frame(DATA, 1, b"x")],
+    "WINDOW for a listener": [frame(WINDOW, 1, u32(1))],
+    "DATAGRAM for a listener": [frame(DATAGRAM, 1, b"x")],
+    "OPEN with a gap": [frame(OPEN, 4, u32(1) + u32(1) + CAME)],
+    "OPEN with a window of 2^31": [frame(OPEN, 2, u32(1 << 31) + u32(1) + CAME)],
+    "OPEN with an address too long": [frame(OPEN, 2, u32(1) + u32(1) + string("x" * 129))],
+    "DATA before OPENED": [frame(OPEN, 2, u32(1) + u32(1) + CAME) + frame(DATA, 2, b"x")],
+}
+BEFORE_LISTENING = {
+    "OPEN before LISTENING": [frame(OPEN, 2, u32(1) + u32(1) + CAME)],
+    "LISTENING with an address too long": [frame(LISTENING, 1, string("x" * 129))],
+    "LISTENING that is not UTF-8": [frame(LISTENING, 1, string(b"\xff"))],
+}
+# Sent by an agent whose client has a stream of datagrams, 1, and before that OPENED.
+TO_DATAGRAMS = {
+    "DATA for a stream of datagrams": [frame(DATA, 1, b"x")],
+    "EOF for a stream of datagrams": [frame(EOF, 1)],
+    "WINDOW for a stream of datagrams": [frame(WINDOW, 1, u32(1))],
+    "a datagram too large": [frame(DATAGRAM, 1, bytes(65508))],
+}
+DATAGRAM_BEFORE_OPENED = {"DATAGRAM before OPENED": [frame(DATAGRAM, 1, b"x")]}
 # Instead of START, and with another position in it.
 FIRST_FRAMES = {
     "PING": frame(FRAME_PING, 0, b"12345678"),
@@ -150,7 +188,9 @@ class Users:
 
     def __init__(self, world):
         self.relay = world.start_relay(users=dict.fromkeys(self.NAMES, "*"))
-        self.agent = world.start_agent(users=dict.fromkeys(self.NAMES, "tcp:127.0.0.1:*"))
+        conf = world.agent_conf(users=dict.fromkeys(self.NAMES, "tcp:127.0.0.1:*, udp:127.0.0.1:*"))
+        conf.write_text(conf.read_text().replace("\nAllow", "\nListen = default\nAllow"))
+        self.agent = world.start_agent(conf=conf)
         self.clients = [user_client(world, name) for name in self.NAMES]
         self.turn = 0
 
@@ -296,6 +336,55 @@ def test_frames_to_a_client_before_opened(world, site, what):
     attack_client(world, site, what, attack)
 
 
+def lose_session(world, site, *arguments, attack, work=None):
+    """The first session of a client with these arguments is attacked: it ends, the client lives and
+    has another one."""
+    site.attack = attack
+    client = world.start_client(*arguments)
+    if work:
+        work(client)
+    client.expect(r"the session has ended: .*for stream|the session has ended: .*credit")
+    client.connected(count=2)
+    client.stop()
+
+
+def then(frames, first=None, answer=None):
+    """An attack: waits for a frame of the client, answers it, and breaks the protocol."""
+
+    def attack(circuit):
+        if first:
+            circuit.expect(first, stream=1)
+        if answer:
+            circuit.send(answer)
+        send_all(circuit, frames)
+        assert circuit.wait_end() is None
+
+    return attack
+
+
+def test_frames_to_a_client_that_listens(world, site):
+    remote = ["-R", f"{LOOPBACK}:0:{LOOPBACK}:9"]
+    listening = frame(LISTENING, 1, string("127.0.0.1:1"))
+    for frames in TO_LISTENER.values():
+        lose_session(world, site, *remote, attack=then(frames, LISTEN, listening))
+    for frames in BEFORE_LISTENING.values():
+        lose_session(world, site, *remote, attack=then(frames, LISTEN))
+
+
+def test_frames_to_a_client_with_datagrams(world, site):
+    def ask_once(client):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as application:
+            application.sendto(b"question", client.address())
+
+    local = ["-U", f"{LOOPBACK}:0:{LOOPBACK}:9"]
+    opened_frame = frame(OPENED, 1, u32(0) + string("127.0.0.1:9"))
+    for frames in TO_DATAGRAMS.values():
+        attack = then(frames, OPEN, opened_frame)
+        lose_session(world, site, *local, attack=attack, work=ask_once)
+    for frames in DATAGRAM_BEFORE_OPENED.values():
+        lose_session(world, site, *local, attack=then(frames, OPEN), work=ask_once)
+
+
 def test_first_frames_to_a_client(world, site):
     for first in FIRST_FRAMES.values():
         site.first, site.attack = first, peer.Circuit.wait_end
@@ -305,6 +394,83 @@ def test_first_frames_to_a_client(world, site):
         with client.dial() as connection:
             assert ask(connection, b"hello") == b"hello"
         client.stop()
+
+
+# Positions.
+
+
+class Unacknowledging(peer.Circuit):
+    """Leaves what comes unacknowledged."""
+
+    def _say(self, answer):
+        if answer[0] != ACK:
+            super()._say(answer)
+
+
+def test_positions_to_an_agent(world, echo, monkeypatch):
+    """What cannot be, or lies inside a frame, ends the session, whether it is told in the handshake,
+    in START or in ACK; the client that comes back hears that it has ended."""
+    users = Users(world)
+
+    def inside_in_ack(circuit):
+        circuit.records.send(frame(ACK, 0, u64(5)))
+
+    def inside_in_start(circuit):
+        circuit.close()
+        circuit = client.connect(circuit.session, start=False)
+        circuit.start(circuit.told - 3)
+        circuit.records.send(frame(DATA, 1, b"x"))
+        return circuit
+
+    def gap_in_start(circuit):
+        circuit.close()
+        circuit = client.connect(circuit.session, start=False)
+        return circuit.start(circuit.told + 8)
+
+    def told(change):
+        def resume(circuit):
+            circuit.close()
+            circuit.session.received += change
+            circuit = client.connect(circuit.session, start=False).start()
+            circuit.session.received -= change
+            return circuit
+
+        return resume
+
+    cases = {
+        "ACK inside a frame": (inside_in_ack, "part of a frame"),
+        "START inside a frame": (inside_in_start, "starts inside a frame"),
+        "START above what was received": (gap_in_start, "bytes were lost"),
+        "a position above what was sent": (told(1000), "above what was sent"),
+        "a position inside a frame": (told(-3), "part of a frame"),
+    }
+    monkeypatch.setattr(peer, "Circuit", Unacknowledging)
+    for what, (break_it, why) in cases.items():
+        client = users.next()
+        circuit = client.connect()
+        circuit.open(tcp(echo))
+        circuit = break_it(circuit) or circuit
+        assert circuit.wait_end() is None, what
+        users.agent.expect(rf"ended: .*{why}")
+        with pytest.raises(Refused) as refused:
+            client.connect(circuit.session)
+        assert refused.value.code == peer.ENDED and why in refused.value.text, what
+    monkeypatch.undo()
+    assert_serves(world, echo, "user-0")
+
+
+def test_start_inside_a_frame_to_a_client(world, site):
+    """On the circuit of a resume."""
+    client = world.start_client(*forwards(9))
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        (session,) = site.agent.sessions.values()
+        wait_for(lambda: session.acknowledged > 8, 5, "the client has acknowledged something")
+        site.first = frame(START, 0, u64(session.acknowledged - 3))
+        site.attack = then([frame(WINDOW, 1, u32(1))])
+        site.cut()
+        client.expect("the session has ended: .*starts inside a frame")
+        assert read_to_end(connection)[1] == "reset"
 
 
 # Session payloads.
@@ -598,6 +764,28 @@ def test_refusals_during_a_resume(world, site):
     assert not client.lines("the session has ended")
 
 
+def test_listed_key_during_a_resume(world, site):
+    """Another key for the agent in a relay's list is never used, and ends no session."""
+    client = world.start_client(*forwards(9))
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        site.entry = lambda name: peer.agent_entry(name, bytes(range(32)))
+        site.cut()
+        client.expect("the relay lists another key for lab-1")
+        del site.entry
+        client.resumed()
+        assert ask(connection, b"again") == b"again"
+
+
+@pytest.mark.parametrize("retry", [301, 65535])
+def test_refusal_of_a_relay_for_hours(world, site, retry):
+    """Without a session to lose a client waits as a refusal says, five minutes at most."""
+    site.connected = lambda hop, name, message1: hop.send(
+        peer.REFUSED, peer.refusal(peer.FULL, "later", retry)
+    )
+    assert waits_s(world.start_client(*forwards(9), connected=False)) == 300
+
+
 def test_refused_resume_goes_on(world, site):
     client = world.start_client(*forwards(9))
     with client.dial() as connection:
@@ -668,6 +856,75 @@ FIRST_RECORDS = {
     "half an extension": (peer.INFO, peer.info() + b"\0\1\0"),
     "a record too long": (peer.INFO, peer.info() + b"\0\1" + string(bytes(4100))),
 }
+
+
+class Quiet:
+    """What a client must not say between CONNECT and the answer, in the same write as CONNECT."""
+
+    MESSAGES = {
+        "LIST": bytes([peer.LIST]) + string(""),
+        "CONNECT": bytes([peer.CONNECT]) + string("lab-1") + b"x",
+    }
+
+
+def test_quiet_rule_to_a_relay(world, echo):
+    """Whoever says something between CONNECT and its answer loses the hop, also when it is a part of
+    a record; a PING there has no PONG, which would be the first bytes of the circuit."""
+    relay = world.start_relay()
+    world.start_agent()
+    client = user_client(world)
+    for more in (*Quiet.MESSAGES.values(), None):
+        hop = client.hop()
+        _, message1 = client.message1(peer.Session())
+        sealed = hop.records.seal(bytes([peer.CONNECT]) + string("lab-1") + message1)
+        hop.pipe.write(sealed + (hop.records.seal(more) if more else u16(100) + b"part"))
+        assert hop.wait_end() is None
+    session = peer.Session()
+    handshake, message1 = client.message1(session)
+    hop = client.hop()
+    hop.send_together(
+        (peer.CONNECT, string("lab-1") + message1), (peer.PING, b"no PONG!"), (250, b"is ignored")
+    )
+    message2 = hop.expect(peer.CONNECTED).rest()
+    told = session.read_payload2(peer.read_message2(handshake, message2))
+    circuit = peer.Circuit(session, hop.pipe, handshake.split(), told).start().read_start()
+    circuit.open(tcp(echo))
+    assert circuit.ask(b"hello") == b"hello"
+    assert len(relay.lines("joined")) == 1
+
+
+def test_quiet_rule_to_a_client(world, site):
+    """A client that is asked between CONNECT and CONNECTED does not answer: START is the first that
+    comes behind CONNECT."""
+    real = site.connected
+
+    def ask_first(hop, name, message1):
+        hop.send_together(*[(peer.PING, b"no PONG!")] * 3)
+        real(hop, name, message1)
+
+    site.connected = ask_first
+    client = world.start_client(*forwards(9))
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+
+
+def test_pings_without_end(world, echo):
+    """Whoever asks and asks and reads no answer fills nobody's memory, on a hop or in a session."""
+    relay, agent = world.start_relay(), world.start_agent()
+    client = user_client(world)
+    before = [program.peak_memory_bytes() for program in (relay, agent)]
+    hop, circuit = client.hop(), client.connect()
+    hop.pipe.sock.settimeout(1)
+    circuit.pipe.sock.settimeout(1)
+    with pytest.raises(TimeoutError):  # the relay stops reading
+        while True:
+            hop.send_together(*[(peer.PING, b"8 bytes.")] * 1000)
+    for _ in range(200):  # the agent goes on
+        circuit.records.send(frame(FRAME_PING, 0, b"8 bytes.") * 4000)
+    assert_serves(world, echo)
+    if harness.SLOWNESS == 1:  # a sanitizer keeps what was freed
+        for program, had in zip((relay, agent), before):
+            assert program.peak_memory_bytes() < had + 8 * peer.MIB
 
 
 def assert_hop_ends(hop, messages, what):

@@ -438,7 +438,8 @@ def test_forward_lines(world, echo):
         assert read_exactly(connection, 12)[3] == 0
     other = world.start_client("-L", "0:127.0.0.1:1", forward=lines)
     assert len(other.lines("forwarding ")) == 1
-    world.run_pipe(f"127.0.0.1:{echo.port}", forward=lines, input="x")
+    taken = [f"-L {client.address(0)[1]}:127.0.0.1:1"]  # with -W nothing listens
+    world.run_pipe(f"127.0.0.1:{echo.port}", forward=taken, input="x")
 
 
 def test_nothing_to_do(world):
