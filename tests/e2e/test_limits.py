@@ -366,8 +366,8 @@ def test_tickets(world):
 @pytest.mark.soak
 @pytest.mark.time_limit(120)
 def test_times_of_a_connect(world):
-    """A ticket is good for 15 s, a CONNECT waits for 20."""
-    world.start_relay(agents={"lab-1": {}, "lab-2": {}})
+    """A ticket is good for 15 s, a CONNECT waits for 20, and meanwhile the client is left alone."""
+    world.start_relay(agents={"lab-1": {}, "lab-2": {}}, Keepalive=5)
     agent = peer.Agent(
         pair(world, "lab-1"), "lab-1", world.relay_address, world.key("relay").raw
     )  # fmt: skip
@@ -384,6 +384,42 @@ def test_times_of_a_connect(world):
     assert hops[0].expect(peer.REFUSED).number(2) == peer.TIMEOUT
     assert hops[1].expect(peer.REFUSED).number(2) == 8
     assert 19 < time.monotonic() - begun < 23 * SLOWNESS
+    assert not any(hop.pings for hop in hops)
+
+
+@pytest.mark.time_limit(30)
+def test_times_of_strangers(world):
+    """A connection without a right first message is closed after 5 s, whatever it said; one whose
+    first message was right, and then nothing, after 10 s; at the relay and at an agent that is
+    dialled."""
+    world.start_relay()
+    address = endpoint(LOOPBACK, free_port())
+    world.start_agent("lab-2", relay="", listen=address, online=False).expect("listening on")
+    begun = time.monotonic()
+    first = noise.header(noise.CHACHA, noise.HOP, 4096) + bytes(100)
+    silent = []
+    for to in (world.relay_address, address):
+        silent += [socket.create_connection(split(to), 10) for _ in range(3)]
+        silent[-2].sendall(b"GET / HTTP/1.1\r\n\r\n")
+        silent[-1].sendall(first)
+    greeted_ = greeted(world, 1, "127.0.0.2")
+    relay, lab_2 = pair(world, "relay"), world.key("lab-2").raw
+    greeted_.append(peer.Hop.greet(address, relay, lab_2, peer.RELAY).pipe.sock)
+    greeted_.append(peer.Hop.greet(address, relay, lab_2, peer.RELAY).pipe.sock)
+    greeted_[-1].sendall(u16(4000) + bytes(3000))  # most of a first record
+
+    def after(socks, number):
+        wait_for(lambda: len(closed(socks)) == number, 12, f"{number} are closed")
+        return time.monotonic() - begun
+
+    wait_for(lambda: closed(silent), 8, "the first one is closed")
+    assert 4.5 < time.monotonic() - begun
+    assert after(silent, 6) < 6.5 * SLOWNESS
+    assert not closed(greeted_)
+    wait_for(lambda: closed(greeted_), 8, "the first one is closed")
+    assert 9.5 < time.monotonic() - begun
+    assert after(greeted_, 3) < 12 * SLOWNESS
+    close_all([*silent, *greeted_])
 
 
 # CALL.
@@ -647,6 +683,24 @@ def test_opens_without_end(world):
     circuit.records.send(*(open_frame(2 * i + 1, "tcp:127.0.0.1:9") for i in range(2049)))
     crowd.agent.expect("ended: the peer opens streams without end")
     crowd.clients[1].connect().finish()
+
+
+def test_listeners_of_a_session(world):
+    """Sixteen; one more is refused until one ends."""
+    world.start_relay()
+    conf = world.agent_conf()
+    conf.write_text(conf.read_text() + "Listen = default\n")
+    world.start_agent(conf=conf)
+    circuit = user_client(world).connect()
+
+    def listen(stream):
+        circuit.send(frame(peer.LISTEN, stream, string("127.0.0.1:0")))
+        got = circuit.expect(peer.LISTENING, RESET, stream=stream)
+        return 0 if got.kind == peer.LISTENING else int.from_bytes(got.payload[:2], "big")
+
+    assert [listen(2 * i + 1) for i in range(17)] == [0] * 16 + [peer.RESET_LIMIT]
+    circuit.send(frame(RESET, 1, u16(6) + string("")))
+    assert [listen(35), listen(37)] == [0, peer.RESET_LIMIT]
 
 
 class SilentTarget:

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+import peer
 from harness import (
     DENIED,
     LOOPBACK,
@@ -153,6 +154,65 @@ def test_unix_sockets(world, tmp_path, serve):
     agent.expect(rf"no longer listening on unix:{remote}")
     assert not remote.exists()
     listener.close()
+
+
+@pytest.mark.parametrize("side", ["agent", "client"])
+def test_unix_socket_on_one_side(world, tmp_path, serve, side):
+    """The other side's is TCP."""
+    path = tmp_path / "socket"
+    if side == "agent":
+        target = serve(Target, echo_to_end)
+        _, _, client = start(world, f"{path}:{LOOPBACK}:{target.port}", listen=f"unix:{path}")
+        client.expect(rf"forwarding unix:{path} at the agent to tcp:{LOOPBACK}:{target.port}")
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(20)
+        connection.connect(str(path))
+    else:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen()
+        target = serve(Target, echo_to_end, listener=listener)
+        _, _, client = start(world, f"0:{path}")
+        connection = socket.create_connection(bound(client, f"unix:{path}"), timeout=20)
+    with connection:
+        sent, size, received = exchange(connection, 1_000_000, 3)
+        assert (size, received) == (1_000_000, sent)
+    assert target.outcome() == "eof"
+
+
+class Opening(peer.Site):
+    """Relay and agent: grants the client's LISTEN and opens streams for it, so many as `count`, each
+    with an address of its own choice; keeps what each was answered with."""
+
+    count, address, codes = 300, "", None
+
+    def session(self, circuit):
+        listen = circuit.expect(peer.LISTEN).stream
+        circuit.send(peer.frame(peer.LISTENING, listen, peer.string("127.0.0.1:1")))
+        head = peer.u32(1 << 18) + peer.u32(listen) + peer.string(self.address)
+        for i in range(self.count):
+            circuit.send(peer.frame(peer.OPEN, 2 * i + 2, head))
+        codes = []
+        while len(codes) < self.count:
+            got = circuit.expect(peer.OPENED, peer.RESET)
+            codes.append(0 if got.kind == peer.OPENED else int.from_bytes(got.payload[:2], "big"))
+        self.codes = codes
+        circuit.wait_end()
+
+
+def test_agent_that_opens_what_it_likes(world, serve, echo):
+    """Whatever address an agent names, the client connects its own target and nothing else; beyond
+    256 it refuses."""
+    victim = serve(Target, echo_to_end)
+    agent = peer.Agent(peer.Pair(world.key("lab-1").path), "lab-1")
+    key = peer.Pair(world.key("relay").path)
+    site = serve(Opening, key, agent, address=world.relay_address)
+    site.address = f"{LOOPBACK}:{victim.port}"
+    client = world.start_client("-R", f"0:{LOOPBACK}:{echo.port}")
+    wait_for(lambda: site.codes, 20, "every OPEN is answered")
+    assert sorted(site.codes) == [0] * 256 + [peer.RESET_LIMIT] * 44
+    assert echo.open_connections() == 256 and not victim.connections
+    client.stop()
 
 
 # What the agent permits.

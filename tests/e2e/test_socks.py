@@ -407,17 +407,18 @@ def test_goes_on_after_a_new_session(world, echo):
 
 
 def test_client_ends_before_the_answer(world):
-    """Who waits for an answer when the client ends sees a reset, in either protocol."""
-    world.start_relay()
-    agent = world.start_agent()
-    client = world.start_client("-D", "0")
+    """Who waits for an answer when the client ends sees a reset: one whose request is half done, one
+    that was not even accepted."""
+    agent, client = start(world)
+    half = client.dial()
+    half.sendall(GREETING)
+    assert read_exactly(half, 2) == b"\x05\x00"
     agent.stop()
     client.expect("the session has ended")
-    waiting = [client.dial() for _ in range(2)]
-    waiting[0].sendall(GREETING + request(LOOPBACK, 9))
-    waiting[1].sendall(b"CONNECT 127.0.0.1:9 HTTP/1.1\r\n\r\n")
+    waiting = client.dial()
+    waiting.sendall(b"CONNECT 127.0.0.1:9 HTTP/1.1\r\n\r\n")
     client.stop()
-    for connection in waiting:
+    for connection in (half, waiting):
         assert read_to_end(connection)[1] == "reset"
         connection.close()
 
