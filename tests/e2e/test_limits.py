@@ -703,6 +703,27 @@ def test_listeners_of_a_session(world):
     assert [listen(35), listen(37)] == [0, peer.RESET_LIMIT]
 
 
+def test_streams_of_an_agent(world):
+    """An agent has 256 open for a client's listeners, however many more the client would take; the
+    next connection waits until one ends."""
+    world.start_relay()
+    conf = world.agent_conf()
+    conf.write_text(conf.read_text() + "Listen = default\n")
+    world.start_agent(conf=conf)
+    circuit = user_client(world).connect(streams=1000)
+    circuit.send(frame(peer.LISTEN, 1, string("127.0.0.1:0")))
+    address = peer.Reader(circuit.expect(peer.LISTENING).payload).text()
+    socks = [socket.create_connection(split(address), 10) for _ in range(300)]
+    opened = [circuit.expect(peer.OPEN).stream for _ in range(256)]
+    assert opened == list(range(2, 514, 2))
+    circuit.send(frame(FRAME_PING, 0, b"no more?"))
+    while (got := circuit.receive()).kind != FRAME_PONG:
+        assert got.kind != peer.OPEN
+    circuit.send(frame(RESET, 2, u16(1) + string("")))
+    assert circuit.expect(peer.OPEN).stream == 514
+    close_all(socks)
+
+
 class SilentTarget:
     """Takes connections and reads nothing; the kernel takes little for it."""
 

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "session/internal.h"
 
@@ -358,6 +359,47 @@ static void test_position_inside_a_frame(void **state)
     circuit_free(&c);
 }
 
+/* A peer that takes nothing on a new circuit and acknowledges frame by frame what came on the one
+ * before costs as much work as it sends, not as much as there is in the ring for each ACK. */
+static void test_acknowledged_one_by_one(void **state)
+{
+    enum { FRAMES = 25000, FRAME_BYTES = FRAME_HEADER_BYTES + 1 };
+    struct raw *r = agent();
+    struct session_circuit c;
+    struct cipher send, receive;
+    struct record record = {.len = 0};
+    uint8_t position[8];
+    (void)state;
+    struct app *app = app_find(&r->side, 1);
+    raw_send_window(r, 1, FRAMES);
+    app->slice = 1;
+    uint64_t from = r->s->sent_max, told = r->s->peer_position;
+    for (int i = 0; i < FRAMES / 1000; i++) {
+        app_write(app, 1000);
+        raw_output(r);
+    }
+    assert_int_equal(r->s->sent_max, from + (uint64_t)FRAMES * FRAME_BYTES);
+    raw_circuit(r, &c, &send, &receive, 2, told);
+    store_be64(position, r->sequenced);
+    record_frame(&record, FRAME_START, 0, position, sizeof position);
+    raw_feed(r, &c, record.bytes, record_seal(&record, &send));
+    record.len = 0;
+    clock_t before = clock();
+    for (uint64_t n = 1; n <= FRAMES; n++) {
+        store_be64(position, from + n * FRAME_BYTES);
+        record_frame(&record, FRAME_ACK, 0, position, sizeof position);
+        if (n % 4000 == 0 || n == FRAMES) {
+            raw_feed(r, &c, record.bytes, record_seal(&record, &send));
+            record.len = 0;
+        }
+    }
+    assert_true(clock() - before < CLOCKS_PER_SEC / 2);
+    assert_int_equal(r->s->state, SESSION_ACTIVE);
+    assert_int_equal(r->s->peer_position, r->s->sent_max);
+    circuit_free(&c);
+    raw_free(r);
+}
+
 static void test_frame_after_close(void **state)
 {
     struct raw *r = agent();
@@ -655,6 +697,7 @@ int main(void)
         cmocka_unit_test(test_records_of_broken_frames),
         cmocka_unit_test(test_beyond_the_credit),
         cmocka_unit_test(test_position_inside_a_frame),
+        cmocka_unit_test(test_acknowledged_one_by_one),
         cmocka_unit_test(test_frame_after_close),
         cmocka_unit_test(test_close_without_a_code),
         cmocka_unit_test(test_texts_of_the_peer),
