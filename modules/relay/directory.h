@@ -13,6 +13,11 @@ struct peer;
 /* An agent is shown as duplicate until this long after two hops of its key last took turns. */
 #define DUPLICATE_SHOWN_US (3ULL * DUPLICATE_WAIT_S * 1000000)
 
+/* At most so many a second in the long run, so many at once. Zeroed: full. */
+struct rate {
+    uint64_t full_us; /* when it is full again */
+};
+
 struct user {
     struct table_entry by_key;
     uint8_t public_key[KEY_BYTES];
@@ -20,6 +25,7 @@ struct user {
     unsigned generation;
     struct list all;
     struct list peers; /* its open client hops, by struct peer's place */
+    struct rate lists; /* its LISTs and WATCHes of more than one agent */
 };
 
 struct agent {
@@ -44,11 +50,6 @@ struct agent {
     struct list changed; /* watchers are still to hear of a change */
     uint64_t notice_us;  /* when they last heard; 0: never */
     uint64_t notice_due_us;
-};
-
-/* At most so many a second in the long run, so many at once. Zeroed: full. */
-struct rate {
-    uint64_t full_us; /* when it is full again */
 };
 
 /* Whether one more is allowed now; counts it then. */

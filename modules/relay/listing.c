@@ -9,6 +9,7 @@
 #include "relay/server.h"
 
 #define NOTICE_INTERVAL_US CLOCK_US_PER_S
+#define RETRY_S 1
 
 /* A client that leaves this much of the answers unread is ended. */
 #define BACKLOG_MAX_BYTES (1U << 20)
@@ -66,11 +67,14 @@ static bool read_query(struct peer *client, struct view body, char query[QUERY_M
     return true;
 }
 
-static bool answer(struct peer *client, const char *query)
+/* All agents are looked at: a user may have that done so often only. */
+static bool list_all(struct peer *client, const char *query)
 {
     struct hop *h = &client->carrier.hop;
-    if (behind(client)) {
-        return hop_fail(h, CODE_FULL, "a list was asked for while the last ones stay unread");
+    if (!directory_rate_take(&client->user->lists, loop_now(client->relay->loop), LIST_RATE_PER_S,
+                             LIST_BURST)) {
+        hop_bye(h, CODE_FULL, "too many lists were asked for in a short time", RETRY_S);
+        return false;
     }
     list_each(link, &client->relay->directory.agents)
     {
@@ -78,7 +82,25 @@ static bool answer(struct peer *client, const char *query)
             return hop_fail(h, CODE_INTERNAL, "an agent could not be listed");
         }
     }
-    return hop_send(h, MESSAGE_END, view_of(NULL, 0));
+    return true;
+}
+
+static bool list_one(struct peer *client, struct view name)
+{
+    struct agent *a = directory_agent_for(&client->relay->directory, client->user, name);
+    return !a || send_if_wanted(client, a, "") ||
+           hop_fail(&client->carrier.hop, CODE_INTERNAL, "the agent could not be listed");
+}
+
+static bool answer(struct peer *client, const char *query)
+{
+    struct hop *h = &client->carrier.hop;
+    struct view name = view_of_string(query);
+    if (behind(client)) {
+        return hop_fail(h, CODE_FULL, "a list was asked for while the last ones stay unread");
+    }
+    return (name_valid(name) ? list_one(client, name) : list_all(client, query)) &&
+           hop_send(h, MESSAGE_END, view_of(NULL, 0));
 }
 
 bool listing_answer(struct peer *client, struct view body)

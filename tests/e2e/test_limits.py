@@ -1,10 +1,12 @@
 """Each limit of docs/PROTOCOL.md section 6 is gone over: what is too much is refused or pushed out,
 and whoever stays within the limits notices nothing."""
+import base64
 import resource
 import socket
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -343,6 +345,43 @@ def test_rate_of_connects(world):
     assert set(codes) == {0, peer.FULL}
     assert codes[:10] == [0] * 10
     assert 10 + int(passed) <= codes.count(0) <= 10 + int(passed) + 1
+
+
+def agents_with_labels(world, count):
+    """So many agents beside lab-1, with keys that nobody has."""
+    agents = {"lab-1": {}}
+    for i in range(count):
+        world.keys[f"a-{i}"] = types.SimpleNamespace(
+            public=base64.b64encode(peer.Pair().public).decode()
+        )
+        agents[f"a-{i}"] = {"Labels": f"site=boston-{i} model=vmax-{i} rack=abc floor=12"}
+    return agents
+
+
+def test_lists_without_end(world):
+    """Who asks for one list after the other that costs the relay much loses the hop after the first
+    twenty; other users notice nothing. Asking for one agent by its name costs little and is not
+    counted."""
+    world.start_relay(users={"alice": "*", "bob": "*"}, agents=agents_with_labels(world, 500))
+    world.start_agent()
+    bob = user_client(world, "bob")
+    hop = bob.hop()
+    for _ in range(100):
+        hop.send(peer.LIST, string("lab-1"))
+        assert hop.expect(peer.AGENT).text() == "lab-1"
+        hop.expect(peer.END)
+    costly = (peer.LIST, string("*=* " * 60 + "no=where"))
+    begun = time.monotonic()
+    hop.send_together(*[costly] * 1000)
+    circuit = user_client(world).connect()
+    assert time.monotonic() - begun < 1 * SLOWNESS
+    circuit.finish()
+    answers = []
+    with pytest.raises(Refused) as refused:
+        while True:
+            answers.append(hop.expect(peer.END))
+    assert refused.value.code == peer.FULL and 20 <= len(answers) <= 25
+    wait_for(lambda: bob.list("a-*1"), 5, "bob may ask again")
 
 
 def test_tickets(world):
