@@ -150,43 +150,76 @@ static void on_give_up(struct timer *timer)
     service_end(v, "no circuit came back within the resume window");
 }
 
-/* Ends the session of the user that has been without a circuit for longest when there are more than
- * so many such. Those that have never started are counted apart: a recorded message 1 makes them.
- */
-static void limit_orphans(struct agent *a, const uint8_t user_key[KEY_BYTES], bool started,
-                          unsigned most)
+/* Whether it waits for its client: without a circuit, and not about to have its first one. */
+static bool is_orphan(const struct service *v)
+{
+    return !v->current && v->lost_us;
+}
+
+/* The user's session that has waited for its client for longest; of those that have been carried by
+ * a circuit, or of the others, which a recorded message 1 makes. Or NULL. */
+static struct service *oldest_orphan(struct agent *a, const uint8_t user_key[KEY_BYTES],
+                                     bool started)
 {
     struct service *oldest = NULL;
-    unsigned orphans = 0;
     list_each(link, &a->services)
     {
         struct service *v = container_of(link, struct service, place);
-        if (v->current || !v->lost_us || v->started != started ||
-            memcmp(v->user_key, user_key, KEY_BYTES) != 0)
-            continue;
-        orphans++;
-        if (!oldest || v->lost_us < oldest->lost_us)
+        if (is_orphan(v) && v->started == started &&
+            memcmp(v->user_key, user_key, KEY_BYTES) == 0 &&
+            (!oldest || v->lost_us < oldest->lost_us))
             oldest = v;
     }
-    if (orphans > most)
-        service_end(oldest, "too many sessions of the user are without a circuit");
+    return oldest;
+}
+
+/* What of a user's sessions is counted. */
+enum which { EVERY_ONE, STARTED, NOT_STARTED_ORPHANS, NO_ORPHANS };
+
+static unsigned sessions_of(const struct agent *a, const uint8_t key[KEY_BYTES], enum which which)
+{
+    unsigned n = 0;
+    list_each(link, &a->services)
+    {
+        const struct service *v = container_of(link, struct service, place);
+        if (memcmp(v->user_key, key, KEY_BYTES) != 0)
+            continue;
+        n += which == EVERY_ONE || (which == STARTED && v->started) ||
+             (which == NOT_STARTED_ORPHANS && is_orphan(v) && !v->started) ||
+             (which == NO_ORPHANS && !is_orphan(v));
+    }
+    return n;
+}
+
+/* A session has its first circuit, which a recording cannot bring about: where that makes one too
+ * many of its user's, the one that has waited for its client for longest goes, or else this one. */
+static void keep_to_limit(struct service *v)
+{
+    struct agent *a = v->agent;
+    struct service *oldest;
+    if (sessions_of(a, v->user_key, STARTED) <= SESSIONS_PER_USER)
+        return;
+    oldest = oldest_orphan(a, v->user_key, true);
+    if (oldest)
+        service_end(oldest, "it was without a circuit, and the user has too many sessions");
+    else
+        session_close(&v->session, CODE_FULL, "too many sessions are open at this agent");
 }
 
 static void circuit_lost(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
-    uint8_t user_key[KEY_BYTES];
-    bool started = v->started;
     log_info("circuit %s: lost: %s; the session of %s waits up to %u s for its client", v->label,
              why, v->user, v->session.settings.resume_window_s);
-    if (started || !v->lost_us) {
+    if (v->started || !v->lost_us) {
         v->lost_us = loop_now(a->loop);
         timer_set(a->loop, &v->give_up,
                   v->lost_us + v->session.settings.resume_window_s * CLOCK_US_PER_S);
     }
-    memcpy(user_key, v->user_key, sizeof user_key);
     agent_probe_relays(a);
-    limit_orphans(a, user_key, started, SESSIONS_ORPHANED_PER_USER);
+    if (sessions_of(a, v->user_key, NOT_STARTED_ORPHANS) > SESSIONS_NOT_STARTED_PER_USER)
+        service_end(oldest_orphan(a, v->user_key, false),
+                    "too many sessions of the user have not started");
 }
 
 /* A circuit ended before its START. The client may have message 2 and come back with what its
@@ -234,11 +267,12 @@ static void on_move(struct session *s, struct session_circuit *circuit)
     struct service *v = s->owner;
     struct service_circuit *old = v->current;
     struct link *link = container_of(circuit, struct link, circuit);
+    bool first = !v->started;
     char time[24], prefix[128];
     v->current = (struct service_circuit *)(void *)link;
     if (v->candidate == v->current)
         v->candidate = NULL;
-    if (v->started) {
+    if (!first) {
         text_duration(time, loop_now(v->agent->loop) - v->lost_us);
         log_info("circuit %s: carries on the session of circuit %s, user %s%s%s", v->current->label,
                  v->label, v->user, old ? "" : ", after ", old ? "" : time);
@@ -252,6 +286,8 @@ static void on_move(struct session *s, struct session_circuit *circuit)
     timer_cancel(v->agent->loop, &v->give_up);
     if (old)
         circuit_end(old);
+    if (first)
+        keep_to_limit(v);
 }
 
 static void on_open(struct session *s, struct stream *stream, struct view target)
@@ -359,12 +395,17 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     return v;
 }
 
-static unsigned sessions_of(const struct agent *a, const uint8_t key[KEY_BYTES])
+/* Whether the user may have one more: all of the agent's and the user's are counted, but of the
+ * latter not those that wait for their client, of which the oldest goes when the new one starts. */
+static bool has_room_for(struct agent *a, const uint8_t key[KEY_BYTES])
 {
-    unsigned n = 0;
-    list_each(link, &a->services) n +=
-        memcmp(container_of(link, struct service, place)->user_key, key, KEY_BYTES) == 0;
-    return n;
+    struct service *unstarted = oldest_orphan(a, key, false);
+    bool full = a->service_count >= SESSIONS_PER_AGENT;
+    if (unstarted && (full || sessions_of(a, key, EVERY_ONE) >= SESSIONS_PER_USER)) {
+        service_end(unstarted, "it has not started, and the user begins another");
+        full = false;
+    }
+    return !full && sessions_of(a, key, NO_ORPHANS) < SESSIONS_PER_USER;
 }
 
 static struct service *find_service(struct agent *a, const uint8_t id[SESSION_ID_BYTES],
@@ -423,9 +464,7 @@ static struct service *settle_service(struct agent *a, const uint8_t key[KEY_BYT
     struct service *v;
     if (bytes_are_zero(hello->session_id, SESSION_ID_BYTES)) {
         v = NULL;
-        if (a->service_count >= SESSIONS_PER_AGENT || sessions_of(a, key) >= SESSIONS_PER_USER)
-            limit_orphans(a, key, false, 0);
-        if (a->service_count >= SESSIONS_PER_AGENT || sessions_of(a, key) >= SESSIONS_PER_USER)
+        if (!has_room_for(a, key))
             refuse(answer, CODE_FULL, "too many sessions are open at this agent");
         else if (!(v = service_new(a, agent_find_user(a, key), label)))
             refuse(answer, CODE_INTERNAL, "the agent is out of memory");

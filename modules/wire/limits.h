@@ -50,7 +50,7 @@
 #define OFFERS_WORKING 4
 #define OFFERS_QUEUED 16
 #define SESSIONS_PER_USER 8
-#define SESSIONS_ORPHANED_PER_USER 4 /* without a circuit */
+#define SESSIONS_NOT_STARTED_PER_USER 4 /* whose first circuit was lost before its START */
 #define SESSIONS_PER_AGENT 64
 #define RECEIVE_LIMIT_ALL (256U << 20) /* of all sessions of an agent */
 #define CALL_INTERVAL_S 10

@@ -595,29 +595,57 @@ def test_sessions_of_a_user(world, echo):
         circuit.close()
 
 
+def in_time(connect, *arguments):
+    """Connects when the relay's limit of one a second has room for it."""
+
+    def attempt():
+        try:
+            return connect(*arguments)
+        except Refused as refused:
+            if refused.agents_word:
+                raise
+            return None
+
+    return wait_for(attempt, 15, "the relay takes another CONNECT")
+
+
+def refusal_by_agent(client, session):
+    with pytest.raises(Refused) as refused:
+        in_time(client.connect, session)
+    return refused.value
+
+
 def test_sessions_without_a_circuit(world, echo):
-    """Four of a user; one more ends the one that has been without for longest, whose client is told
-    why when it comes back. The others go on where they were."""
+    """Eight of a user wait for their client; one more, with its START, ends the one that has waited
+    longest, whose client is told why when it comes back. The others go on where they were, and
+    another user's; one whose START comes then is too late."""
     crowd = Crowd(world, 2)
     client = crowd.clients[0]
     other = crowd.clients[1].connect()
     other.close()
     crowd.agent.expect("lost: ")
     sessions = []
-    for i in range(5):
+    for i in range(8):
         circuit = client.connect()
         circuit.open(tcp(echo))
         circuit.close()
         crowd.agent.expect("lost: ", count=2 + i)
         sessions.append(circuit.session)
-    crowd.agent.expect("too many sessions of the user are without a circuit")
-    with pytest.raises(Refused) as refused:
-        client.connect(sessions[0])
-    assert refused.value.code == peer.ENDED and "without a circuit" in refused.value.text
-    for session in sessions[1:]:
-        assert client.connect(session).ask(b"hello") == b"hello"
+    tenth = client.connect(start=False)
+    assert not crowd.agent.lines("ended: ")
+    ninth = client.connect()
+    crowd.agent.expect("ended: it was without a circuit, and the user has too many sessions")
+    refused = refusal_by_agent(client, sessions[0])
+    assert refused.code == peer.ENDED and "without a circuit" in refused.text
+    resumed = [in_time(client.connect, session) for session in sessions[1:]]
+    tenth.start()
+    assert tenth.wait_end() == peer.FULL
+    for circuit in resumed:
+        assert circuit.ask(b"hello") == b"hello"
+    ninth.finish()
     crowd.clients[1].connect(other.session).finish()
-    assert echo.open_connections() == 4
+    assert echo.open_connections() == 7
+    assert len(crowd.agent.lines("ended: it was without")) == 1
 
 
 def test_sessions_of_an_agent(world):

@@ -1,13 +1,14 @@
 """What is lost comes back by itself: circuits, relays, agents, clients. A session outlives its
 circuits; what cannot be carried on ends with a reset, never with an end of file."""
 import signal
+import subprocess
 
 import pytest
 
 import peer
-from harness import LOOPBACK, OK, forwards, stays_false, wait_for
+from harness import LOOPBACK, OK, endpoint, forwards, stays_false, wait_for
 from proxy import Proxy
-from servers import Target, ask, echo_to_end, read_to_end
+from servers import EchoServer, Target, ask, echo_to_end, read_to_end
 
 WAITS = r"circuit {}: lost: .+; the session of alice waits up to {} s for its client"
 
@@ -96,6 +97,34 @@ def test_relay_restarted(world, target, number):
         assert ask(connection, b"after the restart") == b"after the restart"
     assert target.outcome() == "eof"
     assert_works(client, target)
+
+
+def test_relay_restarted_under_eight_sessions(world, serve):
+    """Eight -W of one user are all without a circuit at once when the relay is killed: each of them
+    goes on when it is back."""
+    relay, agent = world.start_relay(), world.start_agent()
+    echo, conf, pipes = serve(EchoServer), world.client_conf(), []
+
+    def answers(client, text):
+        client.process.stdin.write(text)
+        client.process.stdin.flush()
+        assert client.process.stdout.read(len(text)) == text
+
+    for _ in range(8):
+        pipes.append(
+            world.start_client(
+                "-W", endpoint(LOOPBACK, echo.port), connected=False, conf=conf,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )
+        )  # fmt: skip
+        answers(pipes[-1], b"before")
+    relay.kill()
+    agent.expect(r"lost: .+; the session of alice waits", count=8)
+    world.start_relay(conf=world.relay_conf())
+    for client in pipes:
+        answers(client, b"after the restart")
+        client.process.stdin.close()
+        client.wait_exit(OK)
 
 
 def test_agent_killed(world, target):
