@@ -257,8 +257,8 @@ static void on_change(struct link *link)
         candidate_lost(v, why);
     else if (v->session.state == SESSION_ACTIVE)
         circuit_lost(v, why);
-    else
-        service_end(v, why);
+    else if (!v->agent->stopping)
+        service_end(v, why); /* a client that comes back hears the reason */
 }
 
 /* START has come on the candidate: it is the session's circuit now. */
@@ -315,12 +315,21 @@ static void on_wake(struct session *s)
         link_wake(&v->current->link);
 }
 
+/* The session's other end may wait on another way already, which needs the relay. */
+static void on_stall(struct session *s, uint64_t since_us)
+{
+    struct service *v = s->owner;
+    (void)since_us;
+    agent_probe_relays(v->agent);
+}
+
 static const struct session_events events = {
     .on_open = on_open,
     .on_listen = on_listen,
     .on_wake = on_wake,
     .on_move = on_move,
     .on_room = on_room,
+    .on_stall = on_stall,
 };
 
 /* ---- OFFERs. ---- */
@@ -435,6 +444,16 @@ static const struct ended_session *find_ended(struct agent *a, const uint8_t id[
     return NULL;
 }
 
+/* An agent that ends need not wait for a client whose circuit broke before it had acknowledged
+ * CLOSE: it has come back, and hears it in message 2. */
+static void end_told(struct agent *a, const uint8_t key[KEY_BYTES],
+                     const struct session_hello *hello)
+{
+    struct service *v = find_service(a, hello->session_id, key);
+    if (v && !v->current)
+        service_end(v, v->session.close_text);
+}
+
 /* What speaks against the user and the agent's name; CODE_OK: nothing. */
 static void check_offer(struct agent *a, const struct offer *offer,
                         const uint8_t proven_key[KEY_BYTES], const struct session_hello *hello,
@@ -452,6 +471,7 @@ static void check_offer(struct agent *a, const struct offer *offer,
         refuse(answer, CODE_VERSION, "protocol version 0 does not exist");
     } else if (a->stopping) {
         refuse(answer, CODE_SHUTDOWN, "the agent is ending");
+        end_told(a, proven_key, hello);
     }
 }
 

@@ -128,11 +128,18 @@ static void circuit_hop_free(struct circuit_hop *c)
     free(c);
 }
 
+/* For how long a hop that has ended was open. */
+static uint64_t worked_us(const struct outgoing *o)
+{
+    return o->open ? loop_now(o->loop) - o->carrier.hop.opened_us + 1 : 0;
+}
+
 static void circuit_hop_ended(struct outgoing *o)
 {
     struct circuit_hop *c = (struct circuit_hop *)(void *)o;
     struct uplink *u = c->uplink;
     bool ticketed = c->message2.bytes > 0;
+    uint64_t worked = worked_us(o);
     log_debug("%s: circuit hop ended: %s", o->address, o->carrier.hop.error.text);
     if (c->circuit)
         service_drop(c->circuit);
@@ -141,8 +148,7 @@ static void circuit_hop_ended(struct outgoing *o)
         work_on_offers(u);
     else
         timer_set(u->agent->loop, &u->park_again,
-                  loop_now(u->agent->loop) +
-                      backoff_next(&u->park_backoff, loop_now(u->agent->loop)));
+                  loop_now(u->agent->loop) + backoff_next(&u->park_backoff, worked));
 }
 
 static void circuit_hop_detached(struct outgoing *o, struct view rest)
@@ -171,8 +177,6 @@ static void circuit_on_open(struct hop *h, const struct info *info)
     outgoing_opened(&c->hop);
     if (len)
         hop_send(h, MESSAGE_ACCEPT, view_of(fifo_front_whole(&c->message2, len), len));
-    else
-        backoff_worked(&c->uplink->park_backoff, loop_now(c->uplink->agent->loop));
     log_debug("%s: a circuit hop is %s", c->hop.address, len ? "open for its ticket" : "parked");
 }
 
@@ -353,7 +357,6 @@ static void control_on_open(struct hop *h, const struct info *info)
         free(old);
     }
     log_info("online at relay %s as %s", c->hop.address, h->peer_name);
-    backoff_worked(&u->backoff, loop_now(loop));
     timer_set(loop, &u->replace, loop_now(loop) + HOP_AGE_US);
     if (u->agent->call_severity || u->called_us)
         uplink_call(u);
@@ -407,7 +410,7 @@ static void control_ended(struct outgoing *o)
     struct control *c = (struct control *)(void *)o;
     struct uplink *u = c->uplink;
     struct loop *loop = u->agent->loop;
-    uint64_t wait = backoff_next(&u->backoff, loop_now(loop)), least;
+    uint64_t wait = backoff_next(&u->backoff, worked_us(o)), least;
     least = least_wait(u, &o->carrier.hop, o->open);
     if (wait < least)
         wait = least;

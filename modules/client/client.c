@@ -24,7 +24,6 @@
 
 #define CLOSE_WAIT_US (3 * CLOCK_US_PER_S)
 #define STATUS_US CLOCK_US_PER_S
-#define WATCH_US CLOCK_US_PER_S
 #define RESUME_RETRY_MAX_S 30 /* that a relay can make a session wait */
 
 /* A session: connecting -> connected -> resuming -> connected … until it is closing or ends;
@@ -59,8 +58,10 @@ struct client {
     struct link links[2];
     struct link *link; /* the session's current one, or NULL; the other is for the next circuit */
     bool reaching;     /* reach is under way */
-    uint64_t lost_us;  /* since when the session is without a circuit */
-    struct timer give_up, watch;
+    uint64_t lost_us;  /* since when the session is without a circuit, or its circuit stalls */
+    uint64_t connected_us; /* since when it has the current one */
+    bool close_tried;      /* closing: the circuit broke, and another one was tried */
+    struct timer give_up;
     const struct forward *forwards; /* the command line's, or else the configuration's */
     size_t forward_count;
     struct listener **listeners; /* of the -L, -D and -U among them */
@@ -143,12 +144,16 @@ static void try_relay(struct client *c);
 
 static void on_retry(struct timer *timer)
 {
-    try_relay(container_of(timer, struct client, retry));
+    struct client *c = container_of(timer, struct client, retry);
+    if (c->state != CLIENT_CONNECTED || session_stalled(&c->session, loop_now(c->loop)))
+        try_relay(c);
 }
 
-static void retry_later(struct client *c, enum client_state meanwhile, uint32_t at_least_s)
+/* worked_us: for how long what the last try brought has worked. */
+static void retry_later(struct client *c, enum client_state meanwhile, uint64_t worked_us,
+                        uint32_t at_least_s)
 {
-    uint64_t wait = backoff_next(&c->backoff, loop_now(c->loop));
+    uint64_t wait = backoff_next(&c->backoff, worked_us);
     char text[24];
     if (wait < at_least_s * CLOCK_US_PER_S)
         wait = at_least_s * CLOCK_US_PER_S;
@@ -174,17 +179,24 @@ static bool is_final(const struct client *c, const struct error *e)
     return true;
 }
 
+/* For how long the current circuit works: the agent has proven itself on it. */
+static uint64_t circuit_worked_us(const struct client *c)
+{
+    return c->link && c->link->circuit.started ? loop_now(c->loop) - c->connected_us + 1 : 0;
+}
+
 /* The session is over: its applications are reset. A client with listeners begins another unless it
  * cannot help. */
 static void session_over(struct client *c, const struct error *why)
 {
     struct error e = *why;
+    uint64_t worked_us = circuit_worked_us(c);
     log_warning("the session has ended: %s", e.text);
     end_session(c);
     if (is_final(c, &e))
         finish(c, code_exit((unsigned)e.code), e.text);
     else
-        retry_later(c, CLIENT_WAITING, 0);
+        retry_later(c, CLIENT_WAITING, worked_us, 0);
 }
 
 static void on_give_up(struct timer *timer)
@@ -225,6 +237,11 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
 {
     char relay[HOST_TEXT_BYTES + 8];
     relay_text(relay, relay_of(c));
+    if (c->state == CLIENT_CLOSING) {
+        if (!c->link)
+            loop_stop(c->loop); /* it was the one try to tell the agent of the end */
+        return;
+    }
     if (o->answered)
         log_warning("relay %s: %s", relay, o->error.text);
     else
@@ -236,11 +253,10 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
     }
     if (try_next_relay(c, o))
         return;
-    if (c->state == CLIENT_CONNECTED)
-        return; /* the circuit that stalled is still there */
-    if (c->state == CLIENT_RESUMING) {
-        /* What a relay says never ends a session, nor by a wait beyond its resume window. */
-        retry_later(c, CLIENT_RESUMING,
+    if (c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING) {
+        /* What a relay says never ends a session, nor by a wait beyond its resume window.
+         * Connected: the circuit that stalled is still there. */
+        retry_later(c, c->state, 0,
                     o->retry_s < RESUME_RETRY_MAX_S ? o->retry_s : RESUME_RETRY_MAX_S);
         return;
     }
@@ -248,7 +264,16 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
     if (is_final(c, &o->error))
         finish(c, code_exit((unsigned)o->error.code), o->error.text);
     else
-        retry_later(c, CLIENT_WAITING, o->retry_s);
+        retry_later(c, CLIENT_WAITING, 0, o->retry_s);
+}
+
+/* Owes CLOSE and gives the agent its time to acknowledge it. */
+static void begin_closing(struct client *c, const char *text)
+{
+    session_close(&c->session, CODE_DONE, text);
+    c->state = CLIENT_CLOSING;
+    timer_cancel(c->loop, &c->retry);
+    timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_US);
 }
 
 /* What the client was there for has ended, with this RESET or, code 0, cleanly; why is set. */
@@ -257,9 +282,7 @@ static void close_session(struct client *c, unsigned code)
     c->exit_code = !code ? EXIT_OK : code == RESET_NOT_PERMITTED ? EXIT_DENIED : EXIT_OTHER;
     if (code && c->session.state != SESSION_ACTIVE)
         c->exit_code = code_exit((unsigned)c->session.error.code);
-    session_close(&c->session, CODE_DONE, "finished");
-    c->state = CLIENT_CLOSING;
-    timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_US);
+    begin_closing(c, "finished");
 }
 
 static void stdio_ended(void *arg, unsigned code, const char *text)
@@ -302,6 +325,11 @@ static void connected(struct client *c, struct link *link, const char *label)
     relay_text(relay, relay_of(c));
     drop_link(c); /* one that stalled */
     c->link = link;
+    c->connected_us = loop_now(c->loop);
+    timer_cancel(c->loop, &c->give_up);
+    if (c->state == CLIENT_CLOSING)
+        return; /* CLOSE goes out again */
+    timer_cancel(c->loop, &c->retry);
     if (c->state != CLIENT_CONNECTING) {
         text_duration(time, loop_now(c->loop) - c->lost_us);
         log_info("resumed after %s, nothing lost: through relay %s, circuit %s", time, relay,
@@ -310,11 +338,9 @@ static void connected(struct client *c, struct link *link, const char *label)
         log_info("connected to agent %s through relay %s, circuit %s", c->options->agent, relay,
                  label);
     }
-    timer_cancel(c->loop, &c->give_up);
     c->state = CLIENT_CONNECTED;
     c->ever_connected = true;
     c->failures = 0;
-    backoff_worked(&c->backoff, loop_now(c->loop));
     tie_listeners(c, &c->session);
 }
 
@@ -361,15 +387,28 @@ static void on_room(struct session *s)
         listener_resume(c->listeners[i]);
 }
 
+/* A circuit on which nothing comes back is not waited for: the next one starts beside it. */
+static void on_stall(struct session *s, uint64_t since_us)
+{
+    struct client *c = s->owner;
+    if (c->state != CLIENT_CONNECTED || c->reaching || timer_is_set(&c->retry))
+        return;
+    log_warning("nothing comes back: trying another circuit beside this one");
+    c->lost_us = since_us;
+    try_relay(c);
+}
+
 static const struct session_events session_events = {
     .on_open = on_open,
     .on_connection = on_connection,
     .on_wake = on_wake,
     .on_room = on_room,
+    .on_stall = on_stall,
 };
 
 static void link_lost(struct client *c, const char *why)
 {
+    uint64_t worked_us = circuit_worked_us(c);
     log_warning("link lost: %s; resuming", why);
     drop_link(c);
     c->lost_us = loop_now(c->loop);
@@ -377,7 +416,20 @@ static void link_lost(struct client *c, const char *why)
     if (c->reaching)
         c->state = CLIENT_RESUMING; /* the next circuit is on its way already */
     else
-        retry_later(c, CLIENT_RESUMING, 0);
+        retry_later(c, CLIENT_RESUMING, worked_us, 0);
+}
+
+/* The circuit broke before the agent has acknowledged CLOSE: it is told once more. */
+static void close_again(struct client *c)
+{
+    drop_link(c);
+    if (c->close_tried) {
+        loop_stop(c->loop);
+        return;
+    }
+    c->close_tried = true;
+    if (!c->reaching)
+        try_relay(c);
 }
 
 /* The circuit failed or the session is over. */
@@ -387,8 +439,10 @@ static void on_change(struct client *c, struct link *link)
         return; /* the session is on another one, and connected() takes note of it */
     if (c->session.state == SESSION_CLOSED)
         link_flush(link); /* the ACK of its CLOSE */
-    if (c->state == CLIENT_CLOSING)
+    if (c->state == CLIENT_CLOSING && c->session.error.code)
         loop_stop(c->loop);
+    else if (c->state == CLIENT_CLOSING)
+        close_again(c);
     else if (c->session.error.code)
         session_over(c, &c->session.error);
     else
@@ -405,20 +459,6 @@ static void on_change_1(struct link *link)
 {
     struct client *c = container_of(link, struct client, links[1]);
     on_change(c, link);
-}
-
-/* A circuit on which nothing is acknowledged any more is not waited for: the next one starts beside
- * it. */
-static void on_watch(struct timer *timer)
-{
-    struct client *c = container_of(timer, struct client, watch);
-    if (c->state == CLIENT_CONNECTED && !c->reaching &&
-        session_stalled(&c->session, loop_now(c->loop))) {
-        log_warning("nothing is acknowledged: trying another circuit beside this one");
-        c->lost_us = c->session.waiting_us;
-        try_relay(c);
-    }
-    timer_set(c->loop, timer, loop_now(c->loop) + WATCH_US);
 }
 
 static bool new_session(struct client *c)
@@ -473,10 +513,8 @@ static void on_signal(void *arg, int signo)
         loop_stop(c->loop);
         return;
     }
-    c->state = CLIENT_CLOSING;
     tie_listeners(c, NULL);
-    timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_US);
-    session_close(&c->session, CODE_DONE, "the user is finished");
+    begin_closing(c, "the user is finished");
 }
 
 /* ssh tells its ProxyCommand by SIGHUP that it is done; under nohup it is not for us. */
@@ -570,10 +608,8 @@ static void run(struct client *c)
     c->close_limit.on_fire = on_close_limit;
     c->status.on_fire = on_status;
     c->give_up.on_fire = on_give_up;
-    c->watch.on_fire = on_watch;
     c->links[0].on_change = on_change_0;
     c->links[1].on_change = on_change_1;
-    timer_set(c->loop, &c->watch, c->begun_us + WATCH_US);
     if (!loop_on_signal(c->loop, SIGINT, on_signal, c) ||
         !loop_on_signal(c->loop, SIGTERM, on_signal, c) ||
         (heeds_hangup() && !loop_on_signal(c->loop, SIGHUP, on_signal, c)))
@@ -594,7 +630,6 @@ static void clean_up(struct client *c)
     timer_cancel(c->loop, &c->retry);
     timer_cancel(c->loop, &c->close_limit);
     timer_cancel(c->loop, &c->status);
-    timer_cancel(c->loop, &c->watch);
     stop_reaching(c);
     for (size_t i = 0; i < c->listener_count; i++)
         listener_free(c->listeners[i]);

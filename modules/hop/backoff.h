@@ -1,5 +1,5 @@
 /* When to try again: full jitter, base 1 s, cap 30 s; the first try of a series at once
- * (docs/PROTOCOL.md section 5). */
+ * (docs/PROTOCOL.md section 5.4). */
 #ifndef SPX_HOP_BACKOFF_H
 #define SPX_HOP_BACKOFF_H
 
@@ -8,13 +8,14 @@
 /* Zeroed: a new series. */
 struct backoff {
     unsigned tries;
-    uint64_t worked_us; /* since when it works; 0: it does not */
 };
 
-/* How long to wait before the next try. A series starts anew only after 60 s of working. */
-uint64_t backoff_next(struct backoff *b, uint64_t now_us);
+/* The longest pause before the next try, which this call begins. worked_us: for how long what the
+ * last try brought has worked; 0: it brought nothing. A link that worked halves the series, but
+ * not to nothing; one that worked for 5 s ends it. */
+uint64_t backoff_most(struct backoff *b, uint64_t worked_us);
 
-/* It works from now on. */
-void backoff_worked(struct backoff *b, uint64_t now_us);
+/* How long to wait before the next try: any time up to that. */
+uint64_t backoff_next(struct backoff *b, uint64_t worked_us);
 
 #endif

@@ -97,6 +97,11 @@ bool io_can_write(const struct io *io);
 void timer_set(struct loop *loop, struct timer *timer, uint64_t deadline_us);
 void timer_cancel(struct loop *loop, struct timer *timer);
 
+static inline bool timer_is_set(const struct timer *timer)
+{
+    return timer->set;
+}
+
 /* Runs d->run at the end of this round (a call made while these run: at the end of the next): for
  * work that many callbacks of a round ask for and one call does, and for freeing what they may
  * still touch. Asked for again before it ran, it runs once. */

@@ -9,6 +9,8 @@
 #define RX_BYTES (READ_BYTES + 2 + RECORD_MAX)
 #define READ_MIN_BYTES ((size_t)64 << 10)
 #define START_US (CIRCUIT_START_S * CLOCK_US_PER_S)
+#define CLIENT_SILENCE_US (3 * CLOCK_US_PER_S)
+#define AGENT_SILENCE_US (4 * CLOCK_US_PER_S) /* the client's PING comes first */
 
 bool circuit_init(struct session_circuit *c, struct session *s, struct cipher *send,
                   struct cipher *receive, uint32_t number, uint64_t told_position, uint64_t now_us)
@@ -106,6 +108,9 @@ void circuit_input(struct session_circuit *c, size_t n, uint64_t now_us)
         return; /* the bytes are dropped */
     c->rx_len += n;
     c->last_read_us = now_us;
+    if (c->asked_us)
+        c->stall_told = false;
+    c->asked_us = 0;
     session_enter(s);
     while (c->rx_len >= 2 && is_open(c)) {
         uint8_t *record = c->rx + c->rx_start;
@@ -124,6 +129,47 @@ void circuit_input(struct session_circuit *c, size_t n, uint64_t now_us)
     if (!is_open(c))
         c->rx_len = 0;
     session_leave(s);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When a circuit that carried something and fell silent is asked whether the peer is there. */
+static uint64_t silence_ends_us(const struct session_circuit *c)
+{
+    uint64_t silence = c->session->settings.client ? CLIENT_SILENCE_US : AGENT_SILENCE_US;
+    return c->carried && !c->asked_us ? c->last_read_us + silence : CLOCK_NEVER;
+}
+
+static uint64_t stalls_us(const struct session_circuit *c)
+{
+    const struct session *s = c->session;
+    uint64_t since = CLOCK_NEVER;
+    if (c->stall_told)
+        return CLOCK_NEVER;
+    if (s->sent_max > s->peer_position)
+        since = s->waiting_us;
+    if (c->asked_us)
+        since = earlier(since, c->asked_us);
+    return since == CLOCK_NEVER ? CLOCK_NEVER : since + session_patience_us(s);
+}
+
+/* Asks once for each time that something was carried, so that an idle session stays silent. */
+static void look_for_stall(struct session_circuit *c, uint64_t now_us)
+{
+    struct session *s = c->session;
+    if (now_us >= silence_ends_us(c)) {
+        c->carried = false;
+        c->asked_us = now_us;
+        c->ping_owed = true;
+    }
+    if (now_us < stalls_us(c))
+        return;
+    c->stall_told = true;
+    if (s->events->on_stall)
+        s->events->on_stall(s, c->asked_us ? c->last_read_us : s->waiting_us);
 }
 
 void circuit_tick(struct session_circuit *c, uint64_t now_us)
@@ -145,13 +191,9 @@ void circuit_tick(struct session_circuit *c, uint64_t now_us)
         c->ping_owed = true;
         c->next_ping_us = now_us + c->keepalive_us;
     }
+    look_for_stall(c, now_us);
     if (s->ack_owed || c->ping_owed)
         session_wake(s);
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 uint64_t circuit_deadline(const struct session_circuit *c)
@@ -163,5 +205,6 @@ uint64_t circuit_deadline(const struct session_circuit *c)
         due = earlier(due, c->opened_us + START_US);
     if (c->session->circuit != c)
         return due;
-    return earlier(due, earlier(c->session->ack_due_us, c->next_ping_us));
+    due = earlier(due, earlier(c->session->ack_due_us, c->next_ping_us));
+    return earlier(due, earlier(silence_ends_us(c), stalls_us(c)));
 }

@@ -98,6 +98,7 @@ size_t session_put_datagrams(struct session *s, uint8_t *out, size_t room, size_
         memcpy(out + n + FRAME_HEADER_BYTES, d->data, d->len);
         n += len;
         s->bytes_sent += d->len;
+        s->circuit->carried = true;
         drop(s, d);
     }
     return n;

@@ -286,6 +286,7 @@ static bool take_ping(struct session_circuit *c, const struct frame *f, uint64_t
     if (f->type == FRAME_PING) {
         memcpy(c->pong, f->payload.data, sizeof c->pong);
         c->pong_owed = true;
+        c->carried = false; /* the peer is there, and has asked itself */
         session_wake(s);
     } else if (c->ping_sent_us && load_be64(f->payload.data) == c->ping_token) {
         s->rtt_us = now_us > c->ping_sent_us ? now_us - c->ping_sent_us : 1;
@@ -348,6 +349,7 @@ static bool take_sequenced(struct session_circuit *c, const struct frame *f, uin
         return bad_frame(s, f, "it comes after CLOSE");
     if (f->type >= sizeof sequenced / sizeof sequenced[0] || !sequenced[f->type])
         return unknown_frame(s, f);
+    c->carried = true;
     if (!sequenced[f->type](s, f, now_us))
         return false;
     note_received(s, len, now_us);
@@ -369,8 +371,10 @@ bool session_take_frame(struct session_circuit *c, const struct frame *f, uint64
         return take_ack(c, f);
     if (f->type == FRAME_PING || f->type == FRAME_PONG)
         return take_ping(c, f, now_us);
-    if (f->type == FRAME_DATAGRAM)
+    if (f->type == FRAME_DATAGRAM) {
+        c->carried = true;
         return take_datagram(s, f);
+    }
     if (f->type >= FRAME_PAD)
         return true;
     return unknown_frame(s, f);

@@ -238,6 +238,8 @@ bool session_acknowledged(struct session *s, uint64_t position)
     session_discard(s);
     if (s->circuit) {
         s->waiting_us = s->circuit->last_read_us;
+        s->circuit->carried = true;
+        s->circuit->stall_told = false;
         pace_acknowledged(&s->pace, position, s->sent_max, s->waiting_us);
     }
     while (!list_empty(&s->closing)) { /* an owner's event may take any off the list */
@@ -272,8 +274,15 @@ bool session_unacknowledged(const struct session *s)
     return ring_used(&s->ring) > 0 || !list_empty(&s->owing) || s->close_owed;
 }
 
+uint64_t session_patience_us(const struct session *s)
+{
+    return 4 * s->rtt_us > STALL_US ? 4 * s->rtt_us : STALL_US;
+}
+
 bool session_stalled(const struct session *s, uint64_t now_us)
 {
-    uint64_t patience = 4 * s->rtt_us > STALL_US ? 4 * s->rtt_us : STALL_US;
-    return s->circuit && s->sent_max > s->peer_position && now_us - s->waiting_us >= patience;
+    const struct session_circuit *c = s->circuit;
+    uint64_t patience = session_patience_us(s);
+    return c && ((s->sent_max > s->peer_position && now_us - s->waiting_us >= patience) ||
+                 (c->asked_us && now_us - c->asked_us >= patience));
 }

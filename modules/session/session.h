@@ -53,6 +53,10 @@ struct session_events {
     /* A stream may be opened again after stream_open had said that the limit is reached. May be
      * NULL. */
     void (*on_room)(struct session *s);
+    /* The current circuit carries nothing any more (session_stalled), since then: told once for
+     * each stall, from circuit_tick. A client begins the next circuit beside this one, an agent
+     * looks after its way to the relay. May be NULL. */
+    void (*on_stall)(struct session *s, uint64_t since_us);
 };
 
 struct session_settings {
@@ -162,6 +166,9 @@ struct session_circuit {
     uint64_t burst_bytes, last_built_us; /* sent without a pause, for the record size */
     uint64_t keepalive_us, opened_us, last_read_us, ping_sent_us, next_ping_us;
     uint64_t ping_token;
+    bool carried; /* something of the session, since the peer was last asked for a sign of life */
+    uint64_t asked_us; /* since when such a PING, sent after some silence, waits; 0: none does */
+    bool stall_told;
     struct error failed; /* code set: the circuit is of no more use; the session may be */
 };
 
@@ -218,8 +225,9 @@ void session_close(struct session *s, enum code code, const char *text);
 /* Whether own frames wait for a circuit or an ACK. */
 bool session_unacknowledged(const struct session *s);
 
-/* Whether nothing was acknowledged for max(3 s, 4 round trips) though something waits for it: time
- * for the next circuit, beside this one. */
+/* Whether nothing was acknowledged for max(3 s, 4 round trips) though something waits for it, or no
+ * byte was read for so long after a PING that asked why the circuit fell silent: time for the next
+ * circuit, beside this one. */
 bool session_stalled(const struct session *s, uint64_t now_us);
 
 #endif

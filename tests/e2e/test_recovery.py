@@ -205,8 +205,8 @@ def test_interrupted_before_it_connected(world):
 
 
 def test_idle_costs_nothing(world, echo, serve):
-    """With nothing to carry nothing passes between the parties between two keepalives, and none of
-    the three uses the processor."""
+    """With nothing to carry nothing passes between the parties between two keepalives, but for one
+    PING 3 s after the last bytes, and none of the three uses the processor."""
     world.start_relay()
     proxy = serve(Proxy, world.relay_address)
     agent = world.start_agent(relay=proxy.address)
@@ -219,7 +219,7 @@ def test_idle_costs_nothing(world, echo, serve):
             before, seen[0] = seen[0], proxy.total()
             return before == seen[0]
 
-        stays_false(lambda: False, 0.5, "acknowledgements pass")
+        stays_false(lambda: False, 4.5, "acknowledgements pass, and a PING after the silence")
         wait_for(settled, 5, "all that is owed has passed")
         programs = [program for program in world.programs]
         before = [program.cpu_seconds() for program in programs]

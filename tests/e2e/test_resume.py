@@ -254,41 +254,111 @@ def test_stalled_link(world, target, near):
         assert not asking.done
 
 
-@soak
-@pytest.mark.time_limit(120)
 def test_stalled_link_of_the_agent(world, serve, target):
-    """Where only the keepalives of the agent's hops can tell, they do, and answers come again."""
+    """Everything that the agent has to the relay is held: it asks on its circuit and then on its
+    control hop, replaces that one, and answers come again long before any keepalive."""
     world.start_relay()
     far = serve(Proxy, world.relay_address, recording=False)
     world.start_agent(relay=far.address)
     client = world.start_client(*forwards(target.port))
     answers = Count()
-    with client.dial(seconds=90) as connection:
+    with client.dial(seconds=40) as connection:
         asking = Task(ask_forever, connection, answers)
         wait_for(lambda: answers.bytes > 10, 10, "answers come")
         far.stall()
         stays_false(lambda: asking.done, 1, "the connection ends")
         before = answers.bytes
-        wait_for(lambda: answers.bytes > before + 10, 80, "answers come again")
+        wait_for(lambda: answers.bytes > before + 10, 20, "answers come again")
 
 
-@soak
-@pytest.mark.time_limit(120)
-def test_stalled_download(world, serve, near):
-    """A download whose link is held goes on over another circuit, although the client has nothing
-    to say and only the circuit's keepalive can tell."""
+@pytest.mark.parametrize("side", ["client", "agent"])
+def test_stalled_download(world, serve, side):
+    """A download whose link is held goes on over another circuit within 20 s, although the client
+    has nothing to say that anybody could leave unacknowledged."""
     got = Count()
-    size = 192 * MIB
+    size = 96 * MIB // SLOWNESS
     source = serve(Target, lambda c: servers.send_stream(c, size, 1))
-    client = world.start_client(*forwards(source.port), relay=near.address)
-    with client.dial(seconds=90) as connection:
+    world.start_relay()
+    proxy = serve(Proxy, world.relay_address, recording=False)
+    world.start_agent(relay=proxy.address if side == "agent" else None)
+    client = world.start_client(
+        *forwards(source.port), relay=proxy.address if side == "client" else None
+    )
+    with client.dial(seconds=40) as connection:
         receiving = Task(servers.receive_stream, connection, got)
-        wait_for(lambda: got.bytes > 8 * MIB, 20, "the download has begun")
-        near.stall()
-        assert receiving.result(80) == (size, source.outcome())
+        wait_for(lambda: got.bytes > 2 * MIB, 20, "the download has begun")
+        proxy.stall()
+        client.expect(r"trying another circuit beside this one", seconds=8)
+        assert receiving.result(20) == (size, source.outcome())
+    client.resumed()
+
+
+@pytest.mark.parametrize("side", ["client", "agent"])
+def test_stalled_upload(world, serve, side):
+    """The same for what the client sends."""
+    size = 96 * MIB // SLOWNESS
+    seen = Count()
+    sink = serve(Target, lambda c: servers.receive_stream(c, seen))
+    world.start_relay()
+    proxy = serve(Proxy, world.relay_address, recording=False)
+    world.start_agent(relay=proxy.address if side == "agent" else None)
+    client = world.start_client(
+        *forwards(sink.port), relay=proxy.address if side == "client" else None
+    )
+    with client.dial(seconds=40) as connection:
+        sending = Task(servers.send_stream, connection, size, 1)
+        wait_for(lambda: seen.bytes > 2 * MIB, 20, "the upload has begun")
+        proxy.stall()
+        assert (size, sending.result(20)) == sink.outcome(20)
+    client.resumed()
 
 
 # ---- Where it ends, and that it is told. ----
+
+
+def test_circuit_breaks_behind_the_clients_close(world, target, near):
+    """The user is finished, and the circuit breaks before the agent has read it: the client comes
+    back once to say so, and the agent does not keep the session for its resume window."""
+    client = world.start_client(*forwards(target.port), relay=near.address)
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        near.stall()
+        client.signal(signal.SIGINT)
+        assert read_to_end(connection) == (b"", "reset")
+    near.cut()
+    client.wait_exit(130, seconds=3)
+    world.agent.expect(r"ended: the user is finished; user alice", seconds=3)
+    assert target.outcome() == "reset"
+
+
+def test_circuit_breaks_behind_the_agents_close(world, target, near):
+    """The agent is told to end, and the circuit breaks before the client has read it: the agent
+    stays until the client has come back and heard it."""
+    client = world.start_client(*forwards(target.port), relay=near.address)
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        near.stall()
+        world.agent.signal(signal.SIGTERM)
+        assert target.outcome() == "reset"
+        near.cut()
+        assert read_to_end(connection) == (b"", "reset")
+    client.expect(r"the session has ended: .*the agent is ending")
+    world.agent.wait_exit(OK)
+
+
+def test_no_way_back_for_a_close(world, target, near):
+    """The agent cannot be told: both ends give up after a moment."""
+    client = world.start_client(*forwards(target.port), relay=near.address)
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        near.stall()
+        client.signal(signal.SIGINT)
+        assert read_to_end(connection) == (b"", "reset")
+    near.refusing = True
+    near.cut()
+    client.wait_exit(130, seconds=3)
+    world.agent.signal(signal.SIGTERM)
+    world.agent.wait_exit(OK, seconds=4)
 
 
 def test_resume_window_over(world, serve, target, near):

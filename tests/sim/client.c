@@ -4,9 +4,6 @@
 
 #define ANSWER_US ((CONNECT_WAIT_S + 5) * CLOCK_US_PER_S)
 #define CLOSE_WAIT_US (3 * CLOCK_US_PER_S)
-#define WATCH_US CLOCK_US_PER_S
-#define WORKED_US (60 * CLOCK_US_PER_S)
-#define BACKOFF_CAP_US (30 * CLOCK_US_PER_S)
 
 static struct timeline *time_of(struct client *c)
 {
@@ -48,7 +45,6 @@ void client_end(struct client *c)
     stop_attempt(c);
     event_cancel(time_of(c), &c->retry);
     event_cancel(time_of(c), &c->give_up);
-    event_cancel(time_of(c), &c->watch);
     event_cancel(time_of(c), &c->close_limit);
     drop_link(c);
     c->has_session = false;
@@ -79,28 +75,19 @@ static void attempt(struct client *c)
     relay_connect(c->world, payload, len);
 }
 
-/* As modules/hop/backoff.c, but by the world's chance. */
-static uint64_t backoff(struct client *c)
+/* By the world's chance. */
+static void retry_later(struct client *c, uint64_t worked_us)
 {
-    uint64_t most;
-    if (c->worked_us && now_at(c) - c->worked_us >= WORKED_US)
-        c->tries = 0;
-    c->worked_us = 0;
-    if (c->tries++ == 0)
-        return 0;
-    most = c->tries < 7 ? CLOCK_US_PER_S << (c->tries - 2) : BACKOFF_CAP_US;
-    return 1 + chance(time_of(c), most < BACKOFF_CAP_US ? most : BACKOFF_CAP_US);
-}
-
-static void retry_later(struct client *c)
-{
-    set_timer(c, &c->retry, backoff(c));
+    uint64_t most = backoff_most(&c->backoff, worked_us);
+    set_timer(c, &c->retry, most ? 1 + chance(time_of(c), most) : 0);
 }
 
 static void on_retry(struct event *e)
 {
     struct client *c = container_of(e, struct client, retry);
-    if (!party_puts_off(&c->party, e))
+    if (party_puts_off(&c->party, e))
+        return;
+    if (c->state != CLIENT_CONNECTED || session_stalled(&c->session, now_at(c)))
         attempt(c);
 }
 
@@ -109,8 +96,10 @@ static void attempt_failed(struct client *c)
     note_client(c, "attempt failed", c->attempt);
     stop_attempt(c);
     world_fault(c->world, time_of(c)->now_us);
-    if (c->state != CLIENT_CONNECTED) /* the circuit that stalled is still there */
-        retry_later(c);
+    if (c->state != CLIENT_CLOSING)
+        retry_later(c, 0);
+    else if (!c->link)
+        session_over(c); /* it was the one try to tell the agent of the end */
 }
 
 static void on_answer_limit(struct event *e)
@@ -132,6 +121,7 @@ static void on_give_up(struct event *e)
 
 static void link_lost(struct client *c)
 {
+    uint64_t worked_us = c->link->circuit.started ? now_at(c) - c->connected_us + 1 : 0;
     note_client(c, "link lost", c->link->path->serial);
     world_check_end(c->world, c->link);
     if (c->link->path->broken)
@@ -140,7 +130,21 @@ static void link_lost(struct client *c)
     set_timer(c, &c->give_up, c->session.peer_resume_window_s * CLOCK_US_PER_S);
     c->state = CLIENT_RESUMING;
     if (!c->attempt)
-        retry_later(c);
+        retry_later(c, worked_us);
+}
+
+/* The circuit broke before the agent has acknowledged CLOSE: it is told once more. */
+static void close_again(struct client *c)
+{
+    note_client(c, "closes again", c->close_tried);
+    drop_link(c);
+    if (c->close_tried) {
+        session_over(c);
+        return;
+    }
+    c->close_tried = true;
+    if (!c->attempt)
+        attempt(c);
 }
 
 static void on_change(struct end *e)
@@ -153,22 +157,12 @@ static void on_change(struct end *e)
     }
     if (c->session.state == SESSION_CLOSED)
         end_flush(e); /* the ACK of its CLOSE */
-    if (c->state == CLIENT_CLOSING || c->session.error.code)
+    if (c->session.error.code)
         session_over(c);
+    else if (c->state == CLIENT_CLOSING)
+        close_again(c);
     else
         link_lost(c);
-}
-
-static void on_watch(struct event *e)
-{
-    struct client *c = container_of(e, struct client, watch);
-    if (party_puts_off(&c->party, e))
-        return;
-    if (c->state == CLIENT_CONNECTED && !c->attempt && session_stalled(&c->session, now_at(c))) {
-        note_client(c, "stalls", 0);
-        attempt(c);
-    }
-    set_timer(c, e, WATCH_US);
 }
 
 static void on_close_limit(struct event *e)
@@ -185,7 +179,7 @@ void client_close(struct client *c, const char *why)
     note_client(c, "closes the session", 0);
     c->talk->excused = true;
     c->state = CLIENT_CLOSING;
-    stop_attempt(c);
+    event_cancel(time_of(c), &c->retry);
     set_timer(c, &c->close_limit, CLOSE_WAIT_US);
     session_close(&c->session, CODE_DONE, why);
 }
@@ -197,8 +191,10 @@ static void connected(struct client *c, struct path *path)
     if (before)
         end_close(before);
     event_cancel(time_of(c), &c->give_up);
-    c->state = CLIENT_CONNECTED;
-    c->worked_us = now_at(c);
+    event_cancel(time_of(c), &c->retry);
+    if (c->state != CLIENT_CLOSING)
+        c->state = CLIENT_CONNECTED;
+    c->connected_us = now_at(c);
     note_client(c, "connected by circuit", path->number);
     end_settle(c->link);
 }
@@ -256,8 +252,20 @@ static void on_room(struct session *s)
     talk_room(c->talk, CLIENT);
 }
 
-static const struct session_events events = {
-    .on_open = on_open, .on_connection = on_connection, .on_wake = on_wake, .on_room = on_room};
+static void on_stall(struct session *s, uint64_t since_us)
+{
+    struct client *c = s->owner;
+    if (c->state != CLIENT_CONNECTED || c->attempt || c->retry.place)
+        return;
+    note_client(c, "stalls", now_at(c) - since_us);
+    attempt(c);
+}
+
+static const struct session_events events = {.on_open = on_open,
+                                             .on_connection = on_connection,
+                                             .on_wake = on_wake,
+                                             .on_room = on_room,
+                                             .on_stall = on_stall};
 
 void client_begin(struct client *c, struct world *w)
 {
@@ -272,7 +280,6 @@ void client_begin(struct client *c, struct world *w)
         .retry.run = on_retry,
         .answer_limit.run = on_answer_limit,
         .give_up.run = on_give_up,
-        .watch.run = on_watch,
         .close_limit.run = on_close_limit,
     };
     c->talk = &w->talks[w->talk_count++];
@@ -282,6 +289,5 @@ void client_begin(struct client *c, struct world *w)
     }
     c->has_session = true;
     talk_begin(c->talk, w, w->talk_count, &c->party, &c->session);
-    set_timer(c, &c->watch, WATCH_US);
     attempt(c);
 }

@@ -3,6 +3,7 @@
 #ifndef SPX_SIM_WORLD_H
 #define SPX_SIM_WORLD_H
 
+#include "hop/backoff.h"
 #include "path.h"
 #include "talk.h"
 
@@ -34,9 +35,10 @@ struct client {
     struct end *link;  /* the session's current circuit */
     unsigned attempt;  /* that is under way; 0: none */
     unsigned attempts; /* so far */
-    unsigned tries;    /* of the backoff's series */
-    uint64_t worked_us;
-    struct event retry, answer_limit, give_up, watch, close_limit;
+    struct backoff backoff;
+    uint64_t connected_us;
+    bool close_tried;
+    struct event retry, answer_limit, give_up, close_limit;
 };
 
 /* As modules/agent/service.c. */

@@ -330,6 +330,13 @@ static void on_room(struct session *s)
         side->on_room(side);
 }
 
+static void on_stall(struct session *s, uint64_t since_us)
+{
+    struct side *side = s->owner;
+    side->stalls++;
+    side->stalled_since = since_us;
+}
+
 static void on_move(struct session *s, struct session_circuit *c)
 {
     struct side *side = s->owner;
@@ -344,6 +351,7 @@ static const struct session_events events = {
     .on_wake = on_wake,
     .on_move = on_move,
     .on_room = on_room,
+    .on_stall = on_stall,
 };
 
 static void side_init(struct side *side, int which, const struct session_settings *settings)

@@ -344,6 +344,135 @@ static void test_stall(void **state)
     raw_free(r);
 }
 
+/* Ticks at each deadline; how many PINGs went out until then. */
+static unsigned pings_until(struct raw *r, uint64_t until)
+{
+    unsigned pings = 0;
+    while (circuit_deadline(&r->c) <= until) {
+        r->now = circuit_deadline(&r->c);
+        circuit_tick(&r->c, r->now);
+        assert_true(circuit_deadline(&r->c) > r->now);
+        pings += sent_count(raw_output(r), FRAME_PING);
+    }
+    r->now = until;
+    return pings;
+}
+
+/* A side that has got something and acknowledged it, and waits for more. */
+static struct raw *receiver(bool client)
+{
+    struct raw *r = raw_new(client, NULL);
+    raw_start(r);
+    if (client) {
+        assert_non_null(app_open(&r->side, 1));
+        raw_output(r);
+        raw_send_position(r, FRAME_ACK, r->s->sent_max);
+        raw_send_opened(r, 1, 1000);
+    } else {
+        raw_send_open(r, 1, 1000);
+        raw_output(r);
+        raw_send_position(r, FRAME_ACK, r->s->sent_max);
+    }
+    app_take(app_find(&r->side, 1), EVERYTHING);
+    raw_send_data(r, 1, 0, 100);
+    return r;
+}
+
+/* Nothing more comes: the peer is asked after 3 s (an agent waits a second longer, for the client's
+ * PING), and max(3 s, 4 round trips) later the circuit stalls. That is told once. */
+static void test_silence_after_bytes(void **state)
+{
+    (void)state;
+    for (int client = 0; client < 2; client++) {
+        struct raw *r = receiver(client);
+        uint64_t last = r->now, silence = client ? 3000000 : 4000000;
+        assert_int_equal(pings_until(r, last + silence - 1), 0);
+        assert_int_equal(pings_until(r, last + silence), 1);
+        r->s->rtt_us = 1000000;
+        assert_int_equal(pings_until(r, last + silence + 3999999), 0);
+        assert_int_equal(r->side.stalls, 0);
+        assert_false(session_stalled(r->s, r->now));
+        pings_until(r, last + silence + 4000000);
+        assert_int_equal(r->side.stalls, 1);
+        assert_int_equal(r->side.stalled_since, last);
+        assert_true(session_stalled(r->s, r->now));
+        pings_until(r, last + 29999999);
+        assert_int_equal(r->side.stalls, 1);
+        assert_int_equal(r->c.failed.code, 0);
+        raw_free(r);
+    }
+}
+
+/* Any byte is a sign of life. A session that stays idle then says nothing more until its keepalive;
+ * one that carries something again is asked again. */
+static void test_silence_of_the_idle(void **state)
+{
+    struct raw *r = receiver(true);
+    uint64_t token = r->now;
+    (void)state;
+    assert_int_equal(pings_until(r, r->now + 5000000), 1);
+    raw_send(r, FRAME_PONG, 0, &token, sizeof token);
+    assert_int_equal(pings_until(r, r->now + 12000000), 0);
+    assert_int_equal(pings_until(r, r->now + 2000000), 1); /* the keepalive, 15 s after the first */
+    raw_send(r, FRAME_PONG, 0, &token, sizeof token);
+    assert_int_equal(pings_until(r, r->now + 10000000), 0);
+    raw_send_data(r, 1, 100, 10);
+    assert_int_equal(pings_until(r, r->now + 3000000), 1);
+    assert_int_equal(r->side.stalls, 0);
+    pings_until(r, r->now + 3000000);
+    assert_int_equal(r->side.stalls, 1);
+    raw_send(r, FRAME_PONG, 0, &token, sizeof token); /* it lives after all */
+    assert_false(session_stalled(r->s, r->now));
+    raw_send_data(r, 1, 110, 10);
+    pings_until(r, r->now + 6000000);
+    assert_int_equal(r->side.stalls, 2);
+    raw_free(r);
+}
+
+/* Who is asked need not ask: of two sides that fall silent the client does. */
+static void test_one_side_asks(void **state)
+{
+    struct pair *p = pair_new(NULL, NULL);
+    struct app *app;
+    uint64_t carried;
+    (void)state;
+    pair_connect(p);
+    app = app_open(&p->side[CLIENT], 1);
+    p->side[AGENT].model.appetite = EVERYTHING;
+    app_write(app, 1000);
+    pair_wait(p, 1000000);
+    carried = p->conn->carried[CLIENT] + p->conn->carried[AGENT];
+    pair_wait(p, 13000000);
+    carried = p->conn->carried[CLIENT] + p->conn->carried[AGENT] - carried;
+    assert_int_equal(carried, 2 * (2 + FRAME_HEADER_BYTES + 8 + TAG_BYTES));
+    assert_int_equal(p->side[CLIENT].stalls + p->side[AGENT].stalls, 0);
+    pair_free(p);
+}
+
+/* The same after what was sent, once it is acknowledged; and what is not acknowledged needs no
+ * PING. */
+static void test_silence_after_what_was_sent(void **state)
+{
+    struct raw *r = receiver(true);
+    uint64_t token = r->now;
+    (void)state;
+    pings_until(r, r->now + 3000000);
+    raw_send(r, FRAME_PONG, 0, &token, sizeof token);
+    app_write(app_find(&r->side, 1), 100);
+    raw_output(r);
+    raw_send_position(r, FRAME_ACK, r->s->sent_max);
+    assert_int_equal(pings_until(r, r->now + 2999999), 0);
+    assert_int_equal(pings_until(r, r->now + 1), 1);
+    raw_send(r, FRAME_PONG, 0, &token, sizeof token);
+    app_write(app_find(&r->side, 1), 100);
+    raw_output(r);
+    pings_until(r, r->now + 2999999);
+    assert_int_equal(r->side.stalls, 0);
+    pings_until(r, r->now + 1);
+    assert_int_equal(r->side.stalls, 1);
+    raw_free(r);
+}
+
 static void test_a_living_circuit_stays(void **state)
 {
     struct pair *p = pair_new(NULL, NULL);
@@ -1207,6 +1336,10 @@ int main(void)
         cmocka_unit_test(test_one_pong_is_owed),
         cmocka_unit_test(test_silence_ends_the_circuit),
         cmocka_unit_test(test_stall),
+        cmocka_unit_test(test_silence_after_bytes),
+        cmocka_unit_test(test_silence_of_the_idle),
+        cmocka_unit_test(test_one_side_asks),
+        cmocka_unit_test(test_silence_after_what_was_sent),
         cmocka_unit_test(test_a_living_circuit_stays),
         cmocka_unit_test(test_start_must_come_in_time),
         cmocka_unit_test(test_flipped_bits),
