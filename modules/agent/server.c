@@ -170,6 +170,7 @@ int agent_serve(struct agent_config *config, const char *path)
     list_init(&a.services);
     list_init(&a.ended);
     a.loop = loop_new();
+    partings_init(&a.partings, a.loop);
     a.party.known = known_keys_new();
     if (!a.party.known)
         error_set(&e, EXIT_OTHER, "out of memory");
@@ -186,6 +187,7 @@ int agent_serve(struct agent_config *config, const char *path)
     free_uplinks(&a);
     inbound_free(a.inbound);
     call_socket_free(a.call_socket);
+    partings_free(&a.partings);
     if (a.loop) {
         timer_cancel(a.loop, &a.stop_limit);
         loop_free(a.loop);

@@ -4,7 +4,7 @@
 
 #include "config/config.h"
 #include "hop/hop.h"
-#include "net/loop.h"
+#include "net/parting.h"
 
 struct uplink;
 struct inbound;
@@ -22,6 +22,7 @@ struct agent {
     struct call_socket *call_socket; /* or NULL */
     struct list services;            /* the sessions, by struct service's link */
     unsigned service_count;
+    struct partings partings; /* of sessions that ended for a fault of the client's */
     struct list ended;     /* sessions that ended lately, by struct ended_session's link */
     uint8_t call_severity; /* what the storage system asks for; 0: nothing */
     char call_text[TEXT_MAX_BYTES + 1];

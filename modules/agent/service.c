@@ -246,9 +246,9 @@ static void on_change(struct link *link)
     bool current = c == v->current;
     char why[sizeof v->session.error.text];
     snprintf(why, sizeof why, "%s", reason_of(v, link));
-    if (current && v->session.state == SESSION_CLOSED)
-        link_flush(link); /* the ACK of its CLOSE */
     if (v->session.error.code) {
+        if (v->current)
+            link_part(&v->current->link, &v->agent->partings);
         service_end(v, why);
         return;
     }

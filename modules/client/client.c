@@ -75,6 +75,7 @@ struct client {
     int exit_code;
     char why[480];
     struct timer close_limit, status;
+    struct partings partings;
 };
 
 static const struct client_relay *relay_of(const struct client *c)
@@ -437,8 +438,8 @@ static void on_change(struct client *c, struct link *link)
 {
     if (link != c->link || link->circuit.failed.code == CODE_REPLACED)
         return; /* the session is on another one, and connected() takes note of it */
-    if (c->session.state == SESSION_CLOSED)
-        link_flush(link); /* the ACK of its CLOSE */
+    if (c->session.error.code)
+        link_part(link, &c->partings);
     if (c->state == CLIENT_CLOSING && c->session.error.code)
         loop_stop(c->loop);
     else if (c->state == CLIENT_CLOSING)
@@ -635,6 +636,7 @@ static void clean_up(struct client *c)
         listener_free(c->listeners[i]);
     free(c->listeners);
     remotes_free(c->remotes);
+    partings_free(&c->partings);
     loop_free(c->loop);
 }
 
@@ -685,6 +687,7 @@ static int connect_and_run(struct client *c)
         log_error("the event loop cannot be made: %s", strerror(errno));
         return EXIT_OTHER;
     }
+    partings_init(&c->partings, c->loop);
     run(c);
     clean_up(c);
     return c->exit_code;

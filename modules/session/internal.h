@@ -12,7 +12,8 @@
 #define TX_RECORDS 4 /* built at once */
 #define TX_BYTES ((size_t)TX_RECORDS * (2 + RECORD_MAX))
 
-/* Ends the session for good with an error of this side's finding. Returns false. */
+/* Ends the session for good with an error of this side's finding, which the current circuit's next
+ * output tells the peer. Returns false. */
 bool session_fail(struct session *s, enum code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -123,6 +124,9 @@ void window_grow(struct stream *st, uint64_t now_us);
 /* Encodes into the ring what streams owe, then data as long as `room` bytes of frames hold all that
  * is still to go out. */
 void session_fill(struct session *s, size_t room, uint64_t now_us);
+
+/* Builds the CLOSE of a session that session_fail has ended, if one is owed and has its place. */
+void session_put_farewell(struct session_circuit *c);
 
 /* A circuit of no more use; the session may go on. Returns false. */
 bool circuit_fail(struct session_circuit *c, enum code code, const char *text);

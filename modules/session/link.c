@@ -167,16 +167,35 @@ void link_wake(struct link *link)
         loop_defer(link->loop, &link->flush);
 }
 
-void link_close(struct link *link)
+/* All but the socket, which is the caller's. */
+static int link_release(struct link *link)
 {
     int fd = link->io.fd;
-    if (!link->loop)
-        return;
     loop_undefer(&link->flush);
     io_remove(&link->io);
     timer_cancel(link->loop, &link->timer);
     circuit_free(&link->circuit);
     fifo_clear(&link->first);
-    close(fd);
     *link = (struct link){.on_change = link->on_change};
+    return fd;
+}
+
+void link_close(struct link *link)
+{
+    if (link->loop)
+        close(link_release(link));
+}
+
+void link_part(struct link *link, struct partings *partings)
+{
+    struct fifo unsent = {0};
+    struct view out;
+    if (!link->loop)
+        return;
+    unsent = link->first;
+    fifo_init(&link->first);
+    while ((out = circuit_output(&link->circuit, loop_now(link->loop))).len &&
+           fifo_append(&unsent, out.data, out.len))
+        circuit_written(&link->circuit, out.len);
+    partings_add(partings, link_release(link), &unsent);
 }

@@ -4,7 +4,7 @@
 #define SPX_SESSION_LINK_H
 
 #include "base/fifo.h"
-#include "net/loop.h"
+#include "net/parting.h"
 #include "session/session.h"
 
 struct link {
@@ -33,5 +33,8 @@ void link_flush(struct link *link);
 
 /* Closes the socket and frees the circuit. */
 void link_close(struct link *link);
+
+/* The same, but the last that the session has to say still goes out: see partings_add. */
+void link_part(struct link *link, struct partings *partings);
 
 #endif

@@ -413,6 +413,7 @@ struct view circuit_output(struct session_circuit *c, uint64_t now_us)
     } else if (s && s->circuit == c && data_waits(s)) {
         pace_blocked(&s->pace);
     }
+    session_put_farewell(c);
     return view_of(c->tx + c->tx_start, c->tx_len - c->tx_start);
 }
 

@@ -83,6 +83,7 @@ bool session_fail(struct session *s, enum code code, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     error_set(&s->error, (int)code, "%s", text);
+    s->farewell_owed = s->state == SESSION_ACTIVE;
     s->state = SESSION_ENDED;
     return false;
 }

@@ -26,7 +26,8 @@ enum session_state {
     SESSION_ACTIVE,
     SESSION_CLOSING, /* own CLOSE is owed or waits for its ACK */
     SESSION_CLOSED,  /* the peer sent CLOSE: error says why; the ACK is still to be written */
-    SESSION_ENDED,   /* over; error says why (CODE_DONE: own CLOSE was acknowledged) */
+    SESSION_ENDED,   /* over; error says why (CODE_DONE: own CLOSE was acknowledged). For a fault of
+                        the peer's the current circuit's next output is CLOSE, if it can be */
 };
 
 const char *session_state_name(enum session_state state);
@@ -113,7 +114,7 @@ struct session {
     uint64_t close_position; /* end of the own CLOSE frame, once encoded */
     uint16_t close_code;
     char close_text[128];
-    bool close_owed;
+    bool close_owed, farewell_owed;
 
     /* Receiving. */
     uint64_t receive_position;

@@ -15,7 +15,7 @@ from peer import (
     ACK, CLOSE, DATA, DATAGRAM, EOF, FRAME_PING, FRAME_PONG, LISTEN, LISTENING, OPEN, OPENED, PAD,
     RESET, START, WINDOW, Gone, Refused, frame, open_frame, string, u16, u32, u64,
 )  # fmt: skip
-from servers import ask, exchange, read_to_end
+from servers import Target, ask, exchange, read_to_end
 
 BEYOND = (1 << 31) - 1  # with any credit that is there
 
@@ -209,8 +209,8 @@ def send_all(circuit, frames):
 
 
 def test_frames_to_an_agent(world, echo):
-    """Every violation of section 5 by a client ends its session at the agent, which says why in its
-    log; a session beside it and new ones are not touched."""
+    """Every violation of section 5 by a client ends its session at the agent, which says why, in
+    its log and with CLOSE; a session beside it and new ones are not touched."""
     users = Users(world)
     beside = users.next().connect()
     beside.open(tcp(echo))
@@ -218,7 +218,7 @@ def test_frames_to_an_agent(world, echo):
         circuit = users.next().connect()
         circuit.open(tcp(echo))
         send_all(circuit, frames)
-        assert circuit.wait_end() is None, what
+        assert circuit.wait_end() == peer.PROTOCOL, what
         users.agent.expect(r"circuit \S+: ended: ", count=number)
     assert beside.ask(b"still here") == b"still here"
     send_all(beside, HARMLESS)
@@ -227,13 +227,15 @@ def test_frames_to_an_agent(world, echo):
 
 
 def test_first_frames_to_an_agent(world, echo):
-    """A circuit that does not begin with a proper START is no circuit of the session."""
+    """A circuit that does not begin with a proper START is no circuit of the session; with START it
+    is, and hears what was wrong with its position."""
     users = Users(world)
     for what, first in FIRST_FRAMES.items():
         client = users.next()
         circuit = client.connect(start=False)
         circuit.records.send(first)
-        assert circuit.wait_end() is None, what
+        told = peer.PROTOCOL if what == "START above what was received" else None
+        assert circuit.wait_end() == told, what
     assert_serves(world, echo, "user-0")
 
 
@@ -320,7 +322,7 @@ def test_frames_to_a_client(world, site, what):
         opened(circuit, b"12345")
         circuit.send(frame(OPENED, 1, u32(100000) + string("127.0.0.1:7")))
         send_all(circuit, frames)
-        assert circuit.wait_end() is None
+        assert circuit.wait_end() == peer.PROTOCOL
 
     clean = frames[0] == frame(EOF, 1)  # what came before the violation stands
     attack_client(world, site, what, attack, "eof" if clean else "reset")
@@ -331,7 +333,7 @@ def test_frames_to_a_client_before_opened(world, site, what):
     def attack(circuit):
         opened(circuit, b"12345")
         send_all(circuit, UNANSWERED[what])
-        assert circuit.wait_end() is None
+        assert circuit.wait_end() == peer.PROTOCOL
 
     attack_client(world, site, what, attack)
 
@@ -357,7 +359,7 @@ def then(frames, first=None, answer=None):
         if answer:
             circuit.send(answer)
         send_all(circuit, frames)
-        assert circuit.wait_end() is None
+        assert circuit.wait_end() == peer.PROTOCOL
 
     return attack
 
@@ -383,6 +385,31 @@ def test_frames_to_a_client_with_datagrams(world, site):
         lose_session(world, site, *local, attack=attack, work=ask_once)
     for frames in DATAGRAM_BEFORE_OPENED.values():
         lose_session(world, site, *local, attack=then(frames, OPEN), work=ask_once)
+
+
+class Source:
+    """Sends to whoever connects, without end."""
+
+    def __call__(self, connection):
+        try:
+            while True:
+                connection.sendall(bytes(1 << 16))
+        except OSError:
+            pass
+
+
+def test_last_word_behind_a_download(world, serve):
+    """The fault comes while the agent sends as fast as the circuit takes it: CLOSE comes behind what
+    was on its way, and the agent holds nothing of the session meanwhile."""
+    users = Users(world)
+    source = serve(Target, Source())
+    circuit = users.next().connect()
+    circuit.open(tcp(source), window=8 << 20)
+    for _ in range(40):
+        circuit.expect(DATA)
+    circuit.send(frame(EOF, 99))
+    assert circuit.wait_end() == peer.PROTOCOL
+    users.agent.expect(r"circuit \S+: ended: EOF for stream 99")
 
 
 def test_first_frames_to_a_client(world, site):

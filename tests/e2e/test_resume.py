@@ -293,6 +293,36 @@ def test_stalled_download(world, serve, side):
     client.resumed()
 
 
+def ticks(connection):
+    """Sends a short line again and again, and never hears anything."""
+    pause = threading.Event()
+    for number in range(1 << 30):
+        connection.sendall(b"%d\n" % number)
+        pause.wait(0.02)
+
+
+@pytest.mark.parametrize("side", ["client", "agent"])
+def test_stalled_trickle(world, serve, side):
+    """Of a download so small that the client has nothing to say, not even WINDOW, more comes within
+    20 s all the same."""
+    got = Count()
+    source = serve(Target, ticks)
+    world.start_relay()
+    proxy = serve(Proxy, world.relay_address, recording=False)
+    world.start_agent(relay=proxy.address if side == "agent" else None)
+    client = world.start_client(
+        *forwards(source.port), relay=proxy.address if side == "client" else None
+    )
+    with client.dial(seconds=40) as connection:
+        Task(servers.receive_stream, connection, got)
+        wait_for(lambda: got.bytes > 100, 20, "the first lines come")
+        proxy.stall()
+        client.expect(r"trying another circuit beside this one", seconds=8)
+        client.resumed(seconds=12)
+        before = got.bytes
+        wait_for(lambda: got.bytes > before + 100, 5, "more lines come")
+
+
 @pytest.mark.parametrize("side", ["client", "agent"])
 def test_stalled_upload(world, serve, side):
     """The same for what the client sends."""
@@ -326,7 +356,7 @@ def test_circuit_breaks_behind_the_clients_close(world, target, near):
         client.signal(signal.SIGINT)
         assert read_to_end(connection) == (b"", "reset")
     near.cut()
-    client.wait_exit(130, seconds=3)
+    client.wait_exit(130, seconds=2)
     world.agent.expect(r"ended: the user is finished; user alice", seconds=3)
     assert target.outcome() == "reset"
 
@@ -343,7 +373,7 @@ def test_circuit_breaks_behind_the_agents_close(world, target, near):
         near.cut()
         assert read_to_end(connection) == (b"", "reset")
     client.expect(r"the session has ended: .*the agent is ending")
-    world.agent.wait_exit(OK)
+    world.agent.wait_exit(OK, seconds=2)
 
 
 def test_no_way_back_for_a_close(world, target, near):
@@ -356,9 +386,9 @@ def test_no_way_back_for_a_close(world, target, near):
         assert read_to_end(connection) == (b"", "reset")
     near.refusing = True
     near.cut()
-    client.wait_exit(130, seconds=3)
+    client.wait_exit(130, seconds=2)
     world.agent.signal(signal.SIGTERM)
-    world.agent.wait_exit(OK, seconds=4)
+    world.agent.wait_exit(OK, seconds=2)
 
 
 def test_resume_window_over(world, serve, target, near):

@@ -58,14 +58,63 @@ struct hostile {
     const char *payload; /* NULL: zeros */
 };
 
-/* The session has ended, says why, says nothing more, and everybody is told. */
+/* One record tells the peer why, behind START where that was still owed; nothing follows. */
+static void check_farewell(struct raw *r, const char *name)
+{
+    const struct sent *sent = raw_output(r);
+    unsigned last = sent->count - 1;
+    if (r->s->circuit != &r->c) { /* it has not moved to it, or on */
+        assert_int_equal(sent->records, 0);
+        return;
+    }
+    if (sent->records != 1 || sent->count > 2 || sent->frame[last].type != FRAME_CLOSE ||
+        load_be16(sent->frame[last].payload) != CODE_PROTOCOL ||
+        (last == 1 && sent->frame[0].type != FRAME_START))
+        fail_msg("%s: %u frames, the last of type %u", name, sent->count, sent->frame[last].type);
+    assert_int_equal(raw_output(r)->records, 0);
+}
+
+/* The session has ended, says why, to the peer too, and everybody is told. */
 static void check_ended(struct raw *r, const char *name)
 {
     if (r->s->state != SESSION_ENDED || r->s->error.code != CODE_PROTOCOL || !r->s->error.text[0])
         fail_msg("%s: state %s, code %d: %s", name, session_state_name(r->s->state),
                  r->s->error.code, r->s->error.text);
-    assert_int_equal(raw_output(r)->records, 0);
+    check_farewell(r, name);
     raw_free(r); /* checks that every application was told */
+}
+
+/* What was not sent yet gives its place to CLOSE. */
+static void test_farewell_before_what_waits(void **state)
+{
+    struct raw *r = client();
+    (void)state;
+    app_write(app_find(&r->side, 1), 500);
+    assert_true(r->side.woken);
+    raw_send(r, FRAME_DATA, 99, "x", 1);
+    check_ended(r, "data waits");
+}
+
+/* Without a place there is none: while the circuit brings again what an earlier one carried, and
+ * behind a CLOSE. */
+static void test_no_farewell(void **state)
+{
+    struct session_circuit second;
+    struct cipher send, receive;
+    struct raw *r = client();
+    (void)state;
+    raw_circuit(r, &second, &send, &receive, 2, 0);
+    session_fail(r->s, CODE_PROTOCOL, "a fault");
+    assert_int_equal(raw_output_on(r, &second, &receive)->records, 0);
+    circuit_free(&second);
+    raw_free(r);
+    r = client();
+    session_close(r->s, CODE_DONE, "finished");
+    raw_output(r);
+    raw_send(r, FRAME_DATA, 99, "x", 1);
+    assert_int_equal(r->s->error.code, CODE_PROTOCOL);
+    assert_int_equal(raw_output(r)->records, 0);
+    raw_free(r);
 }
 
 static void check_each_ends(struct raw *start(void), const struct hostile *cases, size_t count)
@@ -691,6 +740,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frames_that_end_the_session),
+        cmocka_unit_test(test_farewell_before_what_waits),
+        cmocka_unit_test(test_no_farewell),
         cmocka_unit_test(test_frames_that_do_no_harm),
         cmocka_unit_test(test_longest_target),
         cmocka_unit_test(test_first_frame_must_be_start),
