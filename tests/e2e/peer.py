@@ -5,6 +5,7 @@ It does what a test tells it to, sends what it is given, and forgives nothing th
 block, with a time limit. `Client`, `Agent` and `Relay` are the three parties; a `Hop` speaks control
 messages (section 3), a `Circuit` frames (section 5).
 """
+import contextlib
 import hashlib
 import os
 import socket
@@ -402,9 +403,11 @@ class Circuit:
         return self
 
     def _say(self, answer):
-        """ACK or PONG, but not before the own START."""
+        """ACK or PONG, but not before the own START. What came is good also when the other side has
+        gone meanwhile and takes no answer."""
         if self.owed is None:
-            self.records.send(answer)
+            with contextlib.suppress(Gone):
+                self.records.send(answer)
         else:
             self.owed.append(answer)
 

@@ -477,7 +477,8 @@ def test_positions_to_an_agent(world, echo, monkeypatch):
         circuit = client.connect()
         circuit.open(tcp(echo))
         circuit = break_it(circuit) or circuit
-        assert circuit.wait_end() is None, what
+        # Where the position told cannot be right there is none to say the last word at.
+        assert circuit.wait_end() == (None if what.startswith("a position") else peer.PROTOCOL), what
         users.agent.expect(rf"ended: .*{why}")
         with pytest.raises(Refused) as refused:
             client.connect(circuit.session)
@@ -492,7 +493,7 @@ def test_start_inside_a_frame_to_a_client(world, site):
     with client.dial() as connection:
         assert ask(connection, b"hello") == b"hello"
         (session,) = site.agent.sessions.values()
-        wait_for(lambda: session.acknowledged > 8, 5, "the client has acknowledged something")
+        wait_for(lambda: not session.sent, 5, "the client has acknowledged everything")
         site.first = frame(START, 0, u64(session.acknowledged - 3))
         site.attack = then([frame(WINDOW, 1, u32(1))])
         site.cut()
