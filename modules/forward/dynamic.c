@@ -161,7 +161,7 @@ static void on_opened(void *owner, struct view address)
     proxy_settle(&r->proxy, 0, "");
     io_remove(&r->io);
     if (send_answer(r))
-        e = endpoint_new(r->dynamic->loop, r->io.fd, on_ended, r->dynamic);
+        e = endpoint_new(r->dynamic->loop, r->io.fd, false, on_ended, r->dynamic);
     if (!e) {
         stream_reset(st, RESET_INTERNAL, "");
         request_end(r);

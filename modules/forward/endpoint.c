@@ -153,7 +153,8 @@ static struct endpoint *new_endpoint(struct loop *loop, endpoint_ended *ended, v
     return e;
 }
 
-struct endpoint *endpoint_new(struct loop *loop, int fd, endpoint_ended *ended, void *arg)
+struct endpoint *endpoint_new(struct loop *loop, int fd, bool is_unix, endpoint_ended *ended,
+                              void *arg)
 {
     struct endpoint *e = new_endpoint(loop, ended, arg);
     if (e && !io_add(loop, &e->in, fd)) {
@@ -161,9 +162,8 @@ struct endpoint *endpoint_new(struct loop *loop, int fd, endpoint_ended *ended, 
         return NULL;
     }
     if (e) {
-        struct address own;
         e->is_socket = true;
-        e->is_unix = address_of_socket(&own, fd, false) && own.storage.ss_family == AF_UNIX;
+        e->is_unix = is_unix;
     }
     return e;
 }

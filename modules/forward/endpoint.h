@@ -12,9 +12,10 @@ struct endpoint;
  * itself after the call. */
 typedef void endpoint_ended(void *arg, unsigned code, const char *text);
 
-/* Ties a connected socket to a stream. fd is the endpoint's from now on. ended may be NULL. NULL
- * without memory or descriptors: the fd is still the caller's. */
-struct endpoint *endpoint_new(struct loop *loop, int fd, endpoint_ended *ended, void *arg);
+/* Ties a connected socket, TCP or UNIX, to a stream. fd is the endpoint's from now on. ended may be
+ * NULL. NULL without memory or descriptors: the fd is still the caller's. */
+struct endpoint *endpoint_new(struct loop *loop, int fd, bool is_unix, endpoint_ended *ended,
+                              void *arg);
 
 /* The same for two descriptors that may be files, pipes or a terminal. */
 struct endpoint *endpoint_new_pair(struct loop *loop, int in, int out, endpoint_ended *ended,

@@ -31,7 +31,8 @@ static bool accept_one(struct intake *a)
     struct address peer;
     int fd = socket_accept(a->io.fd, &peer);
     if (fd >= 0) {
-        socket_set_application(fd);
+        if (!address_is_loopback(&a->bound))
+            socket_avoid_pacing(fd); /* the application may be on this machine all the same */
         a->events->take(a->owner, fd, &peer);
         return true;
     }
@@ -83,6 +84,7 @@ struct intake *intake_new(struct loop *loop, const struct address *listen,
         free(a);
         return NULL;
     }
+    socket_set_application(fd, &a->bound);
     address_to_text(a->text, &a->bound);
     return a;
 }

@@ -26,9 +26,9 @@ static void stream_ended(void *arg, unsigned code, const char *text)
         log_info("%s: %s%s%s", l->target, reset_code_text(code), text[0] ? ": " : "", text);
 }
 
-static void open_stream(struct listener *l, int fd)
+static void open_stream(struct listener *l, int fd, bool is_unix)
 {
-    struct endpoint *e = endpoint_new(l->loop, fd, stream_ended, l);
+    struct endpoint *e = endpoint_new(l->loop, fd, is_unix, stream_ended, l);
     struct stream *st;
     if (!e) {
         socket_close_reset(fd);
@@ -51,11 +51,10 @@ static bool may_take(void *owner)
 static void take(void *owner, int fd, const struct address *peer)
 {
     struct listener *l = owner;
-    (void)peer;
     if (l->dynamic)
         dynamic_take(l->dynamic, fd);
     else
-        open_stream(l, fd);
+        open_stream(l, fd, address_is_unix(peer));
 }
 
 static const struct intake_events intake_events = {.may_take = may_take, .take = take};

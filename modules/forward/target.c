@@ -116,12 +116,12 @@ static enum reset_code code_of(enum dial_result result)
 }
 
 /* The socket is the stream's owner from now on; false without memory or descriptors. */
-static bool hand_over_connection(struct attempt *a, int fd)
+static bool hand_over_connection(struct attempt *a, int fd, const struct address *address)
 {
-    struct endpoint *e = endpoint_new(a->targets->loop, fd, NULL, NULL);
+    struct endpoint *e = endpoint_new(a->targets->loop, fd, address_is_unix(address), NULL, NULL);
     if (!e)
         return false;
-    socket_set_application(fd);
+    socket_set_application(fd, address);
     stream_set_owner(a->stream, &endpoint_events, e);
     endpoint_start(e, a->stream);
     return true;
@@ -157,7 +157,7 @@ static void connected(struct attempt *a, int fd, const struct address *address)
     char text[ADDRESS_TEXT_BYTES];
     struct stream *st = a->stream;
     bool datagrams = a->target.kind == TARGET_UDP;
-    if (!(datagrams ? hand_over_datagrams(a, fd) : hand_over_connection(a, fd))) {
+    if (!(datagrams ? hand_over_datagrams(a, fd) : hand_over_connection(a, fd, address))) {
         close(fd);
         refuse(a, RESET_INTERNAL, "out of memory or descriptors");
         return;

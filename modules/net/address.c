@@ -232,3 +232,8 @@ bool address_is_loopback(const struct address *a)
     return (ip.len == 4 && ip.bytes[0] == 127) ||
            (ip.len == 16 && memcmp(ip.bytes, loopback6, sizeof loopback6) == 0);
 }
+
+bool address_is_unix(const struct address *a)
+{
+    return a->storage.ss_family == AF_UNIX;
+}

@@ -43,4 +43,7 @@ bool address_in_prefix(const struct address *a, const struct address *prefix, un
 
 bool address_is_loopback(const struct address *a);
 
+/* Whether it is a UNIX socket's. */
+bool address_is_unix(const struct address *a);
+
 #endif

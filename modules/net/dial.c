@@ -267,7 +267,7 @@ static void on_attempt_settled(struct io *io)
     struct attempt *attempt = container_of(io, struct attempt, io);
     struct dial *dial = attempt->dial;
     int fd = io->fd;
-    int error = socket_connect_result(fd);
+    int error = socket_connect_result(fd, &attempt->address);
 
     if (error != 0) {
         note_error(attempt, error);

@@ -237,24 +237,22 @@ int socket_connect_datagram(const struct address *a)
 
 /* A connect to a free port of this machine can pick that port as its own and meet itself (RFC 793's
  * simultaneous open). */
-static bool is_connected_to_itself(int fd)
+static bool is_connected_to_itself(int fd, const struct address *a)
 {
-    struct address own, peer;
+    struct address own;
 
-    if (!address_of_socket(&own, fd, false) || !address_of_socket(&peer, fd, true))
-        return false;
-    return own.storage.ss_family != AF_UNIX && own.len == peer.len &&
-           memcmp(&own.storage, &peer.storage, own.len) == 0;
+    return !address_is_unix(a) && address_of_socket(&own, fd, false) && own.len == a->len &&
+           memcmp(&own.storage, &a->storage, own.len) == 0;
 }
 
-int socket_connect_result(int fd)
+int socket_connect_result(int fd, const struct address *a)
 {
     int error = 0;
     socklen_t len = sizeof error;
 
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         return errno;
-    if (error == 0 && is_connected_to_itself(fd))
+    if (error == 0 && is_connected_to_itself(fd, a))
         return ECONNREFUSED;
     return error;
 }
@@ -279,21 +277,25 @@ static bool is_near(int fd)
 /* Pacing (BBR's, where that is the system's default) spreads bytes over a round trip; on the same
  * machine or network there is nothing to spread them over, and its timers cost a quarter of the
  * speed. */
-static void choose_congestion_control(int fd)
+static void take_no_pacing(int fd)
 {
     static const char *const without_pacing[] = {"cubic", "reno"};
 
-    if (!is_near(fd))
-        return;
     for (size_t i = 0; i < sizeof without_pacing / sizeof *without_pacing; i++)
         if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, without_pacing[i],
                        (socklen_t)strlen(without_pacing[i])) == 0)
             return;
 }
 
+void socket_avoid_pacing(int fd)
+{
+    if (is_near(fd))
+        take_no_pacing(fd);
+}
+
 void socket_set_carrier(int fd)
 {
-    choose_congestion_control(fd);
+    socket_avoid_pacing(fd);
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_keepalive(fd);
     set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
@@ -308,12 +310,18 @@ static void set_reset_on_close(int fd, bool reset)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
-void socket_set_application(int fd)
+void socket_set_application(int fd, const struct address *a)
 {
-    choose_congestion_control(fd);
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_keepalive(fd);
     set_reset_on_close(fd, true);
+    if (address_is_unix(a))
+        return;
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (address_is_loopback(a)) {
+        take_no_pacing(fd);
+    } else {
+        socket_avoid_pacing(fd);
+        set_keepalive(fd);
+    }
 }
 
 void socket_close_reset(int fd)

@@ -28,16 +28,20 @@ int socket_bind_datagram(const struct address *a, struct error *e);
 /* A UDP socket to and from this address only. -1 with errno. */
 int socket_connect_datagram(const struct address *a);
 
-/* 0, or the errno of a connect that failed. */
-int socket_connect_result(int fd);
+/* 0, or the errno of a connect to the address that failed. */
+int socket_connect_result(int fd, const struct address *a);
 
 /* Options of a carrier (PROTOCOL.md section 4): TCP_NODELAY, keepalive 30/10/3, TCP_USER_TIMEOUT 20
  * s, TCP_NOTSENT_LOWAT 128 KiB. Harmless on other kinds of sockets. */
 void socket_set_carrier(int fd);
 
-/* Options of an application's or target's socket: TCP_NODELAY, keepalive, and that its peer sees a
- * reset when the process is killed. */
-void socket_set_application(int fd);
+/* Options of an application's or target's socket, which is bound or connected to the address:
+ * TCP_NODELAY, keepalive unless both ends are on this machine, and that its peer sees a reset when
+ * the process is killed. Of a listening socket the connections that it accepts inherit them. */
+void socket_set_application(int fd, const struct address *a);
+
+/* Without the pacing of the system's congestion control, if the other end is near. */
+void socket_avoid_pacing(int fd);
 
 /* Closes so that the peer sees a TCP reset, never an end of file. A UNIX socket has no reset: its
  * peer gets ECONNRESET if there is something unread here (unix(7)), otherwise an end of file. */

@@ -741,7 +741,7 @@ static void test_close_reset(void **state)
         int accepted = socket_accept(listener, &peer);
         assert_true(accepted >= 0);
         socket_set_carrier(accepted);
-        socket_set_application(outcome.fd);
+        socket_set_application(outcome.fd, &outcome.address);
         assert_int_equal(read(accepted, &byte, 1), -1);
         assert_int_equal(errno, EAGAIN);
         if (i < 2) {
@@ -770,7 +770,7 @@ static void test_connected_to_itself(void **state)
     assert_int_equal(bind(fd, (struct sockaddr *)&address.storage, address.len), 0);
     assert_true(address_of_socket(&address, fd, false));
     assert_int_equal(connect(fd, (struct sockaddr *)&address.storage, address.len), 0);
-    assert_int_equal(socket_connect_result(fd), ECONNREFUSED);
+    assert_int_equal(socket_connect_result(fd, &address), ECONNREFUSED);
     close(fd);
 }
 
