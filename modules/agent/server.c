@@ -15,6 +15,7 @@
 #include "crypto/known_keys.h"
 
 #define STOP_US (3 * CLOCK_US_PER_S)
+#define RESTOCK_US CLOCK_US_PER_S
 
 const struct agent_user *agent_find_user(const struct agent *a, const uint8_t key[KEY_BYTES])
 {
@@ -125,6 +126,16 @@ static void on_reload(void *arg, int signo)
     reload(arg);
 }
 
+static void on_restock(struct timer *timer)
+{
+    key_stock_fill(&container_of(timer, struct agent, restock)->stock);
+}
+
+void agent_restock(struct agent *a)
+{
+    timer_set(a->loop, &a->restock, loop_now(a->loop) + RESTOCK_US);
+}
+
 static void on_stop_limit(struct timer *timer)
 {
     loop_stop(container_of(timer, struct agent, stop_limit)->loop);
@@ -146,6 +157,7 @@ static void on_stop(void *arg, int signo)
 static bool start(struct agent *a, struct error *e)
 {
     know(a);
+    key_stock_fill(&a->stock);
     if (!loop_on_signal(a->loop, SIGTERM, on_stop, a) ||
         !loop_on_signal(a->loop, SIGINT, on_stop, a) ||
         !loop_on_signal(a->loop, SIGHUP, on_reload, a))
@@ -167,6 +179,9 @@ int agent_serve(struct agent_config *config, const char *path)
                                  .keepalive_s = KEEPALIVE_DEFAULT_S};
     handshake_mac1_key(a.party.mac1_key, a.key.public_key);
     a.stop_limit.on_fire = on_stop_limit;
+    a.restock.on_fire = on_restock;
+    key_stock_init(&a.stock);
+    a.party.stock = &a.stock;
     list_init(&a.services);
     list_init(&a.ended);
     a.loop = loop_new();
@@ -190,9 +205,11 @@ int agent_serve(struct agent_config *config, const char *path)
     partings_free(&a.partings);
     if (a.loop) {
         timer_cancel(a.loop, &a.stop_limit);
+        timer_cancel(a.loop, &a.restock);
         loop_free(a.loop);
     }
     known_keys_free(a.party.known);
+    key_stock_end(&a.stock);
     agent_config_free(&a.config);
     wipe(&a.key, sizeof a.key);
     return e.code ? EXIT_OTHER : EXIT_OK;

@@ -26,6 +26,8 @@ struct agent {
     struct list ended;        /* sessions that ended lately, by struct ended_session's link */
     uint8_t call_severity;    /* what the storage system asks for; 0: nothing */
     char call_text[TEXT_MAX_BYTES + 1];
+    struct key_stock stock; /* for answers to OFFERs */
+    struct timer restock;
     struct timer stop_limit;
     bool stopping;
 };
@@ -33,6 +35,9 @@ struct agent {
 /* Starts with a configuration, which it takes over (also when it fails), and runs until SIGTERM or
  * SIGINT; SIGHUP loads path again. Returns an exit code; why is in the log. */
 int agent_serve(struct agent_config *config, const char *path);
+
+/* The stock was used: it is filled when the connect that took of it is through. */
+void agent_restock(struct agent *a);
 
 /* A circuit ended: is the relay still there? */
 void agent_probe_relays(struct agent *a);

@@ -572,6 +572,8 @@ static void decide(struct agent *a, const struct offer *offer, struct noise *n, 
                "the client's first message is not well formed");
         return;
     }
+    handshake_take_ephemeral(n, &a->stock);
+    agent_restock(a);
     check_offer(a, offer, n->remote_static, &hello, answer);
     if (answer->code == CODE_OK)
         accept_offer(a, &hello, n, label, answer);

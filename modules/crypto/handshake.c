@@ -118,3 +118,13 @@ bool handshake_accept(struct noise *n, const struct keypair *own, struct known_k
     return noise_read(n, view_of(message.data + HANDSHAKE_HEADER_BYTES, noise_len), payload,
                       payload_len);
 }
+
+void handshake_take_ephemeral(struct noise *n, struct key_stock *stock)
+{
+    struct keypair pair;
+
+    if (stock && key_stock_take(stock, &pair)) {
+        noise_set_ephemeral(n, &pair);
+        wipe(&pair, sizeof pair);
+    }
+}

@@ -3,6 +3,7 @@
 #ifndef SPX_CRYPTO_HANDSHAKE_H
 #define SPX_CRYPTO_HANDSHAKE_H
 
+#include "crypto/key_stock.h"
 #include "crypto/noise.h"
 
 enum purpose { PURPOSE_HOP = 1, PURPOSE_SESSION = 2 };
@@ -47,5 +48,8 @@ bool handshake_start(struct noise *n, enum suite suite, enum purpose purpose,
  * Answer with noise_write, then noise_split. */
 bool handshake_accept(struct noise *n, const struct keypair *own, struct known_keys *known,
                       struct view message, uint8_t *payload, size_t *payload_len);
+
+/* After it: the answer's ephemeral comes from the stock, if there is one (NULL is harmless). */
+void handshake_take_ephemeral(struct noise *n, struct key_stock *stock);
 
 #endif

@@ -48,6 +48,7 @@ struct hop_handler {
 struct hop_party {
     const struct keypair *own;
     struct known_keys *known;     /* of the peers; NULL: none */
+    struct key_stock *stock;      /* for answers; NULL: none */
     uint8_t mac1_key[HASH_BYTES]; /* handshake_mac1_key of the own public key, for responders */
     const char *version;          /* software version for INFO */
     const char *labels;           /* for INFO */

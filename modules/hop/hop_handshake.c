@@ -143,6 +143,7 @@ static void read_message1(struct hop *h, struct view message)
         return;
     }
     if (handshake_accept(noise, h->party->own, h->party->known, message, payload, &len)) {
+        handshake_take_ephemeral(noise, h->party->stock);
         hop_hello_read(h, noise, view_of(payload, len));
     } else {
         free(noise);

@@ -38,6 +38,7 @@ static void on_sweep(struct timer *timer)
     uint64_t now = loop_now(r->loop);
     crowd_sweep(&r->acceptor.crowd, now);
     directory_sweep(&r->directory, now);
+    key_stock_fill(&r->stock);
     timer_set(r->loop, timer, now + SWEEP_US);
 }
 
@@ -211,6 +212,8 @@ static void init(struct relay *r, const struct relay_config *config, const char 
     r->key = config->key;
     r->worker_count = config->workers ? config->workers : cores();
     r->party.own = &r->key;
+    r->party.stock = &r->stock;
+    key_stock_init(&r->stock);
     handshake_mac1_key(r->party.mac1_key, r->key.public_key);
     r->party.version = SPX_VERSION_TEXT;
     r->party.labels = "";
@@ -231,6 +234,7 @@ static bool start(struct relay *r, struct error *e)
         return error_set(e, CODE_INTERNAL, "no memory or descriptors");
     }
     r->party.known = r->known;
+    key_stock_fill(&r->stock);
     apply(r, &r->config);
     if (!loop_on_signal(r->loop, SIGTERM, on_stop, r) ||
         !loop_on_signal(r->loop, SIGINT, on_stop, r) ||
@@ -252,6 +256,7 @@ static void finish(struct relay *r)
     acceptor_free(r);
     directory_free(&r->directory);
     known_keys_free(r->known);
+    key_stock_end(&r->stock);
     relay_config_free(&r->config);
     wipe(&r->key, sizeof r->key);
 }

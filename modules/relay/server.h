@@ -13,7 +13,7 @@
 struct worker;
 
 /* The desk: what the relay decides, in the thread of `loop`. Workers' threads use of it only key,
- * known (which has a lock of its own), and loop, to post calls to it. */
+ * known and stock (which have locks of their own), and loop, to post calls to it. */
 struct relay {
     struct loop *loop;
     struct worker *workers; /* the first one's loop is this one */
@@ -22,6 +22,7 @@ struct relay {
     struct relay_config config;
     struct keypair key;       /* the one it was started with */
     struct known_keys *known; /* of users and agents */
+    struct key_stock stock;   /* filled at each sweep */
     struct hop_party party;
     struct directory directory;
     struct acceptor acceptor;

@@ -74,6 +74,7 @@ static void read_hello(void *arg)
                          job->payload, &job->payload_len);
     if (job->authentic &&
         known_keys_find(r->known, job->noise->remote_static, shared) != KEY_UNKNOWN) {
+        handshake_take_ephemeral(job->noise, &r->stock);
         job->authentic = noise_prepare(job->noise);
     }
     wipe(shared, sizeof shared);

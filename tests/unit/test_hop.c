@@ -185,6 +185,32 @@ static void test_read_elsewhere_in_vain(void **state)
     pair_free(p);
 }
 
+/* The answer's ephemeral is one that was made before. */
+static void test_answer_from_stock(void **state)
+{
+    (void)state;
+    struct key_stock stock;
+    struct hop_party party = relay.party;
+    uint8_t expected[KEY_BYTES], *bytes;
+    struct pair p = pair_new(&agent, ROLE_AGENT, &relay);
+    key_stock_init(&stock);
+    key_stock_fill(&stock);
+    memcpy(expected, stock.pairs[KEY_STOCK_MAX - 1].public_key, KEY_BYTES);
+    party.stock = &stock;
+    hop_listen(&p.r->hop, &party, &end_handler, ROLE_RELAY, START_US);
+    size_t len = hop_take_out(&p.i->hop, &bytes);
+    hop_feed(&p.r->hop, bytes, len, WHOLE, START_US);
+    free(bytes);
+    len = hop_take_out(&p.r->hop, &bytes);
+    assert_memory_equal(bytes + 2, expected, KEY_BYTES);
+    assert_int_equal(stock.count, KEY_STOCK_MAX - 1);
+    hop_feed(&p.i->hop, bytes, len, WHOLE, START_US);
+    assert_int_equal(p.i->hop.state, HOP_OPEN);
+    free(bytes);
+    key_stock_end(&stock);
+    pair_free(p);
+}
+
 /* Nothing can follow the first message before it is answered. */
 static void test_bytes_behind_what_is_read_elsewhere(void **state)
 {
@@ -1323,6 +1349,7 @@ int main(void)
         cmocka_unit_test(test_opens),
         cmocka_unit_test(test_read_elsewhere),
         cmocka_unit_test(test_read_elsewhere_in_vain),
+        cmocka_unit_test(test_answer_from_stock),
         cmocka_unit_test(test_bytes_behind_what_is_read_elsewhere),
         cmocka_unit_test(test_ticket),
         cmocka_unit_test(test_relay_dials),
