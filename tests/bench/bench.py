@@ -78,7 +78,7 @@ class Bench:
         for name in parts:
             began = time.monotonic()
             print(f"  {name} ...", flush=True)
-            with self.tolerates(name):
+            with self.tolerates(name), self.rig.scope():
                 results[name] = part(name).run_part(self)
             print(f"  {name}: {time.monotonic() - began:.0f} s", flush=True)
         return results

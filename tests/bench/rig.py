@@ -1,5 +1,6 @@
 """What the benchmark stands on: a temporary directory, processes that are all stopped by their id
 however it ends, the network they are in, and what proc(5) tells of them."""
+import contextlib
 import ctypes
 import os
 import re
@@ -121,6 +122,16 @@ class Rig:
         process.name = name
         self.processes.append(process)
         return process
+
+    @contextlib.contextmanager
+    def scope(self):
+        """What is started inside and still runs is stopped at the end."""
+        before = list(self.processes)
+        try:
+            yield
+        finally:
+            for process in [one for one in reversed(self.processes) if one not in before]:
+                self.stop(process)
 
     def stop(self, process):
         self._end(process)

@@ -44,11 +44,12 @@ class Peer(Tunnel):
     binary = SPX
 
     def configure(self):
-        keys = {
+        self.relay_port = self.rig.port()
+        self.keys = {
             role: run(self.binary, "key", "new", self.directory / f"{role}.key").strip()
             for role in ("relay", "agent", "client")
         }
-        values = {"port": self.rig.port(), "target": self.target, **keys}
+        values = {"port": self.relay_port, "target": self.target, **self.keys}
         network = self.network
         self.conf = {
             "relay": self.write("relay.conf", RELAY.format(**values)),
