@@ -152,6 +152,16 @@ static void come_online(void)
     fflush(stdout);
 }
 
+/* Once it is asked for and so. */
+static void tell_lost(void)
+{
+    if (!all.losing || all.hops > 0)
+        return;
+    all.losing = false;
+    all.online = all.next = 0;
+    answer("lost");
+}
+
 /* A hop that is lost while others connect is tried again; one of those that were all online is not,
  * until it is asked for. */
 static void on_ended(struct carrier *c)
@@ -166,11 +176,7 @@ static void on_ended(struct carrier *c)
         prepare_hop(a, circuit ? CIRCUIT : CONTROL);
         connect_hop(a, circuit ? CIRCUIT : CONTROL);
     }
-    if (all.losing && all.hops == 0) {
-        all.losing = false;
-        all.online = all.next = 0;
-        answer("lost");
-    }
+    tell_lost();
 }
 
 static void control_on_open(struct hop *h, const struct info *info)
@@ -226,12 +232,11 @@ static void obey(const char *line)
         prepare(strtoul(line + 8, NULL, 10));
     else if (strcmp(line, "go\n") == 0)
         go();
-    else if (strcmp(line, "lost\n") == 0 && all.hops == 0)
-        answer("lost");
     else if (strcmp(line, "lost\n") == 0)
         all.losing = true;
     else
         give_up("an unknown command");
+    tell_lost();
 }
 
 /* A command is written whole and only after the last was answered, so that one read has one. */

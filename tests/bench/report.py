@@ -218,7 +218,7 @@ def section_sizes(results):
     if not (measured := results.get("sizes")):
         return []
     rows = [
-        (name, number(s["program"] / 1e3, 1), len(s["libraries"]), number((s["program"] + sum(s["libraries"].values())) / 1e3, 1))
+        (title(name), number(s["program"] / 1e3, 1), len(s["libraries"]), number((s["program"] + sum(s["libraries"].values())) / 1e3, 1))
         for name, s in measured.items()
     ]
     return ["## Size on disk (figure 6)", ""] + table(["programs", "KB", "shared libraries", "KB with them"], rows)

@@ -2,7 +2,7 @@
 processes. Once under the machine's own congestion control, once more under cubic."""
 import json
 
-from rig import Cpu, Failed, congestion_control, resident, run, set_congestion_control, wait_for
+from rig import Cpu, Failed, congestion_control, run, set_congestion_control, wait_for
 
 DIRECTIONS = {"up": [], "down": ["-R"], "eight": ["-P", "8"]}
 EVERY_ROUND = ("direct", "haproxy", "haproxy_tls", "stunnel", "spx")
@@ -52,19 +52,12 @@ def rounds_of(bench, tunnels, directions):
     return results
 
 
-def peaks(bench, tunnels):
-    """Of spx's client and agent, after all that: what they hold and held at most."""
-    if "spx" not in tunnels:
-        return {}
-    return {site: resident(tunnels["spx"].pids(site)[0]) for site in ("client", "agent")}
-
-
 def run_once(bench):
     port = bench.rig.port()
     server = bench.rig.spawn("iperf3", ["iperf3", "-s", "-p", port])
     bench.rig.await_listening(server, port)
     with bench.tunnels(bench.rows, port) as tunnels:
-        results = {"rows": rounds_of(bench, tunnels, DIRECTIONS), "memory": peaks(bench, tunnels)}
+        results = {"rows": rounds_of(bench, tunnels, DIRECTIONS)}
     bench.rig.stop(server)
     return results
 

@@ -9,6 +9,7 @@ class Tunnel:
     encrypted = False  # from end to end: the relay's site cannot read it
     call_home = False  # the agent's side needs no open port
     package = ()  # Debian's packages whose versions are told
+    programs = ()  # all that must be installed for it
 
     def __init__(self, rig, network, target):
         """target: a port on loopback at the agent's site; port: the one to connect to, at the

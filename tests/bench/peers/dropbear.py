@@ -10,6 +10,7 @@ class Peer(Tunnel):
     title = "dropbear -R and -L"
     call_home = True
     package = ("dropbear-bin",)
+    programs = ("dropbear", "dbclient")
 
     def dbclient(self, address, *arguments):
         return ["dbclient", "-i", self.key, "-y", "-y", "-N", "-T", "-p", self.relay_port, *arguments, f"root@{address}"]
@@ -27,17 +28,24 @@ class Peer(Tunnel):
         for path in (self.home, ssh, ssh / "authorized_keys"):
             path.chmod(0o700)
 
-    def serve(self):
+    def serve_relay(self):
         self.make_keys()
-        self.relay_port, meeting = self.rig.port(), self.rig.port()
-        self.meeting = meeting
+        self.relay_port = self.rig.port()
         home = pwd.getpwuid(0).pw_dir
         server = ["dropbear", "-F", "-E", "-s", "-r", self.host_key, "-p", self.relay_port, "-P", self.directory / "pid"]
         private_home = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', self.home, home]
         self.spawn("relay", server, listens=self.relay_port, prefix=private_home)
-        back = f"127.0.0.1:{meeting}:127.0.0.1:{self.target}"
+
+    def call_home_to(self, target):
+        """An agent's side: a meeting port at the relay leads to the target."""
+        self.meeting = self.rig.port()
+        back = f"127.0.0.1:{self.meeting}:127.0.0.1:{target}"
         self.spawn("agent", self.dbclient(self.network.relay_seen_by_agent, "-R", back))
-        self.rig.await_listening(self.processes["relay"][0], meeting)
+        self.rig.await_listening(self.processes["relay"][0], self.meeting)
+
+    def serve(self):
+        self.serve_relay()
+        self.call_home_to(self.target)
 
     def client(self):
         forward = f"127.0.0.1:{self.port}:127.0.0.1:{self.meeting}"

@@ -21,6 +21,7 @@ listen bench
 class Peer(Tunnel):
     title = "HAProxy, three plain hops (splice)"
     package = ("haproxy",)
+    programs = ("haproxy",)
 
     def argv(self, name, bind, server, settings=""):
         text = DEFAULTS.format(bind=bind, server=server, settings=settings)

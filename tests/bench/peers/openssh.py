@@ -38,6 +38,7 @@ Host *
 
 class Openssh(Tunnel):
     package = ("openssh-server", "openssh-client")
+    programs = ("ssh", "sshd")
 
     def make_keys(self):
         self.host_key, self.user_key = self.directory / "host", self.directory / "user"

@@ -7,7 +7,8 @@ from peers import haproxy
 class Peer(haproxy.Peer):
     title = "spiped - HAProxy - spiped"
     encrypted = True
-    package = ("spiped",)
+    package = ("spiped", "haproxy")
+    programs = ("spiped", "haproxy")
 
     def spiped(self, direction, source, target):
         pid_file = self.directory / f"pid{direction}"

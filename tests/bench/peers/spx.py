@@ -38,10 +38,14 @@ PublicKey = {agent}
 """
 
 
+CONNECTED = "connected to agent"
+
+
 class Peer(Tunnel):
     title = "spx"
     encrypted = call_home = True
     binary = SPX
+    programs = (SPX,)
 
     def configure(self):
         self.relay_port = self.rig.port()

@@ -6,17 +6,21 @@ class Peer(Openssh):
     title = "ssh -R and ssh -L"
     call_home = True
 
-    def call_home_to(self, target):
-        """The agent's side: the meeting port at the relay leads to the target."""
+    def serve_relay(self):
         self.make_keys()
-        self.relay_port, self.meeting = self.rig.port(), self.rig.port()
+        self.relay_port = self.rig.port()
         self.sshd("relay", self.relay_port)
+
+    def call_home_to(self, target):
+        """An agent's side: a meeting port at the relay leads to the target."""
+        self.meeting = self.rig.port()
         hosts = {"relay": (self.network.relay_seen_by_agent, self.relay_port)}
         back = f"127.0.0.1:{self.meeting}:127.0.0.1:{target}"
         self.spawn("agent", self.ssh("agent", hosts, "-R", back, "relay"))
         self.rig.await_listening(self.processes["relay"][0], self.meeting)
 
     def serve(self):
+        self.serve_relay()
         self.call_home_to(self.target)
 
     def client(self):

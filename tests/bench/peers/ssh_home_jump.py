@@ -9,6 +9,7 @@ class Peer(ssh_home.Peer):
 
     def serve(self):
         agent_port = self.rig.port()
+        self.serve_relay()
         self.call_home_to(agent_port)
         self.sshd("agent", agent_port)
 

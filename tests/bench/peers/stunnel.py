@@ -17,7 +17,8 @@ connect = {connect}
 class Peer(haproxy.Peer):
     title = "stunnel - HAProxy - stunnel"
     encrypted = True
-    package = ("stunnel4",)
+    package = ("stunnel4", "haproxy")
+    programs = ("stunnel", "haproxy")
 
     def stunnel(self, name, more, **values):
         return ["stunnel", self.write(f"{name}.conf", CONFIGURATION.format(**values) + more)]
