@@ -6,10 +6,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 flags=(-std=c11 -D_GNU_SOURCE -Imodules -Itests/unit
        '-DSPX_COMMIT="lint"' '-DSPX_BEARSSL="lint"' '-DSPX_COMPILER="lint"')
-sources=(spx.c modules/*/*.c tests/unit/*.c tests/sim/*.c tests/fuzz/*.c)
+sources=(spx.c modules/*/*.c tests/unit/*.c tests/sim/*.c tests/fuzz/*.c tests/bench/*.c)
 headers=(modules/*/*.h)
 formatted=("${sources[@]}" "${headers[@]}" tests/unit/*.h tests/sim/*.h)
-scripts=(tests/*.sh tests/fuzz/*.sh .ci/run)
+scripts=(tests/*.sh tests/fuzz/*.sh tests/bench/*.sh .ci/run)
 cores=$(nproc)
 failed=()
 
@@ -42,7 +42,7 @@ tidy() {
 check() {
     cppcheck -j "$cores" --quiet --error-exitcode=1 --std=c11 --inline-suppr \
         --enable=warning,performance,portability,style --suppressions-list=tests/cppcheck.txt \
-        "${flags[@]:1}" spx.c modules tests/unit tests/sim tests/fuzz
+        "${flags[@]:1}" spx.c modules tests/unit tests/sim tests/fuzz tests/bench
 }
 
 # A header includes what it needs.

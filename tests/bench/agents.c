@@ -1,5 +1,5 @@
-/* Thousands of agents in one process, with the engines that the real one has: each calls home with a
- * control hop, parks a circuit hop, and then is idle. Each comes from an address of its own in
+/* Thousands of agents in one process, with the engines that the real one has: each calls home with
+ * a control hop, parks a circuit hop, and then is idle. Each comes from an address of its own in
  * 127.0.0.0/8, so that the relay's limits for one source are not what is measured.
  *
  *   agents conf COUNT             the agents' sections of a relay's configuration
@@ -7,8 +7,8 @@
  *
  * run reads commands, one a line, and answers each with one:
  *   prepare N    computes the first messages of the first N that are not online: "prepared"
- *   go           connects these: "online N SECONDS CPU_SECONDS FAILURES" once both hops of all are open
- *   lost         waits until no hop is left: "lost" */
+ *   go           connects these: "online N SECONDS CPU_SECONDS FAILURES" once both hops of all are
+ * open lost         waits until no hop is left: "lost" */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -1,19 +1,20 @@
 /* Three network namespaces, client - relay - agent, joined by two links that delay, in place of
- * netem, which kernels may lack. A link is a TUN device in either namespace and this program between
- * them: whole packets wait, so that the kernels' own TCP counts its handshake's round trip, its
- * windows and its losses as on a real path.
+ * netem, which kernels may lack. A link is a TUN device in either namespace and this program
+ * between them: whole packets wait, so that the kernels' own TCP counts its handshake's round trip,
+ * its windows and its losses as on a real path.
  *
  *   delay ONE_WAY_MS MBIT CONGESTION_CONTROL
  *
- * Says "client FD", "relay FD", "agent FD" and "ready": /proc/PID/fd/FD is each one's namespace. They
- * and the links live as long as this process. client 10.9.1.1 - 10.9.1.2 relay 10.9.2.2 - 10.9.2.3
- * agent. */
+ * Says "client FD", "relay FD", "agent FD" and "ready": /proc/PID/fd/FD is each one's namespace.
+ * They and the links live as long as this process. client 10.9.1.1 - 10.9.1.2 relay 10.9.2.2
+ * - 10.9.2.3 agent. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,7 +24,6 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -189,7 +189,8 @@ static void __attribute__((noreturn)) carry(struct direction *directions, size_t
                 due = directions[i].first->due_ns;
         }
         wait = due > now ? due - now : 0;
-        struct timespec limit = {.tv_sec = (time_t)(wait / NS_A_S), .tv_nsec = (long)(wait % NS_A_S)};
+        struct timespec limit = {.tv_sec = (time_t)(wait / NS_A_S),
+                                 .tv_nsec = (long)(wait % NS_A_S)};
         int n = epoll_pwait2(epoll, events, 8, &limit, NULL);
         for (int i = 0; i < n; i++)
             read_some(events[i].data.ptr);
@@ -211,12 +212,15 @@ int main(int argc, char **argv)
     bits_a_s = strtoull(argv[2], NULL, 10) * 1000000;
     int client = new_namespace("client", argv[3]), relay = new_namespace("relay", argv[3]);
     int agent = new_namespace("agent", argv[3]);
-    int ends[4] = {new_device(client, "relay", "10.9.1.1"), new_device(relay, "client", "10.9.1.2"),
-                   new_device(relay, "agent", "10.9.2.2"), new_device(agent, "relay", "10.9.2.3")};
-    struct direction directions[] = {{.from = ends[0], .to = ends[1]},
-                                     {.from = ends[1], .to = ends[0]},
-                                     {.from = ends[2], .to = ends[3]},
-                                     {.from = ends[3], .to = ends[2]}};
+    const int ends[4] = {
+        new_device(client, "relay", "10.9.1.1"), new_device(relay, "client", "10.9.1.2"),
+        new_device(relay, "agent", "10.9.2.2"), new_device(agent, "relay", "10.9.2.3")};
+    struct direction directions[] = {
+        {.from = ends[0], .to = ends[1]},
+        {.from = ends[1], .to = ends[0]},
+        {.from = ends[2], .to = ends[3]},
+        {.from = ends[3], .to = ends[2]}
+    };
     printf("ready\n");
     fflush(stdout);
     carry(directions, sizeof directions / sizeof *directions);

@@ -82,12 +82,37 @@ def spx_cost(results, control, key):
 
 def bulk(results):
     for control in results.get("bulk", {}):
-        beside = [("stunnel", 1.4, "the stunnel chain"), ("haproxy_tls", 1.3, "the TLS HAProxy chain")]
-        beside += [("ssh_home_jump", 5.0, "ssh through -J to an ssh -R (calls home, encrypted from end to end)")]
+        beside = [
+            ("stunnel", 1.4, "the stunnel chain"),
+            ("haproxy_tls", 1.3, "the TLS HAProxy chain"),
+        ]
+        beside += [
+            (
+                "ssh_home_jump",
+                5.0,
+                "ssh through -J to an ssh -R (calls home, encrypted from end to end)",
+            )
+        ]
         for row, limit, name in beside:
-            yield figure(1, f"{control}: one stream, times {name}", faster(results, control, row), limit)
-        yield figure(1, f"{control}: CPU of all three", spx_cost(results, control, "all"), 1.25, False, unit=" s/GB")
-        yield figure(1, f"{control}: CPU of the relay", spx_cost(results, control, "relay"), 0.10, False, unit=" s/GB")
+            yield figure(
+                1, f"{control}: one stream, times {name}", faster(results, control, row), limit
+            )
+        yield figure(
+            1,
+            f"{control}: CPU of all three",
+            spx_cost(results, control, "all"),
+            1.25,
+            False,
+            unit=" s/GB",
+        )
+        yield figure(
+            1,
+            f"{control}: CPU of the relay",
+            spx_cost(results, control, "relay"),
+            0.10,
+            False,
+            unit=" s/GB",
+        )
         eight = ratio(speed(results, control, "spx", "eight"), speed(results, control, "spx", "up"))
         yield figure(1, f"{control}: eight streams, times one", eight, 1.0)
     for control in results.get("relay_alone", {}):
@@ -96,7 +121,9 @@ def bulk(results):
         yield figure(1, f"{control}: the relay alone, times direct", times, 0.95)
     if delayed := results.get("delayed_bulk"):
         sides = [
-            ratio(medians(at(delayed, "spx", d), "mb_s"), medians(at(delayed, "haproxy", d), "mb_s"))
+            ratio(
+                medians(at(delayed, "spx", d), "mb_s"), medians(at(delayed, "haproxy", d), "mb_s")
+            )
             for d in ("up", "down")
         ]
         yield figure(1, "25 ms a leg: one stream, times the plain forwarder", least(*sides), 0.95)
@@ -135,7 +162,10 @@ def round_trips(results, row, key):
 
 def connecting(results):
     if "first_byte" in results:
-        for key, what, limit in (("first_ms", "first byte after starting the client", 3.0), ("one_more_ms", "one more connection", 1.0)):
+        for key, what, limit in (
+            ("first_ms", "first byte after starting the client", 3.0),
+            ("one_more_ms", "one more connection", 1.0),
+        ):
             value = round_trips(results, "spx", key)
             one = figure(3, what, value, limit, False, unit=" round trips")
             if value is not None:
@@ -147,7 +177,9 @@ def connecting(results):
         for inflight, limit, what in (("1", 3000, "one at a time"), ("16", 10000, "16 in flight")):
             rate = medians(at(results, "connects", "spx", inflight), "per_s")
             yield figure(3, f"connections a second, {what}", rate, limit, show="{:.0f}")
-        rounds = [one for several in (at(results, "connects", "spx") or {}).values() for one in several]
+        rounds = [
+            one for several in (at(results, "connects", "spx") or {}).values() for one in several
+        ]
         failed = sum(one["failed"] for one in rounds) if rounds else None
         yield figure(3, "connections that failed", failed, 0, False, "{:.0f}")
 
@@ -165,7 +197,8 @@ def memory(results):
         stages = results["agents"]["stages"]
         value = relay_growth(stages[-1]) / KIB if stages else None
         count = stages[-1]["agents"] if stages else 0
-        yield figure(4, f"relay's memory for an idle agent, of {count}", value, 4, False, unit=" KiB")
+        what = f"relay's memory for an idle agent, of {count}"
+        yield figure(4, what, value, 4, False, "{:.3f}", " KiB")
     if "memory" in results:
         for site in ("agent", "client"):
             value = at(results, "memory", "spx", site)

@@ -3,10 +3,9 @@
  *
  *   probe echo PORT                        echoes on 127.0.0.1 until it is ended
  *   probe pingpong PORT COUNT              "MEDIAN P99": 64 bytes there and back, one after another
- *   probe connects PORT SECONDS INFLIGHT   "COUNT FAILURES SECONDS MEDIAN": connect, a byte there and
- *                                          back, close
- *   probe first PORT PROGRAM ARGUMENT...   "TIME": from starting the program, which is to listen on
- *                                          the port, to the first byte back; then ends it */
+ *   probe connects PORT SECONDS INFLIGHT   "COUNT FAILURES SECONDS MEDIAN": connect, a byte there
+ * and back, close probe first PORT PROGRAM ARGUMENT...   "TIME": from starting the program, which
+ * is to listen on the port, to the first byte back; then ends it */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -246,15 +245,18 @@ static void connects_in_turn(struct run *r, double end_us)
 
 static int run_connects(char **argv)
 {
-    struct run r = {.address = loopback(argv[0]), .times = calloc(TIMES_MAX, sizeof *r.times)};
+    struct run r = {.address = loopback(argv[0])};
     size_t inflight = strtoul(argv[2], NULL, 10);
-    double began = now_us(), end = began + strtod(argv[1], NULL) * 1e6;
-    if (!r.times || inflight < 1 || inflight > INFLIGHT_MAX)
+    double began = now_us(), end_us = began + strtod(argv[1], NULL) * 1e6;
+    if (inflight < 1 || inflight > INFLIGHT_MAX)
         return 2;
+    r.times = calloc(TIMES_MAX, sizeof *r.times);
+    if (!r.times)
+        give_up("calloc");
     if (inflight == 1)
-        connects_in_turn(&r, end);
+        connects_in_turn(&r, end_us);
     else
-        connects_beside(&r, inflight, end);
+        connects_beside(&r, inflight, end_us);
     double seconds = (now_us() - began) / 1e6;
     qsort(r.times, r.count, sizeof *r.times, by_value);
     printf("%zu %zu %.4f %.1f\n", r.count, r.failures, seconds, quantile(r.times, r.count, 0.5));
@@ -281,7 +283,7 @@ static pid_t start(char **argv)
 static int connect_when_listening(const struct sockaddr_in *a, pid_t pid)
 {
     const struct timespec pause = {.tv_nsec = RETRY_NS};
-    for (double end = now_us() + ANSWER_S * 1e6; now_us() < end; nanosleep(&pause, NULL)) {
+    for (double end_us = now_us() + ANSWER_S * 1e6; now_us() < end_us; nanosleep(&pause, NULL)) {
         int fd = stream_socket(0);
         if (connect_to(fd, a))
             return fd;
@@ -293,7 +295,7 @@ static int connect_when_listening(const struct sockaddr_in *a, pid_t pid)
 }
 
 /* With SIGTERM; with SIGKILL when it has not ended after a while. */
-static void end(pid_t pid)
+static void stop(pid_t pid)
 {
     const struct timespec pause = {.tv_nsec = RETRY_NS};
     kill(pid, SIGTERM);
@@ -313,7 +315,7 @@ static int run_first(char **argv)
     bool good = fd >= 0 && there_and_back(fd, 1);
     double took = now_us() - began;
     close(fd);
-    end(pid);
+    stop(pid);
     if (!good)
         return 1;
     printf("%.1f\n", took);
@@ -327,10 +329,10 @@ int main(int argc, char **argv)
         int arguments; /* at least */
         int (*run)(char **argv);
     } commands[] = {
-        {"echo", 1, run_echo},
+        {"echo",     1, run_echo    },
         {"pingpong", 2, run_pingpong},
         {"connects", 3, run_connects},
-        {"first", 2, run_first},
+        {"first",    2, run_first   },
     };
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[1], commands[i].name) == 0 && argc - 2 >= commands[i].arguments)

@@ -1,16 +1,16 @@
-/* Plain bytes through a TCP connection, or through a circuit that a relay has joined: the same sender
- * and receiver, so that what is between them can be compared.
+/* Plain bytes through a TCP connection, or through a circuit that a relay has joined: the same
+ * sender and receiver, so that what is between them can be compared.
  *
  *   pump sink PORT                            takes connections on 127.0.0.1, one after another
  *   pump push PORT SECONDS                    sends to it: "BYTES SECONDS", until all has arrived
- *   pump agent PORT RELAY_KEY KEY_FILE        a sink as an agent that has called the relay at 127.0.0.1
- *   pump client PORT RELAY_KEY KEY_FILE AGENT SECONDS      pushes to that agent */
+ *   pump agent PORT RELAY_KEY KEY_FILE        a sink as an agent that has called the relay at
+ * 127.0.0.1 pump client PORT RELAY_KEY KEY_FILE AGENT SECONDS      pushes to that agent */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -255,9 +255,9 @@ int main(int argc, char **argv)
         int arguments;
         int (*run)(char **argv);
     } commands[] = {
-        {"sink", 1, run_sink},
-        {"push", 2, run_push},
-        {"agent", 3, run_agent},
+        {"sink",   1, run_sink  },
+        {"push",   2, run_push  },
+        {"agent",  3, run_agent },
         {"client", 5, run_client},
     };
     prctl(PR_SET_PDEATHSIG, SIGTERM);

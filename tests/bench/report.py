@@ -73,9 +73,19 @@ def section_bulk(results):
         for row, runs in measured["rows"].items():
             cells = [title(row)] + [spread(of(runs[d], "mb_s")) for d in ("up", "down", "eight")]
             for d in ("up", "down", "eight"):
-                cells.append(times_spx(speed(results, control, row, d), speed(results, control, "spx", d)))
+                cells.append(
+                    times_spx(speed(results, control, row, d), speed(results, control, "spx", d))
+                )
             rows.append(cells)
-        head = ["peer", "one stream up", "one down", "eight up", "up / spx", "down / spx", "eight / spx"]
+        head = [
+            "peer",
+            "one stream up",
+            "one down",
+            "eight up",
+            "up / spx",
+            "down / spx",
+            "eight / spx",
+        ]
         lines += table(head, rows)
         lines += [f"Processor seconds a GB under {control}, of all the tunnel's processes:", ""]
         rows = []
@@ -86,7 +96,11 @@ def section_bulk(results):
             for d in ("up", "down", "eight"):
                 parts = (number(medians(runs[d], k), 2) for k in ("user", "system"))
                 cells.append(f"{spread(of(runs[d], 'all'), 2)} = {' + '.join(parts)}")
-            cells.append(times_spx(medians(runs["up"], "all"), medians(at(measured, "rows", "spx", "up"), "all")))
+            cells.append(
+                times_spx(
+                    medians(runs["up"], "all"), medians(at(measured, "rows", "spx", "up"), "all")
+                )
+            )
             rows.append(cells)
         lines += table(["peer", "up = user + system", "down", "eight", "up / spx"], rows)
         if runs := measured["rows"].get("spx"):
@@ -102,10 +116,19 @@ def section_relay_alone(results):
     lines = []
     for control, measured in results.get("relay_alone", {}).items():
         lines += [f"## The relay alone under {control}: MB/s (figure 1)", ""]
-        lines += ["The same sender and receiver of plain bytes, with nothing, spx's relay (a joined circuit) or a", "HAProxy between them.", ""]
+        lines += [
+            "The same sender and receiver of plain bytes, with nothing, spx's relay (a joined circuit) or a",
+            "HAProxy between them.",
+            "",
+        ]
         direct = medians(measured.get("direct"), "mb_s")
         rows = [
-            (name, spread(of(rounds, "mb_s")), number(ratio(medians(rounds, "mb_s"), direct), 2), spread(of(rounds, "cpu_s_gb"), 3))
+            (
+                name,
+                spread(of(rounds, "mb_s")),
+                number(ratio(medians(rounds, "mb_s"), direct), 2),
+                spread(of(rounds, "cpu_s_gb"), 3),
+            )
             for name, rounds in measured.items()
         ]
         lines += table(["between", "MB/s", "/ direct", "CPU s/GB of what is between"], rows)
@@ -120,7 +143,9 @@ def section_delayed_bulk(results):
     for row, runs in delayed.items():
         cells = [title(row)] + [spread(of(runs[d], "mb_s"), 1) for d in ("up", "down")]
         for d in ("up", "down"):
-            cells.append(times_spx(medians(runs[d], "mb_s"), medians(at(delayed, "spx", d), "mb_s")))
+            cells.append(
+                times_spx(medians(runs[d], "mb_s"), medians(at(delayed, "spx", d), "mb_s"))
+            )
         rows.append(cells)
     return lines + table(["peer", "up", "down", "up / spx", "down / spx"], rows)
 
@@ -131,7 +156,10 @@ def section_pingpong(results):
     rows = []
     for row, rounds in measured.items():
         cells = [title(row), spread(of(rounds, "median"), 1), spread(of(rounds, "p99"), 1)]
-        cells += [number(added_us(results, row), 1), times_spx(added_us(results, row), added_us(results, "spx"))]
+        cells += [
+            number(added_us(results, row), 1),
+            times_spx(added_us(results, row), added_us(results, "spx")),
+        ]
         rows.append(cells)
     head = ["peer", "median, µs", "99th percentile, µs", "added to direct, µs", "added / spx"]
     return ["## Round trip of 64 bytes over an open stream (figure 2)", ""] + table(head, rows)
@@ -141,7 +169,10 @@ def section_first_byte(results):
     if not (measured := results.get("first_byte")):
         return []
     delay = next((d for d in measured if d != "0"), None)
-    lines = [f"## Connecting, without a delay and at {delay} ms one way on either side of the relay (figure 3)", ""]
+    lines = [
+        f"## Connecting, without a delay and at {delay} ms one way on either side of the relay (figure 3)",
+        "",
+    ]
     lines += [
         "From starting the client to the first byte back, and one more connection through a running client. Round",
         "trips are of the whole path: what the delay adds, TCP's own handshakes included. The links are TUN devices",
@@ -155,7 +186,15 @@ def section_first_byte(results):
             cells += [spread(at(measured, d, row, key), 1) for d in ("0", delay)]
             cells.append(number(round_trips(results, row, key), 2))
         rows.append(cells)
-    head = ["peer", "first byte, ms", f"at {delay} ms", "round trips", "one more, ms", f"at {delay} ms", "round trips"]
+    head = [
+        "peer",
+        "first byte, ms",
+        f"at {delay} ms",
+        "round trips",
+        "one more, ms",
+        f"at {delay} ms",
+        "round trips",
+    ]
     return lines + table(head, rows)
 
 
@@ -167,7 +206,12 @@ def section_connects(results):
         cells = [title(row)]
         for inflight in runs:
             cells.append(spread(of(runs[inflight], "per_s")))
-            cells.append(times_spx(medians(runs[inflight], "per_s"), medians(at(measured, "spx", inflight), "per_s")))
+            cells.append(
+                times_spx(
+                    medians(runs[inflight], "per_s"),
+                    medians(at(measured, "spx", inflight), "per_s"),
+                )
+            )
         cells.append(sum(one["failed"] for rounds in runs.values() for one in rounds))
         rows.append(cells)
     head = ["peer", "one at a time", "/ spx", "16 in flight", "/ spx", "failed"]
@@ -179,14 +223,25 @@ def section_memory(results):
         return []
     lines = ["## Memory (figure 4)", ""]
     if spx := measured.get("spx"):
-        rows = [(f"spx {site}", number(m["idle"] / 1e6, 2), number(m["load"] / 1e6, 2)) for site, m in spx.items()]
+        rows = [
+            (f"spx {site}", number(m["idle"] / 1e6, 2), number(m["load"] / 1e6, 2))
+            for site, m in spx.items()
+        ]
         lines += table(["resident, MB", "idle", "at most under bulk"], rows)
     rows = [
-        (title(row), m["count"], number(m["private"] / m["count"] / KIB, 1), number(m["pss"] / m["count"] / KIB, 1))
+        (
+            title(row),
+            m["count"],
+            number(m["private"] / m["count"] / KIB, 1),
+            number(m["pss"] / m["count"] / KIB, 1),
+        )
         for row, m in measured.get("relays", {}).items()
     ]
     if rows:
-        lines += ["The relay's side for an idle agent that has called home: the growth, divided by their number.", ""]
+        lines += [
+            "The relay's side for an idle agent that has called home: the growth, divided by their number.",
+            "",
+        ]
         lines += table(["peer", "agents", "private, KiB an agent", "PSS, KiB an agent"], rows)
     return lines
 
@@ -195,22 +250,42 @@ def section_agents(results):
     if not (measured := results.get("agents")):
         return []
     lines = ["## Agents at one spx relay (figures 4 and 5)", ""]
-    lines += ["Simulated by one program with the real engines; each has a control hop and a parked hop.", ""]
+    lines += [
+        "Simulated by one program with the real engines; each has a control hop and a parked hop. The growth is from",
+        "a relay that knows all of them from its configuration and that none has called yet.",
+        "",
+    ]
     rows = [
-        (s["agents"], number(s["pss"] / 1e6, 2), number(relay_growth(s) / KIB, 2), number(s["private_growth"] / s["agents"] / KIB, 2))
+        (
+            s["agents"],
+            number(s["pss"] / 1e6, 2),
+            number(relay_growth(s) / KIB, 3),
+            number(s["private_growth"] / s["agents"] / KIB, 3),
+            number(s["pss"] / s["agents"] / KIB, 3),
+        )
         for s in measured["stages"]
     ]
-    lines += table(["idle agents", "relay's PSS, MB", "growth, KiB an agent", "private, KiB an agent"], rows)
+    lines += table(
+        ["idle agents", "relay's PSS, MB", "growth, KiB an agent", "private", "all of it"], rows
+    )
     back = measured["back"]
     rows = [
         ("time until all are back, s", spread(of(back, "seconds"), 2)),
         ("relay's CPU, ms an agent", spread(of(back, "relay_cpu_ms"), 3)),
-        ("agents a second and core of the relay", spread([1000 / one["relay_cpu_ms"] for one in back])),
-        ("handshakes a second and core of the relay", spread([2000 / one["relay_cpu_ms"] for one in back])),
+        (
+            "agents a second and core of the relay",
+            spread([1000 / one["relay_cpu_ms"] for one in back]),
+        ),
+        (
+            "handshakes a second and core of the relay",
+            spread([2000 / one["relay_cpu_ms"] for one in back]),
+        ),
         ("what simulates them: CPU, ms an agent", spread(of(back, "generator_cpu_ms"), 3)),
     ]
     if back:
-        lines += table([f"{back[0]['agents']} agents come back after the relay's restart", ""], rows)
+        lines += table(
+            [f"{back[0]['agents']} agents come back after the relay's restart", ""], rows
+        )
     return lines
 
 
@@ -218,16 +293,29 @@ def section_sizes(results):
     if not (measured := results.get("sizes")):
         return []
     rows = [
-        (title(name), number(s["program"] / 1e3, 1), len(s["libraries"]), number((s["program"] + sum(s["libraries"].values())) / 1e3, 1))
+        (
+            title(name),
+            number(s["program"] / 1e3, 1),
+            len(s["libraries"]),
+            number((s["program"] + sum(s["libraries"].values())) / 1e3, 1),
+        )
         for name, s in measured.items()
     ]
-    return ["## Size on disk (figure 6)", ""] + table(["programs", "KB", "shared libraries", "KB with them"], rows)
+    return ["## Size on disk (figure 6)", ""] + table(
+        ["programs", "KB", "shared libraries", "KB with them"], rows
+    )
 
 
 def section_profile(results):
     if not (measured := results.get("profile")):
         return []
-    lines = ["## Where spx's processor time goes", "", "perf, one bulk stream up; the largest ten of each role.", ""]
+    lines = [
+        "## Where spx's processor time goes",
+        "",
+        "perf, one bulk stream up; the largest of each role. Without the processor's own",
+        "counters (in most virtual machines) samples of the kernel fall where it allows interrupts again.",
+        "",
+    ]
     for site, symbols in measured.items():
         lines += table([site, "%"], [(f"`{name}`", number(share, 1)) for share, name in symbols])
     return lines

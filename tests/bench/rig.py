@@ -45,7 +45,9 @@ def run(*argv, seconds=60, check=True):
     except subprocess.TimeoutExpired as late:
         raise Failed(str(late)) from None
     if check and done.returncode != 0:
-        raise Failed(f"{argv[0]} ended with {done.returncode}: {done.stderr[-500:]}{done.stdout[-500:]}")
+        raise Failed(
+            f"{argv[0]} ended with {done.returncode}: {done.stderr[-500:]}{done.stdout[-500:]}"
+        )
     return done.stdout
 
 
@@ -63,7 +65,11 @@ class Network:
 class DelayedNetwork(Network):
     """A namespace for each site, and a link with a delay on either side of the relay's."""
 
-    relay_seen_by_client, relay_seen_by_agent, agent_seen_by_relay = "10.9.1.2", "10.9.2.2", "10.9.2.3"
+    relay_seen_by_client, relay_seen_by_agent, agent_seen_by_relay = (
+        "10.9.1.2",
+        "10.9.2.2",
+        "10.9.2.3",
+    )
 
     def __init__(self, rig, delay_ms, mbit, control):
         self.delay_ms, self.mbit = delay_ms, mbit
@@ -116,7 +122,11 @@ class Rig:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
-                env={"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "HOME": str(self.directory), "LC_ALL": "C"},
+                env={
+                    "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin",
+                    "HOME": str(self.directory),
+                    "LC_ALL": "C",
+                },
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
             )
         process.name = name
@@ -252,7 +262,9 @@ class Cpu:
             delta = [b - a for a, b in zip(before, cpu_seconds(pid))]
             total, user, system = total + delta[0], user + delta[1], system + delta[2]
         ticks = user + system
-        return (total, total * user / ticks, total * system / ticks) if ticks else (total, 0.0, total)
+        return (
+            (total, total * user / ticks, total * system / ticks) if ticks else (total, 0.0, total)
+        )
 
 
 def memory(pid):
@@ -265,7 +277,9 @@ def memory(pid):
 def resident(pid):
     """(now, at most so far) in bytes."""
     text = Path(f"/proc/{pid}/status").read_text()
-    return tuple(int(re.search(rf"{key}:\s+(\d+) kB", text)[1]) * 1024 for key in ("VmRSS", "VmHWM"))
+    return tuple(
+        int(re.search(rf"{key}:\s+(\d+) kB", text)[1]) * 1024 for key in ("VmRSS", "VmHWM")
+    )
 
 
 def set_congestion_control(name):

@@ -8,7 +8,7 @@ from rig import BUILD, Cpu, Failed, descriptor_limit, memory, run, wait_for
 AGENTS = BUILD / "agents"
 STAGES = (100, 1000, 10000)
 SPARE_DESCRIPTORS = 100
-ROUNDS = 1
+ROUNDS = 2
 ONLINE_S = 300
 
 
@@ -47,7 +47,9 @@ class Agents:
 
 
 def start_relay(peer):
-    return peer.spawn("relay", [peer.binary, "relay", "-c", peer.conf["relay"]], says="listening on")
+    return peer.spawn(
+        "relay", [peer.binary, "relay", "-c", peer.conf["relay"]], says="listening on"
+    )
 
 
 def stages(agents, relay, count):

@@ -7,7 +7,7 @@ from peers import spx
 from rig import ROOT, Failed, run
 
 WITH_SYMBOLS = ROOT / "build" / "release" / "spx.full"
-SECONDS = 2
+SECONDS = 3
 LARGEST = 10
 
 
@@ -33,7 +33,21 @@ def run_part(bench):
     pids = ",".join(str(pid) for pid in tunnel.pids())
     recorder = bench.rig.spawn(
         "perf",
-        ["perf", "record", "-e", "cpu-clock", "-F", "999", "-p", pids, "-o", data, "--", "sleep", SECONDS],
+        [
+            "perf",
+            "record",
+            "-e",
+            "cpu-clock",
+            "-F",
+            "999",
+            "-p",
+            pids,
+            "-o",
+            data,
+            "--",
+            "sleep",
+            SECONDS,
+        ],
     )
     bulk.iperf(tunnel, SECONDS)
     recorder.wait(SECONDS + 10)

@@ -29,7 +29,9 @@ class Haproxy(Direct):
         super().__init__(bench)
         peer = haproxy.Peer(bench.rig, bench.network, self.port)
         self.port = bench.rig.port()
-        process = bench.rig.spawn("haproxy", peer.argv("one", f"*:{self.port}", f"127.0.0.1:{peer.target}"))
+        process = bench.rig.spawn(
+            "haproxy", peer.argv("one", f"*:{self.port}", f"127.0.0.1:{peer.target}")
+        )
         bench.rig.await_listening(process, self.port)
         self.between = (process.pid,)
 
@@ -38,7 +40,9 @@ class Relay:
     def __init__(self, bench):
         self.peer = peer = spx.Peer(bench.rig, bench.network, 1)
         peer.configure()
-        relay = peer.spawn("relay", [peer.binary, "relay", "-c", peer.conf["relay"]], says="listening on")
+        relay = peer.spawn(
+            "relay", [peer.binary, "relay", "-c", peer.conf["relay"]], says="listening on"
+        )
         agent = [PUMP, "agent", peer.relay_port, peer.keys["relay"], peer.directory / "agent.key"]
         peer.spawn("agent", agent, says="parked")
         self.between = (relay.pid,)

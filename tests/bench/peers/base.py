@@ -37,7 +37,9 @@ class Tunnel:
 
     def spawn(self, site, argv, listens=None, says=None, prefix=()):
         """Starts one of the peer's programs at a site, and waits for what shows that it is ready."""
-        process = self.rig.spawn(f"{self.directory.name}-{site}", argv, prefix=[*self.network.enter(site), *prefix])
+        process = self.rig.spawn(
+            f"{self.directory.name}-{site}", argv, prefix=[*self.network.enter(site), *prefix]
+        )
         self.processes[site].append(process)
         if listens:
             self.rig.await_listening(process, listens)

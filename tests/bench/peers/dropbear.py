@@ -13,7 +13,19 @@ class Peer(Tunnel):
     programs = ("dropbear", "dbclient")
 
     def dbclient(self, address, *arguments):
-        return ["dbclient", "-i", self.key, "-y", "-y", "-N", "-T", "-p", self.relay_port, *arguments, f"root@{address}"]
+        return [
+            "dbclient",
+            "-i",
+            self.key,
+            "-y",
+            "-y",
+            "-N",
+            "-T",
+            "-p",
+            self.relay_port,
+            *arguments,
+            f"root@{address}",
+        ]
 
     def make_keys(self):
         """A home of its own for the server's user, which only the server sees."""
@@ -32,8 +44,27 @@ class Peer(Tunnel):
         self.make_keys()
         self.relay_port = self.rig.port()
         home = pwd.getpwuid(0).pw_dir
-        server = ["dropbear", "-F", "-E", "-s", "-r", self.host_key, "-p", self.relay_port, "-P", self.directory / "pid"]
-        private_home = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', self.home, home]
+        server = [
+            "dropbear",
+            "-F",
+            "-E",
+            "-s",
+            "-r",
+            self.host_key,
+            "-p",
+            self.relay_port,
+            "-P",
+            self.directory / "pid",
+        ]
+        private_home = [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            'mount --bind "$0" "$1" && shift && exec "$@"',
+            self.home,
+            home,
+        ]
         self.spawn("relay", server, listens=self.relay_port, prefix=private_home)
 
     def call_home_to(self, target):

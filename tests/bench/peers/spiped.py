@@ -25,7 +25,9 @@ class Peer(haproxy.Peer):
         agent = self.spiped("-d", f"[0.0.0.0]:{port}", f"[127.0.0.1]:{self.target}")
         self.spawn("agent", agent, listens=port)
         next_hop = f"{self.network.agent_seen_by_relay}:{port}"
-        self.spawn("relay", self.argv("relay", f"*:{self.relay_port}", next_hop), listens=self.relay_port)
+        self.spawn(
+            "relay", self.argv("relay", f"*:{self.relay_port}", next_hop), listens=self.relay_port
+        )
 
     def client(self, server_more="", settings=""):
         relay = f"[{self.network.relay_seen_by_client}]:{self.relay_port}"

@@ -57,14 +57,20 @@ class Peer(Tunnel):
         network = self.network
         self.conf = {
             "relay": self.write("relay.conf", RELAY.format(**values)),
-            "agent": self.write("agent.conf", AGENT.format(address=network.relay_seen_by_agent, **values)),
-            "client": self.write("client.conf", CLIENT.format(address=network.relay_seen_by_client, **values)),
+            "agent": self.write(
+                "agent.conf", AGENT.format(address=network.relay_seen_by_agent, **values)
+            ),
+            "client": self.write(
+                "client.conf", CLIENT.format(address=network.relay_seen_by_client, **values)
+            ),
         }
 
     def serve(self):
         self.configure()
         self.spawn("relay", [self.binary, "relay", "-c", self.conf["relay"]], says="listening on")
-        self.spawn("agent", [self.binary, "agent", "-c", self.conf["agent"]], says="online at relay")
+        self.spawn(
+            "agent", [self.binary, "agent", "-c", self.conf["agent"]], says="online at relay"
+        )
 
     def client(self):
         forward = f"127.0.0.1:{self.port}:127.0.0.1:{self.target}"

@@ -35,7 +35,9 @@ class Peer(haproxy.Peer):
         )
         self.spawn("agent", agent, listens=port)
         next_hop = f"{self.network.agent_seen_by_relay}:{port}"
-        self.spawn("relay", self.argv("relay", f"*:{self.relay_port}", next_hop), listens=self.relay_port)
+        self.spawn(
+            "relay", self.argv("relay", f"*:{self.relay_port}", next_hop), listens=self.relay_port
+        )
 
     def client(self, server_more="", settings=""):
         return self.stunnel(
