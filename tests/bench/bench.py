@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -87,6 +88,8 @@ class Bench:
 def enter_namespace():
     """Goes on as root in a network namespace of its own, whose loopback is up."""
     prefix = [] if os.geteuid() == 0 else ["sudo"]
+    if prefix and not shutil.which("sudo"):
+        sys.exit("bench.py: it needs root, for network namespaces, and there is no sudo")
     argv = ["unshare", "--net", "env", f"{INSIDE}=1", sys.executable, *sys.argv]
     os.execvp((prefix + argv)[0], prefix + argv)
 

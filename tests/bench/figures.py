@@ -62,7 +62,7 @@ def figure(number, what, value, limit, at_least=True, show="{:.2f}", unit=""):
 
 
 def speed(results, control, row, direction):
-    return medians(at(results, "bulk", control, "rows", row, direction), "mb_s")
+    return medians(at(results, "bulk", control, row, direction), "mb_s")
 
 
 def faster(results, control, row):
@@ -76,7 +76,7 @@ def faster(results, control, row):
 
 
 def spx_cost(results, control, key):
-    rounds = at(results, "bulk", control, "rows", "spx") or {}
+    rounds = at(results, "bulk", control, "spx") or {}
     return most(*(medians(rounds.get(d), key) for d in ("up", "down")))
 
 

@@ -1,5 +1,5 @@
 """Writes the results of a run as Markdown."""
-from figures import added_us, at, figures, median, medians, ratio, relay_growth, round_trips, speed
+from figures import added_us, at, figures, median, medians, ratio, relay_growth, round_trips
 from peers import peer_class
 
 KIB = 1024
@@ -65,50 +65,53 @@ def section_figures(results):
     return ["## Figures to reach", ""] + table(["figure", "wanted", "measured", ""], rows)
 
 
+DIRECTIONS = ("up", "down", "eight")
+
+
+def bulk_speeds(runs_of):
+    head = ["peer", "one stream up", "one down", "eight up"]
+    head += ["up / spx", "down / spx", "eight / spx"]
+    rows = []
+    for row, runs in runs_of.items():
+        cells = [title(row)] + [spread(of(runs[d], "mb_s")) for d in DIRECTIONS]
+        for d in DIRECTIONS:
+            spx = medians(at(runs_of, "spx", d), "mb_s")
+            cells.append(times_spx(medians(runs[d], "mb_s"), spx))
+        rows.append(cells)
+    return table(head, rows)
+
+
+def bulk_costs(runs_of):
+    def cost(rounds):
+        parts = " + ".join(number(medians(rounds, key), 2) for key in ("user", "system"))
+        return f"{spread(of(rounds, 'all'), 2)} = {parts}"
+
+    rows = []
+    for row, runs in runs_of.items():
+        spx = medians(at(runs_of, "spx", "up"), "all")
+        cells = [title(row)] + [cost(runs[d]) for d in DIRECTIONS]
+        rows.append(cells + [times_spx(medians(runs["up"], "all"), spx)])
+    rows = [cells for cells in rows if cells[0] != title("direct")]
+    return table(["peer", "up = user + system", "down", "eight", "up / spx"], rows)
+
+
+def bulk_roles(runs):
+    rows = [
+        [site] + [spread(of(runs[d], site), 3) for d in DIRECTIONS]
+        for site in ("client", "relay", "agent")
+    ]
+    return table(["of spx, s/GB", "up", "down", "eight"], rows)
+
+
 def section_bulk(results):
     lines = []
     for control, measured in results.get("bulk", {}).items():
         lines += [f"## Bulk under {control}: MB/s with iperf3 (figure 1)", ""]
-        rows = []
-        for row, runs in measured["rows"].items():
-            cells = [title(row)] + [spread(of(runs[d], "mb_s")) for d in ("up", "down", "eight")]
-            for d in ("up", "down", "eight"):
-                cells.append(
-                    times_spx(speed(results, control, row, d), speed(results, control, "spx", d))
-                )
-            rows.append(cells)
-        head = [
-            "peer",
-            "one stream up",
-            "one down",
-            "eight up",
-            "up / spx",
-            "down / spx",
-            "eight / spx",
-        ]
-        lines += table(head, rows)
+        lines += bulk_speeds(measured)
         lines += [f"Processor seconds a GB under {control}, of all the tunnel's processes:", ""]
-        rows = []
-        for row, runs in measured["rows"].items():
-            if row == "direct":
-                continue
-            cells = [title(row)]
-            for d in ("up", "down", "eight"):
-                parts = (number(medians(runs[d], k), 2) for k in ("user", "system"))
-                cells.append(f"{spread(of(runs[d], 'all'), 2)} = {' + '.join(parts)}")
-            cells.append(
-                times_spx(
-                    medians(runs["up"], "all"), medians(at(measured, "rows", "spx", "up"), "all")
-                )
-            )
-            rows.append(cells)
-        lines += table(["peer", "up = user + system", "down", "eight", "up / spx"], rows)
-        if runs := measured["rows"].get("spx"):
-            rows = [
-                [site] + [spread(of(runs[d], site), 3) for d in ("up", "down", "eight")]
-                for site in ("client", "relay", "agent")
-            ]
-            lines += table(["of spx, s/GB", "up", "down", "eight"], rows)
+        lines += bulk_costs(measured)
+        if "spx" in measured:
+            lines += bulk_roles(measured["spx"])
     return lines
 
 

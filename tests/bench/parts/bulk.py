@@ -2,24 +2,24 @@
 processes. Once under the machine's own congestion control, once more under cubic."""
 import json
 
-from rig import Cpu, Failed, congestion_control, run, set_congestion_control, wait_for
+from rig import Cpu, Failed, congestion_control, run, set_congestion_control
 
 DIRECTIONS = {"up": [], "down": ["-R"], "eight": ["-P", "8"]}
 EVERY_ROUND = ("direct", "haproxy", "haproxy_tls", "stunnel", "spx")
 MB = 1e6
 GB = 1e9
-BUSY = "the server is busy"
 
 
 def iperf(tunnel, seconds, *options):
-    """(bytes that arrived, over how many seconds)"""
-    argv = ["iperf3", "-c", "127.0.0.1", "-p", tunnel.port, "-t", seconds, "-J", *options]
-
-    def said():
-        answer = run(*tunnel.network.enter("client"), *argv, seconds=seconds + 30, check=False)
-        return None if BUSY in answer else json.loads(answer)
-
-    said = wait_for(said, "an iperf3 server that is not busy with the last run's end", 10)
+    """(bytes that arrived, over how many seconds). The server is new every time, so that no run has
+    to do with the one before."""
+    rig, network = tunnel.rig, tunnel.network
+    client = ["iperf3", "-c", "127.0.0.1", "-p", tunnel.port, "-t", seconds, "-J", *options]
+    with rig.scope():
+        server = rig.spawn("iperf3", ["iperf3", "-s", "-p", tunnel.target], network.enter("agent"))
+        rig.await_listening(server, tunnel.target)
+        said = run(*network.enter("client"), *client, seconds=seconds + 30, check=False)
+    said = json.loads(said)
     if "error" in said:
         raise Failed(f"iperf3: {said['error']}")
     arrived = said["end"]["sum_received"]
@@ -53,13 +53,8 @@ def rounds_of(bench, tunnels, directions):
 
 
 def run_once(bench):
-    port = bench.rig.port()
-    server = bench.rig.spawn("iperf3", ["iperf3", "-s", "-p", port])
-    bench.rig.await_listening(server, port)
-    with bench.tunnels(bench.rows, port) as tunnels:
-        results = {"rows": rounds_of(bench, tunnels, DIRECTIONS)}
-    bench.rig.stop(server)
-    return results
+    with bench.tunnels(bench.rows, bench.rig.port()) as tunnels:
+        return rounds_of(bench, tunnels, DIRECTIONS)
 
 
 def run_part(bench):

@@ -25,16 +25,12 @@ def delayed_network(bench):
 def run_part(bench):
     rows = [row for row in ROWS if row in bench.rows]
     results = {row: {d: [] for d in DIRECTIONS} for row in rows}
-    port = bench.rig.port()
     with delayed_network(bench) as network:
-        server = bench.rig.spawn("iperf3", ["iperf3", "-s", "-p", port], network.enter("agent"))
-        bench.rig.await_listening(server, port)
-        with bench.tunnels(rows, port, network) as tunnels:
+        with bench.tunnels(rows, bench.rig.port(), network) as tunnels:
             for _ in range(ROUNDS):
                 for direction, options in DIRECTIONS.items():
                     for row, tunnel in list(tunnels.items()):
                         with bench.tolerates(row, tunnels):
                             measured = bulk.measure(tunnel, SECONDS, "-O", SLOW_START_S, *options)
                             results[row][direction].append(measured)
-        bench.rig.stop(server)
     return results

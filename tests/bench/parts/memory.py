@@ -10,10 +10,7 @@ EIGHT_STREAMS = ("-P", "8")
 
 
 def spx_roles(bench):
-    port = bench.rig.port()
-    server = bench.rig.spawn("iperf3", ["iperf3", "-s", "-p", port])
-    bench.rig.await_listening(server, port)
-    with bench.tunnels(["spx"], port) as tunnels:
+    with bench.tunnels(["spx"], bench.rig.port()) as tunnels:
         tunnel = tunnels["spx"]
         bench.rig.await_log(tunnel.processes["client"][0], spx.CONNECTED)
         pids = {site: tunnel.pids(site)[0] for site in SITES}

@@ -23,10 +23,7 @@ def report(data, pid):
 def run_part(bench):
     if not shutil.which("perf"):
         raise Failed("there is no perf on this machine")
-    port = bench.rig.port()
-    server = bench.rig.spawn("iperf3", ["iperf3", "-s", "-p", port])
-    bench.rig.await_listening(server, port)
-    tunnel = spx.Peer(bench.rig, bench.network, port)
+    tunnel = spx.Peer(bench.rig, bench.network, bench.rig.port())
     tunnel.binary = WITH_SYMBOLS
     tunnel.start()
     data = tunnel.directory / "perf.data"
