@@ -97,25 +97,3 @@ def test_as_relay_and_agent(world, serve):
         site.cut()
         client.resumed()
         assert ask(connection, b"again") == b"again"
-
-
-def test_among_themselves(world, serve):
-    """No real program at all."""
-    keys = {name: peer.Pair() for name in ("relay", "agent", "user")}
-    relay = serve(peer.Relay, keys["relay"])
-    agent = peer.Agent(keys["agent"], "a", relay.address, keys["relay"].public)
-    parked = agent.hop(peer.AGENT_CIRCUIT)
-
-    def take():
-        peer.serve_echo(agent.take_offer(parked))
-
-    serving = peer.threading.Thread(target=take, daemon=True)
-    serving.start()
-    client = peer.Client(
-        keys["user"], relay.address, keys["relay"].public, "a", keys["agent"].public
-    )
-    circuit = client.connect()
-    circuit.open("tcp:x:1")
-    assert circuit.ask(b"hello") == b"hello"
-    circuit.finish()
-    serving.join(10)
