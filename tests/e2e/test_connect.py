@@ -207,6 +207,17 @@ def test_wrong_relay_key(world):
     assert not relay.lines(r"connected from")
 
 
+def test_wrong_relay_key_at_the_agent(world):
+    """The same for an agent: it does not come online, says where to look, and tries again."""
+    relay = world.start_relay()
+    agent = world.start_agent(relay_key="stranger", online=False)
+    agent.expect(
+        WARNING + r"agent: cannot reach the relay: \S+ does not answer the handshake: is its public "
+        r"key the one in the configuration, .*; trying again at once"
+    )
+    assert not relay.lines(r"agent \S+ online")
+
+
 def test_wrong_agent_key(world):
     """The relay lists another key for the agent than the client has: exit code 4, both fingerprints
     shown, and no circuit is made; the same for a forwarding client."""
@@ -257,7 +268,8 @@ def test_two_agents_with_one_key(world, echo):
     first = world.start_agent()
     conf = world.agent_conf()
     second = world.start_agent(conf=conf, name="lab-1-clone")
-    first.expect(WARNING + r"agent: lost relay \S+: .*took its place; trying again in \d")
+    first.expect(r"Z error +agent: another agent uses this agent's key at relay \S+: waiting 60 s\.")
+    first.expect(WARNING + r"agent: lost relay \S+: .* took its place; trying again in 1 min 0 s")
     client = world.start_client(*forwards(echo.port))
     assert_echoes(client)
     second.expect(r"accepted user alice")

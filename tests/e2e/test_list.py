@@ -1,0 +1,113 @@
+"""What a user sees of the agents: `client list`, its queries and --watch, and an agent's call for
+help."""
+import re
+import signal
+
+import pytest
+
+from harness import INTERRUPTED, OTHER, SPX, USAGE, Program, run, spx, wait_for
+
+
+def rows(text):
+    """name -> (state, what follows SINCE) of the last line of each agent."""
+    found = re.findall(r"^(\S+) +(\S+) +(\d.*?)(?:  +(.*))?$", text, re.MULTILINE)
+    return {name: (state, rest) for name, state, _, rest in found}
+
+
+@pytest.fixture
+def labelled(world):
+    """A relay with two agents; the one that is online brings labels of its own."""
+    world.start_relay(
+        agents={"lab-1": {"Labels": "site=boston rack=7"}, "lab-2": {"Labels": "site=berlin"}}
+    )
+    world.start_agent(Labels="model=vmax rack=8")
+
+
+def test_labels(world, labelled):
+    """Each line has the agent's labels, the relay's first; where both have one the relay's counts."""
+    assert rows(world.list_agents()) == {
+        "lab-1": ("online", "site=boston rack=7 model=vmax"),
+        "lab-2": ("offline", "site=berlin"),
+    }
+
+
+@pytest.mark.parametrize(
+    "query, names",
+    [
+        ("site=boston", {"lab-1"}),
+        ("site=b*", {"lab-1", "lab-2"}),
+        ("model=vmax lab-?", {"lab-1"}),
+        ("model=vmax lab-2", set()),
+        ("rack=8", set()),
+        ("lab", set()),
+        ("*-2", {"lab-2"}),
+    ],
+)
+def test_query(world, labelled, query, names):
+    """All words of a query must match, names and labels, as patterns."""
+    assert set(rows(world.list_agents(query))) == names
+
+
+def start_watch(world, *query):
+    words = ["client", "-c", world.client_conf(), "list", "--watch", *query]
+    watch = Program(
+        "watch", [SPX, *words], world.directory, stop_signal=signal.SIGINT, stop_code=INTERRUPTED
+    )
+    return world.start(watch)
+
+
+def test_watch(world):
+    """--watch goes on with what changes, of the agents that the query is about and no others, until
+    Ctrl-C ends it with 130."""
+    agents = ("lab-1", "lab-2", "plant-9")
+    world.start_relay(users={"alice": "lab-*"}, agents={name: {} for name in agents})
+    watch = start_watch(world, "lab-1")
+
+    def shows(state):
+        wait_for(lambda: rows(watch.output()).get("lab-1", ("", ""))[0] == state, 10, state)
+
+    shows("offline")
+    started = [world.start_agent(name) for name in agents]
+    shows("online")
+    started[0].kill()
+    shows("offline")
+    assert set(rows(watch.output())) == {"lab-1"}
+    watch.stop()
+
+
+def test_call_for_help(world):
+    """`agent call` reaches the relay through the agent that runs: those who list and watch see
+    severity and text, and all three logs have it."""
+    relay = world.start_relay()
+    conf = world.agent_conf(CallSocket=world.directory / "call")
+    agent = world.start_agent(conf=conf)
+    watch = start_watch(world)
+    wait_for(lambda: "lab-1" in rows(watch.output()), 10, "the list is there")
+    run(SPX, "agent", "-c", conf, "call", "3", "fan 2 has failed")
+    agent.expect(r"the storage system calls for help, severity 3: fan 2 has failed")
+    relay.expect(r"agent lab-1 calls for help, severity 3: fan 2 has failed")
+    wait_for(lambda: "CALL 3: fan 2 has failed" in watch.output(), 10, "the watcher is told")
+    assert "CALL 3: fan 2 has failed" in world.list_agents()
+
+
+@pytest.mark.parametrize(
+    "words, code, reason",
+    [
+        (["3", "text"], OTHER, "is the agent running with this CallSocket?"),
+        (["256", "text"], USAGE, "'256' is not a number from 0 to 255"),
+        (["3"], USAGE, "a call has a text; severity 0 has none"),
+        (["0", "text"], USAGE, "a call has a text; severity 0 has none"),
+        ([], USAGE, "call takes SEVERITY and TEXT"),
+        (["3", "x" * 1025], USAGE, "the path or the text is too long (text: at most 1024 bytes)"),
+    ],
+)
+def test_call_that_is_not_right(world, words, code, reason):
+    """Nobody hears the call, or it is none."""
+    conf = world.agent_conf(CallSocket=world.directory / "call")
+    assert reason in spx("agent", "-c", conf, "call", *words, code=code).stderr
+
+
+def test_call_without_a_socket(world):
+    """The configuration says of no socket."""
+    failed = spx("agent", "-c", world.agent_conf(), "call", "3", "text", code=USAGE)
+    assert "the configuration has no CallSocket" in failed.stderr
