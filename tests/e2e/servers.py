@@ -50,6 +50,7 @@ class _Echo(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.transport = transport
+        self.server.accepted += 1
         self.server.transports.add(transport)
 
     def data_received(self, data):
@@ -75,6 +76,7 @@ class EchoServer:
     def __init__(self, host=LOOPBACK):
         self.thread = LoopThread()
         self.transports = set()
+        self.accepted = 0  # connections so far
         self.bytes = 0
         self.server = self.thread.run(self._listen(host))
         self.port = self.server.sockets[0].getsockname()[1]

@@ -2,6 +2,8 @@
 """
 import json
 import re
+import resource
+from pathlib import Path
 
 import pytest
 
@@ -249,3 +251,19 @@ def test_ctrl_c_on_a_terminal(world, echo):
     client.wait_exit(130)
     assert re.search(r"ended: .+; 0 streams, .+ up, .+ down, ", client.log())
     assert client.log().endswith("\n")
+
+
+def test_no_core_dump(world, echo):
+    """None of the three leaves its memory, in which keys are, in a file when it crashes, also where
+    other programs do."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    if before[1] == 0:
+        pytest.skip("this system permits no core dumps: the hard limit is 0")
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        programs = world.start_all(echo.port)
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
+    for program in programs:
+        limits = Path(f"/proc/{program.pid}/limits").read_text()
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE), limits

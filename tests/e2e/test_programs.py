@@ -9,7 +9,7 @@ import termios
 import pytest
 
 import servers
-from harness import LOOPBACK, run, spx, wait_for
+from harness import LOOPBACK, OTHER, free_port, run, spx, wait_for
 
 pytestmark = pytest.mark.usefixtures("steady")
 
@@ -220,6 +220,22 @@ def test_pipe_ends_when_its_reader_goes(world, serve):
     assert target.outcome() == "stopped"
     wait_for(client.ended, 10, "the client ends")
     client.collected = True
+
+
+@pytest.mark.parametrize(
+    "target, reason",
+    [
+        ("127.0.0.1:{}", "connection refused: "),
+        ("no-such-host.invalid:{}", "no such host name: "),
+    ],
+)
+def test_pipe_to_a_target_that_is_not_there(world, target, reason):
+    """-W to a target that cannot be reached ends with 1 and the agent's reason."""
+    world.start_relay()
+    world.start_agent(users={"alice": "tcp:*:*"})
+    failed = world.run_pipe(target.format(free_port()), code=OTHER)
+    assert failed.stdout == ""
+    assert f"ended: {reason}" in failed.stderr
 
 
 def test_pipe_options_stand_before_or_after_the_agent(world, echo):

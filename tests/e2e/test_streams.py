@@ -5,7 +5,7 @@ import time
 import pytest
 
 import servers
-from harness import LOOPBACK, forwards, free_port, run, stays_false, wait_for
+from harness import DENIED, LOOPBACK, OK, forwards, free_port, run, stays_false, wait_for
 from proxy import DOWN, Proxy
 from servers import ask, read_exactly, read_to_end, receive_stream, reset, send_stream
 
@@ -173,6 +173,31 @@ def test_target_not_permitted(world, echo, serve):
     assert forbidden.connections == []
     with client.dial(1) as connection:
         assert ask(connection, b"hello") == b"hello"
+
+
+@pytest.mark.parametrize(
+    "allow, host, permitted",
+    [
+        (None, "127.0.0.1", False),
+        ("tcp:10.0.0.0/8:*", "127.0.0.1", False),
+        ("tcp:10.0.0.0/8:*", "localhost", False),
+        ("tcp:127.0.0.0/8:*", "localhost", True),
+        ("tcp:127.0.0.1:1-1023", "127.0.0.1", False),
+        ("tcp:localhost:*", "127.0.0.1", False),
+        ("udp:*:*", "127.0.0.1", False),
+        ("tcp:*:*", "localhost", True),
+    ],
+)
+def test_what_a_policy_means(world, echo, allow, host, permitted):
+    """What is not allowed is denied, an address that a name stands for too: -W ends with 5 and
+    nothing has reached the target."""
+    world.start_relay()
+    world.start_agent(users={"alice": allow})
+    code = OK if permitted else DENIED
+    done = world.run_pipe(f"{host}:{echo.port}", input="hello", code=code)
+    assert done.stdout == ("hello" if permitted else "")
+    assert permitted or "target not permitted" in done.stderr
+    assert echo.accepted == permitted
 
 
 def test_target_by_name(world, serve):
