@@ -187,6 +187,7 @@ static bool start(struct attempt *a)
     struct dial_request request = {
         .host = path ? a->text : a->target.endpoint.host, /* "unix:/path" */
         .port = a->target.endpoint.port,
+        .owner = a->targets,
         .datagrams = a->target.kind == TARGET_UDP,
         .timeout_us = TARGET_CONNECT_S * CLOCK_US_PER_S,
         .allow = a->own ? NULL : allows,

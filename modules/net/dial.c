@@ -17,7 +17,8 @@
 
 #define MAX_ADDRESSES 16 /* of one name */
 #define MAX_NAME 255
-#define MAX_RESOLVERS 16 /* threads at a time */
+#define MAX_RESOLVERS 64 /* threads at a time */
+#define RESOLVERS_OF_OWNER 6
 #define RESOLVER_STACK_BYTES (256UL * 1024)
 #define NEXT_ADDRESS_US (250 * CLOCK_US_PER_MS)
 #define QUEUE_FULL_US (20 * CLOCK_US_PER_MS)
@@ -29,7 +30,9 @@
 /* Belongs to the resolver while it waits and while a thread works on it, then to the call posted to
  * the loop. */
 struct lookup {
-    struct list link; /* on resolver.waiting, or on no list */
+    struct list link; /* on resolver.waiting or running, or on no list */
+    bool running;
+    const void *owner; /* compared only */
     struct loop *loop;
     struct loop_call call;
     struct dial *dial; /* NULL: nobody waits for it any more; guarded by resolver.lock */
@@ -41,11 +44,12 @@ struct lookup {
 
 static struct {
     pthread_mutex_t lock;
-    struct list waiting;
+    struct list waiting, running;
     unsigned threads;
 } resolver = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .waiting = {&resolver.waiting, &resolver.waiting},
+    .running = {&resolver.running, &resolver.running},
 };
 
 static void lookup_run(struct lookup *lookup)
@@ -76,16 +80,40 @@ static void lookup_hand_over(struct lookup *lookup)
         free(lookup);
 }
 
+static bool may_run(const struct lookup *lookup)
+{
+    unsigned of_owner = 0;
+
+    list_each(link, &resolver.running) of_owner +=
+        container_of(link, struct lookup, link)->owner == lookup->owner;
+    return !lookup->owner || of_owner < RESOLVERS_OF_OWNER;
+}
+
+/* The first that waits and whose owner has not its share of the threads; NULL: none. */
+static struct lookup *lookup_next(void)
+{
+    list_each(link, &resolver.waiting)
+    {
+        struct lookup *lookup = container_of(link, struct lookup, link);
+        if (may_run(lookup))
+            return lookup;
+    }
+    return NULL;
+}
+
 static void *resolver_thread(void *unused)
 {
+    struct lookup *lookup;
+
     (void)unused;
     pthread_mutex_lock(&resolver.lock);
-    while (!list_empty(&resolver.waiting)) {
-        struct lookup *lookup = container_of(resolver.waiting.next, struct lookup, link);
-        list_remove(&lookup->link);
+    while ((lookup = lookup_next()) != NULL) {
+        list_move(&resolver.running, &lookup->link);
+        lookup->running = true;
         pthread_mutex_unlock(&resolver.lock);
         lookup_run(lookup);
         pthread_mutex_lock(&resolver.lock);
+        list_remove(&lookup->link);
         lookup_hand_over(lookup);
     }
     resolver.threads--;
@@ -116,7 +144,7 @@ static void lookup_start(struct lookup *lookup)
 {
     pthread_mutex_lock(&resolver.lock);
     list_append(&resolver.waiting, &lookup->link);
-    if (resolver.threads < MAX_RESOLVERS) {
+    if (resolver.threads < MAX_RESOLVERS && may_run(lookup)) {
         if (start_resolver_thread()) {
             resolver.threads++;
         } else if (resolver.threads == 0) { /* nobody would come for it */
@@ -132,7 +160,7 @@ static void lookup_abandon(struct lookup *lookup)
 {
     pthread_mutex_lock(&resolver.lock);
     lookup->dial = NULL;
-    if (list_linked(&lookup->link)) { /* no thread has begun with it */
+    if (list_linked(&lookup->link) && !lookup->running) { /* no thread has begun with it */
         list_remove(&lookup->link);
         free(lookup);
     }
@@ -402,13 +430,14 @@ static void on_looked_up(void *arg)
         on_next(&dial->next);
 }
 
-static bool look_up(struct dial *dial)
+static bool look_up(struct dial *dial, const void *owner)
 {
     struct lookup *lookup = calloc(1, sizeof *lookup);
 
     if (lookup == NULL)
         return false;
     list_init(&lookup->link);
+    lookup->owner = owner;
     lookup->loop = dial->loop;
     lookup->call.f = on_looked_up;
     lookup->call.arg = lookup;
@@ -444,7 +473,7 @@ static void use_unix_path(struct dial *dial, const char *path)
 }
 
 /* Finds the addresses, or why there are none, or starts to look them up. False without memory. */
-static bool find_addresses(struct dial *dial, const char *host)
+static bool find_addresses(struct dial *dial, const char *host, const void *owner)
 {
     struct address address;
 
@@ -455,7 +484,7 @@ static bool find_addresses(struct dial *dial, const char *host)
     else if (host[0] == '\0' || strlen(host) > MAX_NAME || is_invalid_name(host))
         note_name_failure(dial, DIAL_NO_NAME, "there is no such name");
     else
-        return look_up(dial);
+        return look_up(dial, owner);
     timer_set(dial->loop, &dial->next, loop_now(dial->loop));
     return true;
 }
@@ -476,7 +505,7 @@ struct dial *dial_start(struct loop *loop, const struct dial_request *request)
     dial->deadline.on_fire = on_deadline;
     dial->next.on_fire = on_next;
     snprintf(dial->name, sizeof dial->name, "%s", request->host);
-    if (!find_addresses(dial, request->host)) {
+    if (!find_addresses(dial, request->host, request->owner)) {
         free(dial);
         return NULL;
     }

@@ -728,6 +728,27 @@ def can_see(program):
         return False
 
 
+def test_names_that_nobody_answers_for(world, echo):
+    """A user who has all of a session's connects wait for name servers that do not answer holds up
+    neither another user's names nor, beyond a few, the session's own."""
+    if subprocess.run(["unshare", "-rm", "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("mount namespaces are not permitted here")
+    servers = world.write("resolv.conf", "nameserver 127.0.0.77\n")
+    inside = f'mount --bind {servers} /etc/resolv.conf && exec "$@"'
+    world.start_relay(users={"alice": "*", "bob": "*"})
+    plain, world.binary = world.binary, ["unshare", "-rm", "sh", "-c", inside, "sh", *world.binary]
+    world.start_agent(users={"alice": "tcp:*:*", "bob": "tcp:*:*"})
+    world.binary = plain
+    alice, bob = user_client(world).connect(), user_client(world, "bob").connect()
+    alice.send(*(open_frame(2 * i + 1, f"tcp:n{i}.example:80") for i in range(64)))
+    alice.send(frame(FRAME_PING, 0, b"all read"))
+    alice.expect(FRAME_PONG)
+    begun = time.monotonic()
+    bob.open(f"tcp:localhost:{echo.port}")
+    assert time.monotonic() - begun < 2 * SLOWNESS
+    assert bob.ask(b"hello") == b"hello"
+
+
 def test_more_streams_than_may_be_open(world, serve, echo):
     """4,096 streams are wanted to a target that never reads, as much is sent on each as its credit
     allows: 1,024 are opened, the others refused; the agent's memory stays within what it told the

@@ -160,6 +160,7 @@ struct outcome {
 };
 
 static unsigned dials_left;
+static const void *owner; /* of the dials that are started */
 
 static void on_done(void *arg, enum dial_result result, int fd, const struct address *address,
                     const char *text)
@@ -197,6 +198,7 @@ static struct dial *start(struct outcome *outcome, const char *host, uint16_t po
     struct dial_request request = {
         .host = copy,
         .port = port,
+        .owner = owner,
         .timeout_us = timeout_us,
         .allow = outcome->refuse ? allow : NULL,
         .done = on_done,
@@ -638,7 +640,7 @@ static void test_cancel_connecting(void **state)
  */
 static void test_cancel_looking_up(void **state)
 {
-    enum { COUNT = 40 };
+    enum { COUNT = 100, THREADS = 64 };
     static struct outcome outcomes[COUNT];
     struct dial *dials[COUNT];
     struct outcome other = {0};
@@ -647,7 +649,7 @@ static void test_cancel_looking_up(void **state)
     memset(outcomes, 0, sizeof outcomes);
     for (int i = 0; i < COUNT; i++)
         dials[i] = start(&outcomes[i], "slow.test", closed_port(), LONG_US);
-    wait_until(&slow_inside, 16);
+    wait_until(&slow_inside, THREADS);
     assert_true(signals_blocked);
     for (int i = 0; i < 4; i++)
         dial_cancel(dials[i]); /* in a thread */
@@ -661,10 +663,43 @@ static void test_cancel_looking_up(void **state)
     loop_run(loop);
     dials_left = 0;
     dial_to(&other, "one.test", closed_port(), LONG_US);
-    assert_int_equal(slow_most, 16); /* at a time */
+    assert_int_equal(slow_most, THREADS); /* at a time */
     assert_int_equal(slow_left, COUNT - 4);
     for (int i = 0; i < COUNT; i++)
         assert_int_equal(outcomes[i].calls, i >= 14 && i < COUNT - 4 ? 1 : 0);
+}
+
+/* An owner whose names nobody answers for holds up its own ones only, and those that it gives up no
+ * longer than they take. */
+static void test_names_of_one_owner(void **state)
+{
+    enum { COUNT = 30, OF_OWNER = 6 };
+    static struct outcome outcomes[COUNT];
+    struct dial *dials[COUNT];
+    struct outcome other = {0}, own = {0};
+
+    (void)state;
+    memset(outcomes, 0, sizeof outcomes);
+    owner = &outcomes;
+    for (int i = 0; i < COUNT; i++)
+        dials[i] = start(&outcomes[i], "slow.test", closed_port(), LONG_US);
+    wait_until(&slow_inside, OF_OWNER);
+    dials_left = 0;
+    dial_to(&own, "one.test", closed_port(), 50 * CLOCK_US_PER_MS);
+    assert_int_equal(own.result, DIAL_TIMED_OUT);
+    owner = &other;
+    dial_to(&other, "one.test", closed_port(), LONG_US);
+    assert_int_equal(other.result, DIAL_REFUSED);
+    for (int i = 0; i < COUNT / 2; i++)
+        dial_cancel(dials[i]); /* in threads, and waiting */
+    dials_left = COUNT - COUNT / 2;
+    gate_set(true);
+    loop_run(loop);
+    owner = NULL;
+    assert_int_equal(slow_most, OF_OWNER);
+    assert_int_equal(slow_left, COUNT - COUNT / 2 + OF_OWNER);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(outcomes[i].calls, i >= COUNT / 2);
 }
 
 /* A dial cancelled just before its loop goes: the thread must not touch the loop any more. */
@@ -795,6 +830,7 @@ int main(void)
         DIAL_TEST(test_time_out),
         DIAL_TEST(test_time_out_of_the_look_up),
         DIAL_TEST(test_cancel_connecting),
+        DIAL_TEST(test_names_of_one_owner),
         DIAL_TEST(test_cancel_looking_up),
         DIAL_TEST(test_cancel_and_free_the_loop),
         DIAL_TEST(test_many_at_once),
