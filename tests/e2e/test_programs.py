@@ -3,6 +3,7 @@ import array
 import fcntl
 import hashlib
 import random
+import socket
 import subprocess
 import termios
 
@@ -176,6 +177,32 @@ def bytes_in(pipe):
     waiting = array.array("i", [0])
     fcntl.ioctl(pipe, termios.FIONREAD, waiting)
     return waiting[0]
+
+
+def test_pipe_half_closed(world, serve):
+    """Each half of -W ends by itself: the standard output at the target's end while the standard
+    input goes on, and the other way round."""
+
+    def ends_first(connection):
+        connection.sendall(b"that was all")
+        connection.shutdown(socket.SHUT_WR)
+        return servers.read_to_end(connection)
+
+    def answers_the_end(connection):
+        data = servers.read_to_end(connection)
+        connection.sendall(b"all of it")
+        return data
+
+    target = serve(servers.Target, ends_first)
+    client = start_pipe(world, target.port)
+    assert client.process.stdout.read() == b"that was all"
+    client.process.stdin.write(b"still here")
+    client.process.stdin.close()
+    client.wait_exit(0)
+    assert target.outcome() == (b"still here", "eof")
+    target = serve(servers.Target, answers_the_end)
+    assert world.run_pipe(f"{LOOPBACK}:{target.port}", input="so much").stdout == "all of it"
+    assert target.outcome() == (b"so much", "eof")
 
 
 def test_pipe_whose_output_is_full(world, serve):
