@@ -179,6 +179,7 @@ struct attempt {
 struct dial {
     struct loop *loop;
     struct lookup *lookup; /* under way; then there are no addresses yet */
+    const void *owner;     /* compared only */
     char name[MAX_NAME + 1];
     uint16_t port;
     bool datagrams;
@@ -327,6 +328,11 @@ static bool attempt_start(struct attempt *attempt)
         timer_set(dial->loop, &dial->next, loop_now(dial->loop) + QUEUE_FULL_US);
         return true;
     }
+    if (fd >= 0 && dial->owner && socket_is_scarce(fd)) {
+        close(fd);
+        errno = EMFILE;
+        fd = -1;
+    }
     if (fd < 0) {
         note_error(attempt, errno);
         return false;
@@ -430,14 +436,14 @@ static void on_looked_up(void *arg)
         on_next(&dial->next);
 }
 
-static bool look_up(struct dial *dial, const void *owner)
+static bool look_up(struct dial *dial)
 {
     struct lookup *lookup = calloc(1, sizeof *lookup);
 
     if (lookup == NULL)
         return false;
     list_init(&lookup->link);
-    lookup->owner = owner;
+    lookup->owner = dial->owner;
     lookup->loop = dial->loop;
     lookup->call.f = on_looked_up;
     lookup->call.arg = lookup;
@@ -473,7 +479,7 @@ static void use_unix_path(struct dial *dial, const char *path)
 }
 
 /* Finds the addresses, or why there are none, or starts to look them up. False without memory. */
-static bool find_addresses(struct dial *dial, const char *host, const void *owner)
+static bool find_addresses(struct dial *dial, const char *host)
 {
     struct address address;
 
@@ -484,7 +490,7 @@ static bool find_addresses(struct dial *dial, const char *host, const void *owne
     else if (host[0] == '\0' || strlen(host) > MAX_NAME || is_invalid_name(host))
         note_name_failure(dial, DIAL_NO_NAME, "there is no such name");
     else
-        return look_up(dial, owner);
+        return look_up(dial);
     timer_set(dial->loop, &dial->next, loop_now(dial->loop));
     return true;
 }
@@ -497,6 +503,7 @@ struct dial *dial_start(struct loop *loop, const struct dial_request *request)
     if (dial == NULL)
         return NULL;
     dial->loop = loop;
+    dial->owner = request->owner;
     dial->port = request->port;
     dial->datagrams = request->datagrams;
     dial->allow = request->allow;
@@ -505,7 +512,7 @@ struct dial *dial_start(struct loop *loop, const struct dial_request *request)
     dial->deadline.on_fire = on_deadline;
     dial->next.on_fire = on_next;
     snprintf(dial->name, sizeof dial->name, "%s", request->host);
-    if (!find_addresses(dial, request->host, request->owner)) {
+    if (!find_addresses(dial, request->host)) {
         free(dial);
         return NULL;
     }

@@ -21,8 +21,9 @@ struct dial_request {
     const char
         *host; /* name, literal address, or "unix:/path" (then port is not looked at); copied */
     uint16_t port;
-    /* Whose it is: of one owner's names only a few are looked up at a time, so that names which
-     * nobody answers for do not hold up those of others. NULL: nobody's in particular. */
+    /* Whose it is, for targets: of one owner's names only a few are looked up at a time, so that
+     * names which nobody answers for do not hold up those of others, and the last descriptors are
+     * left to carriers. NULL: a carrier. */
     const void *owner;
     bool datagrams;      /* UDP: the first address that is allowed and has a route is taken */
     uint64_t timeout_us; /* for all of it */

@@ -1,10 +1,12 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -19,6 +21,7 @@
 #define NOTSENT_LOWAT_BYTES (128 * 1024)
 #define NEAR_US 1000
 #define DATAGRAM_BUFFER_BYTES (256 * 1024)
+#define KEPT_DESCRIPTORS 64 /* for carriers; an eighth when there are few */
 
 static bool set_option(int fd, int level, int name, int value)
 {
@@ -300,6 +303,20 @@ void socket_set_carrier(int fd)
     set_keepalive(fd);
     set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
     set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES);
+}
+
+bool socket_is_scarce(int fd)
+{
+    static int last;
+    struct rlimit limit;
+
+    if (last == 0) {
+        bool known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX;
+        last = known ? (int)(limit.rlim_cur - limit.rlim_cur / 8) : INT_MAX;
+        if (known && limit.rlim_cur > 8 * KEPT_DESCRIPTORS)
+            last = (int)limit.rlim_cur - KEPT_DESCRIPTORS;
+    }
+    return fd >= last;
 }
 
 /* Whether closing the socket, by the kernel at the end of the process too, is a reset. */

@@ -771,6 +771,31 @@ def test_more_streams_than_may_be_open(world, serve, echo):
     assert grown < circuit.session.peer_limit + 32 * MIB
 
 
+def test_descriptors_run_out(world, echo):
+    """Of those that an agent may have, streams leave some to its hops and circuits: a user who has
+    all the others keeps nobody from connecting, nor the agent from coming back to its relay."""
+    users = {"alice": "*", "bob": "*"}
+    relay = world.start_relay(users=users)
+    plain, world.binary = world.binary, ["prlimit", "--nofile=600:600", *world.binary]
+    agent = world.start_agent(users=dict.fromkeys(("alice", "bob"), "tcp:127.0.0.1:*"))
+    world.binary = plain
+    alice = user_client(world).connect()
+    credit, refused = open_streams(alice, tcp(echo), 1024)
+    assert 300 < len(credit) < 540 and set(refused) == {9}
+    circuits = [user_client(world, "bob").connect() for _ in range(3)]
+    assert refusal_of(circuits[0].open, tcp(echo)) == 9
+    alice.send(*(frame(RESET, stream, u16(6) + string("")) for stream in list(credit)[:10]))
+    alice.send(frame(FRAME_PING, 0, b"all read"))
+    alice.expect(FRAME_PONG)
+    circuits[0].open(tcp(echo), 3)
+    assert circuits[0].ask(b"hello", 3) == b"hello"
+    relay.kill()
+    world.start_relay(users=users)
+    agent.expect("online at relay", count=2, seconds=30)
+    circuit = user_client(world, "bob").connect(circuits[0].session)
+    assert circuit.ask(b"again", 3) == b"again"
+
+
 def test_opens_without_end(world):
     """Who goes on and on beyond that, and acknowledges none of the refusals, loses the session."""
     crowd = Crowd(world, 2)

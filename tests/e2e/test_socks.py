@@ -252,7 +252,7 @@ def test_authentication_and_address_kinds(world):
         assert (answer[:4], end) == (b"\x05\x00\x05\x08", "eof")
 
 
-NASTY_HOSTS = [b"\x1b[2J", b"a\nb", b"\xc2\x9b31m", b"\xff\xfe", b"\xe2\x80\xaegpj", b"a\x00b", b"", b" "]
+NASTY_HOSTS = [b"127.0.0.1\x00.example", b"\x1b[2J", b"a\nb", b"\xc2\x9b31m", b"\xff\xfe", b"\xe2\x80\xaegpj", b"a\x00b", b"", b" "]
 
 
 def test_names_that_are_none(world):
