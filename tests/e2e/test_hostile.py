@@ -151,7 +151,11 @@ TO_LISTENER = {
     "OPEN with an address too long": [frame(OPEN, 2, u32(1) + u32(1) + string("x" * 129))],
     "DATA before OPENED": [frame(OPEN, 2, u32(1) + u32(1) + CAME) + frame(DATA, 2, b"x")],
 }
+TO_LISTENER["OPENED for its own stream"] = [
+    frame(OPEN, 2, u32(1) + u32(1) + CAME) + frame(OPENED, 2, u32(100000) + string(""))
+]
 BEFORE_LISTENING = {
+    "OPENED instead of LISTENING": [frame(OPENED, 1, u32(100000) + string(""))],
     "OPEN before LISTENING": [frame(OPEN, 2, u32(1) + u32(1) + CAME)],
     "LISTENING with an address too long": [frame(LISTENING, 1, string("x" * 129))],
     "LISTENING that is not UTF-8": [frame(LISTENING, 1, string(b"\xff"))],
@@ -680,6 +684,24 @@ def test_replayed_message_1_of_a_resume(world, recording, echo, times):
         assert ask(connection, b"and again") == b"and again"
         assert echo.open_connections() == 1
     assert len(client.lines(client.RESUMED)) == 1
+    assert len(agent.lines("carries on the session")) == 1
+
+
+def test_message_1_alone_moves_nothing(world, echo):
+    """A resume that the agent has accepted leaves the session on its circuit until START."""
+    world.start_relay()
+    agent = world.start_agent()
+    client = user_client(world)
+    first = client.connect()
+    first.open(tcp(echo))
+    second = client.connect(first.session, start=False)
+    agent.expect("accepted user alice", count=2)
+    assert first.ask(b"still here") == b"still here"
+    second.close()
+    assert first.ask(b"still") == b"still"
+    third = client.connect(first.session)
+    assert third.ask(b"moved") == b"moved"
+    assert first.wait_end() is None
     assert len(agent.lines("carries on the session")) == 1
 
 
