@@ -83,12 +83,23 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
     }
 }
 
+static bool has_room(const struct user *u)
+{
+    unsigned count = 0;
+    list_each(link, &u->peers) count++;
+    return count < HOPS_PER_USER;
+}
+
 static void open_client(struct peer *peer)
 {
     struct hop *h = &peer->carrier.hop;
     struct user *u = directory_user_by_key(&peer->relay->directory, h->peer_key);
     if (!u) {
         hop_bye(h, CODE_REVOKED, "this key is no longer in the relay's configuration", 0);
+        return;
+    }
+    if (!has_room(u)) {
+        hop_bye(h, CODE_FULL, "too many connections of this user are open", 1);
         return;
     }
     peer->kind = PEER_CLIENT;

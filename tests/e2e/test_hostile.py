@@ -86,6 +86,8 @@ EITHER = {
     "PING for a stream": [frame(FRAME_PING, 1, b"12345678")],
     "PONG too long": [frame(FRAME_PONG, 0, b"123456789")],
     "CLOSE for a stream": [frame(CLOSE, 1, u16(21) + string(""))],
+    "CLOSE with a text that is not UTF-8": [frame(CLOSE, 0, u16(21) + string(b"\xff"))],
+    "CLOSE with a text too long": [frame(CLOSE, 0, u16(21) + string("x" * 1025))],
     "CLOSE that is cut": [frame(CLOSE, 0, u16(21) + u16(5) + b"x")],
     "OPENED for what was not opened": [frame(OPENED, 99, u32(1) + string(""))],
     "DATAGRAM for an id that was not opened": [frame(DATAGRAM, 99, b"x")],
@@ -527,6 +529,7 @@ PAYLOADS_2 = {
     "an extension that must be understood": {"rest": b"\x80\1\0\0"},
     "one field missing": {"window": b""},
     "a text too long": {"code": u16(3), "text": string("x" * 1025)},
+    "a text that is not UTF-8": {"code": u16(3), "text": string(b"\xff")},
     "a refusal and more behind it": {"code": u16(3), "text": string("x")},
 }
 
@@ -878,12 +881,14 @@ BY_ANY = {
     "BYE that is cut": [(peer.BYE, u16(18) + string("x"))],
     "BYE and a byte more": [(peer.BYE, peer.bye(18, "x") + b"x")],
     "BYE with a text too long": [(peer.BYE, peer.bye(18, "x" * 1025))],
+    "BYE with a text that is not UTF-8": [(peer.BYE, peer.bye(18, b"\xff"))],
 }
 TO_RELAY_BY_CLIENT = {
     "LIST with a query too long": [(peer.LIST, string("x" * 257))],
     "LIST that is not UTF-8": [(peer.LIST, string(b"\x80"))],
     "LIST and a byte more": [(peer.LIST, string("") + b"x")],
     "WATCH with a query too long": [(peer.WATCH, string("x" * 257))],
+    "WATCH that is not UTF-8": [(peer.WATCH, string(b"\xc0\x80"))],
     "CONNECT without message 1": [(peer.CONNECT, string("lab-1"))],
     "CONNECT with a message 1 too long": [(peer.CONNECT, string("lab-1") + bytes(4121))],
     **{f"CONNECT to {name!r}": [(peer.CONNECT, string(name) + bytes(100))] for name in NAMES},
@@ -901,6 +906,7 @@ TO_RELAY_BY_CONTROL = {
     "CALL that is over and has a text": [(peer.CALL, bytes([0]) + string("x"))],
     "CALL that is not UTF-8": [(peer.CALL, bytes([1]) + string(b"\xf4\x90\x80\x80"))],
     "REFUSE that is cut": [(peer.REFUSE, bytes(32) + u16(1))],
+    "REFUSE that is not UTF-8": [(peer.REFUSE, bytes(32) + peer.refusal(1, b"\xed\xa0\x80"))],
     "REFUSE with a message 2 too long": [(peer.REFUSE, bytes(32) + peer.refusal(1, "", 0, bytes(4097)))],
 }  # fmt: skip
 TO_RELAY_BY_PARKED = {
@@ -912,6 +918,7 @@ FIRST_RECORDS = {
     "PING": (peer.PING, b"12345678"),
     "an unknown type that is ignored later": (200, b""),
     "a version too long": (peer.INFO, peer.info("x" * 65)),
+    "a version that is not UTF-8": (peer.INFO, peer.info(b"\xff")),
     "labels too long": (peer.INFO, peer.info(labels="x" * 2049)),
     "labels that are not UTF-8": (peer.INFO, peer.info(labels=b"\xff")),
     "an extension that must be understood": (peer.INFO, peer.info() + b"\x80\1\0\0"),
@@ -1087,6 +1094,12 @@ TO_CLIENT = {
     "CONNECT": [(peer.CONNECT, string("lab-1") + b"x")],
     "AGENT with a name that is none": [(peer.AGENT, peer.agent_entry("Lab", bytes(32)))],
     "AGENT with labels too long": [(peer.AGENT, peer.agent_entry("l", bytes(32), "x" * 2049))],
+    "AGENT with labels that are not UTF-8": [
+        (peer.AGENT, peer.agent_entry("l", bytes(32), b"\xff"))
+    ],
+    "AGENT with a call that is not UTF-8": [
+        (peer.AGENT, peer.agent_entry("l", bytes(32), severity=1, call_text=b"\xff"))
+    ],
     "AGENT with a text and no call": [(peer.AGENT, peer.agent_entry("l", bytes(32), call_text="x"))],
     "CONNECTED without message 2": [(peer.CONNECTED, b"")],
     "CONNECTED with a message 2 too long": [(peer.CONNECTED, bytes(4097))],

@@ -303,6 +303,24 @@ def connect_body(agent, message1=b"x"):
     return string(agent) + message1
 
 
+def test_hops_of_a_user(world):
+    """256 are open; for one more there is a place when another ends, or has become a circuit."""
+    world.start_relay(users={"alice": "*", "bob": "*"})
+    world.start_agent()
+    alice = user_client(world)
+    hops = [alice.hop() for _ in range(255)]
+    hops.append(alice.hop())
+    with pytest.raises(Refused) as refused:
+        alice.hop().expect(peer.END)
+    assert refused.value.code == peer.FULL
+    assert user_client(world, "bob").list() == ["lab-1"]
+    alice.ask(alice.message1(peer.Session())[1], hops.pop())
+    hops.append(alice.hop())
+    hops.pop(0).close()
+    wait_for(lambda: alice.hop().is_alive(), 5, "a place is free")
+    assert all(hop.is_alive() for hop in hops)
+
+
 def test_one_connect_on_a_hop(world):
     """A second one while the first waits breaks the protocol; after the answer it does not."""
     world.start_relay()  # its agent is not there
