@@ -851,20 +851,32 @@ def test_refusal_of_a_relay_for_hours(world, site, retry):
     assert waits_s(world.start_client(*forwards(9), connected=False)) == 300
 
 
-def test_refused_resume_goes_on(world, site):
-    client = world.start_client(*forwards(9))
-    with client.dial() as connection:
+def test_refused_resumes_go_on(world, site):
+    """With every code there is, in the relay's words: each of many clients is refused with one of
+    them, and its session goes on."""
+    codes = [*range(24), 999]
+    clients = [world.start_client(*forwards(9)) for _ in codes]
+    connections = [client.dial() for client in clients]
+    for connection in connections:
         assert ask(connection, b"hello") == b"hello"
+    left, real = list(codes), site.connected
 
-        def refuse(hop, name, message1):
-            del site.connected
-            hop.send(peer.REFUSED, peer.refusal(12, "no such session", 0))
+    def refuse(hop, name, message1):
+        try:
+            code = left.pop()
+        except IndexError:
+            real(hop, name, message1)
+            return
+        hop.send(peer.REFUSED, peer.refusal(code, "so says the relay", 0))
 
-        site.connected = refuse
-        site.cut()
-        client.expect("no such session")
+    site.connected = refuse
+    site.cut()
+    for client, connection in zip(clients, connections):
         client.resumed()
         assert ask(connection, b"again") == b"again"
+        connection.close()
+    assert not left
+    assert sum(len(client.lines("so says the relay")) for client in clients) == len(codes)
 
 
 # Control messages. Each case is a list of (type, body) on an open hop, the last of which ends it.
