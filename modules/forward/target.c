@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -10,6 +9,7 @@
 #include "forward/endpoint.h"
 #include "forward/udp_target.h"
 #include "net/dial.h"
+#include "net/socket.h"
 
 struct targets {
     struct loop *loop;
@@ -158,7 +158,7 @@ static void connected(struct attempt *a, int fd, const struct address *address)
     struct stream *st = a->stream;
     bool datagrams = a->target.kind == TARGET_UDP;
     if (!(datagrams ? hand_over_datagrams(a, fd) : hand_over_connection(a, fd, address))) {
-        close(fd);
+        socket_close_reset(fd);
         refuse(a, RESET_INTERNAL, "out of memory or descriptors");
         return;
     }

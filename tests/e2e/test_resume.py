@@ -2,6 +2,7 @@
 elsewhere; and where it cannot be carried on, they never take its end for the end of their data."""
 import ctypes
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -433,6 +434,57 @@ def test_resume_window_over_with_a_pipe(world, target, near):
     cut_off(near, client)
     client.wait_exit(TIMED_OUT)
     client.expect(r"ended: .*no circuit could be had within the resume window of 2 s")
+    assert target.outcome() == "reset"
+
+
+def talk_without_end(connection):
+    """Sends and reads in turn, nothing of any length known before; returns how it ended. One thread
+    does both, since an error is told only once, to the first call that meets it."""
+    try:
+        while True:
+            if select.select([connection], [], [], 0.01)[0]:
+                if not connection.recv(65536):
+                    return "eof"
+            connection.sendall(b"and on it goes\n")
+    except ConnectionResetError:
+        return "reset"
+    except BrokenPipeError:  # an end of file came before the reset
+        return "eof"
+
+
+@pytest.mark.parametrize("kind", ["-L", "-D", "-R"])
+@pytest.mark.parametrize("killed", ["client", "agent"])
+def test_killed_while_applications_talk(world, serve, killed, kind):
+    """SIGKILL leaves no time to say anything, so it is the kernel that resets the connections of the
+    one that is killed: on neither side does an application take it for the end of the data."""
+    target = serve(Target, talk_without_end)
+    world.start_relay()
+    agent = world.start_agent(ResumeWindow=2, users=None)
+    if kind == "-R":
+        world.agent_conf(ResumeWindow=2)
+        path = world.directory / "agent-lab-1.conf"
+        path.write_text(path.read_text().rstrip() + "\nListen = default\n")
+        agent.signal(signal.SIGHUP)
+        agent.expect("configuration loaded again")
+        client = world.start_client("-R", f"127.0.0.1:0:{endpoint(LOOPBACK, target.port)}")
+        found = client.expect(r"forwarding (\S+):(\d+) at the agent to")
+        connection = socket.create_connection((found[1], int(found[2])), timeout=20)
+    elif kind == "-D":
+        client = world.start_client("-D", f"{LOOPBACK}:0")
+        connection = socket.create_connection(client.address(), timeout=20)
+        connection.sendall(b"CONNECT %s HTTP/1.1\r\n\r\n" % endpoint(LOOPBACK, target.port).encode())
+        assert b" 200 " in connection.recv(4096)
+    else:
+        client = world.start_client(*forwards(target.port))
+        connection = client.dial()
+    with connection:
+        talking = Task(talk_without_end, connection)
+        wait_for(lambda: target.connections, 10, "the target has its connection")
+        stays_false(lambda: talking.done, 0.3, "the talk ends by itself")
+        (client if killed == "client" else agent).kill()
+        if killed == "agent":
+            world.start_agent(conf=world.directory / "agent-lab-1.conf")
+        assert talking.result(20) == "reset"
     assert target.outcome() == "reset"
 
 

@@ -794,6 +794,52 @@ static void test_close_reset(void **state)
     close(listener);
 }
 
+/* A connection to port, and what was accepted for it. */
+static int connect_pair(int listener, uint16_t port, int *accepted)
+{
+    struct outcome outcome = {0};
+    struct address peer;
+
+    dial_to(&outcome, "127.0.0.1", port, LONG_US);
+    *accepted = socket_accept(listener, &peer);
+    assert_true(*accepted >= 0);
+    socket_set_application(outcome.fd, &outcome.address);
+    return outcome.fd;
+}
+
+/* An application's socket is reset by the kernel whoever closes it, as when the process is killed,
+ * also behind the end of one half; at its clean end all that was written still comes. */
+static void test_close_of_an_application(void **state)
+{
+    static const char data[1 << 16];
+    uint16_t port = 0;
+    int listener = listen_at("127.0.0.1", &port, 8), accepted, fd;
+    size_t written = 0, got = 0;
+    char byte, buffer[1 << 16];
+    ssize_t n;
+
+    (void)state;
+    fd = connect_pair(listener, port, &accepted);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    assert_int_equal(read(accepted, &byte, 1), 0); /* half a connection still ends cleanly */
+    close(fd);
+    assert_int_equal(write(accepted, "x", 1), -1);
+    assert_int_equal(errno, EPIPE); /* the reset of a connection whose end was read */
+    close(accepted);
+
+    fd = connect_pair(listener, port, &accepted);
+    while ((n = write(fd, data, sizeof data)) > 0)
+        written += (size_t)n;
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    socket_close_clean(fd);
+    while ((n = read(accepted, buffer, sizeof buffer)) > 0 || (n < 0 && errno == EAGAIN))
+        got += n > 0 ? (size_t)n : 0;
+    assert_int_equal(n, 0);
+    assert_int_equal(got, written);
+    close(accepted);
+    close(listener);
+}
+
 /* A socket that has met itself is no connection. */
 static void test_connected_to_itself(void **state)
 {
@@ -836,6 +882,7 @@ int main(void)
         DIAL_TEST(test_many_at_once),
         DIAL_TEST(test_listen_error_says_where),
         DIAL_TEST(test_close_reset),
+        DIAL_TEST(test_close_of_an_application),
         DIAL_TEST(test_connected_to_itself),
     };
 

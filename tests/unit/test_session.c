@@ -473,6 +473,32 @@ static void test_silence_after_what_was_sent(void **state)
     raw_free(r);
 }
 
+/* Datagrams count as well, though nothing of them is ever acknowledged. */
+static void test_silence_after_datagrams(void **state)
+{
+    struct raw *r = raw_new(true, NULL);
+    uint64_t token = r->now;
+    (void)state;
+    raw_start(r);
+    assert_non_null(app_open_datagrams(&r->side, 1));
+    raw_output(r);
+    raw_send_position(r, FRAME_ACK, r->s->sent_max);
+    raw_send_opened(r, 1, 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pings_until(r, r->now + 2999999), 0);
+        assert_int_equal(pings_until(r, r->now + 1), 1);
+        raw_send(r, FRAME_PONG, 0, &token, sizeof token);
+        assert_int_equal(pings_until(r, r->now + 4000000), 0);
+        if (i == 0)
+            assert_true(stream_send_datagram(app_find(&r->side, 1)->stream, view_of("a", 1)));
+        else
+            raw_send(r, FRAME_DATAGRAM, 1, "b", 1);
+        raw_output(r);
+        r->c.last_read_us = r->now; /* what was carried is the newest */
+    }
+    raw_free(r);
+}
+
 static void test_a_living_circuit_stays(void **state)
 {
     struct pair *p = pair_new(NULL, NULL);
@@ -1338,6 +1364,7 @@ int main(void)
         cmocka_unit_test(test_stall),
         cmocka_unit_test(test_silence_after_bytes),
         cmocka_unit_test(test_silence_of_the_idle),
+        cmocka_unit_test(test_silence_after_datagrams),
         cmocka_unit_test(test_one_side_asks),
         cmocka_unit_test(test_silence_after_what_was_sent),
         cmocka_unit_test(test_a_living_circuit_stays),
