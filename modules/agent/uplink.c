@@ -29,7 +29,7 @@ struct circuit_hop {
     struct offer_work work;          /* with a ticket */
     struct service_circuit *circuit; /* what it is to become */
     struct fifo message2;            /* with a ticket: what ACCEPT says */
-    struct timer replace;
+    uint64_t begun_us;
 };
 
 struct uplink {
@@ -39,8 +39,10 @@ struct uplink {
     struct control *next;    /* being brought about */
     struct list parked;
     struct offers offers; /* those of the control hop; circuit hops with a ticket work on them */
-    struct timer retry, replace, park_again, call_again;
-    uint64_t called_us; /* 0: no CALL was sent yet */
+    struct timer retry, renew, park_again, call_again;
+    uint64_t renewed_us; /* hops parked before are to be replaced */
+    bool renewing;       /* the control hop is, once the next hop is parked */
+    uint64_t called_us;  /* 0: no CALL was sent yet */
     struct backoff backoff, park_backoff;
     uint64_t started_us;
 };
@@ -121,7 +123,6 @@ static void circuit_hop_free(struct circuit_hop *c)
 {
     struct uplink *u = c->uplink;
     outgoing_close(&c->hop);
-    timer_cancel(u->agent->loop, &c->replace);
     fifo_clear(&c->message2);
     list_remove(&c->place);
     offers_end(&u->offers, &c->work);
@@ -144,11 +145,12 @@ static void circuit_hop_ended(struct outgoing *o)
     if (c->circuit)
         service_drop(c->circuit);
     circuit_hop_free(c);
-    if (ticketed)
+    if (ticketed) {
         work_on_offers(u);
-    else
-        timer_set(u->agent->loop, &u->park_again,
-                  loop_now(u->agent->loop) + backoff_next(&u->park_backoff, worked));
+        return;
+    }
+    timer_set(u->agent->loop, &u->park_again,
+              loop_now(u->agent->loop) + backoff_next(&u->park_backoff, worked));
 }
 
 static void circuit_hop_detached(struct outgoing *o, struct view rest)
@@ -169,6 +171,24 @@ static void circuit_hop_detached(struct outgoing *o, struct view rest)
         park(u);
 }
 
+static bool is_old(const struct circuit_hop *c)
+{
+    return c->begun_us < c->uplink->renewed_us;
+}
+
+/* A hop is parked: those it replaces go now, and not before. */
+static void parked(struct uplink *u)
+{
+    list_each(link, &u->parked)
+    {
+        struct circuit_hop *c = container_of(link, struct circuit_hop, place);
+        if (is_old(c))
+            circuit_hop_free(c);
+    }
+    if (u->renewing)
+        start_control(u);
+}
+
 static void circuit_on_open(struct hop *h, const struct info *info)
 {
     struct circuit_hop *c = (struct circuit_hop *)(void *)h;
@@ -178,6 +198,8 @@ static void circuit_on_open(struct hop *h, const struct info *info)
     if (len)
         hop_send(h, MESSAGE_ACCEPT, view_of(fifo_front_whole(&c->message2, len), len));
     log_debug("%s: a circuit hop is %s", c->hop.address, len ? "open for its ticket" : "parked");
+    if (!len)
+        parked(c->uplink);
 }
 
 static bool circuit_on_message(struct hop *h, unsigned type, struct view body)
@@ -194,14 +216,6 @@ static bool circuit_on_message(struct hop *h, unsigned type, struct view body)
 static const struct hop_handler circuit_handler = {.on_open = circuit_on_open,
                                                    .on_message = circuit_on_message};
 
-static void replace_circuit_hop(struct timer *timer)
-{
-    struct circuit_hop *c = container_of(timer, struct circuit_hop, replace);
-    struct uplink *u = c->uplink;
-    circuit_hop_free(c);
-    park(u);
-}
-
 /* Opens a circuit hop to be parked, or for an OFFER. NULL without memory. */
 static struct circuit_hop *open_circuit_hop(struct uplink *u, const struct offer *offer)
 {
@@ -213,7 +227,7 @@ static struct circuit_hop *open_circuit_hop(struct uplink *u, const struct offer
     request.on_ended = circuit_hop_ended;
     request.on_detached = circuit_hop_detached;
     c->uplink = u;
-    c->replace.on_fire = replace_circuit_hop;
+    c->begun_us = loop_now(u->agent->loop);
     list_init(&c->place);
     if (!outgoing_start(&c->hop, u->agent->loop, &request)) {
         free(c);
@@ -226,14 +240,18 @@ static struct circuit_hop *open_circuit_hop(struct uplink *u, const struct offer
     return c;
 }
 
+/* Sees to it that a hop is parked, or about to be, that is not to be replaced. */
 static void park(struct uplink *u)
 {
-    struct circuit_hop *c;
-    if (!u->control || !list_empty(&u->parked) || u->agent->stopping)
+    if (!u->control || u->agent->stopping)
         return;
-    c = open_circuit_hop(u, NULL);
-    if (c)
-        timer_set(u->agent->loop, &c->replace, loop_now(u->agent->loop) + HOP_AGE_US);
+    list_each(link, &u->parked)
+    {
+        if (!is_old(container_of(link, struct circuit_hop, place)))
+            return;
+    }
+    if (!open_circuit_hop(u, NULL))
+        timer_set(u->agent->loop, &u->park_again, loop_now(u->agent->loop) + CLOCK_US_PER_S);
 }
 
 static void on_park_again(struct timer *timer)
@@ -351,13 +369,14 @@ static void control_on_open(struct hop *h, const struct info *info)
     outgoing_opened(&c->hop);
     u->control = c;
     u->next = NULL;
+    u->renewing = false;
     offers_clear(&u->offers); /* the relay makes them again */
     if (old) {
         outgoing_close(&old->hop); /* the relay took the newer for the older */
         free(old);
     }
     log_info("online at relay %s as %s", c->hop.address, h->peer_name);
-    timer_set(loop, &u->replace, loop_now(loop) + HOP_AGE_US);
+    timer_set(loop, &u->renew, loop_now(loop) + HOP_AGE_US);
     if (u->agent->call_severity || u->called_us)
         uplink_call(u);
     park(u);
@@ -450,9 +469,14 @@ static void on_retry(struct timer *timer)
     start_control(container_of(timer, struct uplink, retry));
 }
 
-static void on_replace(struct timer *timer)
+/* The hops have their age: the parked one is replaced first, since the relay takes those parked
+ * well before a control hop that takes another's place for as dead as that one. */
+static void on_renew(struct timer *timer)
 {
-    start_control(container_of(timer, struct uplink, replace));
+    struct uplink *u = container_of(timer, struct uplink, renew);
+    u->renewed_us = loop_now(u->agent->loop);
+    u->renewing = true;
+    park(u);
 }
 
 struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay)
@@ -463,7 +487,7 @@ struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay)
     u->agent = a;
     u->relay = *relay;
     u->retry.on_fire = on_retry;
-    u->replace.on_fire = on_replace;
+    u->renew.on_fire = on_renew;
     u->park_again.on_fire = on_park_again;
     u->call_again.on_fire = on_call_again;
     list_init(&u->parked);
@@ -489,7 +513,7 @@ void uplink_free(struct uplink *u)
     control_free(u->control);
     control_free(u->next);
     timer_cancel(loop, &u->retry);
-    timer_cancel(loop, &u->replace);
+    timer_cancel(loop, &u->renew);
     timer_cancel(loop, &u->park_again);
     timer_cancel(loop, &u->call_again);
     free(u);
