@@ -5,8 +5,8 @@
  * invariant, and that in the end everything has come.
  *
  * The same search must find a failure when what passes between the engines is altered so that a
- * rule of docs/PROTOCOL.md section 5 does not hold: that shows that the rule is needed, and that
- * the search would see it broken. */
+ * rule of docs/PROTOCOL.md section 5 does not hold: that shows that the rule is needed, that an
+ * engine does not let a peer get away with it, and that the search would see it broken. */
 #include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -33,9 +33,24 @@ enum alteration {
     ALTER_NO_START,      /* the client's START is taken out */
     ALTER_START_ASSUMED, /* it tells what the agent has: as if bytes simply went on from there */
     ALTER_START_LATE,    /* it tells the end of all that was ever sent */
-    ALTER_NUMBER,        /* each circuit has a higher number than any before */
+    ALTER_START_ABOVE,   /* it tells more than that */
+    ALTER_START_INSIDE,  /* it tells a position inside a frame */
+    ALTER_START_TWICE,
+    ALTER_NUMBER,            /* each circuit has a higher number than any before */
+    ALTER_TOLD_ABOVE,        /* message 1 tells more than was ever sent */
+    ALTER_TOLD_INSIDE,       /* message 1 tells a position inside a frame */
+    ALTER_ACK_ABOVE,         /* more than was ever sent is acknowledged */
+    ALTER_ACK_INSIDE,        /* a part of a frame is acknowledged */
+    ALTER_CREDIT,            /* more is sent than the agent has given credit for */
+    ALTER_DATAGRAM,          /* a datagram for a stream that is not open */
+    ALTER_DATAGRAM_OF_BYTES, /* one for a stream that carries bytes */
+    ALTER_ID,                /* a stream's id leaves one out */
+    ALTER_BEHIND_EOF,        /* DATA behind EOF */
+    ALTER_WINDOW,            /* credit without end */
+    ALTERATIONS
 };
 
+/* found: what the search must find with the alteration. */
 static const struct plan {
     const char *name;
     unsigned units[2]; /* that each side sends */
@@ -43,18 +58,48 @@ static const struct plan {
     bool losses;      /* circuits are lost, too, with what is on its way */
     unsigned waiting; /* large units the client has sent already, not delivered */
     enum alteration alteration;
+    const char *found;
 } plans[] = {
-    {"3 units up, 2 circuits",                  {3, 0}, 2, true,  0, ALTER_NOTHING      },
-    {"2 units up, 3 circuits",                  {2, 0}, 3, true,  0, ALTER_NOTHING      },
-    {"3 units up, 3 circuits",                  {3, 0}, 3, true,  0, ALTER_NOTHING      },
-    {"3 units down, 3 circuits",                {0, 3}, 3, true,  0, ALTER_NOTHING      },
-    {"2 units up, 1 down, 3 circuits",          {2, 1}, 3, true,  0, ALTER_NOTHING      },
-    {"2 units up, 4 circuits",                  {2, 0}, 4, false, 0, ALTER_NOTHING      },
-    {"6 large units, 2 circuits, slow writer",  {0, 0}, 2, true,  6, ALTER_NOTHING      },
-    {"without START",                           {1, 0}, 2, false, 0, ALTER_NO_START     },
-    {"START that assumes the other's position", {2, 0}, 2, false, 0, ALTER_START_ASSUMED},
-    {"START above the position told",           {2, 0}, 2, false, 0, ALTER_START_LATE   },
-    {"without the circuit number's rule",       {2, 0}, 3, false, 0, ALTER_NUMBER       },
+    {"3 units up, 2 circuits",                  {3, 0}, 2, true,  0, ALTER_NOTHING,           NULL                         },
+    {"2 units up, 3 circuits",                  {2, 0}, 3, true,  0, ALTER_NOTHING,           NULL                         },
+    {"3 units up, 3 circuits",                  {3, 0}, 3, true,  0, ALTER_NOTHING,           NULL                         },
+    {"3 units down, 3 circuits",                {0, 3}, 3, true,  0, ALTER_NOTHING,           NULL                         },
+    {"2 units up, 1 down, 3 circuits",          {2, 1}, 3, true,  0, ALTER_NOTHING,           NULL                         },
+    {"2 units up, 4 circuits",                  {2, 0}, 4, false, 0, ALTER_NOTHING,           NULL                         },
+    {"6 large units, 2 circuits, slow writer",  {0, 0}, 2, true,  6, ALTER_NOTHING,           NULL                         },
+    {"without START",                           {1, 0}, 2, false, 0, ALTER_NO_START,          "a circuit begins with START"},
+    {"START that assumes the other's position",
+     {2, 0},
+     2,                                                    false,
+     0,                                                              ALTER_START_ASSUMED,
+     "wrong bytes"                                                                                                         },
+    {"START above the position told",           {2, 0}, 2, false, 0, ALTER_START_LATE,        "wrong bytes"                },
+    {"START above all that was sent",           {2, 0}, 2, false, 0, ALTER_START_ABOVE,       "bytes were lost"            },
+    {"START inside a frame",                    {2, 0}, 2, true,  0, ALTER_START_INSIDE,      "starts inside a frame"      },
+    {"START twice",                             {1, 0}, 2, false, 0, ALTER_START_TWICE,       "not the first frame"        },
+    {"without the circuit number's rule",
+     {2, 0},
+     3,                                                    false,
+     0,                                                              ALTER_NUMBER,
+     "what came was not acknowledged"                                                                                      },
+    {"a position told above what was sent",
+     {0, 1},
+     2,                                                    false,
+     0,                                                              ALTER_TOLD_ABOVE,
+     "told a position"                                                                                                     },
+    {"a position told inside a frame",          {0, 1}, 2, false, 0, ALTER_TOLD_INSIDE,       "part of a frame"            },
+    {"ACK above what was sent",                 {0, 1}, 2, false, 0, ALTER_ACK_ABOVE,         "above what was sent"        },
+    {"ACK inside a frame",                      {0, 1}, 2, true,  0, ALTER_ACK_INSIDE,        "part of a frame"            },
+    {"more than the credit",                    {1, 0}, 2, false, 0, ALTER_CREDIT,            "beyond its credit"          },
+    {"a datagram for no stream",                {1, 0}, 2, false, 0, ALTER_DATAGRAM,          "no such stream was opened"  },
+    {"a datagram for a stream of bytes",
+     {1, 0},
+     2,                                                    false,
+     0,                                                              ALTER_DATAGRAM_OF_BYTES,
+     "not of datagrams"                                                                                                    },
+    {"an id left out",                          {1, 0}, 2, false, 0, ALTER_ID,                "ids must grow by 2"         },
+    {"DATA behind EOF",                         {1, 0}, 2, false, 0, ALTER_BEHIND_EOF,        "it comes after EOF"         },
+    {"credit without end",                      {1, 0}, 2, false, 0, ALTER_WINDOW,            "the credit is too large"    },
 };
 
 enum kind { KIND_MESSAGE1, KIND_MESSAGE2, KIND_RECORD };
@@ -139,7 +184,8 @@ static size_t on_push(void *owner, const uint8_t *data, size_t len)
 static void on_eof(void *owner)
 {
     (void)owner;
-    is_wrong("an end of file that nobody sent", NULL);
+    if (w.plan->alteration != ALTER_BEHIND_EOF)
+        is_wrong("an end of file that nobody sent", NULL);
 }
 
 static void on_reset(void *owner, unsigned code, const char *text)
@@ -324,6 +370,10 @@ static void agent_takes_message1(unsigned i, uint64_t position)
     struct record *message;
     if (w.plan->alteration != ALTER_NUMBER && !session_may_resume(s, hello.circuit))
         return;
+    if (w.plan->alteration == ALTER_TOLD_ABOVE && i > 0)
+        position = s->sent_max + 1;
+    if (w.plan->alteration == ALTER_TOLD_INSIDE && i > 0 && s->sent_max > s->peer_position)
+        position = s->peer_position + 1;
     session_take_hello(s, &hello);
     session_fill_welcome(s, &welcome);
     message = put(&w.circuit[i].line[AGENT]);
@@ -345,28 +395,76 @@ static void client_takes_message2(unsigned i, uint64_t position)
         close_end(&w.circuit[before], CLIENT);
 }
 
-/* Alters the client's START, which comes first in its first record. */
-static void alter_start(struct circuit *c, struct record *record)
+/* One frame more at the end of a record. */
+static void append(struct record *record, unsigned type, uint32_t stream, const void *payload,
+                   size_t len)
+{
+    uint8_t *at = record->plain + record->len;
+    frame_header(at, type, stream, len);
+    memcpy(at + FRAME_HEADER_BYTES, payload, len);
+    record->len += FRAME_HEADER_BYTES + len;
+}
+
+static void append_position(struct record *record, unsigned type, uint64_t position)
+{
+    uint8_t payload[8];
+    store_be64(payload, position);
+    append(record, type, 0, payload, sizeof payload);
+}
+
+/* Frames that are appended as they stand. BEHIND_EOF has another before it. */
+static const struct forged {
+    unsigned type;
+    uint32_t stream;
+    const char *payload;
+    size_t len;
+} forged[ALTERATIONS] = {
+    [ALTER_DATAGRAM] = {FRAME_DATAGRAM, 3, "x",                         1 },
+    [ALTER_DATAGRAM_OF_BYTES] = {FRAME_DATAGRAM, 1, "x",                         1 },
+    [ALTER_ID] = {FRAME_OPEN,     5, "\0\0\1\0\0\013tcp:there:1", 17},
+    [ALTER_BEHIND_EOF] = {FRAME_DATA,     1, "x",                         1 },
+    [ALTER_WINDOW] = {FRAME_WINDOW,   1, "\x7f\xff\xff\xff",          4 },
+};
+
+/* What the client's record says beyond what it may. */
+static void append_forged(struct record *record, enum alteration alteration)
+{
+    const struct session *agent = &w.side[AGENT].s;
+    const struct forged *f = &forged[alteration];
+    if (alteration == ALTER_START_TWICE)
+        append_position(record, FRAME_START, 0);
+    else if (alteration == ALTER_ACK_ABOVE)
+        append_position(record, FRAME_ACK, agent->sent_max + 1);
+    else if (alteration == ALTER_ACK_INSIDE && agent->sent_max > agent->peer_position)
+        append_position(record, FRAME_ACK, agent->peer_position + 1);
+    else if (alteration == ALTER_BEHIND_EOF)
+        append(record, FRAME_EOF, 1, "", 0);
+    if (f->payload)
+        append(record, f->type, f->stream, f->payload, f->len);
+}
+
+/* Alters the first record of a circuit of the client's, in which START comes first. */
+static void alter(struct circuit *c, struct record *record, enum alteration alteration)
 {
     const struct session *agent = &w.side[AGENT].s, *client = &w.side[CLIENT].s;
     uint8_t *payload = record->plain + FRAME_HEADER_BYTES;
-    switch (w.plan->alteration) {
-    case ALTER_NO_START:
+    if (alteration == ALTER_NO_START) {
         record->len -= FRAME_HEADER_BYTES + 8;
         memmove(record->plain, record->plain + FRAME_HEADER_BYTES + 8, record->len);
-        break;
-    case ALTER_START_ASSUMED:
+    } else if (alteration == ALTER_START_ASSUMED) {
         store_be64(payload, agent->receive_position);
-        break;
-    case ALTER_START_LATE:
+    } else if (alteration == ALTER_START_LATE) {
         store_be64(payload, client->sent_max);
-        break;
-    case ALTER_NUMBER:
+    } else if (alteration == ALTER_START_ABOVE) {
+        store_be64(payload, client->sent_max + 1);
+    } else if (alteration == ALTER_START_INSIDE) {
+        store_be64(payload, load_be64(payload) - 1);
+    } else if (alteration == ALTER_NUMBER) {
         c->end[AGENT].number = agent->moved_number + 1;
-        break;
-    case ALTER_NOTHING:
-        break;
+    } else if (alteration == ALTER_CREDIT && w.side[AGENT].stream) {
+        w.side[AGENT].stream->credit_out = UNIT_BYTES - 1;
     }
+    append_forged(record, alteration);
 }
 
 static void take_record(unsigned i, int from, struct record *record)
@@ -378,7 +476,7 @@ static void take_record(unsigned i, int from, struct record *record)
     if (!c->open[!from])
         return;
     if (from == CLIENT && i > 0 && record->plain[0] == FRAME_START)
-        alter_start(c, record);
+        alter(c, record, w.plan->alteration);
     if (!record->len)
         return;
     space = circuit_input_space(&c->end[!from], &room);
@@ -684,7 +782,7 @@ static bool run(const struct plan *plan)
     clean_up();
     printf("interleave: %-42s %8zu states, %s%s\n", plan->name, w.seen_count,
            found ? "found: " : "all right", found ? w.wrong : "");
-    return found == (plan->alteration != ALTER_NOTHING);
+    return plan->found ? found && strstr(w.wrong, plan->found) : !found;
 }
 
 int main(void)

@@ -147,12 +147,13 @@ static void sum_up(struct shared *sh, unsigned jobs, uint64_t took_us)
     }
     printf(
         "%ssim: %llu sessions, %llu resumes (%llu beside an older circuit, %llu overtaken by its "
-        "bytes), %llu streams ended cleanly, %llu reset, %.1f GB, %.1f days simulated\n",
+        "bytes), %llu streams ended cleanly, %llu reset, %.1f GB, %llu datagrams, %.1f days "
+        "simulated\n",
         isatty(STDOUT_FILENO) ? "\r\033[K" : "", (unsigned long long)all.sessions,
         (unsigned long long)all.resumes, (unsigned long long)all.beside,
         (unsigned long long)all.overtaken, (unsigned long long)all.streams_done,
         (unsigned long long)all.streams_reset, (double)all.bytes / 1e9,
-        (double)all.simulated_us / 86400e6);
+        (unsigned long long)all.datagrams, (double)all.simulated_us / 86400e6);
     printf("sim: %llu passed, %llu failed, in %.1f s\n",
            (unsigned long long)(done > failed ? done - failed : 0), (unsigned long long)failed,
            (double)took_us / 1e6);

@@ -368,6 +368,10 @@ void talk_answer(struct talk *k, int side, struct party *party, struct stream *s
     char text[32];
     unsigned number = ALL_STREAMS;
     text_clean(text, sizeof text, name);
+    if (side == AGENT && strncmp(text, "udp:", 4) == 0) {
+        datagrams_answer(k, party, stream);
+        return;
+    }
     world_expect(k->world,
                  sscanf(text, "tcp:app:%u", &number) == 1 && number >= o->first && number < o->next,
                  "a stream nobody has opened");
@@ -452,6 +456,7 @@ void talk_begin(struct talk *k, struct world *w, unsigned serial, struct party *
     plan(k, CLIENT, 0, (unsigned)chance_scaled(t, 1, w->heavy ? 2 : TALK_STREAMS));
     plan(k, AGENT, TALK_STREAMS, by_agent);
     k->opener[CLIENT].party = client;
+    datagrams_begin(k, client, s);
     if (by_agent)
         ask_to_listen(k);
     event_set(t, &k->opener[CLIENT].open_more, t->now_us + chance_scaled(t, 1, CLOCK_US_PER_S));
@@ -464,6 +469,7 @@ void talk_hurry(struct talk *k)
         for (int side = 0; side < 2; side++)
             if (k->app[i][side].state == APP_LIVE)
                 event_set(t, &k->app[i][side].act, t->now_us);
+    datagrams_hurry(k);
     for (int side = 0; side < 2; side++)
         if (k->opener[side].open_more.place)
             event_set(t, &k->opener[side].open_more, t->now_us);
@@ -489,6 +495,7 @@ void talk_over(struct talk *k, int side)
         world_expect(k->world, k->app[i][side].state != APP_LIVE, "nobody was told of the end");
     world_expect(k->world, !k->listener[side], "nobody was told of the listener's end");
     event_cancel(time_of(k), &k->opener[side].open_more);
+    datagrams_over(k, side);
     if (side == CLIENT)
         k->session = NULL;
 }

@@ -4,6 +4,7 @@
 #ifndef SPX_SIM_TALK_H
 #define SPX_SIM_TALK_H
 
+#include "datagrams.h"
 #include "path.h"
 #include "session/stream.h"
 
@@ -58,6 +59,7 @@ struct talk {
     bool listener_ended;        /* by the client: what the agent opens for it is refused */
     bool excused;               /* streams may be reset: CLOSE, a crash, the resume window */
     struct app app[ALL_STREAMS][2];
+    struct datagrams datagrams[2];
 };
 
 /* A talk with streams and sizes by chance. */

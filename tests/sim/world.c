@@ -111,11 +111,23 @@ static void check_pair(struct world *w, const struct session *c, const struct se
                  "acknowledged more than was received");
 }
 
+/* A client that is awake has known of a stall for a second, and does nothing about it. */
+static void check_stall(struct world *w)
+{
+    const struct client *c = &w->client;
+    uint64_t now = w->timeline.now_us, awake = c->party.asleep_until_us;
+    if (awake > now || !c->has_session || c->state != CLIENT_CONNECTED || c->attempt ||
+        c->retry.place || !session_stalled(&c->session, party_now(&c->party)))
+        w->stalled_us = awake > now ? awake : now;
+    world_expect(w, now <= w->stalled_us + CLOCK_US_PER_S, "a stall is not noticed");
+}
+
 static void check_all(struct world *w)
 {
     const struct client *c = &w->client;
     if (c->has_session)
         check_session(w, &c->session, "client");
+    check_stall(w);
     list_each(link, &w->agent.services)
     {
         const struct service *v = container_of(link, struct service, link);
@@ -175,7 +187,7 @@ static void begin(struct world *w, uint64_t seed, bool verbose)
     w->seed = seed;
     w->failed = w->calm = false;
     w->talk_count = w->path_count = 0;
-    w->fault_us = w->progress_us = t->now_us;
+    w->fault_us = w->progress_us = w->stalled_us = t->now_us;
     if (!w->paths.next) {
         list_init(&w->paths);
         list_init(&w->spare_paths);

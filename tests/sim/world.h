@@ -81,7 +81,7 @@ enum trouble {
 /* What the runs were like. */
 struct totals {
     uint64_t steps, simulated_us, sessions, resumes, beside, overtaken;
-    uint64_t streams_done, streams_reset, bytes, crashes, windows_over;
+    uint64_t streams_done, streams_reset, bytes, datagrams, crashes, windows_over;
 };
 
 struct world {
@@ -111,6 +111,7 @@ struct world {
     bool calm;
     struct totals totals;           /* of all runs */
     uint64_t fault_us, progress_us; /* until when something was wrong; when anything came forward */
+    uint64_t stalled_us;            /* when the client knew of no stall, or saw to it */
 };
 
 /* Runs one seed to its end; false: why says what is wrong. The world is zeroed before the first
