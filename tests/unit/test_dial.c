@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -807,6 +808,37 @@ static int connect_pair(int listener, uint16_t port, int *accepted)
     return outcome.fd;
 }
 
+static int option(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+
+    assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+    return value;
+}
+
+/* What docs/PROTOCOL.md section 4 asks of a carrier, so that the kernel too notices a path that is
+ * gone, and takes no more than it can soon send. */
+static void test_options_of_a_carrier(void **state)
+{
+    uint16_t port = 0;
+    int listener = listen_at("127.0.0.1", &port, 8), accepted;
+    int fd = connect_pair(listener, port, &accepted);
+
+    (void)state;
+    socket_set_carrier(fd);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 20000);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 128 << 10);
+    close(fd);
+    close(accepted);
+    close(listener);
+}
+
 /* An application's socket is reset by the kernel whoever closes it, as when the process is killed,
  * also behind the end of one half; at its clean end all that was written still comes. */
 static void test_close_of_an_application(void **state)
@@ -882,6 +914,7 @@ int main(void)
         DIAL_TEST(test_many_at_once),
         DIAL_TEST(test_listen_error_says_where),
         DIAL_TEST(test_close_reset),
+        DIAL_TEST(test_options_of_a_carrier),
         DIAL_TEST(test_close_of_an_application),
         DIAL_TEST(test_connected_to_itself),
     };
