@@ -81,7 +81,8 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
     return true;
 }
 
-static const struct hop_handler handler = {on_hello, on_open, on_message};
+static const struct hop_handler handler = {
+    .on_hello = on_hello, .on_open = on_open, .on_message = on_message};
 
 static void on_ended(struct carrier *c)
 {
