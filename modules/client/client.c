@@ -54,13 +54,14 @@ struct client {
     struct timer retry;
 
     struct session session;
-    bool has_session;
     struct link links[2];
     struct link *link; /* the session's current one, or NULL; the other is for the next circuit */
-    bool reaching;     /* reach is under way */
     uint64_t lost_us;  /* since when the session is without a circuit, or its circuit stalls */
     uint64_t connected_us; /* since when it has the current one */
-    bool close_tried;      /* closing: the circuit broke, and another one was tried */
+    bool has_session;
+    bool reaching;    /* reach is under way */
+    bool close_tried; /* closing: the circuit broke, and another one was tried */
+    bool ever_connected;
     struct timer give_up;
     const struct forward *forwards; /* the command line's, or else the configuration's */
     size_t forward_count;
@@ -71,7 +72,6 @@ struct client {
     /* What is told at the end. */
     uint64_t begun_us, sent, received;
     unsigned streams;
-    bool ever_connected;
     int exit_code;
     char why[480];
     struct timer close_limit, status;

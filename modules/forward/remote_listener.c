@@ -65,9 +65,9 @@ static bool may_take(void *owner)
 static void take(void *owner, int fd, const struct address *peer)
 {
     struct remote_listener *l = owner;
-    struct endpoint *e = socket_is_scarce(fd) ? NULL
-                                              : endpoint_new(l->set->loop, fd,
-                                                             address_is_unix(peer), NULL, NULL);
+    struct endpoint *e = socket_is_scarce(fd)
+                             ? NULL
+                             : endpoint_new(l->set->loop, fd, address_is_unix(peer), NULL, NULL);
     char text[ADDRESS_TEXT_BYTES];
     struct stream *st;
     if (!e) {
