@@ -164,6 +164,7 @@ struct endpoint *endpoint_new(struct loop *loop, int fd, bool is_unix, endpoint_
     if (e) {
         e->is_socket = true;
         e->is_unix = is_unix;
+        io_presume_writable(&e->in); /* it is connected */
     }
     return e;
 }
@@ -196,6 +197,13 @@ void endpoint_start(struct endpoint *e, struct stream *stream)
     io_want_read(&e->in);
     if (e->unread.bytes)
         stream_readable(stream);
+}
+
+void endpoint_start_accepted(struct endpoint *e, struct stream *stream)
+{
+    io_presume_readable(&e->in);
+    endpoint_start(e, stream);
+    stream_readable(stream);
 }
 
 void endpoint_drop(struct endpoint *e)

@@ -31,6 +31,9 @@ bool endpoint_unread(struct endpoint *e, struct view bytes);
 /* Starts moving bytes. stream has endpoint_events and the endpoint as its owner. */
 void endpoint_start(struct endpoint *e, struct stream *stream);
 
+/* The same for a connection just accepted: what the application has sent already goes with OPEN. */
+void endpoint_start_accepted(struct endpoint *e, struct stream *stream);
+
 /* Gives up before endpoint_start: closes with a reset. */
 void endpoint_drop(struct endpoint *e);
 

@@ -36,7 +36,7 @@ static void open_stream(struct listener *l, int fd, bool is_unix)
     }
     st = stream_open(l->session, l->target, &endpoint_events, e);
     if (st)
-        endpoint_start(e, st);
+        endpoint_start_accepted(e, st);
     else
         endpoint_drop(e);
 }

@@ -249,6 +249,18 @@ void io_write_blocked(struct io *io)
     requeue(io);
 }
 
+void io_presume_readable(struct io *io)
+{
+    io->readable = true;
+    requeue(io);
+}
+
+void io_presume_writable(struct io *io)
+{
+    io->writable = true;
+    requeue(io);
+}
+
 bool io_can_read(const struct io *io)
 {
     return io->readable;

@@ -88,6 +88,11 @@ void io_stop_write(struct io *io);
 void io_read_drained(struct io *io);
 void io_write_blocked(struct io *io);
 
+/* Reading (writing) may be tried before the loop has seen that it can be: of a socket just accepted
+ * or connected the owner knows better. */
+void io_presume_readable(struct io *io);
+void io_presume_writable(struct io *io);
+
 /* Whether reading (writing) may be tried now: no EAGAIN since the last edge. */
 bool io_can_read(const struct io *io);
 bool io_can_write(const struct io *io);
