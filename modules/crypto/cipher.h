@@ -2,8 +2,6 @@
 #ifndef SPX_CRYPTO_CIPHER_H
 #define SPX_CRYPTO_CIPHER_H
 
-#include <bearssl.h>
-
 #include "crypto/primitives.h"
 
 enum suite {
@@ -19,7 +17,6 @@ struct cipher {
     enum suite suite;
     uint64_t nonce; /* of the next message */
     uint8_t key[KEY_BYTES];
-    br_aes_gen_ctr_keys aes; /* key schedule, suite 1 only */
 };
 
 /* nonce 0. */

@@ -193,7 +193,6 @@ static void test_copies(void **state)
         seal_bytes(&original, data, 50);
         cipher_wipe(&original);
         assert_true(bytes_are_zero(original.key, KEY_BYTES));
-        assert_true(bytes_are_zero(&original.aes, sizeof original.aes));
         assert_true(cipher_open(&copy, view_of("ad", 2), data, 50, data + 50));
     }
 }
