@@ -18,6 +18,7 @@ SPX = ROOT / "spx"
 PROBE = BUILD / "probe"
 START_S = 30
 PR_SET_PDEATHSIG = 1
+CPUCLOCK_SCHED = 2  # a process's own clock, by its id: see clock_getcpuclockid(3)
 CLK_TCK = os.sysconf("SC_CLK_TCK")
 CONTROL = "/proc/sys/net/ipv4/tcp_congestion_control"
 
@@ -237,15 +238,15 @@ def families(roots):
 
 
 def cpu_seconds(pid):
-    """(all, user, system) of a process so far, of all its threads, ended ones too. The sum is exact
-    (the process's own clock); the parts come from clock ticks."""
+    """(all, user, system) of a process so far, of all its threads, ended ones too; None when it is
+    gone. The sum is exact (the process's own clock); the parts come from clock ticks."""
     fields = stat(pid)
     try:
-        exact = time.clock_gettime((~pid << 3) | 2)
+        exact = time.clock_gettime((~pid << 3) | CPUCLOCK_SCHED)
     except OSError:
-        exact = None
-    if fields is None or exact is None:
-        return (0.0, 0.0, 0.0)
+        return None
+    if fields is None:
+        return None
     return (exact, int(fields[11]) / CLK_TCK, int(fields[12]) / CLK_TCK)
 
 
@@ -253,13 +254,13 @@ class Cpu:
     """What some processes use between its making and done()."""
 
     def __init__(self, roots):
-        self.before = {pid: cpu_seconds(pid) for pid in families(roots)}
+        self.before = [(pid, cpu) for pid in families(roots) if (cpu := cpu_seconds(pid))]
 
     def done(self):
         """(all, user, system) seconds; user and system share the exact sum as their ticks do."""
         total = user = system = 0.0
-        for pid, before in self.before.items():
-            delta = [b - a for a, b in zip(before, cpu_seconds(pid))]
+        for pid, before in self.before:
+            delta = [b - a for a, b in zip(before, cpu_seconds(pid) or before)]
             total, user, system = total + delta[0], user + delta[1], system + delta[2]
         ticks = user + system
         return (

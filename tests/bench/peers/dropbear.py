@@ -1,9 +1,12 @@
-"""dropbear's -R and -L that meet at a dropbear server: call-home; the relay sees what passes. It has
-no jump host that works without the user's own files, so this is where it can be compared."""
+"""dropbear's -R and -L that meet at a dropbear server: call-home; the relay sees what passes. It
+compresses, which its client has no option against, and its client's jump host needs the user's own
+files, so that this is where it can be compared."""
 import pwd
 
 from peers.base import Tunnel
 from rig import run
+
+WINDOW = ("-W", "10485760")
 
 
 class Peer(Tunnel):
@@ -13,19 +16,9 @@ class Peer(Tunnel):
     programs = ("dropbear", "dbclient")
 
     def dbclient(self, address, *arguments):
-        return [
-            "dbclient",
-            "-i",
-            self.key,
-            "-y",
-            "-y",
-            "-N",
-            "-T",
-            "-p",
-            self.relay_port,
-            *arguments,
-            f"root@{address}",
-        ]
+        fixed = [*"dbclient -y -y -N -T".split(), *WINDOW]
+        own = ["-i", self.key, "-p", self.relay_port]
+        return [*fixed, *own, *arguments, f"root@{address}"]
 
     def make_keys(self):
         """A home of its own for the server's user, which only the server sees."""
@@ -44,27 +37,10 @@ class Peer(Tunnel):
         self.make_keys()
         self.relay_port = self.rig.port()
         home = pwd.getpwuid(0).pw_dir
-        server = [
-            "dropbear",
-            "-F",
-            "-E",
-            "-s",
-            "-r",
-            self.host_key,
-            "-p",
-            self.relay_port,
-            "-P",
-            self.directory / "pid",
-        ]
-        private_home = [
-            "unshare",
-            "--mount",
-            "sh",
-            "-c",
-            'mount --bind "$0" "$1" && shift && exec "$@"',
-            self.home,
-            home,
-        ]
+        files = ["-r", self.host_key, "-P", self.directory / "pid"]
+        server = [*"dropbear -F -E -s".split(), *WINDOW, *files, "-p", self.relay_port]
+        with_home = 'mount --bind "$0" "$1" && shift && exec "$@"'
+        private_home = [*"unshare --mount sh -c".split(), with_home, self.home, home]
         self.spawn("relay", server, listens=self.relay_port, prefix=private_home)
 
     def call_home_to(self, target):

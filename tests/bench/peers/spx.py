@@ -36,8 +36,6 @@ PublicKey = {relay}
 Name = bench
 PublicKey = {agent}
 """
-
-
 CONNECTED = "connected to agent"
 
 
