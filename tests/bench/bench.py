@@ -120,8 +120,12 @@ def parse_options():
     parser.add_argument("--parts", type=names(PARTS), default=PARTS, help=" ".join(PARTS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each bulk run")
-    parser.add_argument("--output", type=Path, default=HERE / "RESULTS.md")
-    return parser.parse_args()
+    parser.add_argument("--output", type=Path, help="default: RESULTS.md here, of a part in build")
+    options = parser.parse_args()
+    if not options.output:
+        whole = options.rows == ROWS and options.parts == PARTS
+        options.output = (HERE if whole else BUILD) / "RESULTS.md"
+    return options
 
 
 def save(path, text):

@@ -4,7 +4,6 @@ import statistics
 from dataclasses import dataclass
 
 ROUND_TRIP_MS_A_MS = 4  # of the whole path: two links, there and back
-TOLERANCE_ROUND_TRIPS = 0.05  # 3.0 means 3.0 when rounded
 KIB = 1024
 
 
@@ -166,11 +165,9 @@ def connecting(results):
             ("first_ms", "first byte after starting the client", 3.0),
             ("one_more_ms", "one more connection", 1.0),
         ):
-            value = round_trips(results, "spx", key)
-            one = figure(3, what, value, limit, False, unit=" round trips")
-            if value is not None:
-                one.reached = value <= limit + TOLERANCE_ROUND_TRIPS
-            yield one
+            trips = round_trips(results, "spx", key)
+            trips = None if trips is None else round(trips, 1)
+            yield figure(3, what, trips, limit, False, "{:.1f}", " round trips")
         here = median(at(results, "first_byte", "0", "spx", "first_ms") or [])
         yield figure(3, "first byte without a delay", here, 15, False, "{:.1f}", " ms")
     if "connects" in results:

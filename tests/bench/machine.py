@@ -29,6 +29,6 @@ def describe(rows):
         "kernel": f"{platform.system()} {platform.release()}",
         "congestion_control": congestion_control(),
         "load": os.getloadavg()[0],
-        "spx": run(SPX, "--version").splitlines()[0],
+        "spx": ", ".join(run(SPX, "--version").splitlines()[:2]),
         "versions": {name: debian_version(name) for name in packages},
     }

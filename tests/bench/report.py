@@ -3,6 +3,7 @@ from figures import added_us, at, figures, median, medians, ratio, relay_growth,
 from peers import peer_class
 
 KIB = 1024
+BUSY_LOAD = 0.25  # a core, before the run
 
 
 def title(row):
@@ -41,6 +42,7 @@ def times_spx(value, spx):
 
 def section_machine(results):
     m, how = results["machine"], results["how"]
+    busy = ["- **The machine was busy with other work: the numbers are noisy.**"]
     versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
     return [
         "# spx beside its peers",
@@ -53,6 +55,7 @@ def section_machine(results):
         f"congestion control {m['congestion_control']}, load before {m['load']:.1f}",
         f"- {m['spx']}; {versions}",
         f"- {how['rounds']} rounds, bulk runs of {how['seconds']} s; all of it took {results['took_s']:.0f} s",
+        *(busy if m["load"] > BUSY_LOAD * m["cores"] else []),
         "",
     ]
 
@@ -84,7 +87,7 @@ def bulk_speeds(runs_of):
 def bulk_costs(runs_of):
     def cost(rounds):
         parts = " + ".join(number(medians(rounds, key), 2) for key in ("user", "system"))
-        return f"{spread(of(rounds, 'all'), 2)} = {parts}"
+        return f"{spread(of(rounds, 'all'), 2)}; {parts}"
 
     rows = []
     for row, runs in runs_of.items():
@@ -92,7 +95,7 @@ def bulk_costs(runs_of):
         cells = [title(row)] + [cost(runs[d]) for d in DIRECTIONS]
         rows.append(cells + [times_spx(medians(runs["up"], "all"), spx)])
     rows = [cells for cells in rows if cells[0] != title("direct")]
-    return table(["peer", "up = user + system", "down", "eight", "up / spx"], rows)
+    return table(["peer", "up; user + system", "down", "eight", "up / spx"], rows)
 
 
 def bulk_roles(runs):
