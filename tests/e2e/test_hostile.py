@@ -245,23 +245,30 @@ def test_first_frames_to_an_agent(world, echo):
     assert_serves(world, echo, "user-0")
 
 
+def flipped(circuit):
+    """A record that would do, but for one bit."""
+    record = circuit.records.seal(frame(DATA, 1, b"never"))
+    return record[:-1] + bytes([record[-1] ^ 1])
+
+
+BROKEN_RECORDS = {
+    "flipped": flipped,
+    "too short": lambda circuit: u16(16) + bytes(16),
+    "empty": lambda circuit: u16(0),
+    "authentic, with nothing in it": lambda circuit: circuit.records.seal(b""),
+    "garbage": lambda circuit: bytes(range(256)) * 300,
+}
+
+
 def test_records_to_an_agent(world, echo):
     """A record that does not verify, or is too short to be one, ends the circuit only: the session
     can be resumed, and nothing of what the record held was looked at."""
     users = Users(world)
-    for what in ("flipped", "too short", "empty", "garbage"):
+    for what, broken in BROKEN_RECORDS.items():
         client = users.next()
         circuit = client.connect()
         circuit.open(tcp(echo))
-        record = bytearray(circuit.records.seal(frame(DATA, 1, b"never")))
-        record[-1] ^= 1
-        broken = {
-            "flipped": record,
-            "too short": u16(16) + bytes(16),
-            "empty": u16(0),
-            "garbage": bytes(range(256)) * 300,
-        }
-        circuit.pipe.write(broken[what])
+        circuit.pipe.write(broken(circuit))
         assert circuit.wait_end() is None, what
         circuit = client.connect(circuit.session)
         assert circuit.ask(b"hello") == b"hello", what
@@ -1036,6 +1043,11 @@ def test_messages_to_a_relay(world, echo):
         for what, messages in cases.items():
             hop = peer.Hop.open(address, own, key, role)
             assert_hop_ends(hop, [(250, b"is ignored"), *messages], f"{what}, role {role}")
+        for broken in BROKEN_RECORDS.values():
+            hop = peer.Hop.open(address, own, key, role)
+            if broken is not flipped:  # of frames
+                hop.pipe.write(broken(hop))
+                assert hop.wait_end() is None
         for what, (kind, body) in FIRST_RECORDS.items():
             source = f"127.0.0.{role + 1}"  # from each only so many may fail in a second
             hop = peer.Hop.greet(address, own, key, role, source=source)
