@@ -249,6 +249,8 @@ class Program:
 
         def seen():
             ended = self.process.poll() is not None  # before the log is read: it is whole then
+            if ended and self.terminal is not None:
+                self.copier.join(5)
             found = self.lines(pattern)
             if len(found) >= count:
                 return found[count - 1]

@@ -389,11 +389,11 @@ def test_iperf3(world, start):
     forward = f"{LOOPBACK}:{local}:{LOOPBACK}:{port}"
     start("-L", forward, "-U", forward)
     for direction in ([], ["-R"]):
-        load = ["-u", "-b", "20M", "-l", 1200, "-t", 2, "-J", *direction]
+        load = ["-u", "-b", "10M", "-l", 1200, "-t", 3, "-J", *direction]
         told = run("iperf3", "-c", LOOPBACK, "-p", local, *load)
         sent, received = (json.loads(told.stdout)["end"][f"sum_{n}"] for n in ("sent", "received"))
-        assert sent["packets"] > 3000
-        assert received["packets"] > 3000 and received["lost_percent"] < 5
+        assert sent["packets"] > 2500
+        assert received["packets"] > 2500 and received["lost_percent"] < 5
 
 
 def test_snmp(world, start):

@@ -762,17 +762,15 @@ static void close_as_the_kernel_does(int fd)
 /* The end of file and the reset that a peer sees. */
 static void test_close_reset(void **state)
 {
-    struct outcome outcome = {0};
     struct address peer;
     uint16_t port = 0;
     int listener = listen_at("127.0.0.1", &port, 8);
     char byte;
-
     void (*const closing[])(int fd) = {socket_close_reset, close_as_the_kernel_does};
 
     (void)state;
     for (size_t i = 0; i < 3; i++) {
-        outcome = (struct outcome){0};
+        struct outcome outcome = {0};
         dial_to(&outcome, "127.0.0.1", port, LONG_US);
         int accepted = socket_accept(listener, &peer);
         assert_true(accepted >= 0);
