@@ -627,10 +627,12 @@ class RecordingRelay(peer.Relay):
             self.first_bytes.setdefault(circuit, data)
         return data
 
-    def replay(self, index, records=b""):
+    def replay(self, index, records=b"", user_key=None):
         """Offers a recorded message 1 on the next parked hop: the code of the agent's REFUSE, or
-        None when it accepts; then the circuit is given records, and dropped."""
-        user_key, message1 = self.messages[index]
+        None when it accepts; then the circuit is given records, and dropped. user_key: another than
+        the one that is proven."""
+        proven_key, message1 = self.messages[index]
+        user_key = user_key or proven_key
         hop = self.next_parked()
         body = string("alice") + user_key + string("127.0.0.1:1") + string(message1)
         hop.send(peer.OFFER, bytes(32) + body)
@@ -695,6 +697,22 @@ def test_replayed_message_1_of_a_resume(world, recording, echo, times):
         assert echo.open_connections() == 1
     assert len(client.lines(client.RESUMED)) == 1
     assert len(agent.lines("carries on the session")) == 1
+
+
+def test_another_key_than_is_proven(world, recording):
+    """Whom the relay names counts for nothing: the agent refuses a message 1 of another key than the
+    OFFER's, also when it knows both, and one of a key that it does not know, whoever is named."""
+    agent = world.start_agent(users={"alice": "tcp:127.0.0.1:*", "bob": "tcp:127.0.0.1:*"})
+    user_client(world, "alice").connect().finish()
+    with pytest.raises(Refused) as refused:
+        user_client(world, "mallory").connect()
+    assert refused.value.code == peer.DENIED and refused.value.agents_word
+    alice, bob, mallory = (world.key(name).raw for name in ("alice", "bob", "mallory"))
+    assert recording.replay(0, user_key=alice) is None
+    assert recording.replay(0, user_key=bob) == peer.DENIED
+    assert recording.replay(0, user_key=mallory) == peer.DENIED
+    assert recording.replay(1, user_key=alice) == peer.DENIED
+    assert len(agent.lines("names another key than the user proves")) == 2
 
 
 def test_message_1_alone_moves_nothing(world, echo):
@@ -1164,6 +1182,8 @@ def test_messages_to_a_client(world, site):
         assert ask(connection, b"again") == b"again"
         connection.close()
     assert not left
+    broken = r"malformed|not well formed|unknown message|came twice|from a relay to a client"
+    assert sum(len(client.lines(broken)) for client in clients) == len(TO_CLIENT)
 
 
 # Texts.
