@@ -406,10 +406,12 @@ def test_goes_on_after_a_new_session(world, echo):
         waiting.close()
 
 
-def test_client_ends_before_the_answer(world):
+def test_client_ends_before_the_answer(world, echo):
     """Who waits for an answer when the client ends sees a reset: one whose request is half done, one
     that was not even accepted."""
     agent, client = start(world)
+    connection, _ = socks(client, LOOPBACK, echo.port)  # the session has begun at the agent too
+    connection.close()
     half = client.dial()
     half.sendall(GREETING)
     assert read_exactly(half, 2) == b"\x05\x00"
