@@ -310,11 +310,11 @@ bool socket_is_scarce(int fd)
     static int last;
     struct rlimit limit;
 
-    if (last == 0) {
-        bool known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX;
-        last = known ? (int)(limit.rlim_cur - limit.rlim_cur / 8) : INT_MAX;
-        if (known && limit.rlim_cur > 8 * KEPT_DESCRIPTORS)
-            last = (int)limit.rlim_cur - KEPT_DESCRIPTORS;
+    if (last == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX) {
+        rlim_t kept = limit.rlim_cur / 8;
+        last = (int)(limit.rlim_cur - (kept < KEPT_DESCRIPTORS ? kept : KEPT_DESCRIPTORS));
+    } else if (last == 0) {
+        last = INT_MAX;
     }
     return fd >= last;
 }
