@@ -14,8 +14,9 @@
 #include "hop/crowd.h"
 #include "net/socket.h"
 
-#define BACKLOG 64
-#define ACCEPTS_AN_EVENT 16
+/* As long as systems have it: a flood must not fill it between two rounds. */
+#define BACKLOG 4096
+#define ACCEPTS_AN_EVENT 64
 #define RETRY_US (100 * CLOCK_US_PER_MS)
 #define SWEEP_US (5 * CLOCK_US_PER_S)
 
