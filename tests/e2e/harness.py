@@ -248,9 +248,7 @@ class Program:
         """Waits until the log has the pattern count times; returns the last of these matches."""
 
         def seen():
-            ended = self.process.poll() is not None  # before the log is read: it is whole then
-            if ended and self.terminal is not None:
-                self.copier.join(5)
+            ended = self.ended()  # before the log is read: it is whole then
             found = self.lines(pattern)
             if len(found) >= count:
                 return found[count - 1]
@@ -268,7 +266,10 @@ class Program:
         return f"--- last lines of {self.name} ---\n" + "\n".join(self.log().splitlines()[-lines:])
 
     def ended(self):
-        return self.process.poll() is not None
+        """Whether it has ended, and all that it wrote is in the log."""
+        return self.process.poll() is not None and not (
+            self.terminal is not None and self.copier.is_alive()
+        )
 
     def wait_exit(self, code, seconds=15):
         """Waits for the process to end by itself and checks its exit code."""
