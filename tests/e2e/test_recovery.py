@@ -226,6 +226,7 @@ def test_client_interrupted_while_the_agent_is_silent(world, target, times):
     """The agent does not acknowledge the end: the client waits 3 s for it, or ends at once when it is
     interrupted again."""
     agent, client = world.start_all(target.port)[1:]
+    assert_works(client, target)
     agent.signal(signal.SIGSTOP)
     begun = time.monotonic()
     client.signal(signal.SIGINT)
@@ -240,6 +241,7 @@ def test_client_interrupted_while_the_agent_is_silent(world, target, times):
 def test_agent_ended_while_a_client_is_silent(world, target):
     """A client does not acknowledge the end of its session: the agent ends after 3 s all the same."""
     agent, client = world.start_all(target.port)[1:]
+    assert_works(client, target)
     client.signal(signal.SIGSTOP)
     agent.signal(signal.SIGTERM)
     stays_false(agent.ended, 1.5, "the agent does not wait for its client")
