@@ -7,9 +7,11 @@ of them are stopped when the test ends, however it ends, and each must end the w
 says.
 """
 import base64
+import errno
 import hashlib
 import os
 import pty
+import random
 import re
 import resource
 import signal
@@ -72,11 +74,18 @@ def stays_false(condition, seconds, what):
 
 
 def free_port(host=LOOPBACK):
-    """A port that was free a moment ago."""
+    """A port that was free a moment ago, below those that Linux gives to whoever names none: it stays
+    free, whatever connects meanwhile."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    while True:
+        port = random.randrange(10000, 32768)
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind((host, port))
+                return port
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
 
 
 def has_ipv6():
