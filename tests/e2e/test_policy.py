@@ -4,7 +4,19 @@ import time
 
 import pytest
 
-from harness import DENIED, LOOPBACK, NOT_AUTHENTICATED, NO_AGENT, OK, SLOWNESS, forwards
+import peer
+from harness import (
+    DENIED,
+    LOOPBACK,
+    NOT_AUTHENTICATED,
+    NO_AGENT,
+    OK,
+    OTHER,
+    SLOWNESS,
+    endpoint,
+    forwards,
+    free_port,
+)
 from servers import ask, read_exactly, read_to_end
 
 USERS = {"alice": "*", "bob": "*"}
@@ -168,4 +180,62 @@ def test_user_added_at_relay_and_agent(world, site, echo):
         program.signal(signal.SIGHUP)
         program.expect(r"read|reload|configuration")
     assert world.run_pipe(f"127.0.0.1:{echo.port}", user="carol", input="hello").stdout == "hello"
+    assert_both_go_on(site)
+
+
+def reload(program):
+    program.signal(signal.SIGHUP)
+    program.expect(r"configuration loaded")
+
+
+def test_keepalive_is_loaded_again(world):
+    """After SIGHUP the relay tells those who come the new number of seconds."""
+
+    def told():
+        hop = peer.Hop.open(
+            world.relay_address,
+            peer.Pair(world.key("alice").path),
+            world.key("relay").raw,
+            peer.CLIENT,
+        )
+        hop.close()
+        return hop.keepalive
+
+    relay = world.start_relay(Keepalive=20)
+    assert told() == 20
+    world.relay_conf(Keepalive=30)
+    reload(relay)
+    assert told() == 30
+
+
+def test_what_a_relay_does_not_load_again(world, site):
+    """Another Listen or KeyFile is for the next start: the relay says so and goes on."""
+    world.relay_conf(users=USERS, listen="127.0.0.1:0")
+    conf = world.directory / "relay.conf"
+    conf.write_text(conf.read_text().replace("relay.key", world.key("relay-2").path.name))
+    reload(site.relay)
+    for key in ("KeyFile", "Listen"):
+        site.relay.expect(rf"warn +relay: another {key} takes effect only at the next start")
+    assert_both_go_on(site)
+
+
+def test_what_an_agent_does_not_load_again(world, site):
+    """The same for an agent's name and key."""
+    world.agent_conf(users=ALLOW, called="lab-2", key="lab-2")
+    reload(site.agent)
+    site.agent.expect(r"warn +agent: a changed name or key counts from the next start on")
+    assert_both_go_on(site)
+    world.run_pipe("127.0.0.1:9", user="bob", code=OTHER)  # the agent takes it as lab-1
+
+
+def test_labels_and_relays_of_an_agent_are_loaded_again(world, site):
+    """An agent with other labels and one relay more tells its relay the labels and comes online at
+    the other one; sessions that are there go on."""
+    second = endpoint(LOOPBACK, free_port())
+    other = world.start_relay(name="relay-2", users=USERS, listen=second)
+    world.agent_conf(users=ALLOW, more_relays=[(second, "relay-2")], Labels="rack=9")
+    reload(site.agent)
+    other.expect(r"agent lab-1 online")
+    site.relay.expect(r"agent lab-1 online", count=2)
+    assert "rack=9" in world.list_agents(user="bob")
     assert_both_go_on(site)
