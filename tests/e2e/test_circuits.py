@@ -1,0 +1,185 @@
+"""How a circuit comes about and ends, hop by hop (docs/PROTOCOL.md section 4): what each party says and
+when it says nothing, seen by a peer that was written from the document."""
+import os
+import re
+import socket
+import time
+
+import pytest
+
+import peer
+from harness import SLOWNESS, forwards
+from peer import Refused, string
+from servers import ask
+
+PING_BODY = b"are you?"
+
+
+@pytest.fixture
+def lab(world):
+    """A relay, and both sides of it played by peers: (a hop of the user, the agent)."""
+    world.start_relay(Keepalive=5)
+    agent = peer.Agent(
+        peer.Pair(world.key("lab-1").path), "lab-1", world.relay_address, world.key("relay").raw
+    )
+    return user(world).hop(), agent
+
+
+def user(world, name="alice"):
+    return peer.Client(
+        peer.Pair(world.key(name).path), world.relay_address, world.key("relay").raw, "lab-1",
+        world.key("lab-1").raw,
+    )  # fmt: skip
+
+
+def ask_for_a_circuit(hop):
+    hop.send(peer.CONNECT, string("lab-1") + os.urandom(200))
+
+
+def take_ticket(control):
+    return control.expect(peer.OFFER).take(32)
+
+
+def assert_silent(hop, seconds):
+    hop.pipe.sock.settimeout(seconds)
+    with pytest.raises(TimeoutError):
+        hop.pipe.read(1)
+    hop.pipe.sock.settimeout(10 * SLOWNESS)
+
+
+def assert_joined(hop, circuit_hop):
+    """CONNECTED comes, and what is then said on either side arrives at the other, and nothing else."""
+    assert hop.expect(peer.CONNECTED).rest() == b"message 2"
+    for one, other in ((hop, circuit_hop), (circuit_hop, hop)):
+        one.pipe.write(b"the first bytes")
+        assert other.pipe.read(15) == b"the first bytes"
+
+
+def test_relay_is_quiet_until_the_answer(lab):
+    """From CONNECT and OFFER until the answer the relay sends no PING on these hops, although its
+    keepalive is over, and answers none: it would be the first bytes of the circuit."""
+    hop, agent = lab
+    parked = agent.hop(peer.AGENT_CIRCUIT)
+    ask_for_a_circuit(hop)
+    parked.expect(peer.OFFER)
+    for one in (hop, parked):
+        one.send(peer.PING, PING_BODY)
+    assert_silent(hop, 6)
+    assert_silent(parked, 0.1)
+    parked.send(peer.ACCEPT, b"message 2")
+    assert_joined(hop, parked)
+
+
+class PingingRelay(peer.Relay):
+    """Sends the client a PING in the time in which it is to be quiet, and waits for more than its
+    keepalive."""
+
+    def welcome(self, hop):
+        return peer.welcome("peer", keepalive=5 if hop.role == peer.CLIENT else 60)
+
+    def connected(self, hop, name, message1):
+        hop.send(peer.PING, PING_BODY)
+        assert_silent(hop, 6)
+        hop.pipe.sock.settimeout(None)
+        super().connected(hop, name, message1)
+
+
+def test_client_is_quiet_until_the_answer(world, serve, echo):
+    """The client neither sends a PING between CONNECT and CONNECTED nor answers one."""
+    serve(
+        PingingRelay, peer.Pair(world.key("relay").path), world.relay_address,
+        agents={"lab-1": world.key("lab-1").raw},
+    )  # fmt: skip
+    world.start_agent()
+    with world.start_client(*forwards(echo.port)).dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+
+
+def test_hop_after_a_refusal(lab):
+    """After REFUSED the client's hop is as before: PING is answered again, and the next CONNECT is
+    offered, on the hop that the agent had refused on."""
+    hop, agent = lab
+    parked = agent.hop(peer.AGENT_CIRCUIT)
+    ask_for_a_circuit(hop)
+    ticket = parked.expect(peer.OFFER).take(32)
+    parked.send(peer.REFUSE, ticket + peer.refusal(peer.DENIED, "not you", message2=b"message 2"))
+    reader = hop.expect(peer.REFUSED)
+    assert (reader.number(2), reader.text()) == (peer.DENIED, "not you")
+    assert hop.is_alive()
+    ask_for_a_circuit(hop)
+    parked.expect(peer.OFFER)
+    parked.send(peer.ACCEPT, b"message 2")
+    assert_joined(hop, parked)
+
+
+def test_offer_is_made_again_on_a_new_control_hop(lab):
+    """An OFFER that is not answered when the agent's control hop is replaced is made on the new one,
+    with another ticket; the old one is good for nothing."""
+    hop, agent = lab
+    first = agent.hop(peer.CONTROL)
+    ask_for_a_circuit(hop)
+    old = take_ticket(first)
+    ticket = take_ticket(agent.hop(peer.CONTROL))
+    with pytest.raises(Refused) as refused:
+        agent.hop(peer.AGENT_CIRCUIT, old)
+    assert refused.value.code == peer.BAD_TICKET
+    circuit_hop = agent.hop(peer.AGENT_CIRCUIT, ticket)
+    circuit_hop.send(peer.ACCEPT, b"message 2")
+    assert_joined(hop, circuit_hop)
+
+
+def test_offer_on_a_parked_hop_that_is_lost(lab):
+    """When the hop that an OFFER went out on is lost before the answer, the OFFER goes another way."""
+    hop, agent = lab
+    control, parked = agent.hop(peer.CONTROL), agent.hop(peer.AGENT_CIRCUIT)
+    ask_for_a_circuit(hop)
+    parked.expect(peer.OFFER)
+    parked.close()
+    circuit_hop = agent.hop(peer.AGENT_CIRCUIT, take_ticket(control))
+    circuit_hop.send(peer.ACCEPT, b"message 2")
+    assert_joined(hop, circuit_hop)
+
+
+@pytest.mark.parametrize("first", ["client", "agent"])
+def test_circuit_drains(lab, first):
+    """When one side's stream ends, all that it said arrives with the end of file, the other direction
+    is carried for 5 s more, and then both are closed."""
+    hop, agent = lab
+    parked = agent.hop(peer.AGENT_CIRCUIT)
+    ask_for_a_circuit(hop)
+    parked.expect(peer.OFFER)
+    parked.send(peer.ACCEPT, b"message 2")
+    assert_joined(hop, parked)
+    one, other = (hop.pipe, parked.pipe) if first == "client" else (parked.pipe, hop.pipe)
+    one.write(b"l" * 300000)
+    one.sock.shutdown(socket.SHUT_WR)
+    begun = time.monotonic()
+    assert other.read_to_end() == b"l" * 300000
+    other.write(b"still")
+    assert one.read(5) == b"still"
+    assert one.read_to_end() == b""
+    assert 4 < time.monotonic() - begun < 8 * SLOWNESS
+
+
+class NamingRelay(peer.Relay):
+    """Offers with the key of another user than the one that connects."""
+
+    def connected(self, hop, name, message1):
+        hop.peer_key = self.named
+        super().connected(hop, name, message1)
+
+
+def test_relay_that_names_another_user(world, serve):
+    """A relay that says of one user's CONNECT that it is another's, allowed as well, gets a refusal:
+    the agent goes by the key that is proven."""
+    relay = serve(NamingRelay, peer.Pair(world.key("relay").path), world.relay_address)
+    relay.named = world.key("bob").raw
+    agent = world.start_agent(users={"alice": "tcp:*:*", "bob": "tcp:*:*"})
+    with pytest.raises(Refused) as refused:
+        user(world).connect()
+    assert refused.value.agents_word and refused.value.code == peer.DENIED
+    assert refused.value.text == "the relay names another key than the user proves"
+    agent.expect(r"refused: the relay names .*the key is " + re.escape(world.key("alice").fingerprint))
+    relay.named = world.key("alice").raw
+    user(world).connect().finish()
+    agent.expect(r"accepted user alice")
