@@ -140,6 +140,18 @@ def test_offer_on_a_parked_hop_that_is_lost(lab):
     assert_joined(hop, circuit_hop)
 
 
+def test_bytes_behind_accept(lab):
+    """What comes from the agent in one piece with its ACCEPT is the circuit's, and goes first."""
+    hop, agent = lab
+    parked = agent.hop(peer.AGENT_CIRCUIT)
+    ask_for_a_circuit(hop)
+    parked.expect(peer.OFFER)
+    parked.pipe.write(parked.records.seal(bytes([peer.ACCEPT]) + b"message 2") + b"at once, ")
+    assert hop.expect(peer.CONNECTED).rest() == b"message 2"
+    parked.pipe.write(b"and later")
+    assert hop.pipe.read(18) == b"at once, and later"
+
+
 @pytest.mark.parametrize("first", ["client", "agent"])
 def test_circuit_drains(lab, first):
     """When one side's stream ends, all that it said arrives with the end of file, the other direction
