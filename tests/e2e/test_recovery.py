@@ -129,8 +129,9 @@ def test_relay_restarted_under_eight_sessions(world, serve):
 
 
 def test_agent_killed(world, target):
-    """The agent dies: the relay says that it is offline. Started anew it does not know the session:
-    the application sees a reset, the client says why and begins another session."""
+    """The agent dies: the target sees a reset, and the relay says that it is offline. Started anew it
+    does not know the session: the application sees a reset, the client says why and begins another
+    session."""
     relay, agent, client = world.start_all(target.port)
     with greet(client) as connection:
         agent.kill()

@@ -115,11 +115,14 @@ static void check_pair(struct world *w, const struct session *c, const struct se
 static void check_stall(struct world *w)
 {
     const struct client *c = &w->client;
-    uint64_t now = w->timeline.now_us, awake = c->party.asleep_until_us;
-    if (awake > now || !c->has_session || c->state != CLIENT_CONNECTED || c->attempt ||
-        c->retry.place || !session_stalled(&c->session, party_now(&c->party)))
-        w->stalled_us = awake > now ? awake : now;
-    world_expect(w, now <= w->stalled_us + CLOCK_US_PER_S, "a stall is not noticed");
+    uint64_t now = w->timeline.now_us;
+    if (c->party.asleep_until_us > now || !c->has_session || c->state != CLIENT_CONNECTED ||
+        c->attempt || c->retry.place || !session_stalled(&c->session, party_now(&c->party)))
+        w->stalled_us = 0;
+    else if (!w->stalled_us)
+        w->stalled_us = now;
+    world_expect(w, !w->stalled_us || now <= w->stalled_us + CLOCK_US_PER_S,
+                 "a stall is not noticed");
 }
 
 static void check_all(struct world *w)
@@ -187,7 +190,8 @@ static void begin(struct world *w, uint64_t seed, bool verbose)
     w->seed = seed;
     w->failed = w->calm = false;
     w->talk_count = w->path_count = 0;
-    w->fault_us = w->progress_us = w->stalled_us = t->now_us;
+    w->fault_us = w->progress_us = t->now_us;
+    w->stalled_us = 0;
     if (!w->paths.next) {
         list_init(&w->paths);
         list_init(&w->spare_paths);
@@ -250,6 +254,8 @@ bool world_run(struct world *w, uint64_t seed, bool verbose)
 
 void world_free(struct world *w)
 {
+    if (!w->spare_paths.next)
+        return; /* it never ran */
     list_each(link, &w->spare_paths)
     {
         struct path *p = container_of(link, struct path, link);

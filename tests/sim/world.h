@@ -111,7 +111,8 @@ struct world {
     bool calm;
     struct totals totals;           /* of all runs */
     uint64_t fault_us, progress_us; /* until when something was wrong; when anything came forward */
-    uint64_t stalled_us;            /* when the client knew of no stall, or saw to it */
+    uint64_t
+        stalled_us; /* since when the client has known of a stall and done nothing; 0: it has not */
 };
 
 /* Runs one seed to its end; false: why says what is wrong. The world is zeroed before the first
