@@ -193,6 +193,8 @@ static void session_over(struct client *c, const struct error *why)
     struct error e = *why;
     uint64_t worked_us = circuit_worked_us(c);
     log_warning("the session has ended: %s", e.text);
+    if (c->link)
+        link_part(c->link, &c->partings);
     end_session(c);
     if (is_final(c, &e))
         finish(c, code_exit((unsigned)e.code), e.text);
@@ -438,16 +440,16 @@ static void on_change(struct client *c, struct link *link)
 {
     if (link != c->link || link->circuit.failed.code == CODE_REPLACED)
         return; /* the session is on another one, and connected() takes note of it */
-    if (c->session.error.code)
+    if (c->state == CLIENT_CLOSING && c->session.error.code) {
         link_part(link, &c->partings);
-    if (c->state == CLIENT_CLOSING && c->session.error.code)
         loop_stop(c->loop);
-    else if (c->state == CLIENT_CLOSING)
+    } else if (c->state == CLIENT_CLOSING) {
         close_again(c);
-    else if (c->session.error.code)
+    } else if (c->session.error.code) {
         session_over(c, &c->session.error);
-    else
+    } else {
         link_lost(c, link->circuit.failed.text);
+    }
 }
 
 static void on_change_0(struct link *link)

@@ -20,7 +20,7 @@ struct partings {
 void partings_init(struct partings *p, struct loop *loop);
 
 /* Takes over a socket that is in no loop, and bytes to write before its sending half ends. */
-void partings_add(struct partings *p, int fd, struct fifo *unsent);
+void partings_add(struct partings *set, int fd, struct fifo *unsent);
 
 /* Closes those that are left. Before loop_free. */
 void partings_free(struct partings *p);
