@@ -205,6 +205,17 @@ void agent_offered(struct agent *a, const struct letter *offer)
     relay_answer(a->world, payload, len, offer->attempt, path);
 }
 
+bool agent_serves(const struct agent *a, const uint8_t id[SESSION_ID_BYTES])
+{
+    list_each(link, &a->services)
+    {
+        const struct service *v = container_of(link, struct service, link);
+        if (memcmp(v->session.id, id, SESSION_ID_BYTES) == 0 && v->session.state == SESSION_ACTIVE)
+            return true;
+    }
+    return false;
+}
+
 void agent_crash(struct agent *a)
 {
     list_each(link, &a->services)

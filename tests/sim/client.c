@@ -57,6 +57,9 @@ void client_end(struct client *c)
 static void session_over(struct client *c)
 {
     note_client(c, "session over", (uint64_t)c->session.error.code);
+    if (c->session.state == SESSION_ENDED && c->session.error.code == CODE_DONE)
+        world_expect(c->world, !agent_serves(&c->world->agent, c->session.id),
+                     "CLOSE is acknowledged, but the agent does not have it");
     client_end(c);
     if (c->world->talk_count < c->world->talks_planned)
         client_begin(c, c->world);

@@ -71,11 +71,25 @@ static void end(struct datagrams *d)
     stream_reset(st, RESET_TIMEOUT, "enough");
 }
 
+/* Opens it, or tries again later when there are as many streams as there may be. */
+static bool is_open(struct datagrams *d)
+{
+    struct timeline *t = time_of(d->talk);
+    struct session *s = d->talk->session;
+    if (d->stream || d->side == AGENT)
+        return d->stream;
+    if (s->own_open < s->peer_streams && s->own_open < s->settings.own_streams)
+        d->stream = stream_open(s, "udp:app:1", &stream_events, d);
+    if (!d->stream && !d->talk->world->calm)
+        event_set(t, &d->act, t->now_us + chance_scaled(t, CLOCK_US_PER_MS, CLOCK_US_PER_S));
+    return d->stream;
+}
+
 static void on_act(struct event *e)
 {
     struct datagrams *d = container_of(e, struct datagrams, act);
     struct timeline *t = time_of(d->talk);
-    if (!d->stream || party_puts_off(d->party, e))
+    if (party_puts_off(d->party, e) || !is_open(d))
         return;
     if (d->side == CLIENT && (d->talk->world->calm || d->sent >= d->planned)) {
         end(d);
@@ -90,25 +104,24 @@ static void on_act(struct event *e)
     event_set(t, e, t->now_us + chance_scaled(t, CLOCK_US_PER_MS, CLOCK_US_PER_S));
 }
 
-static void begin_end(struct talk *k, int side, struct party *party, struct stream *stream)
+static void begin_end(struct talk *k, int side, struct party *party, struct stream *stream,
+                      uint64_t within_us)
 {
     struct timeline *t = time_of(k);
     struct datagrams *d = &k->datagrams[side];
     d->party = party;
     d->stream = stream;
-    event_set(t, &d->act, t->now_us + chance_scaled(t, 1, CLOCK_US_PER_S));
+    event_set(t, &d->act, t->now_us + chance_scaled(t, 1, within_us));
 }
 
-void datagrams_begin(struct talk *k, struct party *client, struct session *s)
+void datagrams_begin(struct talk *k, struct party *client)
 {
     for (int side = 0; side < 2; side++)
         k->datagrams[side] = (struct datagrams){.talk = k, .side = side, .act.run = on_act};
     if (k->world->heavy || chance(time_of(k), 4))
         return;
     k->datagrams[CLIENT].planned = chance_scaled(time_of(k), 1, 200);
-    begin_end(k, CLIENT, client,
-              stream_open(s, "udp:app:1", &stream_events, &k->datagrams[CLIENT]));
-    world_expect(k->world, k->datagrams[CLIENT].stream, "no stream for datagrams");
+    begin_end(k, CLIENT, client, NULL, 8 * CLOCK_US_PER_S);
 }
 
 void datagrams_answer(struct talk *k, struct party *agent, struct stream *stream)
@@ -116,7 +129,7 @@ void datagrams_answer(struct talk *k, struct party *agent, struct stream *stream
     struct datagrams *d = &k->datagrams[AGENT];
     world_expect(k->world, !d->stream && d->seen == 0, "datagrams opened twice");
     stream_set_owner(stream, &stream_events, d);
-    begin_end(k, AGENT, agent, stream);
+    begin_end(k, AGENT, agent, stream, CLOCK_US_PER_S);
 }
 
 void datagrams_hurry(struct talk *k)

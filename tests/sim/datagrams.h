@@ -19,8 +19,8 @@ struct datagrams {
     struct event act;
 };
 
-/* The client's session opens it, in some talks. */
-void datagrams_begin(struct talk *k, struct party *client, struct session *s);
+/* The client opens it, in some talks, after some time. */
+void datagrams_begin(struct talk *k, struct party *client);
 
 /* The agent's answer to its OPEN. */
 void datagrams_answer(struct talk *k, struct party *agent, struct stream *stream);

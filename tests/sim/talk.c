@@ -185,6 +185,8 @@ static void on_done(void *owner)
                  "done before both ends");
     world_expect(a->talk->world, peer->eof_sent && (peer->state != APP_NONE),
                  "done, but not at the peer");
+    world_expect(a->talk->world, !peer->stream || peer->stream->eof_received,
+                 "done before the peer has all");
     note_app(a, "is done", a->received);
     end_app(a, APP_DONE);
 }
@@ -456,7 +458,7 @@ void talk_begin(struct talk *k, struct world *w, unsigned serial, struct party *
     plan(k, CLIENT, 0, (unsigned)chance_scaled(t, 1, w->heavy ? 2 : TALK_STREAMS));
     plan(k, AGENT, TALK_STREAMS, by_agent);
     k->opener[CLIENT].party = client;
-    datagrams_begin(k, client, s);
+    datagrams_begin(k, client);
     if (by_agent)
         ask_to_listen(k);
     event_set(t, &k->opener[CLIENT].open_more, t->now_us + chance_scaled(t, 1, CLOCK_US_PER_S));

@@ -50,6 +50,8 @@ void world_check_end(struct world *w, const struct end *e)
     if (code == CODE_PROTOCOL || code == CODE_INTERNAL ||
         (code == CODE_TIMEOUT && w->calm && !e->path->broken && world_had_time(w)))
         world_fail(w, "%s, circuit: %s", e->party->name, e->circuit.failed.text);
+    if (code == CODE_REPLACED && s && s->moved_number <= e->circuit.number)
+        world_fail(w, "%s: a circuit is replaced by none", e->party->name);
     if (s && s->error.code && s->error.code != CODE_DONE && s->error.code != CODE_REVOKED)
         world_fail(w, "%s, session: %s", e->party->name, s->error.text);
 }

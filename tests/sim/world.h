@@ -147,6 +147,8 @@ void client_end(struct client *c);
 
 void agent_begin(struct agent *a, struct world *w);
 void agent_offered(struct agent *a, const struct letter *offer);
+/* Whether it has a session with this id that is not over. */
+bool agent_serves(const struct agent *a, const uint8_t id[SESSION_ID_BYTES]);
 void agent_crash(struct agent *a);
 void agent_close(struct agent *a);
 
