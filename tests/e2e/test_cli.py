@@ -228,15 +228,17 @@ def test_json_log_of_a_text_with_quotes(world):
 
 
 def test_status_line_on_a_terminal(world, echo):
-    """On a terminal the client keeps one line up to date at the bottom: the state, and what was
-    carried; through a pipe there is no such line."""
+    """On a terminal the client keeps one line up to date at the bottom: the state, the round trip, the
+    streams, and what was carried; through a pipe there is no such line."""
     world.start_relay()
     world.start_agent()
     client = world.start_client(*forwards(echo.port), terminal=True)
     with client.dial() as connection:
         ask(connection, b"x" * 3000)
-        client.expect(r"\r[^\n]*1 stream")
-        client.expect(r"\r[^\n]*(ms|µs)")
+        client.expect(
+            r"\r\x1b\[Klab-1: connected \| round trip [\d.]+ [mu]?s \| 1 streams \| "
+            r"3\.0 KB up, 3\.0 KB down \| "
+        )
     piped = world.start_client(*forwards(echo.port), name="client-piped")
     assert "\r" not in piped.log() and "\x1b" not in piped.log()
 
