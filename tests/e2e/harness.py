@@ -257,7 +257,7 @@ class Program:
         """Waits until the log has the pattern count times; returns the last of these matches."""
 
         def seen():
-            ended = self.ended()  # before the log is read: it is whole then
+            ended = self.log_is_whole()  # before the log is read
             found = self.lines(pattern)
             if len(found) >= count:
                 return found[count - 1]
@@ -271,18 +271,20 @@ class Program:
         except Late as late:
             raise Late(f"{late}\n{self.tail()}") from None
 
+    def log_is_whole(self):
+        """Whether the program has ended, and what it wrote to a terminal is copied."""
+        copying = self.terminal is not None and self.copier.is_alive()
+        return self.process.poll() is not None and not copying
+
     def tail(self, lines=30):
         return f"--- last lines of {self.name} ---\n" + "\n".join(self.log().splitlines()[-lines:])
 
     def ended(self):
-        """Whether it has ended, and all that it wrote is in the log."""
-        return self.process.poll() is not None and not (
-            self.terminal is not None and self.copier.is_alive()
-        )
+        return self.process.poll() is not None
 
     def wait_exit(self, code, seconds=15):
         """Waits for the process to end by itself and checks its exit code."""
-        wait_for(self.ended, seconds, f"{self.name} ends")
+        wait_for(self.log_is_whole, seconds, f"{self.name} ends")
         self.collected = True
         assert (
             self.process.returncode == code

@@ -2,12 +2,11 @@
 circuits; what cannot be carried on ends with a reset, never with an end of file."""
 import signal
 import subprocess
-import time
 
 import pytest
 
 import peer
-from harness import INTERRUPTED, LOOPBACK, OK, endpoint, forwards, stays_false, wait_for
+from harness import LOOPBACK, OK, endpoint, forwards, stays_false, wait_for
 from proxy import Proxy
 from servers import EchoServer, Target, ask, echo_to_end, read_to_end
 
@@ -195,59 +194,6 @@ def test_client_interrupted(world, target):
     assert summary[3].startswith("5") and summary[4].startswith("5")
     relay.expect(rf"circuit {circuit}: ended: ")
     agent.expect(rf"circuit {circuit}: ended: ")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_client_ended_by_another_signal(world, target, number):
-    """SIGTERM, and SIGHUP (with which ssh tells its ProxyCommand that it is done), do what Ctrl-C
-    does."""
-    agent, client = world.start_all(target.port)[1:]
-    connection = greet(client)
-    client.signal(number)
-    client.wait_exit(INTERRUPTED)
-    assert read_to_end(connection) == (b"", "reset")
-    agent.expect(r"circuit \S+: ended: the user is finished")
-
-
-def test_client_under_nohup(world, target):
-    """A client that was started with SIGHUP ignored, as under nohup, goes on."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        client = world.start_all(target.port)[2]
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    with greet(client) as connection:
-        client.signal(signal.SIGHUP)
-        assert ask(connection, b"still here") == b"still here"
-        stays_false(client.ended, 0.3, "the client ends")
-
-
-@pytest.mark.parametrize("times", [1, 2])
-def test_client_interrupted_while_the_agent_is_silent(world, target, times):
-    """The agent does not acknowledge the end: the client waits 3 s for it, or ends at once when it is
-    interrupted again."""
-    agent, client = world.start_all(target.port)[1:]
-    assert_works(client, target)
-    agent.signal(signal.SIGSTOP)
-    begun = time.monotonic()
-    client.signal(signal.SIGINT)
-    stays_false(client.ended, 0.5, "the client does not wait for its agent")
-    if times == 2:
-        client.signal(signal.SIGINT)
-    client.wait_exit(INTERRUPTED, seconds=8)
-    assert (time.monotonic() - begun < 2.5) == (times == 2)
-    agent.signal(signal.SIGCONT)
-
-
-def test_agent_ended_while_a_client_is_silent(world, target):
-    """A client does not acknowledge the end of its session: the agent ends after 3 s all the same."""
-    agent, client = world.start_all(target.port)[1:]
-    assert_works(client, target)
-    client.signal(signal.SIGSTOP)
-    agent.signal(signal.SIGTERM)
-    stays_false(agent.ended, 1.5, "the agent does not wait for its client")
-    agent.wait_exit(OK, seconds=8)
-    client.signal(signal.SIGCONT)
 
 
 def test_interrupted_before_it_connected(world):
