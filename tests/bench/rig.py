@@ -18,6 +18,7 @@ SPX = ROOT / "spx"
 PROBE = BUILD / "probe"
 START_S = 30
 PR_SET_PDEATHSIG = 1
+IDLE_S, IDLE_BUSY, IDLE_WAIT_S = 0.1, 0.1, 4
 CPUCLOCK_SCHED = 2  # a process's own clock, by its id: see clock_getcpuclockid(3)
 CLK_TCK = os.sysconf("SC_CLK_TCK")
 CONTROL = "/proc/sys/net/ipv4/tcp_congestion_control"
@@ -248,6 +249,25 @@ def cpu_seconds(pid):
     if fields is None:
         return None
     return (exact, int(fields[11]) / CLK_TCK, int(fields[12]) / CLK_TCK)
+
+
+def busy_ticks():
+    """Of all processors, since the machine's start."""
+    user, nice, system, _idle, _iowait, irq, softirq = (
+        int(ticks) for ticks in Path("/proc/stat").read_text().split("\n")[0].split()[1:8]
+    )
+    return user + nice + system + irq + softirq
+
+
+def await_idle():
+    """Until what ran before has come to rest: some peers go on for a while with what they still hold
+    of a run that is over. Not for ever: the machine may be busy with other work."""
+    deadline = time.monotonic() + IDLE_WAIT_S
+    while time.monotonic() < deadline:
+        before = busy_ticks()
+        time.sleep(IDLE_S)
+        if busy_ticks() - before <= IDLE_BUSY * IDLE_S * CLK_TCK * os.cpu_count():
+            return
 
 
 class Cpu:

@@ -2,7 +2,7 @@
 processes. Once under the machine's own congestion control, once more under cubic."""
 import json
 
-from rig import Cpu, Failed, congestion_control, run, set_congestion_control
+from rig import Cpu, Failed, await_idle, congestion_control, run, set_congestion_control
 
 DIRECTIONS = {"up": [], "down": ["-R"], "eight": ["-P", "8"]}
 EVERY_ROUND = ("direct", "haproxy", "haproxy_tls", "stunnel", "spx")
@@ -40,16 +40,18 @@ def measure(tunnel, seconds, *options):
 
 
 def rounds_of(bench, tunnels, directions):
-    """Interleaved: a round is once through all of them. The slow ones, which are far from the rest,
+    """Interleaved: a round is once through all of them, each round from another one on. The slow ones, which are far from the rest,
     have every second round only, and shorter runs."""
     results = {row: {d: [] for d in directions} for row in tunnels}
     for i in range(bench.rounds):
         for direction, options in directions.items():
-            for row, tunnel in list(tunnels.items()):
+            order = list(tunnels.items())
+            for row, tunnel in order[i % len(order) :] + order[: i % len(order)]:
                 slow = row not in EVERY_ROUND
                 if slow and i % 2:
                     continue
                 seconds = max(1, bench.seconds // 2) if slow else bench.seconds
+                await_idle()
                 with bench.tolerates(row, tunnels):
                     results[row][direction].append(measure(tunnel, seconds, *options))
     return results
