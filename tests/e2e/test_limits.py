@@ -119,7 +119,8 @@ def test_flood(world, kind, sources):
     assert opened > 500 // SLOWNESS
     assert len(times) >= 20
     assert times[int(len(times) * 0.99)] < 1 * SLOWNESS
-    assert memory < 64 * MIB
+    if SLOWNESS == 1:  # a sanitizer keeps what was freed
+        assert memory < 64 * MIB
     assert not crowd.relay.lines(r"Z error ")
 
 
