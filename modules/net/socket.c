@@ -278,8 +278,8 @@ static bool is_near(int fd)
 }
 
 /* Pacing (BBR's, where that is the system's default) spreads bytes over a round trip; on the same
- * machine or network there is nothing to spread them over, and its timers cost a quarter of the
- * speed. */
+ * machine or network there is nothing to spread them over, and its timers cost a tenth of the
+ * processor time. */
 static void take_no_pacing(int fd)
 {
     static const char *const without_pacing[] = {"cubic", "reno"};
