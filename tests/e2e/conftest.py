@@ -28,6 +28,11 @@ def pytest_report_header():
     return f"spx: {harness.SPX}{checks}"
 
 
+def pytest_sessionstart():
+    """A run that is told to end ends like one that is interrupted: what it started is stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(config, items):
     """Leaves out the long tests unless marks were chosen."""
     if config.getoption("markexpr"):
