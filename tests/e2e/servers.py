@@ -325,6 +325,20 @@ def read_to_end(connection):
         parts.append(data)
 
 
+def greet(client, index=0):
+    """A connection through a client to a target that echoes, open and tried."""
+    connection = client.dial(index)
+    assert ask(connection, b"hello") == b"hello"
+    return connection
+
+
+def assert_works(client, target):
+    """A connection works, and ends cleanly at the target."""
+    with greet(client):
+        pass
+    assert target.outcome() == "eof"
+
+
 def echo_to_end(connection):
     """A target's side: sends back what comes; returns how the connection ended: "eof" or "reset"."""
     while True:

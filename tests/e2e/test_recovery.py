@@ -8,21 +8,9 @@ import pytest
 import peer
 from harness import LOOPBACK, OK, endpoint, forwards, stays_false, wait_for
 from proxy import Proxy
-from servers import EchoServer, Target, ask, echo_to_end, read_to_end
+from servers import EchoServer, Target, ask, assert_works, echo_to_end, greet, read_to_end
 
 WAITS = r"circuit {}: lost: .+; the session of alice waits up to {} s for its client"
-
-
-def greet(client, index=0):
-    connection = client.dial(index)
-    assert ask(connection, b"hello") == b"hello"
-    return connection
-
-
-def assert_works(client, target):
-    with greet(client):
-        pass
-    assert target.outcome() == "eof"
 
 
 @pytest.fixture

@@ -5,24 +5,12 @@ import time
 import pytest
 
 from harness import INTERRUPTED, OK, stays_false
-from servers import Target, ask, echo_to_end, read_to_end
+from servers import Target, ask, assert_works, echo_to_end, greet, read_to_end
 
 
 @pytest.fixture
 def target(serve):
     return serve(Target, echo_to_end)
-
-
-def greet(client):
-    connection = client.dial()
-    assert ask(connection, b"hello") == b"hello"
-    return connection
-
-
-def assert_works(client, target):
-    with greet(client):
-        pass
-    assert target.outcome() == "eof"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
