@@ -46,6 +46,18 @@ SIMS    := $(patsubst %,$(T)/tests/sim/%,flow interleave sim)
 SIMOBJ  := $(filter-out $(SIMS:=.o),$(patsubst %.c,$(T)/%.o,$(wildcard tests/sim/*.c))) \
            $(T)/tests/unit/session_walk.o
 
+# The whole program on simulated machines: these calls of it are replaced by tests/machine/calls.c.
+MACHINE := $(patsubst %.c,$(T)/%.o,$(wildcard tests/machine/*.c)) \
+           $(patsubst %,$(T)/tests/sim/%.o,pipe seeds timeline)
+CALLS   := accept4 bind clock_gettime close connect epoll_create1 epoll_ctl epoll_wait eventfd \
+           eventfd_read eventfd_write fcntl getpeername getrandom getrlimit getsockname getsockopt \
+           ioctl listen pipe2 poll pthread_create pthread_join pthread_setname_np \
+           pthread_setschedparam pthread_sigmask read readv recv send setrlimit setsockopt shutdown \
+           signalfd socket splice timerfd_create timerfd_settime write
+PROGRAMS := $(T)/tests/machine/programs
+# The thread sanitizer does not follow the simulation's change of stacks, and nothing is parallel there.
+WITHOUT_THREADS := $(if $(filter thread,$(SAN)),,$(PROGRAMS))
+
 # The benchmark's programs: what measures must be quick, and is built as the product is not.
 B       := build/bench
 BENCH   := $(patsubst tests/bench/%.c,$(B)/%,$(sort $(wildcard tests/bench/*.c)))
@@ -72,7 +84,7 @@ endif
 say = @printf '  %-7s %s\n' $(1) '$(2)'
 
 .DELETE_ON_ERROR:
-.PHONY: all help deps test-deps bench-deps lint-deps fuzz-deps demo test unit sim e2e soak bench \
+.PHONY: all help deps test-deps bench-deps lint-deps fuzz-deps demo test unit sim machines e2e soak bench \
         fuzz fuzz-targets lint format install uninstall clean
 
 #: make                build ./spx, one static binary
@@ -102,7 +114,7 @@ $(R)/%.o: %.c | build/include
 $(T)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$< ($(T)))
-	$(Q)gcc $(CFLAGS) -Itests/unit $(SANITIZE) $(DEFINES) -c -o $@ $<
+	$(Q)gcc $(CFLAGS) -Itests/unit -Itests/sim $(SANITIZE) $(DEFINES) -c -o $@ $<
 
 # The commit is in one object only, made anew when it changes.
 $(R)/spx.o $(T)/spx.o: DEFINES = -DSPX_COMMIT='"$(COMMIT)"' -DSPX_BEARSSL='"$(BEARSSL)"' \
@@ -126,6 +138,10 @@ $(T)/tests/unit/test_%: $(T)/tests/unit/test_%.o $(SUPPORT) $(T)/libspx.a
 $(SIMS): $(T)/tests/sim/%: $(T)/tests/sim/%.o $(SIMOBJ) $(T)/libspx.a
 	$(call say,LINK,$@)
 	$(Q)gcc $(SANITIZE) -o $@ $^ -lbearssl -lpthread
+
+$(PROGRAMS): $(MACHINE) $(T)/libspx.a
+	$(call say,LINK,$@)
+	$(Q)gcc $(SANITIZE) $(CALLS:%=-Wl,--wrap=%) -o $@ $^ -lbearssl -lpthread
 
 $(B)/%: tests/bench/%.c $(T)/libspx.a
 	@mkdir -p $(@D)
@@ -166,13 +182,17 @@ test: test-deps
 	@$(MAKE) --no-print-directory --keep-going unit e2e
 
 #: make unit           the unit tests and short simulations alone
-unit: $(UNIT) $(SIMS)
-	@tests/run_unit.sh $(UNIT) $(SIMS)
+unit: $(UNIT) $(SIMS) $(WITHOUT_THREADS)
+	@tests/run_unit.sh $(UNIT) $(SIMS) $(WITHOUT_THREADS)
 
 #: make sim            simulate SEEDS (100000) worlds in which links break, from seed FIRST (1) on
 SEEDS ?= 100000
 FIRST ?= 1
 sim: $(T)/tests/sim/sim
+	@$< $(SEEDS) $(FIRST)
+
+#: make machines       the same with the whole program, on simulated machines that fail as well
+machines: $(PROGRAMS)
 	@$< $(SEEDS) $(FIRST)
 
 #: make e2e            the end-to-end tests alone (ARGS='-k name' for some of them)
@@ -223,4 +243,4 @@ uninstall:
 clean:
 	rm -rf build spx
 
--include $(ROBJ:.o=.d) $(TOBJ:.o=.d) $(UNIT:=.d) $(SIMS:=.d) $(SIMOBJ:.o=.d) $(SUPPORT:.o=.d) $(T)/spx.d $(FOBJ:.o=.d) $(FUZZ:=.d)
+-include $(ROBJ:.o=.d) $(TOBJ:.o=.d) $(UNIT:=.d) $(SIMS:=.d) $(SIMOBJ:.o=.d) $(MACHINE:.o=.d) $(SUPPORT:.o=.d) $(T)/spx.d $(FOBJ:.o=.d) $(FUZZ:=.d)

@@ -4,11 +4,12 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
-flags=(-std=c11 -D_GNU_SOURCE -Imodules -Itests/unit
+flags=(-std=c11 -D_GNU_SOURCE -Imodules -Itests/unit -Itests/sim
        '-DSPX_COMMIT="lint"' '-DSPX_BEARSSL="lint"' '-DSPX_COMPILER="lint"')
-sources=(spx.c modules/*/*.c tests/unit/*.c tests/sim/*.c tests/fuzz/*.c tests/bench/*.c)
+sources=(spx.c modules/*/*.c tests/unit/*.c tests/sim/*.c tests/machine/*.c tests/fuzz/*.c
+         tests/bench/*.c)
 headers=(modules/*/*.h)
-formatted=("${sources[@]}" "${headers[@]}" tests/unit/*.h tests/sim/*.h)
+formatted=("${sources[@]}" "${headers[@]}" tests/unit/*.h tests/sim/*.h tests/machine/*.h)
 scripts=(tests/*.sh tests/fuzz/*.sh tests/bench/*.sh .ci/run)
 cores=$(nproc)
 failed=()
@@ -42,7 +43,7 @@ tidy() {
 check() {
     cppcheck -j "$cores" --quiet --error-exitcode=1 --std=c11 --inline-suppr \
         --enable=warning,performance,portability,style --suppressions-list=tests/cppcheck.txt \
-        "${flags[@]:1}" spx.c modules tests/unit tests/sim tests/fuzz tests/bench
+        "${flags[@]:1}" spx.c modules tests/unit tests/sim tests/machine tests/fuzz tests/bench
 }
 
 # A header includes what it needs.

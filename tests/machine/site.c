@@ -1,0 +1,399 @@
+#include "site.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "base/clock.h"
+#include "base/exits.h"
+#include "calls.h"
+#include "client/client.h"
+#include "relay/relay.h"
+#include "wire/limits.h"
+
+#define BEGIN_US (1000 * CLOCK_US_PER_S) /* the machines are up for a while */
+#define SERVICE_PORT 22U
+#define FIRST_PORT 8000
+#define TROUBLE_MOST_US (120 * CLOCK_US_PER_S)
+#define TALK_EVERY_MOST_US (10 * CLOCK_US_PER_S)
+#define CALM_LIMIT_US (60 * CLOCK_US_PER_S)
+#define ORPHANS_LIMIT_US ((RESUME_WINDOW_DEFAULT_S + 60) * CLOCK_US_PER_S)
+#define START_LIMIT_US (30 * CLOCK_US_PER_S)
+#define END_LIMIT_US (10 * CLOCK_US_PER_S)
+#define STEPS_MOST 20000000
+#define RELAY_FILES_MOST 200
+
+struct totals site_totals;
+
+static struct site *the_site;
+
+void site_fail(struct site *s, const char *format, ...)
+{
+    va_list arguments;
+    if (s->failed)
+        return;
+    s->failed = true;
+    va_start(arguments, format);
+    vsnprintf(s->why, sizeof s->why, format, arguments);
+    va_end(arguments);
+}
+
+/* ---- Programs. ---- */
+
+static bool is_user(const struct program *p)
+{
+    return p->main == client_main;
+}
+
+static struct user *user_of(struct program *p)
+{
+    return container_of(p, struct user, program);
+}
+
+/* What a client says of its session. */
+static void on_client_line(const struct process *process, const char *line)
+{
+    for (unsigned i = 0; i < the_site->user_count; i++) {
+        struct user *u = &the_site->user[i];
+        if (u->program.process != process)
+            continue;
+        if (strstr(line, "connected to agent")) {
+            u->sessions++;
+            u->session_since_us = u->connected_us = timeline.now_us;
+            site_totals.sessions++;
+        } else if (strstr(line, "resumed after")) {
+            u->connected_us = timeline.now_us;
+            site_totals.resumes++;
+        }
+    }
+}
+
+ssize_t log_take(struct process *p, const char *data, size_t len)
+{
+    char line[512];
+    const char *text =
+        strstr(data, ": "); /* behind time and role, which is the last one's that began */
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(text, "\n"), text);
+    if (timeline.verbose)
+        printf("%12.6f %-7s%s\n", (double)timeline.now_us / CLOCK_US_PER_S, p->name, line);
+    if (p->on_line)
+        p->on_line(p, line);
+    return (ssize_t)len;
+}
+
+static void on_start(struct event *e)
+{
+    struct program *p = container_of(e, struct program, start);
+    if (p->host->off)
+        host_on(p->host);
+    note(&timeline, p->name, "starts", p->starts, 0);
+    p->process = process_start(p->host, p->name, p->main, p->argv);
+    if (is_user(p)) {
+        user_of(p)->sessions = 0;
+        p->process->on_line = on_client_line;
+    }
+    p->started_us = timeline.now_us;
+    if (p->starts++)
+        site_totals.restarts++;
+}
+
+void program_start(struct program *p)
+{
+    p->wanted = true;
+    p->start.run = on_start;
+    event_set(&timeline, &p->start, timeline.now_us);
+}
+
+void program_kill(struct program *p, uint64_t down_us)
+{
+    if (!p->process)
+        return;
+    note(&timeline, p->name, "is killed, and away for", down_us, 0);
+    process_kill(p->process);
+    p->process = NULL;
+    p->died_us = timeline.now_us;
+    p->kills++;
+    event_set(&timeline, &p->start, timeline.now_us + down_us);
+}
+
+/* A process that has ended by itself: was it to? */
+static void look_after(struct site *s, struct program *p)
+{
+    struct process *process = p->process;
+    if (!process || !process->ended)
+        return;
+    int code = process->exit_code;
+    bool told = code == (is_user(p) ? EXIT_INTERRUPTED : EXIT_OK) && (s->over || !is_user(p));
+    bool unlucky = is_user(p) && !user_of(p)->sessions &&
+                   (code == EXIT_NO_AGENT || code == EXIT_NETWORK || code == EXIT_TIMED_OUT);
+    if (!told && !unlucky)
+        site_fail(s, "%s has ended with %d", p->name, code);
+    if (process->left_open)
+        site_fail(s, "%s has ended with %u descriptors open", p->name, process->left_open);
+    p->process = NULL;
+    p->died_us = timeline.now_us;
+    if (p->wanted)
+        event_set(&timeline, &p->start, timeline.now_us + CLOCK_US_PER_S);
+}
+
+static void each_program(struct site *s, void (*f)(struct site *s, struct program *p))
+{
+    for (unsigned i = 0; i < s->relay_count; i++)
+        f(s, &s->relay[i]);
+    f(s, &s->agent);
+    for (unsigned i = 0; i < s->user_count; i++)
+        f(s, &s->user[i].program);
+}
+
+/* ---- Talks. ---- */
+
+static void on_wrong(struct talk *k, const char *what)
+{
+    site_fail(the_site, "talk %llu: %s", k ? (unsigned long long)k->number : 0, what);
+}
+
+/* A reset is right when the session's agent or the client has died under it. */
+static void on_reset(struct talk *k)
+{
+    const struct user *u = k->owner;
+    bool client_died = u->program.died_us > k->began_us || !u->program.process;
+    bool agent_died =
+        the_site->agent.died_us > u->session_since_us || the_site->agent.died_us > k->began_us;
+    if (!client_died && !agent_died && !the_site->over)
+        site_fail(the_site, "talk %llu was reset for no reason", (unsigned long long)k->number);
+}
+
+static void on_next_talk(struct event *e)
+{
+    struct user *u = container_of(e, struct user, next_talk);
+    struct site *s = u->program.site;
+    if (s->calm)
+        return;
+    if (u->program.process && u->sessions)
+        talk_start(&s->talks, u->program.host, u->port, u);
+    event_set(&timeline, e, timeline.now_us + chance_scaled(&timeline, 100, TALK_EVERY_MOST_US));
+}
+
+/* ---- The world. ---- */
+
+static void route(const struct host *from, const struct host *to, struct pipe_settings *settings)
+{
+    *settings = the_site->link;
+    if (from == to)
+        *settings = (struct pipe_settings){.rate = 1000000000,
+                                           .delay_us = 20,
+                                           .unsent_bytes = 256 << 10,
+                                           .capacity_bytes = 1 << 20};
+}
+
+static void make_hosts(struct site *s)
+{
+    static const char *const names[] = {"relay-0", "relay-1", "storage", "laptop"};
+    for (unsigned i = 0; i < RELAYS + 2; i++) {
+        s->hosts[i] = (struct host){.name = names[i], .address = 0xc0000201 + i};
+        s->all_hosts[i] = &s->hosts[i];
+    }
+    tcp_begin(s->all_hosts, route);
+}
+
+static void make_program(struct site *s, struct program *p, const char *role, unsigned number,
+                         struct host *host, int (*program_main)(int, char **))
+{
+    p->site = s;
+    snprintf(p->name, sizeof p->name, "%s-%u", role, number);
+    p->host = host;
+    p->main = program_main;
+    p->argv[0] = p->name;
+}
+
+static void make_user(struct site *s, unsigned i)
+{
+    char forward[64];
+    struct user *u = &s->user[i];
+    make_program(s, &u->program, "user", i, &s->hosts[RELAYS + 1], client_main);
+    u->port = (uint16_t)(FIRST_PORT + i);
+    snprintf(forward, sizeof forward, "127.0.0.1:%u:127.0.0.1:%u", u->port, SERVICE_PORT);
+    u->program.argv[3] = strdup("-L");
+    u->program.argv[4] = strdup(forward);
+    u->program.argv[5] = strdup("storage");
+    u->next_talk.run = on_next_talk;
+}
+
+static void make_programs(struct site *s)
+{
+    for (unsigned i = 0; i < s->relay_count; i++)
+        make_program(s, &s->relay[i], "relay", i, &s->hosts[i], relay_main);
+    make_program(s, &s->agent, "agent", 0, &s->hosts[RELAYS], agent_main);
+    for (unsigned i = 0; i < s->user_count; i++)
+        make_user(s, i);
+}
+
+static void begin(struct site *s)
+{
+    struct timeline *t = &timeline;
+    s->relay_count = (unsigned)chance_between(t, 1, RELAYS);
+    s->user_count = (unsigned)chance_between(t, 1, CLIENTS);
+    s->dialled = chance(t, 4) == 0;
+    s->link = (struct pipe_settings){.rate = chance_scaled(t, 20000, 100000000),
+                                     .delay_us = chance_scaled(t, 100, 150000),
+                                     .unsent_bytes = 128 << 10,
+                                     .capacity_bytes = chance_scaled(t, 64 << 10, 2 << 20)};
+    make_hosts(s);
+    make_programs(s);
+    site_configure(s);
+    talks_begin(&s->talks, on_wrong, on_reset);
+    service_start(&s->talks, s->agent.host, SERVICE_PORT);
+}
+
+/* Runs on until something holds; false: it did not within the time, or something has failed. */
+static bool run_until(struct site *s, bool (*holds)(const struct site *s), uint64_t limit_us,
+                      const char *what)
+{
+    uint64_t until_us = timeline.now_us + limit_us;
+    while (!s->failed && !holds(s)) {
+        if (!timeline_step(&timeline) || timeline.now_us > until_us)
+            site_fail(s, "not within %.0f s: %s", (double)limit_us / CLOCK_US_PER_S, what);
+        if (timeline.steps > STEPS_MOST)
+            site_fail(s, "it goes on and on: %s", what);
+        each_program(s, look_after);
+    }
+    return !s->failed;
+}
+
+static bool users_connected(const struct site *s)
+{
+    for (unsigned i = 0; i < s->user_count; i++)
+        if (!s->user[i].sessions)
+            return false;
+    return true;
+}
+
+static bool trouble_over(const struct site *s)
+{
+    return timeline.now_us >= s->trouble_until_us;
+}
+
+/* Nobody but the agent knows what the service is to hear of it, and that waits for the client. */
+static bool is_orphan(const struct talk *k)
+{
+    const struct user *u = k->owner;
+    return k->app.state > APP_TALKS && u->program.died_us > k->began_us;
+}
+
+static bool all_talked(const struct site *s)
+{
+    list_each(link, &s->talks.all)
+    {
+        const struct talk *k = container_of(link, struct talk, all);
+        if (!talk_over(k) && !is_orphan(k))
+            return false;
+    }
+    return users_connected(s);
+}
+
+static bool all_over(const struct site *s)
+{
+    return talks_open(&s->talks) == 0;
+}
+
+/* By then all that was begun has ended: the time to find back, and what the link takes for what is
+ * left, in any order and some of it again. */
+static uint64_t calm_limit_us(const struct site *s)
+{
+    return CALM_LIMIT_US + 3 * talks_left(&s->talks) * CLOCK_US_PER_S / s->link.rate;
+}
+
+static bool all_ended(const struct site *s)
+{
+    bool running = s->agent.process;
+    for (unsigned i = 0; i < s->relay_count; i++)
+        running |= s->relay[i].process != NULL;
+    for (unsigned i = 0; i < s->user_count; i++)
+        running |= s->user[i].program.process != NULL;
+    return !running;
+}
+
+static void start_one(struct site *s, struct program *p)
+{
+    (void)s;
+    if (!is_user(p))
+        program_start(p);
+}
+
+static bool started(const struct site *s)
+{
+    return timeline.now_us >= BEGIN_US + 2 * CLOCK_US_PER_S + 8 * s->link.delay_us;
+}
+
+static void calm_one(struct site *s, struct program *p)
+{
+    (void)s;
+    p->host->outage_until_us = 0;
+    if (p->process)
+        process_stop(p->process, 0);
+    if (p->start.place && p->wanted)
+        event_set(&timeline, &p->start, timeline.now_us);
+}
+
+/* Trouble is over: everything runs, all connections that are new work. */
+static void calm(struct site *s)
+{
+    s->calm = true;
+    event_cancel(&timeline, &s->trouble);
+    each_program(s, calm_one);
+    talks_hurry(&s->talks);
+    note(&timeline, "world", "is calm", talks_open(&s->talks), 0);
+}
+
+static void tell_to_end(struct site *s, struct program *p)
+{
+    (void)s;
+    p->wanted = false;
+    event_cancel(&timeline, &p->start);
+    if (p->process)
+        process_signal(p->process, SIGTERM);
+}
+
+static bool live(struct site *s)
+{
+    each_program(s, start_one);
+    if (!run_until(s, started, START_LIMIT_US, "relay and agent begin"))
+        return false;
+    for (unsigned i = 0; i < s->user_count; i++)
+        program_start(&s->user[i].program);
+    if (!run_until(s, users_connected, START_LIMIT_US, "the clients are connected"))
+        return false;
+    for (unsigned i = 0; i < s->user_count; i++)
+        event_set(&timeline, &s->user[i].next_talk, timeline.now_us + 1);
+    s->trouble_until_us =
+        timeline.now_us + chance_scaled(&timeline, CLOCK_US_PER_S, TROUBLE_MOST_US);
+    trouble_begin(s);
+    if (!run_until(s, trouble_over, CLOCK_NEVER / 2, "trouble"))
+        return false;
+    calm(s);
+    if (!run_until(s, all_talked, calm_limit_us(s), "all applications come to their end") ||
+        !run_until(s, all_over, ORPHANS_LIMIT_US, "the service hears of clients that died"))
+        return false;
+    s->over = true;
+    each_program(s, tell_to_end);
+    return run_until(s, all_ended, END_LIMIT_US, "all programs end when they are told to");
+}
+
+bool site_run(struct site *s, uint64_t seed, bool verbose, struct totals *totals)
+{
+    timeline_start(&timeline, seed, BEGIN_US);
+    timeline.verbose = verbose;
+    the_site = s;
+    begin(s);
+    live(s);
+    site_totals.done = s->talks.done;
+    site_totals.reset = s->talks.reset;
+    site_totals.bytes = s->talks.bytes;
+    site_totals.simulated_us = timeline.now_us - BEGIN_US;
+    site_totals.steps = timeline.steps;
+    *totals = site_totals;
+    return !s->failed;
+}

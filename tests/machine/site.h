@@ -1,0 +1,73 @@
+/* A world: one or two relays, an agent beside its service, one or two clients with applications;
+ * what goes wrong there; what must hold all the same. */
+#ifndef SPX_MACHINE_SITE_H
+#define SPX_MACHINE_SITE_H
+
+#include "app.h"
+
+#define RELAYS 2
+#define CLIENTS 2
+
+/* A process of the site, started again when it has died. */
+struct program {
+    struct site *site;
+    char name[16];
+    struct host *host;
+    int (*main)(int argc, char **argv);
+    char *argv[8];
+    struct process *process;
+    struct event start;
+    bool wanted; /* it is to run */
+    uint64_t started_us, died_us;
+    unsigned starts, kills;
+};
+
+struct user {
+    struct program program;
+    uint16_t port;             /* its -L */
+    unsigned sessions;         /* begun by this process */
+    uint64_t session_since_us; /* the last one */
+    uint64_t connected_us;     /* last time it said that it is, or is again */
+    struct event next_talk;
+};
+
+struct site {
+    struct host hosts[RELAYS + 2];
+    struct host *all_hosts[RELAYS + 3];
+    unsigned relay_count, user_count;
+    bool dialled; /* the relays dial the agent */
+    struct program relay[RELAYS], agent;
+    struct user user[CLIENTS];
+    struct talks talks;
+    struct pipe_settings link;
+    uint64_t trouble_until_us, calm_us;
+    struct event trouble, check;
+    bool calm, over;
+    bool failed;
+    char why[256];
+};
+
+struct totals {
+    uint64_t sessions, resumes, restarts, cuts, done, reset, bytes, simulated_us, steps;
+};
+
+/* Runs the world of a seed; false: why says what did not hold. Once in a process. */
+bool site_run(struct site *s, uint64_t seed, bool verbose, struct totals *totals);
+
+/* ---- For its parts. ---- */
+
+extern struct totals site_totals;
+
+void site_fail(struct site *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Makes keys and configurations, and tells each program its own. */
+void site_configure(struct site *s);
+
+/* Things go wrong from now on until s->trouble_until_us. */
+void trouble_begin(struct site *s);
+
+void program_start(struct program *p);
+/* It dies now and is started again after a time. */
+void program_kill(struct program *p, uint64_t down_us);
+
+#endif
