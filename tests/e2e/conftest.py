@@ -31,6 +31,8 @@ def pytest_report_header():
 def pytest_sessionstart():
     """A run that is told to end ends like one that is interrupted: what it started is stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell ignores it for what runs in its background; the programs under test must not inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):

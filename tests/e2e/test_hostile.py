@@ -281,6 +281,10 @@ class HostileSite(peer.Site):
 
     attack = first = None
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.attacked = threading.Event()
+
     def begin(self, circuit):
         first, self.first = self.first, None
         if first:
@@ -291,7 +295,10 @@ class HostileSite(peer.Site):
     def session(self, circuit):
         attack, self.attack = self.attack, None
         if attack:
-            attack(circuit)
+            try:
+                attack(circuit)
+            finally:
+                self.attacked.set()
         peer.serve_echo(circuit)
 
 
@@ -317,6 +324,7 @@ def attack_client(world, site, what, attack, ends="reset"):
     client = world.start_client(*forwards(9))
     with client.dial() as connection:
         connection.sendall(b"12345")
+        assert site.attacked.wait(30 * harness.SLOWNESS)  # reading earlier would make room
         assert read_to_end(connection)[1] == ends, what
     client.expect(r"the session has ended: ")
     client.connected(count=2)

@@ -274,7 +274,8 @@ def test_flood_of_an_agent(world):
         assert min(one.opened(), other.opened()) > 500 // SLOWNESS
     assert len(times) >= 20
     assert times[int(len(times) * 0.99)] < 1 * SLOWNESS
-    assert memory < 64 * MIB
+    if SLOWNESS == 1:  # a sanitizer keeps what was freed
+        assert memory < 64 * MIB
 
 
 @pytest.mark.time_limit(90)
