@@ -40,11 +40,21 @@ static void log_end(const struct relay_circuit *c, const char *why)
     log_info("circuit %s: ended: %s, %s up, %s down, %s", c->id, why, up, down, duration);
 }
 
+static void leave_pair(struct relay_circuit *c)
+{
+    if (c->pair) {
+        c->pair->circuit_count--;
+        list_remove(&c->of_pair);
+        c->pair = NULL;
+    }
+}
+
 /* In the desk's thread: the worker is done with it. */
 static void gone(void *arg)
 {
     struct relay_circuit *c = arg;
     c->worker->circuit_count--;
+    leave_pair(c);
     list_remove(&c->all);
     free(c);
 }
@@ -261,6 +271,7 @@ void relay_circuit_end(struct relay_circuit *c, const char *why)
 {
     c->user = NULL;
     c->agent = NULL;
+    leave_pair(c);
     atomic_store(&c->told_to_end, why);
     worker_look(c->worker);
 }
@@ -274,6 +285,7 @@ static struct relay_circuit *circuit_of(const struct pending *p, const struct ci
     c->relay = p->relay;
     c->user = p->user;
     c->agent = p->agent;
+    c->pair = p->pair;
     c->worker = workers_for_circuit(p->relay);
     memcpy(c->id, p->id, sizeof c->id);
     c->call = (struct loop_call){.f = begin, .arg = c};
@@ -287,10 +299,22 @@ static struct relay_circuit *circuit_of(const struct pending *p, const struct ci
     return c;
 }
 
+/* Two that work together could hold all descriptors otherwise; who does not has a few. */
+static void end_oldest(const struct pair *pair)
+{
+    relay_circuit_end(container_of(pair->circuits.next, struct relay_circuit, of_pair),
+                      "the user has too many to this agent, and this is the oldest");
+}
+
 /* Hands it to its worker. */
 static void hand_over(struct relay_circuit *c)
 {
+    if (c->pair->circuit_count >= CIRCUITS_PER_USER_AGENT) {
+        end_oldest(c->pair);
+    }
     list_append(&c->relay->circuits, &c->all);
+    list_append(&c->pair->circuits, &c->of_pair);
+    c->pair->circuit_count++;
     c->worker->circuit_count++;
     if (worker_is_desk(c->worker)) {
         begin(c);

@@ -30,8 +30,10 @@ struct direction {
 struct relay_circuit {
     /* The desk's. */
     struct relay *relay;
-    struct user *user; /* NULL, like agent, once it was told to end */
+    struct user *user; /* NULL, like agent and pair, once it was told to end */
     struct agent *agent;
+    struct pair *pair;
+    struct list of_pair;
     struct list all;
     struct worker *worker;
     char id[CIRCUIT_ID_BYTES];

@@ -237,6 +237,7 @@ struct pair *directory_pair(struct directory *d, const struct user *u, const str
         return NULL;
     }
     memcpy(pair->keys, keys, sizeof keys);
+    list_init(&pair->circuits);
     if (!table_insert(&d->pairs, &pair->entry)) {
         free(pair);
         return NULL;
@@ -251,7 +252,7 @@ void directory_sweep(struct directory *d, uint64_t now_us)
     for (struct table_entry *entry = table_next(&d->pairs, NULL); entry;
          entry = table_next(&d->pairs, entry)) {
         struct pair *pair = container_of(entry, struct pair, entry);
-        if (pair->pending == 0 && pair->connects.full_us <= now_us) {
+        if (pair->pending == 0 && pair->circuit_count == 0 && pair->connects.full_us <= now_us) {
             list_append(&unused, &pair->unused);
         }
     }

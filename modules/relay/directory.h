@@ -61,7 +61,9 @@ struct pair {
     uint8_t keys[2 * KEY_BYTES]; /* the user's, the agent's */
     struct rate connects;
     unsigned pending;
-    struct list unused; /* directory_sweep's */
+    unsigned circuit_count;
+    struct list circuits; /* oldest first, by struct relay_circuit's of_pair */
+    struct list unused;   /* directory_sweep's */
 };
 
 struct directory {

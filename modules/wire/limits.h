@@ -46,7 +46,8 @@
 #define PENDING_PER_USER_AGENT 4
 #define CONNECT_RATE_PER_S 1
 #define CONNECT_BURST 10
-#define LIST_RATE_PER_S 5 /* of a user, but for those of one agent by its name */
+#define CIRCUITS_PER_USER_AGENT 32 /* joined, at a relay */
+#define LIST_RATE_PER_S 5          /* of a user, but for those of one agent by its name */
 #define LIST_BURST 20
 #define OFFERS_WORKING 4
 #define OFFERS_QUEUED 16

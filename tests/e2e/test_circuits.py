@@ -2,13 +2,14 @@
 when it says nothing, seen by a peer that was written from the document."""
 import os
 import re
+import select
 import socket
 import time
 
 import pytest
 
 import peer
-from harness import SLOWNESS, forwards
+from harness import SLOWNESS, forwards, wait_for
 from peer import Refused, string
 from servers import ask
 
@@ -50,6 +51,10 @@ def assert_silent(hop, seconds):
 def assert_joined(hop, circuit_hop):
     """CONNECTED comes, and what is then said on either side arrives at the other, and nothing else."""
     assert hop.expect(peer.CONNECTED).rest() == b"message 2"
+    assert_carries(hop, circuit_hop)
+
+
+def assert_carries(hop, circuit_hop):
     for one, other in ((hop, circuit_hop), (circuit_hop, hop)):
         one.pipe.write(b"the first bytes")
         assert other.pipe.read(15) == b"the first bytes"
@@ -171,6 +176,47 @@ def test_circuit_drains(lab, first):
     assert one.read(5) == b"still"
     assert one.read_to_end() == b""
     assert 4 < time.monotonic() - begun < 8 * SLOWNESS
+
+
+CIRCUITS_MOST = 32
+
+
+@pytest.mark.time_limit(90)
+def test_circuits_of_a_user_to_an_agent(world):
+    """A user and an agent that work together hold 32 circuits at the relay: with each one more the
+    oldest ends, for the rate of CONNECTs alone would give them every descriptor."""
+    world.start_relay(Keepalive=60)  # nothing but an OFFER comes on the control hop
+    agent = peer.Agent(
+        peer.Pair(world.key("lab-1").path), "lab-1", world.relay_address, world.key("relay").raw
+    )
+    control = agent.hop(peer.CONTROL)
+
+    def offered(hop):
+        """Asks for a circuit; whether the relay offers it, which the rate of CONNECTs decides."""
+        ask_for_a_circuit(hop)
+        ready = select.select([hop.pipe.sock, control.pipe.sock], [], [], 10 * SLOWNESS)[0]
+        if control.pipe.sock in ready:
+            return True
+        assert hop.expect(peer.REFUSED).number(2) == peer.FULL
+        return False
+
+    def join():
+        hop = user(world).hop()
+        wait_for(lambda: offered(hop), 10, "the rate allows one more")
+        circuit_hop = agent.hop(peer.AGENT_CIRCUIT, take_ticket(control))
+        circuit_hop.send(peer.ACCEPT, b"message 2")
+        assert_joined(hop, circuit_hop)
+        return hop, circuit_hop
+
+    circuits = [join() for _ in range(CIRCUITS_MOST)]
+    for circuit in circuits:
+        assert_carries(*circuit)
+    for _ in range(2):
+        circuits.append(join())
+        for side in circuits.pop(0):
+            assert side.pipe.read_to_end() == b""
+    for circuit in circuits:
+        assert_carries(*circuit)
 
 
 class NamingRelay(peer.Relay):
