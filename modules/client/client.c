@@ -576,19 +576,15 @@ static bool open_forward(struct client *c, const struct forward *f, struct error
     return true;
 }
 
-static bool open_forwards(struct client *c)
+static bool open_forwards(struct client *c, struct error *e)
 {
-    struct error e = {0};
     c->listeners = calloc(c->forward_count ? c->forward_count : 1, sizeof *c->listeners);
     c->remotes = remotes_new(c->loop, c->forwards, c->forward_count, remote_ended, c);
     if (!c->listeners || !c->remotes)
-        return false;
-    for (size_t i = 0; i < c->forward_count; i++) {
-        if (!open_forward(c, &c->forwards[i], &e)) {
-            log_error("%s", e.text);
+        return error_set(e, EXIT_OTHER, "out of memory");
+    for (size_t i = 0; i < c->forward_count; i++)
+        if (!open_forward(c, &c->forwards[i], e))
             return false;
-        }
-    }
     return true;
 }
 
@@ -606,6 +602,7 @@ static void say_the_end(struct client *c)
 
 static void run(struct client *c)
 {
+    struct error e = {0};
     c->begun_us = loop_now(c->loop);
     c->retry.on_fire = on_retry;
     c->close_limit.on_fire = on_close_limit;
@@ -617,8 +614,8 @@ static void run(struct client *c)
         !loop_on_signal(c->loop, SIGTERM, on_signal, c) ||
         (heeds_hangup() && !loop_on_signal(c->loop, SIGHUP, on_signal, c)))
         finish(c, EXIT_OTHER, "signals cannot be watched");
-    else if (!open_forwards(c))
-        finish(c, EXIT_OTHER, "a listener could not be opened");
+    else if (!open_forwards(c, &e))
+        finish(c, e.code, e.text);
     else
         try_relay(c);
     if (log_on_terminal() && !c->options->stdio)

@@ -11,7 +11,6 @@ from harness import (
     NETWORK,
     NO_AGENT,
     NOT_AUTHENTICATED,
-    OTHER,
     SLOWNESS,
     TIMED_OUT,
     endpoint,
@@ -366,7 +365,7 @@ def test_listening_port_in_use(world, echo):
     connects."""
     relay = world.start_relay()
     client = world.start_client("-L", f"{echo.port}:127.0.0.1:9", connected=False)
-    client.wait_exit(OTHER, seconds=10)
+    client.wait_exit(NETWORK, seconds=10)
     address = rf"127\.0\.0\.1:{echo.port}"
     client.expect(rf"cannot listen on {address}: Address (already )?in use \(another program ")
     assert not relay.lines(r"user alice connected")

@@ -9,7 +9,7 @@ import socks
 
 import proxy
 import servers
-from harness import LOOPBACK, SLOWNESS, Program, endpoint, free_port, has_ipv6, run, wait_for
+from harness import LOOPBACK, NETWORK, SLOWNESS, Program, endpoint, free_port, has_ipv6, run, wait_for
 
 PEERS_MAX = 256
 
@@ -255,7 +255,7 @@ def test_port_in_use(world, udp_echo):
     world.start_agent()
     taken = f"127.0.0.1:{udp_echo.port}:127.0.0.1:9"
     client = world.start_client("-U", taken, connected=False)
-    client.wait_exit(1)
+    client.wait_exit(NETWORK)
     assert client.lines(rf"cannot listen on 127.0.0.1:{udp_echo.port}: Address (already )?in use")
 
 
