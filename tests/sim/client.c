@@ -1,4 +1,4 @@
-/* The client's role: attempts, circuits, resuming, as modules/client/client.c and reach.c. */
+/* The client's role: attempts, circuits, resuming, as modules/client/connection.c and reach.c. */
 #include "base/clock.h"
 #include "world.h"
 

@@ -1,4 +1,4 @@
-#include "client/client.h"
+#include "client/connection.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -13,11 +13,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "base/version.h"
-#include "client/list.h"
-#include "client/options.h"
 #include "client/reach.h"
-#include "client/trust.h"
-#include "config/options.h"
 #include "forward/listener.h"
 #include "forward/remote.h"
 #include "hop/backoff.h"
@@ -41,10 +37,7 @@ static const char *const state_names[] = {"connecting", "waiting", "connected", 
 
 struct client {
     struct loop *loop;
-    const struct client_options *options;
-    struct client_config config;
-    struct hop_party party;
-    uint8_t agent_key[KEY_BYTES];
+    const struct client_task *task;
     enum client_state state;
 
     struct reach reach;
@@ -63,9 +56,7 @@ struct client {
     bool close_tried; /* closing: the circuit broke, and another one was tried */
     bool ever_connected;
     struct timer give_up;
-    const struct forward *forwards; /* the command line's, or else the configuration's */
-    size_t forward_count;
-    struct listener **listeners; /* of the -L, -D and -U among them */
+    struct listener **listeners; /* of the -L, -D and -U among the task's forwards */
     size_t listener_count;
     struct remotes *remotes; /* of the -R among them */
 
@@ -80,7 +71,7 @@ struct client {
 
 static const struct client_relay *relay_of(const struct client *c)
 {
-    return &c->config.relays[c->relay_index];
+    return &c->task->config->relays[c->relay_index];
 }
 
 static void relay_text(char out[HOST_TEXT_BYTES + 8], const struct client_relay *relay)
@@ -168,7 +159,7 @@ static void retry_later(struct client *c, enum client_state meanwhile, uint64_t 
 /* Whether another try may help: a refusal is final until a session was there. */
 static bool is_final(const struct client *c, const struct error *e)
 {
-    if (c->options->stdio)
+    if (c->task->options->stdio)
         return true;
     if (e->code == CODE_NETWORK || e->code == CODE_TIMEOUT || e->code == CODE_SHUTDOWN ||
         e->code == CODE_FULL || e->code == CODE_INTERNAL)
@@ -227,8 +218,8 @@ static bool try_next_relay(struct client *c, const struct reach_outcome *o)
 {
     if (!is_the_relays(c, o))
         return false;
-    c->relay_index = (c->relay_index + 1) % c->config.relay_count;
-    if (++c->failures >= c->config.relay_count) {
+    c->relay_index = (c->relay_index + 1) % c->task->config->relay_count;
+    if (++c->failures >= c->task->config->relay_count) {
         c->failures = 0;
         return false;
     }
@@ -314,7 +305,7 @@ static bool open_stdio(struct client *c)
     char target[TARGET_TEXT_BYTES];
     struct endpoint *e = endpoint_new_pair(c->loop, STDIN_FILENO, STDOUT_FILENO, stdio_ended, c);
     struct stream *st;
-    target_to_text(target, &c->options->stdio_target);
+    target_to_text(target, &c->task->options->stdio_target);
     st = e ? stream_open(&c->session, target, &endpoint_events, e) : NULL;
     if (!st)
         return false;
@@ -338,8 +329,8 @@ static void connected(struct client *c, struct link *link, const char *label)
         log_info("resumed after %s, nothing lost: through relay %s, circuit %s", time, relay,
                  label);
     } else {
-        log_info("connected to agent %s through relay %s, circuit %s", c->options->agent, relay,
-                 label);
+        log_info("connected to agent %s through relay %s, circuit %s", c->task->options->agent,
+                 relay, label);
     }
     c->state = CLIENT_CONNECTED;
     c->ever_connected = true;
@@ -475,7 +466,7 @@ static bool new_session(struct client *c)
     }
     c->has_session = true;
     c->state = CLIENT_CONNECTING;
-    if (c->options->stdio && !open_stdio(c)) {
+    if (c->task->options->stdio && !open_stdio(c)) {
         finish(c, EXIT_OTHER, "standard input or output cannot be used");
         return false;
     }
@@ -490,9 +481,9 @@ static void try_relay(struct client *c)
 {
     struct reach_request request = {
         .relay = relay_of(c),
-        .party = &c->party,
-        .agent = c->options->agent,
-        .agent_key = c->agent_key,
+        .party = c->task->party,
+        .agent = c->task->options->agent,
+        .agent_key = c->task->agent_key,
         .session = &c->session,
         .link = spare_link(c),
         .done = reached,
@@ -548,7 +539,7 @@ static void show_status(struct client *c)
     text_bytes(down, received);
     text_duration(time, (loop_now(c->loop) - c->begun_us) / CLOCK_US_PER_S * CLOCK_US_PER_S);
     snprintf(text, sizeof text, "%s: %s | round trip %s | %u streams | %s up, %s down | %s",
-             c->options->agent, state_names[c->state], rtt, open, up, down, time);
+             c->task->options->agent, state_names[c->state], rtt, open, up, down, time);
     log_status(text);
 }
 
@@ -578,12 +569,13 @@ static bool open_forward(struct client *c, const struct forward *f, struct error
 
 static bool open_forwards(struct client *c, struct error *e)
 {
-    c->listeners = calloc(c->forward_count ? c->forward_count : 1, sizeof *c->listeners);
-    c->remotes = remotes_new(c->loop, c->forwards, c->forward_count, remote_ended, c);
+    c->listeners =
+        calloc(c->task->forward_count ? c->task->forward_count : 1, sizeof *c->listeners);
+    c->remotes = remotes_new(c->loop, c->task->forwards, c->task->forward_count, remote_ended, c);
     if (!c->listeners || !c->remotes)
         return error_set(e, EXIT_OTHER, "out of memory");
-    for (size_t i = 0; i < c->forward_count; i++)
-        if (!open_forward(c, &c->forwards[i], e))
+    for (size_t i = 0; i < c->task->forward_count; i++)
+        if (!open_forward(c, &c->task->forwards[i], e))
             return false;
     return true;
 }
@@ -618,7 +610,7 @@ static void run(struct client *c)
         finish(c, e.code, e.text);
     else
         try_relay(c);
-    if (log_on_terminal() && !c->options->stdio)
+    if (log_on_terminal() && !c->task->options->stdio)
         on_status(&c->status);
     loop_run(c->loop);
     end_session(c);
@@ -639,97 +631,16 @@ static void clean_up(struct client *c)
     loop_free(c->loop);
 }
 
-/* The agent's key by the engineer's word, asking the relay for it and the engineer about it on
- * first use. */
-static bool settle_key(struct client *c, int *exit_code)
+int connection_run(const struct client_task *task)
 {
-    struct error e = {0};
-    uint8_t listed[KEY_BYTES];
-    if (trust_find(&c->config, c->options->agent, c->agent_key, &e))
-        return true;
-    if (!e.code && list_find_key(&c->config, &c->party, c->options->agent, listed, &e) &&
-        trust_confirm(&c->config, c->options->agent, listed, &e)) {
-        memcpy(c->agent_key, listed, sizeof listed);
-        return true;
-    }
-    log_error("%s", e.text);
-    *exit_code = e.code;
-    return false;
-}
-
-/* What to forward: what the command line says, or else what the configuration says of the agent. */
-static bool settle_forwards(struct client *c)
-{
-    c->forwards = c->options->forwards;
-    c->forward_count = c->options->forward_count;
-    for (size_t i = 0; i < c->config.agent_count && !c->options->stdio && !c->forward_count; i++) {
-        const struct client_agent *agent = &c->config.agents[i];
-        if (strcmp(agent->name, c->options->agent) == 0) {
-            c->forwards = agent->forwards;
-            c->forward_count = agent->forward_count;
-        }
-    }
-    return c->forward_count || c->options->stdio;
-}
-
-static int connect_and_run(struct client *c)
-{
-    int exit_code;
-    if (!settle_forwards(c))
-        return usage_error("client",
-                           "nothing to do: give -L, -D, -R or -W, or Forward lines in the "
-                           "agent's section of the configuration");
-    if (!settle_key(c, &exit_code))
-        return exit_code;
-    c->loop = loop_new();
-    if (!c->loop) {
+    struct client c = {.task = task};
+    c.loop = loop_new();
+    if (!c.loop) {
         log_error("the event loop cannot be made: %s", strerror(errno));
         return EXIT_OTHER;
     }
-    partings_init(&c->partings, c->loop);
-    run(c);
-    clean_up(c);
-    return c->exit_code;
-}
-
-static int with_config(struct client *c)
-{
-    c->party = (struct hop_party){.own = &c->config.key, .version = SPX_VERSION_TEXT, .labels = ""};
-    handshake_mac1_key(c->party.mac1_key, c->config.key.public_key);
-    if (c->options->list)
-        return list_agents(&c->config, &c->party, c->options->query, c->options->watch);
-    return connect_and_run(c);
-}
-
-int client_main(int argc, char **argv)
-{
-    struct client_options options;
-    struct client c = {.options = &options};
-    struct error e = {0};
-    char *path;
-    int exit_code = EXIT_OK;
-    if (!client_options_parse(&options, argc, argv, &exit_code)) {
-        client_options_free(&options);
-        return exit_code;
-    }
-    /* With -W another program talks over this one: only what goes wrong is worth a line. */
-    log_setup("client",
-              options.verbose ? LOG_DEBUG
-              : options.stdio ? LOG_WARNING
-                              : LOG_INFO,
-              options.json);
-    path = options.config_path ? strdup(options.config_path) : config_default_path("client");
-    if (!path || !client_config_load(&c.config, path, &e)) {
-        log_error("%s", path ? e.text : "out of memory");
-        exit_code = path ? e.code : EXIT_OTHER;
-    } else {
-        if (options.check)
-            printf("%s is right\n", path);
-        else
-            exit_code = with_config(&c);
-        client_config_free(&c.config);
-    }
-    free(path);
-    client_options_free(&options);
-    return exit_code;
+    partings_init(&c.partings, c.loop);
+    run(&c);
+    clean_up(&c);
+    return c.exit_code;
 }
