@@ -337,6 +337,8 @@ static bool attempt_start(struct attempt *attempt)
         note_error(attempt, errno);
         return false;
     }
+    if (dial->owner) /* given up before anybody heard of it, it has not ended cleanly */
+        socket_reset_on_close(fd);
     attempt->io.on_write = on_attempt_settled;
     if (!io_add(dial->loop, &attempt->io, fd)) {
         note_error(attempt, errno);

@@ -23,7 +23,7 @@ struct dial_request {
     uint16_t port;
     /* Whose it is, for targets: of one owner's names only a few are looked up at a time, so that
      * names which nobody answers for do not hold up those of others, and the last descriptors are
-     * left to carriers. NULL: a carrier. */
+     * left to carriers. A target's connection that is given up is reset. NULL: a carrier. */
     const void *owner;
     bool datagrams;      /* UDP: the first address that is allowed and has a route is taken */
     uint64_t timeout_us; /* for all of it */

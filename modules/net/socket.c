@@ -319,7 +319,6 @@ bool socket_is_scarce(int fd)
     return fd >= last;
 }
 
-/* Whether closing the socket, by the kernel at the end of the process too, is a reset. */
 static void set_reset_on_close(int fd, bool reset)
 {
     struct linger linger = {.l_onoff = reset};
@@ -327,9 +326,14 @@ static void set_reset_on_close(int fd, bool reset)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
-void socket_set_application(int fd, const struct address *a)
+void socket_reset_on_close(int fd)
 {
     set_reset_on_close(fd, true);
+}
+
+void socket_set_application(int fd, const struct address *a)
+{
+    socket_reset_on_close(fd);
     if (address_is_unix(a))
         return;
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -344,7 +348,7 @@ void socket_set_application(int fd, const struct address *a)
 
 void socket_close_reset(int fd)
 {
-    set_reset_on_close(fd, true);
+    socket_reset_on_close(fd);
     close(fd);
 }
 

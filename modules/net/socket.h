@@ -45,6 +45,9 @@ bool socket_is_scarce(int fd);
  * the process is killed. Of a listening socket the connections that it accepts inherit them. */
 void socket_set_application(int fd, const struct address *a);
 
+/* From now on closing it, by the kernel at the end of the process too, is a reset. */
+void socket_reset_on_close(int fd);
+
 /* Without the pacing of the system's congestion control, if the other end is near. */
 void socket_avoid_pacing(int fd);
 

@@ -199,16 +199,17 @@ CALL(ssize_t, read, int fd, void *out, size_t len)
 
 CALL(ssize_t, readv, int fd, const struct iovec *pieces, int count)
 {
-    ssize_t all = 0;
-    for (int i = 0; i < count; i++) {
-        ssize_t n = __wrap_read(fd, pieces[i].iov_base, pieces[i].iov_len);
+    struct tcp *t = socket_of(fd);
+    ssize_t all = 0, n;
+    for (int i = 0; t && i < count; i++) {
+        if (i > 0 && !tcp_readable(t))
+            break; /* an end or an error is the next call's */
+        n = tcp_receive(t, pieces[i].iov_base, pieces[i].iov_len);
         if (n < 0)
-            return all ? all : n;
+            return n;
         all += n;
-        if ((size_t)n < pieces[i].iov_len)
-            break;
     }
-    return all;
+    return t ? all : -1;
 }
 
 CALL(ssize_t, write, int fd, const void *data, size_t len)

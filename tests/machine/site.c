@@ -111,6 +111,8 @@ void program_kill(struct program *p, uint64_t down_us)
 {
     if (!p->process)
         return;
+    if (is_user(p))
+        user_of(p)->sessions = 0;
     note(&timeline, p->name, "is killed, and away for", down_us, 0);
     process_kill(p->process);
     p->process = NULL;
@@ -129,7 +131,7 @@ static void look_after(struct site *s, struct program *p)
     bool told = code == (is_user(p) ? EXIT_INTERRUPTED : EXIT_OK) && (s->over || !is_user(p));
     bool unlucky = is_user(p) && !user_of(p)->sessions &&
                    (code == EXIT_NO_AGENT || code == EXIT_NETWORK || code == EXIT_TIMED_OUT);
-    if (!told && !unlucky)
+    if (!told && !unlucky && !process->killed)
         site_fail(s, "%s has ended with %d", p->name, code);
     if (process->left_open)
         site_fail(s, "%s has ended with %u descriptors open", p->name, process->left_open);

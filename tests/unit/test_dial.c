@@ -637,6 +637,46 @@ static void test_cancel_connecting(void **state)
     empty(&full);
 }
 
+/* The loop ends with the round in which the connect begins. */
+static bool stop_and_allow(void *arg, const struct address *address)
+{
+    (void)arg;
+    (void)address;
+    loop_stop(loop);
+    return true;
+}
+
+/* A target that had connected when its stream was reset sees no end of file. */
+static void test_cancel_connected(void **state)
+{
+    struct outcome outcome = {0};
+    struct address peer;
+    uint16_t port = 0;
+    int listener = listen_at("127.0.0.1", &port, 8);
+    const struct dial_request request = {.host = "127.0.0.1",
+                                         .port = port,
+                                         .owner = &outcome,
+                                         .timeout_us = LONG_US,
+                                         .allow = stop_and_allow,
+                                         .done = on_done,
+                                         .arg = &outcome};
+    char byte;
+
+    (void)state;
+    loop_refresh_now(loop);
+    struct dial *dial = dial_start(loop, &request);
+    assert_non_null(dial);
+    loop_run(loop);
+    int accepted = socket_accept(listener, &peer);
+    assert_true(accepted >= 0);
+    dial_cancel(dial);
+    assert_int_equal(read(accepted, &byte, 1), -1);
+    assert_int_equal(errno, ECONNRESET);
+    assert_int_equal(outcome.calls, 0);
+    close(accepted);
+    close(listener);
+}
+
 /* While it waits for a thread, while a thread works on it, and when the answer is posted already.
  */
 static void test_cancel_looking_up(void **state)
@@ -907,6 +947,7 @@ int main(void)
         DIAL_TEST(test_time_out),
         DIAL_TEST(test_time_out_of_the_look_up),
         DIAL_TEST(test_cancel_connecting),
+        DIAL_TEST(test_cancel_connected),
         DIAL_TEST(test_names_of_one_owner),
         DIAL_TEST(test_cancel_looking_up),
         DIAL_TEST(test_cancel_and_free_the_loop),
