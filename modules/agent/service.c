@@ -382,6 +382,7 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     settings.resume_window_s = a->config.resume_window_s;
     settings.receive_limit = receive_limit_left(a);
     settings.own_streams = user->listen_count ? AGENT_STREAMS_MAX : 0;
+    settings.listeners = user->listeners;
     memcpy(v->user_key, user->public_key, KEY_BYTES);
     snprintf(v->user, sizeof v->user, "%s", user->name);
     snprintf(v->label, sizeof v->label, "%s", label);
@@ -659,7 +660,8 @@ static bool same_patterns(const struct target_pattern *a, size_t a_count,
 static bool same_permissions(const struct service *v, const struct agent_user *user)
 {
     return same_patterns(v->allow, v->allow_count, user->allow, user->allow_count) &&
-           same_patterns(v->listen, v->listen_count, user->listen, user->listen_count);
+           same_patterns(v->listen, v->listen_count, user->listen, user->listen_count) &&
+           v->session.settings.listeners == user->listeners;
 }
 
 static void service_close(struct service *v, enum code code, const char *text)

@@ -45,6 +45,7 @@ static void *begin_user(struct config_reader *r)
     if (!users)
         return NULL;
     c->users = users;
+    users[c->user_count - 1].listeners = LISTENERS_DEFAULT;
     return &users[c->user_count - 1];
 }
 
@@ -147,6 +148,19 @@ static bool parse_user_listen(struct config_reader *r, void *field, const char *
     return value_list(value, append_listen_item, field, e);
 }
 
+static bool parse_listeners(struct config_reader *r, void *field, const char *value,
+                            struct error *e)
+{
+    uint16_t *listeners = field;
+    uint64_t v;
+
+    (void)r;
+    if (!value_number(&v, value, 1, LISTENERS_MAX, e))
+        return false;
+    *listeners = (uint16_t)v;
+    return true;
+}
+
 static bool parse_resume_window(struct config_reader *r, void *field, const char *value,
                                 struct error *e)
 {
@@ -186,6 +200,7 @@ static const struct config_key user_keys[] = {
     {"PublicKey", EXACTLY_ONE, parse_public_key,  USER(public_key)},
     {"Allow",     AT_MOST_ONE, parse_allow,       0               },
     {"Listen",    AT_MOST_ONE, parse_user_listen, 0               },
+    {"Listeners", AT_MOST_ONE, parse_listeners,   USER(listeners) },
     {NULL,        0,           NULL,              0               },
 };
 

@@ -52,6 +52,7 @@ struct agent_user {
     size_t allow_count;
     struct target_pattern *listen; /* where the user's -R may listen; none: nowhere */
     size_t listen_count;
+    uint16_t listeners; /* how many a session of the user's may have; 16; 1 to 256 */
 };
 
 struct agent_config {

@@ -63,11 +63,23 @@ static void on_retry(struct timer *timer)
         io_want_read(&a->io);
 }
 
+/* Hops and circuits keep the last descriptors for themselves. */
+static int open_listener(const struct address *listen, struct error *e)
+{
+    int fd = socket_listen(listen, BACKLOG, e);
+    if (fd < 0 || !socket_is_scarce(fd))
+        return fd;
+    error_set(e, EXIT_OTHER, "no descriptor is left to listen with; raise the limit of open files");
+    close(fd);
+    socket_remove_file(listen);
+    return -1;
+}
+
 struct intake *intake_new(struct loop *loop, const struct address *listen,
                           const struct intake_events *events, void *owner, struct error *e)
 {
     struct intake *a = calloc(1, sizeof *a);
-    int fd = a ? socket_listen(listen, BACKLOG, e) : -1;
+    int fd = a ? open_listener(listen, e) : -1;
     if (!a || fd < 0) {
         error_set(e, EXIT_OTHER, "out of memory");
         free(a);

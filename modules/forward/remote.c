@@ -103,9 +103,12 @@ bool remotes_ask(struct remotes *r, struct session *s, struct error *e)
         struct remote *remote = &r->each[i];
         address_to_text(address, &remote->forward->listen);
         remote->listener = listen_request(s, address, &remote_events, remote);
+        if (!remote->listener && errno == EAGAIN)
+            return error_set(e, EXIT_OTHER, "an agent can be asked for at most %d -R",
+                             LISTENERS_MAX);
         if (!remote->listener)
             return error_set(e, EXIT_OTHER, "the agent cannot be asked to listen on %s: %s",
-                             address, errno == EAGAIN ? "more than 16 -R" : strerror(errno));
+                             address, strerror(errno));
     }
     return true;
 }

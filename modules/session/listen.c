@@ -7,7 +7,7 @@
 struct stream *listen_request(struct session *s, const char *address,
                               const struct stream_events *events, void *owner)
 {
-    if (s->listeners >= LISTENERS_MAX || s->state != SESSION_ACTIVE) {
+    if (s->listeners >= s->settings.listeners || s->state != SESSION_ACTIVE) {
         errno = EAGAIN;
         return NULL;
     }

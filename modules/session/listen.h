@@ -11,8 +11,8 @@
 #include "session/stream.h"
 
 /* Client: asks the agent to listen on an address ("127.0.0.1:8080", port 0: the agent chooses).
- * NULL: there are LISTENERS_MAX or the session is ending (errno EAGAIN), the address is not UTF-8
- * or too long (EINVAL), or without memory (ENOMEM). */
+ * NULL: there are settings.listeners or the session is ending (errno EAGAIN), the address is not
+ * UTF-8 or too long (EINVAL), or without memory (ENOMEM). */
 struct stream *listen_request(struct session *s, const char *address,
                               const struct stream_events *events, void *owner);
 

@@ -26,6 +26,7 @@ struct session_settings session_default_settings(bool client)
         .ring_doublings = 2,
         .streams = client ? 0 : STREAMS_MAX,
         .own_streams = client ? STREAMS_MAX : 0,
+        .listeners = client ? LISTENERS_MAX : LISTENERS_DEFAULT,
         .early_credit = 8U << 10,
         .keepalive_us = KEEPALIVE_DEFAULT_S * CLOCK_US_PER_S,
         .resume_window_s = RESUME_WINDOW_DEFAULT_S,

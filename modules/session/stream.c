@@ -121,7 +121,8 @@ struct stream *stream_new_own(struct session *s, bool listener, const char *text
 
 struct stream *stream_new_from_peer(struct session *s, uint32_t id, bool listener)
 {
-    bool over = listener ? s->listeners >= LISTENERS_MAX : s->peer_open >= s->settings.streams;
+    bool over =
+        listener ? s->listeners >= s->settings.listeners : s->peer_open >= s->settings.streams;
     struct stream *st;
     if (over && s->refused >= REFUSED_MAX) {
         session_fail(s, CODE_FULL, "the peer opens streams without end");

@@ -70,7 +70,8 @@
 #define EARLY_DATAGRAM_BYTES (8U << 10)
 #define STREAMS_MAX 1024      /* that a client may have open */
 #define AGENT_STREAMS_MAX 256 /* that an agent may have open for a client's listeners */
-#define LISTENERS_MAX 16
+#define LISTENERS_DEFAULT 16  /* of a session, unless the agent is configured otherwise */
+#define LISTENERS_MAX 256     /* that it can be configured for */
 #define CREDIT_MAX 0x7fffffffU
 #define CONNECTS_IN_PROGRESS 64
 #define TARGET_CONNECT_S 15

@@ -150,7 +150,7 @@ MISTAKES = [
         "agent",
         "Allow",
         "Agents",
-        ":13: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, Listen",
+        ":13: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, Listen, Listeners",
     ),
     (
         "client",
@@ -396,6 +396,12 @@ MISTAKES = [
         "KeyFile",
         "ResumeWindow = 86401\nKeyFile",
         ":3: ResumeWindow: '86401' is not a number from 0 to 86400",
+    ),
+    (
+        "agent",
+        "Allow",
+        "Listeners = 257\nAllow",
+        ":13: Listeners: '257' is not a number from 1 to 256",
     ),
     (
         "agent",

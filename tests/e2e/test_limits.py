@@ -14,6 +14,7 @@ import pytest
 import noise
 import peer
 from harness import LOOPBACK, SLOWNESS, SPX, endpoint, free_port, run, stays_false, wait_for
+
 from peer import (
     DATA, FRAME_PING, FRAME_PONG, OPENED, RESET, Gone, Refused, frame, open_frame, string, u16,
 )  # fmt: skip
@@ -573,7 +574,8 @@ class SlowRelay(peer.Relay):
 
 def test_offers_at_an_agent(world, serve):
     """Of 24 at once, four of each of six users, four are worked on and 16 wait. No user's second
-    has its turn before another's first, and the four without a place are the fourth ones of users."""
+    has its turn before another's first, and the four without a place are the fourth ones of users.
+    """
     users = "abcdef"
     relay = serve(SlowRelay, pair(world, "relay"), world.relay_address)
     world.start_agent(users={f"user-{u}": "tcp:127.0.0.1:*" for u in users})
@@ -835,31 +837,66 @@ def test_opens_without_end(world):
     crowd.clients[1].connect().finish()
 
 
-def test_listeners_of_a_session(world):
-    """Sixteen; one more is refused until one ends."""
+def listening_agent(world, more="", **config):
+    """An agent whose user alice may listen, with more lines of its section."""
+    conf = world.agent_conf(**config)
+    section = f"PublicKey = {world.key('alice').public}\n"
+    permitted = f"{section}Listen = default\n{more}"
+    conf.write_text(conf.read_text().replace(section, permitted))
+    return world.start_agent(conf=conf)
+
+
+def listen(circuit, stream):
+    """Asks the agent to listen: 0, or the code of its refusal."""
+    circuit.send(frame(peer.LISTEN, stream, string("127.0.0.1:0")))
+    got = circuit.expect(peer.LISTENING, RESET, stream=stream)
+    return 0 if got.kind == peer.LISTENING else int.from_bytes(got.payload[:2], "big")
+
+
+@pytest.mark.parametrize(
+    "line, most",
+    [("", 16), ("Listeners = 3\n", 3), ("Listeners = 256\n", 256)],
+    ids=["default", "3", "256"],
+)
+def test_listeners_of_a_session(world, line, most):
+    """Sixteen, or as many as the agent's configuration says; one more is refused until one ends."""
     world.start_relay()
-    conf = world.agent_conf()
-    conf.write_text(conf.read_text() + "Listen = default\n")
-    world.start_agent(conf=conf)
+    listening_agent(world, line)
     circuit = user_client(world).connect()
-
-    def listen(stream):
-        circuit.send(frame(peer.LISTEN, stream, string("127.0.0.1:0")))
-        got = circuit.expect(peer.LISTENING, RESET, stream=stream)
-        return 0 if got.kind == peer.LISTENING else int.from_bytes(got.payload[:2], "big")
-
-    assert [listen(2 * i + 1) for i in range(17)] == [0] * 16 + [peer.RESET_LIMIT]
+    asked = [listen(circuit, 2 * i + 1) for i in range(most + 1)]
+    assert asked == [0] * most + [peer.RESET_LIMIT]
     circuit.send(frame(RESET, 1, u16(6) + string("")))
-    assert [listen(35), listen(37)] == [0, peer.RESET_LIMIT]
+    asked = [listen(circuit, 2 * most + 3), listen(circuit, 2 * most + 5)]
+    assert asked == [0, peer.RESET_LIMIT]
+
+
+def test_listeners_leave_descriptors(world, echo):
+    """Of an agent's descriptors listeners, too, leave some to its hops and circuits: who has all the
+    others keeps nobody from connecting."""
+    users = {"alice": "*", "bob": "*"}
+    world.start_relay(users=users)
+    plain, world.binary = world.binary, ["prlimit", "--nofile=160:160", *world.binary]
+    listening_agent(
+        world, "Listeners = 256\n", users=dict.fromkeys(users, "tcp:127.0.0.1:*")
+    )  # fmt: skip
+    world.binary = plain
+    alice = user_client(world).connect()
+    asked = [listen(alice, 2 * i + 1) for i in range(200)]
+    assert set(asked) == {0, 9} and 100 < asked.count(0) < 140
+    bob = user_client(world, "bob").connect()
+    assert refusal_of(bob.open, tcp(echo)) == 9
+    alice.send(*(frame(RESET, 2 * i + 1, u16(6) + string("")) for i in range(10)))
+    alice.send(frame(FRAME_PING, 0, b"all read"))
+    alice.expect(FRAME_PONG)
+    bob.open(tcp(echo), 3)
+    assert bob.ask(b"hello", 3) == b"hello"
 
 
 def test_streams_of_an_agent(world):
     """An agent has 256 open for a client's listeners, however many more the client would take; the
     next connection waits until one ends."""
     world.start_relay()
-    conf = world.agent_conf()
-    conf.write_text(conf.read_text() + "Listen = default\n")
-    world.start_agent(conf=conf)
+    listening_agent(world)
     circuit = user_client(world).connect(streams=1000)
     circuit.send(frame(peer.LISTEN, 1, string("127.0.0.1:0")))
     address = peer.Reader(circuit.expect(peer.LISTENING).payload).text()

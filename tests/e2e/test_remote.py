@@ -291,14 +291,27 @@ def test_any_port_of_the_permitted_ones(world, echo):
             assert ask(connection, b"hello") == b"hello"
 
 
+def test_more_than_the_agent_allows(world, echo):
+    """The client hears which of its -R are too many; the others go on."""
+    world.start_relay()
+    listening_agent(world, "default\nListeners = 2")
+    options = [w for _ in range(3) for w in ("-R", f"0:{LOOPBACK}:{echo.port}")]
+    client = world.start_client(*options)
+    client.expect(r"the agent does not listen on 127\.0\.0\.1:0: too many listeners")
+    for count in (1, 2):
+        address = bound(client, f"tcp:{LOOPBACK}:{echo.port}", count)
+        with socket.create_connection(address, timeout=20) as connection:
+            assert ask(connection, b"hello") == b"hello"
+
+
 def test_too_many(world):
-    """A session has 16 listeners."""
+    """No agent can be asked for more than 256."""
     world.start_relay()
     listening_agent(world)
-    options = [w for _ in range(17) for w in ("-R", f"0:{LOOPBACK}:9")]
+    options = [w for _ in range(257) for w in ("-R", f"0:{LOOPBACK}:9")]
     client = world.start_client(*options, connected=False)
     client.wait_exit(OTHER)
-    assert client.lines(r"more than 16 -R")
+    assert client.lines(r"an agent can be asked for at most 256 -R")
 
 
 @pytest.mark.parametrize("listen", ["nothing", "127.0.0.1", "localhost:80", "127.0.0.1:0", "*:9-8"])
@@ -321,6 +334,22 @@ def test_permission_is_taken_away(world, echo):
         assert read_to_end(connection) == (b"", "reset")
     client.wait_exit(DENIED)
     wait_for(lambda: refuses(address), 5, "the agent no longer listens")
+
+
+def test_another_number_is_loaded(world, echo):
+    """After SIGHUP with another number of Listeners the session ends, as with another Listen; the
+    next one has it."""
+    remotes = [f"0:{LOOPBACK}:{echo.port}"] * 2
+    _, agent, client = start(world, *remotes, listen="default\nListeners = 2")
+    target = f"tcp:{LOOPBACK}:{echo.port}"
+    bound(client, target, 2)
+    conf = world.directory / "agent-lab-1.conf"
+    conf.write_text(conf.read_text().replace("Listeners = 2", "Listeners = 1"))
+    agent.signal(signal.SIGHUP)
+    client.expect(r"the session has ended: the user's permissions at this agent have changed")
+    client.expect(r"the agent does not listen on 127\.0\.0\.1:0: too many listeners", 40)
+    with socket.create_connection(bound(client, target, 3), timeout=20) as connection:
+        assert ask(connection, b"hello") == b"hello"
 
 
 # What breaks.

@@ -462,6 +462,7 @@ static void agent_file_is_read(void **state)
                                "[User]\nName = alice\nPublicKey = " KEY_3 "\n"
                                "Allow = tcp:127.0.0.1:22, tcp:127.0.0.1:443\n"
                                "Listen = 127.0.0.1:8000-8999, Default, unix:/run/a\n"
+                               "Listeners = 256\n"
                                "[User]\nName = bob\nPublicKey = " KEY_4 "\n");
     assert_true(agent_config_load(&c, "agent.conf", &e));
     assert_string_equal(c.name, "boston-vmax-01");
@@ -494,7 +495,9 @@ static void agent_file_is_read(void **state)
     }
     assert_string_equal(c.users[0].listen[3].name, "/run/a");
     assert_int_equal(c.users[1].allow_count, 0);
+    assert_int_equal(c.users[0].listeners, 256);
     assert_int_equal(c.users[1].listen_count, 0);
+    assert_int_equal(c.users[1].listeners, 16);
     agent_config_free(&c);
     assert_true(bytes_are_zero(&c, sizeof c));
 }
@@ -547,9 +550,17 @@ static void bad_agent_files(void **state)
                   "agent.conf:8: Listen: '8080' is not where listening can be allowed: "
                   "ADDRESS:PORTS (ADDRESS in numbers, 127.0.0.0/8, [fd00::]/8 or *; PORTS 8080, "
                   "8000-8099 or *) or unix:/PATH");
+    agent_refused(AGENT "[User]\nListeners = 0\n",
+                  "agent.conf:8: Listeners: '0' is not a number from 1 to 256");
+    agent_refused(AGENT "[User]\nListeners = 257\n",
+                  "agent.conf:8: Listeners: '257' is not a number from 1 to 256");
+    agent_refused(
+        AGENT "[User]\nListeners = 1\nListeners = 1\n",
+        "agent.conf:9: 'Listeners' is there twice in [User], first at line 8; expected is "
+        "one");
     agent_refused(AGENT "[User]\nAgents = *\n",
                   "agent.conf:8: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, "
-                  "Listen");
+                  "Listen, Listeners");
     agent_refused(AGENT "[Client]\n",
                   "agent.conf:7: unknown section [Client]; known are [Agent], [Relay], [User]");
     agent_refused(

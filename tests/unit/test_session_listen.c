@@ -126,14 +126,20 @@ static struct session_settings listening_settings(bool client)
     return t;
 }
 
-static struct pair *listening_pair_with(const struct session_settings *client)
+static struct pair *pair_of(const struct session_settings *client,
+                            const struct session_settings *agent)
 {
-    struct session_settings agent = listening_settings(false);
-    struct pair *p = pair_new(client, &agent);
+    struct pair *p = pair_new(client, agent);
     p->side[AGENT].on_listen = accept_listen;
     p->side[CLIENT].on_connection = on_connection;
     asked = had = (struct owner){0};
     return p;
+}
+
+static struct pair *listening_pair_with(const struct session_settings *client)
+{
+    struct session_settings agent = listening_settings(false);
+    return pair_of(client, &agent);
 }
 
 static struct pair *listening_pair(void)
@@ -270,10 +276,14 @@ static void test_what_cannot_be_asked(void **state)
 
 static void test_limit_of_listeners(void **state)
 {
-    struct pair *p = listening_pair();
-    struct session *s = &p->side[CLIENT].s;
+    struct session_settings client = listening_settings(true), agent = listening_settings(false);
     struct owner owners[LISTENERS_MAX];
+    struct session *s;
+    struct pair *p;
     (void)state;
+    agent.listeners = LISTENERS_MAX;
+    p = pair_of(&client, &agent);
+    s = &p->side[CLIENT].s;
     p->side[AGENT].on_listen = accept_any;
     pair_connect(p);
     for (int round = 0; round < 2; round++) {
@@ -295,6 +305,31 @@ static void test_limit_of_listeners(void **state)
         }
         pair_check_empty(p);
     }
+    pair_free(p);
+}
+
+/* The agent's configuration decides: one more is refused, until one has ended. */
+static void test_agent_allows_fewer(void **state)
+{
+    struct session_settings client = listening_settings(true), agent = listening_settings(false);
+    struct owner owners[4] = {0};
+    struct session *s;
+    struct pair *p;
+    (void)state;
+    agent.listeners = 2;
+    p = pair_of(&client, &agent);
+    s = &p->side[CLIENT].s;
+    p->side[AGENT].on_listen = accept_any;
+    pair_connect(p);
+    for (int i = 0; i < 4; i++) {
+        if (i == 3)
+            stream_reset(owners[0].listener, RESET_INTERNAL, "");
+        owners[i].listener = listen_request(s, HERE, &owner_events, &owners[i]);
+        pair_wait(p, 200000);
+        assert_int_equal(owners[i].listening, i != 2);
+        assert_int_equal(p->side[AGENT].s.listeners, i == 0 ? 1 : 2);
+    }
+    assert_int_equal(owners[2].reset_code, RESET_LIMIT);
     pair_free(p);
 }
 
@@ -727,16 +762,16 @@ static void test_listeners_over_the_limit(void **state)
     uint32_t id = 1;
     (void)state;
     r->side.on_listen = refuse_listen;
-    for (unsigned i = 0; i < LISTENERS_MAX; i++, id += 2)
+    for (unsigned i = 0; i < LISTENERS_DEFAULT; i++, id += 2)
         send_address(r, FRAME_LISTEN, id);
-    assert_int_equal(r->s->listeners, LISTENERS_MAX); /* until their RESETs are acknowledged */
+    assert_int_equal(r->s->listeners, LISTENERS_DEFAULT); /* until their RESETs are acknowledged */
     raw_output(r);
     send_address(r, FRAME_LISTEN, id);
     assert_int_equal(reset_sent(r, id), RESET_LIMIT);
     assert_int_equal(r->s->refused, 1);
     acknowledge(r);
     assert_int_equal(r->s->listeners + r->s->refused, 0);
-    for (unsigned i = 0; i < LISTENERS_MAX + REFUSED_MAX; i++)
+    for (unsigned i = 0; i < LISTENERS_DEFAULT + REFUSED_MAX; i++)
         send_address(r, FRAME_LISTEN, id += 2);
     assert_int_equal(r->s->state, SESSION_ACTIVE);
     send_address(r, FRAME_LISTEN, id + 2); /* on and on */
@@ -804,6 +839,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_what_cannot_be_asked),
         cmocka_unit_test(test_limit_of_listeners),
+        cmocka_unit_test(test_agent_allows_fewer),
         cmocka_unit_test(test_limit_of_streams),
         cmocka_unit_test(test_crossing),
         cmocka_unit_test(test_crossing_over_a_resume),
