@@ -206,17 +206,18 @@ class Proxy:
 
         self.thread.call(change)
 
-    def stall(self):
-        """Holds both ways of every connection there is, without closing it; those to come pass."""
-        self.thread.call(lambda: [c.hold(UP, DOWN) for c in self.connections])
+    def stall(self, *only):
+        """Holds both ways of every connection there is, or of these only, without closing it; those
+        to come pass."""
+        self.thread.call(lambda: [c.hold(UP, DOWN) for c in only or self.connections])
 
-    def cut(self, how="reset"):
-        """Ends every connection there is."""
-        self.thread.call(self.cut_now, how)
+    def cut(self, how="reset", only=()):
+        """Ends every connection there is, or these only."""
+        self.thread.call(self.cut_now, how, only)
 
-    def cut_now(self, how):
+    def cut_now(self, how, only=()):
         """Called in the proxy's loop."""
-        for connection in self.connections:
+        for connection in only or self.connections:
             connection.cut(how)
 
     def cut_after(self, direction, offset, how="reset"):

@@ -210,7 +210,8 @@ def test_relay_that_lost_the_agent(world, serve, target):
     [5, pytest.param(60, marks=[soak, pytest.mark.time_limit(180)])],
 )
 def test_client_stopped_and_continued(world, serve, seconds):
-    """The client does not run for a while, as on a computer that sleeps, during a transfer."""
+    """The client does not run for a while, as on a computer that sleeps, during a transfer. The
+    circuit outlives a short while, and not a long one."""
     transfer = Transfer(serve, 96 * MIB)
     _, agent, client = world.start_all(transfer.target.port)
     transfer.start(client)
@@ -224,6 +225,24 @@ def test_client_stopped_and_continued(world, serve, seconds):
     if seconds > 30:
         agent.expect(r"lost: .*; the session of alice waits")
         client.resumed()
+    assert len(client.lines(client.CONNECTED)) == 1
+
+
+def test_client_stopped_while_its_link_is_cut(world, serve, near):
+    """The same when the network has forgotten the computer that sleeps."""
+    transfer = Transfer(serve, 96 * MIB)
+    client = world.start_client(*forwards(transfer.target.port), relay=near.address)
+    transfer.start(client)
+    transfer.wait_part(0.3)
+    client.signal(signal.SIGSTOP)
+    try:
+        near.cut()
+        world.agent.expect(r"lost: .*; the session of alice waits")
+        assert not transfer.task.done
+    finally:
+        client.signal(signal.SIGCONT)
+    transfer.check()
+    client.resumed()
     assert len(client.lines(client.CONNECTED)) == 1
 
 
@@ -270,6 +289,35 @@ def test_stalled_link_of_the_agent(world, serve, target):
         stays_false(lambda: asking.done, 1, "the connection ends")
         before = answers.bytes
         wait_for(lambda: answers.bytes > before + 10, 20, "answers come again")
+
+
+def test_control_hop_is_looked_at_after_a_circuit(world, serve, target):
+    """The agent's circuit ends, and its control hop is held without being closed: the agent finds
+    that out within 3 s, and has another one long before any keepalive. A control hop on which its
+    question is answered stays."""
+    world.start_relay()
+    far = serve(Proxy, world.relay_address)
+    agent = world.start_agent(relay=far.address)
+    far.wait_proven(2)
+    client = world.start_client(*forwards(target.port))
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        far.wait_proven(3)
+        control, circuit, parked = far.connections
+        before = dict(control.passed)
+        far.cut(only=[circuit])
+        client.resumed()
+        wait_for(lambda: all(control.passed[w] > before[w] for w in before), 2, "it is asked")
+        stays_false(lambda: agent.lines("lost relay"), 4, "a hop that answers is given up")
+        assert ask(connection, b"again") == b"again"
+        far.stall(control)
+        begun = time.monotonic()
+        far.cut(only=[parked])
+        agent.expect(r"lost relay \S+: .*no answer to a PING", seconds=5)
+        assert 2.9 < time.monotonic() - begun < 5 * SLOWNESS
+        agent.expect(r"online at relay", count=2, seconds=2)
+        client.resumed(2)
+        assert ask(connection, b"and again") == b"and again"
 
 
 @pytest.mark.parametrize("side", ["client", "agent"])
@@ -472,7 +520,9 @@ def test_killed_while_applications_talk(world, serve, killed, kind):
     elif kind == "-D":
         client = world.start_client("-D", f"{LOOPBACK}:0")
         connection = socket.create_connection(client.address(), timeout=20)
-        connection.sendall(b"CONNECT %s HTTP/1.1\r\n\r\n" % endpoint(LOOPBACK, target.port).encode())
+        connection.sendall(
+            b"CONNECT %s HTTP/1.1\r\n\r\n" % endpoint(LOOPBACK, target.port).encode()
+        )
         assert b" 200 " in connection.recv(4096)
     else:
         client = world.start_client(*forwards(target.port))
@@ -610,6 +660,7 @@ class Uplink:
     client at the other. Nothing of the machine's own network is touched."""
 
     ADDRESS, PORT = "192.0.2.1", 7443
+    FAR, NEXT_FAR = "192.0.2.2", "192.0.2.3"  # the agent's
 
     def __init__(self):
         self.near, self.far = f"spx-near-{os.getpid()}", f"spx-far-{os.getpid()}"
@@ -617,8 +668,8 @@ class Uplink:
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
         self.ip(self.near, "link add cable type veth peer name cable netns " + self.far)
-        for name, address in ((self.near, self.ADDRESS), (self.far, "192.0.2.2")):
-            self.ip(name, f"address add {address}/30 dev cable")
+        for name, address in ((self.near, self.ADDRESS), (self.far, self.FAR)):
+            self.ip(name, f"address add {address}/29 dev cable")
             self.ip(name, "link set cable up")
 
     @staticmethod
@@ -628,6 +679,21 @@ class Uplink:
     def set(self, state):
         """The relay's end of the cable, "up" or "down"."""
         self.ip(self.near, f"link set cable {state}")
+
+    def forget(self):
+        """While the cable is cut, the relay's packets for the agent meet someone who knows none of
+        these connections and resets them, as a middlebox does that was started anew; the agent's
+        meet the same when the cable is back, by then at the relay's end."""
+        self.ip(self.near, f"address add {self.FAR}/32 dev lo")
+
+    def stop_forgetting(self):
+        self.ip(self.near, f"address del {self.FAR}/32 dev lo")
+
+    def move(self):
+        """The agent has another address; what it sends for the old one's connections goes nowhere,
+        and so does what comes for them."""
+        self.ip(self.far, f"address del {self.FAR}/29 dev cable")
+        self.ip(self.far, f"address add {self.NEXT_FAR}/29 dev cable")
 
     @staticmethod
     def enter(name, function):
@@ -660,8 +726,9 @@ def uplink(serve):
         pytest.skip(f"no network namespace can be made here: {why}")
 
 
-def test_uplink_down_for_three_seconds(world, serve, uplink):
-    """The agent's network is away for 3 s: answers come again within 6 s of its return."""
+def across(world, serve, uplink):
+    """A relay and a client at one end of the cable, an agent and a target that echoes at the other:
+    the client."""
     listener = uplink.enter(uplink.far, lambda: socket.create_server((LOOPBACK, 0)))
     target = serve(Target, echo_to_end, listener=listener)
     world.relay_address = endpoint(uplink.ADDRESS, uplink.PORT)
@@ -671,6 +738,13 @@ def test_uplink_down_for_three_seconds(world, serve, uplink):
     world.binary = ["ip", "netns", "exec", uplink.far, SPX]
     world.start_agent()
     client.connected()
+    return client
+
+
+def test_uplink_down_for_three_seconds(world, serve, uplink):
+    """The agent's network is away for 3 s, and the connections over it outlive that: answers come
+    again within 6 s of its return."""
+    client = across(world, serve, uplink)
     answers = Count()
     with uplink.enter(uplink.near, client.dial) as connection:
         asking = Task(ask_forever, connection, answers)
@@ -682,4 +756,39 @@ def test_uplink_down_for_three_seconds(world, serve, uplink):
         uplink.set("up")
         wait_for(lambda: answers.bytes > before + 10, 6, "answers come again")
         assert not asking.done
+    assert len(client.lines(client.CONNECTED)) == 1
+
+
+def read_ticks(connection, seen):
+    """Reads what ticks() has sent, of which no line may be missing, doubled or out of order."""
+    with connection.makefile("rb") as lines:
+        for number, line in enumerate(lines):
+            assert line == b"%d\n" % number
+            seen(1)
+
+
+@pytest.mark.parametrize("how", ["reset", "readdressed"])
+def test_uplink_comes_back_without_its_connections(world, serve, uplink, how):
+    """The agent's network is away for 3 s, and what was connected over it is not when it comes back:
+    the session goes on over another circuit, within 6 s of the return, and no byte is missing."""
+    client = across(world, serve, uplink)
+    first, seen = client.connected(), Count()
+    with uplink.enter(uplink.near, client.dial) as connection:
+        Task(ticks, connection)
+        reading = Task(read_ticks, connection, seen)
+        wait_for(lambda: seen.bytes > 10, 10, "lines come back")
+        uplink.set("down")
+        if how == "reset":
+            uplink.forget()
+            client.lost(seconds=2)
+        else:
+            uplink.move()
+        before = seen.bytes
+        stays_false(lambda: seen.bytes > before, 3, "lines come through a cut cable")
+        if how == "reset":
+            uplink.stop_forgetting()
+        uplink.set("up")
+        wait_for(lambda: seen.bytes > before + 10, 6, "lines come back again")
+        assert client.resumed(seconds=0)[1] != first
+        assert not reading.done, reading.error
     assert len(client.lines(client.CONNECTED)) == 1
