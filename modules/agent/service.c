@@ -315,6 +315,13 @@ static void on_wake(struct session *s)
         link_wake(&v->current->link);
 }
 
+/* A path that is lost was lost for the control hop too: not to be found out one after the other. */
+static void on_silence(struct session *s)
+{
+    struct service *v = s->owner;
+    agent_probe_relays(v->agent);
+}
+
 /* The session's other end may wait on another way already, which needs the relay. */
 static void on_stall(struct session *s, uint64_t since_us)
 {
@@ -329,6 +336,7 @@ static const struct session_events events = {
     .on_wake = on_wake,
     .on_move = on_move,
     .on_room = on_room,
+    .on_silence = on_silence,
     .on_stall = on_stall,
 };
 

@@ -164,6 +164,8 @@ static void look_for_stall(struct session_circuit *c, uint64_t now_us)
         c->carried = false;
         c->asked_us = now_us;
         c->ping_owed = true;
+        if (s->events->on_silence)
+            s->events->on_silence(s);
     }
     if (now_us < stalls_us(c))
         return;

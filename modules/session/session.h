@@ -54,6 +54,9 @@ struct session_events {
     /* A stream may be opened again after stream_open had said that the limit is reached. May be
      * NULL. */
     void (*on_room)(struct session *s);
+    /* The current circuit has carried something and is silent: the peer is asked now whether it is
+     * there. An agent asks the relay at the same time. May be NULL. */
+    void (*on_silence)(struct session *s);
     /* The current circuit carries nothing any more (session_stalled), since then: told once for
      * each stall, from circuit_tick. A client begins the next circuit beside this one, an agent
      * looks after its way to the relay. May be NULL. */

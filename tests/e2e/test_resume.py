@@ -726,11 +726,10 @@ def uplink(serve):
         pytest.skip(f"no network namespace can be made here: {why}")
 
 
-def across(world, serve, uplink):
-    """A relay and a client at one end of the cable, an agent and a target that echoes at the other:
-    the client."""
+def across(world, serve, uplink, behave=echo_to_end):
+    """A relay and a client at one end of the cable, an agent and a target at the other: the client."""
     listener = uplink.enter(uplink.far, lambda: socket.create_server((LOOPBACK, 0)))
-    target = serve(Target, echo_to_end, listener=listener)
+    target = serve(Target, behave, listener=listener)
     world.relay_address = endpoint(uplink.ADDRESS, uplink.PORT)
     world.binary = ["ip", "netns", "exec", uplink.near, SPX]
     world.start_relay()
@@ -792,3 +791,20 @@ def test_uplink_comes_back_without_its_connections(world, serve, uplink, how):
         assert client.resumed(seconds=0)[1] != first
         assert not reading.done, reading.error
     assert len(client.lines(client.CONNECTED)) == 1
+
+
+def test_uplink_comes_back_to_an_agent_that_only_receives(world, serve, uplink):
+    """The same when nothing that the agent said could stay without an acknowledgement: it asks on
+    its circuit and on its control hop at the same time."""
+    seen = Count()
+    client = across(world, serve, uplink, lambda c: servers.receive_stream(c, seen))
+    with uplink.enter(uplink.near, client.dial) as connection:
+        Task(ticks, connection)
+        wait_for(lambda: seen.bytes > 100, 10, "lines come")
+        uplink.set("down")
+        uplink.move()
+        before = seen.bytes
+        stays_false(lambda: seen.bytes > before, 3, "lines come through a cut cable")
+        uplink.set("up")
+        wait_for(lambda: seen.bytes > before + 100, 6, "lines come again")
+    client.resumed(seconds=0)

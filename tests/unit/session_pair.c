@@ -330,6 +330,12 @@ static void on_room(struct session *s)
         side->on_room(side);
 }
 
+static void on_silence(struct session *s)
+{
+    struct side *side = s->owner;
+    side->silences++;
+}
+
 static void on_stall(struct session *s, uint64_t since_us)
 {
     struct side *side = s->owner;
@@ -351,6 +357,7 @@ static const struct session_events events = {
     .on_wake = on_wake,
     .on_move = on_move,
     .on_room = on_room,
+    .on_silence = on_silence,
     .on_stall = on_stall,
 };
 

@@ -59,7 +59,7 @@ struct side {
     struct list apps;
     enum open_answer answer; /* to the peer's OPEN */
     struct app model;        /* what an application for the peer's OPEN is like */
-    unsigned opens, rooms, moves, stalls;
+    unsigned opens, rooms, moves, silences, stalls;
     uint64_t stalled_since; /* as told last */
     void (*on_room)(struct side *side);
     /* NULL: refused; not expected. */

@@ -387,7 +387,9 @@ static void test_silence_after_bytes(void **state)
         struct raw *r = receiver(client);
         uint64_t last = r->now, silence = client ? 3000000 : 4000000;
         assert_int_equal(pings_until(r, last + silence - 1), 0);
+        assert_int_equal(r->side.silences, 0);
         assert_int_equal(pings_until(r, last + silence), 1);
+        assert_int_equal(r->side.silences, 1);
         r->s->rtt_us = 1000000;
         assert_int_equal(pings_until(r, last + silence + 3999999), 0);
         assert_int_equal(r->side.stalls, 0);
@@ -398,6 +400,7 @@ static void test_silence_after_bytes(void **state)
         assert_true(session_stalled(r->s, r->now));
         pings_until(r, last + 29999999);
         assert_int_equal(r->side.stalls, 1);
+        assert_int_equal(r->side.silences, 1);
         assert_int_equal(r->c.failed.code, 0);
         raw_free(r);
     }
