@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "forward/endpoint.h"
 #include "forward/intake.h"
+#include "forward/refusals.h"
 #include "net/socket.h"
 
 #define PORTS_TRIED 1024
@@ -19,6 +20,7 @@ struct remote_listeners {
     const struct target_pattern *allow;
     size_t allow_count;
     struct list all;
+    struct refusals refusals;
 };
 
 /* One LISTEN that was granted. */
@@ -51,6 +53,8 @@ void remote_listeners_set_label(struct remote_listeners *r, const char *label)
 
 void remote_listeners_free(struct remote_listeners *r)
 {
+    if (r)
+        refusals_end(&r->refusals, r->label);
     free(r);
 }
 
@@ -185,10 +189,12 @@ static bool start(struct remote_listener *l, const struct address *a, struct err
     return listen_on_permitted(l, *a, e);
 }
 
-static void refuse(const struct remote_listeners *r, struct stream *listener, const char *address,
+static void refuse(struct remote_listeners *r, struct stream *listener, const char *address,
                    enum reset_code code, const char *why)
 {
-    log_info("%s: refused to listen on %s: %s", r->label, address, why);
+    char what[ADDRESS_MAX_BYTES + 32];
+    snprintf(what, sizeof what, "refused to listen on %s", address);
+    refusals_log(&r->refusals, loop_now(r->loop), r->label, what, why);
     stream_reset(listener, code, why);
 }
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "forward/endpoint.h"
+#include "forward/refusals.h"
 #include "forward/udp_target.h"
 #include "net/dial.h"
 #include "net/socket.h"
@@ -18,6 +19,7 @@ struct targets {
     size_t allow_count;
     struct list waiting; /* attempts whose turn has not come */
     unsigned connecting;
+    struct refusals refusals;
 };
 
 /* The owner of a stream until its target is connected. */
@@ -61,6 +63,8 @@ void targets_set_policy(struct targets *t, const struct target_pattern *allow, s
 
 void targets_free(struct targets *t)
 {
+    if (t)
+        refusals_end(&t->refusals, t->label);
     free(t);
 }
 
@@ -100,7 +104,8 @@ static void attempt_free(struct attempt *a)
 /* Refuses the stream and says so in the log. */
 static void refuse(struct attempt *a, enum reset_code code, const char *text)
 {
-    log_info("%s: %s: %s", a->targets->label, a->text, text);
+    struct targets *t = a->targets;
+    refusals_log(&t->refusals, loop_now(t->loop), t->label, a->text, text);
     stream_reset(a->stream, code, text);
     attempt_free(a);
 }

@@ -319,8 +319,7 @@ bool pending_begin(struct peer *client, struct view body)
     if (pair->pending >= PENDING_PER_USER_AGENT) {
         return refuse_at_once(client, CODE_FULL, "too many connects to this agent are under way");
     }
-    if (!directory_rate_take(&pair->connects, loop_now(r->loop), CONNECT_RATE_PER_S,
-                             CONNECT_BURST)) {
+    if (!rate_take(&pair->connects, loop_now(r->loop), CONNECT_RATE_PER_S, CONNECT_BURST)) {
         return refuse_at_once(client, CODE_FULL, "too many connects to this agent in a short time");
     }
     struct pending *p = pending_new(client, a, pair, m.message1);

@@ -212,17 +212,6 @@ struct agent *directory_agent_for(const struct directory *d, const struct user *
     return entry && may ? container_of(entry, struct agent, by_name) : NULL;
 }
 
-bool directory_rate_take(struct rate *b, uint64_t now_us, unsigned per_s, unsigned burst)
-{
-    uint64_t each_us = CLOCK_US_PER_S / per_s;
-    uint64_t full_us = (b->full_us > now_us ? b->full_us : now_us) + each_us;
-    if (full_us - now_us > burst * each_us) {
-        return false;
-    }
-    b->full_us = full_us;
-    return true;
-}
-
 struct pair *directory_pair(struct directory *d, const struct user *u, const struct agent *a)
 {
     uint8_t keys[2 * KEY_BYTES];

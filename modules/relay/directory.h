@@ -4,6 +4,7 @@
 #define SPX_RELAY_DIRECTORY_H
 
 #include "base/list.h"
+#include "base/rate.h"
 #include "base/table.h"
 #include "config/config.h"
 #include "wire/messages.h"
@@ -12,11 +13,6 @@ struct peer;
 
 /* An agent is shown as duplicate until this long after two hops of its key last took turns. */
 #define DUPLICATE_SHOWN_US (3ULL * DUPLICATE_WAIT_S * 1000000)
-
-/* At most so many a second in the long run, so many at once. Zeroed: full. */
-struct rate {
-    uint64_t full_us; /* when it is full again */
-};
 
 struct user {
     struct table_entry by_key;
@@ -51,9 +47,6 @@ struct agent {
     uint64_t notice_us;  /* when they last heard; 0: never */
     uint64_t notice_due_us;
 };
-
-/* Whether one more is allowed now; counts it then. */
-bool directory_rate_take(struct rate *b, uint64_t now_us, unsigned per_s, unsigned burst);
 
 /* What is counted for one user at one agent. */
 struct pair {

@@ -71,8 +71,8 @@ static bool read_query(struct peer *client, struct view body, char query[QUERY_M
 static bool list_all(struct peer *client, const char *query)
 {
     struct hop *h = &client->carrier.hop;
-    if (!directory_rate_take(&client->user->lists, loop_now(client->relay->loop), LIST_RATE_PER_S,
-                             LIST_BURST)) {
+    if (!rate_take(&client->user->lists, loop_now(client->relay->loop), LIST_RATE_PER_S,
+                   LIST_BURST)) {
         hop_bye(h, CODE_FULL, "too many lists were asked for in a short time", RETRY_S);
         return false;
     }

@@ -911,6 +911,48 @@ def test_streams_of_an_agent(world):
     close_all(socks)
 
 
+def refused_codes(circuit, frames):
+    """Sends what is refused, each with the next id; the codes."""
+    circuit.send(*frames)
+    resets = [circuit.expect(RESET) for _ in frames]
+    return [int.from_bytes(reset.payload[:2], "big") for reset in resets]
+
+
+def assert_logged(agent, user, what, count, most):
+    """The agent's log shows some of a user's refusals, and tells of all."""
+
+    def told():
+        more = agent.lines(rf": {user}: ({what}: .*\(|)(\d+) more refused")
+        return shown() + sum(int(found[2]) for found in more)
+
+    def shown():
+        return len(agent.lines(rf": {user}: {what}: not permitted"))
+
+    wait_for(lambda: told() == count, 5, f"the log tells of {count} refusals")
+    assert 20 <= shown() <= most
+
+
+def test_refusals_in_the_log(world):
+    """However often one asks for what is not permitted, the log shows the first ones, then one a
+    second, and how many it left out; others' refusals are not among those."""
+    crowd, count = Crowd(world, 3), 2000
+    opening, listening, other = [client.connect() for client in crowd.clients]
+    target, address = "tcp:192.0.2.1:80", "192.0.2.1:80"
+    begun, opens, listens = time.monotonic(), [], []
+    for first in range(1, 2 * count, 32):
+        ids = range(first, first + 32, 2)
+        opens += refused_codes(opening, [open_frame(i, target) for i in ids])
+        listens += refused_codes(listening, [frame(peer.LISTEN, i, string(address)) for i in ids])
+    assert set(opens) == {4} and 4 in listens  # more than 16 not acknowledged are another limit's
+    assert refusal_of(other.open, target) == 4
+    crowd.agent.expect(f": user-2: {target}: not permitted")
+    for circuit in (opening, listening, other):
+        circuit.finish()
+    most = 21 + (time.monotonic() - begun)
+    assert_logged(crowd.agent, "user-0", target, count, most)
+    assert_logged(crowd.agent, "user-1", f"refused to listen on {address}", listens.count(4), most)
+
+
 class SilentTarget:
     """Takes connections and reads nothing; the kernel takes little for it."""
 

@@ -1,4 +1,4 @@
-/* Unit tests of modules/base: bytes, error, text, clock, random, list. */
+/* Unit tests of modules/base: bytes, error, text, clock, random, rate, list. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "base/random.h"
+#include "base/rate.h"
 #include "base/text.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -470,6 +471,25 @@ static void lists_keep_order(void **state)
     assert_true(list_empty(&head));
 }
 
+/* rate */
+
+static void rate_is_kept(void **state)
+{
+    const uint64_t s = CLOCK_US_PER_S;
+    struct rate rate = {0};
+
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        assert_true(rate_take(&rate, 50 * s, 1, 10));
+    assert_false(rate_take(&rate, 50 * s, 1, 10));
+    assert_false(rate_take(&rate, 51 * s - 1, 1, 10));
+    assert_true(rate_take(&rate, 51 * s, 1, 10));
+    assert_false(rate_take(&rate, 51 * s, 1, 10));
+    for (int i = 0; i < 10; i++)
+        assert_true(rate_take(&rate, 100 * s, 1, 10)); /* full again, not fuller */
+    assert_false(rate_take(&rate, 100 * s, 1, 10));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +512,7 @@ int main(void)
         cmocka_unit_test(random_bytes_fill_everything),
         cmocka_unit_test(random_numbers_stay_below_the_bound),
         cmocka_unit_test(lists_keep_order),
+        cmocka_unit_test(rate_is_kept),
     };
 
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);

@@ -368,23 +368,6 @@ static void test_duplicates(void **state)
     assert_int_equal(directory_state(a, 220 * S), AGENT_OFFLINE);
 }
 
-static void test_rate(void **state)
-{
-    struct rate rate = {0};
-    (void)state;
-    for (int i = 0; i < 10; i++) {
-        assert_true(directory_rate_take(&rate, 50 * S, 1, 10));
-    }
-    assert_false(directory_rate_take(&rate, 50 * S, 1, 10));
-    assert_false(directory_rate_take(&rate, 51 * S - 1, 1, 10));
-    assert_true(directory_rate_take(&rate, 51 * S, 1, 10));
-    assert_false(directory_rate_take(&rate, 51 * S, 1, 10));
-    for (int i = 0; i < 10; i++) {
-        assert_true(directory_rate_take(&rate, 100 * S, 1, 10)); /* full again, not fuller */
-    }
-    assert_false(directory_rate_take(&rate, 100 * S, 1, 10));
-}
-
 static void test_pairs(void **state)
 {
     struct fixture *f = *state;
@@ -394,7 +377,7 @@ static void test_pairs(void **state)
     assert_ptr_not_equal(directory_pair(d, user(f, 1), agent(f, 12)), pair);
     assert_ptr_not_equal(directory_pair(d, user(f, 2), agent(f, 11)), pair);
     assert_int_equal(d->pairs.count, 3);
-    assert_true(directory_rate_take(&pair->connects, 50 * S, 1, 10));
+    assert_true(rate_take(&pair->connects, 50 * S, 1, 10));
     directory_sweep(d, 50 * S);
     assert_int_equal(d->pairs.count, 1);
     directory_sweep(d, 51 * S - 1);
@@ -423,7 +406,6 @@ int main(void)
         TEST(test_calls),
         TEST(test_states),
         TEST(test_duplicates),
-        TEST(test_rate),
         TEST(test_pairs),
     };
     return cmocka_run_group_tests_name("directory", tests, NULL, NULL);

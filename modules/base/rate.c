@@ -1,0 +1,13 @@
+#include "base/rate.h"
+
+#include "base/clock.h"
+
+bool rate_take(struct rate *r, uint64_t now_us, unsigned per_s, unsigned burst)
+{
+    uint64_t each_us = CLOCK_US_PER_S / per_s;
+    uint64_t full_us = (r->full_us > now_us ? r->full_us : now_us) + each_us;
+    if (full_us - now_us > burst * each_us)
+        return false;
+    r->full_us = full_us;
+    return true;
+}
