@@ -211,7 +211,8 @@ def test_agent_that_opens_what_it_likes(world, serve, echo):
     client = world.start_client("-R", f"0:{LOOPBACK}:{echo.port}")
     wait_for(lambda: site.codes, 20, "every OPEN is answered")
     assert sorted(site.codes) == [0] * 256 + [peer.RESET_LIMIT] * 44
-    assert echo.open_connections() == 256 and not victim.connections
+    wait_for(lambda: echo.open_connections() == 256, 10, "256 connections are taken")
+    assert not victim.connections
     client.stop()
 
 
