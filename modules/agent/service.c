@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/budget.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -315,6 +316,17 @@ static void on_wake(struct session *s)
         link_wake(&v->current->link);
 }
 
+/* The memory of all rings is bounded as that of all windows is; but a ring grows when it is needed.
+ */
+static bool may_grow(struct session *s, size_t more)
+{
+    const struct agent *a = ((const struct service *)s->owner)->agent;
+    uint64_t taken = 0;
+    list_each(link, &a->services) taken +=
+        container_of(link, struct service, place)->session.ring.size;
+    return more <= budget_share(RING_LIMIT_ALL, s->settings.ring_bytes, taken, a->service_count);
+}
+
 /* A path that is lost was lost for the control hop too: not to be found out one after the other. */
 static void on_silence(struct session *s)
 {
@@ -336,6 +348,7 @@ static const struct session_events events = {
     .on_wake = on_wake,
     .on_move = on_move,
     .on_room = on_room,
+    .may_grow = may_grow,
     .on_silence = on_silence,
     .on_stall = on_stall,
 };
@@ -365,15 +378,14 @@ static bool copy_permissions(struct service *v, const struct agent_user *user)
     return v->allow && v->listen;
 }
 
-/* A third of what all sessions leave, so that the first ones are fast and the last one still works.
- */
+/* How much a new session may take in. */
 static uint32_t receive_limit_left(const struct agent *a)
 {
-    uint64_t left = RECEIVE_LIMIT_ALL;
-    list_each(link, &a->services) left -=
+    uint64_t taken = 0;
+    list_each(link, &a->services) taken +=
         container_of(link, struct service, place)->session.settings.receive_limit;
-    left -= (SESSIONS_PER_AGENT - a->service_count) * (uint64_t)RECEIVE_LIMIT_LEAST;
-    return RECEIVE_LIMIT_LEAST + (uint32_t)(left / 3);
+    return RECEIVE_LIMIT_LEAST +
+           (uint32_t)budget_share(RECEIVE_LIMIT_ALL, RECEIVE_LIMIT_LEAST, taken, a->service_count);
 }
 
 static struct service *service_new(struct agent *a, const struct agent_user *user,

@@ -219,7 +219,9 @@ static void fill_data(struct stream *st, size_t max)
 /* The ring is what limits: it doubles, as often as it may. */
 static void grow_ring(struct session *s)
 {
-    if (s->settings.ring_doublings > 0 && ring_grow(&s->ring, 2 * s->ring.size))
+    if (s->events->may_grow && !s->events->may_grow(s, s->ring.size))
+        return;
+    if (ring_grow(&s->ring, 2 * s->ring.size))
         s->settings.ring_doublings--;
     else
         s->settings.ring_doublings = 0;

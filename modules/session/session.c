@@ -22,8 +22,8 @@ struct session_settings session_default_settings(bool client)
     return (struct session_settings){
         .client = client,
         .receive_limit = 64U << 20,
-        .ring_bytes = 8U << 20,
-        .ring_doublings = 2,
+        .ring_bytes = client ? 8U << 20 : 1U << 20,
+        .ring_doublings = client ? 2 : 5,
         .streams = client ? 0 : STREAMS_MAX,
         .own_streams = client ? STREAMS_MAX : 0,
         .listeners = client ? LISTENERS_MAX : LISTENERS_DEFAULT,

@@ -54,6 +54,9 @@ struct session_events {
     /* A stream may be opened again after stream_open had said that the limit is reached. May be
      * NULL. */
     void (*on_room)(struct session *s);
+    /* The ring is what limits: whether it may become so many bytes larger. No is asked again while
+     * that lasts. NULL: always. */
+    bool (*may_grow)(struct session *s, size_t more);
     /* The current circuit has carried something and is silent: the peer is asked now whether it is
      * there. An agent asks the relay at the same time. May be NULL. */
     void (*on_silence)(struct session *s);
@@ -78,8 +81,8 @@ struct session_settings {
     uint32_t resume_window_s; /* agent: what it tells the client */
 };
 
-/* 64 MiB, 8 MiB twice doubled, STREAMS_MAX, LISTENERS_DEFAULT (a client: LISTENERS_MAX), 8 KiB,
- * 15 s, 10 min. */
+/* 64 MiB, 8 MiB twice doubled (an agent: 1 MiB five times), STREAMS_MAX, LISTENERS_DEFAULT (a
+ * client: LISTENERS_MAX), 8 KiB, 15 s, 10 min. */
 struct session_settings session_default_settings(bool client);
 
 /* Invariants:

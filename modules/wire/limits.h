@@ -55,6 +55,7 @@
 #define SESSIONS_NOT_STARTED_PER_USER 4 /* whose first circuit was lost before its START */
 #define SESSIONS_PER_AGENT 64
 #define RECEIVE_LIMIT_ALL (256U << 20) /* of all sessions of an agent */
+#define RING_LIMIT_ALL (256U << 20)    /* the same, of what they have sent */
 #define CALL_INTERVAL_S 10
 
 /* Sessions (section 5). */

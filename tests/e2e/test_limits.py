@@ -1,6 +1,7 @@
 """Each limit of docs/PROTOCOL.md section 6 is gone over: what is too much is refused or pushed out,
 and whoever stays within the limits notices nothing."""
 import base64
+import contextlib
 import resource
 import socket
 import subprocess
@@ -14,10 +15,10 @@ import pytest
 import noise
 import peer
 from harness import LOOPBACK, SLOWNESS, SPX, endpoint, free_port, run, stays_false, wait_for
-
 from peer import (
     DATA, FRAME_PING, FRAME_PONG, OPENED, RESET, Gone, Refused, frame, open_frame, string, u16,
 )  # fmt: skip
+from servers import Target, Task
 
 FLOOD = Path(__file__).with_name("flood.py")
 FLOOD_S = 2
@@ -574,8 +575,7 @@ class SlowRelay(peer.Relay):
 
 def test_offers_at_an_agent(world, serve):
     """Of 24 at once, four of each of six users, four are worked on and 16 wait. No user's second
-    has its turn before another's first, and the four without a place are the fourth ones of users.
-    """
+    has its turn before another's first, and the four without a place are the fourth ones of users."""
     users = "abcdef"
     relay = serve(SlowRelay, pair(world, "relay"), world.relay_address)
     world.start_agent(users={f"user-{u}": "tcp:127.0.0.1:*" for u in users})
@@ -951,6 +951,64 @@ def test_refusals_in_the_log(world):
     most = 21 + (time.monotonic() - begun)
     assert_logged(crowd.agent, "user-0", target, count, most)
     assert_logged(crowd.agent, "user-1", f"refused to listen on {address}", listens.count(4), most)
+
+
+def flood(connection):
+    """Sends until the other side has gone."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection.sendall(bytes(MIB))
+
+
+def read_all_sent(circuit, ends, seconds):
+    """Reads until nothing comes; adds where the frames end."""
+    circuit.pipe.sock.settimeout(seconds * SLOWNESS)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            frames = peer.Reader(circuit.records.receive())
+            while frames.data:
+                kind, size = frames.number(1), frames.number(3)
+                frames.take(4 + size)
+                if kind < 0x80:
+                    ends.append(ends[-1] + 8 + size)
+
+
+def fill_ring(circuit, target):
+    """Opens a stream to a target that floods it, and acknowledges half of what came, and in no time
+    the other half, as over a path that carries anything, until the agent's ring grows no more; leaves
+    it full, and returns how many bytes it holds."""
+
+    def ack(position):
+        return frame(peer.ACK, 0, peer.u64(position))
+
+    circuit.open(target, window=(1 << 31) - 1)
+    ends, before = [circuit.session.received], 0
+    while True:
+        read_all_sent(circuit, ends, 0.2)
+        if ends[-1] - ends[0] <= before:
+            read_all_sent(circuit, ends, 1)
+        held = ends[-1] - ends[0]
+        if held <= before:
+            return held
+        circuit.records.send(ack(ends[len(ends) // 2]) + ack(ends[-1]))
+        ends, before = ends[-1:], held
+
+
+def test_rings_of_all_sessions(world, serve, echo):
+    """Twelve clients have as much as they can sent to them, and acknowledge none of it at last: what
+    the agent keeps to send it again stays within 256 MiB for all of them together, none is left
+    without a ring, and another user's session works."""
+    source = serve(Target, flood)
+    crowd = Crowd(world, 3)
+    before = crowd.agent.peak_memory_bytes()
+    circuits = [crowd.clients[i // 8].connect() for i in range(12)]
+    tasks = [Task(fill_ring, circuit, tcp(source)) for circuit in circuits]
+    held = [task.result(50) for task in tasks]
+    assert min(held) > MIB // 2 and 100 * MIB < sum(held) < 256 * MIB
+    assert crowd.agent.peak_memory_bytes() - before < 256 * MIB
+    other = crowd.clients[2].connect()
+    other.open(tcp(echo))
+    assert other.ask(b"hello") == b"hello"
 
 
 class SilentTarget:

@@ -330,6 +330,13 @@ static void on_room(struct session *s)
         side->on_room(side);
 }
 
+static bool may_grow(struct session *s, size_t more)
+{
+    struct side *side = s->owner;
+    assert_int_equal(more, s->ring.size);
+    return !side->no_growth;
+}
+
 static void on_silence(struct session *s)
 {
     struct side *side = s->owner;
@@ -357,6 +364,7 @@ static const struct session_events events = {
     .on_wake = on_wake,
     .on_move = on_move,
     .on_room = on_room,
+    .may_grow = may_grow,
     .on_silence = on_silence,
     .on_stall = on_stall,
 };

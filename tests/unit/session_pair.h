@@ -66,7 +66,7 @@ struct side {
     void (*on_listen)(struct side *side, struct stream *listener, struct view address);
     void (*on_connection)(struct side *side, struct stream *stream, struct stream *listener,
                           struct view peer);
-    bool woken;
+    bool woken, no_growth;  /* no_growth: its ring may not become larger */
     uint64_t last_received; /* position, at the last check */
     uint64_t last_tail;
 };

@@ -971,6 +971,40 @@ static void test_two_full_rings(void **state)
     pair_free(p);
 }
 
+/* A full ring doubles when it may, and asks again when it may not: whatever the answer, all is
+ * carried. */
+static void test_ring_grows_as_it_may(void **state)
+{
+    struct session_settings agent = session_default_settings(false);
+    struct session *s;
+    struct pair *p;
+    (void)state;
+    agent.ring_bytes = 128 << 10;
+    agent.ring_doublings = 2;
+    p = pair_new(NULL, &agent);
+    s = &p->side[AGENT].s;
+    p->side[AGENT].no_growth = true;
+    pair_connect(p);
+    app_open(&p->side[CLIENT], 1)->appetite = EVERYTHING;
+    pair_run(p);
+    app_write(accepted(p, 1), 10 << 20);
+    p->pipe_bytes = SIZE_MAX;
+    conn_flush(p->conn, AGENT); /* and nothing is delivered */
+    assert_int_equal(s->ring.size, 128 << 10);
+    assert_true(ring_room(&s->ring) < RING_RESERVE + 2048);
+    pair_wait(p, 100000);
+    assert_true(s->ring.size == 128 << 10 && s->bytes_sent == 10 << 20);
+
+    p->side[AGENT].no_growth = false;
+    app_write(accepted(p, 1), 10 << 20);
+    conn_flush(p->conn, AGENT);
+    assert_int_equal(s->ring.size, 512 << 10);
+    pair_wait(p, 100000);
+    assert_int_equal(app_find(&p->side[CLIENT], 1)->received, 20 << 20);
+    assert_int_equal(s->ring.size, 512 << 10);
+    pair_free(p);
+}
+
 /* More control frames than the ring's reserve holds: they go as the peer acknowledges. */
 static void test_control_frames_beyond_the_ring(void **state)
 {
@@ -1032,6 +1066,7 @@ int main(void)
         cmocka_unit_test(test_bulk_in_turn),
         cmocka_unit_test(test_64_mib),
         cmocka_unit_test(test_two_full_rings),
+        cmocka_unit_test(test_ring_grows_as_it_may),
         cmocka_unit_test(test_control_frames_beyond_the_ring),
     };
     return crypto_start(false) ? cmocka_run_group_tests_name("session_streams", tests, NULL, NULL)
