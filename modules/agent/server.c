@@ -33,13 +33,16 @@ const struct agent_relay *agent_find_relay(const struct agent *a, const uint8_t 
     return NULL;
 }
 
+/* A session whose circuit was on its way loses it here, and would probe those that are gone. */
 static void free_uplinks(struct agent *a)
 {
-    for (size_t i = 0; i < a->uplink_count; i++)
-        uplink_free(a->uplinks[i]);
-    free(a->uplinks);
+    struct uplink **uplinks = a->uplinks;
+    size_t count = a->uplink_count;
     a->uplinks = NULL;
     a->uplink_count = 0;
+    for (size_t i = 0; i < count; i++)
+        uplink_free(uplinks[i]);
+    free(uplinks);
 }
 
 static bool start_uplinks(struct agent *a)

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import SPX_GLIBC, forwards, is_sanitized
+import peer
+from harness import LOOPBACK, SPX_GLIBC, endpoint, forwards, free_port, is_sanitized, wait_for
 from servers import ask, read_to_end
+from test_hostile import pair, user_client
+from test_limits import SlowRelay
 
 VALGRIND = [
     "valgrind",
@@ -104,3 +107,27 @@ def test_circuit_lost_and_made_again(checked, echo):
         program.wait_exit(code)
         assert_clean(program)
     assert_clean(relay)
+
+
+def test_relays_change_while_a_circuit_is_on_its_way(checked, serve):
+    """An agent of two relays loads another configuration while the hop for an OFFER that it has
+    accepted waits at the second one: both relays' hops are given up, and the session is without its
+    circuit then."""
+    world, second = checked, endpoint(LOOPBACK, free_port())
+    more = [(second, "relay-2")]
+    serve(SlowRelay, pair(world, "relay"), world.relay_address)
+    relay = serve(SlowRelay, pair(world, "relay-2"), second)
+    agent = world.start_agent(more_relays=more)
+    client, control = user_client(world), relay.wait_control()
+    relay.next_parked()
+    _, message1 = client.message1(peer.Session())
+    offer = b"a ticket".ljust(32) + peer.string("alice") + client.own.public
+    control.send(peer.OFFER, offer + peer.string("127.0.0.1:1") + peer.string(message1))
+    wait_for(lambda: relay.tickets, 20, "the hop for it waits")
+    world.agent_conf(more_relays=more, Labels="rack=9")
+    agent.signal(signal.SIGHUP)
+    agent.expect("the circuit did not come about")
+    agent.expect("online at relay", count=4)
+    agent.signal(signal.SIGTERM)
+    agent.wait_exit(harness.OK)
+    assert_clean(agent)
