@@ -16,6 +16,7 @@
 #define LABEL_BYTES 9
 #define ENDED_MAX 256
 #define RECEIVE_LIMIT_LEAST (1U << 20)
+#define CLOSE_WAIT_US (3 * CLOCK_US_PER_S)
 
 struct service_circuit {
     struct link link;        /* first */
@@ -44,8 +45,8 @@ struct service {
     struct target_pattern *allow, *listen;
     size_t allow_count, listen_count;
     uint64_t begun_us, lost_us;
-    bool started; /* a circuit has carried it */
-    struct timer give_up;
+    bool started;         /* a circuit has carried it */
+    struct timer give_up; /* waiting for its client, or for the ACK of its CLOSE */
 };
 
 /* Kept a while, so that a client that comes back hears why. */
@@ -148,7 +149,18 @@ static void service_end(struct service *v, const char *why)
 static void on_give_up(struct timer *timer)
 {
     struct service *v = container_of(timer, struct service, give_up);
-    service_end(v, "no circuit came back within the resume window");
+    service_end(v, v->session.state == SESSION_CLOSING
+                       ? v->session.close_text
+                       : "no circuit came back within the resume window");
+}
+
+/* Says CLOSE on the circuit there is, and does not wait for ever for its ACK. */
+static void close_current(struct service *v, enum code code, const char *text)
+{
+    if (v->session.state != SESSION_ACTIVE)
+        return;
+    session_close(&v->session, code, text);
+    timer_set(v->agent->loop, &v->give_up, loop_now(v->agent->loop) + CLOSE_WAIT_US);
 }
 
 /* Whether it waits for its client: without a circuit, and not about to have its first one. */
@@ -204,7 +216,7 @@ static void keep_to_limit(struct service *v)
     if (oldest)
         service_end(oldest, "it was without a circuit, and the user has too many sessions");
     else
-        session_close(&v->session, CODE_FULL, "too many sessions are open at this agent");
+        close_current(v, CODE_FULL, "too many sessions are open at this agent");
 }
 
 static void circuit_lost(struct service *v, const char *why)
@@ -284,7 +296,8 @@ static void on_move(struct session *s, struct session_circuit *circuit)
     targets_set_label(v->targets, prefix);
     remote_listeners_set_label(v->listeners, prefix);
     remote_listeners_resume(v->listeners);
-    timer_cancel(v->agent->loop, &v->give_up);
+    if (s->state == SESSION_ACTIVE)
+        timer_cancel(v->agent->loop, &v->give_up);
     if (old)
         circuit_end(old);
     if (first)
@@ -687,7 +700,7 @@ static bool same_permissions(const struct service *v, const struct agent_user *u
 static void service_close(struct service *v, enum code code, const char *text)
 {
     if (v->current)
-        session_close(&v->session, code, text);
+        close_current(v, code, text);
     else
         service_end(v, text); /* a client that comes back hears the reason */
 }

@@ -2,6 +2,7 @@
 hop, a circuit or a session, and the process it did that to goes on to serve an honest one."""
 import json
 import re
+import signal
 import socket
 import threading
 import time
@@ -453,6 +454,31 @@ class Unacknowledging(peer.Circuit):
     def _say(self, answer):
         if answer[0] != ACK:
             super()._say(answer)
+
+
+@pytest.mark.parametrize("resumes", [False, True], ids=["stays", "resumes"])
+def test_close_that_is_not_acknowledged(world, echo, resumes):
+    """A client whose permissions are taken away, and who never acknowledges the CLOSE that says so,
+    has lost session and circuit three seconds later, also when it has resumed meanwhile."""
+    world.start_relay()
+    agent, client = world.start_agent(), user_client(world)
+    first = circuit = client.connect()
+    circuit.open(tcp(echo))
+    circuit._say = lambda answer: None
+    received = circuit.session.received
+    world.agent_conf(users={"alice": "tcp:127.0.0.1:1"})
+    agent.signal(signal.SIGHUP)
+    begun = time.monotonic()
+    if resumes:
+        while first.receive().kind != CLOSE:
+            pass
+        first.session.received = received
+        circuit = client.connect(first.session, start=False)
+        circuit._say = lambda answer: None
+        circuit.start()
+    assert circuit.wait_end() == peer.REVOKED
+    assert 2.5 < time.monotonic() - begun < 3 + 2 * harness.SLOWNESS
+    agent.expect("ended: the user's permissions at this agent have changed")
 
 
 def test_positions_to_an_agent(world, echo, monkeypatch):
