@@ -749,6 +749,40 @@ def test_another_key_than_is_proven(world, recording):
     assert len(agent.lines("names another key than the user proves")) == 2
 
 
+def test_resume_with_another_users_key(world, echo):
+    """Whoever learns a session's id cannot carry it on, nor learn that it is there or was: the agent
+    answers as for an id that it never gave."""
+    users = {"alice": "tcp:127.0.0.1:*", "bob": "tcp:127.0.0.1:*"}
+    world.start_relay(users=dict.fromkeys(users, "*"))
+    agent = world.start_agent(users=users)
+    alice, bob = user_client(world), user_client(world, "bob")
+
+    def refused_to_bob():
+        stolen = peer.Session()
+        stolen.id, stolen.circuit_number = mine.id, mine.circuit_number + 10
+        with pytest.raises(Refused) as refused:
+            bob.connect(stolen)
+        assert refused.value.agents_word
+        return refused.value.code
+
+    first = alice.connect()
+    mine = first.session
+    first.open(tcp(echo))
+    assert refused_to_bob() == peer.NO_SESSION
+    assert first.ask(b"still here") == b"still here"
+    first.close()
+    agent.expect("lost: ")
+    assert refused_to_bob() == peer.NO_SESSION
+    second = alice.connect(mine)
+    assert second.ask(b"back again") == b"back again"
+    second.finish()
+    agent.expect("ended: finished")
+    assert refused_to_bob() == peer.NO_SESSION
+    with pytest.raises(Refused) as refused:
+        alice.connect(mine)
+    assert refused.value.code == peer.ENDED
+
+
 def test_message_1_alone_moves_nothing(world, echo):
     """A resume that the agent has accepted leaves the session on its circuit until START."""
     world.start_relay()
