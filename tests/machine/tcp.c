@@ -225,9 +225,13 @@ static struct tcp *listener_at(const struct host *h, const struct place *at)
     return NULL;
 }
 
-static bool is_cut_off(const struct host *h)
+/* A host reaches itself while its network is down. */
+static bool reaches(const struct host *from, const struct host *to)
 {
-    return !h || h->off || h->outage_until_us > timeline.now_us;
+    if (!to || from->off || to->off)
+        return false;
+    return from == to ||
+           (from->outage_until_us <= timeline.now_us && to->outage_until_us <= timeline.now_us);
 }
 
 static uint64_t delay_between(const struct host *a, const struct host *b)
@@ -290,15 +294,15 @@ static void on_syn(struct event *e)
 {
     struct tcp *t = container_of(e, struct tcp, step);
     struct host *to = host_of(t);
-    struct tcp *listener =
-        is_cut_off(to) || is_cut_off(t->host) ? NULL : listener_at(to, &t->remote);
+    bool reached = reaches(t->host, to);
+    struct tcp *listener = reached ? listener_at(to, &t->remote) : NULL;
     bool answered = listener && listener->queue_len < listener->backlog;
     if (t->closed)
         return;
     if (answered) {
         answer(listener, t);
         next_step(t, on_established, t->out.settings.delay_us);
-    } else if (!listener && !is_cut_off(to) && !is_cut_off(t->host)) {
+    } else if (reached && !listener) {
         next_step(t, on_refused, delay_between(to, t->host));
     } else {
         t->tries++;
