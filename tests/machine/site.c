@@ -53,6 +53,35 @@ static struct user *user_of(struct program *p)
     return container_of(p, struct user, program);
 }
 
+/* Circuits that the agent has accepted last, by the name that agent and client log. */
+static struct {
+    char name[9];
+    uint64_t at_us;
+} accepted[256];
+static unsigned accepted_count;
+
+static void on_agent_line(const struct process *process, const char *line)
+{
+    char name[9];
+    (void)process;
+    if (sscanf(line, ": circuit %8[0-9a-f]: accepted", name) != 1 || !strstr(line, "accepted"))
+        return;
+    unsigned i = accepted_count++ % 256;
+    memcpy(accepted[i].name, name, sizeof name);
+    accepted[i].at_us = timeline.now_us;
+}
+
+/* When the agent has accepted the circuit that the client's line names. */
+static uint64_t accepted_us(const char *line)
+{
+    const char *name = strstr(line, "circuit ");
+    for (unsigned i = 0; name && i < 256; i++)
+        if (strcmp(accepted[i].name, name + strlen("circuit ")) == 0)
+            return accepted[i].at_us;
+    site_fail(the_site, "no agent has accepted: %s", line);
+    return 0;
+}
+
 /* What a client says of its session. */
 static void on_client_line(const struct process *process, const char *line)
 {
@@ -62,10 +91,9 @@ static void on_client_line(const struct process *process, const char *line)
             continue;
         if (strstr(line, "connected to agent")) {
             u->sessions++;
-            u->session_since_us = u->connected_us = timeline.now_us;
+            u->session_since_us = accepted_us(line);
             site_totals.sessions++;
         } else if (strstr(line, "resumed after")) {
-            u->connected_us = timeline.now_us;
             site_totals.resumes++;
         }
     }
@@ -94,6 +122,8 @@ static void on_start(struct event *e)
     if (is_user(p)) {
         user_of(p)->sessions = 0;
         p->process->on_line = on_client_line;
+    } else if (p == &p->site->agent) {
+        p->process->on_line = on_agent_line;
     }
     p->started_us = timeline.now_us;
     if (p->starts++)

@@ -26,8 +26,7 @@ struct user {
     struct program program;
     uint16_t port;             /* its -L */
     unsigned sessions;         /* begun by this process */
-    uint64_t session_since_us; /* the last one */
-    uint64_t connected_us;     /* last time it said that it is, or is again */
+    uint64_t session_since_us; /* when the agent has accepted the last one */
     struct event next_talk;
 };
 
