@@ -868,6 +868,7 @@ def test_listeners_of_a_session(world, line, most):
     circuit.send(frame(RESET, 1, u16(6) + string("")))
     asked = [listen(circuit, 2 * most + 3), listen(circuit, 2 * most + 5)]
     assert asked == [0, peer.RESET_LIMIT]
+    circuit.finish()
 
 
 def test_listeners_leave_descriptors(world, echo):
@@ -890,6 +891,8 @@ def test_listeners_leave_descriptors(world, echo):
     alice.expect(FRAME_PONG)
     bob.open(tcp(echo), 3)
     assert bob.ask(b"hello", 3) == b"hello"
+    alice.finish()
+    bob.finish()
 
 
 def test_streams_of_an_agent(world):
@@ -1009,6 +1012,9 @@ def test_rings_of_all_sessions(world, serve, echo):
     other = crowd.clients[2].connect()
     other.open(tcp(echo))
     assert other.ask(b"hello") == b"hello"
+    other.finish()
+    for circuit in circuits:
+        circuit.close()
 
 
 class SilentTarget:
