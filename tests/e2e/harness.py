@@ -7,6 +7,7 @@ of them are stopped when the test ends, however it ends, and each must end the w
 says.
 """
 import base64
+import ctypes
 import errno
 import hashlib
 import os
@@ -16,6 +17,7 @@ import re
 import resource
 import signal
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -30,6 +32,8 @@ LOOPBACK = "127.0.0.1"
 # Exit codes (modules/base/exits.h).
 OK, OTHER, USAGE, CONFIG, NOT_AUTHENTICATED, DENIED, NO_AGENT, NETWORK, TIMED_OUT = range(9)
 INTERRUPTED = 130
+
+SYS_PIDFD_GETFD = 438  # on every architecture
 
 SANITIZER_CODE = 99
 SANITIZER_TEXT = re.compile(
@@ -347,6 +351,25 @@ class Program:
     def descriptors(self):
         """How many it has open; only root may look into a process that permits no core dump."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def connections(self):
+        """Copies of its TCP sockets that are connected (pidfd_getfd(2)): as descriptors()."""
+        call = ctypes.CDLL(None, use_errno=True).syscall
+        process, copies = os.pidfd_open(self.pid), []
+        for number in os.listdir(f"/proc/{self.pid}/fd"):
+            copy = call(SYS_PIDFD_GETFD, process, int(number), 0)
+            if copy >= 0 and stat.S_ISSOCK(os.fstat(copy).st_mode):
+                copies.append(socket.socket(fileno=copy))
+            elif copy >= 0:
+                os.close(copy)
+        os.close(process)
+        return [copy for copy in copies if is_connected_tcp(copy)]
+
+
+def is_connected_tcp(sock):
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
+        return False
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01"  # TCP_ESTABLISHED
 
 
 class Client(Program):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import peer
-from harness import SLOWNESS, forwards, wait_for
+from harness import LOOPBACK, SLOWNESS, endpoint, forwards, free_port, wait_for
 from peer import Refused, string
 from servers import ask
 
@@ -241,3 +241,38 @@ def test_relay_that_names_another_user(world, serve):
     relay.named = world.key("alice").raw
     user(world).connect().finish()
     agent.expect(r"accepted user alice")
+
+
+CARRIER_OPTIONS = {
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY): 1,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 30,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 10,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3,
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 20000,
+    (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT): 128 << 10,
+}
+
+
+@pytest.mark.parametrize("dialled", [False, True], ids=["calls home", "is dialled"])
+def test_kernel_watches_every_carrier(world, dialled):
+    """Hops and both halves of a circuit, at all three parties, while nothing is forwarded: each
+    connection has the options of section 4."""
+    address = endpoint(LOOPBACK, free_port())
+    agents = {"lab-1": {"Dial": f"tcp:{address}"} if dialled else {}}
+    relay = world.start_relay(agents=agents)
+    agent = world.start_agent(
+        online=not dialled, relay="" if dialled else None, listen=address if dialled else None
+    )
+    client = world.start_client(*forwards(9))
+    expected = {relay: 2, agent: 1, client: 1} if dialled else {relay: 4, agent: 3, client: 1}
+    for program, count in expected.items():
+
+        def connections():
+            found = program.connections()
+            return found if len(found) == count else None
+
+        for connection in wait_for(connections, 10, f"{program.name} has {count} connections"):
+            options = {option: connection.getsockopt(*option) for option in CARRIER_OPTIONS}
+            assert options == CARRIER_OPTIONS, program.name
+            connection.close()
