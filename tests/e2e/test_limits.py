@@ -1072,7 +1072,8 @@ def fill(circuit, credit, most):
 @pytest.mark.time_limit(150)
 def test_times_of_a_circuit(world):
     """Without START it ends after 15 s at the agent; after the end of one side the relay carries
-    the other for 5 s, and without a byte from either for 90 s."""
+    the other for 5 s, and without a byte from either for 90 s. A client that comes back to a session
+    that has ended hears for 60 s why."""
     world.start_relay(agents={"lab-1": {}, "lab-2": {}})
     agent = peer.Agent(
         pair(world, "lab-2"), "lab-2", world.relay_address, world.key("relay").raw
@@ -1096,7 +1097,10 @@ def test_times_of_a_circuit(world):
         return time.monotonic() - begun
 
     world.start_agent()
-    circuit = user_client(world).connect(start=False)
+    client = user_client(world)
+    finished = client.connect()
+    finished.finish()
+    circuit = client.connect(start=False)
     circuit.pipe.sock.settimeout(100)
     assert 14 < open_for(circuit.wait_end) < 18 * SLOWNESS
     one, other = pipes()
@@ -1104,6 +1108,8 @@ def test_times_of_a_circuit(world):
     other.write(b"still")
     assert one.read(5) == b"still"
     assert 4 < open_for(one.read_to_end) < 8 * SLOWNESS
+    assert refusal_by_agent(client, finished.session).code == peer.ENDED  # 20 s later
     one, other = pipes()
     assert 85 < open_for(one.read_to_end) < 100 * SLOWNESS
     assert other.read_to_end() == b""
+    assert refusal_by_agent(client, finished.session).code == peer.NO_SESSION

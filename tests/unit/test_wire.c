@@ -393,6 +393,80 @@ static void test_names_of_numbers(void **state)
     assert_string_equal(role_name(~0U), "?");
 }
 
+/* The table of docs/PROTOCOL.md section 6: the other tests go by the names. */
+static void test_limits(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned long value, documented;
+    } limits[] = {
+#define LIMIT(name, documented) {#name, name, documented}
+        LIMIT(SILENT_CONNECTIONS, 8192),
+        LIMIT(SILENT_PER_SOURCE, 64),
+        LIMIT(SILENT_S, 5),
+        LIMIT(HANDSHAKES, 1024),
+        LIMIT(HANDSHAKES_PER_SOURCE, 128),
+        LIMIT(HANDSHAKE_S, 10),
+        LIMIT(HANDSHAKES_FAILED_PER_S, 20),
+        LIMIT(RECORD_MAX, 65535),
+        LIMIT(RECORD_PLAINTEXT_MAX, 65519),
+        LIMIT(NAME_MAX_BYTES, 64),
+        LIMIT(TEXT_MAX_BYTES, 1024),
+        LIMIT(LABELS_MAX_BYTES, 2048),
+        LIMIT(QUERY_MAX_BYTES, 256),
+        LIMIT(VERSION_TEXT_MAX_BYTES, 64),
+        LIMIT(ADDRESS_MAX_BYTES, 128),
+        LIMIT(TARGET_MAX_BYTES, 272),
+        LIMIT(SESSION_MESSAGE1_MAX, 4120),
+        LIMIT(SESSION_MESSAGE2_MAX, 4096),
+        LIMIT(HOPS_PER_USER, 256),
+        LIMIT(PENDING_PER_USER_AGENT, 4),
+        LIMIT(CONNECT_RATE_PER_S, 1),
+        LIMIT(CONNECT_BURST, 10),
+        LIMIT(CONNECT_WAIT_S, 20),
+        LIMIT(LIST_RATE_PER_S, 5),
+        LIMIT(LIST_BURST, 20),
+        LIMIT(TICKET_S, 15),
+        LIMIT(OFFERS_WORKING, 4),
+        LIMIT(OFFERS_QUEUED, 16),
+        LIMIT(CIRCUIT_START_S, 15),
+        LIMIT(CIRCUIT_DRAIN_S, 5),
+        LIMIT(CIRCUIT_IDLE_S, 90),
+        LIMIT(CALL_INTERVAL_S, 10),
+        LIMIT(KEEPALIVE_MIN_S, 5),
+        LIMIT(KEEPALIVE_MAX_S, 60),
+        LIMIT(KEEPALIVE_DEFAULT_S, 15),
+        LIMIT(BYE_RETRY_MAX_S, 3600),
+        LIMIT(REFUSAL_RETRY_MAX_S, 300),
+        LIMIT(HOP_MAX_AGE_S, 24UL * 3600),
+        LIMIT(SESSIONS_PER_USER, 8),
+        LIMIT(SESSIONS_NOT_STARTED_PER_USER, 4),
+        LIMIT(SESSIONS_PER_AGENT, 64),
+        LIMIT(RECEIVE_LIMIT_ALL, 256UL << 20),
+        LIMIT(STREAMS_MAX, 1024),
+        LIMIT(AGENT_STREAMS_MAX, 256),
+        LIMIT(LISTENERS_MAX, 16),
+        LIMIT(CONNECTS_IN_PROGRESS, 64),
+        LIMIT(TARGET_CONNECT_S, 15),
+        LIMIT(CREDIT_MAX, 0x7fffffff),
+        LIMIT(DATAGRAM_MAX, 65507),
+        LIMIT(EARLY_DATAGRAMS, 4),
+        LIMIT(EARLY_DATAGRAM_BYTES, 8UL << 10),
+        LIMIT(DATAGRAM_IDLE_S, 120),
+        /* and of sections 4 and 5 */
+        LIMIT(DUPLICATE_WAIT_S, 60),
+        LIMIT(RESUME_WINDOW_DEFAULT_S, 600),
+        LIMIT(ENDED_KEPT_S, 60),
+#undef LIMIT
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        if (limits[i].value != limits[i].documented) {
+            fail_msg("%s is %lu, not %lu", limits[i].name, limits[i].value, limits[i].documented);
+        }
+    }
+}
+
 static void test_samples(void **state)
 {
     (void)state;
@@ -416,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_refused_has_no_ticket),
         cmocka_unit_test(test_code_numbers),
         cmocka_unit_test(test_names_of_numbers),
+        cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
 }
