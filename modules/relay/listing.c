@@ -11,8 +11,10 @@
 #define NOTICE_INTERVAL_US CLOCK_US_PER_S
 #define RETRY_S 1
 
-/* A client that leaves this much of the answers unread is ended. */
+/* A client that leaves this much of the answers unread is ended; so is one that asks for more while
+ * all of its user's hops together leave as much as the second unread. */
 #define BACKLOG_MAX_BYTES (1U << 20)
+#define BACKLOG_OF_USER_BYTES (4U << 20)
 
 #define AGENT_BODY_BYTES \
     (2 + NAME_MAX_BYTES + KEY_BYTES + 2 + 2 + LABELS_MAX_BYTES + 1 + 4 + 1 + 2 + TEXT_MAX_BYTES)
@@ -57,6 +59,16 @@ static bool behind(const struct peer *client)
     return client->carrier.hop.out.bytes > BACKLOG_MAX_BYTES;
 }
 
+static bool user_is_behind(const struct user *u)
+{
+    size_t unread = 0;
+    list_each(link, &u->peers)
+    {
+        unread += container_of(link, struct peer, place)->carrier.hop.out.bytes;
+    }
+    return unread > BACKLOG_OF_USER_BYTES;
+}
+
 static bool read_query(struct peer *client, struct view body, char query[QUERY_MAX_BYTES + 1])
 {
     struct view text;
@@ -74,6 +86,10 @@ static bool list_all(struct peer *client, const char *query)
     if (!rate_take(&client->user->lists, loop_now(client->relay->loop), LIST_RATE_PER_S,
                    LIST_BURST)) {
         hop_bye(h, CODE_FULL, "too many lists were asked for in a short time", RETRY_S);
+        return false;
+    }
+    if (user_is_behind(client->user)) {
+        hop_bye(h, CODE_FULL, "other lists of this user stay unread", RETRY_S);
         return false;
     }
     list_each(link, &client->relay->directory.agents)

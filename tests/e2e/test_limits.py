@@ -423,6 +423,24 @@ def test_lists_without_end(world):
     wait_for(asks_again, 5, "bob may ask again")
 
 
+def test_lists_that_stay_unread(world):
+    """However many hops of a user take no byte of long answers, the relay keeps a few MiB for them;
+    another user has the answer whole."""
+    agents = agents_with_labels(world, 3000)
+    for keys in agents.values():
+        keys["Labels"] = "a=" + "x" * 1900
+    relay = world.start_relay(users={"alice": "*", "bob": "*"}, agents=agents)
+    alice, bob = user_client(world), user_client(world, "bob")
+    assert len(bob.list()) == 3001
+    before = relay.peak_memory_bytes()
+    hops = [alice.hop() for _ in range(19)]
+    for hop in hops:
+        hop.send(peer.LIST, string(""))
+    assert len(bob.list()) == 3001
+    assert relay.peak_memory_bytes() - before < 24 * MIB
+    close_all([hop.pipe.sock for hop in hops])
+
+
 def test_tickets(world):
     """One that was never given is refused; so is one that was used, and the CONNECT is not hurt."""
     world.start_relay()
