@@ -343,6 +343,25 @@ def test_slow_requests(world, echo):
     trickle.close()
 
 
+def test_refused_application_that_stays(world):
+    """One that has been told why, and goes on talking, has two seconds to read it."""
+    _, client = start(world)
+    with client.dial() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert read_to_end(connection)[0].startswith(b"HTTP/1.1 405 ")
+        begun = time.monotonic()
+
+        def ended():
+            try:
+                connection.sendall(b"x")
+                return False
+            except OSError:
+                return True
+
+        wait_for(ended, 5, "the connection is closed")
+        assert 1.5 < time.monotonic() - begun
+
+
 def test_half_done_requests_are_bounded(world, echo):
     """More connections that say nothing than there may be streams: they hold up only each other,
     for 10 s; what the client keeps is bounded."""

@@ -1031,6 +1031,23 @@ static void test_circuit_numbers(void **state)
     raw_free(r);
 }
 
+/* Of two messages 1 that were taken the later one's circuit counts: an older recording cannot take
+ * its place, nor one of the number that the session is on. */
+static void test_numbers_that_may_resume(void **state)
+{
+    struct raw *r = raw_new(false, NULL);
+    struct session_hello hello = {.circuit = 6, .receive_limit = 1 << 20, .ring = 1 << 20};
+    (void)state;
+    raw_start(r);
+    assert_false(session_may_resume(r->s, r->s->moved_number));
+    assert_true(session_may_resume(r->s, r->s->moved_number + 1));
+    session_take_hello(r->s, &hello);
+    assert_false(session_may_resume(r->s, 5));
+    assert_true(session_may_resume(r->s, 6));
+    assert_true(session_may_resume(r->s, 7));
+    raw_free(r);
+}
+
 /* Two tries at once: the one with the higher number stays, whichever is answered first. */
 static void test_two_tries_at_once(void **state)
 {
@@ -1387,6 +1404,7 @@ int main(void)
         cmocka_unit_test(test_many_cuts),
         cmocka_unit_test(test_without_a_circuit),
         cmocka_unit_test(test_circuit_numbers),
+        cmocka_unit_test(test_numbers_that_may_resume),
         cmocka_unit_test(test_two_tries_at_once),
         cmocka_unit_test(test_start_positions),
         cmocka_unit_test(test_frames_sent_again),
