@@ -51,7 +51,7 @@ static int connect_to_agent(struct client_task *t)
     int exit_code;
     if (!settle_forwards(t))
         return usage_error("client",
-                           "nothing to do: give -L, -D, -R or -W, or Forward lines in the "
+                           "nothing to do: give -L, -D, -R, -U or -W, or Forward lines in the "
                            "agent's section of the configuration");
     return settle_key(t, &exit_code) ? connection_run(t) : exit_code;
 }

@@ -328,6 +328,23 @@ def test_hops_of_a_user(world):
     assert all(hop.is_alive() for hop in hops)
 
 
+def test_parked_hops_of_an_agent(world):
+    """Four; for one more the oldest goes, and the newest is the one that an OFFER takes."""
+    world.start_relay()
+    agent = peer.Agent(
+        pair(world, "lab-1"), "lab-1", world.relay_address, world.key("relay").raw
+    )  # fmt: skip
+    hops = [agent.hop(peer.AGENT_CIRCUIT) for _ in range(4)]
+    assert all(hop.is_alive() for hop in hops)
+    hops.append(agent.hop(peer.AGENT_CIRCUIT))
+    assert hops[0].wait_end() == peer.DONE
+    assert all(hop.is_alive() for hop in hops[1:])
+    client = user_client(world).hop()
+    client.send(peer.CONNECT, connect_body("lab-1"))
+    hops[4].expect(peer.OFFER)
+    close_all([hop.pipe.sock for hop in hops])
+
+
 def test_one_connect_on_a_hop(world):
     """A second one while the first waits breaks the protocol; after the answer it does not."""
     world.start_relay()  # its agent is not there
@@ -696,6 +713,40 @@ def test_sessions_without_a_circuit(world, echo):
     crowd.clients[1].connect(other.session).finish()
     assert echo.open_connections() == 7
     assert len(crowd.agent.lines("ended: it was without")) == 1
+
+
+def test_sessions_that_never_started(world):
+    """Of those whose circuit ended before START the newest four wait for their client."""
+    crowd = Crowd(world, 1)
+    client, sessions = crowd.clients[0], []
+    for count in range(1, 7):
+        circuit = client.connect(start=False)
+        sessions.append(circuit.session)
+        circuit.close()
+        crowd.agent.expect("lost: ", count=count)
+    for session in sessions[:2]:
+        assert refusal_by_agent(client, session).code == peer.NO_SESSION
+    for session in sessions[2:]:
+        in_time(client.connect, session).finish()
+
+
+@pytest.mark.soak
+def test_offers_that_wait_for_too_long(world, serve):
+    """An OFFER that has had no turn for 15 s is refused: the relay no longer knows its ticket. Four
+    at a time wait for a relay that never answers their hops, each for 10 s."""
+    relay = serve(SlowRelay, pair(world, "relay"), world.relay_address)
+    world.start_agent()
+    control, client = relay.wait_control(), user_client(world)
+    for number in range(10):
+        _, message1 = client.message1(peer.Session())
+        head = bytes([number]).ljust(32) + string("alice") + client.own.public
+        control.send(peer.OFFER, head + string("127.0.0.1:1") + string(message1))
+    wait_for(lambda: control.refused, 30, "those that are left are refused")
+    assert len(relay.tickets) == 8
+    assert [body[0] for body in control.refused] == [8, 9]
+    assert all(body[32:34] == u16(peer.FULL) for body in control.refused)
+    for ticket in relay.tickets:
+        relay.allow(ticket)
 
 
 def test_sessions_of_an_agent(world):

@@ -90,6 +90,24 @@ def test_call_for_help(world):
     assert "CALL 3: fan 2 has failed" in world.list_agents()
 
 
+def test_call_is_said_to_a_relay_that_comes_back(world):
+    """A relay that was started anew hears of the call, and that a call is over."""
+    relay = world.start_relay()
+    conf = world.agent_conf(CallSocket=world.directory / "call")
+    agent = world.start_agent(conf=conf)
+    for number, (call, shown) in enumerate(((("3", "a fan"), True), (("0",), False)), 2):
+        run(SPX, "agent", "-c", conf, "call", *call)
+        agent.expect("calls for help, severity 3" if shown else "the call for help is over")
+        relay.kill()
+        relay = world.start_relay()
+        agent.expect("online at relay", count=number)
+
+        def listed():
+            return ("CALL 3: a fan" in world.list_agents("lab-1")) == shown
+
+        wait_for(listed, 15, "the call is listed or not")
+
+
 @pytest.mark.parametrize(
     "words, code, reason",
     [

@@ -467,7 +467,7 @@ def test_forward_lines(world, echo):
 def test_nothing_to_do(world):
     """Neither options nor Forward lines: a usage error, before anything is connected."""
     failed = run(world.binary[0], "client", "-c", world.client_conf(), "lab-1", code=2)
-    assert "nothing to do" in failed.stderr
+    assert "nothing to do: give -L, -D, -R, -U or -W, or Forward lines" in failed.stderr
     failed = run(
         world.binary[0], "client", "-c", world.client_conf(forward=["-L 1"]), "lab-1", code=3
     )
