@@ -335,6 +335,8 @@ static size_t record_room(struct session_circuit *c, uint64_t now_us)
  * turn only what is owed and small: DATA waits for a later record. */
 static size_t choose_frames(struct session *s, size_t room, bool turn, uint64_t now_us)
 {
+    if (s->state == SESSION_CLOSED)
+        return 0; /* the peer looks at none any more */
     session_fill(s, turn ? 0 : room, now_us);
     return turn && s->ring.head - s->resend > room / 2 ? 0 : whole_frames(s, room);
 }

@@ -1260,6 +1260,33 @@ static void test_close(void **state)
     }
 }
 
+/* What an earlier circuit has carried is not sent again to a peer that has closed: CLOSE is
+ * acknowledged, and that is all. */
+static void test_nothing_is_sent_again_behind_close(void **state)
+{
+    struct raw *r = agent_with_stream(1 << 20);
+    struct session_circuit c;
+    struct cipher send, receive;
+    struct record record = {.len = 0};
+    const struct sent *sent;
+    uint8_t close[] = {0, CODE_DONE, 0, 0};
+    (void)state;
+    app_write(app_find(&r->side, 1), 200000);
+    raw_output(r);
+    raw_circuit(r, &c, &send, &receive, 2, 0);
+    start_on(r, &c, &send, r->sequenced);
+    record_frame(&record, FRAME_CLOSE, 0, close, sizeof close);
+    raw_feed(r, &c, record.bytes, record_seal(&record, &send));
+    assert_int_equal(r->s->state, SESSION_CLOSED);
+    sent = raw_output_on(r, &c, &receive);
+    assert_int_equal(sent_count(sent, FRAME_START), 1);
+    assert_int_equal(sent_count(sent, FRAME_ACK), 1);
+    assert_int_equal(sent_count(sent, FRAME_DATA), 0);
+    assert_int_equal(sent->records, 1);
+    circuit_free(&c);
+    raw_free(r);
+}
+
 static void test_close_text_is_cut_between_characters(void **state)
 {
     struct pair *p = pair_new(NULL, NULL);
@@ -1413,6 +1440,7 @@ int main(void)
         cmocka_unit_test(test_ack_of_what_is_to_be_sent_again),
         cmocka_unit_test(test_freeing_in_any_order),
         cmocka_unit_test(test_close),
+        cmocka_unit_test(test_nothing_is_sent_again_behind_close),
         cmocka_unit_test(test_close_text_is_cut_between_characters),
         cmocka_unit_test(test_both_close),
         cmocka_unit_test(test_open_crosses_close),
