@@ -1260,6 +1260,26 @@ static void test_close(void **state)
     }
 }
 
+/* What a stream owes goes before DATA that waited longer, in the same record. */
+static void test_control_before_data(void **state)
+{
+    struct raw *r = agent_with_stream(1 << 20);
+    const struct sent *sent;
+    unsigned i = 0;
+    (void)state;
+    raw_output(r);
+    app_write(app_find(&r->side, 1), 200000);
+    raw_send_open(r, 3, 1000);
+    sent = raw_output(r);
+    while (i < sent->count && sent->frame[i].type != FRAME_OPENED &&
+           sent->frame[i].type != FRAME_DATA)
+        i++;
+    assert_true(sent_count(sent, FRAME_DATA) > 0);
+    assert_int_equal(sent->frame[i].type, FRAME_OPENED);
+    assert_int_equal(sent->frame[i].stream, 3);
+    raw_free(r);
+}
+
 /* What an earlier circuit has carried is not sent again to a peer that has closed: CLOSE is
  * acknowledged, and that is all. */
 static void test_nothing_is_sent_again_behind_close(void **state)
@@ -1439,6 +1459,7 @@ int main(void)
         cmocka_unit_test(test_start_goes_on_from_the_last_ack),
         cmocka_unit_test(test_ack_of_what_is_to_be_sent_again),
         cmocka_unit_test(test_freeing_in_any_order),
+        cmocka_unit_test(test_control_before_data),
         cmocka_unit_test(test_close),
         cmocka_unit_test(test_nothing_is_sent_again_behind_close),
         cmocka_unit_test(test_close_text_is_cut_between_characters),
