@@ -133,6 +133,22 @@ def test_offer_is_made_again_on_a_new_control_hop(lab):
     assert_joined(hop, circuit_hop)
 
 
+def test_hops_parked_beside_a_control_hop_that_is_replaced(lab):
+    """They are most likely as dead as that one, and go; one parked just now stays, and has the next
+    OFFER."""
+    hop, agent = lab
+    control, old = agent.hop(peer.CONTROL), agent.hop(peer.AGENT_CIRCUIT)
+    begun = time.monotonic()
+    wait_for(lambda: old.is_alive() and time.monotonic() - begun > 5.5, 10, "it is 5 s old")
+    young = agent.hop(peer.AGENT_CIRCUIT)
+    agent.hop(peer.CONTROL)
+    assert control.wait_end() == peer.REPLACED
+    assert old.wait_end() == peer.DONE
+    assert young.is_alive()
+    ask_for_a_circuit(hop)
+    young.expect(peer.OFFER)
+
+
 def test_offer_on_a_parked_hop_that_is_lost(lab):
     """When the hop that an OFFER went out on is lost before the answer, the OFFER goes another way."""
     hop, agent = lab
