@@ -193,7 +193,9 @@ void text_duration(char out[24], uint64_t us)
 {
     uint64_t s = us / 1000000;
 
-    if (us < 1000)
+    if (us == 0)
+        snprintf(out, 24, "0 s");
+    else if (us < 1000)
         snprintf(out, 24, "%u us", (unsigned)us);
     else if (s < 1)
         snprintf(out, 24, "%u.%u ms", (unsigned)(us / 1000), (unsigned)(us % 1000 / 100));

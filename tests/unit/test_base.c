@@ -307,7 +307,7 @@ static void durations_are_readable(void **state)
         uint64_t us;
         const char *text;
     } cases[] = {
-        {0,           "0 us"              },
+        {0,           "0 s"               },
         {850,         "850 us"            },
         {1200,        "1.2 ms"            },
         {999999,      "999.9 ms"          },
