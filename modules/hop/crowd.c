@@ -154,6 +154,15 @@ void crowd_advance(struct crowd *c, struct crowd_member *m)
     join(c, m, source, CROWD_HANDSHAKE);
 }
 
+void crowd_retreat(struct crowd *c, struct crowd_member *m)
+{
+    struct source *source = m->source;
+    struct list *others = source->tally[CROWD_SILENT].members.next;
+    part(c, m);
+    join(c, m, source, CROWD_SILENT);
+    list_move(others, &m->place); /* before them */
+}
+
 void crowd_leave(struct crowd *c, struct crowd_member *m)
 {
     struct source *source = m->source;

@@ -27,7 +27,8 @@ struct crowd_member {
 
 /* Invariants: 1. a source with n members of a phase stands on by_count[phase][n], on none with n =
  * 0. 2. n never exceeds the phase's limit for a source, count[phase] never its limit in all. 3.
- * members of a source stand in order of arrival in their phase. */
+ * members of a source stand in order of arrival in their phase, behind those that have retreated to
+ * it. */
 struct crowd {
     struct table sources;
     unsigned count[CROWD_PHASES];
@@ -54,6 +55,10 @@ const uint8_t *crowd_source(const struct crowd_member *m);
 
 /* A silent member has sent a valid first message; nobody is in its way. */
 void crowd_advance(struct crowd *c, struct crowd_member *m);
+
+/* The first message of a member that has advanced was not authentic: it is a silent one again, the
+ * first of its source to go; nobody is in its way. */
+void crowd_retreat(struct crowd *c, struct crowd_member *m);
 
 /* Harmless for one that is in no crowd. */
 void crowd_leave(struct crowd *c, struct crowd_member *m);

@@ -31,6 +31,9 @@ struct hop_handler {
      * noise_prepare do the curve arithmetic wherever it likes, and calls hop_hello_read with what
      * came of it; until then the hop reads nothing. False: the hop does it at once. */
     bool (*on_first_message)(struct hop *h, struct view message);
+    /* Responder: the first message was not authentic; the hop is silent until its owner ends it.
+     * May be NULL. */
+    void (*on_not_authentic)(struct hop *h);
     /* Responder: message 1 is authentic, peer_key set. Decide: the answer comes as CODE_FULL; set
      * code and text, and with CODE_OK also name. The views are used after the call: what they
      * point to must live until hop_input returns. A refusal is written and the hop ends. Not

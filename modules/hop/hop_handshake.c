@@ -129,6 +129,9 @@ void hop_hello_read(struct hop *h, struct noise *noise, struct view payload)
     }
     if (h->state == HOP_READING) {
         hop_go_silent(h);
+        if (h->handler->on_not_authentic) {
+            h->handler->on_not_authentic(h);
+        }
     }
 }
 

@@ -56,6 +56,13 @@ void acceptor_handshake(struct relay *r, struct peer *peer)
     socket_set_carrier(peer->carrier.io.fd); /* not before: a stranger is worth few system calls */
 }
 
+void acceptor_not_authentic(struct relay *r, struct peer *peer)
+{
+    struct crowd *crowd = &r->acceptor.crowd;
+    make_way(crowd_in_the_way(crowd, CROWD_SILENT, crowd_source(&peer->waiting)));
+    crowd_retreat(crowd, &peer->waiting);
+}
+
 static void log_shortage(struct acceptor *a, uint64_t now_us)
 {
     if (a->shortage_us == 0 || now_us - a->shortage_us >= SHORTAGE_LOG_US) {

@@ -35,4 +35,7 @@ void acceptor_free(struct relay *r);
  * for it. */
 void acceptor_handshake(struct relay *r, struct peer *peer);
 
+/* It was not authentic: the peer is counted as a silent one again, and another may go for it. */
+void acceptor_not_authentic(struct relay *r, struct peer *peer);
+
 #endif

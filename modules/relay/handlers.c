@@ -71,6 +71,12 @@ static bool on_first_message(struct hop *h, struct view message)
     return workers_read_hello(peer, message);
 }
 
+static void on_not_authentic(struct hop *h)
+{
+    struct peer *peer = peer_of(h);
+    acceptor_not_authentic(peer->relay, peer);
+}
+
 static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
 {
     const struct relay *r = peer_of(h)->relay;
@@ -200,6 +206,7 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
 
 const struct hop_handler peer_handler = {
     .on_first_message = on_first_message,
+    .on_not_authentic = on_not_authentic,
     .on_hello = on_hello,
     .on_open = on_open,
     .on_message = on_message,

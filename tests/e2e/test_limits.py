@@ -223,6 +223,22 @@ def test_handshakes_of_a_source_and_in_all(world):
     close_all([*socks, *alone, *newcomer])
 
 
+def test_garbage_takes_no_place_of_a_handshake(world):
+    """First messages with a right mac1 that are not authentic, more of them than there may be
+    handshakes, each from an address of its own: two handshakes behind one address go on."""
+    world.start_relay()
+    address, relay, own = world.relay_address, world.key("relay").raw, pair(world, "alice")
+    hops = [peer.Hop.greet(address, own, relay, peer.CLIENT) for _ in range(2)]
+    garbage = noise.framed(noise.CHACHA, noise.HOP, peer.Pair().public + bytes(82), relay)
+    socks = [connect(world, f"127.1.{i >> 8}.{i & 255}", garbage) for i in range(1, 1200)]
+    assert user_client(world).list() == ["lab-1"]
+    for hop in hops:
+        hop.send(peer.INFO, peer.info())
+        assert hop.receive()[0] == peer.INFO
+    assert not closed(socks)
+    close_all([*socks, *(hop.pipe.sock for hop in hops)])
+
+
 def test_failed_handshakes_of_a_source(world):
     """After 20 that fail within a second an address is not listened to until it is over; another
     one is."""

@@ -130,6 +130,40 @@ static void test_handshakes_are_counted_apart(void **state)
     assert_ptr_equal(in_the_way(f, CROWD_HANDSHAKE, 5000), first);
 }
 
+/* One that has retreated frees its place among the handshakes and goes before the others of its
+ * source, older ones too. */
+static void test_retreat(void **state)
+{
+    struct fixture *f = *state;
+    struct crowd_member *older = enter(f, 1), *failed = enter(f, 1), *other = enter(f, 2);
+    enter(f, 2);
+    crowd_advance(&f->crowd, failed);
+    assert_ptr_equal(crowd_oldest(&f->crowd, CROWD_SILENT), other);
+    crowd_retreat(&f->crowd, failed);
+    assert_int_equal(f->crowd.count[CROWD_HANDSHAKE], 0);
+    assert_int_equal(f->crowd.count[CROWD_SILENT], 4);
+    assert_null(crowd_oldest(&f->crowd, CROWD_HANDSHAKE));
+    crowd_leave(&f->crowd, other);
+    assert_ptr_equal(crowd_oldest(&f->crowd, CROWD_SILENT), failed);
+    crowd_leave(&f->crowd, failed);
+    enter(f, 1);
+    assert_ptr_equal(crowd_oldest(&f->crowd, CROWD_SILENT), older);
+}
+
+/* Also where it is the only one of its source. */
+static void test_retreat_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct crowd_member *failed = enter(f, 1);
+    crowd_advance(&f->crowd, failed);
+    crowd_retreat(&f->crowd, failed);
+    assert_ptr_equal(crowd_oldest(&f->crowd, CROWD_SILENT), failed);
+    enter(f, 1);
+    assert_ptr_equal(crowd_oldest(&f->crowd, CROWD_SILENT), failed);
+    crowd_leave(&f->crowd, failed);
+    assert_int_equal(f->crowd.count[CROWD_SILENT], 1);
+}
+
 static void test_failures(void **state)
 {
     struct fixture *f = *state;
@@ -177,6 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_limit_of_a_source), TEST(test_oldest_of_the_source_with_the_most),
         TEST(test_limit_in_all),      TEST(test_handshakes_are_counted_apart),
+        TEST(test_retreat),           TEST(test_retreat_alone),
         TEST(test_failures),          TEST(test_forgets_sources),
     };
     return cmocka_run_group_tests_name("crowd", tests, NULL, NULL);
