@@ -9,7 +9,7 @@ import time
 import pytest
 
 import peer
-from harness import LOOPBACK, SLOWNESS, endpoint, free_port, has_ipv6, run, wait_for
+from harness import LOOPBACK, NETWORK, SLOWNESS, endpoint, free_port, has_ipv6, run, wait_for
 from servers import EchoServer, Target, WebServer, ask, read_exactly, read_to_end, reset
 
 GREETING = b"\x05\x01\x00"
@@ -622,7 +622,7 @@ def test_unix_file_of_a_killed_client(world, echo, sockets):
     world.start_agent()
     first = world.start_client("-L", f"{here}:127.0.0.1:{echo.port}")
     conf = world.client_conf()
-    second = run(world.binary[0], "client", "-c", conf, "lab-1", "-L", f"{here}:h:1", code=1)
+    second = run(world.binary[0], "client", "-c", conf, "lab-1", "-L", f"{here}:h:1", code=NETWORK)
     assert "another program listens there" in second.stderr
     first.kill()
     assert here.exists()
@@ -630,5 +630,5 @@ def test_unix_file_of_a_killed_client(world, echo, sockets):
     with unix_dial(here) as connection:
         assert ask(connection, b"x") == b"x"
     file = world.write("file", "kept")
-    run(world.binary[0], "client", "-c", conf, "lab-1", "-L", f"{file}:h:1", code=1)
+    run(world.binary[0], "client", "-c", conf, "lab-1", "-L", f"{file}:h:1", code=NETWORK)
     assert file.read_text() == "kept"
