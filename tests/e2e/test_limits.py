@@ -470,7 +470,8 @@ def test_lists_that_stay_unread(world):
     for hop in hops:
         hop.send(peer.LIST, string(""))
     assert len(bob.list()) == 3001
-    assert relay.peak_memory_bytes() - before < 24 * MIB
+    if SLOWNESS == 1:  # a sanitizer keeps what was freed
+        assert relay.peak_memory_bytes() - before < 24 * MIB
     close_all([hop.pipe.sock for hop in hops])
 
 
