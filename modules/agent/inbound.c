@@ -88,12 +88,28 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
     }
 }
 
+/* Whether a relay keeps within its hops, this one counted. */
+static bool has_room(const struct inbound *in, const uint8_t relay_key[KEY_BYTES])
+{
+    unsigned count = 0;
+    list_each(link, &in->visitors)
+    {
+        const struct hop *h = &container_of(link, struct visitor, place)->carrier.hop;
+        count += h->state == HOP_OPEN && memcmp(h->peer_key, relay_key, KEY_BYTES) == 0;
+    }
+    return count <= HOPS_PER_RELAY;
+}
+
 static void on_open(struct hop *h, const struct info *info)
 {
     struct visitor *v = (struct visitor *)(void *)h;
     (void)info;
     crowd_leave(&v->inbound->crowd, &v->waiting);
     carrier_set_deadline(&v->carrier, CLOCK_NEVER);
+    if (!has_room(v->inbound, h->peer_key)) {
+        hop_bye(h, CODE_FULL, "too many connections of this relay are open", 1);
+        return;
+    }
     log_debug("a relay at %s has dialled", v->address);
 }
 

@@ -41,7 +41,8 @@
 #define HANDSHAKES 1024
 #define HANDSHAKES_PER_SOURCE 128
 #define HANDSHAKES_FAILED_PER_S 20
-#define HOPS_PER_USER 256 /* open, at a relay; circuits are none any more */
+#define HOPS_PER_USER 256  /* open, at a relay; circuits are none any more */
+#define HOPS_PER_RELAY 256 /* open, at an agent that it dials */
 #define PENDING_PER_CLIENT_HOP 1
 #define PENDING_PER_USER_AGENT 4
 #define CONNECT_RATE_PER_S 1

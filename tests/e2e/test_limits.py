@@ -344,6 +344,33 @@ def test_hops_of_a_user(world):
     assert all(hop.is_alive() for hop in hops)
 
 
+def test_hops_of_a_relay_at_an_agent(world):
+    """256 at an agent that is dialled; the next is told so, and its users get through all the same,
+    as do those of another relay."""
+    address = endpoint(LOOPBACK, free_port())
+    world.start_relay(agents={"lab-2": {"Dial": f"tcp:{address}"}})
+    world.start_agent(
+        "lab-2", relay="", listen=address, online=False, more_relays=[(None, "relay-2")]
+    ).expect("listening on")
+    greedy, lab_2 = pair(world, "relay-2"), world.key("lab-2").raw
+
+    def hop():
+        return peer.Hop.open(address, greedy, lab_2, peer.RELAY)
+
+    hops = [hop() for _ in range(256)]
+    assert hop().wait_end() == peer.FULL
+    assert hops[0].is_alive()
+    user_client(world, agent="lab-2").connect().finish()
+    hops.pop().close()
+
+    def has_room():
+        hops.append(hop())
+        return hops[-1].is_alive()
+
+    wait_for(has_room, 5, "there is room again")
+    close_all([one.pipe.sock for one in hops])
+
+
 def test_parked_hops_of_an_agent(world):
     """Four; for one more the oldest goes, and the newest is the one that an OFFER takes."""
     world.start_relay()

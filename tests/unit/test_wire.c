@@ -421,6 +421,7 @@ static void test_limits(void **state)
         LIMIT(SESSION_MESSAGE2_MAX, 4096),
         LIMIT(HOPS_PER_USER, 256),
         LIMIT(CIRCUITS_PER_USER_AGENT, 32),
+        LIMIT(HOPS_PER_RELAY, 256),
         LIMIT(PENDING_PER_USER_AGENT, 4),
         LIMIT(CONNECT_RATE_PER_S, 1),
         LIMIT(CONNECT_BURST, 10),
