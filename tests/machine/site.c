@@ -22,9 +22,10 @@
 #define CALM_LIMIT_US (60 * CLOCK_US_PER_S)
 #define ORPHANS_LIMIT_US ((RESUME_WINDOW_DEFAULT_S + 60) * CLOCK_US_PER_S)
 #define START_LIMIT_US (30 * CLOCK_US_PER_S)
+#define SETTLE_US (150 * CLOCK_US_PER_S) /* by then dead peers are found out */
+#define QUIET_US (120 * CLOCK_US_PER_S)  /* longer than a path may be silent */
 #define END_LIMIT_US (10 * CLOCK_US_PER_S)
 #define STEPS_MOST 20000000
-#define RELAY_FILES_MOST 200
 
 struct totals site_totals;
 
@@ -90,7 +91,8 @@ static void on_client_line(const struct process *process, const char *line)
         if (u->program.process != process)
             continue;
         if (strstr(line, "connected to agent")) {
-            u->sessions++;
+            if (u->sessions++ && the_site->agent.died_us < u->session_since_us)
+                site_fail(the_site, "%s begins another session for no reason", u->program.name);
             u->session_since_us = accepted_us(line);
             site_totals.sessions++;
         } else if (strstr(line, "resumed after")) {
@@ -331,6 +333,56 @@ static bool all_over(const struct site *s)
     return talks_open(&s->talks) == 0;
 }
 
+/* Each process has the sockets that it needs, and no other: what listens; a session's circuit at
+ * either end and both of its hops at a relay; an agent's control hop and parked hop at each. */
+static bool settled(const struct site *s)
+{
+    unsigned hops = s->dialled ? 0 : 2 * s->relay_count, sockets = 0;
+    for (unsigned i = 0; i < s->relay_count; i++)
+        sockets += s->relay[i].process ? tcp_sockets(s->relay[i].process) : 0;
+    for (unsigned i = 0; i < s->user_count; i++)
+        if (!s->user[i].program.process || tcp_sockets(s->user[i].program.process) != 2)
+            return false;
+    return sockets == s->relay_count + hops + 2 * s->user_count && s->agent.process &&
+           tcp_sockets(s->agent.process) == s->dialled + hops + s->user_count;
+}
+
+static bool passed(const struct site *s)
+{
+    return timeline.now_us >= s->pass_until_us;
+}
+
+static bool let_pass(struct site *s, uint64_t for_us)
+{
+    s->pass_until_us = timeline.now_us + for_us;
+    return run_until(s, passed, CLOCK_NEVER / 2, "time passes");
+}
+
+/* The session of a client that was killed keeps its targets for the resume window. */
+static uint64_t settle_limit_us(const struct site *s)
+{
+    for (unsigned i = 0; i < s->user_count; i++)
+        if (s->user[i].program.kills)
+            return ORPHANS_LIMIT_US;
+    return 0;
+}
+
+/* What is dead was found out and is gone, and what lives is left alone. */
+static bool rest(struct site *s)
+{
+    static const char what[] = "each process has the sockets that it needs, and no other";
+    uint64_t resumes, sessions;
+    if (!let_pass(s, SETTLE_US) || !run_until(s, settled, settle_limit_us(s), what))
+        return false;
+    resumes = site_totals.resumes;
+    sessions = site_totals.sessions;
+    if (!let_pass(s, QUIET_US) || !run_until(s, settled, 0, what))
+        return false;
+    if (resumes != site_totals.resumes || sessions != site_totals.sessions)
+        site_fail(s, "a circuit that nobody troubled was lost");
+    return !s->failed;
+}
+
 /* By then all that was begun has ended: the time to find back, and what the link takes for what is
  * left, in any order and some of it again. */
 static uint64_t calm_limit_us(const struct site *s)
@@ -407,7 +459,8 @@ static bool live(struct site *s)
         return false;
     calm(s);
     if (!run_until(s, all_talked, calm_limit_us(s), "all applications come to their end") ||
-        !run_until(s, all_over, ORPHANS_LIMIT_US, "the service hears of clients that died"))
+        !run_until(s, all_over, ORPHANS_LIMIT_US, "the service hears of clients that died") ||
+        !rest(s))
         return false;
     s->over = true;
     each_program(s, tell_to_end);

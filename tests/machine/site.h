@@ -39,7 +39,7 @@ struct site {
     struct user user[CLIENTS];
     struct talks talks;
     struct pipe_settings link;
-    uint64_t trouble_until_us, calm_us;
+    uint64_t trouble_until_us, pass_until_us;
     struct event trouble, check;
     bool calm, over;
     bool failed;

@@ -36,6 +36,16 @@ struct tcp *tcp_of(struct file *f)
     return NULL;
 }
 
+unsigned tcp_sockets(const struct process *p)
+{
+    unsigned sockets = 0;
+    for (unsigned i = 0, seen = 0; seen < p->open_files; i++) {
+        seen += p->files[i] != NULL;
+        sockets += p->files[i] && p->files[i]->kind == &tcp_kind;
+    }
+    return sockets;
+}
+
 static int failed(int error)
 {
     errno = error;

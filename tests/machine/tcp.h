@@ -61,6 +61,8 @@ void tcp_begin(struct host *const hosts[], route_settings *route);
 
 struct tcp *tcp_new(struct host *host);
 struct tcp *tcp_of(struct file *f); /* NULL with ENOTSOCK */
+/* How many a process has. */
+unsigned tcp_sockets(const struct process *p);
 int tcp_bind(struct tcp *t, struct place local);
 int tcp_listen(struct tcp *t, unsigned backlog);
 struct tcp *tcp_accept(struct tcp *listener);
