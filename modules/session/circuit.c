@@ -108,8 +108,7 @@ void circuit_input(struct session_circuit *c, size_t n, uint64_t now_us)
         return; /* the bytes are dropped */
     c->rx_len += n;
     c->last_read_us = now_us;
-    if (c->asked_us)
-        c->stall_told = false;
+    c->stall_told = false;
     c->asked_us = 0;
     session_enter(s);
     while (c->rx_len >= 2 && is_open(c)) {
@@ -143,14 +142,12 @@ static uint64_t silence_ends_us(const struct session_circuit *c)
     return c->carried && !c->asked_us ? c->last_read_us + silence : CLOCK_NEVER;
 }
 
-static uint64_t stalls_us(const struct session_circuit *c)
+uint64_t circuit_stalls_us(const struct session_circuit *c)
 {
     const struct session *s = c->session;
     uint64_t since = CLOCK_NEVER;
-    if (c->stall_told)
-        return CLOCK_NEVER;
-    if (s->sent_max > s->peer_position)
-        since = s->waiting_us;
+    if (s->sent_max > s->peer_position) /* its ACK may be behind what comes */
+        since = s->waiting_us > c->last_read_us ? s->waiting_us : c->last_read_us;
     if (c->asked_us)
         since = earlier(since, c->asked_us);
     return since == CLOCK_NEVER ? CLOCK_NEVER : since + session_patience_us(s);
@@ -167,11 +164,12 @@ static void look_for_stall(struct session_circuit *c, uint64_t now_us)
         if (s->events->on_silence)
             s->events->on_silence(s);
     }
-    if (now_us < stalls_us(c))
+    if (c->stall_told || now_us < circuit_stalls_us(c))
         return;
     c->stall_told = true;
     if (s->events->on_stall)
-        s->events->on_stall(s, c->asked_us ? c->last_read_us : s->waiting_us);
+        s->events->on_stall(s, c->asked_us ? c->last_read_us
+                                           : circuit_stalls_us(c) - session_patience_us(s));
 }
 
 void circuit_tick(struct session_circuit *c, uint64_t now_us)
@@ -208,5 +206,6 @@ uint64_t circuit_deadline(const struct session_circuit *c)
     if (c->session->circuit != c)
         return due;
     due = earlier(due, earlier(c->session->ack_due_us, c->next_ping_us));
-    return earlier(due, earlier(silence_ends_us(c), stalls_us(c)));
+    return earlier(due,
+                   earlier(silence_ends_us(c), c->stall_told ? CLOCK_NEVER : circuit_stalls_us(c)));
 }

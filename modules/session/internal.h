@@ -33,6 +33,10 @@ void session_wake(struct session *s);
 /* How long the current circuit may owe an answer before it counts as stalled. */
 uint64_t session_patience_us(const struct session *s);
 
+/* When the session's current circuit stalls (session_stalled), or has; CLOCK_NEVER: nothing is
+ * waited for on it. */
+uint64_t circuit_stalls_us(const struct session_circuit *c);
+
 /* Moves the session to a circuit whose peer told its position. False: the session has failed, or
  * the circuit, because its number is not above that of the newest. */
 bool session_move(struct session *s, struct session_circuit *c);

@@ -283,8 +283,5 @@ uint64_t session_patience_us(const struct session *s)
 
 bool session_stalled(const struct session *s, uint64_t now_us)
 {
-    const struct session_circuit *c = s->circuit;
-    uint64_t patience = session_patience_us(s);
-    return c && ((s->sent_max > s->peer_position && now_us - s->waiting_us >= patience) ||
-                 (c->asked_us && now_us - c->asked_us >= patience));
+    return s->circuit && now_us >= circuit_stalls_us(s->circuit);
 }

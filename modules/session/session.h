@@ -234,9 +234,9 @@ void session_close(struct session *s, enum code code, const char *text);
 /* Whether own frames wait for a circuit or an ACK. */
 bool session_unacknowledged(const struct session *s);
 
-/* Whether nothing was acknowledged for max(3 s, 4 round trips) though something waits for it, or no
- * byte was read for so long after a PING that asked why the circuit fell silent: time for the next
- * circuit, beside this one. */
+/* Whether no byte was read for max(3 s, 4 round trips) though something waits to be acknowledged,
+ * or after a PING that asked why the circuit fell silent: time for the next circuit, beside this
+ * one. */
 bool session_stalled(const struct session *s, uint64_t now_us);
 
 #endif

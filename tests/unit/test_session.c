@@ -476,6 +476,34 @@ static void test_silence_after_what_was_sent(void **state)
     raw_free(r);
 }
 
+/* On a slow path what waits for its ACK waits long: while other bytes come nothing stalls. Each
+ * silence after them does, and is told. */
+static void test_no_stall_while_bytes_come(void **state)
+{
+    struct raw *r = receiver(true);
+    uint64_t last;
+    (void)state;
+    app_write(app_find(&r->side, 1), 100);
+    raw_output(r);
+    for (unsigned i = 0; i < 10; i++) {
+        pings_until(r, r->now + 2999999);
+        assert_false(session_stalled(r->s, r->now));
+        raw_send_data(r, 1, 100 + i, 1);
+    }
+    assert_int_equal(r->side.stalls, 0);
+    for (unsigned i = 1; i <= 2; i++) {
+        last = r->now;
+        pings_until(r, last + 2999999);
+        assert_int_equal(r->side.stalls, i - 1);
+        pings_until(r, last + 3000000);
+        assert_int_equal(r->side.stalls, i);
+        assert_int_equal(r->side.stalled_since, last);
+        raw_send_data(r, 1, 109 + i, 1);
+        assert_false(session_stalled(r->s, r->now));
+    }
+    raw_free(r);
+}
+
 /* Datagrams count as well, though nothing of them is ever acknowledged. */
 static void test_silence_after_datagrams(void **state)
 {
@@ -1429,6 +1457,7 @@ int main(void)
         cmocka_unit_test(test_one_pong_is_owed),
         cmocka_unit_test(test_silence_ends_the_circuit),
         cmocka_unit_test(test_stall),
+        cmocka_unit_test(test_no_stall_while_bytes_come),
         cmocka_unit_test(test_silence_after_bytes),
         cmocka_unit_test(test_silence_of_the_idle),
         cmocka_unit_test(test_silence_after_datagrams),
