@@ -8,6 +8,7 @@
 
 #include "crypto/keys.h"
 #include "site.h"
+#include "wire/limits.h"
 
 #define DIAL_PORT 7000
 #define RELAY_PORT 443
@@ -65,9 +66,10 @@ static void write_relay(struct site *s, unsigned i, const struct party_key *own,
                         const struct party_key users[], const struct party_key *agent)
 {
     FILE *f = create_for(&s->relay[i]);
-    fprintf(f, "[Relay]\nListen = %s\nKeyFile = %s\nWorkers = %u\n",
+    fprintf(f, "[Relay]\nListen = %s\nKeyFile = %s\nWorkers = %u\nKeepalive = %u\n",
             address_text(s->relay[i].host, RELAY_PORT), own->path,
-            (unsigned)chance_between(&timeline, 1, 3));
+            (unsigned)chance_between(&timeline, 1, 3),
+            (unsigned)chance_between(&timeline, KEEPALIVE_MIN_S, 15));
     for (unsigned u = 0; u < s->user_count; u++)
         fprintf(f, "[User]\nName = user-%u\nPublicKey = %s\nAgents = *\n", u, users[u].text);
     fprintf(f, "[Agent]\nName = storage\nPublicKey = %s\n", agent->text);

@@ -128,6 +128,7 @@ static void on_start(struct event *e)
         p->process->on_line = on_agent_line;
     }
     p->started_us = timeline.now_us;
+    p->told = false;
     if (p->starts++)
         site_totals.restarts++;
 }
@@ -149,8 +150,16 @@ void program_kill(struct program *p, uint64_t down_us)
     process_kill(p->process);
     p->process = NULL;
     p->died_us = timeline.now_us;
-    p->kills++;
     event_set(&timeline, &p->start, timeline.now_us + down_us);
+}
+
+void program_tell_to_end(struct program *p)
+{
+    if (!p->process)
+        return;
+    note(&timeline, p->name, "is told to end", 0, 0);
+    p->told = true;
+    process_signal(p->process, SIGTERM);
 }
 
 /* A process that has ended by itself: was it to? */
@@ -160,7 +169,7 @@ static void look_after(struct site *s, struct program *p)
     if (!process || !process->ended)
         return;
     int code = process->exit_code;
-    bool told = code == (is_user(p) ? EXIT_INTERRUPTED : EXIT_OK) && (s->over || !is_user(p));
+    bool told = p->told && code == (is_user(p) ? EXIT_INTERRUPTED : EXIT_OK);
     bool unlucky = is_user(p) && !user_of(p)->sessions &&
                    (code == EXIT_NO_AGENT || code == EXIT_NETWORK || code == EXIT_TIMED_OUT);
     if (!told && !unlucky && !process->killed)
@@ -189,13 +198,14 @@ static void on_wrong(struct talk *k, const char *what)
     site_fail(the_site, "talk %llu: %s", k ? (unsigned long long)k->number : 0, what);
 }
 
-/* A reset is right when the session's agent or the client has died under it. */
+/* A reset is right when the session's agent or the client has died under it, or is about to end. */
 static void on_reset(struct talk *k)
 {
     const struct user *u = k->owner;
-    bool client_died = u->program.died_us > k->began_us || !u->program.process;
+    const struct program *client = &u->program, *agent = &the_site->agent;
+    bool client_died = client->told || client->died_us > k->began_us || !client->process;
     bool agent_died =
-        the_site->agent.died_us > u->session_since_us || the_site->agent.died_us > k->began_us;
+        agent->told || agent->died_us > u->session_since_us || agent->died_us > k->began_us;
     if (!client_died && !agent_died && !the_site->over)
         site_fail(the_site, "talk %llu was reset for no reason", (unsigned long long)k->number);
 }
@@ -358,11 +368,11 @@ static bool let_pass(struct site *s, uint64_t for_us)
     return run_until(s, passed, CLOCK_NEVER / 2, "time passes");
 }
 
-/* The session of a client that was killed keeps its targets for the resume window. */
+/* The session of a client that has died keeps its targets for the resume window. */
 static uint64_t settle_limit_us(const struct site *s)
 {
     for (unsigned i = 0; i < s->user_count; i++)
-        if (s->user[i].program.kills)
+        if (s->user[i].program.died_us)
             return ORPHANS_LIMIT_US;
     return 0;
 }
@@ -437,8 +447,7 @@ static void tell_to_end(struct site *s, struct program *p)
     (void)s;
     p->wanted = false;
     event_cancel(&timeline, &p->start);
-    if (p->process)
-        process_signal(p->process, SIGTERM);
+    program_tell_to_end(p);
 }
 
 static bool live(struct site *s)

@@ -18,8 +18,9 @@ struct program {
     struct process *process;
     struct event start;
     bool wanted; /* it is to run */
+    bool told;   /* to end */
     uint64_t started_us, died_us;
-    unsigned starts, kills;
+    unsigned starts, deaths;
 };
 
 struct user {
@@ -66,6 +67,8 @@ void site_configure(struct site *s);
 void trouble_begin(struct site *s);
 
 void program_start(struct program *p);
+/* SIGTERM. It is started again unless it is not wanted any more. */
+void program_tell_to_end(struct program *p);
 /* It dies now and is started again after a time. */
 void program_kill(struct program *p, uint64_t down_us);
 

@@ -8,7 +8,7 @@
 #define DOWN_MOST_US (20 * CLOCK_US_PER_S)
 #define STOPPED_MOST_US (60 * CLOCK_US_PER_S)
 #define CUT_MORE_BYTES 100000
-#define CLIENT_KILLS_MOST 2 /* each leaves a session at the agent: no user may have over eight */
+#define CLIENT_DEATHS_MOST 2 /* each leaves a session at the agent: no user may have over eight */
 
 static uint64_t a_while(uint64_t most_us)
 {
@@ -73,11 +73,12 @@ static void kill_relay(struct site *s)
 
 static void end_relay(struct site *s)
 {
-    struct program *p = &s->relay[chance(&timeline, s->relay_count)];
-    if (!p->process)
-        return;
-    note(&timeline, p->name, "is told to end", 0, 0);
-    process_signal(p->process, SIGTERM);
+    program_tell_to_end(&s->relay[chance(&timeline, s->relay_count)]);
+}
+
+static void end_agent(struct site *s)
+{
+    program_tell_to_end(&s->agent);
 }
 
 static void reload_one(struct site *s)
@@ -95,11 +96,15 @@ static void kill_agent(struct site *s)
     program_kill(&s->agent, a_while(DOWN_MOST_US));
 }
 
-static void kill_client(struct site *s)
+static void lose_client(struct site *s)
 {
     struct program *p = &s->user[chance(&timeline, s->user_count)].program;
-    if (p->kills < CLIENT_KILLS_MOST)
+    if (p->deaths++ >= CLIENT_DEATHS_MOST)
+        return;
+    if (chance(&timeline, 2))
         program_kill(p, a_while(DOWN_MOST_US));
+    else
+        program_tell_to_end(p);
 }
 
 static void power_off_relay(struct site *s)
@@ -128,7 +133,8 @@ static const struct kind kinds[] = {
     {end_relay,       2 },
     {reload_one,      1 },
     {kill_agent,      1 },
-    {kill_client,     1 },
+    {end_agent,       1 },
+    {lose_client,     2 },
     {power_off_relay, 2 },
 };
 
