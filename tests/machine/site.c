@@ -22,8 +22,10 @@
 #define CALM_LIMIT_US (60 * CLOCK_US_PER_S)
 #define ORPHANS_LIMIT_US ((RESUME_WINDOW_DEFAULT_S + 60) * CLOCK_US_PER_S)
 #define START_LIMIT_US (30 * CLOCK_US_PER_S)
-#define SETTLE_US (150 * CLOCK_US_PER_S) /* by then dead peers are found out */
-#define QUIET_US (120 * CLOCK_US_PER_S)  /* longer than a path may be silent */
+#define SETTLE_US (150 * CLOCK_US_PER_S)    /* by then dead peers are found out */
+#define QUIET_US (120 * CLOCK_US_PER_S)     /* longer than a path may be silent */
+#define DAY_US (25 * 3600 * CLOCK_US_PER_S) /* longer than a hop lives */
+#define DAY_EVERY 16
 #define END_LIMIT_US (10 * CLOCK_US_PER_S)
 #define STEPS_MOST 20000000
 
@@ -386,7 +388,8 @@ static bool rest(struct site *s)
         return false;
     resumes = site_totals.resumes;
     sessions = site_totals.sessions;
-    if (!let_pass(s, QUIET_US) || !run_until(s, settled, 0, what))
+    if (!let_pass(s, chance(&timeline, DAY_EVERY) ? QUIET_US : DAY_US) ||
+        !run_until(s, settled, 0, what))
         return false;
     if (resumes != site_totals.resumes || sessions != site_totals.sessions)
         site_fail(s, "a circuit that nobody troubled was lost");
