@@ -189,7 +189,8 @@ def test_silent_connections_in_all(world):
     wait_for(lambda: len(closed(crowded[:127])) >= 10, 1, "the oldest ten are thrown out")
     assert time.monotonic() - begun < 4.9, "too slow to tell them from those whose time is over"
     assert len(closed(crowded)) == 10 and not closed(alone) and not closed(newcomers)
-    assert relay.peak_memory_bytes() - before < 8192 * 8 << 10
+    if SLOWNESS == 1:  # a sanitizer keeps what was freed
+        assert relay.peak_memory_bytes() - before < 8192 * 8 << 10
     close_all([*alone, *crowded, *newcomers])
 
 
@@ -913,7 +914,8 @@ def test_more_streams_than_may_be_open(world, serve, echo):
     other.open(tcp(echo))
     assert other.ask(b"hello") == b"hello"
     grown = crowd.agent.peak_memory_bytes() - before
-    assert grown < circuit.session.peer_limit + 32 * MIB
+    if SLOWNESS == 1:  # a sanitizer keeps what was freed
+        assert grown < circuit.session.peer_limit + 32 * MIB
 
 
 def test_descriptors_run_out(world, echo):
@@ -1121,7 +1123,8 @@ def test_rings_of_all_sessions(world, serve, echo):
     tasks = [Task(fill_ring, circuit, tcp(source)) for circuit in circuits]
     held = [task.result(50) for task in tasks]
     assert min(held) > MIB // 2 and 100 * MIB < sum(held) < 256 * MIB
-    assert crowd.agent.peak_memory_bytes() - before < 256 * MIB
+    if SLOWNESS == 1:  # a sanitizer keeps what was freed
+        assert crowd.agent.peak_memory_bytes() - before < 256 * MIB
     other = crowd.clients[2].connect()
     other.open(tcp(echo))
     assert other.ask(b"hello") == b"hello"
