@@ -23,7 +23,7 @@ struct agent {
     struct list services;            /* the sessions, by struct service's link */
     unsigned service_count;
     struct partings partings; /* of sessions that ended for a fault of the client's */
-    struct list ended;        /* sessions that ended lately, by struct ended_session's link */
+    struct list ended;        /* sessions that ended lately (ended.h) */
     uint8_t call_severity;    /* what the storage system asks for; 0: nothing */
     char call_text[TEXT_MAX_BYTES + 1];
     struct key_stock stock; /* for answers to OFFERs */

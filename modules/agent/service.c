@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "agent/budget.h"
+#include "agent/ended.h"
+#include "agent/permissions.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -14,7 +16,6 @@
 #include "forward/target.h"
 
 #define LABEL_BYTES 9
-#define ENDED_MAX 256
 #define RECEIVE_LIMIT_LEAST (1U << 20)
 #define CLOSE_WAIT_US (3 * CLOCK_US_PER_S)
 
@@ -42,53 +43,13 @@ struct service {
     char user[NAME_MAX_BYTES + 1];
     char label[LABEL_BYTES]; /* of the newest circuit */
     /* The user's permissions as the open streams were granted them. */
-    struct target_pattern *allow, *listen;
-    size_t allow_count, listen_count;
+    struct permissions permissions;
     uint64_t begun_us, lost_us;
     bool started;         /* a circuit has carried it */
     struct timer give_up; /* waiting for its client, or for the ACK of its CLOSE */
 };
 
-/* Kept a while, so that a client that comes back hears why. */
-struct ended_session {
-    struct list link;
-    uint8_t id[SESSION_ID_BYTES];
-    uint8_t user_key[KEY_BYTES];
-    uint64_t until_us;
-    char why[200];
-};
-
 /* ---- The end of a session. ---- */
-
-static void forget_ended(struct agent *a, size_t keep)
-{
-    uint64_t now = loop_now(a->loop);
-    size_t count = 0;
-    list_each(link, &a->ended) count++;
-    list_each(link, &a->ended)
-    {
-        struct ended_session *ended = container_of(link, struct ended_session, link);
-        if (ended->until_us > now && count <= keep)
-            return;
-        list_remove(&ended->link);
-        free(ended);
-        count--;
-    }
-}
-
-static void remember_ended(const struct service *v, const char *why)
-{
-    struct agent *a = v->agent;
-    struct ended_session *ended = calloc(1, sizeof *ended);
-    forget_ended(a, ENDED_MAX - 1);
-    if (!ended)
-        return;
-    memcpy(ended->id, v->session.id, sizeof ended->id);
-    memcpy(ended->user_key, v->user_key, sizeof ended->user_key);
-    ended->until_us = loop_now(a->loop) + ENDED_KEPT_S * CLOCK_US_PER_S;
-    snprintf(ended->why, sizeof ended->why, "%s", why);
-    list_append(&a->ended, &ended->link);
-}
 
 static void circuit_bury(struct deferred *burial)
 {
@@ -126,7 +87,7 @@ static void service_end(struct service *v, const char *why)
              v->user, v->session.streams_opened, v->session.streams_opened == 1 ? "" : "s", up,
              down, time);
     if (v->started)
-        remember_ended(v, why);
+        ended_remember(&a->ended, v->session.id, v->user_key, why, loop_now(a->loop));
     if (v->candidate)
         circuit_end(v->candidate);
     if (v->current)
@@ -135,8 +96,7 @@ static void service_end(struct service *v, const char *why)
     session_free(&v->session);
     remote_listeners_free(v->listeners);
     targets_free(v->targets);
-    free(v->allow);
-    free(v->listen);
+    permissions_free(&v->permissions);
     list_remove(&v->place);
     a->service_count--;
     free(v);
@@ -374,23 +334,6 @@ static void refuse(struct offer_answer *answer, enum code code, const char *text
     snprintf(answer->text, sizeof answer->text, "%s", text);
 }
 
-static struct target_pattern *copy_patterns(const struct target_pattern *patterns, size_t count)
-{
-    struct target_pattern *copy = calloc(count ? count : 1, sizeof *copy);
-    if (copy && count)
-        memcpy(copy, patterns, count * sizeof *copy);
-    return copy;
-}
-
-static bool copy_permissions(struct service *v, const struct agent_user *user)
-{
-    v->allow = copy_patterns(user->allow, user->allow_count);
-    v->listen = copy_patterns(user->listen, user->listen_count);
-    v->allow_count = user->allow_count;
-    v->listen_count = user->listen_count;
-    return v->allow && v->listen;
-}
-
 /* How much a new session may take in. */
 static uint32_t receive_limit_left(const struct agent *a)
 {
@@ -420,15 +363,15 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     snprintf(v->user, sizeof v->user, "%s", user->name);
     snprintf(v->label, sizeof v->label, "%s", label);
     snprintf(prefix, sizeof prefix, "circuit %s: %s", label, user->name);
-    if (copy_permissions(v, user)) {
-        v->targets = targets_new(a->loop, prefix, v->allow, v->allow_count);
-        v->listeners = remote_listeners_new(a->loop, prefix, v->listen, v->listen_count);
+    if (permissions_copy(&v->permissions, user)) {
+        v->targets = targets_new(a->loop, prefix, v->permissions.allow, v->permissions.allow_count);
+        v->listeners = remote_listeners_new(a->loop, prefix, v->permissions.listen,
+                                            v->permissions.listen_count);
     }
     if (!v->targets || !v->listeners || !session_init(&v->session, &settings, &events, v)) {
         remote_listeners_free(v->listeners);
         targets_free(v->targets);
-        free(v->allow);
-        free(v->listen);
+        permissions_free(&v->permissions);
         free(v);
         return NULL;
     }
@@ -460,20 +403,6 @@ static struct service *find_service(struct agent *a, const uint8_t id[SESSION_ID
         if (memcmp(v->session.id, id, SESSION_ID_BYTES) == 0 &&
             memcmp(v->user_key, key, KEY_BYTES) == 0)
             return v;
-    }
-    return NULL;
-}
-
-static const struct ended_session *find_ended(struct agent *a, const uint8_t id[SESSION_ID_BYTES],
-                                              const uint8_t key[KEY_BYTES])
-{
-    forget_ended(a, ENDED_MAX);
-    list_each(link, &a->ended)
-    {
-        struct ended_session *ended = container_of(link, struct ended_session, link);
-        if (memcmp(ended->id, id, SESSION_ID_BYTES) == 0 &&
-            memcmp(ended->user_key, key, KEY_BYTES) == 0)
-            return ended;
     }
     return NULL;
 }
@@ -514,7 +443,7 @@ static struct service *settle_service(struct agent *a, const uint8_t key[KEY_BYT
                                       const struct session_hello *hello, const char *label,
                                       struct offer_answer *answer)
 {
-    const struct ended_session *ended;
+    const char *ended;
     struct service *v;
     if (bytes_are_zero(hello->session_id, SESSION_ID_BYTES)) {
         v = NULL;
@@ -529,8 +458,8 @@ static struct service *settle_service(struct agent *a, const uint8_t key[KEY_BYT
         return v;
     if (v)
         refuse(answer, CODE_STALE, "a newer circuit carries the session");
-    else if ((ended = find_ended(a, hello->session_id, key)) != NULL)
-        refuse(answer, CODE_ENDED, ended->why);
+    else if ((ended = ended_why(&a->ended, hello->session_id, key, loop_now(a->loop))) != NULL)
+        refuse(answer, CODE_ENDED, ended);
     else
         refuse(answer, CODE_NO_SESSION,
                "the session is not known here: the agent was started anew, or it ended long ago");
@@ -679,24 +608,6 @@ void service_drop(struct service_circuit *c)
 
 /* ---- All of them. ---- */
 
-static bool same_patterns(const struct target_pattern *a, size_t a_count,
-                          const struct target_pattern *b, size_t b_count)
-{
-    if (a_count != b_count)
-        return false;
-    for (size_t i = 0; i < a_count; i++)
-        if (!target_pattern_same(&a[i], &b[i]))
-            return false;
-    return true;
-}
-
-static bool same_permissions(const struct service *v, const struct agent_user *user)
-{
-    return same_patterns(v->allow, v->allow_count, user->allow, user->allow_count) &&
-           same_patterns(v->listen, v->listen_count, user->listen, user->listen_count) &&
-           v->session.settings.listeners == user->listeners;
-}
-
 static void service_close(struct service *v, enum code code, const char *text)
 {
     if (v->current)
@@ -713,7 +624,7 @@ void service_check_all(struct agent *a)
         const struct agent_user *user = agent_find_user(a, v->user_key);
         if (!user)
             service_close(v, CODE_REVOKED, "the user is no longer allowed at this agent");
-        else if (!same_permissions(v, user))
+        else if (!permissions_same(&v->permissions, user))
             service_close(v, CODE_REVOKED, "the user's permissions at this agent have changed");
     }
 }
@@ -728,10 +639,5 @@ void service_end_all(struct agent *a)
 {
     list_each(link, &a->services)
         service_end(container_of(link, struct service, place), "the agent is ending");
-    list_each(link, &a->ended)
-    {
-        struct ended_session *ended = container_of(link, struct ended_session, link);
-        list_remove(&ended->link);
-        free(ended);
-    }
+    ended_free(&a->ended);
 }

@@ -1,0 +1,20 @@
+/* What a session's user may do, as the configuration said when the session began: a changed
+ * configuration ends it. */
+#ifndef SPX_AGENT_PERMISSIONS_H
+#define SPX_AGENT_PERMISSIONS_H
+
+#include "config/config.h"
+
+struct permissions {
+    struct target_pattern *allow, *listen;
+    size_t allow_count, listen_count;
+    uint16_t listeners;
+};
+
+/* A copy of its own. False without memory; permissions_free all the same. */
+bool permissions_copy(struct permissions *p, const struct agent_user *user);
+void permissions_free(struct permissions *p);
+
+bool permissions_same(const struct permissions *p, const struct agent_user *user);
+
+#endif
