@@ -202,6 +202,7 @@ int agent_serve(struct agent_config *config, const char *path)
         log_info("ending");
     a.stopping = false;
     service_end_all(&a);
+    refusals_end(&a.refusals, "OFFERs");
     free_uplinks(&a);
     inbound_free(a.inbound);
     call_socket_free(a.call_socket);

@@ -3,6 +3,7 @@
 #define SPX_AGENT_SERVER_H
 
 #include "config/config.h"
+#include "forward/refusals.h"
 #include "hop/hop.h"
 #include "net/parting.h"
 
@@ -23,6 +24,7 @@ struct agent {
     struct list services;            /* the sessions, by struct service's link */
     unsigned service_count;
     struct partings partings; /* of sessions that ended for a fault of the client's */
+    struct refusals refusals; /* of OFFERs */
     struct list ended;        /* sessions that ended lately (ended.h) */
     uint8_t call_severity;    /* what the storage system asks for; 0: nothing */
     char call_text[TEXT_MAX_BYTES + 1];

@@ -548,9 +548,11 @@ static void decide(struct agent *a, const struct offer *offer, struct noise *n, 
     refuse(answer, CODE_INTERNAL, "the handshake could not be answered");
 }
 
-static void log_decision(const struct offer *offer, const struct offer_answer *answer,
-                         const char *label, const uint8_t proven_key[KEY_BYTES])
+static void log_decision(struct agent *a, const struct offer *offer,
+                         const struct offer_answer *answer, const char *label,
+                         const uint8_t proven_key[KEY_BYTES])
 {
+    char more[REFUSALS_MORE_BYTES];
     char user[NAME_MAX_BYTES + 1], from[ADDRESS_MAX_BYTES + 1], fingerprint[FINGERPRINT_TEXT_BYTES];
     bool proven = answer->message2_len > 0;
     text_clean(user, sizeof user, offer->user);
@@ -559,10 +561,10 @@ static void log_decision(const struct offer *offer, const struct offer_answer *a
     if (answer->code == CODE_OK)
         log_info("circuit %s: accepted user %s (key %s) from %s, as the relay says", label,
                  answer->circuit->service->user, fingerprint, from);
-    else
-        log_warning("circuit %s: refused: %s; the relay names user %s from %s%s%s", label,
+    else if (refusals_show(&a->refusals, loop_now(a->loop), more))
+        log_warning("circuit %s: refused: %s; the relay names user %s from %s%s%s%s", label,
                     answer->text, user, from, proven ? ", the key is " : "",
-                    proven ? fingerprint : "");
+                    proven ? fingerprint : "", more);
 }
 
 void service_offer(struct agent *a, const struct offer *offer, struct offer_answer *answer)
@@ -579,7 +581,7 @@ void service_offer(struct agent *a, const struct offer *offer, struct offer_answ
     decide(a, offer, &noise, label, answer);
     memcpy(proven_key, noise.remote_static, sizeof proven_key);
     noise_wipe(&noise);
-    log_decision(offer, answer, label, proven_key);
+    log_decision(a, offer, answer, label, proven_key);
 }
 
 void service_attach(struct service_circuit *c, int fd, struct fifo *unsent, struct view rest)

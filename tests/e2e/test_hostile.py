@@ -1,6 +1,7 @@
 """Peers that break the protocol, on purpose and with the right keys: each loses what it broke, a
 hop, a circuit or a session, and the process it did that to goes on to serve an honest one."""
 import json
+import os
 import re
 import signal
 import socket
@@ -1180,6 +1181,23 @@ def test_messages_to_an_agent(world, echo):
             peer.Hop.open(address, relay, key, role)
         assert refused.value.code == 2
     assert_serves(world, echo)
+
+
+def test_offers_without_end_in_the_log(world, recording):
+    """However often a relay offers what is refused, the agent's log shows the first ones, then one a
+    second, and how many it left out."""
+    agent, count = world.start_agent(), 500
+    control, begun = recording.wait_control(), time.monotonic()
+    for sent in range(10, count + 1, 10):
+        for _ in range(10):
+            control.send(peer.OFFER, offer(ticket=os.urandom(32)))
+        wait_for(lambda: len(control.refused) == sent, 10, f"{sent} are refused")
+    most = 21 + time.monotonic() - begun
+    agent.stop()
+    shown = len(agent.lines(r": refused: .*; the relay names user"))
+    more = sum(int(found[1]) for found in agent.lines(r"(\d+) more refused"))
+    assert shown + more == count
+    assert 20 <= shown <= most
 
 
 def test_messages_to_an_agent_that_calls_home(world, recording, echo):
