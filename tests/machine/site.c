@@ -12,22 +12,11 @@
 #include "calls.h"
 #include "client/client.h"
 #include "relay/relay.h"
-#include "wire/limits.h"
 
-#define BEGIN_US (1000 * CLOCK_US_PER_S) /* the machines are up for a while */
 #define SERVICE_PORT 22U
 #define FIRST_PORT 8000
-#define TROUBLE_MOST_US (120 * CLOCK_US_PER_S)
 #define TALK_EVERY_MOST_US (10 * CLOCK_US_PER_S)
-#define CALM_LIMIT_US (60 * CLOCK_US_PER_S)
-#define ORPHANS_LIMIT_US ((RESUME_WINDOW_DEFAULT_S + 60) * CLOCK_US_PER_S)
-#define START_LIMIT_US (30 * CLOCK_US_PER_S)
-#define SETTLE_US (150 * CLOCK_US_PER_S)    /* by then dead peers are found out */
-#define QUIET_US (120 * CLOCK_US_PER_S)     /* longer than a path may be silent */
-#define DAY_US (25 * 3600 * CLOCK_US_PER_S) /* longer than a hop lives */
-#define DAY_EVERY 16
-#define END_LIMIT_US (10 * CLOCK_US_PER_S)
-#define STEPS_MOST 20000000
+#define CALM_RESUMES_MOST 4
 
 struct totals site_totals;
 
@@ -46,7 +35,7 @@ void site_fail(struct site *s, const char *format, ...)
 
 /* ---- Programs. ---- */
 
-static bool is_user(const struct program *p)
+bool program_is_user(const struct program *p)
 {
     return p->main == client_main;
 }
@@ -99,6 +88,8 @@ static void on_client_line(const struct process *process, const char *line)
             site_totals.sessions++;
         } else if (strstr(line, "resumed after")) {
             site_totals.resumes++;
+            if (the_site->calm && ++u->calm_resumes > CALM_RESUMES_MOST)
+                site_fail(the_site, "%s resumes again and again", u->program.name);
         }
     }
 }
@@ -123,13 +114,12 @@ static void on_start(struct event *e)
         host_on(p->host);
     note(&timeline, p->name, "starts", p->starts, 0);
     p->process = process_start(p->host, p->name, p->main, p->argv);
-    if (is_user(p)) {
+    if (program_is_user(p)) {
         user_of(p)->sessions = 0;
         p->process->on_line = on_client_line;
     } else if (p == &p->site->agent) {
         p->process->on_line = on_agent_line;
     }
-    p->started_us = timeline.now_us;
     p->told = false;
     if (p->starts++)
         site_totals.restarts++;
@@ -146,7 +136,7 @@ void program_kill(struct program *p, uint64_t down_us)
 {
     if (!p->process)
         return;
-    if (is_user(p))
+    if (program_is_user(p))
         user_of(p)->sessions = 0;
     note(&timeline, p->name, "is killed, and away for", down_us, 0);
     process_kill(p->process);
@@ -165,14 +155,14 @@ void program_tell_to_end(struct program *p)
 }
 
 /* A process that has ended by itself: was it to? */
-static void look_after(struct site *s, struct program *p)
+void program_look_after(struct site *s, struct program *p)
 {
     struct process *process = p->process;
     if (!process || !process->ended)
         return;
     int code = process->exit_code;
-    bool told = p->told && code == (is_user(p) ? EXIT_INTERRUPTED : EXIT_OK);
-    bool unlucky = is_user(p) && !user_of(p)->sessions &&
+    bool told = p->told && code == (program_is_user(p) ? EXIT_INTERRUPTED : EXIT_OK);
+    bool unlucky = program_is_user(p) && !user_of(p)->sessions &&
                    (code == EXIT_NO_AGENT || code == EXIT_NETWORK || code == EXIT_TIMED_OUT);
     if (!told && !unlucky && !process->killed)
         site_fail(s, "%s has ended with %d", p->name, code);
@@ -184,7 +174,7 @@ static void look_after(struct site *s, struct program *p)
         event_set(&timeline, &p->start, timeline.now_us + CLOCK_US_PER_S);
 }
 
-static void each_program(struct site *s, void (*f)(struct site *s, struct program *p))
+void site_each(struct site *s, void (*f)(struct site *s, struct program *p))
 {
     for (unsigned i = 0; i < s->relay_count; i++)
         f(s, &s->relay[i]);
@@ -277,9 +267,10 @@ static void make_programs(struct site *s)
         make_user(s, i);
 }
 
-static void begin(struct site *s)
+void site_make(struct site *s)
 {
     struct timeline *t = &timeline;
+    the_site = s;
     s->relay_count = (unsigned)chance_between(t, 1, RELAYS);
     s->user_count = (unsigned)chance_between(t, 1, CLIENTS);
     s->dialled = chance(t, 4) == 0;
@@ -292,205 +283,4 @@ static void begin(struct site *s)
     site_configure(s);
     talks_begin(&s->talks, on_wrong, on_reset);
     service_start(&s->talks, s->agent.host, SERVICE_PORT);
-}
-
-/* Runs on until something holds; false: it did not within the time, or something has failed. */
-static bool run_until(struct site *s, bool (*holds)(const struct site *s), uint64_t limit_us,
-                      const char *what)
-{
-    uint64_t until_us = timeline.now_us + limit_us;
-    while (!s->failed && !holds(s)) {
-        if (!timeline_step(&timeline) || timeline.now_us > until_us)
-            site_fail(s, "not within %.0f s: %s", (double)limit_us / CLOCK_US_PER_S, what);
-        if (timeline.steps > STEPS_MOST)
-            site_fail(s, "it goes on and on: %s", what);
-        each_program(s, look_after);
-    }
-    return !s->failed;
-}
-
-static bool users_connected(const struct site *s)
-{
-    for (unsigned i = 0; i < s->user_count; i++)
-        if (!s->user[i].sessions)
-            return false;
-    return true;
-}
-
-static bool trouble_over(const struct site *s)
-{
-    return timeline.now_us >= s->trouble_until_us;
-}
-
-/* Nobody but the agent knows what the service is to hear of it, and that waits for the client. */
-static bool is_orphan(const struct talk *k)
-{
-    const struct user *u = k->owner;
-    return k->app.state > APP_TALKS && u->program.died_us > k->began_us;
-}
-
-static bool all_talked(const struct site *s)
-{
-    list_each(link, &s->talks.all)
-    {
-        const struct talk *k = container_of(link, struct talk, all);
-        if (!talk_over(k) && !is_orphan(k))
-            return false;
-    }
-    return users_connected(s);
-}
-
-static bool all_over(const struct site *s)
-{
-    return talks_open(&s->talks) == 0;
-}
-
-/* Each process has the sockets that it needs, and no other: what listens; a session's circuit at
- * either end and both of its hops at a relay; an agent's control hop and parked hop at each. */
-static bool settled(const struct site *s)
-{
-    unsigned hops = s->dialled ? 0 : 2 * s->relay_count, sockets = 0;
-    for (unsigned i = 0; i < s->relay_count; i++)
-        sockets += s->relay[i].process ? tcp_sockets(s->relay[i].process) : 0;
-    for (unsigned i = 0; i < s->user_count; i++)
-        if (!s->user[i].program.process || tcp_sockets(s->user[i].program.process) != 2)
-            return false;
-    return sockets == s->relay_count + hops + 2 * s->user_count && s->agent.process &&
-           tcp_sockets(s->agent.process) == s->dialled + hops + s->user_count;
-}
-
-static bool passed(const struct site *s)
-{
-    return timeline.now_us >= s->pass_until_us;
-}
-
-static bool let_pass(struct site *s, uint64_t for_us)
-{
-    s->pass_until_us = timeline.now_us + for_us;
-    return run_until(s, passed, CLOCK_NEVER / 2, "time passes");
-}
-
-/* The session of a client that has died keeps its targets for the resume window. */
-static uint64_t settle_limit_us(const struct site *s)
-{
-    for (unsigned i = 0; i < s->user_count; i++)
-        if (s->user[i].program.died_us)
-            return ORPHANS_LIMIT_US;
-    return 0;
-}
-
-/* What is dead was found out and is gone, and what lives is left alone. */
-static bool rest(struct site *s)
-{
-    static const char what[] = "each process has the sockets that it needs, and no other";
-    uint64_t resumes, sessions;
-    if (!let_pass(s, SETTLE_US) || !run_until(s, settled, settle_limit_us(s), what))
-        return false;
-    resumes = site_totals.resumes;
-    sessions = site_totals.sessions;
-    if (!let_pass(s, chance(&timeline, DAY_EVERY) ? QUIET_US : DAY_US) ||
-        !run_until(s, settled, 0, what))
-        return false;
-    if (resumes != site_totals.resumes || sessions != site_totals.sessions)
-        site_fail(s, "a circuit that nobody troubled was lost");
-    return !s->failed;
-}
-
-/* By then all that was begun has ended: the time to find back, and what the link takes for what is
- * left, in any order and some of it again. */
-static uint64_t calm_limit_us(const struct site *s)
-{
-    return CALM_LIMIT_US + 3 * talks_left(&s->talks) * CLOCK_US_PER_S / s->link.rate;
-}
-
-static bool all_ended(const struct site *s)
-{
-    bool running = s->agent.process;
-    for (unsigned i = 0; i < s->relay_count; i++)
-        running |= s->relay[i].process != NULL;
-    for (unsigned i = 0; i < s->user_count; i++)
-        running |= s->user[i].program.process != NULL;
-    return !running;
-}
-
-static void start_one(struct site *s, struct program *p)
-{
-    (void)s;
-    if (!is_user(p))
-        program_start(p);
-}
-
-static bool started(const struct site *s)
-{
-    return timeline.now_us >= BEGIN_US + 2 * CLOCK_US_PER_S + 8 * s->link.delay_us;
-}
-
-static void calm_one(struct site *s, struct program *p)
-{
-    (void)s;
-    p->host->outage_until_us = 0;
-    if (p->process)
-        process_stop(p->process, 0);
-    if (p->start.place && p->wanted)
-        event_set(&timeline, &p->start, timeline.now_us);
-}
-
-/* Trouble is over: everything runs, all connections that are new work. */
-static void calm(struct site *s)
-{
-    s->calm = true;
-    event_cancel(&timeline, &s->trouble);
-    each_program(s, calm_one);
-    talks_hurry(&s->talks);
-    note(&timeline, "world", "is calm", talks_open(&s->talks), 0);
-}
-
-static void tell_to_end(struct site *s, struct program *p)
-{
-    (void)s;
-    p->wanted = false;
-    event_cancel(&timeline, &p->start);
-    program_tell_to_end(p);
-}
-
-static bool live(struct site *s)
-{
-    each_program(s, start_one);
-    if (!run_until(s, started, START_LIMIT_US, "relay and agent begin"))
-        return false;
-    for (unsigned i = 0; i < s->user_count; i++)
-        program_start(&s->user[i].program);
-    if (!run_until(s, users_connected, START_LIMIT_US, "the clients are connected"))
-        return false;
-    for (unsigned i = 0; i < s->user_count; i++)
-        event_set(&timeline, &s->user[i].next_talk, timeline.now_us + 1);
-    s->trouble_until_us =
-        timeline.now_us + chance_scaled(&timeline, CLOCK_US_PER_S, TROUBLE_MOST_US);
-    trouble_begin(s);
-    if (!run_until(s, trouble_over, CLOCK_NEVER / 2, "trouble"))
-        return false;
-    calm(s);
-    if (!run_until(s, all_talked, calm_limit_us(s), "all applications come to their end") ||
-        !run_until(s, all_over, ORPHANS_LIMIT_US, "the service hears of clients that died") ||
-        !rest(s))
-        return false;
-    s->over = true;
-    each_program(s, tell_to_end);
-    return run_until(s, all_ended, END_LIMIT_US, "all programs end when they are told to");
-}
-
-bool site_run(struct site *s, uint64_t seed, bool verbose, struct totals *totals)
-{
-    timeline_start(&timeline, seed, BEGIN_US);
-    timeline.verbose = verbose;
-    the_site = s;
-    begin(s);
-    live(s);
-    site_totals.done = s->talks.done;
-    site_totals.reset = s->talks.reset;
-    site_totals.bytes = s->talks.bytes;
-    site_totals.simulated_us = timeline.now_us - BEGIN_US;
-    site_totals.steps = timeline.steps;
-    *totals = site_totals;
-    return !s->failed;
 }

@@ -11,7 +11,7 @@
 /* A process of the site, started again when it has died. */
 struct program {
     struct site *site;
-    char name[16];
+    char name[24];
     struct host *host;
     int (*main)(int argc, char **argv);
     char *argv[8];
@@ -19,7 +19,7 @@ struct program {
     struct event start;
     bool wanted; /* it is to run */
     bool told;   /* to end */
-    uint64_t started_us, died_us;
+    uint64_t died_us;
     unsigned starts, deaths;
 };
 
@@ -28,6 +28,7 @@ struct user {
     uint16_t port;             /* its -L */
     unsigned sessions;         /* begun by this process */
     uint64_t session_since_us; /* when the agent has accepted the last one */
+    unsigned calm_resumes;     /* since trouble is over */
     struct event next_talk;
 };
 
@@ -60,16 +61,25 @@ extern struct totals site_totals;
 
 void site_fail(struct site *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Hosts, programs with their configurations, and the service, by chance; nothing runs yet. */
+void site_make(struct site *s);
+
 /* Makes keys and configurations, and tells each program its own. */
 void site_configure(struct site *s);
+
+/* Calls f for each program. */
+void site_each(struct site *s, void (*f)(struct site *s, struct program *p));
 
 /* Things go wrong from now on until s->trouble_until_us. */
 void trouble_begin(struct site *s);
 
+bool program_is_user(const struct program *p);
 void program_start(struct program *p);
 /* SIGTERM. It is started again unless it is not wanted any more. */
 void program_tell_to_end(struct program *p);
 /* It dies now and is started again after a time. */
 void program_kill(struct program *p, uint64_t down_us);
+/* Whether it has ended by itself, and was it to? Starts it again. */
+void program_look_after(struct site *s, struct program *p);
 
 #endif
