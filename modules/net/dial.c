@@ -366,27 +366,10 @@ static void on_next(struct timer *timer)
         finish_failed(dial);
 }
 
-/* One that has connected while the process was stopped, or suspended: the deadline shows first. */
-static struct attempt *connected_meanwhile(struct dial *dial)
-{
-    for (unsigned i = 0; i < dial->tried; i++) {
-        struct attempt *attempt = &dial->attempts[i];
-        if (attempt->io.loop && io_can_write(&attempt->io) &&
-            socket_connect_result(attempt->io.fd, &attempt->address) == 0)
-            return attempt;
-    }
-    return NULL;
-}
-
 static void on_deadline(struct timer *timer)
 {
     struct dial *dial = container_of(timer, struct dial, deadline);
-    struct attempt *connected = connected_meanwhile(dial);
 
-    if (connected) {
-        on_attempt_settled(&connected->io);
-        return;
-    }
     note_name_failure(dial, DIAL_TIMED_OUT,
                       dial->lookup ? "the name servers did not answer in time" : "timed out");
     for (unsigned i = 0; i < dial->tried; i++) {

@@ -567,8 +567,8 @@ void loop_run(struct loop *loop)
 {
     while (!loop->stopped) {
         poll_events(loop);
-        fire_timers(loop);
         serve_ready(loop);
+        fire_timers(loop);
         run_deferred(loop);
     }
     loop->stopped = false;

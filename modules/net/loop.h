@@ -98,7 +98,8 @@ bool io_can_read(const struct io *io);
 bool io_can_write(const struct io *io);
 
 /* Sets (or moves) a timer; CLOCK_NEVER cancels it. One set for now or earlier fires in the next
- * round. */
+ * round. What descriptors have is served before timers are: an answer that came while the process
+ * was stopped is not late. */
 void timer_set(struct loop *loop, struct timer *timer, uint64_t deadline_us);
 void timer_cancel(struct loop *loop, struct timer *timer);
 

@@ -539,6 +539,27 @@ static void test_timer_wakes_the_loop(void **state)
     timer_cancel(loop, &late.timer);
 }
 
+static void note_timer(struct timer *timer)
+{
+    (void)timer;
+    note('t');
+}
+
+/* While the process was stopped a byte came and a deadline passed: the byte is first. */
+static void test_what_came_is_before_what_is_due(void **state)
+{
+    struct timer due = {.on_fire = note_timer};
+    struct peer *a = peer_new('a');
+
+    (void)state;
+    put(a, "x");
+    io_want_read(&a->io);
+    timer_set(loop, &due, loop_now(loop));
+    run_rounds(2);
+    assert_string_equal(calls, "at");
+    peer_free(a);
+}
+
 /* Moved on after the loop was armed for its first time: it still fires, at its last time. */
 static void test_timer_moved_on(void **state)
 {
@@ -808,6 +829,7 @@ int main(void)
         LOOP_TEST(test_many),
         LOOP_TEST(test_timers_fire_in_order),
         LOOP_TEST(test_timer_wakes_the_loop),
+        LOOP_TEST(test_what_came_is_before_what_is_due),
         LOOP_TEST(test_timer_moved_on),
         LOOP_TEST(test_timer_cancelled_by_another),
         LOOP_TEST(test_timer_set_for_now_waits_a_round),
