@@ -312,6 +312,18 @@ def congestion_control():
     return Path(CONTROL).read_text().strip()
 
 
+def congestion_controls():
+    """Those to measure under: this namespace's own, and cubic if it may have that. A namespace takes
+    none that the machine has not allowed (net.ipv4.tcp_allowed_congestion_control)."""
+    own = congestion_control()
+    try:
+        set_congestion_control("cubic")
+    except PermissionError:
+        return [own]
+    set_congestion_control(own)
+    return list(dict.fromkeys((own, "cubic")))
+
+
 def raise_descriptor_limit(count):
     """For this process and those it starts: as far as it may."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -2,7 +2,15 @@
 processes. Once under the machine's own congestion control, once more under cubic."""
 import json
 
-from rig import Cpu, Failed, await_idle, congestion_control, run, set_congestion_control
+from rig import (
+    Cpu,
+    Failed,
+    await_idle,
+    congestion_control,
+    congestion_controls,
+    run,
+    set_congestion_control,
+)
 
 DIRECTIONS = {"up": [], "down": ["-R"], "eight": ["-P", "8"]}
 EVERY_ROUND = ("direct", "haproxy", "haproxy_tls", "stunnel", "spx")
@@ -65,7 +73,7 @@ def run_once(bench):
 def run_part(bench):
     own = congestion_control()
     results = {}
-    for control in dict.fromkeys((own, "cubic")):
+    for control in congestion_controls():
         set_congestion_control(control)
         results[control] = run_once(bench)
     set_congestion_control(own)

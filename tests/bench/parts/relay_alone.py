@@ -2,7 +2,7 @@
 that do the hops' handshakes and then nothing more; beside the same two with nothing between them and
 with one HAProxy."""
 from peers import haproxy, spx
-from rig import BUILD, Cpu, congestion_control, run, set_congestion_control
+from rig import BUILD, Cpu, congestion_control, congestion_controls, run, set_congestion_control
 
 PUMP = BUILD / "pump"
 SECONDS = 1
@@ -62,7 +62,7 @@ def measure(pump):
 def run_part(bench):
     own = congestion_control()
     results = {}
-    for control in dict.fromkeys((own, "cubic")):
+    for control in congestion_controls():
         set_congestion_control(control)
         with bench.rig.scope():
             pumps = {"direct": Direct(bench), "haproxy": Haproxy(bench), "spx": Relay(bench)}
