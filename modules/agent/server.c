@@ -14,7 +14,6 @@
 #include "base/version.h"
 #include "crypto/known_keys.h"
 
-#define STOP_US (3 * CLOCK_US_PER_S)
 #define RESTOCK_US CLOCK_US_PER_S
 
 const struct agent_user *agent_find_user(const struct agent *a, const uint8_t key[KEY_BYTES])
@@ -154,7 +153,7 @@ static void on_stop(void *arg, int signo)
     }
     a->stopping = true;
     service_close_all(a, CODE_SHUTDOWN, "the agent is ending");
-    timer_set(a->loop, &a->stop_limit, loop_now(a->loop) + STOP_US);
+    timer_set(a->loop, &a->stop_limit, loop_now(a->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
 
 static bool start(struct agent *a, struct error *e)

@@ -17,7 +17,6 @@
 
 #define LABEL_BYTES 9
 #define RECEIVE_LIMIT_LEAST (1U << 20)
-#define CLOSE_WAIT_US (3 * CLOCK_US_PER_S)
 
 struct service_circuit {
     struct link link;        /* first */
@@ -120,7 +119,8 @@ static void close_current(struct service *v, enum code code, const char *text)
     if (v->session.state != SESSION_ACTIVE)
         return;
     session_close(&v->session, code, text);
-    timer_set(v->agent->loop, &v->give_up, loop_now(v->agent->loop) + CLOSE_WAIT_US);
+    timer_set(v->agent->loop, &v->give_up,
+              loop_now(v->agent->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
 
 /* Whether it waits for its client: without a circuit, and not about to have its first one. */

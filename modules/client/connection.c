@@ -18,7 +18,6 @@
 #include "forward/remote.h"
 #include "hop/backoff.h"
 
-#define CLOSE_WAIT_US (3 * CLOCK_US_PER_S)
 #define STATUS_US CLOCK_US_PER_S
 #define RESUME_RETRY_MAX_S 30 /* that a relay can make a session wait */
 
@@ -267,7 +266,7 @@ static void begin_closing(struct client *c, const char *text)
     session_close(&c->session, CODE_DONE, text);
     c->state = CLIENT_CLOSING;
     timer_cancel(c->loop, &c->retry);
-    timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_US);
+    timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
 
 /* What the client was there for has ended, with this RESET or, code 0, cleanly; why is set. */

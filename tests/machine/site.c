@@ -17,6 +17,7 @@
 #define FIRST_PORT 8000
 #define TALK_EVERY_MOST_US (10 * CLOCK_US_PER_S)
 #define CALM_RESUMES_MOST 4
+#define ACCEPTED_MOST 256 /* remembered */
 
 struct totals site_totals;
 
@@ -49,7 +50,7 @@ static struct user *user_of(struct program *p)
 static struct {
     char name[9];
     uint64_t at_us;
-} accepted[256];
+} accepted[ACCEPTED_MOST];
 static unsigned accepted_count;
 
 static void on_agent_line(const struct process *process, const char *line)
@@ -58,7 +59,7 @@ static void on_agent_line(const struct process *process, const char *line)
     (void)process;
     if (sscanf(line, ": circuit %8[0-9a-f]: accepted", name) != 1 || !strstr(line, "accepted"))
         return;
-    unsigned i = accepted_count++ % 256;
+    unsigned i = accepted_count++ % ACCEPTED_MOST;
     memcpy(accepted[i].name, name, sizeof name);
     accepted[i].at_us = timeline.now_us;
 }
@@ -67,7 +68,7 @@ static void on_agent_line(const struct process *process, const char *line)
 static uint64_t accepted_us(const char *line)
 {
     const char *name = strstr(line, "circuit ");
-    for (unsigned i = 0; name && i < 256; i++)
+    for (unsigned i = 0; name && i < ACCEPTED_MOST; i++)
         if (strcmp(accepted[i].name, name + strlen("circuit ")) == 0)
             return accepted[i].at_us;
     site_fail(the_site, "no agent has accepted: %s", line);

@@ -42,7 +42,7 @@ struct site {
     struct talks talks;
     struct pipe_settings link;
     uint64_t trouble_until_us, pass_until_us;
-    struct event trouble, check;
+    struct event trouble;
     bool calm, over;
     bool failed;
     char why[256];

@@ -253,17 +253,3 @@ bool world_run(struct world *w, uint64_t seed, bool verbose)
     end(w);
     return !w->failed;
 }
-
-void world_free(struct world *w)
-{
-    if (!w->spare_paths.next)
-        return; /* it never ran */
-    list_each(link, &w->spare_paths)
-    {
-        struct path *p = container_of(link, struct path, link);
-        path_free(p);
-        list_remove(link);
-        free(p);
-    }
-    timeline_free(&w->timeline);
-}

@@ -118,7 +118,6 @@ struct world {
 /* Runs one seed to its end; false: why says what is wrong. The world is zeroed before the first
  * run; its memory is used again in the next. */
 bool world_run(struct world *w, uint64_t seed, bool verbose);
-void world_free(struct world *w);
 
 /* Notes what is wrong unless it is as expected; the first counts. */
 void world_expect(struct world *w, bool as_it_should, const char *what);

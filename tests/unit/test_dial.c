@@ -604,38 +604,6 @@ static void test_time_out(void **state)
     empty(&full);
 }
 
-/* The process was stopped until after the deadline, and the connection came about meanwhile. */
-static void pass_the_deadline(struct deferred *d)
-{
-    uint64_t until_us = loop_now(loop) + 2 * CLOCK_US_PER_S;
-
-    (void)d;
-    while (clock_now_us() < until_us)
-        usleep(1000);
-}
-
-static void stop_for_a_while(struct timer *timer)
-{
-    static struct deferred stopped = {.run = pass_the_deadline};
-
-    (void)timer;
-    loop_defer(loop, &stopped); /* behind the connect, in the same round */
-}
-
-static void test_connected_while_stopped(void **state)
-{
-    struct outcome outcome = {0};
-    struct timer stop = {.on_fire = stop_for_a_while};
-    uint16_t port;
-    int listener = listen_at("127.0.0.1", &port, 8);
-
-    (void)state;
-    timer_set(loop, &stop, loop_now(loop));
-    dial_to(&outcome, "127.0.0.1", port, CLOCK_US_PER_S);
-    assert_connected(&outcome, listener);
-    close(listener);
-}
-
 static void test_time_out_of_the_look_up(void **state)
 {
     struct outcome outcome = {0};
@@ -977,7 +945,6 @@ int main(void)
         DIAL_TEST(test_next_address_beside_a_silent_one),
         DIAL_TEST(test_a_silent_one_is_waited_for),
         DIAL_TEST(test_time_out),
-        DIAL_TEST(test_connected_while_stopped),
         DIAL_TEST(test_time_out_of_the_look_up),
         DIAL_TEST(test_cancel_connecting),
         DIAL_TEST(test_cancel_connected),

@@ -460,6 +460,7 @@ static void test_limits(void **state)
         /* and of sections 4 and 5 */
         LIMIT(DUPLICATE_WAIT_S, 60),
         LIMIT(RESUME_WINDOW_DEFAULT_S, 600),
+        LIMIT(CLOSE_WAIT_S, 3),
         LIMIT(ENDED_KEPT_S, 60),
 #undef LIMIT
     };
