@@ -22,9 +22,9 @@ struct applet {
 
 static const struct applet applets[] = {
     {"client", client_main, "reach services at an agent through a relay"},
-    {"relay",  relay_main,  "the place where clients and agents meet"   },
-    {"agent",  agent_main,  "serve a storage system's services"         },
-    {"key",    key_main,    "make keys and show public keys"            },
+    {"relay", relay_main, "the place where clients and agents meet"},
+    {"agent", agent_main, "serve a storage system's services"},
+    {"key", key_main, "make keys and show public keys"},
 };
 
 #define APPLET_COUNT (sizeof applets / sizeof applets[0])

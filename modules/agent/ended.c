@@ -19,9 +19,9 @@ struct ended_session {
 static void forget(struct list *all, size_t keep, uint64_t now_us)
 {
     size_t count = 0;
-    list_each(link, all) count++;
-    list_each(link, all)
-    {
+    list_each (link, all)
+        count++;
+    list_each (link, all) {
         struct ended_session *ended = container_of(link, struct ended_session, link);
         if (ended->until_us > now_us && count <= keep)
             return;
@@ -49,8 +49,7 @@ const char *ended_why(struct list *all, const uint8_t id[SESSION_ID_BYTES],
                       const uint8_t user_key[KEY_BYTES], uint64_t now_us)
 {
     forget(all, ENDED_MAX, now_us);
-    list_each(link, all)
-    {
+    list_each (link, all) {
         struct ended_session *ended = container_of(link, struct ended_session, link);
         if (memcmp(ended->id, id, SESSION_ID_BYTES) == 0 &&
             memcmp(ended->user_key, user_key, KEY_BYTES) == 0)

@@ -92,8 +92,7 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
 static bool has_room(const struct inbound *in, const uint8_t relay_key[KEY_BYTES])
 {
     unsigned count = 0;
-    list_each(link, &in->visitors)
-    {
+    list_each (link, &in->visitors) {
         const struct hop *h = &container_of(link, struct visitor, place)->carrier.hop;
         count += h->state == HOP_OPEN && memcmp(h->peer_key, relay_key, KEY_BYTES) == 0;
     }
@@ -257,7 +256,8 @@ void inbound_free(struct inbound *in)
 {
     if (!in)
         return;
-    list_each(link, &in->visitors) visitor_free(container_of(link, struct visitor, place));
+    list_each (link, &in->visitors)
+        visitor_free(container_of(link, struct visitor, place));
     for (size_t i = 0; i < in->door_count; i++) {
         io_remove(&in->doors[i].io);
         close(in->doors[i].io.fd);

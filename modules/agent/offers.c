@@ -51,10 +51,10 @@ static bool same_user(const uint8_t *a, const struct offer *b)
 static unsigned count_of_user(const struct offers *o, const struct offer *offer)
 {
     unsigned n = 0;
-    list_each(link, &o->working) n +=
-        same_user(container_of(link, struct offer_work, place)->user_key, offer);
-    list_each(link, &o->waiting) n +=
-        same_user(container_of(link, struct waiting_offer, place)->offer.user_key, offer);
+    list_each (link, &o->working)
+        n += same_user(container_of(link, struct offer_work, place)->user_key, offer);
+    list_each (link, &o->waiting)
+        n += same_user(container_of(link, struct waiting_offer, place)->offer.user_key, offer);
     return n;
 }
 
@@ -103,5 +103,6 @@ void offers_end(struct offers *o, struct offer_work *work)
 
 void offers_clear(struct offers *o)
 {
-    list_each(link, &o->waiting) waiting_offer_free(take_out(o, link));
+    list_each (link, &o->waiting)
+        waiting_offer_free(take_out(o, link));
 }

@@ -135,8 +135,7 @@ static struct service *oldest_orphan(struct agent *a, const uint8_t user_key[KEY
                                      bool started)
 {
     struct service *oldest = NULL;
-    list_each(link, &a->services)
-    {
+    list_each (link, &a->services) {
         struct service *v = container_of(link, struct service, place);
         if (is_orphan(v) && v->started == started &&
             memcmp(v->user_key, user_key, KEY_BYTES) == 0 &&
@@ -152,8 +151,7 @@ enum which { EVERY_ONE, STARTED, NOT_STARTED_ORPHANS, NO_ORPHANS };
 static unsigned sessions_of(const struct agent *a, const uint8_t key[KEY_BYTES], enum which which)
 {
     unsigned n = 0;
-    list_each(link, &a->services)
-    {
+    list_each (link, &a->services) {
         const struct service *v = container_of(link, struct service, place);
         if (memcmp(v->user_key, key, KEY_BYTES) != 0)
             continue;
@@ -295,8 +293,8 @@ static bool may_grow(struct session *s, size_t more)
 {
     const struct agent *a = ((const struct service *)s->owner)->agent;
     uint64_t taken = 0;
-    list_each(link, &a->services) taken +=
-        container_of(link, struct service, place)->session.ring.size;
+    list_each (link, &a->services)
+        taken += container_of(link, struct service, place)->session.ring.size;
     return more <= budget_share(RING_LIMIT_ALL, s->settings.ring_bytes, taken, a->service_count);
 }
 
@@ -338,8 +336,8 @@ static void refuse(struct offer_answer *answer, enum code code, const char *text
 static uint32_t receive_limit_left(const struct agent *a)
 {
     uint64_t taken = 0;
-    list_each(link, &a->services) taken +=
-        container_of(link, struct service, place)->session.settings.receive_limit;
+    list_each (link, &a->services)
+        taken += container_of(link, struct service, place)->session.settings.receive_limit;
     return RECEIVE_LIMIT_LEAST +
            (uint32_t)budget_share(RECEIVE_LIMIT_ALL, RECEIVE_LIMIT_LEAST, taken, a->service_count);
 }
@@ -397,8 +395,7 @@ static bool has_room_for(struct agent *a, const uint8_t key[KEY_BYTES])
 static struct service *find_service(struct agent *a, const uint8_t id[SESSION_ID_BYTES],
                                     const uint8_t key[KEY_BYTES])
 {
-    list_each(link, &a->services)
-    {
+    list_each (link, &a->services) {
         struct service *v = container_of(link, struct service, place);
         if (memcmp(v->session.id, id, SESSION_ID_BYTES) == 0 &&
             memcmp(v->user_key, key, KEY_BYTES) == 0)
@@ -620,8 +617,7 @@ static void service_close(struct service *v, enum code code, const char *text)
 
 void service_check_all(struct agent *a)
 {
-    list_each(link, &a->services)
-    {
+    list_each (link, &a->services) {
         struct service *v = container_of(link, struct service, place);
         const struct agent_user *user = agent_find_user(a, v->user_key);
         if (!user)
@@ -633,13 +629,13 @@ void service_check_all(struct agent *a)
 
 void service_close_all(struct agent *a, enum code code, const char *text)
 {
-    list_each(link, &a->services)
+    list_each (link, &a->services)
         service_close(container_of(link, struct service, place), code, text);
 }
 
 void service_end_all(struct agent *a)
 {
-    list_each(link, &a->services)
+    list_each (link, &a->services)
         service_end(container_of(link, struct service, place), "the agent is ending");
     ended_free(&a->ended);
 }

@@ -179,8 +179,7 @@ static bool is_old(const struct circuit_hop *c)
 /* A hop is parked: those it replaces go now, and not before. */
 static void parked(struct uplink *u)
 {
-    list_each(link, &u->parked)
-    {
+    list_each (link, &u->parked) {
         struct circuit_hop *c = container_of(link, struct circuit_hop, place);
         if (is_old(c))
             circuit_hop_free(c);
@@ -245,11 +244,9 @@ static void park(struct uplink *u)
 {
     if (!u->control || u->agent->stopping)
         return;
-    list_each(link, &u->parked)
-    {
+    list_each (link, &u->parked)
         if (!is_old(container_of(link, struct circuit_hop, place)))
             return;
-    }
     if (!open_circuit_hop(u, NULL))
         timer_set(u->agent->loop, &u->park_again, loop_now(u->agent->loop) + CLOCK_US_PER_S);
 }
@@ -507,8 +504,9 @@ void uplink_free(struct uplink *u)
 {
     struct loop *loop = u->agent->loop;
     offers_clear(&u->offers);
-    list_each(link, &u->parked) drop_circuit_hop(container_of(link, struct circuit_hop, place));
-    list_each(link, &u->offers.working)
+    list_each (link, &u->parked)
+        drop_circuit_hop(container_of(link, struct circuit_hop, place));
+    list_each (link, &u->offers.working)
         drop_circuit_hop(container_of(link, struct circuit_hop, work.place));
     control_free(u->control);
     control_free(u->next);

@@ -24,10 +24,10 @@ struct level_names {
 };
 
 static const struct level_names levels[] = {
-    [LOG_ERROR] = {"error",   "error", "\033[31m", "<3>"},
+    [LOG_ERROR] = {"error", "error", "\033[31m", "<3>"},
     [LOG_WARNING] = {"warning", "warn ", "\033[33m", "<4>"},
-    [LOG_INFO] = {"info",    "info ", "\033[32m", "<6>"},
-    [LOG_DEBUG] = {"debug",   "debug", "\033[2m",  "<7>"},
+    [LOG_INFO] = {"info", "info ", "\033[32m", "<6>"},
+    [LOG_DEBUG] = {"debug", "debug", "\033[2m", "<7>"},
 };
 
 /* Held while the log is written, so that threads' lines stay whole. */

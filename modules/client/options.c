@@ -42,13 +42,13 @@ static const char help[] =
 enum { OPTION_CHECK = 256, OPTION_JSON };
 
 static const struct option long_options[] = {
-    {"config",  required_argument, NULL, 'c'         },
-    {"check",   no_argument,       NULL, OPTION_CHECK},
-    {"watch",   no_argument,       NULL, 'w'         },
-    {"verbose", no_argument,       NULL, 'v'         },
-    {"json",    no_argument,       NULL, OPTION_JSON },
-    {"help",    no_argument,       NULL, 'h'         },
-    {NULL,      0,                 NULL, 0           },
+    {"config", required_argument, NULL, 'c'},
+    {"check", no_argument, NULL, OPTION_CHECK},
+    {"watch", no_argument, NULL, 'w'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 static bool usage(int *exit_code, const char *what)

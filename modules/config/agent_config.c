@@ -180,35 +180,35 @@ static bool parse_resume_window(struct config_reader *r, void *field, const char
 #define USER(field) offsetof(struct agent_user, field)
 
 static const struct config_key agent_keys[] = {
-    {"Name",         EXACTLY_ONE, parse_name,          AGENT(name)           },
-    {"KeyFile",      EXACTLY_ONE, parse_key_file,      AGENT(key)            },
-    {"Listen",       ANY_NUMBER,  parse_listen,        0                     },
-    {"Labels",       AT_MOST_ONE, parse_labels,        AGENT(labels)         },
-    {"CallSocket",   AT_MOST_ONE, parse_socket_path,   AGENT(call_socket)    },
+    {"Name", EXACTLY_ONE, parse_name, AGENT(name)},
+    {"KeyFile", EXACTLY_ONE, parse_key_file, AGENT(key)},
+    {"Listen", ANY_NUMBER, parse_listen, 0},
+    {"Labels", AT_MOST_ONE, parse_labels, AGENT(labels)},
+    {"CallSocket", AT_MOST_ONE, parse_socket_path, AGENT(call_socket)},
     {"ResumeWindow", AT_MOST_ONE, parse_resume_window, AGENT(resume_window_s)},
-    {NULL,           0,           NULL,                0                     },
+    {NULL, 0, NULL, 0},
 };
 
 static const struct config_key relay_keys[] = {
-    {"Address",   AT_MOST_ONE, parse_address,    0                },
+    {"Address", AT_MOST_ONE, parse_address, 0},
     {"PublicKey", EXACTLY_ONE, parse_public_key, RELAY(public_key)},
-    {NULL,        0,           NULL,             0                },
+    {NULL, 0, NULL, 0},
 };
 
 static const struct config_key user_keys[] = {
-    {"Name",      EXACTLY_ONE, parse_name,        USER(name)      },
-    {"PublicKey", EXACTLY_ONE, parse_public_key,  USER(public_key)},
-    {"Allow",     AT_MOST_ONE, parse_allow,       0               },
-    {"Listen",    AT_MOST_ONE, parse_user_listen, 0               },
-    {"Listeners", AT_MOST_ONE, parse_listeners,   USER(listeners) },
-    {NULL,        0,           NULL,              0               },
+    {"Name", EXACTLY_ONE, parse_name, USER(name)},
+    {"PublicKey", EXACTLY_ONE, parse_public_key, USER(public_key)},
+    {"Allow", AT_MOST_ONE, parse_allow, 0},
+    {"Listen", AT_MOST_ONE, parse_user_listen, 0},
+    {"Listeners", AT_MOST_ONE, parse_listeners, USER(listeners)},
+    {NULL, 0, NULL, 0},
 };
 
 static const struct config_section sections[] = {
-    {"Agent", EXACTLY_ONE,  begin_agent, NULL,         agent_keys},
+    {"Agent", EXACTLY_ONE, begin_agent, NULL, agent_keys},
     {"Relay", AT_LEAST_ONE, begin_relay, finish_relay, relay_keys},
-    {"User",  ANY_NUMBER,   begin_user,  finish_user,  user_keys },
-    {NULL,    0,            NULL,        NULL,         NULL      },
+    {"User", ANY_NUMBER, begin_user, finish_user, user_keys},
+    {NULL, 0, NULL, NULL, NULL},
 };
 
 /* A relay without an address must be able to dial this agent. */

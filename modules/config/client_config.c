@@ -84,29 +84,29 @@ static bool parse_forward(struct config_reader *r, void *field, const char *valu
 #define AGENT(field) offsetof(struct client_agent, field)
 
 static const struct config_key client_keys[] = {
-    {"KeyFile",     EXACTLY_ONE, parse_key_file, CLIENT(key)         },
-    {"KnownAgents", AT_MOST_ONE, parse_path,     CLIENT(known_agents)},
-    {NULL,          0,           NULL,           0                   },
+    {"KeyFile", EXACTLY_ONE, parse_key_file, CLIENT(key)},
+    {"KnownAgents", AT_MOST_ONE, parse_path, CLIENT(known_agents)},
+    {NULL, 0, NULL, 0},
 };
 
 static const struct config_key relay_keys[] = {
-    {"Address",   EXACTLY_ONE, parse_relay_address, RELAY(address)   },
-    {"PublicKey", EXACTLY_ONE, parse_public_key,    RELAY(public_key)},
-    {NULL,        0,           NULL,                0                },
+    {"Address", EXACTLY_ONE, parse_relay_address, RELAY(address)},
+    {"PublicKey", EXACTLY_ONE, parse_public_key, RELAY(public_key)},
+    {NULL, 0, NULL, 0},
 };
 
 static const struct config_key agent_keys[] = {
-    {"Name",      EXACTLY_ONE, parse_name,      AGENT(name)},
-    {"PublicKey", AT_MOST_ONE, parse_agent_key, 0          },
-    {"Forward",   ANY_NUMBER,  parse_forward,   0          },
-    {NULL,        0,           NULL,            0          },
+    {"Name", EXACTLY_ONE, parse_name, AGENT(name)},
+    {"PublicKey", AT_MOST_ONE, parse_agent_key, 0},
+    {"Forward", ANY_NUMBER, parse_forward, 0},
+    {NULL, 0, NULL, 0},
 };
 
 static const struct config_section sections[] = {
-    {"Client", EXACTLY_ONE,  begin_client, finish_client, client_keys},
-    {"Relay",  AT_LEAST_ONE, begin_relay,  finish_relay,  relay_keys },
-    {"Agent",  ANY_NUMBER,   begin_agent,  finish_agent,  agent_keys },
-    {NULL,     0,            NULL,         NULL,          NULL       },
+    {"Client", EXACTLY_ONE, begin_client, finish_client, client_keys},
+    {"Relay", AT_LEAST_ONE, begin_relay, finish_relay, relay_keys},
+    {"Agent", ANY_NUMBER, begin_agent, finish_agent, agent_keys},
+    {NULL, 0, NULL, NULL, NULL},
 };
 
 bool client_config_load(struct client_config *c, const char *path, struct error *e)

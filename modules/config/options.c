@@ -8,12 +8,9 @@
 enum { OPTION_CHECK = 256, OPTION_JSON };
 
 static const struct option long_options[] = {
-    {"config",  required_argument, NULL, 'c'         },
-    {"check",   no_argument,       NULL, OPTION_CHECK},
-    {"verbose", no_argument,       NULL, 'v'         },
-    {"json",    no_argument,       NULL, OPTION_JSON },
-    {"help",    no_argument,       NULL, 'h'         },
-    {NULL,      0,                 NULL, 0           },
+    {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, OPTION_CHECK},
+    {"verbose", no_argument, NULL, 'v'},      {"json", no_argument, NULL, OPTION_JSON},
+    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 };
 
 int usage_error(const char *role, const char *what)

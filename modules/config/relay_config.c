@@ -120,33 +120,33 @@ static bool parse_dial(struct config_reader *r, void *field, const char *value, 
 #define AGENT(field) offsetof(struct relay_agent, field)
 
 static const struct config_key relay_keys[] = {
-    {"Listen",    AT_LEAST_ONE, parse_listen,    0                 },
-    {"KeyFile",   EXACTLY_ONE,  parse_key_file,  RELAY(key)        },
-    {"Keepalive", AT_MOST_ONE,  parse_keepalive, RELAY(keepalive_s)},
-    {"Workers",   AT_MOST_ONE,  parse_workers,   RELAY(workers)    },
-    {NULL,        0,            NULL,            0                 },
+    {"Listen", AT_LEAST_ONE, parse_listen, 0},
+    {"KeyFile", EXACTLY_ONE, parse_key_file, RELAY(key)},
+    {"Keepalive", AT_MOST_ONE, parse_keepalive, RELAY(keepalive_s)},
+    {"Workers", AT_MOST_ONE, parse_workers, RELAY(workers)},
+    {NULL, 0, NULL, 0},
 };
 
 static const struct config_key user_keys[] = {
-    {"Name",      EXACTLY_ONE, parse_name,       USER(name)      },
+    {"Name", EXACTLY_ONE, parse_name, USER(name)},
     {"PublicKey", EXACTLY_ONE, parse_public_key, USER(public_key)},
-    {"Agents",    AT_MOST_ONE, parse_agents,     0               },
-    {NULL,        0,           NULL,             0               },
+    {"Agents", AT_MOST_ONE, parse_agents, 0},
+    {NULL, 0, NULL, 0},
 };
 
 static const struct config_key agent_keys[] = {
-    {"Name",      EXACTLY_ONE, parse_name,       AGENT(name)      },
+    {"Name", EXACTLY_ONE, parse_name, AGENT(name)},
     {"PublicKey", EXACTLY_ONE, parse_public_key, AGENT(public_key)},
-    {"Labels",    AT_MOST_ONE, parse_labels,     AGENT(labels)    },
-    {"Dial",      AT_MOST_ONE, parse_dial,       0                },
-    {NULL,        0,           NULL,             0                },
+    {"Labels", AT_MOST_ONE, parse_labels, AGENT(labels)},
+    {"Dial", AT_MOST_ONE, parse_dial, 0},
+    {NULL, 0, NULL, 0},
 };
 
 static const struct config_section sections[] = {
-    {"Relay", EXACTLY_ONE, begin_relay, NULL,         relay_keys},
-    {"User",  ANY_NUMBER,  begin_user,  finish_user,  user_keys },
-    {"Agent", ANY_NUMBER,  begin_agent, finish_agent, agent_keys},
-    {NULL,    0,           NULL,        NULL,         NULL      },
+    {"Relay", EXACTLY_ONE, begin_relay, NULL, relay_keys},
+    {"User", ANY_NUMBER, begin_user, finish_user, user_keys},
+    {"Agent", ANY_NUMBER, begin_agent, finish_agent, agent_keys},
+    {NULL, 0, NULL, NULL, NULL},
 };
 
 bool relay_config_load(struct relay_config *c, const char *path, struct error *e)

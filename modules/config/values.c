@@ -418,9 +418,9 @@ static const struct {
     enum target_kind target;
     bool paths; /* UNIX sockets too */
 } forwards[] = {
-    [FORWARD_LOCAL] = {"-L", "[ADDRESS:]PORT:HOST:PORT", TARGET_TCP, true },
-    [FORWARD_DYNAMIC] = {"-D", "[ADDRESS:]PORT",           TARGET_TCP, false},
-    [FORWARD_REMOTE] = {"-R", "[ADDRESS:]PORT:HOST:PORT", TARGET_TCP, true },
+    [FORWARD_LOCAL] = {"-L", "[ADDRESS:]PORT:HOST:PORT", TARGET_TCP, true},
+    [FORWARD_DYNAMIC] = {"-D", "[ADDRESS:]PORT", TARGET_TCP, false},
+    [FORWARD_REMOTE] = {"-R", "[ADDRESS:]PORT:HOST:PORT", TARGET_TCP, true},
     [FORWARD_UDP] = {"-U", "[ADDRESS:]PORT:HOST:PORT", TARGET_UDP, false},
 };
 #define FORWARD_KINDS (sizeof forwards / sizeof forwards[0])

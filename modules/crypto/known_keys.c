@@ -67,10 +67,8 @@ static struct known_key *find(const struct known_keys *known, const uint8_t key[
 void known_keys_begin(struct known_keys *known)
 {
     pthread_mutex_lock(&known->lock);
-    list_each(link, &known->all)
-    {
+    list_each (link, &known->all)
         container_of(link, struct known_key, all)->current = false;
-    }
     pthread_mutex_unlock(&known->lock);
 }
 
@@ -104,8 +102,7 @@ bool known_keys_add(struct known_keys *known, const uint8_t key[KEY_BYTES])
 void known_keys_end(struct known_keys *known)
 {
     pthread_mutex_lock(&known->lock);
-    list_each(link, &known->all)
-    {
+    list_each (link, &known->all) {
         struct known_key *k = container_of(link, struct known_key, all);
         if (!k->current)
             forget(known, k);

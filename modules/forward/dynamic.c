@@ -342,8 +342,7 @@ void dynamic_take(struct dynamic *d, int fd)
 void dynamic_set_session(struct dynamic *d, struct session *s)
 {
     d->session = s;
-    list_each(link, &d->requests)
-    {
+    list_each (link, &d->requests) {
         struct request *r = container_of(link, struct request, link);
         if (r->associate)
             associate_set_session(r->associate, s);
@@ -353,8 +352,7 @@ void dynamic_set_session(struct dynamic *d, struct session *s)
 
 void dynamic_resume(struct dynamic *d)
 {
-    list_each(link, &d->requests)
-    {
+    list_each (link, &d->requests) {
         struct request *r = container_of(link, struct request, link);
         if (!d->session || !session_may_open(d->session))
             return;
@@ -367,6 +365,7 @@ void dynamic_free(struct dynamic *d)
 {
     if (!d)
         return;
-    list_each(link, &d->requests) request_end(container_of(link, struct request, link));
+    list_each (link, &d->requests)
+        request_end(container_of(link, struct request, link));
     free(d);
 }

@@ -49,10 +49,9 @@ static bool accept_one(struct intake *a)
 static void on_read(struct io *io)
 {
     struct intake *a = container_of(io, struct intake, io);
-    for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
+    for (int i = 0; i < ACCEPTS_A_ROUND; i++)
         if (!a->going || !a->events->may_take(a->owner) || !accept_one(a))
             return;
-    }
     io_want_read(io);
 }
 

@@ -92,7 +92,8 @@ static const struct intake_events intake_events = {.may_take = may_take, .take =
 
 void remote_listeners_resume(struct remote_listeners *r)
 {
-    list_each(link, &r->all) intake_go(container_of(link, struct remote_listener, link)->intake);
+    list_each (link, &r->all)
+        intake_go(container_of(link, struct remote_listener, link)->intake);
 }
 
 /* ---- The end of a listener. ---- */

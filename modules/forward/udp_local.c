@@ -65,8 +65,7 @@ static void on_idle(struct timer *timer)
 {
     struct udp_local *l = container_of(timer, struct udp_local, idle);
     uint64_t now = loop_now(l->loop);
-    list_each(link, &l->by_use)
-    {
+    list_each (link, &l->by_use) {
         struct flow *f = container_of(link, struct flow, use);
         if (now - f->used_us < IDLE_US) {
             timer_set(l->loop, timer, f->used_us + IDLE_US);
@@ -229,8 +228,9 @@ void udp_local_free(struct udp_local *l)
 {
     if (!l)
         return;
-    list_each(link, &l->by_use) flow_end(container_of(link, struct flow, use), RESET_BY_TARGET,
-                                         "the application is finished");
+    list_each (link, &l->by_use)
+        flow_end(container_of(link, struct flow, use), RESET_BY_TARGET,
+                 "the application is finished");
     io_remove(&l->io);
     timer_cancel(l->loop, &l->idle);
     table_free(&l->flows);

@@ -39,9 +39,8 @@ static void write_out(struct carrier *c)
 static uint64_t next_deadline(const struct carrier *c)
 {
     uint64_t due = hop_deadline(&c->hop);
-    if (c->hop.state == HOP_DETACHED) {
+    if (c->hop.state == HOP_DETACHED)
         return CLOCK_NEVER;
-    }
     return c->deadline_us < due ? c->deadline_us : due;
 }
 
@@ -58,22 +57,19 @@ static void arm(struct carrier *c)
         }
         return;
     }
-    if (c->hop.out.bytes > 0) {
+    if (c->hop.out.bytes > 0)
         io_want_write(&c->io);
-    }
-    if (hop_reads(&c->hop) && c->hop.out.bytes < CARRIER_OUT_MAX) {
+    if (hop_reads(&c->hop) && c->hop.out.bytes < CARRIER_OUT_MAX)
         io_want_read(&c->io);
-    } else {
+    else
         io_stop_read(&c->io);
-    }
     timer_set(c->loop, &c->timer, next_deadline(c));
 }
 
 void carrier_update(struct carrier *c)
 {
-    if (!c->loop) {
+    if (!c->loop)
         return;
-    }
     write_out(c);
     arm(c);
 }
@@ -82,11 +78,10 @@ void carrier_update(struct carrier *c)
 static void read_ended(struct carrier *c, ssize_t n)
 {
     int error = n < 0 ? errno : c->write_error;
-    if (error) {
+    if (error)
         hop_fail(&c->hop, CODE_NETWORK, "the connection failed: %s", strerror(error));
-    } else {
+    else
         hop_fail(&c->hop, CODE_NETWORK, "the connection was closed");
-    }
 }
 
 static void on_read(struct io *io)
@@ -95,9 +90,8 @@ static void on_read(struct io *io)
     struct carrier *c = container_of(io, struct carrier, io);
     for (int i = 0; i < READS_AN_EVENT && hop_reads(&c->hop); i++) {
         ssize_t n = read(io->fd, scratch, sizeof scratch);
-        if (n < 0 && errno == EINTR) {
+        if (n < 0 && errno == EINTR)
             continue;
-        }
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             io_read_drained(io);
             break;
@@ -111,9 +105,8 @@ static void on_read(struct io *io)
             c->on_detached(c, view_of(scratch + used, (size_t)n - used));
             return; /* the carrier may be gone */
         }
-        if (c->hop.out.bytes >= CARRIER_OUT_MAX) {
+        if (c->hop.out.bytes >= CARRIER_OUT_MAX)
             break;
-        }
     }
     carrier_update(c);
 }
@@ -144,13 +137,11 @@ static void on_timer(struct timer *timer)
 {
     struct carrier *c = container_of(timer, struct carrier, timer);
     uint64_t now = loop_now(c->loop);
-    if (c->hop.state == HOP_DETACHED) {
+    if (c->hop.state == HOP_DETACHED)
         return;
-    }
     hop_tick(&c->hop, now);
-    if (now >= c->deadline_us) {
+    if (now >= c->deadline_us)
         fail_deadline(c);
-    }
     if (c->hop.state != HOP_ENDED) {
         carrier_update(c);
         return;
@@ -166,15 +157,13 @@ bool carrier_open(struct carrier *c, struct loop *loop, int fd)
 {
     c->io = (struct io){.on_read = on_read, .on_write = on_write};
     c->timer = (struct timer){.on_fire = on_timer};
-    if (!io_add(loop, &c->io, fd)) {
+    if (!io_add(loop, &c->io, fd))
         return false;
-    }
     c->loop = loop;
     c->closing = c->handed_over = false;
     c->write_error = 0;
-    if (c->deadline_us == 0) {
+    if (c->deadline_us == 0)
         c->deadline_us = CLOCK_NEVER;
-    }
     carrier_update(c);
     return true;
 }
@@ -182,9 +171,8 @@ bool carrier_open(struct carrier *c, struct loop *loop, int fd)
 void carrier_set_deadline(struct carrier *c, uint64_t deadline_us)
 {
     c->deadline_us = deadline_us;
-    if (c->loop) {
+    if (c->loop)
         arm(c);
-    }
 }
 
 /* Out of the loop: no callback comes any more. */

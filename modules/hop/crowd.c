@@ -44,9 +44,8 @@ void crowd_init(struct crowd *c, const uint8_t hash_key[16])
                hash_key);
     for (unsigned phase = 0; phase < CROWD_PHASES; phase++) {
         c->count[phase] = 0;
-        for (unsigned n = 0; n <= HANDSHAKES_PER_SOURCE; n++) {
+        for (unsigned n = 0; n <= HANDSHAKES_PER_SOURCE; n++)
             list_init(&c->by_count[phase][n]);
-        }
     }
 }
 
@@ -54,9 +53,8 @@ struct crowd_member *crowd_oldest(const struct crowd *c, enum crowd_phase phase)
 {
     for (unsigned n = limit_of_source[phase]; n > 0; n--) {
         const struct list *sources = &c->by_count[phase][n];
-        if (!list_empty(sources)) {
+        if (!list_empty(sources))
             return first_member(container_of(sources->next, struct tally, place));
-        }
     }
     return NULL;
 }
@@ -65,18 +63,16 @@ struct crowd_member *crowd_in_the_way(const struct crowd *c, enum crowd_phase ph
                                       const uint8_t source[SOURCE_BYTES])
 {
     const struct source *own = find_source(c, source);
-    if (own && own->tally[phase].count >= limit_of_source[phase]) {
+    if (own && own->tally[phase].count >= limit_of_source[phase])
         return first_member(&own->tally[phase]);
-    }
     return c->count[phase] >= limit_in_all[phase] ? crowd_oldest(c, phase) : NULL;
 }
 
 static struct source *add_source(struct crowd *c, const uint8_t key[SOURCE_BYTES])
 {
     struct source *source = calloc(1, sizeof *source);
-    if (!source) {
+    if (!source)
         return NULL;
-    }
     memcpy(source->key, key, SOURCE_BYTES);
     for (unsigned phase = 0; phase < CROWD_PHASES; phase++) {
         list_init(&source->tally[phase].place);
@@ -96,9 +92,8 @@ static void recount(struct crowd *c, struct source *source, enum crowd_phase pha
     tally->count += (unsigned)change;
     c->count[phase] += (unsigned)change;
     list_remove(&tally->place);
-    if (tally->count > 0) {
+    if (tally->count > 0)
         list_append(&c->by_count[phase][tally->count], &tally->place);
-    }
 }
 
 static void join(struct crowd *c, struct crowd_member *m, struct source *source,
@@ -131,12 +126,10 @@ static void forget(struct crowd *c, struct source *source)
 bool crowd_enter(struct crowd *c, struct crowd_member *m, const uint8_t source[SOURCE_BYTES])
 {
     struct source *own = find_source(c, source);
-    if (!own) {
+    if (!own)
         own = add_source(c, source);
-    }
-    if (!own) {
+    if (!own)
         return false;
-    }
     list_init(&m->place);
     join(c, m, own, CROWD_SILENT);
     return true;
@@ -166,13 +159,11 @@ void crowd_retreat(struct crowd *c, struct crowd_member *m)
 void crowd_leave(struct crowd *c, struct crowd_member *m)
 {
     struct source *source = m->source;
-    if (!source) {
+    if (!source)
         return;
-    }
     part(c, m);
-    if (!has_members(source) && source->failed == 0) {
+    if (!has_members(source) && source->failed == 0)
         forget(c, source);
-    }
 }
 
 static bool failures_are_over(const struct source *source, uint64_t now_us)
@@ -205,15 +196,12 @@ void crowd_sweep(struct crowd *c, uint64_t now_us)
         struct source *source = source_of_entry(entry);
         if (failures_are_over(source, now_us)) {
             source->failed = 0;
-            if (!has_members(source)) {
+            if (!has_members(source))
                 list_append(&idle, &source->tally[CROWD_SILENT].place);
-            }
         }
     }
-    list_each(place, &idle)
-    {
+    list_each (place, &idle)
         forget(c, container_of(place, struct source, tally[CROWD_SILENT].place));
-    }
 }
 
 void crowd_free(struct crowd *c)

@@ -43,13 +43,11 @@ static bool write_hello(struct hop *h, const uint8_t *ticket)
     uint8_t payload[1 + 1 + TICKET_BYTES];
     uint8_t message[sizeof payload + HANDSHAKE_MESSAGE1_OVERHEAD];
     size_t message_len = 0;
-    if (ticket) {
+    if (ticket)
         memcpy(hello.ticket, ticket, TICKET_BYTES);
-    }
     size_t len = hello_encode(&hello, payload, sizeof payload);
-    if (len == 0) {
+    if (len == 0)
         return hop_fail(h, CODE_INTERNAL, "HELLO could not be encoded");
-    }
     if (!handshake_start(h->noise, handshake_preferred_suite(h->party->peer_lacks_aes), PURPOSE_HOP,
                          h->party->own, h->peer_key, NULL, view_of(payload, len), message,
                          &message_len)) {
@@ -72,9 +70,8 @@ bool hop_start(struct hop *h, const struct hop_party *party, const struct hop_ha
     h->peer_role = role == ROLE_RELAY ? ROLE_AGENT_CIRCUIT : ROLE_RELAY;
     memcpy(h->peer_key, peer_key, KEY_BYTES);
     h->noise = calloc(1, sizeof *h->noise);
-    if (!h->noise) {
+    if (!h->noise)
         return hop_fail(h, CODE_INTERNAL, "no memory");
-    }
     return write_hello(h, ticket);
 }
 
@@ -112,9 +109,8 @@ static void drop_keys(struct hop *h)
 
 bool hop_split(struct hop *h, enum hop_state next)
 {
-    if (!noise_split(h->noise, &h->send, &h->receive)) {
+    if (!noise_split(h->noise, &h->send, &h->receive))
         return hop_fail(h, CODE_INTERNAL, "the handshake gave no keys");
-    }
     hop_drop_noise(h);
     h->state = next;
     return true;
@@ -149,12 +145,10 @@ bool hop_fail(struct hop *h, enum code code, const char *format, ...)
 void hop_refused(struct hop *h, unsigned code, struct view text, uint32_t retry_s)
 {
     char clean[sizeof h->error.text];
-    if (code == CODE_OK) {
+    if (code == CODE_OK)
         code = CODE_SHUTDOWN; /* it ends all the same, and an error without a code is none */
-    }
-    if (text_clean(clean, sizeof clean, text) == 0) {
+    if (text_clean(clean, sizeof clean, text) == 0)
         snprintf(clean, sizeof clean, "%s", code_text(code));
-    }
     error_set(&h->error, (int)code, "%s", clean);
     h->refused_by_peer = true;
     h->retry_s = retry_s < BYE_RETRY_MAX_S ? retry_s : BYE_RETRY_MAX_S;
@@ -163,9 +157,8 @@ void hop_refused(struct hop *h, unsigned code, struct view text, uint32_t retry_
 
 void hop_bye(struct hop *h, enum code code, const char *text, uint32_t retry_s)
 {
-    if (h->state == HOP_ENDED) {
+    if (h->state == HOP_ENDED)
         return;
-    }
     if (h->state == HOP_OPEN && !h->quiet) {
         char clean[TEXT_MAX_BYTES + 1];
         uint8_t body[2 + 2 + TEXT_MAX_BYTES + 4];
@@ -173,9 +166,8 @@ void hop_bye(struct hop *h, enum code code, const char *text, uint32_t retry_s)
         struct bye bye = {
             .code = (uint16_t)code, .text = view_of(clean, text_len), .retry_s = retry_s};
         size_t len = bye_encode(&bye, body, sizeof body);
-        if (len > 0) {
+        if (len > 0)
             hop_send(h, MESSAGE_BYE, view_of(body, len));
-        }
     }
     hop_fail(h, code, "%s", text);
 }
@@ -197,41 +189,36 @@ void hop_free(struct hop *h)
 
 void hop_set_keepalive(struct hop *h, unsigned seconds)
 {
-    if (seconds == 0) {
+    if (seconds == 0)
         seconds = KEEPALIVE_DEFAULT_S;
-    } else if (seconds < KEEPALIVE_MIN_S) {
+    else if (seconds < KEEPALIVE_MIN_S)
         seconds = KEEPALIVE_MIN_S;
-    } else if (seconds > KEEPALIVE_MAX_S) {
+    else if (seconds > KEEPALIVE_MAX_S)
         seconds = KEEPALIVE_MAX_S;
-    }
     h->keepalive_us = seconds * CLOCK_US_PER_S;
 }
 
 uint64_t hop_deadline(const struct hop *h)
 {
-    if (h->state != HOP_OPEN || h->quiet) {
+    if (h->state != HOP_OPEN || h->quiet)
         return CLOCK_NEVER;
-    }
-    if (h->probe_us) {
+    if (h->probe_us)
         return h->probe_us;
-    }
     return (h->pinged ? h->last_ping_us : h->last_read_us) + h->keepalive_us;
 }
 
 void hop_probe(struct hop *h, uint64_t now_us, uint64_t within_us)
 {
-    if (h->state != HOP_OPEN || h->quiet || h->probe_us) {
+    if (h->state != HOP_OPEN || h->quiet || h->probe_us)
         return;
-    }
     hop_send_ping(h, now_us);
     h->probe_us = now_us + within_us;
 }
 
 void hop_tick(struct hop *h, uint64_t now_us)
 {
-    if (now_us < hop_deadline(h)) {
+    if (now_us < hop_deadline(h))
         return;
-    }
     if (h->pinged) {
         hop_fail(h, CODE_TIMEOUT, "nothing came from the %s for %llu s, and no answer to a PING",
                  role_name(h->peer_role),

@@ -41,12 +41,10 @@ static bool write_welcome(struct hop *h, const struct welcome *w)
     uint8_t answer[ANSWER_LENGTH_BYTES + WELCOME_MAX];
     size_t message_len = 0;
     size_t len = welcome_encode(w, payload, sizeof payload);
-    if (len == 0) {
+    if (len == 0)
         return hop_fail(h, CODE_INTERNAL, "WELCOME could not be encoded");
-    }
-    if (!noise_write(h->noise, view_of(payload, len), answer + ANSWER_LENGTH_BYTES, &message_len)) {
+    if (!noise_write(h->noise, view_of(payload, len), answer + ANSWER_LENGTH_BYTES, &message_len))
         return hop_fail(h, CODE_BAD_HANDSHAKE, "the initiator's ephemeral key cannot be used");
-    }
     store_be16(answer, (uint16_t)message_len);
     return fifo_append(&h->out, answer, ANSWER_LENGTH_BYTES + message_len) ||
            hop_fail(h, CODE_INTERNAL, "no memory");
@@ -54,9 +52,8 @@ static bool write_welcome(struct hop *h, const struct welcome *w)
 
 static void answer_hello(struct hop *h, const struct welcome *w)
 {
-    if (!write_welcome(h, w)) {
+    if (!write_welcome(h, w))
         return;
-    }
     if (w->code == CODE_OK) {
         text_clean(h->peer_name, sizeof h->peer_name, w->name);
         hop_split(h, HOP_WAIT_FIRST);
@@ -93,9 +90,8 @@ static void decide_hello(struct hop *h, const struct hello *hello)
     }
     struct welcome w = {.code = CODE_FULL};
     h->handler->on_hello(h, hello, &w);
-    if (h->state != HOP_READING) {
+    if (h->state != HOP_READING)
         return; /* the handler ended it */
-    }
     w.version = hello->version < PROTOCOL_VERSION ? hello->version : PROTOCOL_VERSION;
     w.keepalive_s = (uint16_t)(h->keepalive_us / CLOCK_US_PER_S);
     answer_hello(h, &w);
@@ -106,13 +102,12 @@ static void read_payload(struct hop *h, struct view payload)
     struct hello hello;
     uint16_t unsupported = 0;
     memcpy(h->peer_key, h->noise->remote_static, KEY_BYTES);
-    if (hello_decode(&hello, payload, &unsupported)) {
+    if (hello_decode(&hello, payload, &unsupported))
         decide_hello(h, &hello);
-    } else if (unsupported) {
+    else if (unsupported)
         refuse_hello(h, CODE_UNSUPPORTED, "HELLO has an extension that is not supported");
-    } else {
+    else
         hop_fail(h, CODE_PROTOCOL, "malformed HELLO");
-    }
     wipe(&hello, sizeof hello);
 }
 
@@ -129,9 +124,8 @@ void hop_hello_read(struct hop *h, struct noise *noise, struct view payload)
     }
     if (h->state == HOP_READING) {
         hop_go_silent(h);
-        if (h->handler->on_not_authentic) {
+        if (h->handler->on_not_authentic)
             h->handler->on_not_authentic(h);
-        }
     }
 }
 
@@ -163,9 +157,8 @@ void hop_read_hello(struct hop *h, struct view message)
         return;
     }
     h->state = HOP_READING;
-    if (!h->handler->on_first_message || !h->handler->on_first_message(h, message)) {
+    if (!h->handler->on_first_message || !h->handler->on_first_message(h, message))
         read_message1(h, message);
-    }
 }
 
 /* The answer to a suite that the responder does not know. */
@@ -173,9 +166,8 @@ static void read_suites(struct hop *h, struct view list)
 {
     char text[SUITES_MAX * 5 + 1] = " none";
     size_t len = 0;
-    for (size_t i = 0; i < list.len; i++) {
+    for (size_t i = 0; i < list.len; i++)
         len += (size_t)snprintf(text + len, sizeof text - len, " %u", list.data[i]);
-    }
     hop_fail(h, CODE_VERSION, "the %s takes only suites:%s; one of the programs is too old",
              role_name(h->peer_role), text);
 }
@@ -189,13 +181,11 @@ static void open_initiator(struct hop *h, const struct welcome *w)
     }
     text_clean(h->peer_name, sizeof h->peer_name, w->name);
     hop_set_keepalive(h, w->keepalive_s ? w->keepalive_s : KEEPALIVE_MIN_S);
-    if (!hop_split(h, HOP_OPEN)) {
+    if (!hop_split(h, HOP_OPEN))
         return;
-    }
     h->opened_us = h->last_read_us;
-    if (hop_send_info(h)) {
+    if (hop_send_info(h))
         h->handler->on_open(h, NULL);
-    }
 }
 
 void hop_read_welcome(struct hop *h, struct view message)

@@ -22,12 +22,10 @@ static enum unit measure_hello(struct hop *h, struct view bytes, size_t *size)
         return UNIT_WHOLE;
     case LOOK_MORE:
         *size = HANDSHAKE_HEADER_BYTES;
-        if (bytes.len >= HANDSHAKE_HEADER_BYTES) {
+        if (bytes.len >= HANDSHAKE_HEADER_BYTES)
             *size += (size_t)load_be16(bytes.data + HANDSHAKE_HEADER_BYTES - 2) + MAC1_BYTES;
-        }
-        if (bytes.len < *size && *size <= HELLO_UNIT_MAX) {
+        if (bytes.len < *size && *size <= HELLO_UNIT_MAX)
             return UNIT_PARTIAL;
-        }
         break;
     case LOOK_WRONG:
         break;
@@ -44,12 +42,10 @@ static bool length_allowed(struct hop *h, size_t len)
                hop_fail(h, CODE_PROTOCOL, "an answer of %zu bytes to the first message: too long",
                         len);
     }
-    if (len <= TAG_BYTES) {
+    if (len <= TAG_BYTES)
         return hop_fail(h, CODE_PROTOCOL, "a record of %zu bytes: too short", len);
-    }
-    if (h->state == HOP_WAIT_FIRST && len > FIRST_RECORD_MAX) {
+    if (h->state == HOP_WAIT_FIRST && len > FIRST_RECORD_MAX)
         return hop_fail(h, CODE_PROTOCOL, "a first record of %zu bytes: too long", len);
-    }
     return true;
 }
 
@@ -57,30 +53,26 @@ static bool length_allowed(struct hop *h, size_t len)
  * there, else the header's. */
 static enum unit measure(struct hop *h, struct view bytes, size_t *size)
 {
-    if (h->state == HOP_WAIT_HELLO) {
+    if (h->state == HOP_WAIT_HELLO)
         return measure_hello(h, bytes, size);
-    }
     *size = LENGTH_BYTES;
-    if (bytes.len < LENGTH_BYTES) {
+    if (bytes.len < LENGTH_BYTES)
         return UNIT_PARTIAL;
-    }
     size_t len = load_be16(bytes.data);
-    if (!length_allowed(h, len)) {
+    if (!length_allowed(h, len))
         return UNIT_NONE;
-    }
     *size += len;
     return bytes.len < *size ? UNIT_PARTIAL : UNIT_WHOLE;
 }
 
 static void handle(struct hop *h, uint8_t *unit, size_t size)
 {
-    if (h->state == HOP_WAIT_HELLO) {
+    if (h->state == HOP_WAIT_HELLO)
         hop_read_hello(h, view_of(unit, size));
-    } else if (h->state == HOP_WAIT_WELCOME) {
+    else if (h->state == HOP_WAIT_WELCOME)
         hop_read_welcome(h, view_of(unit + LENGTH_BYTES, size - LENGTH_BYTES));
-    } else {
+    else
         hop_read_record(h, unit + LENGTH_BYTES, size - LENGTH_BYTES);
-    }
 }
 
 /* Makes room for a unit, or a header, of size bytes. */
@@ -88,9 +80,8 @@ static bool reserve(struct hop *h, size_t size)
 {
     if (size > h->partial_size) {
         uint8_t *grown = realloc(h->partial, size);
-        if (!grown) {
+        if (!grown)
             return hop_fail(h, CODE_INTERNAL, "no memory");
-        }
         h->partial = grown;
         h->partial_size = size;
     }
@@ -117,17 +108,15 @@ static size_t collect(struct hop *h, const uint8_t *data, size_t len)
     while (unit == UNIT_PARTIAL && used < len) {
         size_t missing = size - h->partial_len;
         size_t take = missing < len - used ? missing : len - used;
-        if (!reserve(h, size)) {
+        if (!reserve(h, size))
             return used;
-        }
         memcpy(h->partial + h->partial_len, data + used, take);
         h->partial_len += take;
         used += take;
         unit = measure(h, view_of(h->partial, h->partial_len), &size);
     }
-    if (unit == UNIT_WHOLE) {
+    if (unit == UNIT_WHOLE)
         handle_partial(h, size);
-    }
     return used;
 }
 
@@ -135,9 +124,8 @@ static size_t collect(struct hop *h, const uint8_t *data, size_t len)
 static size_t take_unit(struct hop *h, uint8_t *data, size_t len)
 {
     size_t size = 0;
-    if (h->partial_len > 0) {
+    if (h->partial_len > 0)
         return collect(h, data, len);
-    }
     switch (measure(h, view_of(data, len), &size)) {
     case UNIT_WHOLE:
         handle(h, data, size);
@@ -164,9 +152,8 @@ size_t hop_input(struct hop *h, uint8_t *data, size_t len, uint64_t now_us)
         h->pinged = false;
         h->probe_us = 0;
     }
-    while (used < len && takes_input(h)) {
+    while (used < len && takes_input(h))
         used += take_unit(h, data + used, len - used);
-    }
     if (h->state == HOP_READING && used < len) {
         /* It could not know yet what a record is sealed with. */
         hop_fail(h, CODE_PROTOCOL, "something was sent behind the first message");

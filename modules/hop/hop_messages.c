@@ -33,30 +33,28 @@ static bool read_bye(struct hop *h, unsigned type, struct view body);
 static bool give_to_owner(struct hop *h, unsigned type, struct view body);
 
 static const struct rule rules[] = {
-    {MESSAGE_INFO,      FROM_ANY,     FROM_ANY,    true,  read_info    },
-    {MESSAGE_LIST,      FROM_CLIENT,  FROM_RELAY,  false, give_to_owner},
-    {MESSAGE_WATCH,     FROM_CLIENT,  FROM_RELAY,  false, give_to_owner},
-    {MESSAGE_AGENT,     FROM_RELAY,   FROM_CLIENT, false, give_to_owner},
-    {MESSAGE_END,       FROM_RELAY,   FROM_CLIENT, false, give_to_owner},
-    {MESSAGE_CONNECT,   FROM_CLIENT,  FROM_RELAY,  false, give_to_owner},
-    {MESSAGE_OFFER,     FROM_RELAY,   FROM_AGENT,  false, give_to_owner},
-    {MESSAGE_ACCEPT,    FROM_CIRCUIT, FROM_RELAY,  false, give_to_owner},
-    {MESSAGE_REFUSE,    FROM_AGENT,   FROM_RELAY,  false, give_to_owner},
-    {MESSAGE_CONNECTED, FROM_RELAY,   FROM_CLIENT, false, give_to_owner},
-    {MESSAGE_REFUSED,   FROM_RELAY,   FROM_CLIENT, false, give_to_owner},
-    {MESSAGE_CALL,      FROM_CONTROL, FROM_RELAY,  false, give_to_owner},
-    {MESSAGE_PING,      FROM_ANY,     FROM_ANY,    false, read_ping    },
-    {MESSAGE_PONG,      FROM_ANY,     FROM_ANY,    false, read_pong    },
-    {MESSAGE_BYE,       FROM_ANY,     FROM_ANY,    false, read_bye     },
+    {MESSAGE_INFO, FROM_ANY, FROM_ANY, true, read_info},
+    {MESSAGE_LIST, FROM_CLIENT, FROM_RELAY, false, give_to_owner},
+    {MESSAGE_WATCH, FROM_CLIENT, FROM_RELAY, false, give_to_owner},
+    {MESSAGE_AGENT, FROM_RELAY, FROM_CLIENT, false, give_to_owner},
+    {MESSAGE_END, FROM_RELAY, FROM_CLIENT, false, give_to_owner},
+    {MESSAGE_CONNECT, FROM_CLIENT, FROM_RELAY, false, give_to_owner},
+    {MESSAGE_OFFER, FROM_RELAY, FROM_AGENT, false, give_to_owner},
+    {MESSAGE_ACCEPT, FROM_CIRCUIT, FROM_RELAY, false, give_to_owner},
+    {MESSAGE_REFUSE, FROM_AGENT, FROM_RELAY, false, give_to_owner},
+    {MESSAGE_CONNECTED, FROM_RELAY, FROM_CLIENT, false, give_to_owner},
+    {MESSAGE_REFUSED, FROM_RELAY, FROM_CLIENT, false, give_to_owner},
+    {MESSAGE_CALL, FROM_CONTROL, FROM_RELAY, false, give_to_owner},
+    {MESSAGE_PING, FROM_ANY, FROM_ANY, false, read_ping},
+    {MESSAGE_PONG, FROM_ANY, FROM_ANY, false, read_pong},
+    {MESSAGE_BYE, FROM_ANY, FROM_ANY, false, read_bye},
 };
 
 static const struct rule *find_rule(unsigned type)
 {
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-        if (rules[i].type == type) {
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (rules[i].type == type)
             return &rules[i];
-        }
-    }
     return NULL;
 }
 
@@ -116,9 +114,8 @@ void hop_read_record(struct hop *h, uint8_t *record, size_t len)
 
 bool hop_send(struct hop *h, enum message_type type, struct view body)
 {
-    if (h->state != HOP_OPEN) {
+    if (h->state != HOP_OPEN)
         return false;
-    }
     if (body.len > RECORD_PLAINTEXT_MAX - TYPE_BYTES) {
         return hop_fail(h, CODE_INTERNAL, "%s of %zu bytes is too long", message_name(type),
                         body.len);
@@ -126,14 +123,12 @@ bool hop_send(struct hop *h, enum message_type type, struct view body)
     size_t plain = TYPE_BYTES + body.len;
     size_t size = LENGTH_BYTES + plain + TAG_BYTES;
     uint8_t *record = malloc(size);
-    if (!record) {
+    if (!record)
         return hop_fail(h, CODE_INTERNAL, "no memory");
-    }
     store_be16(record, (uint16_t)(plain + TAG_BYTES));
     record[LENGTH_BYTES] = (uint8_t)type;
-    if (body.len > 0) {
+    if (body.len > 0)
         memcpy(record + LENGTH_BYTES + TYPE_BYTES, body.data, body.len);
-    }
     cipher_seal(&h->send, view_of(NULL, 0), record + LENGTH_BYTES, plain,
                 record + LENGTH_BYTES + plain);
     bool appended = fifo_append(&h->out, record, size);
@@ -155,9 +150,8 @@ bool hop_send_info(struct hop *h)
         .labels = view_of_optional(h->party->labels),
     };
     size_t len = info_encode(&info, body, sizeof body);
-    if (len == 0) {
+    if (len == 0)
         return hop_fail(h, CODE_INTERNAL, "the own version or labels are too long for INFO");
-    }
     return hop_send(h, MESSAGE_INFO, view_of(body, len));
 }
 
@@ -166,9 +160,8 @@ static bool open_responder(struct hop *h, const struct info *info)
 {
     h->state = HOP_OPEN;
     h->opened_us = h->last_read_us;
-    if (!hop_send_info(h)) {
+    if (!hop_send_info(h))
         return false;
-    }
     h->handler->on_open(h, info);
     return true;
 }
@@ -208,18 +201,16 @@ void hop_send_ping(struct hop *h, uint64_t now_us)
 static bool read_ping(struct hop *h, unsigned type, struct view body)
 {
     uint8_t bytes[8];
-    if (!ping_decode(bytes, body)) {
+    if (!ping_decode(bytes, body))
         return malformed(h, type);
-    }
     return h->quiet || hop_send(h, MESSAGE_PONG, view_of(bytes, sizeof bytes));
 }
 
 static bool read_pong(struct hop *h, unsigned type, struct view body)
 {
     uint8_t bytes[8];
-    if (!ping_decode(bytes, body)) {
+    if (!ping_decode(bytes, body))
         return malformed(h, type);
-    }
     if (h->ping_waits && load_be64(bytes) == h->pings) {
         h->ping_waits = false;
         h->rtt_us = h->last_read_us - h->last_ping_us;
@@ -230,9 +221,8 @@ static bool read_pong(struct hop *h, unsigned type, struct view body)
 static bool read_bye(struct hop *h, unsigned type, struct view body)
 {
     struct bye bye;
-    if (!bye_decode(&bye, body)) {
+    if (!bye_decode(&bye, body))
         return malformed(h, type);
-    }
     hop_refused(h, bye.code, bye.text, bye.retry_s);
     return false;
 }

@@ -105,7 +105,7 @@ static int run_public(int files, char **file)
 }
 
 static const struct command commands[] = {
-    {"new",    1, 1, run_new   },
+    {"new", 1, 1, run_new},
     {"public", 0, 1, run_public},
 };
 
@@ -134,10 +134,7 @@ static int run_command(int count, char **word)
 
 int key_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"help", no_argument, NULL, 'h'},
-        {0 }
-    };
+    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {

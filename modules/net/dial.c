@@ -84,16 +84,15 @@ static bool may_run(const struct lookup *lookup)
 {
     unsigned of_owner = 0;
 
-    list_each(link, &resolver.running) of_owner +=
-        container_of(link, struct lookup, link)->owner == lookup->owner;
+    list_each (link, &resolver.running)
+        of_owner += container_of(link, struct lookup, link)->owner == lookup->owner;
     return !lookup->owner || of_owner < RESOLVERS_OF_OWNER;
 }
 
 /* The first that waits and whose owner has not its share of the threads; NULL: none. */
 static struct lookup *lookup_next(void)
 {
-    list_each(link, &resolver.waiting)
-    {
+    list_each (link, &resolver.waiting) {
         struct lookup *lookup = container_of(link, struct lookup, link);
         if (may_run(lookup))
             return lookup;
@@ -372,10 +371,9 @@ static void on_deadline(struct timer *timer)
 
     note_name_failure(dial, DIAL_TIMED_OUT,
                       dial->lookup ? "the name servers did not answer in time" : "timed out");
-    for (unsigned i = 0; i < dial->tried; i++) {
+    for (unsigned i = 0; i < dial->tried; i++)
         if (dial->attempts[i].io.loop)
             note_failure(&dial->attempts[i], DIAL_TIMED_OUT, "no answer in time");
-    }
     finish_failed(dial);
 }
 

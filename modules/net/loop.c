@@ -551,10 +551,9 @@ static void poll_events(struct loop *loop)
     int timeout = may_sleep(loop) ? -1 : 0;
     int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_A_ROUND, timeout);
 
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         if (loop->events[i].data.ptr) /* none: timer_fd, which is not read */
             note_event(loop->events[i].data.ptr, loop->events[i].events);
-    }
     /* Each round has a time of its own, so that a timer set for now fires in the next one. */
     uint64_t last_us = loop->now_us;
     if (loop_refresh_now(loop) == last_us)

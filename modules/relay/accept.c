@@ -31,9 +31,8 @@ static struct peer *peer_of_member(struct crowd_member *m)
 /* Ends whoever stands in the way. */
 static void make_way(struct crowd_member *m)
 {
-    if (m) {
+    if (m)
         peer_bye(peer_of_member(m), CODE_FULL, "its place was needed for a newer connection", 0);
-    }
 }
 
 static void take(struct relay *r, int fd, const struct address *address)
@@ -107,9 +106,8 @@ static void on_connection(struct io *io)
             io_read_drained(io);
             break;
         } else if (is_shortage(errno)) {
-            if (!meet_shortage(r)) {
+            if (!meet_shortage(r))
                 return;
-            }
         } /* else that one connection failed before it was accepted */
     }
     io_want_read(io);
@@ -118,9 +116,8 @@ static void on_connection(struct io *io)
 static void on_resume(struct timer *timer)
 {
     struct acceptor *a = container_of(timer, struct acceptor, resume);
-    for (size_t i = 0; i < a->listener_count; i++) {
+    for (size_t i = 0; i < a->listener_count; i++)
         io_want_read(&a->listeners[i].io);
-    }
 }
 
 static bool listen_on(struct relay *r, const struct address *address, struct error *e)
@@ -128,9 +125,8 @@ static bool listen_on(struct relay *r, const struct address *address, struct err
     char text[ADDRESS_TEXT_BYTES];
     struct address bound;
     int fd = socket_listen(address, LISTEN_BACKLOG, e);
-    if (fd < 0) {
+    if (fd < 0)
         return false;
-    }
     struct listener *listener = &r->acceptor.listeners[r->acceptor.listener_count];
     *listener = (struct listener){.io = {.on_read = on_connection}, .relay = r};
     if (!io_add(r->loop, &listener->io, fd)) {
@@ -156,14 +152,11 @@ void acceptor_init(struct relay *r)
 bool acceptor_start(struct relay *r, struct error *e)
 {
     r->acceptor.listeners = calloc(r->config.listen_count, sizeof(struct listener));
-    if (!r->acceptor.listeners) {
+    if (!r->acceptor.listeners)
         return error_set(e, CODE_INTERNAL, "no memory");
-    }
-    for (size_t i = 0; i < r->config.listen_count; i++) {
-        if (!listen_on(r, &r->config.listen[i], e)) {
+    for (size_t i = 0; i < r->config.listen_count; i++)
+        if (!listen_on(r, &r->config.listen[i], e))
             return false;
-        }
-    }
     return true;
 }
 

@@ -18,12 +18,10 @@
 
 static void end_old_parked(struct agent *a, uint64_t now_us)
 {
-    list_each(link, &a->parked)
-    {
+    list_each (link, &a->parked) {
         struct peer *peer = container_of(link, struct peer, place);
-        if (peer->carrier.hop.opened_us + PARKED_BESIDE_US < now_us) {
+        if (peer->carrier.hop.opened_us + PARKED_BESIDE_US < now_us)
             peer_bye(peer, CODE_DONE, "parked beside a control hop that was replaced", 0);
-        }
     }
 }
 
@@ -47,11 +45,10 @@ void callhome_control_came(struct peer *peer, struct agent *a, const struct info
     struct relay *r = peer->relay;
     peer->kind = PEER_CONTROL;
     peer->agent = a;
-    if (a->control) {
+    if (a->control)
         replace(a, peer);
-    } else {
+    else
         a->since_us = loop_now(r->loop);
-    }
     a->control = peer;
     directory_set_info(a, info);
     log_info("agent %s online from %s", a->name, peer->address);
@@ -62,9 +59,8 @@ void callhome_control_came(struct peer *peer, struct agent *a, const struct info
 void callhome_control_gone(struct peer *peer, const char *why)
 {
     struct agent *a = peer->agent;
-    if (a->control != peer) {
+    if (a->control != peer)
         return;
-    }
     a->control = NULL;
     a->since_us = loop_now(peer->relay->loop);
     log_info("agent %s offline: %s", a->name, why);
@@ -99,12 +95,10 @@ bool callhome_call(struct peer *peer, struct view body)
 {
     struct call call;
     struct agent *a = peer->agent;
-    if (!call_decode(&call, body)) {
+    if (!call_decode(&call, body))
         return hop_fail(&peer->carrier.hop, CODE_PROTOCOL, "malformed CALL");
-    }
-    if (a->control != peer || !directory_call(a, &call, loop_now(peer->relay->loop))) {
+    if (a->control != peer || !directory_call(a, &call, loop_now(peer->relay->loop)))
         return true;
-    }
     if (a->severity > 0) {
         log_info("agent %s calls for help, severity %u: %s", a->name, a->severity,
                  a->call_text ? a->call_text : "");

@@ -65,11 +65,10 @@ static void tell_desk(struct deferred *d)
 {
     struct relay_circuit *c = container_of(d, struct relay_circuit, deferred);
     c->call.f = gone;
-    if (worker_is_desk(c->worker)) {
+    if (worker_is_desk(c->worker))
         gone(c);
-    } else {
+    else
         loop_post(c->relay->loop, &c->call);
-    }
 }
 
 /* Closes both sockets; why is for the log. */
@@ -89,13 +88,11 @@ static void end(struct relay_circuit *c, const char *why)
 
 void relay_circuits_end_told(struct worker *w)
 {
-    list_each(link, &w->circuits)
-    {
+    list_each (link, &w->circuits) {
         struct relay_circuit *c = container_of(link, struct relay_circuit, of_worker);
         const char *why = atomic_load(&c->told_to_end);
-        if (why) {
+        if (why)
             end(c, why);
-        }
     }
 }
 
@@ -147,9 +144,8 @@ static void forward(struct relay_circuit *c, enum circuit_side from)
     struct direction *d = &c->direction[from];
     struct io *source = &c->io[from], *sink = &c->io[other_side(from)];
     size_t moved = 0;
-    if (d->ended) {
+    if (d->ended)
         return;
-    }
     enum splice_result result =
         splice_run(&d->splice, c->worker->pipes, source->fd, sink->fd, BUDGET_BYTES, &moved);
     int error = errno;
@@ -162,9 +158,8 @@ static void forward(struct relay_circuit *c, enum circuit_side from)
         io_want_write(sink);
         break;
     case SPLICE_NEED_READ:
-        if (!source->hung_up) { /* else its end is still to be read */
+        if (!source->hung_up) /* else its end is still to be read */
             io_read_drained(source);
-        }
         io_want_read(source);
         break;
     case SPLICE_NEED_WRITE:
@@ -253,16 +248,13 @@ static void begin(void *arg)
     struct relay_circuit *c = arg;
     const char *why = atomic_load(&c->told_to_end);
     list_append(&c->worker->circuits, &c->of_worker);
-    for (int side = SIDE_CLIENT; !why && side <= SIDE_AGENT; side++) {
-        if (!io_add(c->worker->loop, &c->io[side], c->io[side].fd)) {
+    for (int side = SIDE_CLIENT; !why && side <= SIDE_AGENT; side++)
+        if (!io_add(c->worker->loop, &c->io[side], c->io[side].fd))
             why = "no memory or descriptors to join it";
-        }
-    }
-    if (why) {
+    if (why)
         end(c, why);
-    } else {
+    else
         start(c);
-    }
 }
 
 /* What follows is done in the desk's thread. */
@@ -279,9 +271,8 @@ void relay_circuit_end(struct relay_circuit *c, const char *why)
 static struct relay_circuit *circuit_of(const struct pending *p, const struct circuit_parts *parts)
 {
     struct relay_circuit *c = calloc(1, sizeof *c);
-    if (!c) {
+    if (!c)
         return NULL;
-    }
     c->relay = p->relay;
     c->user = p->user;
     c->agent = p->agent;
@@ -309,27 +300,24 @@ static void end_oldest(const struct pair *pair)
 /* Hands it to its worker. */
 static void hand_over(struct relay_circuit *c)
 {
-    if (c->pair->circuit_count >= CIRCUITS_PER_USER_AGENT) {
+    if (c->pair->circuit_count >= CIRCUITS_PER_USER_AGENT)
         end_oldest(c->pair);
-    }
     list_append(&c->relay->circuits, &c->all);
     list_append(&c->pair->circuits, &c->of_pair);
     c->pair->circuit_count++;
     c->worker->circuit_count++;
-    if (worker_is_desk(c->worker)) {
+    if (worker_is_desk(c->worker))
         begin(c);
-    } else {
+    else
         loop_post(c->worker->loop, &c->call);
-    }
 }
 
 static void give_up(const struct pending *p, struct relay_circuit *c, struct circuit_parts *parts)
 {
     log_error("circuit %s: ended: no memory to join it", p->id);
     for (int side = SIDE_CLIENT; side <= SIDE_AGENT; side++) {
-        if (c) {
+        if (c)
             fifo_clear(&c->direction[side].splice.held);
-        }
         close(parts->fd[side]);
     }
     free(c);
@@ -341,9 +329,8 @@ void relay_circuit_join(const struct pending *p, struct circuit_parts *parts)
     bool put = c && put_first(c, SIDE_CLIENT, parts) && put_first(c, SIDE_AGENT, parts);
     fifo_clear(&parts->first[SIDE_CLIENT]);
     fifo_clear(&parts->first[SIDE_AGENT]);
-    if (put) {
+    if (put)
         hand_over(c);
-    } else {
+    else
         give_up(p, c, parts);
-    }
 }

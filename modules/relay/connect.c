@@ -64,9 +64,8 @@ static struct peer *release_hop(struct pending *p)
 static void drop_way(struct pending *p)
 {
     struct peer *hop = release_hop(p);
-    if (hop) {
+    if (hop)
         peer_bye(hop, CODE_TIMEOUT, "the offer made on it is over", 0);
-    }
     if (p->dial) {
         dial_cancel(p->dial);
         p->dial = NULL;
@@ -114,9 +113,8 @@ static void send_refused(struct peer *client, const struct refusal *m)
 static void refuse(struct pending *p, const struct refusal *m)
 {
     char text[256];
-    if (text_clean(text, sizeof text, m->text) == 0) {
+    if (text_clean(text, sizeof text, m->text) == 0)
         snprintf(text, sizeof text, "%s", code_text(m->code));
-    }
     log_info("circuit %s: refused: %s", p->id, text);
     send_refused(p->client, m);
     end(p);
@@ -172,9 +170,8 @@ static void offer_on(struct pending *p, struct peer *hop, enum pending_state sta
 
 static struct peer *take_parked(struct agent *a)
 {
-    if (list_empty(&a->parked)) {
+    if (list_empty(&a->parked))
         return NULL;
-    }
     /* The newest is the one most likely to be alive. */
     struct peer *hop = container_of(a->parked.prev, struct peer, place);
     list_remove(&hop->place);
@@ -228,11 +225,10 @@ static void dial(struct pending *p)
     };
     log_dialling(p);
     p->dial = dial_start(p->relay->loop, &request);
-    if (p->dial) {
+    if (p->dial)
         set_state(p, PENDING_DIALLING);
-    } else {
+    else
         pending_refuse(p, CODE_INTERNAL, "the relay has no memory to dial the agent", RETRY_S);
-    }
 }
 
 /* Goes the best way to the agent that there is now; p may be gone then. */
@@ -257,11 +253,10 @@ static void try_ways(struct pending *p)
 static void on_timeout(struct timer *timer)
 {
     struct pending *p = container_of(timer, struct pending, timer);
-    if (p->state == PENDING_WAITING) {
+    if (p->state == PENDING_WAITING)
         pending_refuse(p, CODE_OFFLINE, "the agent is offline", RETRY_S);
-    } else {
+    else
         pending_refuse(p, CODE_TIMEOUT, "the agent did not answer in time", RETRY_S);
-    }
 }
 
 static struct pending *pending_new(struct peer *client, struct agent *a, struct pair *pair,
@@ -270,9 +265,8 @@ static struct pending *pending_new(struct peer *client, struct agent *a, struct 
     uint8_t digest[HASH_BYTES];
     struct relay *r = client->relay;
     struct pending *p = calloc(1, sizeof *p + message1.len);
-    if (!p) {
+    if (!p)
         return NULL;
-    }
     p->relay = r;
     p->client = client;
     p->user = client->user;
@@ -304,52 +298,43 @@ bool pending_begin(struct peer *client, struct view body)
 {
     struct connect m;
     struct relay *r = client->relay;
-    if (!connect_decode(&m, body)) {
+    if (!connect_decode(&m, body))
         return hop_fail(&client->carrier.hop, CODE_PROTOCOL, "malformed CONNECT");
-    }
     struct agent *a = directory_agent_for(&r->directory, client->user, m.agent);
     if (!a) {
         return refuse_at_once(client, CODE_NO_AGENT,
                               "no agent of this name is known here, or not to you");
     }
     struct pair *pair = directory_pair(&r->directory, client->user, a);
-    if (!pair) {
+    if (!pair)
         return refuse_at_once(client, CODE_INTERNAL, "the relay has no memory left");
-    }
-    if (pair->pending >= PENDING_PER_USER_AGENT) {
+    if (pair->pending >= PENDING_PER_USER_AGENT)
         return refuse_at_once(client, CODE_FULL, "too many connects to this agent are under way");
-    }
-    if (!rate_take(&pair->connects, loop_now(r->loop), CONNECT_RATE_PER_S, CONNECT_BURST)) {
+    if (!rate_take(&pair->connects, loop_now(r->loop), CONNECT_RATE_PER_S, CONNECT_BURST))
         return refuse_at_once(client, CODE_FULL, "too many connects to this agent in a short time");
-    }
     struct pending *p = pending_new(client, a, pair, m.message1);
-    if (!p) {
+    if (!p)
         return refuse_at_once(client, CODE_INTERNAL, "the relay has no memory left");
-    }
     try_ways(p);
     return true;
 }
 
 void pending_parked_came(struct agent *a)
 {
-    list_each(link, &a->pendings)
-    {
+    list_each (link, &a->pendings) {
         struct pending *p = container_of(link, struct pending, of_agent);
-        if (p->state == PENDING_WAITING) {
+        if (p->state == PENDING_WAITING)
             try_ways(p);
-        }
     }
 }
 
 void pending_control_came(struct agent *a)
 {
-    list_each(link, &a->pendings)
-    {
+    list_each (link, &a->pendings) {
         struct pending *p = container_of(link, struct pending, of_agent);
         bool unanswered = p->state == PENDING_PARKED || (p->state == PENDING_TICKET && !p->hop);
-        if (unanswered) {
+        if (unanswered)
             withdraw(p);
-        }
     }
     pending_parked_came(a);
 }
@@ -358,9 +343,8 @@ static struct pending *find_ticket(const struct agent *a, const uint8_t ticket[T
 {
     for (struct list *link = a->pendings.next; link != &a->pendings; link = link->next) {
         struct pending *p = container_of(link, struct pending, of_agent);
-        if (p->state == PENDING_TICKET && bytes_equal_secret(p->ticket, ticket, TICKET_BYTES)) {
+        if (p->state == PENDING_TICKET && bytes_equal_secret(p->ticket, ticket, TICKET_BYTES))
             return p;
-        }
     }
     return NULL;
 }
@@ -375,8 +359,7 @@ struct pending *pending_by_ticket(const struct agent *a, const uint8_t ticket[TI
 
 bool pending_hop_came(struct agent *a, uint64_t offer, struct peer *hop)
 {
-    list_each(link, &a->pendings)
-    {
+    list_each (link, &a->pendings) {
         struct pending *p = container_of(link, struct pending, of_agent);
         if (p->offer == offer && p->state == PENDING_TICKET && !p->hop) {
             p->hop = hop;
@@ -404,13 +387,11 @@ static bool offered_on(const struct peer *hop)
 static bool send_connected(struct peer *client, struct view message2)
 {
     struct hop *h = &client->carrier.hop;
-    if (h->partial_len > 0) { /* would be a broken record in the circuit */
+    if (h->partial_len > 0) /* would be a broken record in the circuit */
         hop_fail(h, CODE_PROTOCOL, "something was sent behind CONNECT");
-    }
     bool sent = hop_send(h, MESSAGE_CONNECTED, message2);
-    if (!sent) {
+    if (!sent)
         carrier_update(&client->carrier);
-    }
     return sent;
 }
 
@@ -419,12 +400,10 @@ bool pending_accept(struct peer *hop, struct view body)
     struct view message2;
     struct hop *h = &hop->carrier.hop;
     struct pending *p = hop->pending;
-    if (!offered_on(hop)) {
+    if (!offered_on(hop))
         return hop_fail(h, CODE_PROTOCOL, "ACCEPT without an OFFER");
-    }
-    if (!message2_decode(&message2, body)) {
+    if (!message2_decode(&message2, body))
         return hop_fail(h, CODE_PROTOCOL, "malformed ACCEPT");
-    }
     if (!send_connected(p->client, message2)) {
         release_hop(p);
         return hop_fail(h, CODE_NETWORK, "the client has gone");
@@ -451,9 +430,8 @@ void pending_join(struct pending *p, struct view rest)
 static void pass_refusal(struct pending *p, const struct refusal *m)
 {
     struct refusal refused = *m;
-    if (refused.code == CODE_OK) {
+    if (refused.code == CODE_OK)
         refused.code = CODE_DENIED;
-    }
     refuse(p, &refused);
 }
 
@@ -461,13 +439,11 @@ bool pending_refuse_on_hop(struct peer *hop, struct view body)
 {
     struct refusal m;
     struct hop *h = &hop->carrier.hop;
-    if (!offered_on(hop)) {
+    if (!offered_on(hop))
         return hop_fail(h, CODE_PROTOCOL, "REFUSE without an OFFER");
-    }
     struct pending *p = hop->pending;
-    if (!refuse_decode(&m, body) || !bytes_equal_secret(m.ticket, p->ticket, TICKET_BYTES)) {
+    if (!refuse_decode(&m, body) || !bytes_equal_secret(m.ticket, p->ticket, TICKET_BYTES))
         return hop_fail(h, CODE_PROTOCOL, "malformed REFUSE");
-    }
     release_hop(p);
     h->quiet = false;
     pass_refusal(p, &m);
@@ -477,15 +453,13 @@ bool pending_refuse_on_hop(struct peer *hop, struct view body)
 bool pending_refuse_on_control(struct peer *control, struct view body)
 {
     struct refusal m;
-    if (!refuse_decode(&m, body)) {
+    if (!refuse_decode(&m, body))
         return hop_fail(&control->carrier.hop, CODE_PROTOCOL, "malformed REFUSE");
-    }
     struct pending *p = find_ticket(control->agent, m.ticket);
-    if (p) {
+    if (p)
         pass_refusal(p, &m);
-    } else {
+    else
         log_debug("agent %s: REFUSE for an offer that is over", control->agent->name);
-    }
     return true;
 }
 

@@ -43,9 +43,8 @@ struct agent *directory_agent_by_key(const struct directory *d, const uint8_t ke
 static struct user *add_user(struct directory *d, const struct relay_user *config)
 {
     struct user *u = calloc(1, sizeof *u);
-    if (!u) {
+    if (!u)
         return NULL;
-    }
     memcpy(u->public_key, config->public_key, KEY_BYTES);
     if (!table_insert(&d->users_by_key, &u->by_key)) {
         free(u);
@@ -60,9 +59,8 @@ static struct agent *add_agent(struct directory *d, const struct relay_agent *co
                                uint64_t now_us)
 {
     struct agent *a = calloc(1, sizeof *a);
-    if (!a) {
+    if (!a)
         return NULL;
-    }
     memcpy(a->public_key, config->public_key, KEY_BYTES);
     memcpy(a->name, config->name, strnlen(config->name, NAME_MAX_BYTES));
     if (!table_insert(&d->agents_by_key, &a->by_key)) {
@@ -104,16 +102,14 @@ static void keep_known(struct directory *d, const struct relay_config *config)
 
 static void take_out_gone(struct directory *d, struct list *gone_users, struct list *gone_agents)
 {
-    list_each(link, &d->users)
-    {
+    list_each (link, &d->users) {
         struct user *u = container_of(link, struct user, all);
         if (u->generation != d->generation) {
             table_remove(&d->users_by_key, &u->by_key);
             list_move(gone_users, &u->all);
         }
     }
-    list_each(link, &d->agents)
-    {
+    list_each (link, &d->agents) {
         struct agent *a = container_of(link, struct agent, all);
         if (a->generation != d->generation) {
             table_remove(&d->agents_by_key, &a->by_key);
@@ -132,9 +128,8 @@ static bool add_new(struct directory *d, const struct relay_config *config, uint
             u->config = &config->users[i];
             u->generation = d->generation;
         }
-        if (u) {
+        if (u)
             list_move(&d->users, &u->all);
-        }
         all = all && u;
     }
     for (size_t i = 0; i < config->agent_count; i++) {
@@ -143,9 +138,8 @@ static bool add_new(struct directory *d, const struct relay_config *config, uint
             a->config = &config->agents[i];
             a->generation = d->generation;
         }
-        if (a) {
+        if (a)
             list_move(&d->agents, &a->all);
-        }
         all = all && a;
     }
     return all;
@@ -176,14 +170,10 @@ void directory_free_agent(struct agent *a)
 
 void directory_free(struct directory *d)
 {
-    list_each(link, &d->users)
-    {
+    list_each (link, &d->users)
         directory_free_user(container_of(link, struct user, all));
-    }
-    list_each(link, &d->agents)
-    {
+    list_each (link, &d->agents)
         directory_free_agent(container_of(link, struct agent, all));
-    }
     directory_sweep(d, CLOCK_NEVER);
     table_free(&d->users_by_key);
     table_free(&d->agents_by_key);
@@ -194,18 +184,16 @@ void directory_free(struct directory *d)
 bool directory_may_reach(const struct user *u, const char *name)
 {
     bool may = false;
-    for (size_t i = 0; i < u->config->agent_count; i++) {
+    for (size_t i = 0; i < u->config->agent_count; i++)
         may |= text_matches(u->config->agents[i], name);
-    }
     return may;
 }
 
 struct agent *directory_agent_for(const struct directory *d, const struct user *u, struct view name)
 {
     char key[NAME_MAX_BYTES + 1] = "";
-    if (!name_valid(name)) {
+    if (!name_valid(name))
         return NULL;
-    }
     memcpy(key, name.data, name.len);
     struct table_entry *entry = table_find(&d->agents_by_name, key);
     bool may = directory_may_reach(u, key);
@@ -218,13 +206,11 @@ struct pair *directory_pair(struct directory *d, const struct user *u, const str
     memcpy(keys, u->public_key, KEY_BYTES);
     memcpy(keys + KEY_BYTES, a->public_key, KEY_BYTES);
     struct table_entry *entry = table_find(&d->pairs, keys);
-    if (entry) {
+    if (entry)
         return container_of(entry, struct pair, entry);
-    }
     struct pair *pair = calloc(1, sizeof *pair);
-    if (!pair) {
+    if (!pair)
         return NULL;
-    }
     memcpy(pair->keys, keys, sizeof keys);
     list_init(&pair->circuits);
     if (!table_insert(&d->pairs, &pair->entry)) {
@@ -241,12 +227,10 @@ void directory_sweep(struct directory *d, uint64_t now_us)
     for (struct table_entry *entry = table_next(&d->pairs, NULL); entry;
          entry = table_next(&d->pairs, entry)) {
         struct pair *pair = container_of(entry, struct pair, entry);
-        if (pair->pending == 0 && pair->circuit_count == 0 && pair->connects.full_us <= now_us) {
+        if (pair->pending == 0 && pair->circuit_count == 0 && pair->connects.full_us <= now_us)
             list_append(&unused, &pair->unused);
-        }
     }
-    list_each(link, &unused)
-    {
+    list_each (link, &unused) {
         struct pair *pair = container_of(link, struct pair, unused);
         table_remove(&d->pairs, &pair->entry);
         free(pair);
@@ -269,13 +253,11 @@ void directory_set_info(struct agent *a, const struct info *info)
 
 bool directory_call(struct agent *a, const struct call *call, uint64_t now_us)
 {
-    if (a->called_us != 0 && now_us - a->called_us < CALL_INTERVAL_S * CLOCK_US_PER_S) {
+    if (a->called_us != 0 && now_us - a->called_us < CALL_INTERVAL_S * CLOCK_US_PER_S)
         return false;
-    }
     char *text = copy_clean(call->text);
-    if (!text && call->text.len > 0) {
+    if (!text && call->text.len > 0)
         return false;
-    }
     free(a->call_text);
     a->call_text = text;
     a->severity = call->severity;
@@ -289,17 +271,15 @@ bool directory_replaced(struct agent *a, uint64_t now_us)
         a->replaced_us != 0 && now_us - a->replaced_us < DUPLICATE_WAIT_S * CLOCK_US_PER_S;
     bool was_duplicate = now_us < a->duplicate_until_us;
     a->replaced_us = now_us;
-    if (taking_turns) {
+    if (taking_turns)
         a->duplicate_until_us = now_us + DUPLICATE_SHOWN_US;
-    }
     return taking_turns && !was_duplicate;
 }
 
 enum agent_state directory_state(const struct agent *a, uint64_t now_us)
 {
-    if (a->control) {
+    if (a->control)
         return now_us < a->duplicate_until_us ? AGENT_DUPLICATE : AGENT_ONLINE;
-    }
     return a->config->has_dial ? AGENT_DIALLED : AGENT_OFFLINE;
 }
 
@@ -322,11 +302,9 @@ static struct view label_of(struct view word)
 static bool has_label(const char *labels, struct view label)
 {
     struct view word;
-    while (next_word(&labels, &word)) {
-        if (view_equal(label_of(word), label)) {
+    while (next_word(&labels, &word))
+        if (view_equal(label_of(word), label))
             return true;
-        }
-    }
     return false;
 }
 
@@ -334,9 +312,8 @@ static void add_word(char out[LABELS_MAX_BYTES + 1], struct view word)
 {
     size_t len = strlen(out);
     size_t space = len > 0;
-    if (len + space + word.len > LABELS_MAX_BYTES) {
+    if (len + space + word.len > LABELS_MAX_BYTES)
         return;
-    }
     memcpy(out + len, " ", space);
     memcpy(out + len + space, word.data, word.len);
     out[len + space + word.len] = '\0';
@@ -351,14 +328,11 @@ void directory_labels(char out[LABELS_MAX_BYTES + 1], const struct agent *a)
 {
     struct view word;
     out[0] = '\0';
-    for (const char *at = text_or_none(a->config->labels); next_word(&at, &word);) {
+    for (const char *at = text_or_none(a->config->labels); next_word(&at, &word);)
         add_word(out, word);
-    }
-    for (const char *at = text_or_none(a->labels); next_word(&at, &word);) {
-        if (!has_label(text_or_none(a->config->labels), label_of(word))) {
+    for (const char *at = text_or_none(a->labels); next_word(&at, &word);)
+        if (!has_label(text_or_none(a->config->labels), label_of(word)))
             add_word(out, word);
-        }
-    }
 }
 
 static bool any_label_matches(const char *pattern, const char *labels)
@@ -368,9 +342,8 @@ static bool any_label_matches(const char *pattern, const char *labels)
     while (next_word(&labels, &word)) {
         memcpy(text, word.data, word.len);
         text[word.len] = '\0';
-        if (text_matches(pattern, text)) {
+        if (text_matches(pattern, text))
             return true;
-        }
     }
     return false;
 }
@@ -380,16 +353,14 @@ bool directory_query_matches(const char *query, const char *name, const char *la
     char pattern[QUERY_MAX_BYTES + 1];
     struct view word;
     while (next_word(&query, &word)) {
-        if (word.len > QUERY_MAX_BYTES) {
+        if (word.len > QUERY_MAX_BYTES)
             return false;
-        }
         memcpy(pattern, word.data, word.len);
         pattern[word.len] = '\0';
         bool matches =
             strchr(pattern, '=') ? any_label_matches(pattern, labels) : text_matches(pattern, name);
-        if (!matches) {
+        if (!matches)
             return false;
-        }
     }
     return true;
 }

@@ -47,9 +47,8 @@ static bool send_agent(struct peer *client, const struct agent *a, const char *l
 static bool send_if_wanted(struct peer *client, const struct agent *a, const char *query)
 {
     char labels[LABELS_MAX_BYTES + 1];
-    if (!directory_may_reach(client->user, a->name)) {
+    if (!directory_may_reach(client->user, a->name))
         return true;
-    }
     directory_labels(labels, a);
     return !directory_query_matches(query, a->name, labels) || send_agent(client, a, labels);
 }
@@ -62,19 +61,16 @@ static bool behind(const struct peer *client)
 static bool user_is_behind(const struct user *u)
 {
     size_t unread = 0;
-    list_each(link, &u->peers)
-    {
+    list_each (link, &u->peers)
         unread += container_of(link, struct peer, place)->carrier.hop.out.bytes;
-    }
     return unread > BACKLOG_OF_USER_BYTES;
 }
 
 static bool read_query(struct peer *client, struct view body, char query[QUERY_MAX_BYTES + 1])
 {
     struct view text;
-    if (!query_decode(&text, body)) {
+    if (!query_decode(&text, body))
         return hop_fail(&client->carrier.hop, CODE_PROTOCOL, "malformed query");
-    }
     text_clean(query, QUERY_MAX_BYTES + 1, text);
     return true;
 }
@@ -92,12 +88,9 @@ static bool list_all(struct peer *client, const char *query)
         hop_bye(h, CODE_FULL, "other lists of this user stay unread", RETRY_S);
         return false;
     }
-    list_each(link, &client->relay->directory.agents)
-    {
-        if (!send_if_wanted(client, container_of(link, struct agent, all), query)) {
+    list_each (link, &client->relay->directory.agents)
+        if (!send_if_wanted(client, container_of(link, struct agent, all), query))
             return hop_fail(h, CODE_INTERNAL, "an agent could not be listed");
-        }
-    }
     return true;
 }
 
@@ -112,9 +105,8 @@ static bool answer(struct peer *client, const char *query)
 {
     struct hop *h = &client->carrier.hop;
     struct view name = view_of_string(query);
-    if (behind(client)) {
+    if (behind(client))
         return hop_fail(h, CODE_FULL, "a list was asked for while the last ones stay unread");
-    }
     return (name_valid(name) ? list_one(client, name) : list_all(client, query)) &&
            hop_send(h, MESSAGE_END, view_of(NULL, 0));
 }
@@ -128,14 +120,12 @@ bool listing_answer(struct peer *client, struct view body)
 bool listing_watch(struct peer *client, struct view body)
 {
     char query[QUERY_MAX_BYTES + 1];
-    if (!read_query(client, body, query)) {
+    if (!read_query(client, body, query))
         return false;
-    }
     listing_unwatch(client);
     client->watch = strdup(query);
-    if (!client->watch) {
+    if (!client->watch)
         return hop_fail(&client->carrier.hop, CODE_INTERNAL, "no memory");
-    }
     list_append(&client->relay->notices.watchers, &client->watching);
     return answer(client, query);
 }
@@ -171,9 +161,8 @@ static void mark(struct relay *r, struct agent *a, uint64_t due_us)
 
 void listing_changed(struct relay *r, struct agent *a)
 {
-    if (list_empty(&r->notices.watchers)) {
+    if (list_empty(&r->notices.watchers))
         return;
-    }
     uint64_t now = loop_now(r->loop);
     uint64_t due = a->notice_us ? a->notice_us + NOTICE_INTERVAL_US : now;
     mark(r, a, due > now ? due : now);
@@ -181,8 +170,7 @@ void listing_changed(struct relay *r, struct agent *a)
 
 static void tell_watchers(struct relay *r, const struct agent *a)
 {
-    list_each(link, &r->notices.watchers)
-    {
+    list_each (link, &r->notices.watchers) {
         struct peer *client = container_of(link, struct peer, watching);
         if (behind(client)) {
             peer_bye(client, CODE_FULL, "the changes it watches stay unread", 0);

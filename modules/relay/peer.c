@@ -22,9 +22,8 @@ static struct peer *peer_of_carrier(struct carrier *c)
 /* Takes the peer out of everything that knows it. */
 static void unregister(struct peer *peer, const char *why)
 {
-    if (peer->waiting.source && peer->carrier.hop.mac1_valid) {
+    if (peer->waiting.source && peer->carrier.hop.mac1_valid)
         crowd_count_failure(&peer->waiting, loop_now(peer->relay->loop));
-    }
     crowd_leave(&peer->relay->acceptor.crowd, &peer->waiting);
     if (peer->job) {
         hello_job_forget(peer->job);
@@ -38,9 +37,8 @@ static void unregister(struct peer *peer, const char *why)
         log_debug("user %s from %s ended: %s", peer->user->config->name, peer->address, why);
         list_remove(&peer->place);
         listing_unwatch(peer);
-        if (peer->pending) {
+        if (peer->pending)
             pending_client_gone(peer->pending);
-        }
         break;
     case PEER_CONTROL:
         callhome_control_gone(peer, why);
@@ -49,9 +47,8 @@ static void unregister(struct peer *peer, const char *why)
         log_debug("circuit hop of agent %s from %s ended: %s", peer->agent->name, peer->address,
                   why);
         callhome_unpark(peer);
-        if (peer->pending) {
+        if (peer->pending)
             pending_hop_lost(peer->pending, why);
-        }
         break;
     }
 }
@@ -86,9 +83,8 @@ static struct peer *peer_new(struct relay *r, const struct address *address)
 {
     char text[ADDRESS_TEXT_BYTES];
     struct peer *peer = calloc(1, sizeof *peer);
-    if (!peer) {
+    if (!peer)
         return NULL;
-    }
     peer->relay = r;
     peer->carrier.on_ended = on_ended;
     peer->carrier.on_detached = on_detached;
@@ -139,9 +135,8 @@ struct peer *peer_dial(struct relay *r, int fd, const struct address *address, s
     peer->carrier.deadline_us = now + HANDSHAKE_S * CLOCK_US_PER_S;
     socket_set_carrier(fd);
     if (hop_start(h, &r->party, &peer_handler, ROLE_RELAY, p->agent->public_key, NULL, now) &&
-        carrier_open(&peer->carrier, r->loop, fd)) {
+        carrier_open(&peer->carrier, r->loop, fd))
         return peer;
-    }
     error_set(e, CODE_INTERNAL, "%s", h->error.code ? h->error.text : strerror(errno));
     hop_free(h);
     list_remove(&peer->all);

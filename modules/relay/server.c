@@ -26,9 +26,8 @@ static void raise_descriptor_limit(void)
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
             log_warning("the limit of open files stays as it is: %s", strerror(errno));
-        }
     }
 }
 
@@ -51,19 +50,15 @@ static bool still_allowed(const struct relay *r, const struct user *u, const str
 /* Ends the connects and circuits that the configuration no longer allows. */
 static void end_forbidden(struct relay *r)
 {
-    list_each(link, &r->pendings)
-    {
+    list_each (link, &r->pendings) {
         struct pending *p = container_of(link, struct pending, all);
-        if (!still_allowed(r, p->user, p->agent)) {
+        if (!still_allowed(r, p->user, p->agent))
             pending_refuse(p, CODE_REVOKED, "no longer permitted by the relay", 0);
-        }
     }
-    list_each(link, &r->circuits)
-    {
+    list_each (link, &r->circuits) {
         struct relay_circuit *c = container_of(link, struct relay_circuit, all);
-        if (c->user && !still_allowed(r, c->user, c->agent)) {
+        if (c->user && !still_allowed(r, c->user, c->agent))
             relay_circuit_end(c, "no longer permitted");
-        }
     }
 }
 
@@ -74,27 +69,22 @@ static void end_revoked(struct peer *peer)
 
 static void end_gone_users(struct list *gone)
 {
-    list_each(link, gone)
-    {
+    list_each (link, gone) {
         struct user *u = container_of(link, struct user, all);
-        while (!list_empty(&u->peers)) {
+        while (!list_empty(&u->peers))
             end_revoked(container_of(u->peers.next, struct peer, place));
-        }
         directory_free_user(u);
     }
 }
 
 static void end_gone_agents(struct list *gone)
 {
-    list_each(link, gone)
-    {
+    list_each (link, gone) {
         struct agent *a = container_of(link, struct agent, all);
-        while (!list_empty(&a->parked)) {
+        while (!list_empty(&a->parked))
             end_revoked(container_of(a->parked.next, struct peer, place));
-        }
-        if (a->control) {
+        if (a->control)
             end_revoked(a->control);
-        }
         directory_free_agent(a);
     }
 }
@@ -103,12 +93,10 @@ static bool know(struct known_keys *known, const struct relay_config *config)
 {
     bool all = true;
     known_keys_begin(known);
-    for (size_t i = 0; i < config->user_count; i++) {
+    for (size_t i = 0; i < config->user_count; i++)
         all &= known_keys_add(known, config->users[i].public_key);
-    }
-    for (size_t i = 0; i < config->agent_count; i++) {
+    for (size_t i = 0; i < config->agent_count; i++)
         all &= known_keys_add(known, config->agents[i].public_key);
-    }
     known_keys_end(known);
     return all;
 }
@@ -121,9 +109,8 @@ static void apply(struct relay *r, const struct relay_config *config)
     list_init(&gone_agents);
     bool known = know(r->known, config);
     if (!directory_update(&r->directory, config, loop_now(r->loop), &gone_users, &gone_agents) ||
-        !known) {
+        !known)
         log_error("no memory for all users and agents: some are not known");
-    }
     end_forbidden(r);
     end_gone_users(&gone_users);
     end_gone_agents(&gone_agents);
@@ -142,15 +129,12 @@ static bool same_listeners(const struct relay_config *a, const struct relay_conf
 
 static void warn_of_fixed(const struct relay *r, const struct relay_config *fresh)
 {
-    if (memcmp(fresh->key.public_key, r->key.public_key, KEY_BYTES) != 0) {
+    if (memcmp(fresh->key.public_key, r->key.public_key, KEY_BYTES) != 0)
         log_warning("another KeyFile takes effect only at the next start");
-    }
-    if (!same_listeners(&r->config, fresh)) {
+    if (!same_listeners(&r->config, fresh))
         log_warning("another Listen takes effect only at the next start");
-    }
-    if (fresh->workers != r->config.workers) {
+    if (fresh->workers != r->config.workers)
         log_warning("another number of Workers takes effect only at the next start");
-    }
 }
 
 static void on_reload(void *arg, int signo)
@@ -182,10 +166,8 @@ static void on_stop(void *arg, int signo)
         pending_refuse(container_of(r->pendings.next, struct pending, all), CODE_SHUTDOWN, why,
                        SHUTDOWN_RETRY_S);
     }
-    list_each(link, &r->circuits)
-    {
+    list_each (link, &r->circuits)
         relay_circuit_end(container_of(link, struct relay_circuit, all), why);
-    }
     while (!list_empty(&r->peers)) {
         peer_bye(container_of(r->peers.next, struct peer, all), CODE_SHUTDOWN, why,
                  SHUTDOWN_RETRY_S);
@@ -230,17 +212,15 @@ static bool start(struct relay *r, struct error *e)
 {
     r->loop = loop_new();
     r->known = known_keys_new();
-    if (!r->loop || !r->known) {
+    if (!r->loop || !r->known)
         return error_set(e, CODE_INTERNAL, "no memory or descriptors");
-    }
     r->party.known = r->known;
     key_stock_fill(&r->stock);
     apply(r, &r->config);
     if (!loop_on_signal(r->loop, SIGTERM, on_stop, r) ||
         !loop_on_signal(r->loop, SIGINT, on_stop, r) ||
-        !loop_on_signal(r->loop, SIGHUP, on_reload, r)) {
+        !loop_on_signal(r->loop, SIGHUP, on_reload, r))
         return error_set(e, CODE_INTERNAL, "cannot handle signals: %s", strerror(errno));
-    }
     timer_set(r->loop, &r->sweep, loop_now(r->loop) + SWEEP_US);
     return workers_start(r, e) && acceptor_start(r, e); /* threads start with signals blocked */
 }
@@ -274,15 +254,13 @@ int relay_serve(struct relay_config *config, const char *path)
     wipe(&config->key, sizeof config->key);
     raise_descriptor_limit();
     bool started = start(r, &e);
-    if (started) {
+    if (started)
         loop_run(r->loop);
-    } else {
+    else
         log_error("cannot start: %s", e.text);
-    }
     finish(r);
     free(r);
-    if (started) {
+    if (started)
         return EXIT_OK;
-    }
     return e.code == CODE_INTERNAL ? EXIT_OTHER : EXIT_NETWORK;
 }

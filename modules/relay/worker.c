@@ -53,9 +53,8 @@ static void hello_was_read(void *arg)
     struct peer *peer = job->peer;
     if (peer) {
         struct noise *noise = job->authentic ? job->noise : NULL;
-        if (noise) {
+        if (noise)
             job->noise = NULL;
-        }
         peer->job = NULL;
         hop_hello_read(&peer->carrier.hop, noise, view_of(job->payload, job->payload_len));
         carrier_update(&peer->carrier);
@@ -87,9 +86,8 @@ static void read_hello(void *arg)
 static struct hello_job *job_new(struct relay *r, struct worker *w, struct view message)
 {
     struct hello_job *job = calloc(1, sizeof *job + message.len);
-    if (!job) {
+    if (!job)
         return NULL;
-    }
     job->noise = calloc(1, sizeof *job->noise);
     if (!job->noise) {
         free(job);
@@ -123,9 +121,8 @@ bool workers_read_hello(struct peer *peer, struct view message)
     struct relay *r = peer->relay;
     struct worker *w = worker_for_hello(r);
     struct hello_job *job = w ? job_new(r, w, message) : NULL;
-    if (!job) {
+    if (!job)
         return false;
-    }
     job->peer = peer;
     peer->job = job;
     atomic_fetch_add(&w->hellos, 1);
@@ -143,11 +140,9 @@ void hello_job_forget(struct hello_job *job)
 struct worker *workers_for_circuit(struct relay *r)
 {
     struct worker *best = &r->workers[r->worker_count - 1];
-    for (unsigned i = r->worker_count - 1; i-- > 0;) {
-        if (r->workers[i].circuit_count < best->circuit_count) {
+    for (unsigned i = r->worker_count - 1; i-- > 0;)
+        if (r->workers[i].circuit_count < best->circuit_count)
             best = &r->workers[i];
-        }
-    }
     return best;
 }
 
@@ -160,11 +155,10 @@ static void on_look(void *arg)
 
 void worker_look(struct worker *w)
 {
-    if (worker_is_desk(w)) {
+    if (worker_is_desk(w))
         relay_circuits_end_told(w);
-    } else if (!atomic_exchange(&w->look_posted, true)) {
+    else if (!atomic_exchange(&w->look_posted, true))
         loop_post(w->loop, &w->look);
-    }
 }
 
 /* ---- Threads. ---- */
@@ -198,9 +192,8 @@ static bool start_thread(struct worker *w)
         pthread_attr_destroy(&attributes);
     }
     w->has_thread = error == 0;
-    if (w->has_thread) {
+    if (w->has_thread)
         pthread_setname_np(w->thread, "spx worker"); /* for top -H */
-    }
     errno = error;
     return error == 0;
 }
@@ -251,9 +244,8 @@ void workers_free(struct relay *r)
         }
     }
     loop_free(r->loop);
-    for (unsigned i = 0; r->workers && i < r->worker_count; i++) {
+    for (unsigned i = 0; r->workers && i < r->worker_count; i++)
         pipe_pool_free(r->workers[i].pipes);
-    }
     free(r->workers);
     r->workers = NULL;
 }

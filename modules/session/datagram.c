@@ -37,8 +37,7 @@ static void drop(struct session *s, struct unsent *d)
 
 void session_drop_datagrams(struct session *s, const struct stream *st)
 {
-    list_each(link, &s->datagrams)
-    {
+    list_each (link, &s->datagrams) {
         struct unsent *d = container_of(link, struct unsent, link);
         if (!st || d->stream == st)
             drop(s, d);
@@ -75,19 +74,16 @@ static bool may_go(const struct unsent *d)
 
 bool session_has_datagram(const struct session *s)
 {
-    list_each(link, &s->datagrams)
-    {
+    list_each (link, &s->datagrams)
         if (may_go(container_of(link, struct unsent, link)))
             return true;
-    }
     return false;
 }
 
 size_t session_put_datagrams(struct session *s, uint8_t *out, size_t room, size_t most)
 {
     size_t n = 0;
-    list_each(link, &s->datagrams)
-    {
+    list_each (link, &s->datagrams) {
         struct unsent *d = container_of(link, struct unsent, link);
         size_t len = FRAME_HEADER_BYTES + d->len;
         if (!may_go(d))

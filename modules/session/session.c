@@ -65,8 +65,7 @@ void session_free(struct session *s)
 {
     s->state = SESSION_ENDED; /* nothing is opened from here on */
     session_end_streams(s, s->error.code ? s->error.text : "the session has ended");
-    list_each(link, &s->circuits)
-    {
+    list_each (link, &s->circuits) {
         container_of(link, struct session_circuit, link)->session = NULL;
         list_remove(link);
     }

@@ -325,8 +325,7 @@ void stream_kill(struct stream *st)
 
 static void bury(struct session *s)
 {
-    list_each(link, &s->dead)
-    {
+    list_each (link, &s->dead) {
         struct stream *st = container_of(link, struct stream, link);
         list_remove(link);
         free(st->text);

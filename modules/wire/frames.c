@@ -4,30 +4,21 @@ static const struct {
     uint8_t type;
     const char *name;
 } frames[] = {
-    {FRAME_OPEN,      "OPEN"     },
-    {FRAME_OPENED,    "OPENED"   },
-    {FRAME_DATA,      "DATA"     },
-    {FRAME_EOF,       "EOF"      },
-    {FRAME_RESET,     "RESET"    },
-    {FRAME_WINDOW,    "WINDOW"   },
-    {FRAME_LISTEN,    "LISTEN"   },
-    {FRAME_LISTENING, "LISTENING"},
-    {FRAME_CLOSE,     "CLOSE"    },
-    {FRAME_START,     "START"    },
-    {FRAME_ACK,       "ACK"      },
-    {FRAME_PING,      "PING"     },
-    {FRAME_PONG,      "PONG"     },
-    {FRAME_DATAGRAM,  "DATAGRAM" },
-    {FRAME_PAD,       "PAD"      },
+    {FRAME_OPEN, "OPEN"},     {FRAME_OPENED, "OPENED"},
+    {FRAME_DATA, "DATA"},     {FRAME_EOF, "EOF"},
+    {FRAME_RESET, "RESET"},   {FRAME_WINDOW, "WINDOW"},
+    {FRAME_LISTEN, "LISTEN"}, {FRAME_LISTENING, "LISTENING"},
+    {FRAME_CLOSE, "CLOSE"},   {FRAME_START, "START"},
+    {FRAME_ACK, "ACK"},       {FRAME_PING, "PING"},
+    {FRAME_PONG, "PONG"},     {FRAME_DATAGRAM, "DATAGRAM"},
+    {FRAME_PAD, "PAD"},
 };
 
 const char *frame_name(unsigned type)
 {
-    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
-        if (frames[i].type == type) {
+    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++)
+        if (frames[i].type == type)
             return frames[i].name;
-        }
-    }
     return "?";
 }
 
@@ -47,9 +38,8 @@ bool frame_next(struct frame *f, struct view *rest)
     size_t len = read_u16(&r);
     f->stream = read_u32(&r);
     f->payload = read_view(&r, len);
-    if (r.failed || reserved != 0 || len > FRAME_PAYLOAD_MAX) {
+    if (r.failed || reserved != 0 || len > FRAME_PAYLOAD_MAX)
         return false;
-    }
     *rest = view_of(r.data, r.left);
     return true;
 }

@@ -34,15 +34,13 @@ static bool name_starts(uint8_t c)
 
 bool name_valid(struct view name)
 {
-    if (name.len == 0 || name.len > NAME_MAX_BYTES || !name_starts(name.data[0])) {
+    if (name.len == 0 || name.len > NAME_MAX_BYTES || !name_starts(name.data[0]))
         return false;
-    }
     for (size_t i = 1; i < name.len; i++) {
         uint8_t c = name.data[i];
         bool dot_after_dot = c == '.' && name.data[i - 1] == '.';
-        if (dot_after_dot || !(name_starts(c) || c == '.' || c == '_' || c == '-')) {
+        if (dot_after_dot || !(name_starts(c) || c == '.' || c == '_' || c == '-'))
             return false;
-        }
     }
     return true;
 }
@@ -61,9 +59,8 @@ struct view read_name(struct reader *r)
 static struct view read_last(struct reader *r, size_t max)
 {
     struct view rest = read_rest(r);
-    if (rest.len > max) {
+    if (rest.len > max)
         r->failed = true;
-    }
     return rest;
 }
 

@@ -56,9 +56,8 @@ void read_bytes(struct reader *r, void *out, size_t len)
 {
     struct view v = read_view(r, len);
     memset(out, 0, len);
-    if (v.len > 0) {
+    if (v.len > 0)
         memcpy(out, v.data, v.len);
-    }
 }
 
 struct view read_rest(struct reader *r)
@@ -69,9 +68,8 @@ struct view read_rest(struct reader *r)
 struct view read_blob(struct reader *r, size_t max)
 {
     size_t len = read_u16(r);
-    if (len > max) {
+    if (len > max)
         r->failed = true;
-    }
     return read_view(r, len);
 }
 
@@ -122,41 +120,36 @@ static uint8_t *room(struct writer *w, size_t len)
 void write_u8(struct writer *w, uint8_t v)
 {
     uint8_t *p = room(w, 1);
-    if (p != NULL) {
+    if (p != NULL)
         *p = v;
-    }
 }
 
 void write_u16(struct writer *w, uint16_t v)
 {
     uint8_t *p = room(w, 2);
-    if (p != NULL) {
+    if (p != NULL)
         store_be16(p, v);
-    }
 }
 
 void write_u32(struct writer *w, uint32_t v)
 {
     uint8_t *p = room(w, 4);
-    if (p != NULL) {
+    if (p != NULL)
         store_be32(p, v);
-    }
 }
 
 void write_u64(struct writer *w, uint64_t v)
 {
     uint8_t *p = room(w, 8);
-    if (p != NULL) {
+    if (p != NULL)
         store_be64(p, v);
-    }
 }
 
 void write_bytes(struct writer *w, struct view v)
 {
     uint8_t *p = v.len == 0 ? NULL : room(w, v.len);
-    if (p != NULL) {
+    if (p != NULL)
         memcpy(p, v.data, v.len);
-    }
 }
 
 void write_string(struct writer *w, struct view v)

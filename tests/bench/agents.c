@@ -210,10 +210,9 @@ static const struct hop_handler circuit_handler = {.on_open = circuit_on_open,
 static void prepare(size_t wanted)
 {
     all.wanted = wanted < all.count ? wanted : all.count;
-    for (size_t i = all.next; i < all.wanted; i++) {
+    for (size_t i = all.next; i < all.wanted; i++)
         for (int which = 0; which < HOPS; which++)
             prepare_hop(&all.agents[i], which);
-    }
     answer("prepared");
 }
 

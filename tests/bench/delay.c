@@ -184,10 +184,9 @@ static void __attribute__((noreturn)) carry(struct direction *directions, size_t
     for (;;) {
         struct epoll_event events[8];
         uint64_t now = now_ns(), due = now + NS_A_S, wait;
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < count; i++)
             if (directions[i].first && directions[i].first->due_ns < due)
                 due = directions[i].first->due_ns;
-        }
         wait = due > now ? due - now : 0;
         struct timespec limit = {.tv_sec = (time_t)(wait / NS_A_S),
                                  .tv_nsec = (long)(wait % NS_A_S)};
@@ -215,12 +214,10 @@ int main(int argc, char **argv)
     const int ends[4] = {
         new_device(client, "relay", "10.9.1.1"), new_device(relay, "client", "10.9.1.2"),
         new_device(relay, "agent", "10.9.2.2"), new_device(agent, "relay", "10.9.2.3")};
-    struct direction directions[] = {
-        {.from = ends[0], .to = ends[1]},
-        {.from = ends[1], .to = ends[0]},
-        {.from = ends[2], .to = ends[3]},
-        {.from = ends[3], .to = ends[2]}
-    };
+    struct direction directions[] = {{.from = ends[0], .to = ends[1]},
+                                     {.from = ends[1], .to = ends[0]},
+                                     {.from = ends[2], .to = ends[3]},
+                                     {.from = ends[3], .to = ends[2]}};
     printf("ready\n");
     fflush(stdout);
     carry(directions, sizeof directions / sizeof *directions);

@@ -117,12 +117,11 @@ static int run_echo(char **argv)
     for (;;) {
         struct epoll_event events[256];
         int n = epoll_wait(epoll, events, 256, -1);
-        for (int i = 0; i < n; i++) {
+        for (int i = 0; i < n; i++)
             if (events[i].data.fd == listener)
                 accept_all(epoll, listener);
             else
                 echo_once(events[i].data.fd);
-        }
     }
 }
 
@@ -329,15 +328,14 @@ int main(int argc, char **argv)
         int arguments; /* at least */
         int (*run)(char **argv);
     } commands[] = {
-        {"echo",     1, run_echo    },
+        {"echo", 1, run_echo},
         {"pingpong", 2, run_pingpong},
         {"connects", 3, run_connects},
-        {"first",    2, run_first   },
+        {"first", 2, run_first},
     };
-    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i].name) == 0 && argc - 2 >= commands[i].arguments)
             return commands[i].run(argv + 2);
-    }
     fprintf(stderr, "usage: probe echo|pingpong|connects|first PORT ...\n");
     return 2;
 }

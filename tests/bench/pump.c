@@ -255,16 +255,15 @@ int main(int argc, char **argv)
         int arguments;
         int (*run)(char **argv);
     } commands[] = {
-        {"sink",   1, run_sink  },
-        {"push",   2, run_push  },
-        {"agent",  3, run_agent },
+        {"sink", 1, run_sink},
+        {"push", 2, run_push},
+        {"agent", 3, run_agent},
         {"client", 5, run_client},
     };
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i].name) == 0 && argc - 2 == commands[i].arguments)
             return commands[i].run(argv + 2);
-    }
     fprintf(stderr, "usage: pump sink|push|agent|client PORT ...\n");
     return 2;
 }

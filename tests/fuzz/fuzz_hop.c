@@ -52,9 +52,8 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
         return call_decode(&call, body);
     case MESSAGE_ACCEPT:
     case MESSAGE_CONNECTED:
-        if (message2_decode(&view, body)) {
+        if (message2_decode(&view, body))
             hop_detach(h);
-        }
         return true;
     default:
         return true;
@@ -67,12 +66,10 @@ static const struct hop_handler handler = {
 static void start(void)
 {
     static bool started;
-    if (started) {
+    if (started)
         return;
-    }
-    if (!crypto_start(true)) {
+    if (!crypto_start(true))
         abort();
-    }
     memset(relay_keys.private_key, 1, KEY_BYTES);
     memset(client_keys.private_key, 2, KEY_BYTES);
     keypair_derive(&relay_keys);
@@ -87,14 +84,12 @@ static void feed(struct hop *h, const uint8_t *data, size_t len, size_t piece)
     while (len > 0) {
         size_t n = len < piece ? len : piece;
         uint8_t *copy = malloc(n);
-        if (!copy) {
+        if (!copy)
             abort();
-        }
         memcpy(copy, data, n);
         size_t used = hop_input(h, copy, n, 1);
-        if (used > n || (used < n && h->state != HOP_DETACHED && h->state != HOP_ENDED)) {
+        if (used > n || (used < n && h->state != HOP_DETACHED && h->state != HOP_ENDED))
             abort();
-        }
         free(copy);
         data += n;
         len -= n;
@@ -105,9 +100,8 @@ static void pass(struct hop *from, struct hop *to, size_t piece)
 {
     size_t len = from->out.bytes;
     const uint8_t *bytes = fifo_front_whole(&from->out, len);
-    if (!bytes) {
+    if (!bytes)
         abort();
-    }
     feed(to, bytes, len, piece);
     fifo_drop(&from->out, len);
 }
@@ -129,16 +123,14 @@ static void fuzz_open(const uint8_t *data, size_t size, enum role role, bool to_
 {
     struct hop i, r;
     hop_listen(&r, &relay, &handler, role == ROLE_RELAY ? ROLE_AGENT_CIRCUIT : ROLE_RELAY, 0);
-    if (!hop_start(&i, &client, &handler, role, relay_keys.public_key, NULL, 0)) {
+    if (!hop_start(&i, &client, &handler, role, relay_keys.public_key, NULL, 0))
         abort();
-    }
     pass(&i, &r, 4096);
     pass(&r, &i, 4096);
     pass(&i, &r, 4096);
     pass(&r, &i, 4096);
-    if (i.state != HOP_OPEN || r.state != HOP_OPEN || i.partial || r.partial) {
+    if (i.state != HOP_OPEN || r.state != HOP_OPEN || i.partial || r.partial)
         abort();
-    }
     struct hop *from = to_responder ? &i : &r, *to = to_responder ? &r : &i;
     send_messages(from, data, size);
     pass(from, to, piece);
@@ -178,9 +170,8 @@ static void fuzz_hello(const uint8_t *data, size_t size, size_t piece)
     struct noise noise;
     struct hop h;
     if (!handshake_start(&noise, SUITE_CHACHAPOLY, PURPOSE_HOP, &client_keys, relay_keys.public_key,
-                         NULL, view_of(data, n), message, &len)) {
+                         NULL, view_of(data, n), message, &len))
         abort();
-    }
     noise_wipe(&noise);
     hop_listen(&h, &relay, &handler, ROLE_RELAY, 0);
     feed(&h, message, len, piece);
@@ -191,11 +182,10 @@ static void fuzz_hello(const uint8_t *data, size_t size, size_t piece)
 static void fuzz_raw(const uint8_t *data, size_t size, bool initiator, size_t piece)
 {
     struct hop h;
-    if (!initiator) {
+    if (!initiator)
         hop_listen(&h, &relay, &handler, ROLE_RELAY, 0);
-    } else if (!hop_start(&h, &client, &handler, ROLE_CLIENT, relay_keys.public_key, NULL, 0)) {
+    else if (!hop_start(&h, &client, &handler, ROLE_CLIENT, relay_keys.public_key, NULL, 0))
         abort();
-    }
     feed(&h, data, size, piece);
     hop_free(&h);
 }
@@ -203,21 +193,19 @@ static void fuzz_raw(const uint8_t *data, size_t size, bool initiator, size_t pi
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     start();
-    if (size < 2) {
+    if (size < 2)
         return 0;
-    }
     unsigned choice = data[0] % 12;
     size_t piece = 1 + (size_t)data[1] * PIECE_MAX / 256;
     data += 2;
     size -= 2;
-    if (choice < 2) {
+    if (choice < 2)
         fuzz_raw(data, size, choice, piece);
-    } else if (choice == 2) {
+    else if (choice == 2)
         fuzz_noise(data, size, piece);
-    } else if (choice == 3) {
+    else if (choice == 3)
         fuzz_hello(data, size, piece);
-    } else {
+    else
         fuzz_open(data, size, (enum role)(ROLE_CLIENT + choice / 2 % 4), choice % 2, piece);
-    }
     return 0;
 }

@@ -6,9 +6,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void require(bool what)
 {
-    if (!what) {
+    if (!what)
         __builtin_trap();
-    }
 }
 
 static void decode_one(const struct codec *c, struct view body)
@@ -16,9 +15,8 @@ static void decode_one(const struct codec *c, struct view body)
     static uint8_t again[RECORD_MAX];
     union any_message m;
     uint16_t unsupported = 0;
-    if (body.len > sizeof again) {
+    if (body.len > sizeof again)
         return;
-    }
     if (c->decode(&m, body, &unsupported)) {
         require(unsupported == 0);
         require(same_again(c, &m, body, again));
@@ -42,15 +40,13 @@ static void walk_record(struct view record)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size == 0) {
+    if (size == 0)
         return 0;
-    }
     size_t chosen = data[0] % (ALL_CODECS + 1);
     struct view body = view_of(data + 1, size - 1);
-    if (chosen < ALL_CODECS) {
+    if (chosen < ALL_CODECS)
         decode_one(all_codecs[chosen], body);
-    } else {
+    else
         walk_record(body);
-    }
     return 0;
 }

@@ -222,8 +222,7 @@ static struct talk *talk_by_number(const struct talks *ts, const uint8_t header[
     uint64_t number = 0;
     for (unsigned i = 0; i < HEADER_BYTES; i++)
         number |= (uint64_t)header[i] << (8 * i);
-    list_each(link, &ts->all)
-    {
+    list_each (link, &ts->all) {
         struct talk *k = container_of(link, struct talk, all);
         if (k->number == number)
             return k;
@@ -297,8 +296,7 @@ void talks_begin(struct talks *ts, talk_wrong *wrong, talk_reset *was_reset)
 void talks_hurry(struct talks *ts)
 {
     ts->hurried = true;
-    list_each(link, &ts->all)
-    {
+    list_each (link, &ts->all) {
         struct talk *k = container_of(link, struct talk, all);
         if (k->app.state == APP_TALKS)
             act_soon(&k->app);
@@ -316,15 +314,15 @@ bool talk_over(const struct talk *k)
 unsigned talks_open(const struct talks *ts)
 {
     unsigned open = 0;
-    list_each(link, &ts->all) open += !talk_over(container_of(link, struct talk, all));
+    list_each (link, &ts->all)
+        open += !talk_over(container_of(link, struct talk, all));
     return open;
 }
 
 uint64_t talks_left(const struct talks *ts)
 {
     uint64_t left = 0;
-    list_each(link, &ts->all)
-    {
+    list_each (link, &ts->all) {
         const struct talk *k = container_of(link, struct talk, all);
         if (!talk_over(k))
             left += k->app.size - k->service.received + k->service.size - k->app.received;

@@ -78,14 +78,16 @@ static void watch_end(struct watch *w)
 
 void file_wake(struct file *f)
 {
-    list_each(link, &f->watches) watch_edge(container_of(link, struct watch, of_file));
+    list_each (link, &f->watches)
+        watch_edge(container_of(link, struct watch, of_file));
     if (f->told)
         event_set(&timeline, f->told, timeline.now_us);
 }
 
 void file_close(struct file *f)
 {
-    list_each(link, &f->watches) watch_end(container_of(link, struct watch, of_file));
+    list_each (link, &f->watches)
+        watch_end(container_of(link, struct watch, of_file));
     f->kind->close(f);
 }
 
@@ -111,8 +113,7 @@ struct file *epoll_new(void)
 
 static struct watch *watch_of(const struct epoll *e, const struct file *f)
 {
-    list_each(link, &f->watches)
-    {
+    list_each (link, &f->watches) {
         struct watch *w = container_of(link, struct watch, of_file);
         if (w->epoll == e)
             return w;

@@ -54,8 +54,7 @@ static bool is_orphan(const struct talk *k)
 
 static bool all_talked(const struct site *s)
 {
-    list_each(link, &s->talks.all)
-    {
+    list_each (link, &s->talks.all) {
         const struct talk *k = container_of(link, struct talk, all);
         if (!talk_over(k) && !is_orphan(k))
             return false;
@@ -136,8 +135,7 @@ static uint64_t calm_limit_us(const struct site *s)
 /* The service has heard of all that has begun since the site was at rest. */
 static bool all_heard(const struct site *s)
 {
-    list_each(link, &s->talks.all)
-    {
+    list_each (link, &s->talks.all) {
         const struct talk *k = container_of(link, struct talk, all);
         if (k->began_us >= s->pass_until_us && k->service.state == APP_NOT_YET)
             return false;

@@ -117,7 +117,7 @@ void thread_wake(struct thread *t)
 
 static void halt(struct process *p)
 {
-    list_each(link, &p->threads)
+    list_each (link, &p->threads)
         event_cancel(&timeline, &container_of(link, struct thread, of_process)->wake);
     p->ended = true;
 }
@@ -191,8 +191,7 @@ void process_signal(struct process *p, int signo)
 void process_stop(struct process *p, uint64_t until_us)
 {
     p->stopped_until_us = until_us;
-    list_each(link, &p->threads)
-    {
+    list_each (link, &p->threads) {
         struct thread *t = container_of(link, struct thread, of_process);
         if (t->wake.place)
             event_set(&timeline, &t->wake, until_us);

@@ -226,8 +226,7 @@ static struct host *host_of(const struct tcp *t)
 
 static struct tcp *listener_at(const struct host *h, const struct place *at)
 {
-    list_each(link, &h->listeners)
-    {
+    list_each (link, &h->listeners) {
         struct tcp *l = container_of(link, struct tcp, of_host);
         if (l->local.port == at->port && (!l->local.address || l->local.address == at->address))
             return l;
@@ -495,8 +494,7 @@ static void close_listener(struct tcp *t)
 {
     list_remove(&t->of_host);
     t->state = TCP_OVER;
-    list_each(link, &t->queue)
-    {
+    list_each (link, &t->queue) {
         struct tcp *queued = container_of(link, struct tcp, queued);
         list_remove(&queued->queued);
         queued->reset_on_close = true;
@@ -528,14 +526,14 @@ static bool is_up(const struct tcp *t)
 unsigned tcp_count(void)
 {
     unsigned count = 0;
-    list_each(link, &all_connected) count += is_up(container_of(link, struct tcp, connected));
+    list_each (link, &all_connected)
+        count += is_up(container_of(link, struct tcp, connected));
     return count;
 }
 
 struct tcp *tcp_pick(unsigned index)
 {
-    list_each(link, &all_connected)
-    {
+    list_each (link, &all_connected) {
         struct tcp *t = container_of(link, struct tcp, connected);
         if (is_up(t) && index-- == 0)
             return t;
@@ -577,8 +575,7 @@ void tcp_cut(struct tcp *t, uint64_t after_us, uint64_t more_bytes, bool told)
 void host_outage(struct host *h, uint64_t until_us)
 {
     h->outage_until_us = until_us;
-    list_each(link, &all_connected)
-    {
+    list_each (link, &all_connected) {
         struct tcp *t = container_of(link, struct tcp, connected);
         if (t->host == h || t->peer->host == h)
             tcp_stall(t, until_us);
@@ -595,16 +592,14 @@ static void forget(struct tcp *t)
 void host_off(struct host *h)
 {
     h->off = true;
-    list_each(link, &all_connected)
-    {
+    list_each (link, &all_connected) {
         struct tcp *t = container_of(link, struct tcp, connected);
         if (t->host != h && t->peer->host != h)
             continue;
         lose(t, 0);
         forget(t->host == h ? t : t->peer);
     }
-    list_each(link, &h->listeners)
-    {
+    list_each (link, &h->listeners) {
         struct tcp *l = container_of(link, struct tcp, of_host);
         l->closed = true;
         close_listener(l);
@@ -614,8 +609,7 @@ void host_off(struct host *h)
 void host_on(struct host *h)
 {
     h->off = false;
-    list_each(link, &all_connected)
-    {
+    list_each (link, &all_connected) {
         struct tcp *t = container_of(link, struct tcp, connected);
         struct tcp *here = t->host == h ? t : t->peer, *there = here->peer;
         if (here->host == h && here->state == TCP_OVER && there->state == TCP_CONNECTED)

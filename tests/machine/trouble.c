@@ -125,17 +125,9 @@ struct kind {
 };
 
 static const struct kind kinds[] = {
-    {cut_one,         10},
-    {stall_one,       6 },
-    {take_network,    4 },
-    {stop_one,        3 },
-    {kill_relay,      4 },
-    {end_relay,       2 },
-    {reload_one,      1 },
-    {kill_agent,      1 },
-    {end_agent,       1 },
-    {lose_client,     2 },
-    {power_off_relay, 2 },
+    {cut_one, 10},   {stall_one, 6},   {take_network, 4},    {stop_one, 3},
+    {kill_relay, 4}, {end_relay, 2},   {reload_one, 1},      {kill_agent, 1},
+    {end_agent, 1},  {lose_client, 2}, {power_off_relay, 2},
 };
 
 #define KINDS (sizeof kinds / sizeof kinds[0])

@@ -151,8 +151,7 @@ static struct service *settle(struct agent *a, const struct letter *offer,
     *code = CODE_OK;
     if (bytes_are_zero(hello->session_id, SESSION_ID_BYTES))
         return service_new(a->world, offer->talk);
-    list_each(link, &a->services)
-    {
+    list_each (link, &a->services) {
         struct service *v = container_of(link, struct service, link);
         if (memcmp(v->session.id, hello->session_id, SESSION_ID_BYTES) != 0)
             continue;
@@ -207,8 +206,7 @@ void agent_offered(struct agent *a, const struct letter *offer)
 
 bool agent_serves(const struct agent *a, const uint8_t id[SESSION_ID_BYTES])
 {
-    list_each(link, &a->services)
-    {
+    list_each (link, &a->services) {
         const struct service *v = container_of(link, struct service, link);
         if (memcmp(v->session.id, id, SESSION_ID_BYTES) == 0 && v->session.state == SESSION_ACTIVE)
             return true;
@@ -218,8 +216,7 @@ bool agent_serves(const struct agent *a, const uint8_t id[SESSION_ID_BYTES])
 
 void agent_crash(struct agent *a)
 {
-    list_each(link, &a->services)
-    {
+    list_each (link, &a->services) {
         struct service *v = container_of(link, struct service, link);
         v->talk->excused = true;
         a->world->totals.crashes++;
@@ -229,8 +226,7 @@ void agent_crash(struct agent *a)
 
 void agent_close(struct agent *a)
 {
-    list_each(link, &a->services)
-    {
+    list_each (link, &a->services) {
         struct service *v = container_of(link, struct service, link);
         v->talk->excused = true;
         if (v->current)

@@ -120,8 +120,10 @@ void relay_replay(struct world *w)
 void relay_restart(struct world *w, uint64_t down_us)
 {
     w->relay.down_until_us = w->timeline.now_us + down_us;
-    list_each(link, &w->paths) path_break(w, container_of(link, struct path, link));
-    list_each(letter, &w->relay.letters) letter_end(container_of(letter, struct letter, link));
+    list_each (link, &w->paths)
+        path_break(w, container_of(link, struct path, link));
+    list_each (letter, &w->relay.letters)
+        letter_end(container_of(letter, struct letter, link));
 }
 
 void relay_begin(struct relay *r)
@@ -133,5 +135,6 @@ void relay_begin(struct relay *r)
 
 void relay_end(struct relay *r)
 {
-    list_each(letter, &r->letters) letter_end(container_of(letter, struct letter, link));
+    list_each (letter, &r->letters)
+        letter_end(container_of(letter, struct letter, link));
 }

@@ -202,14 +202,13 @@ static unsigned parse(struct shared *sh, int argc, char **argv)
 {
     unsigned jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
     int option;
-    while ((option = getopt(argc, argv, "j:v")) != -1) {
+    while ((option = getopt(argc, argv, "j:v")) != -1)
         if (option == 'j')
             jobs = (unsigned)strtoul(optarg, NULL, 10);
         else if (option == 'v')
             sh->verbose = true;
         else
             return 0;
-    }
     sh->program = argv[0];
     sh->seeds = optind < argc ? strtoull(argv[optind], NULL, 10) : sh->simulation->seeds_usual;
     sh->first = optind + 1 < argc ? strtoull(argv[optind + 1], NULL, 10) : 1;

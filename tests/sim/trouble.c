@@ -77,8 +77,7 @@ static struct path *any_path(struct world *w)
 {
     struct path *open[16];
     unsigned n = 0;
-    list_each(link, &w->paths)
-    {
+    list_each (link, &w->paths) {
         struct path *p = container_of(link, struct path, link);
         if (path_open(p) && n < 16)
             open[n++] = p;
@@ -127,7 +126,8 @@ static void crash_agent(struct world *w)
 {
     struct timeline *t = &w->timeline;
     if (chance(t, 2))
-        list_each(link, &w->paths) path_break(w, container_of(link, struct path, link));
+        list_each (link, &w->paths)
+            path_break(w, container_of(link, struct path, link));
     w->agent.down_until_us = t->now_us + chance_scaled(t, CLOCK_US_PER_MS, 20 * CLOCK_US_PER_S);
     agent_crash(&w->agent);
     world_fault(w, w->agent.down_until_us);

@@ -59,8 +59,7 @@ void world_check_end(struct world *w, const struct end *e)
 static struct path *new_path(struct world *w)
 {
     struct path *p;
-    list_each(link, &w->paths)
-    {
+    list_each (link, &w->paths) {
         p = container_of(link, struct path, link);
         if (!path_open(p) && !p->wanted)
             return p;
@@ -133,8 +132,7 @@ static void check_all(struct world *w)
     if (c->has_session)
         check_session(w, &c->session, "client");
     check_stall(w);
-    list_each(link, &w->agent.services)
-    {
+    list_each (link, &w->agent.services) {
         const struct service *v = container_of(link, struct service, link);
         check_session(w, &v->session, "agent");
         if (c->has_session && v->started && v->talk == c->talk)
@@ -225,8 +223,7 @@ static void end(struct world *w)
     client_end(&w->client);
     agent_crash(&w->agent);
     relay_end(&w->relay);
-    list_each(link, &w->paths)
-    {
+    list_each (link, &w->paths) {
         struct path *p = container_of(link, struct path, link);
         for (int i = 0; i < 2; i++) {
             end_close(&p->end[i]);

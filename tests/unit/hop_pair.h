@@ -52,9 +52,8 @@ static inline void party_make(struct party *p, uint8_t seed, const char *version
 static inline void copy_text(char *out, size_t size, struct view text)
 {
     size_t len = text.len < size - 1 ? text.len : size - 1;
-    if (len > 0) {
+    if (len > 0)
         memcpy(out, text.data, len);
-    }
     out[len] = '\0';
 }
 
@@ -91,18 +90,16 @@ static inline bool end_on_message(struct hop *h, unsigned type, struct view body
     e->messages++;
     e->last_type = type;
     e->last_len = body.len;
-    if (body.len > 0) {
+    if (body.len > 0)
         memcpy(e->last_body, body.data, body.len);
-    }
-    if (type == e->detach_on) {
+    if (type == e->detach_on)
         hop_detach(h);
-    } else if (type == e->fail_on) {
+    else if (type == e->fail_on)
         return hop_fail(h, CODE_DENIED, "the handler ends it");
-    } else if (type == e->reject_on) {
+    else if (type == e->reject_on)
         return false;
-    } else if (type == e->answer_on) {
+    else if (type == e->answer_on)
         return hop_send(h, MESSAGE_END, view_of(NULL, 0));
-    }
     return true;
 }
 
@@ -112,9 +109,8 @@ static const struct hop_handler end_handler = {
 static inline struct end *end_new(void)
 {
     struct end *e = calloc(1, sizeof *e);
-    if (!e) {
+    if (!e)
         abort();
-    }
     return e;
 }
 
@@ -131,9 +127,8 @@ static inline struct end *end_clone(const struct end *e)
     *copy = *e;
     if (e->hop.noise) {
         copy->hop.noise = malloc(sizeof *copy->hop.noise);
-        if (!copy->hop.noise) {
+        if (!copy->hop.noise)
             abort();
-        }
         *copy->hop.noise = *e->hop.noise;
     }
     return copy;
@@ -144,9 +139,8 @@ static inline size_t hop_take_out(struct hop *h, uint8_t **bytes)
 {
     size_t len = h->out.bytes;
     *bytes = malloc(len + 1);
-    if (!*bytes) {
+    if (!*bytes)
         abort();
-    }
     for (size_t at = 0; at < len;) {
         struct view front = fifo_front(&h->out);
         memcpy(*bytes + at, front.data, front.len);
@@ -165,16 +159,14 @@ static inline size_t hop_feed(struct hop *h, const uint8_t *bytes, size_t len, s
     while (total < len) {
         size_t n = len - total < piece ? len - total : piece;
         uint8_t *block = malloc(n);
-        if (!block) {
+        if (!block)
             abort();
-        }
         memcpy(block, bytes + total, n);
         size_t used = hop_input(h, block, n, now_us);
         free(block);
         total += used;
-        if (used < n) {
+        if (used < n)
             break;
-        }
     }
     return total;
 }

@@ -46,8 +46,7 @@ void pair_check(struct pair *p)
 /* With nothing on its way both sides count the same credit. */
 static void check_credit(struct pair *p)
 {
-    list_each(link, &p->side[CLIENT].s.all)
-    {
+    list_each (link, &p->side[CLIENT].s.all) {
         struct stream *a = container_of(link, struct stream, all_link);
         struct stream *b = a->id ? stream_find(&p->side[AGENT].s, a->id) : NULL;
         if (!b || a->reset_sent || b->reset_sent || !a->answered)
@@ -228,8 +227,7 @@ struct app *app_open_for(struct side *side, struct stream *listener, unsigned nu
 
 struct app *app_find(struct side *side, unsigned number)
 {
-    list_each(link, &side->apps)
-    {
+    list_each (link, &side->apps) {
         struct app *app = container_of(link, struct app, link);
         if (app->number == number)
             return app;
@@ -394,8 +392,7 @@ struct pair *pair_new(const struct session_settings *client, const struct sessio
 static void side_free(struct side *side)
 {
     session_free(&side->s);
-    list_each(link, &side->apps)
-    {
+    list_each (link, &side->apps) {
         struct app *app = container_of(link, struct app, link);
         assert_null(app->stream); /* everybody was told */
         free(app);
@@ -425,9 +422,7 @@ void pair_greet(struct pair *p, struct greeting *g)
     static uint8_t hello[512], welcome[512];
     uint16_t unsupported;
     size_t len;
-    *g = (struct greeting){
-        .hello = {.version = 1, .agent = view_of_string("lab")}
-    };
+    *g = (struct greeting){.hello = {.version = 1, .agent = view_of_string("lab")}};
     session_fill_hello(&p->side[CLIENT].s, &g->hello);
     len = session_hello_encode(&g->hello, hello, sizeof hello);
     assert_true(session_hello_decode(&g->hello, view_of(hello, len), &unsupported));
@@ -536,8 +531,7 @@ size_t conn_deliver(struct conn *c, int i, size_t max)
 bool pair_step(struct pair *p)
 {
     bool moved = false;
-    list_each(link, &p->conns)
-    {
+    list_each (link, &p->conns) {
         struct conn *c = container_of(link, struct conn, link);
         for (int i = 0; i < 2; i++) {
             size_t most = p->slice == SLICE_RANDOM ? 1 + (size_t)pair_random(p, 5000)
@@ -554,8 +548,7 @@ void pair_run(struct pair *p)
 {
     while (pair_step(p))
         ;
-    list_each(link, &p->conns)
-    {
+    list_each (link, &p->conns) {
         struct conn *c = container_of(link, struct conn, link);
         for (int i = 0; i < 2; i++)
             if (p->side[i].s.circuit == &c->end[i])
@@ -569,8 +562,7 @@ void pair_run(struct pair *p)
 static struct session_circuit *next_due(struct pair *p, uint64_t until)
 {
     struct session_circuit *due = NULL;
-    list_each(link, &p->conns)
-    {
+    list_each (link, &p->conns) {
         struct conn *c = container_of(link, struct conn, link);
         for (int i = 0; i < 2; i++) {
             uint64_t at = circuit_deadline(&c->end[i]);

@@ -54,15 +54,17 @@ static const char *check_lists(const struct session *s)
     uint64_t last = 0;
     EQUAL(s->depth, 0);
     HOLDS(list_empty(&s->dead));
-    list_each(link, &s->closing)
-    {
+    list_each (link, &s->closing) {
         const struct stream *st = container_of(link, struct stream, closing_link);
         HOLDS(st->end_position > last);
         last = st->end_position;
     }
-    list_each(owing, &s->owing) HOLDS(!container_of(owing, struct stream, owing_link)->dead);
-    list_each(small, &s->ready_small) HOLDS(container_of(small, struct stream, link)->data_ready);
-    list_each(bulk, &s->ready_bulk) HOLDS(container_of(bulk, struct stream, link)->data_ready);
+    list_each (owing, &s->owing)
+        HOLDS(!container_of(owing, struct stream, owing_link)->dead);
+    list_each (small, &s->ready_small)
+        HOLDS(container_of(small, struct stream, link)->data_ready);
+    list_each (bulk, &s->ready_bulk)
+        HOLDS(container_of(bulk, struct stream, link)->data_ready);
     return NULL;
 }
 
@@ -72,8 +74,7 @@ static const char *check_sums(const struct session *s)
     const struct session_settings *t = &s->settings;
     uint64_t windows = 0, shares = 0, places = (uint64_t)t->streams + t->own_streams;
     unsigned own = 0, peer = 0, listeners = 0, refused = 0, with_id = 0;
-    list_each(link, &s->all)
-    {
+    list_each (link, &s->all) {
         const struct stream *st = container_of(link, struct stream, all_link);
         PASSES(check_stream(s, st));
         windows += st->window;

@@ -110,14 +110,14 @@ static void base64_vectors(void **state)
 {
     /* RFC 4648 section 10, and one group with the last digits of the alphabet. */
     static const char *const cases[][2] = {
-        {"",             ""        },
-        {"f",            "Zg=="    },
-        {"fo",           "Zm8="    },
-        {"foo",          "Zm9v"    },
-        {"foob",         "Zm9vYg=="},
-        {"fooba",        "Zm9vYmE="},
-        {"foobar",       "Zm9vYmFy"},
-        {"\xfb\xff\xbf", "+/+/"    },
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
+        {"\xfb\xff\xbf", "+/+/"},
     };
 
     (void)state;
@@ -156,25 +156,11 @@ static void base64_refuses_other_spellings(void **state)
         const char *text;
         size_t len;
     } bad[] = {
-        {"Zh==",     1}, /* unused bits */
-        {"Zm9=",     2},
-        {"Zg=",      1},
-        {"Zg",       1},
-        {"Zg==\n",   1},
-        {" Zg==",    1},
-        {"Zg= =",    1},
-        {"Z===",     1},
-        {"=g==",     1},
-        {"Zg==Zg==", 2},
-        {"Zm-v",     3}, /* the other alphabet */
-        {"Zm_v",     3},
-        {"Zm9@",     3},
-        {"Zm9[",     3},
-        {"Zm9`",     3},
-        {"Zm9{",     3},
-        {"Zm9:",     3},
-        {"Zm9.",     3},
-        {"Zm9\xc3",  3},
+        {"Zh==", 1}, /* unused bits */
+        {"Zm9=", 2}, {"Zg=", 1},     {"Zg", 1},       {"Zg==\n", 1}, {" Zg==", 1}, {"Zg= =", 1},
+        {"Z===", 1}, {"=g==", 1},    {"Zg==Zg==", 2}, {"Zm-v", 3}, /* the other alphabet */
+        {"Zm_v", 3}, {"Zm9@", 3},    {"Zm9[", 3},     {"Zm9`", 3},   {"Zm9{", 3},  {"Zm9:", 3},
+        {"Zm9.", 3}, {"Zm9\xc3", 3},
     };
     uint8_t out[8];
 
@@ -232,21 +218,21 @@ static void utf8_borders(void **state)
 static void peers_text_is_cleaned(void **state)
 {
     static const char *const cases[][2] = {
-        {"plain",                                "plain"                               },
-        {"\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80",   "\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80"  },
-        {"a\tb\r\n\033[2J\x7f",                  "a?b???[2J?"                          },
- /* the C1 controls and the character after them */
-        {"\xc2\x80|\xc2\x9f|\xc2\xa0",           "?|?|\xc2\xa0"                        },
- /* U+2028 U+2029; U+202A U+202E; U+2066 U+2069; U+200E U+200F; U+061C */
-        {"\xe2\x80\xa8\xe2\x80\xa9",             "??"                                  },
-        {"\xe2\x80\xaa\xe2\x80\xae",             "??"                                  },
-        {"\xe2\x81\xa6\xe2\x81\xa9",             "??"                                  },
-        {"\xe2\x80\x8e\xe2\x80\x8f",             "??"                                  },
-        {"\xd8\x9c",                             "?"                                   },
- /* their neighbours U+202F U+2065 U+200D */
+        {"plain", "plain"},
+        {"\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80", "\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80"},
+        {"a\tb\r\n\033[2J\x7f", "a?b???[2J?"},
+        /* the C1 controls and the character after them */
+        {"\xc2\x80|\xc2\x9f|\xc2\xa0", "?|?|\xc2\xa0"},
+        /* U+2028 U+2029; U+202A U+202E; U+2066 U+2069; U+200E U+200F; U+061C */
+        {"\xe2\x80\xa8\xe2\x80\xa9", "??"},
+        {"\xe2\x80\xaa\xe2\x80\xae", "??"},
+        {"\xe2\x81\xa6\xe2\x81\xa9", "??"},
+        {"\xe2\x80\x8e\xe2\x80\x8f", "??"},
+        {"\xd8\x9c", "?"},
+        /* their neighbours U+202F U+2065 U+200D */
         {"\xe2\x80\xaf\xe2\x81\xa5\xe2\x80\x8d", "\xe2\x80\xaf\xe2\x81\xa5\xe2\x80\x8d"},
-        {"\xff\xc3",                             "??"                                  },
-        {"\xe2\x82z",                            "??z"                                 },
+        {"\xff\xc3", "??"},
+        {"\xe2\x82z", "??z"},
     };
     char out[64];
 
@@ -281,16 +267,16 @@ static void byte_counts_are_readable(void **state)
         uint64_t bytes;
         const char *text;
     } cases[] = {
-        {0,              "0 B"     },
-        {999,            "999 B"   },
-        {1000,           "1.0 KB"  },
-        {1500,           "1.5 KB"  },
-        {999999,         "999.9 KB"},
-        {3200000,        "3.2 MB"  },
-        {2000000000,     "2.0 GB"  },
-        {UINT64_MAX,     "18.4 EB" },
-        {999999999999,   "999.9 GB"},
-        {1000000000000U, "1.0 TB"  },
+        {0, "0 B"},
+        {999, "999 B"},
+        {1000, "1.0 KB"},
+        {1500, "1.5 KB"},
+        {999999, "999.9 KB"},
+        {3200000, "3.2 MB"},
+        {2000000000, "2.0 GB"},
+        {UINT64_MAX, "18.4 EB"},
+        {999999999999, "999.9 GB"},
+        {1000000000000U, "1.0 TB"},
     };
     char out[16];
 
@@ -307,16 +293,16 @@ static void durations_are_readable(void **state)
         uint64_t us;
         const char *text;
     } cases[] = {
-        {0,           "0 s"               },
-        {850,         "850 us"            },
-        {1200,        "1.2 ms"            },
-        {999999,      "999.9 ms"          },
-        {3400000,     "3.4 s"             },
-        {59999999,    "59.9 s"            },
-        {125000000,   "2 min 5 s"         },
-        {3599999999,  "59 min 59 s"       },
-        {10920000000, "3 h 2 min"         },
-        {UINT64_MAX,  "5124095576 h 1 min"},
+        {0, "0 s"},
+        {850, "850 us"},
+        {1200, "1.2 ms"},
+        {999999, "999.9 ms"},
+        {3400000, "3.4 s"},
+        {59999999, "59.9 s"},
+        {125000000, "2 min 5 s"},
+        {3599999999, "59 min 59 s"},
+        {10920000000, "3 h 2 min"},
+        {UINT64_MAX, "5124095576 h 1 min"},
     };
     char out[24];
 
@@ -333,29 +319,29 @@ static void patterns_match(void **state)
         const char *pattern, *text;
         bool matches;
     } cases[] = {
-        {"",          "",                  true },
-        {"",          "a",                 false},
-        {"*",         "",                  true },
-        {"*",         "anything",          true },
-        {"?",         "",                  false},
-        {"?",         "a",                 true },
-        {"?",         "\xc3\xa9",          true },
-        {"?",         "ab",                false},
-        {"boston-*",  "boston-vmax-01",    true },
-        {"boston-*",  "boston-",           true },
-        {"boston-*",  "bostn-1",           false},
-        {"boston-*",  "xboston-1",         false},
-        {"*-01",      "boston-vmax-01",    true },
-        {"*-01",      "boston-vmax-02",    false},
-        {"*a*b",      "xaxxabxb",          true },
-        {"*a*b*",     "xbxa",              false},
-        {"a?c*e",     "abcde",             true },
-        {"a**b",      "ab",                true },
-        {"lab-1",     "lab-10",            false},
-        {"[a]",       "a",                 false},
-        {"[a]",       "[a]",               true },
-        {"ab",        "a",                 false},
-        {"*\xc3\xa9", "e\xc3\xa8\xc3\xa9", true },
+        {"", "", true},
+        {"", "a", false},
+        {"*", "", true},
+        {"*", "anything", true},
+        {"?", "", false},
+        {"?", "a", true},
+        {"?", "\xc3\xa9", true},
+        {"?", "ab", false},
+        {"boston-*", "boston-vmax-01", true},
+        {"boston-*", "boston-", true},
+        {"boston-*", "bostn-1", false},
+        {"boston-*", "xboston-1", false},
+        {"*-01", "boston-vmax-01", true},
+        {"*-01", "boston-vmax-02", false},
+        {"*a*b", "xaxxabxb", true},
+        {"*a*b*", "xbxa", false},
+        {"a?c*e", "abcde", true},
+        {"a**b", "ab", true},
+        {"lab-1", "lab-10", false},
+        {"[a]", "a", false},
+        {"[a]", "[a]", true},
+        {"ab", "a", false},
+        {"*\xc3\xa9", "e\xc3\xa8\xc3\xa9", true},
     };
 
     (void)state;
@@ -454,8 +440,7 @@ static void lists_keep_order(void **state)
         list_append(&head, &items[i].link);
         assert_true(list_linked(&items[i].link));
     }
-    list_each(it, &head)
-    {
+    list_each (it, &head) {
         struct item *item = container_of(it, struct item, link);
         assert_int_equal(item->number, expected++);
         if (item->number % 2 == 0)

@@ -43,9 +43,8 @@ static bool inside_call; /* the test is inside a carrier_ call */
 
 static void check_done(void)
 {
-    if (done && done()) {
+    if (done && done())
         loop_stop(loop);
-    }
 }
 
 static void watchdog_fired(struct timer *timer)
@@ -94,11 +93,10 @@ static bool side_on_message(struct hop *h, unsigned type, struct view body)
     struct side *s = side_of(h);
     s->messages++;
     s->bytes += body.len;
-    if (type == MESSAGE_LIST && s->bye_on_list) {
+    if (type == MESSAGE_LIST && s->bye_on_list)
         hop_bye(h, CODE_REPLACED, "a newer one", 7);
-    } else if (type == MESSAGE_CONNECTED && s->detach_on_connected) {
+    else if (type == MESSAGE_CONNECTED && s->detach_on_connected)
         hop_detach(h);
-    }
     carrier_update(&s->carrier); /* harmless in a handler */
     check_done();
     return h->state != HOP_ENDED;
@@ -127,9 +125,8 @@ static void side_on_detached(struct carrier *c, struct view rest)
     struct side *s = (struct side *)(void *)c;
     s->detached++;
     assert_true(rest.len <= sizeof s->rest);
-    if (rest.len > 0) {
+    if (rest.len > 0)
         memcpy(s->rest, rest.data, rest.len);
-    }
     s->rest_len = rest.len;
     s->fd = carrier_take(c, &s->unsent);
     check_done();
@@ -153,9 +150,8 @@ static void side_free(struct side *s)
         carrier_close(&s->carrier);
         inside_call = false;
     }
-    if (s->fd >= 0) {
+    if (s->fd >= 0)
         close(s->fd);
-    }
     fifo_clear(&s->unsent);
     free(s);
 }
@@ -209,9 +205,8 @@ static bool both_ended(void)
 static int group_setup(void **state)
 {
     (void)state;
-    if (!crypto_start(false)) {
+    if (!crypto_start(false))
         return -1;
-    }
     party_make(&client, 1, "client 1.0", NULL);
     party_make(&relay, 2, "relay 1.0", NULL);
     return 0;
@@ -293,9 +288,8 @@ static void test_sends_much(void **state)
     start_both();
     run_until(both_open);
     size_t info = a->bytes;
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 100; i++)
         assert_true(hop_send(&b->carrier.hop, MESSAGE_AGENT, view_of(body, sizeof body)));
-    }
     carrier_update(&b->carrier);
     assert_true(b->carrier.hop.out.bytes > 0);
     run_until(a_has_all);
@@ -516,15 +510,13 @@ static void flood_fired(struct timer *timer)
     flood.still++;
     while (flood.written < flood.len) {
         n = write(flood.fd, flood.bytes + flood.written, flood.len - flood.written);
-        if (n < 0) {
+        if (n < 0)
             break;
-        }
         flood.written += (size_t)n;
         flood.still = 0;
     }
-    while (flood.reading && (n = read(flood.fd, buffer, sizeof buffer)) > 0) {
+    while (flood.reading && (n = read(flood.fd, buffer, sizeof buffer)) > 0)
         flood.received += (size_t)n;
-    }
     size_t waits = b->carrier.hop.out.bytes;
     flood.peak = waits > flood.peak ? waits : flood.peak;
     check_done();
@@ -549,9 +541,8 @@ static void test_out_is_bounded(void **state)
     struct timer timer = {.on_fire = flood_fired};
     start_both();
     run_until(both_open);
-    for (int i = 0; i < FLOOD_PINGS; i++) {
+    for (int i = 0; i < FLOOD_PINGS; i++)
         assert_true(hop_send(&a->carrier.hop, MESSAGE_PING, view_of("12345678", 8)));
-    }
     memset(&flood, 0, sizeof flood);
     flood.len = hop_take_out(&a->carrier.hop, &flood.bytes);
     assert_int_equal(flood.len, FLOOD_PINGS * PING_RECORD);

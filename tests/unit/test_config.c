@@ -77,10 +77,9 @@ static int leave_directory(void **state)
 
 static bool key_is(const uint8_t key[KEY_BYTES], uint8_t byte)
 {
-    for (size_t i = 0; i < KEY_BYTES; i++) {
+    for (size_t i = 0; i < KEY_BYTES; i++)
         if (key[i] != byte)
             return false;
-    }
     return true;
 }
 
@@ -718,11 +717,11 @@ static void default_places(void **state)
     static const struct {
         const char *role, *xdg, *path;
     } cases[] = {
-        {"relay",  "/xdg",     "/etc/spx/relay.conf"                },
-        {"agent",  NULL,       "/etc/spx/agent.conf"                },
-        {"client", "/xdg",     "/xdg/spx/client.conf"               },
-        {"client", NULL,       "/home/alice/.config/spx/client.conf"},
-        {"client", "",         "/home/alice/.config/spx/client.conf"},
+        {"relay", "/xdg", "/etc/spx/relay.conf"},
+        {"agent", NULL, "/etc/spx/agent.conf"},
+        {"client", "/xdg", "/xdg/spx/client.conf"},
+        {"client", NULL, "/home/alice/.config/spx/client.conf"},
+        {"client", "", "/home/alice/.config/spx/client.conf"},
         {"client", "relative", "/home/alice/.config/spx/client.conf"},
     };
 

@@ -235,9 +235,9 @@ static void siphash_vectors(void **state)
         size_t len;
         uint64_t hash;
     } vectors[] = {
-        {0,  0x726fdb47dd0e0e31},
-        {1,  0x74f839c593dc67fd},
-        {2,  0x0d6c8009d9a94f5a},
+        {0, 0x726fdb47dd0e0e31},
+        {1, 0x74f839c593dc67fd},
+        {2, 0x0d6c8009d9a94f5a},
         {15, 0xa129ca6149be45e5},
     };
     uint8_t key[16], message[16];

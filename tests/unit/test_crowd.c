@@ -35,9 +35,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    for (unsigned i = 0; i < f->count; i++) {
+    for (unsigned i = 0; i < f->count; i++)
         crowd_leave(&f->crowd, &f->members[i]);
-    }
     crowd_free(&f->crowd);
     free(f);
     return 0;

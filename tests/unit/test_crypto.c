@@ -102,14 +102,14 @@ static void test_canonical_keys(void **state)
         const char *key;
         bool canonical;
     } cases[] = {
-        {"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", true },
+        {"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", true},
         {"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", false},
         {"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", false},
         {"ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", false},
-        {"fffeffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", true },
-        {"fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe7f", true },
-        {"ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7e", true },
-        {"0900000000000000000000000000000000000000000000000000000000000000", true },
+        {"fffeffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", true},
+        {"fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe7f", true},
+        {"ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7e", true},
+        {"0900000000000000000000000000000000000000000000000000000000000000", true},
         {"0900000000000000000000000000000000000000000000000000000000000080", false},
         {"ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", false},
     };
@@ -148,10 +148,10 @@ static void test_sha256(void **state)
     static const struct {
         const char *text, *hash;
     } cases[] = {
-        {"",                                                         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
-        {"abc",                                                      "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
         {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
-         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"                                                            },
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
     };
     uint8_t out[HASH_BYTES];
 
@@ -173,14 +173,15 @@ static void test_hmac(void **state)
     static const struct {
         const char *key, *data, *mac;
     } cases[] = {
-        {"0b*20",    "Hi There",                                               "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+        {"0b*20", "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
         {"4a656665", "what do ya want for nothing?",
-         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"                                                                      },
-        {long_key,   "Test Using Larger Than Block-Size Key - Hash Key First",
-         "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"                                                                      },
+         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+        {long_key, "Test Using Larger Than Block-Size Key - Hash Key First",
+         "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
         {long_key,
          "This is a test using a larger than block-size key and a larger than block-size data. The "
-         "key needs to be hashed before being used by the HMAC algorithm.",    "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"},
+         "key needs to be hashed before being used by the HMAC algorithm.",
+         "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"},
     };
     uint8_t key[VECTOR_TEXT], out[HASH_BYTES];
 
@@ -288,7 +289,7 @@ static void test_aesgcm_backend(void **state)
         size_t len;
         const char *ad, *tag;
     } cases[] = {
-        {64, "",                                         "b094dac5d93471bdec1a502270e3cc6c"},
+        {64, "", "b094dac5d93471bdec1a502270e3cc6c"},
         {60, "feedfacedeadbeeffeedfacedeadbeefabaddad2", "76fc6ece0f4e1768cddf8853bb2d551b"},
     };
     br_aes_gen_ctr_keys aes;

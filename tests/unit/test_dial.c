@@ -38,16 +38,16 @@ struct name {
 };
 
 static const struct name names[] = {
-    {.name = "one.test",          .addresses = {"127.0.0.1"}                          },
-    {.name = "two.test",          .addresses = {"127.0.0.2", "127.0.0.1"}             },
-    {.name = "three.test",        .addresses = {"127.0.0.2", "127.0.0.3", "127.0.0.1"}},
-    {.name = "six.test",          .addresses = {"::1", "127.0.0.1"}                   },
-    {.name = "empty.test"       },
-    {.name = "gone.test",        .error = EAI_NONAME                                                    },
-    {.name = "later.test",         .error = EAI_AGAIN},
-    {.name = "memory.test",        .error = EAI_MEMORY                                                    },
-    {.name = "system.test",        .error = EAI_SYSTEM},
-    {.name = "slow.test", .addresses = {"127.0.0.1"}                                                    },
+    {.name = "one.test", .addresses = {"127.0.0.1"}},
+    {.name = "two.test", .addresses = {"127.0.0.2", "127.0.0.1"}},
+    {.name = "three.test", .addresses = {"127.0.0.2", "127.0.0.3", "127.0.0.1"}},
+    {.name = "six.test", .addresses = {"::1", "127.0.0.1"}},
+    {.name = "empty.test"},
+    {.name = "gone.test", .error = EAI_NONAME},
+    {.name = "later.test", .error = EAI_AGAIN},
+    {.name = "memory.test", .error = EAI_MEMORY},
+    {.name = "system.test", .error = EAI_SYSTEM},
+    {.name = "slow.test", .addresses = {"127.0.0.1"}},
 };
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;

@@ -65,12 +65,10 @@ static void update(struct fixture *f, uint64_t now_us)
     struct configuration *fresh = malloc(sizeof *fresh);
     assert_non_null(fresh);
     *fresh = f->now;
-    for (size_t i = 0; i < fresh->config.user_count; i++) {
+    for (size_t i = 0; i < fresh->config.user_count; i++)
         fresh->users[i].agents = fresh->patterns[i];
-    }
-    for (size_t i = 0; i < fresh->config.agent_count; i++) {
+    for (size_t i = 0; i < fresh->config.agent_count; i++)
         fresh->agents[i].labels = fresh->labels[i];
-    }
     fresh->config.users = fresh->users;
     fresh->config.agents = fresh->agents;
     list_init(&f->gone_users);
@@ -85,13 +83,11 @@ static void update(struct fixture *f, uint64_t now_us)
 static size_t free_gone(struct fixture *f)
 {
     size_t count = 0;
-    list_each(link, &f->gone_users)
-    {
+    list_each (link, &f->gone_users) {
         directory_free_user(container_of(link, struct user, all));
         count++;
     }
-    list_each(link, &f->gone_agents)
-    {
+    list_each (link, &f->gone_agents) {
         directory_free_agent(container_of(link, struct agent, all));
         count++;
     }
@@ -171,10 +167,8 @@ static void test_lists_in_order(void **state)
     struct fixture *f = *state;
     const char *expected[] = {"boston-1", "boston-2", "lab-1", "paris-1"};
     size_t i = 0;
-    list_each(link, &f->directory.agents)
-    {
+    list_each (link, &f->directory.agents)
         assert_string_equal(container_of(link, struct agent, all)->name, expected[i++]);
-    }
     assert_int_equal(i, 4);
 }
 
@@ -208,10 +202,8 @@ static void test_reload_keeps_and_removes(void **state)
 
     const char *expected[] = {"new", "boston-1", "boston-2", "lab-renamed"};
     size_t i = 0;
-    list_each(link, &f->directory.agents)
-    {
+    list_each (link, &f->directory.agents)
         assert_string_equal(container_of(link, struct agent, all)->name, expected[i++]);
-    }
     assert_int_equal(i, 4);
 }
 
@@ -236,34 +228,32 @@ static void test_queries(void **state)
         const char *query;
         bool matches;
     } cases[] = {
-        {"",                             true },
-        {"   ",                          true },
-        {"boston-1",                     true },
-        {"boston-*",                     true },
-        {"boston-?",                     true },
-        {"boston",                       false},
-        {"paris-*",                      false},
-        {"site=boston",                  true },
-        {"site=bos*",                    true },
-        {"model=vmax",                   true },
-        {"site=vmax",                    false},
-        {"ite=boston",                   false},
-        {"site=bosto",                   false},
-        {"vmax",                         false},
-        {"site=boston model=vmax",       true },
-        {" boston-*  site=boston ",      true },
-        {"boston-1 site=paris",          false},
-        {"paris-1 site=boston",          false},
-        {"rack=7",                       true },
-        {"boston-1 boston-1 boston-1 *", true },
+        {"", true},
+        {"   ", true},
+        {"boston-1", true},
+        {"boston-*", true},
+        {"boston-?", true},
+        {"boston", false},
+        {"paris-*", false},
+        {"site=boston", true},
+        {"site=bos*", true},
+        {"model=vmax", true},
+        {"site=vmax", false},
+        {"ite=boston", false},
+        {"site=bosto", false},
+        {"vmax", false},
+        {"site=boston model=vmax", true},
+        {" boston-*  site=boston ", true},
+        {"boston-1 site=paris", false},
+        {"paris-1 site=boston", false},
+        {"rack=7", true},
+        {"boston-1 boston-1 boston-1 *", true},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (directory_query_matches(cases[i].query, "boston-1", "site=boston model=vmax rack=7") !=
-            cases[i].matches) {
+            cases[i].matches)
             fail_msg("query \"%s\"", cases[i].query);
-        }
-    }
     assert_false(directory_query_matches("site=boston", "boston-1", ""));
 }
 

@@ -23,9 +23,7 @@ struct id {
 
 static struct id id_of(unsigned n)
 {
-    struct id id = {
-        {(uint8_t)n, (uint8_t)(n >> 8), 7}
-    };
+    struct id id = {{(uint8_t)n, (uint8_t)(n >> 8), 7}};
     return id;
 }
 

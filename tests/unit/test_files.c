@@ -214,11 +214,7 @@ static void full_disks_are_told(void **state)
 static void home_is_expanded(void **state)
 {
     static const char *const cases[][2] = {
-        {"~/x/y", "/home/alice/x/y"},
-        {"~",     "~"              },
-        {"~x/y",  "~x/y"           },
-        {"/a/~/", "/a/~/"          },
-        {"",      ""               },
+        {"~/x/y", "/home/alice/x/y"}, {"~", "~"}, {"~x/y", "~x/y"}, {"/a/~/", "/a/~/"}, {"", ""},
     };
 
     (void)state;

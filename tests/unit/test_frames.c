@@ -158,11 +158,10 @@ static void test_record_flipped(void **state)
         flipped.data[bit / 8] ^= (uint8_t)(1U << (bit % 8));
         count_frames(view_of(flipped.data, flipped.len), &whole);
         size_t byte = bit / 8 % FIRST_FRAME_BYTES; /* in either header */
-        if (byte >= 1 && byte <= 3) {
+        if (byte >= 1 && byte <= 3)
             assert_false(whole); /* reserved or length */
-        } else {
+        else
             assert_true(whole); /* type, stream id, payload */
-        }
     }
 }
 
@@ -187,27 +186,13 @@ static void test_type_numbers(void **state)
         const char *name;
         bool sequenced;
     } types[] = {
-        {0x01,  "OPEN",      true },
-        {0x02,  "OPENED",    true },
-        {0x03,  "DATA",      true },
-        {0x04,  "EOF",       true },
-        {0x05,  "RESET",     true },
-        {0x06,  "WINDOW",    true },
-        {0x07,  "LISTEN",    true },
-        {0x08,  "LISTENING", true },
-        {0x09,  "CLOSE",     true },
-        {0x80,  "START",     false},
-        {0x81,  "ACK",       false},
-        {0x82,  "PING",      false},
-        {0x83,  "PONG",      false},
-        {0x84,  "DATAGRAM",  false},
-        {0xC0,  "PAD",       false},
-        {0x00,  "?",         true },
-        {0x0A,  "?",         true },
-        {0x7F,  "?",         true },
-        {0x85,  "?",         false},
-        {0xC1,  "?",         false},
-        {0x101, "?",         false},
+        {0x01, "OPEN", true},   {0x02, "OPENED", true},    {0x03, "DATA", true},
+        {0x04, "EOF", true},    {0x05, "RESET", true},     {0x06, "WINDOW", true},
+        {0x07, "LISTEN", true}, {0x08, "LISTENING", true}, {0x09, "CLOSE", true},
+        {0x80, "START", false}, {0x81, "ACK", false},      {0x82, "PING", false},
+        {0x83, "PONG", false},  {0x84, "DATAGRAM", false}, {0xC0, "PAD", false},
+        {0x00, "?", true},      {0x0A, "?", true},         {0x7F, "?", true},
+        {0x85, "?", false},     {0xC1, "?", false},        {0x101, "?", false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
@@ -221,9 +206,8 @@ static void test_reset_codes(void **state)
     (void)state;
     for (unsigned i = 1; i <= 10; i++) {
         assert_string_not_equal(reset_code_text(i), "unknown code");
-        for (unsigned k = 1; k < i; k++) {
+        for (unsigned k = 1; k < i; k++)
             assert_string_not_equal(reset_code_text(i), reset_code_text(k));
-        }
     }
     assert_string_equal(reset_code_text(RESET_REFUSED), "connection refused");
     assert_string_equal(reset_code_text(RESET_INTERNAL), "internal error");

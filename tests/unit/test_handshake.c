@@ -201,17 +201,17 @@ static void test_wrong_prefixes(void **state)
         size_t len;
         enum handshake_look expected;
     } cases[] = {
-        {"X",                    1, LOOK_WRONG},
-        {"SSH-2.0-",             2, LOOK_WRONG},
-        {"SPX2",                 3, LOOK_MORE },
-        {"SPX2",                 4, LOOK_WRONG},
-        {"SPX1\x63",             5, LOOK_MORE }, /* an unknown suite may still have a right mac1 */
-        {"SPX1\x01\x02",         6, LOOK_WRONG},
-        {"SPX1\x01\x00",         6, LOOK_WRONG},
-        {"SPX1\x01\x01",         6, LOOK_MORE },
+        {"X", 1, LOOK_WRONG},
+        {"SSH-2.0-", 2, LOOK_WRONG},
+        {"SPX2", 3, LOOK_MORE},
+        {"SPX2", 4, LOOK_WRONG},
+        {"SPX1\x63", 5, LOOK_MORE}, /* an unknown suite may still have a right mac1 */
+        {"SPX1\x01\x02", 6, LOOK_WRONG},
+        {"SPX1\x01\x00", 6, LOOK_WRONG},
+        {"SPX1\x01\x01", 6, LOOK_MORE},
         {"SPX1\x01\x01\x00\x5f", 8, LOOK_WRONG}, /* n = 95 */
-        {"SPX1\x01\x01\x00\x60", 8, LOOK_MORE },
-        {"SPX1\x01\x01\x10\x00", 8, LOOK_MORE }, /* n = 4096 */
+        {"SPX1\x01\x01\x00\x60", 8, LOOK_MORE},
+        {"SPX1\x01\x01\x10\x00", 8, LOOK_MORE}, /* n = 4096 */
         {"SPX1\x01\x01\x10\x01", 8, LOOK_WRONG},
         {"SPX1\x01\x01\xff\xff", 8, LOOK_WRONG},
     };

@@ -17,9 +17,8 @@ static struct party client, relay, agent;
 static int setup(void **state)
 {
     (void)state;
-    if (!crypto_start(false)) {
+    if (!crypto_start(false))
         return -1;
-    }
     party_make(&client, 1, "client 1.0", NULL);
     party_make(&relay, 2, "relay 1.0", "");
     party_make(&agent, 3, "agent 1.0", "site=boston model=vmax");
@@ -91,9 +90,8 @@ static void send_raw(struct hop *h, unsigned type, struct view body)
     assert_non_null(record);
     store_be16(record, (uint16_t)(1 + body.len + TAG_BYTES));
     record[2] = (uint8_t)type;
-    if (body.len > 0) {
+    if (body.len > 0)
         memcpy(record + 3, body.data, body.len);
-    }
     cipher_seal(&h->send, view_of(NULL, 0), record + 2, 1 + body.len, record + 3 + body.len);
     assert_true(fifo_append(&h->out, record, 3 + body.len + TAG_BYTES));
     free(record);
@@ -784,9 +782,8 @@ static void test_largest_message(void **state)
 {
     (void)state;
     static uint8_t body[RECORD_PLAINTEXT_MAX];
-    for (size_t i = 0; i < sizeof body; i++) {
+    for (size_t i = 0; i < sizeof body; i++)
         body[i] = (uint8_t)(i * 7);
-    }
     for (size_t piece = 1000; piece <= WHOLE; piece += WHOLE - 1000) {
         struct pair p = pair_client();
         assert_true(hop_send(&p.r->hop, MESSAGE_AGENT, view_of(body, RECORD_PLAINTEXT_MAX - 1)));
@@ -811,26 +808,17 @@ static void test_largest_message(void **state)
 static const struct {
     unsigned type, from, to;
 } allowed[] = {
-    {MESSAGE_LIST,      C,     R    },
-    {MESSAGE_WATCH,     C,     R    },
-    {MESSAGE_AGENT,     R,     C    },
-    {MESSAGE_END,       R,     C    },
-    {MESSAGE_CONNECT,   C,     R    },
-    {MESSAGE_OFFER,     R,     A | P},
-    {MESSAGE_ACCEPT,    P,     R    },
-    {MESSAGE_REFUSE,    A | P, R    },
-    {MESSAGE_CONNECTED, R,     C    },
-    {MESSAGE_REFUSED,   R,     C    },
-    {MESSAGE_CALL,      A,     R    },
+    {MESSAGE_LIST, C, R},    {MESSAGE_WATCH, C, R},      {MESSAGE_AGENT, R, C},
+    {MESSAGE_END, R, C},     {MESSAGE_CONNECT, C, R},    {MESSAGE_OFFER, R, A | P},
+    {MESSAGE_ACCEPT, P, R},  {MESSAGE_REFUSE, A | P, R}, {MESSAGE_CONNECTED, R, C},
+    {MESSAGE_REFUSED, R, C}, {MESSAGE_CALL, A, R},
 };
 
 static bool may_send(unsigned type, unsigned from, unsigned to)
 {
-    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
-        if (allowed[i].type == type) {
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
+        if (allowed[i].type == type)
             return (allowed[i].from & 1U << from) && (allowed[i].to & 1U << to);
-        }
-    }
     return false;
 }
 
@@ -971,16 +959,13 @@ static void test_malformed(void **state)
     static const struct {
         unsigned type;
         const char *text;
-    } cases[] = {
-        {MESSAGE_PING, "malformed PING"},
-        {MESSAGE_PONG, "malformed PONG"},
-        {MESSAGE_BYE,  "malformed BYE" }
-    };
+    } cases[] = {{MESSAGE_PING, "malformed PING"},
+                 {MESSAGE_PONG, "malformed PONG"},
+                 {MESSAGE_BYE, "malformed BYE"}};
     for (size_t i = 0; i < 3; i++) {
         for (size_t len = 0; len <= 9; len += i == 2 ? 3 : 1) {
-            if (len == 8) {
+            if (len == 8)
                 continue;
-            }
             struct pair p = pair_client();
             send_raw(&p.i->hop, cases[i].type, view_of("\0\1\0\3abcde", len));
             pair_pump(p, WHOLE);
@@ -1202,14 +1187,7 @@ static void test_keepalive_limits(void **state)
     (void)state;
     static const struct {
         uint16_t told, taken;
-    } cases[] = {
-        {0,     15},
-        {1,     5 },
-        {5,     5 },
-        {60,    60},
-        {61,    60},
-        {65535, 60}
-    };
+    } cases[] = {{0, 15}, {1, 5}, {5, 5}, {60, 60}, {61, 60}, {65535, 60}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct party other = relay;
         other.party.own = &other.keys;

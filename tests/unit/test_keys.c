@@ -158,14 +158,14 @@ static void test_bad_files(void **state)
     static const struct {
         const char *text, *reason;
     } cases[] = {
-        {"",                                               "no key"       },
-        {"\n \n",                                          "no key"       },
-        {"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", "all zero"     },
-        {"CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=\n", "canonical"    },
-        {"CQAAAAAAAAAAAAAAAAAAAA AAAAAAAAAAAAAAAAAAAA=\n", "canonical"    },
-        {WG_PRIVATE "\n" WG_PRIVATE "\n",                  "89 characters"},
-        {"# a comment\n" WG_PRIVATE "\n",                  "characters"   },
-        {"CQ==",                                           "4 characters" },
+        {"", "no key"},
+        {"\n \n", "no key"},
+        {"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", "all zero"},
+        {"CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=\n", "canonical"},
+        {"CQAAAAAAAAAAAAAAAAAAAA AAAAAAAAAAAAAAAAAAAA=\n", "canonical"},
+        {WG_PRIVATE "\n" WG_PRIVATE "\n", "89 characters"},
+        {"# a comment\n" WG_PRIVATE "\n", "characters"},
+        {"CQ==", "4 characters"},
     };
 
     (void)state;

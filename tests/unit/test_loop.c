@@ -742,10 +742,7 @@ static void *post_many(void *arg)
         struct posted *posted = calloc(1, sizeof *posted);
         if (posted == NULL)
             abort();
-        *posted = (struct posted){
-            {on_posted, posted, NULL},
-            *thread, i
-        };
+        *posted = (struct posted){{on_posted, posted, NULL}, *thread, i};
         loop_post(loop, &posted->call);
     }
     return NULL;

@@ -382,14 +382,14 @@ static void http_answers(void **state)
         unsigned code;
         const char *status;
     } cases[] = {
-        {RESET_REFUSED,       "HTTP/1.1 502 Bad Gateway\r\n"        },
-        {RESET_UNREACHABLE,   "HTTP/1.1 502 Bad Gateway\r\n"        },
-        {RESET_TIMEOUT,       "HTTP/1.1 504 Gateway Timeout\r\n"    },
-        {RESET_NOT_PERMITTED, "HTTP/1.1 403 Forbidden\r\n"          },
-        {RESET_NO_NAME,       "HTTP/1.1 502 Bad Gateway\r\n"        },
-        {RESET_LIMIT,         "HTTP/1.1 503 Service Unavailable\r\n"},
-        {RESET_INTERNAL,      "HTTP/1.1 502 Bad Gateway\r\n"        },
-        {65535,               "HTTP/1.1 502 Bad Gateway\r\n"        },
+        {RESET_REFUSED, "HTTP/1.1 502 Bad Gateway\r\n"},
+        {RESET_UNREACHABLE, "HTTP/1.1 502 Bad Gateway\r\n"},
+        {RESET_TIMEOUT, "HTTP/1.1 504 Gateway Timeout\r\n"},
+        {RESET_NOT_PERMITTED, "HTTP/1.1 403 Forbidden\r\n"},
+        {RESET_NO_NAME, "HTTP/1.1 502 Bad Gateway\r\n"},
+        {RESET_LIMIT, "HTTP/1.1 503 Service Unavailable\r\n"},
+        {RESET_INTERNAL, "HTTP/1.1 502 Bad Gateway\r\n"},
+        {65535, "HTTP/1.1 502 Bad Gateway\r\n"},
     };
     char text[TEXT_MAX_BYTES + 1];
     struct dialogue d;

@@ -1108,12 +1108,7 @@ static void test_start_positions(void **state)
     static const struct {
         int64_t offset; /* from the receiver's position */
         bool ends;
-    } cases[] = {
-        {0,   false},
-        {-1,  false},
-        {1,   true },
-        {100, true }
-    };
+    } cases[] = {{0, false}, {-1, false}, {1, true}, {100, true}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct raw *r = agent_with_stream(1000);

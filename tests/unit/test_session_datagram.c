@@ -507,21 +507,21 @@ static const struct hostile {
     size_t len;
     bool client, answered;
 } hostile[] = {
-    {"DATA at an agent",               FRAME_DATA,     1,          1,                 false, true },
-    {"DATA before the agent's answer", FRAME_DATA,     1,          1,                 false, false},
-    {"DATA at a client",               FRAME_DATA,     1,          1,                 true,  true },
-    {"EOF at an agent",                FRAME_EOF,      1,          0,                 false, true },
-    {"EOF at a client",                FRAME_EOF,      1,          0,                 true,  true },
-    {"WINDOW at an agent",             FRAME_WINDOW,   1,          4,                 false, true },
-    {"WINDOW at a client",             FRAME_WINDOW,   1,          4,                 true,  true },
-    {"too large at an agent",          FRAME_DATAGRAM, 1,          DATAGRAM_MAX + 1,  false, true },
-    {"too large at a client",          FRAME_DATAGRAM, 1,          FRAME_PAYLOAD_MAX, true,  true },
-    {"before OPENED",                  FRAME_DATAGRAM, 1,          10,                true,  false},
-    {"for the session",                FRAME_DATAGRAM, 0,          10,                false, true },
-    {"for a stream to come",           FRAME_DATAGRAM, 3,          10,                false, true },
-    {"for the client's to come",       FRAME_DATAGRAM, 3,          10,                true,  true },
-    {"for the other side's",           FRAME_DATAGRAM, 2,          10,                false, true },
-    {"for the last id",                FRAME_DATAGRAM, UINT32_MAX, 10,                true,  true },
+    {"DATA at an agent", FRAME_DATA, 1, 1, false, true},
+    {"DATA before the agent's answer", FRAME_DATA, 1, 1, false, false},
+    {"DATA at a client", FRAME_DATA, 1, 1, true, true},
+    {"EOF at an agent", FRAME_EOF, 1, 0, false, true},
+    {"EOF at a client", FRAME_EOF, 1, 0, true, true},
+    {"WINDOW at an agent", FRAME_WINDOW, 1, 4, false, true},
+    {"WINDOW at a client", FRAME_WINDOW, 1, 4, true, true},
+    {"too large at an agent", FRAME_DATAGRAM, 1, DATAGRAM_MAX + 1, false, true},
+    {"too large at a client", FRAME_DATAGRAM, 1, FRAME_PAYLOAD_MAX, true, true},
+    {"before OPENED", FRAME_DATAGRAM, 1, 10, true, false},
+    {"for the session", FRAME_DATAGRAM, 0, 10, false, true},
+    {"for a stream to come", FRAME_DATAGRAM, 3, 10, false, true},
+    {"for the client's to come", FRAME_DATAGRAM, 3, 10, true, true},
+    {"for the other side's", FRAME_DATAGRAM, 2, 10, false, true},
+    {"for the last id", FRAME_DATAGRAM, UINT32_MAX, 10, true, true},
 };
 
 static void test_hostile(void **state)

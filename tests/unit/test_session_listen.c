@@ -394,8 +394,8 @@ static void cross(bool by_client, bool by_agent, unsigned before, unsigned after
     assert_int_equal(p->side[CLIENT].s.listeners + p->side[AGENT].s.listeners, 0);
     assert_int_equal(asked.resets, !by_client);
     assert_int_equal(had.resets, !by_agent);
-    list_each(link, &p->side[AGENT].apps) ended +=
-        container_of(link, struct app, link)->reset_code == RESET_NOT_PERMITTED;
+    list_each (link, &p->side[AGENT].apps)
+        ended += container_of(link, struct app, link)->reset_code == RESET_NOT_PERMITTED;
     assert_int_equal(ended, by_client ? before + after : 0);
     assert_int_equal(p->side[CLIENT].opens, by_client ? 0 : before + after);
     pair_free(p);

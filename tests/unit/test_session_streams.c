@@ -491,15 +491,8 @@ static void test_texts_of_owners(void **state)
     static const struct {
         const char *text;
         size_t len;
-    } cases[] = {
-        {"",                0   },
-        {"\xff\xfe broken", 9   },
-        {"cut \xe2\x80",    6   },
-        {NULL,              128 },
-        {NULL,              129 },
-        {NULL,              1024},
-        {NULL,              5000}
-    };
+    } cases[] = {{"", 0},     {"\xff\xfe broken", 9}, {"cut \xe2\x80", 6}, {NULL, 128},
+                 {NULL, 129}, {NULL, 1024},           {NULL, 5000}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct pair *p = pair_new(NULL, NULL);
@@ -605,8 +598,7 @@ static void limit_churns(bool by_reset, size_t slice)
     for (int i = 0; i < 1000 && p->side[CLIENT].rooms < 300; i++)
         pair_wait(p, 30000);
     pair_wait(p, 100000);
-    list_each(link, &p->side[CLIENT].apps)
-    {
+    list_each (link, &p->side[CLIENT].apps) {
         const struct app *app = container_of(link, struct app, link);
         if (by_reset)
             check_reset(app, RESET_REFUSED, "nobody listens there");
@@ -715,8 +707,7 @@ static bool reset_all(struct app *app, enum app_event event)
 {
     struct side *side = app->side;
     if (event == APP_PUSH && app->received > 10000)
-        list_each(link, &side->apps)
-        {
+        list_each (link, &side->apps) {
             struct app *victim = container_of(link, struct app, link);
             if (victim->stream)
                 app_reset(victim, RESET_INTERNAL, "all of them");
@@ -1023,7 +1014,7 @@ static void test_control_frames_beyond_the_ring(void **state)
         assert_non_null(app_open(&p->side[CLIENT], i));
     pair_run(p);
     p->pipe_bytes = SIZE_MAX;
-    list_each(link, &p->side[CLIENT].apps)
+    list_each (link, &p->side[CLIENT].apps)
         app_reset(container_of(link, struct app, link), RESET_TIMEOUT, text);
     conn_flush(p->conn, CLIENT);
     assert_false(list_empty(&p->side[CLIENT].s.owing));

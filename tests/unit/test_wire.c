@@ -218,12 +218,10 @@ static void test_name_rule(void **state)
                                       "A",  "a/b", "a\tb", "\xc3\xa9", "a:b",  "a\x7f",
                                       "a*", "a@b", "a[",   "a`"};
     (void)state;
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         assert_true(name_valid(view_of_string(good[i])));
-    }
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(name_valid(view_of_string(bad[i])));
-    }
     assert_false(name_valid(view_of("a\0b", 3)));
     assert_false(name_valid(view_of(NULL, 0)));
     char longest[65];
@@ -281,10 +279,10 @@ static void test_rest_limits(void **state)
         const char *head;
         size_t min, max;
     } rests[] = {
-        {&connect_codec,  "0001 61",                    1, 4120},
-        {&message2_codec, "",                           1, 4096},
-        {&refuse_codec,   TICKET_HEX " 0001 0000 0000", 0, 4096},
-        {&refused_codec,  "0001 0000 0000",             0, 4096},
+        {&connect_codec, "0001 61", 1, 4120},
+        {&message2_codec, "", 1, 4096},
+        {&refuse_codec, TICKET_HEX " 0001 0000 0000", 0, 4096},
+        {&refused_codec, "0001 0000 0000", 0, 4096},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rests / sizeof rests[0]; i++) {
@@ -330,30 +328,14 @@ static void test_code_numbers(void **state)
         unsigned number;
         int exit;
     } codes[] = {
-        {CODE_OK,            0,  0},
-        {CODE_UNKNOWN_KEY,   1,  4},
-        {CODE_WRONG_ROLE,    2,  4},
-        {CODE_REVOKED,       3,  5},
-        {CODE_FULL,          4,  1},
-        {CODE_VERSION,       5,  1},
-        {CODE_UNSUPPORTED,   6,  1},
-        {CODE_NO_AGENT,      7,  6},
-        {CODE_OFFLINE,       8,  6},
-        {CODE_TIMEOUT,       9,  8},
-        {CODE_DENIED,        10, 5},
-        {CODE_WRONG_AGENT,   11, 4},
-        {CODE_NO_SESSION,    12, 7},
-        {CODE_ENDED,         13, 7},
-        {CODE_STALE,         14, 1},
-        {CODE_PROTOCOL,      15, 1},
-        {CODE_INTERNAL,      16, 1},
-        {CODE_REPLACED,      17, 7},
-        {CODE_SHUTDOWN,      18, 7},
-        {CODE_BAD_HANDSHAKE, 19, 4},
-        {CODE_TICKET,        20, 1},
-        {CODE_DONE,          21, 0},
-        {CODE_RESUME_WINDOW, 22, 8},
-        {CODE_NETWORK,       23, 7},
+        {CODE_OK, 0, 0},          {CODE_UNKNOWN_KEY, 1, 4},    {CODE_WRONG_ROLE, 2, 4},
+        {CODE_REVOKED, 3, 5},     {CODE_FULL, 4, 1},           {CODE_VERSION, 5, 1},
+        {CODE_UNSUPPORTED, 6, 1}, {CODE_NO_AGENT, 7, 6},       {CODE_OFFLINE, 8, 6},
+        {CODE_TIMEOUT, 9, 8},     {CODE_DENIED, 10, 5},        {CODE_WRONG_AGENT, 11, 4},
+        {CODE_NO_SESSION, 12, 7}, {CODE_ENDED, 13, 7},         {CODE_STALE, 14, 1},
+        {CODE_PROTOCOL, 15, 1},   {CODE_INTERNAL, 16, 1},      {CODE_REPLACED, 17, 7},
+        {CODE_SHUTDOWN, 18, 7},   {CODE_BAD_HANDSHAKE, 19, 4}, {CODE_TICKET, 20, 1},
+        {CODE_DONE, 21, 0},       {CODE_RESUME_WINDOW, 22, 8}, {CODE_NETWORK, 23, 7},
     };
     (void)state;
     for (unsigned i = 0; i < sizeof codes / sizeof codes[0]; i++) {
@@ -361,9 +343,8 @@ static void test_code_numbers(void **state)
         assert_int_equal(codes[i].code, i);
         assert_int_equal(code_exit(i), codes[i].exit);
         assert_string_not_equal(code_text(i), "unknown code");
-        for (unsigned k = 0; k < i; k++) {
+        for (unsigned k = 0; k < i; k++)
             assert_string_not_equal(code_text(i), code_text(k));
-        }
     }
     assert_string_equal(code_text(CODE_UNKNOWN_KEY), "unknown key");
     assert_string_equal(code_text(24), "unknown code");
@@ -380,15 +361,12 @@ static void test_names_of_numbers(void **state)
     static const char *const roles[] = {"?", "client", "agent", "agent circuit", "relay", "?"};
     static const char *const states[] = {"offline", "online", "dialled", "duplicate", "?"};
     (void)state;
-    for (unsigned i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+    for (unsigned i = 0; i < sizeof messages / sizeof messages[0]; i++)
         assert_string_equal(message_name(i), messages[i]);
-    }
-    for (unsigned i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+    for (unsigned i = 0; i < sizeof roles / sizeof roles[0]; i++)
         assert_string_equal(role_name(i), roles[i]);
-    }
-    for (unsigned i = 0; i < sizeof states / sizeof states[0]; i++) {
+    for (unsigned i = 0; i < sizeof states / sizeof states[0]; i++)
         assert_string_equal(agent_state_name(i), states[i]);
-    }
     assert_string_equal(message_name(128), "?");
     assert_string_equal(role_name(~0U), "?");
 }
@@ -465,11 +443,9 @@ static void test_limits(void **state)
 #undef LIMIT
     };
     (void)state;
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        if (limits[i].value != limits[i].documented) {
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        if (limits[i].value != limits[i].documented)
             fail_msg("%s is %lu, not %lu", limits[i].name, limits[i].value, limits[i].documented);
-        }
-    }
 }
 
 static void test_samples(void **state)

@@ -46,9 +46,8 @@ struct bytes {
 static inline void add(struct bytes *b, const void *data, size_t len)
 {
     assert_true(len <= sizeof b->data - b->len);
-    if (len > 0) {
+    if (len > 0)
         memcpy(b->data + b->len, data, len);
-    }
     b->len += len;
 }
 
@@ -85,9 +84,8 @@ static inline bool decodes(const struct sample *s, const uint8_t *data, size_t l
     union any_message m;
     assert_non_null(copy);
     assert_non_null(again);
-    if (len > 0) {
+    if (len > 0)
         memcpy(copy, data, len);
-    }
     memset(&m, 0xee, sizeof m);
     bool ok = s->codec->decode(&m, view_of(copy, len), unsupported);
     bool same = !ok || same_again(s->codec, &m, view_of(copy, len), again);
@@ -185,9 +183,8 @@ static inline void check_extensions(const struct sample *s, const struct bytes *
         with_extension(&b, vector, skipped[i]);
         assert_int_equal(accepts(s, &b), takes_extensions(s) || s->shortest > 0);
     }
-    if (!takes_extensions(s)) {
+    if (!takes_extensions(s))
         return;
-    }
     with_extension(&b, vector, "0001 0003 010203");
     for (size_t cut = 1; cut < 7; cut++) {
         struct bytes shorter = b;
@@ -234,9 +231,8 @@ static inline void check_field(const struct sample *s, const struct bytes *vecto
     assert_true(accepts(s, &b));
     with_string(&b, vector, f, filler, f->max + 1);
     assert_false(accepts(s, &b));
-    for (size_t i = 0; i < sizeof not_utf8 / sizeof not_utf8[0]; i++) {
+    for (size_t i = 0; i < sizeof not_utf8 / sizeof not_utf8[0]; i++)
         check_string(s, vector, f, not_utf8[i], f->kind == FIELD_BLOB);
-    }
     check_string(s, vector, f, "", f->kind == FIELD_TEXT);
     check_string(s, vector, f, "gr\xc3\xbc\xc3\x9f", f->kind != FIELD_NAME);
     check_string(s, vector, f, "Two Words", f->kind != FIELD_NAME);
@@ -252,9 +248,8 @@ static inline void check_sample(const struct sample *s)
     check_flipped(s, &vector);
     check_small_buffers(s, &vector);
     check_extensions(s, &vector);
-    for (const struct field *f = s->fields; f->kind != FIELD_END; f++) {
+    for (const struct field *f = s->fields; f->kind != FIELD_END; f++)
         check_field(s, &vector, f);
-    }
 }
 
 static inline void check_samples(const struct sample *samples, size_t count)

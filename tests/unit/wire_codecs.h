@@ -154,9 +154,8 @@ static inline bool skipped_extensions(struct view bytes)
 static inline bool same_again(const struct codec *c, const void *m, struct view body, uint8_t *out)
 {
     size_t len = c->encode(m, out, body.len);
-    if (len == 0 || memcmp(out, body.data, len) != 0) {
+    if (len == 0 || memcmp(out, body.data, len) != 0)
         return false;
-    }
     struct view rest = view_of(body.data + len, body.len - len);
     return rest.len == 0 || (c->extensions && skipped_extensions(rest));
 }
