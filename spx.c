@@ -16,7 +16,7 @@
 
 struct applet {
     const char *name;
-    int (*main)(int argc, char **argv);
+    enum failure (*main)(int argc, char **argv);
     const char *help;
 };
 
@@ -50,11 +50,11 @@ static void print_help(FILE *out)
           out);
 }
 
-static int print_version(void)
+static enum failure print_version(void)
 {
     printf("spx %s\ncommit %s\nBearSSL %s\ncompiler %s\nAES instructions %s\n", SPX_VERSION,
            SPX_COMMIT, SPX_BEARSSL, SPX_COMPILER, crypto_has_aes() ? "in use" : "not in use");
-    return EXIT_OK;
+    return FAILURE_NONE;
 }
 
 /* What holds for every role: no core dumps (they would hold keys), no death by a closed pipe,
@@ -71,7 +71,7 @@ static void prepare_process(void)
     }
 }
 
-static int run(const struct applet *applet, int argc, char **argv)
+static enum failure run(const struct applet *applet, int argc, char **argv)
 {
     char name[32];
     snprintf(name, sizeof name, "spx %s",
@@ -80,19 +80,10 @@ static int run(const struct applet *applet, int argc, char **argv)
     return applet->main(argc, argv);
 }
 
-int main(int argc, char **argv)
+static enum failure choose(int argc, char **argv)
 {
     const char *slash = strrchr(argc > 0 ? argv[0] : "spx", '/');
     const struct applet *applet = find_applet(slash ? slash + 1 : argc > 0 ? argv[0] : "spx");
-    prepare_process();
-    /* SPX_PORTABLE: for tests of the code for processors without AES instructions. */
-    if (!crypto_start(getenv("SPX_PORTABLE") != NULL)) {
-        fputs("spx: the cryptographic self-test failed: this build's BearSSL does not compute what "
-              "it must. "
-              "Build again with the BearSSL version that the README names.\n",
-              stderr);
-        return EXIT_OTHER;
-    }
     if (applet)
         return run(applet, argc, argv);
     if (argc > 1 && (applet = find_applet(argv[1])) != NULL)
@@ -101,10 +92,24 @@ int main(int argc, char **argv)
         return print_version();
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         print_help(stdout);
-        return EXIT_OK;
+        return FAILURE_NONE;
     }
     if (argc > 1)
         fprintf(stderr, "spx: '%s' is no applet\n", argv[1]);
     print_help(stderr);
-    return EXIT_USAGE;
+    return FAILURE_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    prepare_process();
+    /* SPX_PORTABLE: for tests of the code for processors without AES instructions. */
+    if (!crypto_start(getenv("SPX_PORTABLE") != NULL)) {
+        fputs("spx: the cryptographic self-test failed: this build's BearSSL does not compute what "
+              "it must. "
+              "Build again with the BearSSL version that the README names.\n",
+              stderr);
+        return exit_code(FAILURE_OTHER);
+    }
+    return exit_code(choose(argc, argv));
 }

@@ -2,7 +2,9 @@
 #ifndef SPX_AGENT_AGENT_H
 #define SPX_AGENT_AGENT_H
 
-/* The applet `spx agent`; returns the exit code. */
-int agent_main(int argc, char **argv);
+#include "base/error.h"
+
+/* The applet `spx agent`; returns how it ended, having told why. */
+enum failure agent_main(int argc, char **argv);
 
 #endif

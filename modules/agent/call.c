@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "agent/uplink.h"
-#include "base/exits.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -70,7 +69,7 @@ struct call_socket *call_socket_new(struct agent *a, const char *path, struct er
     mode_t old_mask;
     bool bound;
     if (!s || fd < 0 || !address_of(&address, path)) {
-        error_set(e, EXIT_CONFIG, "CallSocket = %s: the path is too long, or there is no memory",
+        error_set(e, FAILURE_CONFIG, "CallSocket = %s: the path is too long, or there is no memory",
                   path);
         goto fail;
     }
@@ -79,7 +78,7 @@ struct call_socket *call_socket_new(struct agent *a, const char *path, struct er
     bound = bind(fd, (const struct sockaddr *)&address, sizeof address) == 0;
     umask(old_mask);
     if (!bound || !io_add(a->loop, &s->io, fd)) {
-        error_set(e, EXIT_CONFIG, "CallSocket = %s: %s", path, strerror(errno));
+        error_set(e, FAILURE_CONFIG, "CallSocket = %s: %s", path, strerror(errno));
         goto fail;
     }
     s->agent = a;
@@ -104,7 +103,7 @@ void call_socket_free(struct call_socket *s)
     free(s);
 }
 
-int call_send(const char *path, unsigned severity, const char *text)
+enum failure call_send(const char *path, unsigned severity, const char *text)
 {
     struct sockaddr_un address;
     uint8_t data[TEXT_MAX_BYTES + 1];
@@ -117,7 +116,7 @@ int call_send(const char *path, unsigned severity, const char *text)
                 TEXT_MAX_BYTES);
         if (fd >= 0)
             close(fd);
-        return EXIT_USAGE;
+        return FAILURE_USAGE;
     }
     data[0] = (uint8_t)severity;
     memcpy(data + 1, text, len);
@@ -126,5 +125,5 @@ int call_send(const char *path, unsigned severity, const char *text)
         fprintf(stderr, "spx agent call: %s: %s; is the agent running with this CallSocket?\n",
                 path, strerror(errno));
     close(fd);
-    return n < 0 ? EXIT_OTHER : EXIT_OK;
+    return n < 0 ? FAILURE_OTHER : FAILURE_NONE;
 }

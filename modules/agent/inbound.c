@@ -7,7 +7,6 @@
 #include "agent/service.h"
 #include "agent/uplink.h"
 #include "base/clock.h"
-#include "base/exits.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "hop/carrier.h"
@@ -220,7 +219,7 @@ static bool open_door(struct inbound *in, const struct address *address, struct 
     door->io.on_read = on_connection;
     if (!io_add(in->agent->loop, &door->io, fd)) {
         close(fd);
-        return error_set(e, EXIT_OTHER, "cannot watch a listening socket: %s", strerror(errno));
+        return error_set(e, FAILURE_OTHER, "cannot watch a listening socket: %s", strerror(errno));
     }
     in->door_count++;
     io_want_read(&door->io);

@@ -5,7 +5,6 @@
 #include "agent/agent.h"
 #include "agent/call.h"
 #include "agent/server.h"
-#include "base/exits.h"
 #include "base/log.h"
 #include "config/options.h"
 
@@ -28,23 +27,23 @@ static const char help[] =
     "Signals: HUP loads the configuration again (what is no longer allowed ends at once),\n"
     "TERM and INT end.\n";
 
-static int show_check(const struct agent_config *config, const char *path)
+static enum failure show_check(const struct agent_config *config, const char *path)
 {
     char key[KEY_TEXT_BYTES], fingerprint[FINGERPRINT_TEXT_BYTES];
     key_to_text(key, config->key.public_key);
     key_fingerprint(fingerprint, config->key.public_key);
     printf("%s is right\nagent %s\npublic key %s\nfingerprint %s\n", path, config->name, key,
            fingerprint);
-    return EXIT_OK;
+    return FAILURE_NONE;
 }
 
 /* call SEVERITY [TEXT] */
-static int call(const struct agent_config *config, int count, char **words)
+static enum failure call(const struct agent_config *config, int count, char **words)
 {
     struct error e = {0};
     uint64_t severity;
     if (count < 2 || count > 3 || !value_number(&severity, words[1], 0, 255, &e))
-        return usage_error("agent", e.code ? e.text : "call takes SEVERITY and TEXT");
+        return usage_error("agent", e.failure ? e.text : "call takes SEVERITY and TEXT");
     if ((severity == 0) != (count == 2))
         return usage_error("agent", "a call has a text; severity 0 has none");
     if (!config->call_socket)
@@ -52,37 +51,37 @@ static int call(const struct agent_config *config, int count, char **words)
     return call_send(config->call_socket, (unsigned)severity, count == 3 ? words[2] : "");
 }
 
-static int run(const struct role_options *o, const char *path)
+static enum failure run(const struct role_options *o, const char *path)
 {
     struct agent_config config;
     struct error e = {0};
-    int exit_code;
+    enum failure failure;
     if (!agent_config_load(&config, path, &e)) {
         log_error("%s", e.text);
-        return e.code;
+        return e.failure;
     }
     if (!o->check && !o->word_count)
         return agent_serve(&config, path);
-    exit_code = o->check ? show_check(&config, path) : call(&config, o->word_count, o->words);
+    failure = o->check ? show_check(&config, path) : call(&config, o->word_count, o->words);
     agent_config_free(&config);
-    return exit_code;
+    return failure;
 }
 
-int agent_main(int argc, char **argv)
+enum failure agent_main(int argc, char **argv)
 {
     struct role_options o = {.role = "agent", .help = help};
-    int exit_code = EXIT_OTHER;
+    enum failure failure = FAILURE_OTHER;
     char *path;
-    if (!role_options_parse(&o, argc, argv, &exit_code))
-        return exit_code;
+    if (!role_options_parse(&o, argc, argv, &failure))
+        return failure;
     if (o.word_count && strcmp(o.words[0], "call") != 0)
         return usage_error(o.role, "the only word it takes is 'call'");
     log_setup(o.role, o.verbose ? LOG_DEBUG : LOG_INFO, o.json);
     path = o.config_path ? strdup(o.config_path) : config_default_path(o.role);
     if (path)
-        exit_code = run(&o, path);
+        failure = run(&o, path);
     else
         log_error("out of memory");
     free(path);
-    return exit_code;
+    return failure;
 }

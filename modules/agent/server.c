@@ -9,7 +9,6 @@
 #include "agent/service.h"
 #include "agent/uplink.h"
 #include "base/clock.h"
-#include "base/exits.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "crypto/known_keys.h"
@@ -163,15 +162,15 @@ static bool start(struct agent *a, struct error *e)
     if (!loop_on_signal(a->loop, SIGTERM, on_stop, a) ||
         !loop_on_signal(a->loop, SIGINT, on_stop, a) ||
         !loop_on_signal(a->loop, SIGHUP, on_reload, a))
-        return error_set(e, EXIT_OTHER, "signals cannot be watched: %s", strerror(errno));
+        return error_set(e, FAILURE_OTHER, "signals cannot be watched: %s", strerror(errno));
     if (a->config.listen_count && !(a->inbound = inbound_new(a, e)))
         return false;
     if (a->config.call_socket && !(a->call_socket = call_socket_new(a, a->config.call_socket, e)))
         return false;
-    return start_uplinks(a) || error_set(e, EXIT_OTHER, "out of memory");
+    return start_uplinks(a) || error_set(e, FAILURE_OTHER, "out of memory");
 }
 
-int agent_serve(struct agent_config *config, const char *path)
+enum failure agent_serve(struct agent_config *config, const char *path)
 {
     struct agent a = {.config_path = path, .config = *config, .key = config->key};
     struct error e = {0};
@@ -190,12 +189,12 @@ int agent_serve(struct agent_config *config, const char *path)
     partings_init(&a.partings, a.loop);
     a.party.known = known_keys_new();
     if (!a.party.known)
-        error_set(&e, EXIT_OTHER, "out of memory");
+        error_set(&e, FAILURE_OTHER, "out of memory");
     else if (!a.loop)
-        error_set(&e, EXIT_OTHER, "the event loop cannot be made: %s", strerror(errno));
+        error_set(&e, FAILURE_OTHER, "the event loop cannot be made: %s", strerror(errno));
     else if (start(&a, &e))
         loop_run(a.loop);
-    if (e.code)
+    if (e.failure)
         log_error("%s", e.text);
     else
         log_info("ending");
@@ -215,5 +214,5 @@ int agent_serve(struct agent_config *config, const char *path)
     key_stock_end(&a.stock);
     agent_config_free(&a.config);
     wipe(&a.key, sizeof a.key);
-    return e.code ? EXIT_OTHER : EXIT_OK;
+    return e.failure;
 }

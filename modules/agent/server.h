@@ -35,8 +35,8 @@ struct agent {
 };
 
 /* Starts with a configuration, which it takes over (also when it fails), and runs until SIGTERM or
- * SIGINT; SIGHUP loads path again. Returns an exit code; why is in the log. */
-int agent_serve(struct agent_config *config, const char *path);
+ * SIGINT; SIGHUP loads path again. Returns how it ended; why is in the log. */
+enum failure agent_serve(struct agent_config *config, const char *path);
 
 /* The stock was used: it is filled when the connect that took of it is through. */
 void agent_restock(struct agent *a);

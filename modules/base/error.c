@@ -1,3 +1,4 @@
+/* Errors with a kind and one clean line of text. */
 #include "base/error.h"
 
 #include <stdarg.h>
@@ -5,18 +6,18 @@
 
 #include "base/text.h"
 
-bool error_set(struct error *e, int code, const char *format, ...)
+bool error_set(struct error *e, enum failure failure, const char *format, ...)
 {
     char raw[1024] = "";
     va_list args;
 
-    if (e->code != 0)
+    if (e->failure != FAILURE_NONE)
         return false;
     va_start(args, format);
     vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
 
-    e->code = code;
+    e->failure = failure;
     /* Values quoted from files and peers may hold anything; the text stays one line that is safe to
      * show. */
     text_clean(e->text, sizeof e->text, view_of_string(raw));
@@ -25,6 +26,5 @@ bool error_set(struct error *e, int code, const char *format, ...)
 
 void error_clear(struct error *e)
 {
-    e->code = 0;
-    e->text[0] = '\0';
+    *e = (struct error){0};
 }

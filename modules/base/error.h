@@ -1,17 +1,36 @@
-/* A sticky error: the first one set stays, with a code and a text for people. */
+/* A sticky error of this process: the first one set stays, with its kind and a text for people.
+ * Codes that peers exchange are of other types (wire/codes.h), so that neither is taken for the
+ * other. */
 #ifndef SPX_BASE_ERROR_H
 #define SPX_BASE_ERROR_H
 
 #include <stdbool.h>
 
-struct error {
-    int code;       /* 0: no error; otherwise one of wire/codes.h, or an exit code */
-    char text[400]; /* one line, no newline, what happened, where, and what to do next */
+/* The kinds of failure that a caller or a script tells apart; base/exits.h makes exit codes of
+ * them. */
+enum failure {
+    FAILURE_NONE = 0,
+    FAILURE_OTHER, /* no memory, no descriptors, a full disk, … */
+    FAILURE_USAGE,
+    FAILURE_CONFIG,
+    FAILURE_NOT_AUTHENTICATED,
+    FAILURE_DENIED,
+    FAILURE_NO_AGENT, /* unknown, or offline */
+    FAILURE_NETWORK,
+    FAILURE_TIMED_OUT,
+    FAILURE_INTERRUPTED,
 };
 
-/* Sets code (not 0) and text unless an error is set already. Always returns false, so that a
- * caller can `return error_set(...)`. */
-bool error_set(struct error *e, int code, const char *format, ...)
+#define ERROR_TEXT_BYTES 400
+
+struct error {
+    enum failure failure;
+    char text[ERROR_TEXT_BYTES]; /* one line, no newline: what happened, where, what to do next */
+};
+
+/* Sets failure (not FAILURE_NONE) and text unless an error is set already. Always returns false, so
+ * that a caller can `return error_set(...)`. */
+bool error_set(struct error *e, enum failure failure, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Forgets the error. */

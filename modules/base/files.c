@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/exits.h"
 
 #define FIRST_BYTES 4096 /* what is allocated for a file before its size is known */
 
@@ -37,14 +36,14 @@ bool file_read_fd(int fd, const char *name, size_t max, char **text, size_t *len
     char *buffer = malloc(size + 1);
 
     if (!buffer)
-        return error_set(e, EXIT_CONFIG, "%s: no memory to read it", name);
+        return error_set(e, FAILURE_CONFIG, "%s: no memory to read it", name);
     for (;;) {
         /* One byte more than fits shows that there is more. */
         ssize_t n = read(fd, buffer + used, size + 1 - used);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            error_set(e, EXIT_CONFIG, "%s: cannot be read: %s", name, strerror(errno));
+            error_set(e, FAILURE_CONFIG, "%s: cannot be read: %s", name, strerror(errno));
             break;
         }
         used += (size_t)n;
@@ -57,12 +56,12 @@ bool file_read_fd(int fd, const char *name, size_t max, char **text, size_t *len
         if (used <= size)
             continue;
         if (size == max) {
-            error_set(e, EXIT_CONFIG, "%s: is larger than the %zu bytes expected at most", name,
+            error_set(e, FAILURE_CONFIG, "%s: is larger than the %zu bytes expected at most", name,
                       max);
             break;
         }
         if (!grow_buffer(&buffer, &size, used, max)) {
-            error_set(e, EXIT_CONFIG, "%s: no memory to read it", name);
+            error_set(e, FAILURE_CONFIG, "%s: no memory to read it", name);
             break;
         }
     }
@@ -76,11 +75,11 @@ static bool check_file(int fd, const char *path, bool secret, struct error *e)
     struct stat st;
 
     if (fstat(fd, &st) < 0)
-        return error_set(e, EXIT_CONFIG, "%s: cannot be read: %s", path, strerror(errno));
+        return error_set(e, FAILURE_CONFIG, "%s: cannot be read: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode))
-        return error_set(e, EXIT_CONFIG, "%s: is not a regular file", path);
+        return error_set(e, FAILURE_CONFIG, "%s: is not a regular file", path);
     if (secret && (st.st_mode & 077) != 0)
-        return error_set(e, EXIT_CONFIG,
+        return error_set(e, FAILURE_CONFIG,
                          "%s: its mode %04o gives others access to a secret; run: chmod 600 %s",
                          path, (unsigned)st.st_mode & 07777U, path);
     return true;
@@ -93,7 +92,7 @@ bool file_read(const char *path, size_t max, bool secret, char **text, size_t *l
     bool good;
 
     if (fd < 0)
-        return error_set(e, EXIT_CONFIG, "%s: cannot be opened: %s", path, strerror(errno));
+        return error_set(e, FAILURE_CONFIG, "%s: cannot be opened: %s", path, strerror(errno));
     good = check_file(fd, path, secret, e) && file_read_fd(fd, path, max, text, len, e);
     close(fd);
     return good;
@@ -137,16 +136,16 @@ bool file_create_secret(const char *path, const char *content, size_t len, struc
     int failed;
 
     if (fd < 0 && errno == EEXIST)
-        return error_set(e, EXIT_OTHER, "%s: is there already and is left as it is", path);
+        return error_set(e, FAILURE_OTHER, "%s: is there already and is left as it is", path);
     if (fd < 0)
-        return error_set(e, EXIT_OTHER, "%s: cannot be created: %s", path, strerror(errno));
+        return error_set(e, FAILURE_OTHER, "%s: cannot be created: %s", path, strerror(errno));
     /* fchmod: a umask may have taken even the owner's rights. */
     failed = fchmod(fd, 0600) == 0 && write_all(fd, content, len) && fsync(fd) == 0 ? 0 : errno;
     if (close(fd) < 0 && failed == 0)
         failed = errno;
     if (failed != 0) {
         unlink(path);
-        return error_set(e, EXIT_OTHER, "%s: cannot be written: %s", path, strerror(failed));
+        return error_set(e, FAILURE_OTHER, "%s: cannot be written: %s", path, strerror(failed));
     }
     sync_directory_of(path);
     return true;
@@ -184,11 +183,11 @@ bool file_append_line(const char *path, const char *line, struct error *e)
     bool good;
 
     if (fd < 0)
-        return error_set(e, EXIT_OTHER, "%s: cannot be opened for writing: %s", path,
+        return error_set(e, FAILURE_OTHER, "%s: cannot be opened for writing: %s", path,
                          strerror(errno));
     good = flock(fd, LOCK_EX) == 0 && append_locked(fd, line);
     if (!good)
-        error_set(e, EXIT_OTHER, "%s: cannot be written: %s", path, strerror(errno));
+        error_set(e, FAILURE_OTHER, "%s: cannot be written: %s", path, strerror(errno));
     close(fd);
     if (good)
         sync_directory_of(path);

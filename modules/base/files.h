@@ -9,7 +9,7 @@
 
 /* Reads a regular file of at most max bytes; *text is allocated, terminated, the caller's to wipe
  * and free. secret: refuse a file that its group or others may read, write or execute. Error code:
- * EXIT_CONFIG of base/exits.h, text with the file's name. */
+ * FAILURE_CONFIG of base/exits.h, text with the file's name. */
 bool file_read(const char *path, size_t max, bool secret, char **text, size_t *len,
                struct error *e);
 

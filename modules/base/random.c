@@ -1,3 +1,4 @@
+/* Random bytes from the kernel. */
 #include "base/random.h"
 
 #include <errno.h>
@@ -19,7 +20,7 @@ void random_bytes(void *out, size_t len)
         if (n <= 0) {
             dprintf(STDERR_FILENO, "spx: no randomness from the kernel (getrandom: %s)\n",
                     strerror(errno));
-            _exit(EXIT_OTHER);
+            _exit(exit_code(FAILURE_OTHER));
         }
         p += n;
         len -= (size_t)n;

@@ -2,7 +2,9 @@
 #ifndef SPX_CLIENT_CLIENT_H
 #define SPX_CLIENT_CLIENT_H
 
-/* The applet `spx client`; returns the exit code. */
-int client_main(int argc, char **argv);
+#include "base/error.h"
+
+/* The applet `spx client`; returns how it ended, having told why. */
+enum failure client_main(int argc, char **argv);
 
 #endif

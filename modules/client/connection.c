@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/exits.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -62,7 +61,7 @@ struct client {
     /* What is told at the end. */
     uint64_t begun_us, sent, received;
     unsigned streams;
-    int exit_code;
+    enum failure failure;
     char why[480];
     struct timer close_limit, status;
     struct partings partings;
@@ -80,10 +79,10 @@ static void relay_text(char out[HOST_TEXT_BYTES + 8], const struct client_relay 
 }
 
 /* Ends the loop with an exit code and a reason; the first one counts. */
-static void finish(struct client *c, int exit_code, const char *why)
+static void finish(struct client *c, enum failure failure, const char *why)
 {
     if (!c->why[0]) {
-        c->exit_code = exit_code;
+        c->failure = failure;
         snprintf(c->why, sizeof c->why, "%s", why);
     }
     loop_stop(c->loop);
@@ -156,7 +155,7 @@ static void retry_later(struct client *c, enum client_state meanwhile, uint64_t 
 }
 
 /* Whether another try may help: a refusal is final until a session was there. */
-static bool is_final(const struct client *c, const struct error *e)
+static bool is_final(const struct client *c, const struct wire_error *e)
 {
     if (c->task->options->stdio)
         return true;
@@ -178,16 +177,16 @@ static uint64_t circuit_worked_us(const struct client *c)
 
 /* The session is over: its applications are reset. A client with listeners begins another unless it
  * cannot help. */
-static void session_over(struct client *c, const struct error *why)
+static void session_over(struct client *c, const struct wire_error *why)
 {
-    struct error e = *why;
+    struct wire_error e = *why;
     uint64_t worked_us = circuit_worked_us(c);
     log_warning("the session has ended: %s", e.text);
     if (c->link)
         link_part(c->link, &c->partings);
     end_session(c);
     if (is_final(c, &e))
-        finish(c, code_exit((unsigned)e.code), e.text);
+        finish(c, code_failure(e.code), e.text);
     else
         retry_later(c, CLIENT_WAITING, worked_us, 0);
 }
@@ -197,9 +196,9 @@ static void on_give_up(struct timer *timer)
     struct client *c = container_of(timer, struct client, give_up);
     stop_reaching(c);
     timer_cancel(c->loop, &c->retry);
-    error_set(&c->session.error, CODE_RESUME_WINDOW,
-              "no circuit could be had within the resume window of %u s",
-              c->session.peer_resume_window_s);
+    wire_error_set(&c->session.error, CODE_RESUME_WINDOW,
+                   "no circuit could be had within the resume window of %u s",
+                   c->session.peer_resume_window_s);
     session_over(c, &c->session.error);
 }
 
@@ -240,7 +239,7 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
     else
         log_warning("%s", o->error.text);
     if (c->state == CLIENT_RESUMING && o->by_agent) {
-        error_set(&c->session.error, o->error.code, "%s", o->error.text);
+        wire_error_set(&c->session.error, o->error.code, "%s", o->error.text);
         session_over(c, &c->session.error);
         return;
     }
@@ -255,7 +254,7 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
     }
     end_session(c);
     if (is_final(c, &o->error))
-        finish(c, code_exit((unsigned)o->error.code), o->error.text);
+        finish(c, code_failure(o->error.code), o->error.text);
     else
         retry_later(c, CLIENT_WAITING, 0, o->retry_s);
 }
@@ -272,9 +271,11 @@ static void begin_closing(struct client *c, const char *text)
 /* What the client was there for has ended, with this RESET or, code 0, cleanly; why is set. */
 static void close_session(struct client *c, unsigned code)
 {
-    c->exit_code = !code ? EXIT_OK : code == RESET_NOT_PERMITTED ? EXIT_DENIED : EXIT_OTHER;
+    c->failure = !code                         ? FAILURE_NONE
+                 : code == RESET_NOT_PERMITTED ? FAILURE_DENIED
+                                               : FAILURE_OTHER;
     if (code && c->session.state != SESSION_ACTIVE)
-        c->exit_code = code_exit((unsigned)c->session.error.code);
+        c->failure = code_failure(c->session.error.code);
     begin_closing(c, "finished");
 }
 
@@ -460,17 +461,17 @@ static bool new_session(struct client *c)
     struct error e = {0};
     settings.streams = remotes_count(c->remotes) ? AGENT_STREAMS_MAX : 0;
     if (!session_init(&c->session, &settings, &session_events, c)) {
-        finish(c, EXIT_OTHER, "out of memory");
+        finish(c, FAILURE_OTHER, "out of memory");
         return false;
     }
     c->has_session = true;
     c->state = CLIENT_CONNECTING;
     if (c->task->options->stdio && !open_stdio(c)) {
-        finish(c, EXIT_OTHER, "standard input or output cannot be used");
+        finish(c, FAILURE_OTHER, "standard input or output cannot be used");
         return false;
     }
     if (!remotes_ask(c->remotes, &c->session, &e)) {
-        finish(c, e.code, e.text);
+        finish(c, e.failure, e.text);
         return false;
     }
     return true;
@@ -492,7 +493,7 @@ static void try_relay(struct client *c)
         return;
     c->reaching = reach_start(&c->reach, c->loop, &request);
     if (!c->reaching)
-        finish(c, EXIT_OTHER, "out of memory");
+        finish(c, FAILURE_OTHER, "out of memory");
 }
 
 static void on_signal(void *arg, int signo)
@@ -500,7 +501,7 @@ static void on_signal(void *arg, int signo)
     struct client *c = arg;
     bool again = c->state == CLIENT_CLOSING;
     (void)signo;
-    c->exit_code = EXIT_INTERRUPTED;
+    c->failure = FAILURE_INTERRUPTED;
     snprintf(c->why, sizeof c->why, "interrupted");
     if (c->state != CLIENT_CONNECTED || again) {
         loop_stop(c->loop);
@@ -572,7 +573,7 @@ static bool open_forwards(struct client *c, struct error *e)
         calloc(c->task->forward_count ? c->task->forward_count : 1, sizeof *c->listeners);
     c->remotes = remotes_new(c->loop, c->task->forwards, c->task->forward_count, remote_ended, c);
     if (!c->listeners || !c->remotes)
-        return error_set(e, EXIT_OTHER, "out of memory");
+        return error_set(e, FAILURE_OTHER, "out of memory");
     for (size_t i = 0; i < c->task->forward_count; i++)
         if (!open_forward(c, &c->task->forwards[i], e))
             return false;
@@ -586,7 +587,7 @@ static void say_the_end(struct client *c)
     text_bytes(down, c->received);
     text_duration(time, loop_refresh_now(c->loop) - c->begun_us);
     log_status(NULL);
-    log_line(c->exit_code == EXIT_OK || c->exit_code == EXIT_INTERRUPTED ? LOG_INFO : LOG_ERROR,
+    log_line(c->failure == FAILURE_NONE || c->failure == FAILURE_INTERRUPTED ? LOG_INFO : LOG_ERROR,
              "ended: %s; %u stream%s, %s up, %s down, %s", c->why, c->streams,
              c->streams == 1 ? "" : "s", up, down, time);
 }
@@ -604,9 +605,9 @@ static void run(struct client *c)
     if (!loop_on_signal(c->loop, SIGINT, on_signal, c) ||
         !loop_on_signal(c->loop, SIGTERM, on_signal, c) ||
         (heeds_hangup() && !loop_on_signal(c->loop, SIGHUP, on_signal, c)))
-        finish(c, EXIT_OTHER, "signals cannot be watched");
+        finish(c, FAILURE_OTHER, "signals cannot be watched");
     else if (!open_forwards(c, &e))
-        finish(c, e.code, e.text);
+        finish(c, e.failure, e.text);
     else
         try_relay(c);
     if (log_on_terminal() && !c->task->options->stdio)
@@ -630,16 +631,16 @@ static void clean_up(struct client *c)
     loop_free(c->loop);
 }
 
-int connection_run(const struct client_task *task)
+enum failure connection_run(const struct client_task *task)
 {
     struct client c = {.task = task};
     c.loop = loop_new();
     if (!c.loop) {
         log_error("the event loop cannot be made: %s", strerror(errno));
-        return EXIT_OTHER;
+        return FAILURE_OTHER;
     }
     partings_init(&c.partings, c.loop);
     run(&c);
     clean_up(&c);
-    return c.exit_code;
+    return c.failure;
 }

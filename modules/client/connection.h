@@ -18,7 +18,7 @@ struct client_task {
 };
 
 /* Runs until a signal, the end of standard input and output's stream (-W), or what no further try
- * can mend. Returns the exit code. */
-int connection_run(const struct client_task *task);
+ * can mend. Returns how it ended. */
+enum failure connection_run(const struct client_task *task);
 
 #endif

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "base/exits.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "hop/outgoing.h"
@@ -24,7 +23,7 @@ struct listing {
     bool found;
     size_t relay_index;
     bool done, interrupted;
-    struct error error;
+    struct wire_error error;
 };
 
 static void on_open(struct hop *h, const struct info *info)
@@ -67,7 +66,6 @@ static void on_ended(struct outgoing *o)
 {
     struct listing *l = (struct listing *)(void *)o;
     bool answered = o->open || o->carrier.hop.refused_by_peer;
-    error_clear(&l->error);
     l->error = o->carrier.hop.error;
     outgoing_close(o);
     if (!answered && ++l->relay_index < l->config->relay_count) {
@@ -91,7 +89,7 @@ static void try_relay(struct listing *l)
         .on_ended = on_ended,
     };
     if (!outgoing_start(&l->hop, l->loop, &request)) {
-        error_set(&l->error, CODE_INTERNAL, "out of memory");
+        wire_error_set(&l->error, CODE_INTERNAL, "out of memory");
         loop_stop(l->loop);
     }
 }
@@ -104,13 +102,13 @@ static void on_signal(void *arg, int signo)
     loop_stop(l->loop);
 }
 
-/* Returns the exit code; error tells when it is not EXIT_OK. */
-static int walk(struct listing *l)
+/* error tells when it is not FAILURE_NONE. */
+static enum failure walk(struct listing *l)
 {
     l->loop = loop_new();
     if (!l->loop) {
-        error_set(&l->error, CODE_INTERNAL, "the event loop cannot be made");
-        return EXIT_OTHER;
+        wire_error_set(&l->error, CODE_INTERNAL, "the event loop cannot be made");
+        return FAILURE_OTHER;
     }
     loop_on_signal(l->loop, SIGINT, on_signal, l);
     loop_on_signal(l->loop, SIGTERM, on_signal, l);
@@ -119,10 +117,10 @@ static int walk(struct listing *l)
     outgoing_close(&l->hop);
     loop_free(l->loop);
     if (l->interrupted)
-        error_set(&l->error, CODE_INTERNAL, "interrupted");
-    return l->interrupted ? EXIT_INTERRUPTED
-           : l->done      ? EXIT_OK
-                          : code_exit((unsigned)l->error.code);
+        wire_error_set(&l->error, CODE_INTERNAL, "interrupted");
+    return l->interrupted ? FAILURE_INTERRUPTED
+           : l->done      ? FAILURE_NONE
+                          : code_failure(l->error.code);
 }
 
 static void print_agent(struct listing *l, const struct agent_entry *entry)
@@ -140,17 +138,17 @@ static void print_agent(struct listing *l, const struct agent_entry *entry)
     fflush(stdout);
 }
 
-int list_agents(const struct client_config *config, const struct hop_party *party,
-                const char *query, bool watch)
+enum failure list_agents(const struct client_config *config, const struct hop_party *party,
+                         const char *query, bool watch)
 {
     struct listing l = {
         .config = config, .party = party, .query = query, .watch = watch, .on_agent = print_agent};
-    int exit_code;
+    enum failure failure;
     printf("%-24s %-10s %-12s %s\n", "AGENT", "STATE", "SINCE", "LABELS");
-    exit_code = walk(&l);
-    if (exit_code != EXIT_OK && exit_code != EXIT_INTERRUPTED)
+    failure = walk(&l);
+    if (failure != FAILURE_NONE && failure != FAILURE_INTERRUPTED)
         log_error("%s", l.error.text);
-    return exit_code;
+    return failure;
 }
 
 static void keep_key(struct listing *l, const struct agent_entry *entry)
@@ -166,10 +164,10 @@ bool list_find_key(const struct client_config *config, const struct hop_party *p
 {
     struct listing l = {
         .config = config, .party = party, .query = agent, .on_agent = keep_key, .key = key};
-    int exit_code = walk(&l);
-    if (exit_code != EXIT_OK)
-        return error_set(e, exit_code, "%s", l.error.text);
-    return l.found || error_set(e, EXIT_NO_AGENT,
+    enum failure failure = walk(&l);
+    if (failure != FAILURE_NONE)
+        return error_set(e, failure, "%s", l.error.text);
+    return l.found || error_set(e, FAILURE_NO_AGENT,
                                 "no agent '%s' is known to the relay, or you may not reach it; "
                                 "'spx client list' shows "
                                 "those you may",

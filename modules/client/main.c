@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exits.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "client/client.h"
@@ -14,20 +13,20 @@
 
 /* The agent's key by the engineer's word, asking the relay for it and the engineer about it on
  * first use. */
-static bool settle_key(struct client_task *t, int *exit_code)
+static bool settle_key(struct client_task *t, enum failure *failure)
 {
     struct error e = {0};
     const char *agent = t->options->agent;
     uint8_t listed[KEY_BYTES];
     if (trust_find(t->config, agent, t->agent_key, &e))
         return true;
-    if (!e.code && list_find_key(t->config, t->party, agent, listed, &e) &&
+    if (!e.failure && list_find_key(t->config, t->party, agent, listed, &e) &&
         trust_confirm(t->config, agent, listed, &e)) {
         memcpy(t->agent_key, listed, sizeof listed);
         return true;
     }
     log_error("%s", e.text);
-    *exit_code = e.code;
+    *failure = e.failure;
     return false;
 }
 
@@ -46,17 +45,18 @@ static bool settle_forwards(struct client_task *t)
     return t->forward_count || t->options->stdio;
 }
 
-static int connect_to_agent(struct client_task *t)
+static enum failure connect_to_agent(struct client_task *t)
 {
-    int exit_code;
+    enum failure failure;
     if (!settle_forwards(t))
         return usage_error("client",
                            "nothing to do: give -L, -D, -R, -U or -W, or Forward lines in the "
                            "agent's section of the configuration");
-    return settle_key(t, &exit_code) ? connection_run(t) : exit_code;
+    return settle_key(t, &failure) ? connection_run(t) : failure;
 }
 
-static int with_config(const struct client_options *options, const struct client_config *config)
+static enum failure with_config(const struct client_options *options,
+                                const struct client_config *config)
 {
     struct hop_party party = {.own = &config->key, .version = SPX_VERSION_TEXT, .labels = ""};
     struct client_task task = {.options = options, .config = config, .party = &party};
@@ -66,31 +66,31 @@ static int with_config(const struct client_options *options, const struct client
     return connect_to_agent(&task);
 }
 
-static int run(const struct client_options *options, const char *path)
+static enum failure run(const struct client_options *options, const char *path)
 {
     struct client_config config;
     struct error e = {0};
-    int exit_code = EXIT_OK;
+    enum failure failure = FAILURE_NONE;
     if (!client_config_load(&config, path, &e)) {
         log_error("%s", e.text);
-        return e.code;
+        return e.failure;
     }
     if (options->check)
         printf("%s is right\n", path);
     else
-        exit_code = with_config(options, &config);
+        failure = with_config(options, &config);
     client_config_free(&config);
-    return exit_code;
+    return failure;
 }
 
-int client_main(int argc, char **argv)
+enum failure client_main(int argc, char **argv)
 {
     struct client_options options;
     char *path;
-    int exit_code = EXIT_OTHER;
-    if (!client_options_parse(&options, argc, argv, &exit_code)) {
+    enum failure failure = FAILURE_OTHER;
+    if (!client_options_parse(&options, argc, argv, &failure)) {
         client_options_free(&options);
-        return exit_code;
+        return failure;
     }
     /* With -W another program talks over this one: only what goes wrong is worth a line. */
     log_setup("client",
@@ -100,10 +100,10 @@ int client_main(int argc, char **argv)
               options.json);
     path = options.config_path ? strdup(options.config_path) : config_default_path("client");
     if (path)
-        exit_code = run(&options, path);
+        failure = run(&options, path);
     else
         log_error("out of memory");
     free(path);
     client_options_free(&options);
-    return exit_code;
+    return failure;
 }

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exits.h"
 #include "config/options.h"
 
 static const char help[] =
@@ -51,9 +50,9 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static bool usage(int *exit_code, const char *what)
+static bool usage(enum failure *failure, const char *what)
 {
-    *exit_code = usage_error("client", what);
+    *failure = usage_error("client", what);
     return false;
 }
 
@@ -62,7 +61,7 @@ static bool add_forward(struct client_options *o, enum forward_kind kind, const 
 {
     struct forward *more = realloc(o->forwards, (o->forward_count + 1) * sizeof *more);
     if (!more)
-        return error_set(e, EXIT_OTHER, "out of memory");
+        return error_set(e, FAILURE_OTHER, "out of memory");
     o->forwards = more;
     if (!value_forward(&more[o->forward_count], kind, text, e))
         return false;
@@ -73,7 +72,7 @@ static bool add_forward(struct client_options *o, enum forward_kind kind, const 
 static bool set_stdio(struct client_options *o, const char *text, struct error *e)
 {
     if (o->stdio)
-        return error_set(e, EXIT_USAGE, "-W is given twice");
+        return error_set(e, FAILURE_USAGE, "-W is given twice");
     o->stdio = true;
     o->stdio_target.kind = TARGET_TCP;
     return value_endpoint(&o->stdio_target.endpoint, text, 0, e);
@@ -84,7 +83,7 @@ static bool take_option(struct client_options *o, int option, struct error *e)
     switch (option) {
     case 'c':
         if (o->config_path)
-            return error_set(e, EXIT_USAGE, "-c is given twice");
+            return error_set(e, FAILURE_USAGE, "-c is given twice");
         o->config_path = optarg;
         return true;
     case 'L':
@@ -110,7 +109,7 @@ static bool take_option(struct client_options *o, int option, struct error *e)
         o->json = true;
         return true;
     default:
-        return error_set(e, EXIT_USAGE, "%s", "");
+        return error_set(e, FAILURE_USAGE, "%s", "");
     }
 }
 
@@ -122,16 +121,16 @@ static bool take_words(struct client_options *o, int count, char **words, struct
         o->list = true;
         o->query = count > 1 ? words[1] : "";
         if (count > 2)
-            return error_set(e, EXIT_USAGE,
+            return error_set(e, FAILURE_USAGE,
                              "list takes one QUERY; quote it when it has several words");
     } else if (count > 1) {
-        return error_set(e, EXIT_USAGE, "'%s' is one word too many", words[1]);
+        return error_set(e, FAILURE_USAGE, "'%s' is one word too many", words[1]);
     } else if (count == 1) {
         o->agent = words[0];
         if (!value_name(name, o->agent, e))
             return false;
     } else if (!o->check) {
-        return error_set(e, EXIT_USAGE, "which agent? Give its name, or 'list'");
+        return error_set(e, FAILURE_USAGE, "which agent? Give its name, or 'list'");
     }
     return true;
 }
@@ -141,15 +140,15 @@ static bool check_together(const struct client_options *o, struct error *e)
     if (o->check)
         return true;
     if (o->list && (o->stdio || o->forward_count))
-        return error_set(e, EXIT_USAGE, "list goes with neither forwards nor -W");
+        return error_set(e, FAILURE_USAGE, "list goes with neither forwards nor -W");
     if (o->watch && !o->list)
-        return error_set(e, EXIT_USAGE, "--watch goes with list only");
+        return error_set(e, FAILURE_USAGE, "--watch goes with list only");
     if (o->stdio && o->forward_count)
-        return error_set(e, EXIT_USAGE, "-W goes alone, without forwards");
+        return error_set(e, FAILURE_USAGE, "-W goes alone, without forwards");
     return true;
 }
 
-bool client_options_parse(struct client_options *o, int argc, char **argv, int *exit_code)
+bool client_options_parse(struct client_options *o, int argc, char **argv, enum failure *failure)
 {
     struct error e = {0};
     int option;
@@ -157,14 +156,14 @@ bool client_options_parse(struct client_options *o, int argc, char **argv, int *
     while ((option = getopt_long(argc, argv, "c:L:D:R:U:W:wvh", long_options, NULL)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);
-            *exit_code = EXIT_OK;
+            *failure = FAILURE_NONE;
             return false;
         }
         if (!take_option(o, option, &e))
-            return usage(exit_code, e.text[0] ? e.text : NULL);
+            return usage(failure, e.text[0] ? e.text : NULL);
     }
     if (!take_words(o, argc - optind, argv + optind, &e) || !check_together(o, &e))
-        return usage(exit_code, e.text);
+        return usage(failure, e.text);
     return true;
 }
 

@@ -17,8 +17,8 @@ struct client_options {
     struct target stdio_target;
 };
 
-/* False: *exit_code says what to exit with; help or a usage error was written. */
-bool client_options_parse(struct client_options *o, int argc, char **argv, int *exit_code);
+/* False: *failure says how it ended; help or a usage error was written. */
+bool client_options_parse(struct client_options *o, int argc, char **argv, enum failure *failure);
 
 void client_options_free(struct client_options *o);
 

@@ -26,7 +26,7 @@ static void finish(struct reach *r)
 
 static bool fail(struct reach *r, enum code code, const char *text)
 {
-    error_set(&r->outcome.error, (int)code, "%s", text);
+    wire_error_set(&r->outcome.error, code, "%s", text);
     finish(r);
     return false;
 }

@@ -12,10 +12,10 @@
 struct reach;
 
 struct reach_outcome {
-    struct error error; /* code 0: reached */
-    bool answered;      /* the relay's hop was open */
-    bool by_agent;      /* error is the agent's own word, authenticated by session message 2 */
-    uint32_t retry_s;   /* the peer asks to wait so long */
+    struct wire_error error; /* code 0: reached */
+    bool answered;           /* the relay's hop was open */
+    bool by_agent;           /* error is the agent's own word, authenticated by session message 2 */
+    uint32_t retry_s;        /* the peer asks to wait so long */
 };
 
 #define SESSION_HELLO_MAX 256 /* the payload of session message 1, more than it ever takes */

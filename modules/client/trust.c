@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/exits.h"
 #include "config/known_agents.h"
 
 bool trust_find(const struct client_config *c, const char *agent, uint8_t key[KEY_BYTES],
@@ -57,13 +56,13 @@ bool trust_confirm(const struct client_config *c, const char *agent, const uint8
         fclose(out);
     if (!terminal)
         return error_set(
-            e, EXIT_NOT_AUTHENTICATED,
+            e, FAILURE_NOT_AUTHENTICATED,
             "the agent '%s' is not known here and there is no terminal to ask on. The relay lists "
             "the key %s "
             "(%s): if the agent's owner confirms it, add an [Agent] section to the configuration",
             agent, text, fingerprint);
     if (!yes)
-        return error_set(e, EXIT_NOT_AUTHENTICATED, "the key of agent '%s' was not confirmed",
+        return error_set(e, FAILURE_NOT_AUTHENTICATED, "the key of agent '%s' was not confirmed",
                          agent);
     return known_agents_add(c->known_agents, agent, key, e);
 }

@@ -6,7 +6,6 @@
 #include <sys/un.h>
 
 #include "base/bytes.h"
-#include "base/exits.h"
 #include "config/schema.h"
 #include "wire/limits.h"
 
@@ -84,8 +83,8 @@ static bool parse_socket_path(struct config_reader *r, void *field, const char *
         return false;
     if (strlen(*path) < room)
         return true;
-    return error_set(e, EXIT_CONFIG, "'%s' is too long for a socket; expected are under %zu bytes",
-                     *path, room);
+    return error_set(e, FAILURE_CONFIG,
+                     "'%s' is too long for a socket; expected are under %zu bytes", *path, room);
 }
 
 static bool parse_address(struct config_reader *r, void *field, const char *value, struct error *e)
@@ -103,7 +102,7 @@ static struct target_pattern *append_pattern(struct target_pattern **patterns, s
     struct target_pattern *grown = array_append(*patterns, count, sizeof *grown);
 
     if (!grown) {
-        error_set(e, EXIT_CONFIG, "no memory to read it");
+        error_set(e, FAILURE_CONFIG, "no memory to read it");
         return NULL;
     }
     *patterns = grown;
@@ -216,7 +215,7 @@ static bool check_reachable(const struct agent_load *load, const char *path, str
 {
     if (load->line_without_address == 0 || load->c->listen_count > 0)
         return true;
-    return error_set(e, EXIT_CONFIG,
+    return error_set(e, FAILURE_CONFIG,
                      "%s:%u: [Relay] has no Address; expected is Address = HOST:PORT, or Listen in "
                      "[Agent] for a relay that dials this agent",
                      path, load->line_without_address);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
-#include "base/exits.h"
 #include "config/schema.h"
 
 #define KNOWN_AGENTS_DEFAULT "known_agents"
@@ -73,7 +72,7 @@ static bool parse_forward(struct config_reader *r, void *field, const char *valu
 
     (void)r;
     if (!forwards)
-        return error_set(e, EXIT_CONFIG, "no memory to read it");
+        return error_set(e, FAILURE_CONFIG, "no memory to read it");
     agent->forwards = forwards;
     return value_forward_option(&forwards[agent->forward_count - 1], value, e);
 }

@@ -91,7 +91,7 @@ struct client_config {
     size_t agent_count;
 };
 
-/* Each reads the whole file or fails with EXIT_CONFIG and "FILE:LINE: what is wrong, what is
+/* Each reads the whole file or fails with FAILURE_CONFIG and "FILE:LINE: what is wrong, what is
  * expected"; nothing is left allocated then. Unknown sections and keys, keys twice in a section,
  * missing keys, two users or agents of one name or key, a peer's key equal to the own one, are
  * errors. Section and key names are compared without case. */

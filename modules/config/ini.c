@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/exits.h"
 #include "config/lines.h"
 
 static bool take_section(const struct ini_handler *handler, char *line, struct ini_place at,
@@ -11,12 +10,13 @@ static bool take_section(const struct ini_handler *handler, char *line, struct i
     size_t len = strlen(line);
 
     if (line[len - 1] != ']')
-        return error_set(e, EXIT_CONFIG, "%s:%u: '%s' has no ']' at its end; expected is [Section]",
-                         at.file, at.line, line);
+        return error_set(e, FAILURE_CONFIG,
+                         "%s:%u: '%s' has no ']' at its end; expected is [Section]", at.file,
+                         at.line, line);
     line[len - 1] = '\0';
     char *name = strip_space(line + 1);
     if (*name == '\0')
-        return error_set(e, EXIT_CONFIG, "%s:%u: '[]' names no section; expected is [Section]",
+        return error_set(e, FAILURE_CONFIG, "%s:%u: '[]' names no section; expected is [Section]",
                          at.file, at.line);
     return handler->section(handler->arg, name, at, e);
 }
@@ -27,21 +27,21 @@ static bool take_key(const struct ini_handler *handler, char *line, bool in_sect
     char *equals = strchr(line, '=');
 
     if (!equals)
-        return error_set(e, EXIT_CONFIG,
+        return error_set(e, FAILURE_CONFIG,
                          "%s:%u: '%s' is not understood; expected is [Section] or Key = Value",
                          at.file, at.line, line);
     *equals = '\0';
     char *name = strip_space(line), *value = strip_space(equals + 1);
     if (*name == '\0')
-        return error_set(e, EXIT_CONFIG,
+        return error_set(e, FAILURE_CONFIG,
                          "%s:%u: there is no key before '='; expected is "
                          "Key = Value",
                          at.file, at.line);
     if (*value == '\0')
-        return error_set(e, EXIT_CONFIG, "%s:%u: '%s' has no value; expected is %s = Value",
+        return error_set(e, FAILURE_CONFIG, "%s:%u: '%s' has no value; expected is %s = Value",
                          at.file, at.line, name, name);
     if (!in_section)
-        return error_set(e, EXIT_CONFIG,
+        return error_set(e, FAILURE_CONFIG,
                          "%s:%u: '%s' stands before the first section; expected is [Section] first",
                          at.file, at.line, name);
     return handler->key(handler->arg, name, value, at, e);

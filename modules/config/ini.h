@@ -24,7 +24,7 @@ struct ini_handler {
 };
 
 /* Walks a text (terminated, no NUL inside, valid UTF-8). Errors: "FILE:LINE: what". Code
- * EXIT_CONFIG. */
+ * FAILURE_CONFIG. */
 bool ini_walk(const char *file, const char *text, size_t len, const struct ini_handler *handler,
               struct error *e);
 

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/exits.h"
 #include "base/files.h"
 #include "config/lines.h"
 #include "config/values.h"
@@ -28,13 +27,14 @@ static bool parse_entry(char name[65], uint8_t key[KEY_BYTES], char *line, struc
     char *key_text = strip_space(line + len);
 
     if (line[len] == '\0')
-        return error_set(e, EXIT_CONFIG, "'%s' is not understood; expected is NAME KEY", line);
+        return error_set(e, FAILURE_CONFIG, "'%s' is not understood; expected is NAME KEY", line);
     line[len] = '\0';
     if (!value_name(name, line, e))
         return false;
     if (public_key_from_text(key, view_of_string(key_text)))
         return true;
-    return error_set(e, EXIT_CONFIG, "'%s' is not a public key: 44 characters of base64", key_text);
+    return error_set(e, FAILURE_CONFIG, "'%s' is not a public key: 44 characters of base64",
+                     key_text);
 }
 
 static bool search_line(struct search *s, const char *path, char *line, unsigned number,
@@ -45,11 +45,11 @@ static bool search_line(struct search *s, const char *path, char *line, unsigned
     struct error inner = {0};
 
     if (!parse_entry(name, key, line, &inner))
-        return error_set(e, EXIT_CONFIG, "%s:%u: %s", path, number, inner.text);
+        return error_set(e, FAILURE_CONFIG, "%s:%u: %s", path, number, inner.text);
     if (strcmp(name, s->name) != 0)
         return true;
     if (s->line != 0)
-        return error_set(e, EXIT_CONFIG,
+        return error_set(e, FAILURE_CONFIG,
                          "%s:%u: '%s' is there twice, first at line %u; expected is one line for "
                          "each agent",
                          path, number, name, s->line);
@@ -87,12 +87,12 @@ static bool make_directories(const char *path, struct error *e)
     bool good = true;
 
     if (!directory)
-        return error_set(e, EXIT_OTHER, "%s: no memory to write it", path);
+        return error_set(e, FAILURE_OTHER, "%s: no memory to write it", path);
     for (char *slash = strchr(directory, '/'); good && slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         if (*directory != '\0' && mkdir(directory, 0700) < 0 && errno != EEXIST)
-            good =
-                error_set(e, EXIT_OTHER, "%s: cannot be created: %s", directory, strerror(errno));
+            good = error_set(e, FAILURE_OTHER, "%s: cannot be created: %s", directory,
+                             strerror(errno));
         *slash = '/';
     }
     free(directory);

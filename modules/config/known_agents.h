@@ -7,7 +7,7 @@
 #include "crypto/keys.h"
 
 /* Looks the name up; *found says whether. A missing file holds nobody. False: the file is not right
- * ("FILE:LINE: …", EXIT_CONFIG; the name twice is an error too). */
+ * ("FILE:LINE: …", FAILURE_CONFIG; the name twice is an error too). */
 bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES], bool *found,
                        struct error *e);
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/exits.h"
 #include "base/text.h"
 
 static const char byte_order_mark[] = "\xef\xbb\xbf"; /* some editors put it first */
@@ -44,7 +43,8 @@ static bool check_text(const char *file, const char *text, size_t len, struct er
         const char *end = memchr(text + at, '\n', len - at);
         size_t line_len = end ? (size_t)(end - text) - at : len - at;
         if (memchr(text + at, '\0', line_len) || !utf8_valid(view_of(text + at, line_len)))
-            return error_set(e, EXIT_CONFIG, "%s:%u: is not text; expected is UTF-8", file, number);
+            return error_set(e, FAILURE_CONFIG, "%s:%u: is not text; expected is UTF-8", file,
+                             number);
         at += line_len + 1;
     }
     return true;
@@ -59,7 +59,7 @@ bool lines_start(struct lines *l, const char *file, const char *text, size_t len
         return false;
     l->copy = malloc(len + 1);
     if (!l->copy)
-        return error_set(e, EXIT_CONFIG, "%s: no memory to read it", file);
+        return error_set(e, FAILURE_CONFIG, "%s: no memory to read it", file);
     memcpy(l->copy, text, len);
     l->copy[len] = '\0';
     l->next = l->copy;

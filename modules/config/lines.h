@@ -13,8 +13,8 @@ struct lines {
     unsigned number;
 };
 
-/* Starts with a copy of the text. Errors, code EXIT_CONFIG: "FILE:LINE: …" for a line that is not
- * UTF-8 or has a NUL; no memory. */
+/* Starts with a copy of the text. Errors, code FAILURE_CONFIG: "FILE:LINE: …" for a line that is
+ * not UTF-8 or has a NUL; no memory. */
 bool lines_start(struct lines *l, const char *file, const char *text, size_t len, struct error *e);
 
 /* The next line that is not empty, its number in l->number; NULL after the last. A comment is a '#'

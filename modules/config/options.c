@@ -3,8 +3,6 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include "base/exits.h"
-
 enum { OPTION_CHECK = 256, OPTION_JSON };
 
 static const struct option long_options[] = {
@@ -13,15 +11,15 @@ static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 };
 
-int usage_error(const char *role, const char *what)
+enum failure usage_error(const char *role, const char *what)
 {
     if (what)
         fprintf(stderr, "spx %s: %s\n", role, what);
     fprintf(stderr, "Try 'spx %s --help'.\n", role);
-    return EXIT_USAGE;
+    return FAILURE_USAGE;
 }
 
-bool role_options_parse(struct role_options *o, int argc, char **argv, int *exit_code)
+bool role_options_parse(struct role_options *o, int argc, char **argv, enum failure *failure)
 {
     int option;
     while ((option = getopt_long(argc, argv, "c:vh", long_options, NULL)) != -1) {
@@ -35,10 +33,10 @@ bool role_options_parse(struct role_options *o, int argc, char **argv, int *exit
             o->json = true;
         } else if (option == 'h') {
             fputs(o->help, stdout);
-            *exit_code = EXIT_OK;
+            *failure = FAILURE_NONE;
             return false;
         } else {
-            *exit_code = usage_error(o->role, option == 'c' ? "-c is given twice" : NULL);
+            *failure = usage_error(o->role, option == 'c' ? "-c is given twice" : NULL);
             return false;
         }
     }

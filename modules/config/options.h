@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "base/error.h"
+
 struct role_options {
     const char *role; /* "relay" or "agent" */
     const char *help;
@@ -13,13 +15,13 @@ struct role_options {
     char **words;
 };
 
-/* Fills o (role and help are set before) from -c, --check, -v, --json and -h. False: *exit_code
- * says what to exit with; the help (standard output) or the usage error (standard error) was
+/* Fills o (role and help are set before) from -c, --check, -v, --json and -h. False: *failure
+ * says how it ended; the help (standard output) or the usage error (standard error) was
  * written. */
-bool role_options_parse(struct role_options *o, int argc, char **argv, int *exit_code);
+bool role_options_parse(struct role_options *o, int argc, char **argv, enum failure *failure);
 
-/* Writes "spx ROLE: what" and where to find help; returns EXIT_USAGE. what NULL: getopt_long has
+/* Writes "spx ROLE: what" and where to find help; returns FAILURE_USAGE. what NULL: getopt_long has
  * said it. */
-int usage_error(const char *role, const char *what);
+enum failure usage_error(const char *role, const char *what);
 
 #endif

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
-#include "base/exits.h"
 #include "config/schema.h"
 #include "wire/limits.h"
 
@@ -87,7 +86,7 @@ static bool append_agent_pattern(void *arg, const char *item, struct error *e)
     char(*agents)[65] = array_append(user->agents, &user->agent_count, sizeof *agents);
 
     if (!agents)
-        return error_set(e, EXIT_CONFIG, "no memory to read it");
+        return error_set(e, FAILURE_CONFIG, "no memory to read it");
     user->agents = agents;
     return value_name_pattern(agents[user->agent_count - 1], item, e);
 }
@@ -107,7 +106,7 @@ static bool parse_dial(struct config_reader *r, void *field, const char *value, 
     if (!value_target(&target, value, e))
         return false;
     if (target.kind != TARGET_TCP)
-        return error_set(e, EXIT_CONFIG, "'%s' cannot be dialled; expected is tcp:HOST:PORT",
+        return error_set(e, FAILURE_CONFIG, "'%s' cannot be dialled; expected is tcp:HOST:PORT",
                          value);
     agent->has_dial = true;
     agent->dial = target.endpoint;

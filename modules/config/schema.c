@@ -5,7 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/exits.h"
 #include "base/files.h"
 #include "base/text.h"
 
@@ -16,7 +15,7 @@
 
 static bool no_memory(const struct config_reader *r, struct error *e)
 {
-    return error_set(e, EXIT_CONFIG, "%s: no memory to read it", r->path);
+    return error_set(e, FAILURE_CONFIG, "%s: no memory to read it", r->path);
 }
 
 static void add_known(char known[KNOWN_TEXT_BYTES], const char *before, const char *name,
@@ -35,8 +34,8 @@ static bool unknown_section(const struct config_reader *r, const char *name, str
 
     for (const struct config_section *s = r->sections; s->name; s++)
         add_known(known, "[", s->name, "]");
-    return error_set(e, EXIT_CONFIG, "%s:%u: unknown section [%s]; known are %s", at.file, at.line,
-                     name, known);
+    return error_set(e, FAILURE_CONFIG, "%s:%u: unknown section [%s]; known are %s", at.file,
+                     at.line, name, known);
 }
 
 static bool unknown_key(const struct config_reader *r, const char *name, struct ini_place at,
@@ -46,7 +45,7 @@ static bool unknown_key(const struct config_reader *r, const char *name, struct 
 
     for (const struct config_key *k = r->section->keys; k->name; k++)
         add_known(known, "", k->name, "");
-    return error_set(e, EXIT_CONFIG, "%s:%u: unknown key '%s' in [%s]; known are %s", at.file,
+    return error_set(e, FAILURE_CONFIG, "%s:%u: unknown key '%s' in [%s]; known are %s", at.file,
                      at.line, name, r->section->name, known);
 }
 
@@ -71,11 +70,11 @@ static bool finish_section(struct config_reader *r, struct error *e)
         return true;
     for (size_t i = 0; s->keys[i].name; i++) {
         if (is_required(s->keys[i].count) && r->key_lines[i] == 0)
-            return error_set(e, EXIT_CONFIG, "%s:%u: [%s] has no %s; expected is %s = Value",
+            return error_set(e, FAILURE_CONFIG, "%s:%u: [%s] has no %s; expected is %s = Value",
                              r->path, r->section_line, s->name, s->keys[i].name, s->keys[i].name);
     }
     if (s->finish && !s->finish(r, r->object, &inner))
-        return error_set(e, EXIT_CONFIG, "%s:%u: %s", r->path, r->section_line, inner.text);
+        return error_set(e, FAILURE_CONFIG, "%s:%u: %s", r->path, r->section_line, inner.text);
     r->section = NULL;
     return true;
 }
@@ -94,7 +93,7 @@ static bool on_section(void *arg, const char *name, struct ini_place at, struct 
 
     unsigned *first_line = &r->section_lines[s - r->sections];
     if (!may_repeat(s->count) && *first_line != 0)
-        return error_set(e, EXIT_CONFIG,
+        return error_set(e, FAILURE_CONFIG,
                          "%s:%u: [%s] is there twice, first at line %u; expected is one", at.file,
                          at.line, s->name, *first_line);
     if (*first_line == 0)
@@ -120,12 +119,12 @@ static bool on_key(void *arg, const char *name, const char *value, struct ini_pl
 
     unsigned *line = &r->key_lines[k - r->section->keys];
     if (!may_repeat(k->count) && *line != 0)
-        return error_set(e, EXIT_CONFIG,
+        return error_set(e, FAILURE_CONFIG,
                          "%s:%u: '%s' is there twice in [%s], first at line %u; expected is one",
                          at.file, at.line, k->name, r->section->name, *line);
     *line = at.line;
     if (!k->parse(r, (char *)r->object + k->offset, value, &inner))
-        return error_set(e, EXIT_CONFIG, "%s:%u: %s: %s", at.file, at.line, k->name, inner.text);
+        return error_set(e, FAILURE_CONFIG, "%s:%u: %s: %s", at.file, at.line, k->name, inner.text);
     return true;
 }
 
@@ -133,7 +132,7 @@ static bool check_sections_there(const struct config_reader *r, struct error *e)
 {
     for (size_t i = 0; r->sections[i].name; i++) {
         if (is_required(r->sections[i].count) && r->section_lines[i] == 0)
-            return error_set(e, EXIT_CONFIG, "%s: there is no section [%s]; it is required",
+            return error_set(e, FAILURE_CONFIG, "%s: there is no section [%s]; it is required",
                              r->path, r->sections[i].name);
     }
     return true;
@@ -161,7 +160,7 @@ bool config_note_peer(struct config_reader *r, const char *name, const uint8_t *
     struct config_peer *peers = array_append(r->peers, &r->peer_count, sizeof *peers);
 
     if (!peers)
-        return error_set(e, EXIT_CONFIG, "no memory to read it");
+        return error_set(e, FAILURE_CONFIG, "no memory to read it");
     r->peers = peers;
     struct config_peer *peer = &peers[r->peer_count - 1];
     peer->section = r->section;
@@ -203,7 +202,7 @@ static bool check_names(struct config_reader *r, struct error *e)
     for (size_t i = 1; i < r->peer_count; i++) {
         const struct config_peer *a = &r->peers[i - 1], *b = &r->peers[i];
         if (a->section == b->section && a->name[0] != '\0' && strcmp(a->name, b->name) == 0)
-            return error_set(e, EXIT_CONFIG,
+            return error_set(e, FAILURE_CONFIG,
                              "%s:%u: [%s] with the name '%s' is there twice, first at line %u; "
                              "expected is one",
                              r->path, b->line, b->section->name, b->name, a->line);
@@ -220,7 +219,7 @@ static bool check_keys(struct config_reader *r, struct error *e)
         bool one_relay = a->section == b->section && a->name[0] == '\0';
         if (!one_relay && a->has_key && b->has_key &&
             memcmp(a->public_key, b->public_key, KEY_BYTES) == 0)
-            return error_set(e, EXIT_CONFIG,
+            return error_set(e, FAILURE_CONFIG,
                              "%s:%u: the PublicKey of this [%s] is that of the [%s] at line %u; "
                              "expected is one key for each",
                              r->path, b->line, b->section->name, a->section->name, a->line);
@@ -233,7 +232,7 @@ static bool check_own_key(const struct config_reader *r, const uint8_t own_key[K
 {
     for (size_t i = 0; i < r->peer_count; i++) {
         if (r->peers[i].has_key && memcmp(r->peers[i].public_key, own_key, KEY_BYTES) == 0)
-            return error_set(e, EXIT_CONFIG,
+            return error_set(e, FAILURE_CONFIG,
                              "%s:%u: the PublicKey of this [%s] is the key of this %s itself; "
                              "expected is the other party's",
                              r->path, r->peers[i].line, r->peers[i].section->name, own_kind);
@@ -295,7 +294,7 @@ bool parse_public_key(struct config_reader *r, void *field, const char *value, s
     (void)r;
     if (public_key_from_text(field, view_of_string(value)))
         return true;
-    return error_set(e, EXIT_CONFIG,
+    return error_set(e, FAILURE_CONFIG,
                      "'%s' is not a public key: 44 characters of base64, as 'spx key public FILE' "
                      "shows it",
                      value);
@@ -306,7 +305,7 @@ bool parse_key_file(struct config_reader *r, void *field, const char *value, str
     char *path = config_path(r->path, value);
 
     if (!path)
-        return error_set(e, EXIT_CONFIG, "no memory to read it");
+        return error_set(e, FAILURE_CONFIG, "no memory to read it");
     bool good = keypair_load(field, path, e);
     free(path);
     return good;
@@ -318,15 +317,15 @@ bool parse_labels(struct config_reader *r, void *field, const char *value, struc
 
     (void)r;
     if (len >= LABELS_BYTES)
-        return error_set(e, EXIT_CONFIG, "is %zu bytes long; expected are at most %d", len,
+        return error_set(e, FAILURE_CONFIG, "is %zu bytes long; expected are at most %d", len,
                          LABELS_BYTES - 1);
     if (!text_is_clean(view_of(value, len)))
-        return error_set(e, EXIT_CONFIG,
+        return error_set(e, FAILURE_CONFIG,
                          "'%s' holds control characters; expected are words such as site=boston",
                          value);
     char **labels = field;
     *labels = strdup(value);
-    return *labels || error_set(e, EXIT_CONFIG, "no memory to read it");
+    return *labels || error_set(e, FAILURE_CONFIG, "no memory to read it");
 }
 
 bool parse_path(struct config_reader *r, void *field, const char *value, struct error *e)
@@ -334,7 +333,7 @@ bool parse_path(struct config_reader *r, void *field, const char *value, struct 
     char **path = field;
 
     *path = config_path(r->path, value);
-    return *path || error_set(e, EXIT_CONFIG, "no memory to read it");
+    return *path || error_set(e, FAILURE_CONFIG, "no memory to read it");
 }
 
 bool parse_relay_address(struct config_reader *r, void *field, const char *value, struct error *e)
@@ -354,7 +353,7 @@ static bool append_one_listen(void *arg, const char *item, struct error *e)
     struct address *grown = array_append(*list->listen, list->count, sizeof *grown);
 
     if (!grown)
-        return error_set(e, EXIT_CONFIG, "no memory to read it");
+        return error_set(e, FAILURE_CONFIG, "no memory to read it");
     *list->listen = grown;
     return value_listen(&grown[*list->count - 1], item, "::", e);
 }

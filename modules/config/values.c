@@ -7,7 +7,6 @@
 #include <strings.h>
 #include <sys/un.h>
 
-#include "base/exits.h"
 #include "config/lines.h"
 
 #define HOST_NAME_MAX_BYTES 253
@@ -51,7 +50,7 @@ bool value_number(uint64_t *out, const char *text, uint64_t low, uint64_t high, 
 {
     if (parse_number(out, text, low, high))
         return true;
-    return error_set(e, EXIT_USAGE, "'%s' is not a number from %llu to %llu", text,
+    return error_set(e, FAILURE_USAGE, "'%s' is not a number from %llu to %llu", text,
                      (unsigned long long)low, (unsigned long long)high);
 }
 
@@ -171,7 +170,7 @@ bool value_endpoint(struct endpoint *out, const char *text, uint16_t default_por
 {
     if (parse_endpoint(out, text, default_port))
         return true;
-    return error_set(e, EXIT_USAGE,
+    return error_set(e, FAILURE_USAGE,
                      "'%s' is not %s (a name or an address, IPv6 in brackets: [2001:db8::1]:22; "
                      "the port from 1 to 65535)",
                      text, default_port ? "HOST or HOST:PORT" : "HOST:PORT");
@@ -200,7 +199,7 @@ bool value_listen(struct address *out, const char *text, const char *default_hos
     if (cut_host(&cut, text) && *cut.rest == ':' && parse_port(&port, cut.rest + 1, 0) &&
         listen_address(out, cut.host, cut.bracketed, port))
         return true;
-    return error_set(e, EXIT_USAGE,
+    return error_set(e, FAILURE_USAGE,
                      "'%s' is not an address to listen on: PORT, ADDRESS:PORT, [IPV6]:PORT or "
                      "*:PORT, the address in numbers or localhost",
                      text);
@@ -251,7 +250,7 @@ bool value_target(struct target *out, const char *text, struct error *e)
 {
     if (parse_target(out, text))
         return true;
-    return error_set(e, EXIT_USAGE,
+    return error_set(e, FAILURE_USAGE,
                      "'%s' is not a target: tcp:HOST:PORT, udp:HOST:PORT or unix:/PATH (IPv6 in "
                      "brackets, a path under 108 bytes)",
                      text);
@@ -346,7 +345,7 @@ bool value_target_pattern(struct target_pattern *out, const char *text, struct e
     if (parse_target_pattern(out, text))
         return true;
     return error_set(
-        e, EXIT_USAGE,
+        e, FAILURE_USAGE,
         "'%s' is not a target to allow: tcp:HOST:PORTS or udp:HOST:PORTS (HOST a name, "
         "an address, 10.0.0.0/8, [fd00::]/8 or *; PORTS 22, 8000-8099 or *) or "
         "unix:/PATH",
@@ -368,7 +367,7 @@ bool value_listen_pattern(struct target_pattern *out, const char *text, struct e
     if (parse_listen_pattern(out, text))
         return true;
     return error_set(
-        e, EXIT_USAGE,
+        e, FAILURE_USAGE,
         "'%s' is not where listening can be allowed: ADDRESS:PORTS (ADDRESS in numbers, "
         "127.0.0.0/8, [fd00::]/8 or *; PORTS 8080, 8000-8099 or *) or unix:/PATH",
         text);
@@ -483,7 +482,7 @@ bool value_forward(struct forward *out, enum forward_kind kind, const char *text
 {
     if (parse_forward(out, kind, text))
         return true;
-    return error_set(e, EXIT_USAGE,
+    return error_set(e, FAILURE_USAGE,
                      "'%s' is not %s (IPv6 in brackets, * or nothing before the first colon for "
                      "all addresses%s)",
                      text, forwards[kind].form,
@@ -500,7 +499,7 @@ bool value_forward_option(struct forward *out, const char *text, struct error *e
             return value_forward(out, (enum forward_kind)k, text + len + strspn(text + len, " \t"),
                                  e);
     }
-    return error_set(e, EXIT_USAGE,
+    return error_set(e, FAILURE_USAGE,
                      "'%s' is not a forward: -L, -D, -R or -U with its value, such as "
                      "-L 8080:localhost:80",
                      text);
@@ -528,7 +527,7 @@ bool value_name(char out[NAME_BYTES], const char *text, struct error *e)
     if (parse_name(out, text, false))
         return true;
     return error_set(
-        e, EXIT_USAGE,
+        e, FAILURE_USAGE,
         "'%s' is not a name: 1 to 64 of a-z 0-9 . _ -, first a letter or digit, no two "
         "dots in a row",
         text);
@@ -538,7 +537,7 @@ bool value_name_pattern(char out[NAME_BYTES], const char *text, struct error *e)
 {
     if (parse_name(out, text, true))
         return true;
-    return error_set(e, EXIT_USAGE,
+    return error_set(e, FAILURE_USAGE,
                      "'%s' is not a pattern of names: 1 to 64 of a-z 0-9 . _ - and * (any "
                      "characters) and ? (any one)",
                      text);
@@ -553,7 +552,7 @@ bool value_list(const char *text, bool (*each)(void *arg, const char *item, stru
     bool good = true;
 
     if (!copy)
-        return error_set(e, EXIT_USAGE, "no memory for a list");
+        return error_set(e, FAILURE_USAGE, "no memory for a list");
     for (char *next = copy; good && next;) {
         char *item = next, *comma = strchr(item, ',');
 
@@ -562,7 +561,7 @@ bool value_list(const char *text, bool (*each)(void *arg, const char *item, stru
             *comma = '\0';
         item = strip_space(item);
         if (*item == '\0')
-            good = error_set(e, EXIT_USAGE,
+            good = error_set(e, FAILURE_USAGE,
                              "'%s' has an empty item; expected are items with commas between them",
                              text);
         else

@@ -12,7 +12,7 @@
 #define HOST_TEXT_BYTES \
     256 /* a name of at most 253 characters, a literal address, or "unix:/path" */
 
-/* Every parser returns false after error_set(e, EXIT_USAGE, …) with a text that quotes the value
+/* Every parser returns false after error_set(e, FAILURE_USAGE, …) with a text that quotes the value
  * and says what is expected, without file or line (the caller puts them in front, and chooses the
  * code). */
 

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "base/exits.h"
 #include "base/files.h"
 #include "base/text.h"
 
@@ -57,18 +56,19 @@ bool keypair_from_text(struct keypair *pair, struct view text, const char *name,
 
     text = strip(text);
     if (text.len == 0)
-        return error_set(e, EXIT_CONFIG, "%s: holds no key; make one with: spx key new FILE", name);
+        return error_set(e, FAILURE_CONFIG, "%s: holds no key; make one with: spx key new FILE",
+                         name);
     if (text.len != KEY_TEXT_LEN)
-        return error_set(e, EXIT_CONFIG,
+        return error_set(e, FAILURE_CONFIG,
                          "%s: is not a private key: %zu characters, expected one line of %d "
                          "characters of base64",
                          name, text.len, KEY_TEXT_LEN);
     good = base64_decode(loaded.private_key, KEY_BYTES, text);
     if (!good)
-        error_set(e, EXIT_CONFIG, "%s: is not a private key: not canonical base64 of 32 bytes",
+        error_set(e, FAILURE_CONFIG, "%s: is not a private key: not canonical base64 of 32 bytes",
                   name);
     else if (bytes_are_zero(loaded.private_key, KEY_BYTES))
-        good = error_set(e, EXIT_CONFIG, "%s: is not a private key: all zero", name);
+        good = error_set(e, FAILURE_CONFIG, "%s: is not a private key: all zero", name);
     if (good) {
         keypair_derive(&loaded);
         *pair = loaded;

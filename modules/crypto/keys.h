@@ -18,7 +18,7 @@ bool public_key_from_text(uint8_t out[KEY_BYTES], struct view text);
 void key_fingerprint(char out[FINGERPRINT_TEXT_BYTES], const uint8_t public_key[KEY_BYTES]);
 
 /* Reads a private key file (one key, white space around it allowed; refused when group or others
- * have any access) and derives the public key. Error code EXIT_CONFIG, text naming the file and
+ * have any access) and derives the public key. Error code FAILURE_CONFIG, text naming the file and
  * what is wrong with it. */
 bool keypair_load(struct keypair *pair, const char *path, struct error *e);
 

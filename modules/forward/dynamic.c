@@ -211,7 +211,7 @@ static void start_association(struct request *r)
     if (d->associations < ASSOCIATIONS_MAX)
         r->associate = associate_new(d->loop, r->io.fd, d->session, &e);
     else
-        error_set(&e, RESET_LIMIT, "too many applications have a UDP socket");
+        error_set(&e, FAILURE_OTHER, "too many applications have a UDP socket");
     if (!r->associate) {
         log_info("%s: %s", d->label, e.text);
         proxy_settle(&r->proxy, RESET_LIMIT, "");

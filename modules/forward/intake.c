@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/exits.h"
 #include "base/log.h"
 #include "net/socket.h"
 
@@ -68,7 +67,8 @@ static int open_listener(const struct address *listen, struct error *e)
     int fd = socket_listen(listen, BACKLOG, e);
     if (fd < 0 || !socket_is_scarce(fd))
         return fd;
-    error_set(e, EXIT_OTHER, "no descriptor is left to listen with; raise the limit of open files");
+    error_set(e, FAILURE_OTHER,
+              "no descriptor is left to listen with; raise the limit of open files");
     close(fd);
     socket_remove_file(listen);
     return -1;
@@ -80,7 +80,7 @@ struct intake *intake_new(struct loop *loop, const struct address *listen,
     struct intake *a = calloc(1, sizeof *a);
     int fd = a ? open_listener(listen, e) : -1;
     if (!a || fd < 0) {
-        error_set(e, EXIT_OTHER, "out of memory");
+        error_set(e, FAILURE_OTHER, "out of memory");
         free(a);
         return NULL;
     }
@@ -90,7 +90,7 @@ struct intake *intake_new(struct loop *loop, const struct address *listen,
     a->io.on_read = on_read;
     a->retry.on_fire = on_retry;
     if (!address_of_socket(&a->bound, fd, false) || !io_add(loop, &a->io, fd)) {
-        error_set(e, EXIT_OTHER, "cannot listen: %s", strerror(errno));
+        error_set(e, FAILURE_OTHER, "cannot listen: %s", strerror(errno));
         close(fd);
         free(a);
         return NULL;

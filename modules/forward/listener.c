@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "base/exits.h"
 #include "base/log.h"
 #include "forward/dynamic.h"
 #include "forward/intake.h"
@@ -77,14 +76,14 @@ static bool open_intake(struct listener *l, const struct forward *forward, struc
         return true;
     }
     l->dynamic = dynamic_new(l->loop, intake_address(l->intake), on_dynamic_room, l);
-    return l->dynamic || error_set(e, EXIT_OTHER, "out of memory");
+    return l->dynamic || error_set(e, FAILURE_OTHER, "out of memory");
 }
 
 struct listener *listener_new(struct loop *loop, const struct forward *forward, struct error *e)
 {
     struct listener *l = calloc(1, sizeof *l);
     if (!l) {
-        error_set(e, EXIT_OTHER, "out of memory");
+        error_set(e, FAILURE_OTHER, "out of memory");
         return NULL;
     }
     l->loop = loop;

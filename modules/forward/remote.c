@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exits.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "forward/target.h"
@@ -104,10 +103,10 @@ bool remotes_ask(struct remotes *r, struct session *s, struct error *e)
         address_to_text(address, &remote->forward->listen);
         remote->listener = listen_request(s, address, &remote_events, remote);
         if (!remote->listener && errno == EAGAIN)
-            return error_set(e, EXIT_OTHER, "an agent can be asked for at most %d -R",
+            return error_set(e, FAILURE_OTHER, "an agent can be asked for at most %d -R",
                              LISTENERS_MAX);
         if (!remote->listener)
-            return error_set(e, EXIT_OTHER, "the agent cannot be asked to listen on %s: %s",
+            return error_set(e, FAILURE_OTHER, "the agent cannot be asked to listen on %s: %s",
                              address, strerror(errno));
     }
     return true;

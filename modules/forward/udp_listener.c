@@ -3,8 +3,6 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-#include "base/exits.h"
-
 struct udp_listener {
     struct udp_local *local;
     char target[TARGET_TEXT_BYTES];
@@ -35,7 +33,7 @@ struct udp_listener *udp_listener_new(struct loop *loop, const struct forward *f
 {
     struct udp_listener *l = calloc(1, sizeof *l);
     if (!l) {
-        error_set(e, EXIT_OTHER, "out of memory");
+        error_set(e, FAILURE_OTHER, "out of memory");
         return NULL;
     }
     l->local = udp_local_new(loop, &forward->listen, &events, l, e);

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/exits.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "net/socket.h"
@@ -186,7 +185,7 @@ static bool start(struct udp_local *l, int fd, struct error *e)
     l->io.on_read = on_read;
     l->idle.on_fire = on_idle;
     if (!address_of_socket(&l->bound, fd, false) || !io_add(l->loop, &l->io, fd))
-        return error_set(e, EXIT_OTHER, "cannot receive datagrams: %s", strerror(errno));
+        return error_set(e, FAILURE_OTHER, "cannot receive datagrams: %s", strerror(errno));
     io_want_read(&l->io);
     return true;
 }
@@ -200,7 +199,7 @@ struct udp_local *udp_local_new(struct loop *loop, const struct address *listen,
         return NULL;
     l = calloc(1, sizeof *l);
     if (!l) {
-        error_set(e, EXIT_OTHER, "out of memory");
+        error_set(e, FAILURE_OTHER, "out of memory");
         close(fd);
         return NULL;
     }

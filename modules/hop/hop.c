@@ -136,7 +136,7 @@ bool hop_fail(struct hop *h, enum code code, const char *format, ...)
         va_start(args, format);
         vsnprintf(text, sizeof text, format, args);
         va_end(args);
-        error_set(&h->error, (int)code, "%s", text);
+        wire_error_set(&h->error, code, "%s", text);
         end(h);
     }
     return false;
@@ -149,7 +149,7 @@ void hop_refused(struct hop *h, unsigned code, struct view text, uint32_t retry_
         code = CODE_SHUTDOWN; /* it ends all the same, and an error without a code is none */
     if (text_clean(clean, sizeof clean, text) == 0)
         snprintf(clean, sizeof clean, "%s", code_text(code));
-    error_set(&h->error, (int)code, "%s", clean);
+    wire_error_set(&h->error, code, "%s", clean);
     h->refused_by_peer = true;
     h->retry_s = retry_s < BYE_RETRY_MAX_S ? retry_s : BYE_RETRY_MAX_S;
     end(h);

@@ -3,11 +3,11 @@
 #ifndef SPX_HOP_HOP_H
 #define SPX_HOP_HOP_H
 
-#include "base/error.h"
 #include "base/fifo.h"
 #include "crypto/handshake.h"
 #include "wire/codes.h"
 #include "wire/messages.h"
+#include "wire/wire_error.h"
 
 enum hop_state {
     HOP_WAIT_HELLO,   /* responder: the first message is not whole yet */
@@ -81,12 +81,12 @@ struct hop {
     size_t partial_len, partial_size;
     struct fifo out; /* to be written to the carrier */
     uint64_t keepalive_us, last_read_us, last_ping_us, opened_us;
-    uint64_t probe_us;    /* hop_probe's limit; 0: none */
-    uint64_t pings;       /* sent so far: the number in the last one */
-    struct error error;   /* code: enum code */
-    uint32_t retry_s;     /* the peer's BYE or refusal: when to come back */
-    bool refused_by_peer; /* error is what the peer said */
-    uint64_t rtt_us;      /* of the last PING answered, 0 unknown */
+    uint64_t probe_us;       /* hop_probe's limit; 0: none */
+    uint64_t pings;          /* sent so far: the number in the last one */
+    struct wire_error error; /* code: enum code */
+    uint32_t retry_s;        /* the peer's BYE or refusal: when to come back */
+    bool refused_by_peer;    /* error is what the peer said */
+    uint64_t rtt_us;         /* of the last PING answered, 0 unknown */
 };
 
 /* Initiator: writes the first message into out. role: the own one; ticket NULL unless used. False:

@@ -10,21 +10,21 @@
 
 static void failed(struct outgoing *o, enum code code, const char *text)
 {
-    error_set(&o->carrier.hop.error, (int)code, "%s", text);
+    wire_error_set(&o->carrier.hop.error, code, "%s", text);
     o->request.on_ended(o);
 }
 
 static void carrier_ended(struct carrier *c)
 {
     struct outgoing *o = (struct outgoing *)(void *)c;
-    struct error *e = &c->hop.error;
+    struct wire_error *e = &c->hop.error;
     bool unanswered = !o->open && !c->hop.refused_by_peer &&
                       (!e->code || e->code == CODE_NETWORK || e->code == CODE_TIMEOUT);
     /* A responder that does not see its own key behind the first message says nothing, so that is
      * all we can know. */
     if (unanswered) {
-        error_clear(e);
-        error_set(
+        *e = (struct wire_error){0};
+        wire_error_set(
             e, CODE_TIMEOUT,
             "%s does not answer the handshake: is its public key the one in the configuration, "
             "and is an spx of the other kind there?",

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/exits.h"
 #include "base/files.h"
 #include "crypto/keys.h"
 
@@ -17,7 +16,7 @@
 struct command {
     const char *name;
     int files_min, files_max;
-    int (*run)(int files, char **file);
+    enum failure (*run)(int files, char **file);
 };
 
 static void print_usage(FILE *to)
@@ -32,22 +31,22 @@ static void print_usage(FILE *to)
           to);
 }
 
-static int fail(const struct error *e)
+static enum failure fail(const struct error *e)
 {
     fprintf(stderr, "spx key: %s\n", e->text);
-    return e->code;
+    return e->failure;
 }
 
 /* What goes to standard output has arrived, or the exit code says that it has not. */
-static int finish_output(void)
+static enum failure finish_output(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
-        return EXIT_OK;
+        return FAILURE_NONE;
     fprintf(stderr, "spx key: standard output: %s\n", strerror(errno));
-    return EXIT_OTHER;
+    return FAILURE_OTHER;
 }
 
-static int print_public(const struct keypair *pair)
+static enum failure print_public(const struct keypair *pair)
 {
     char text[KEY_TEXT_BYTES];
 
@@ -56,7 +55,7 @@ static int print_public(const struct keypair *pair)
     return finish_output();
 }
 
-static int run_new(int files, char **file)
+static enum failure run_new(int files, char **file)
 {
     struct error e = {0};
     struct keypair pair;
@@ -66,7 +65,7 @@ static int run_new(int files, char **file)
     (void)files;
     if (strcmp(file[0], "-") == 0) {
         fputs("spx key: a new key goes to a file, never to standard output\n", stderr);
-        return EXIT_USAGE;
+        return FAILURE_USAGE;
     }
     keypair_generate(&pair);
     key_to_text(line, pair.private_key);
@@ -92,7 +91,7 @@ static bool read_standard_input(struct keypair *pair, struct error *e)
     return good;
 }
 
-static int run_public(int files, char **file)
+static enum failure run_public(int files, char **file)
 {
     struct error e = {0};
     struct keypair pair;
@@ -112,7 +111,7 @@ static const struct command commands[] = {
 static int usage_error(void)
 {
     print_usage(stderr);
-    return EXIT_USAGE;
+    return FAILURE_USAGE;
 }
 
 static int run_command(int count, char **word)
@@ -132,7 +131,7 @@ static int run_command(int count, char **word)
     return usage_error();
 }
 
-int key_main(int argc, char **argv)
+enum failure key_main(int argc, char **argv)
 {
     static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
     int option;

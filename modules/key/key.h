@@ -2,8 +2,10 @@
 #ifndef SPX_KEY_KEY_H
 #define SPX_KEY_KEY_H
 
+#include "base/error.h"
+
 /* The applet: `key new FILE`, `key public [FILE]`. Wants crypto_start to have been called. Returns
- * an exit code of base/exits.h. */
-int key_main(int argc, char **argv);
+ * how it ended, having told why. */
+enum failure key_main(int argc, char **argv);
 
 #endif

@@ -12,8 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/exits.h"
-
 #define KEEPALIVE_IDLE_S 30
 #define KEEPALIVE_INTERVAL_S 10
 #define KEEPALIVE_PROBES 3
@@ -155,7 +153,7 @@ static int listen_or_say(const struct address *a, int type, int backlog, struct 
         int error = errno;
         char text[ADDRESS_TEXT_BYTES];
         address_to_text(text, a);
-        error_set(e, EXIT_NETWORK, "cannot listen on %s: %s%s", text, strerror(error),
+        error_set(e, FAILURE_NETWORK, "cannot listen on %s: %s%s", text, strerror(error),
                   listen_advice(error));
     }
     return fd;

@@ -130,7 +130,7 @@ static bool listen_on(struct relay *r, const struct address *address, struct err
     struct listener *listener = &r->acceptor.listeners[r->acceptor.listener_count];
     *listener = (struct listener){.io = {.on_read = on_connection}, .relay = r};
     if (!io_add(r->loop, &listener->io, fd)) {
-        error_set(e, CODE_NETWORK, "cannot watch a listening socket: %s", strerror(errno));
+        error_set(e, FAILURE_NETWORK, "cannot watch a listening socket: %s", strerror(errno));
         close(fd);
         return false;
     }
@@ -153,7 +153,7 @@ bool acceptor_start(struct relay *r, struct error *e)
 {
     r->acceptor.listeners = calloc(r->config.listen_count, sizeof(struct listener));
     if (!r->acceptor.listeners)
-        return error_set(e, CODE_INTERNAL, "no memory");
+        return error_set(e, FAILURE_OTHER, "no memory");
     for (size_t i = 0; i < r->config.listen_count; i++)
         if (!listen_on(r, &r->config.listen[i], e))
             return false;

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/exits.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "config/options.h"
@@ -24,38 +23,38 @@ static const char help[] =
     "Signals: HUP loads the configuration again (what is no longer allowed ends at once),\n"
     "TERM and INT end.\n";
 
-static int run(const struct role_options *o, const char *path)
+static enum failure run(const struct role_options *o, const char *path)
 {
     struct relay_config config;
     struct error e = {0};
     if (!relay_config_load(&config, path, &e)) {
         log_error("%s", e.text);
-        return e.code;
+        return e.failure;
     }
     if (o->check) {
         printf("%s is right; users: %zu, agents: %zu\n", path, config.user_count,
                config.agent_count);
         relay_config_free(&config);
-        return EXIT_OK;
+        return FAILURE_NONE;
     }
     return relay_serve(&config, path);
 }
 
-int relay_main(int argc, char **argv)
+enum failure relay_main(int argc, char **argv)
 {
     struct role_options o = {.role = "relay", .help = help};
-    int exit_code = EXIT_OTHER;
+    enum failure failure = FAILURE_OTHER;
     char *path;
-    if (!role_options_parse(&o, argc, argv, &exit_code))
-        return exit_code;
+    if (!role_options_parse(&o, argc, argv, &failure))
+        return failure;
     if (o.word_count)
         return usage_error(o.role, "it takes options only");
     log_setup(o.role, o.verbose ? LOG_DEBUG : LOG_INFO, o.json);
     path = o.config_path ? strdup(o.config_path) : config_default_path(o.role);
     if (path)
-        exit_code = run(&o, path);
+        failure = run(&o, path);
     else
         log_error("out of memory");
     free(path);
-    return exit_code;
+    return failure;
 }

@@ -125,7 +125,7 @@ struct peer *peer_dial(struct relay *r, int fd, const struct address *address, s
     struct peer *peer = peer_new(r, address);
     if (!peer) {
         close(fd);
-        error_set(e, CODE_INTERNAL, "no memory");
+        error_set(e, FAILURE_OTHER, "no memory");
         return NULL;
     }
     struct hop *h = &peer->carrier.hop;
@@ -137,7 +137,7 @@ struct peer *peer_dial(struct relay *r, int fd, const struct address *address, s
     if (hop_start(h, &r->party, &peer_handler, ROLE_RELAY, p->agent->public_key, NULL, now) &&
         carrier_open(&peer->carrier, r->loop, fd))
         return peer;
-    error_set(e, CODE_INTERNAL, "%s", h->error.code ? h->error.text : strerror(errno));
+    error_set(e, FAILURE_OTHER, "%s", h->error.code ? h->error.text : strerror(errno));
     hop_free(h);
     list_remove(&peer->all);
     free(peer);

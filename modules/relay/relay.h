@@ -2,7 +2,10 @@
 #ifndef SPX_RELAY_RELAY_H
 #define SPX_RELAY_RELAY_H
 
-/* The applet: `relay [-c FILE] [--check] [-v] [--json]`. Returns an exit code of base/exits.h. */
-int relay_main(int argc, char **argv);
+#include "base/error.h"
+
+/* The applet: `relay [-c FILE] [--check] [-v] [--json]`. Returns how it ended,
+ * having told why. */
+enum failure relay_main(int argc, char **argv);
 
 #endif

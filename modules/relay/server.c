@@ -8,7 +8,6 @@
 #include <sys/resource.h>
 
 #include "base/clock.h"
-#include "base/exits.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/version.h"
@@ -213,14 +212,14 @@ static bool start(struct relay *r, struct error *e)
     r->loop = loop_new();
     r->known = known_keys_new();
     if (!r->loop || !r->known)
-        return error_set(e, CODE_INTERNAL, "no memory or descriptors");
+        return error_set(e, FAILURE_OTHER, "no memory or descriptors");
     r->party.known = r->known;
     key_stock_fill(&r->stock);
     apply(r, &r->config);
     if (!loop_on_signal(r->loop, SIGTERM, on_stop, r) ||
         !loop_on_signal(r->loop, SIGINT, on_stop, r) ||
         !loop_on_signal(r->loop, SIGHUP, on_reload, r))
-        return error_set(e, CODE_INTERNAL, "cannot handle signals: %s", strerror(errno));
+        return error_set(e, FAILURE_OTHER, "cannot handle signals: %s", strerror(errno));
     timer_set(r->loop, &r->sweep, loop_now(r->loop) + SWEEP_US);
     return workers_start(r, e) && acceptor_start(r, e); /* threads start with signals blocked */
 }
@@ -241,26 +240,23 @@ static void finish(struct relay *r)
     wipe(&r->key, sizeof r->key);
 }
 
-int relay_serve(struct relay_config *config, const char *path)
+enum failure relay_serve(struct relay_config *config, const char *path)
 {
     struct error e = {0};
     struct relay *r = calloc(1, sizeof *r);
     if (!r) {
         log_error("no memory");
         relay_config_free(config);
-        return EXIT_OTHER;
+        return FAILURE_OTHER;
     }
     init(r, config, path);
     wipe(&config->key, sizeof config->key);
     raise_descriptor_limit();
-    bool started = start(r, &e);
-    if (started)
+    if (start(r, &e))
         loop_run(r->loop);
     else
         log_error("cannot start: %s", e.text);
     finish(r);
     free(r);
-    if (started)
-        return EXIT_OK;
-    return e.code == CODE_INTERNAL ? EXIT_OTHER : EXIT_NETWORK;
+    return e.failure;
 }

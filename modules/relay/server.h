@@ -35,7 +35,7 @@ struct relay {
 };
 
 /* Starts with a configuration, which it takes over (also when it fails), and runs until SIGTERM or
- * SIGINT; SIGHUP loads path again. Returns an exit code; why is in the log. */
-int relay_serve(struct relay_config *config, const char *path);
+ * SIGINT; SIGHUP loads path again. Returns how it ended; why is in the log. */
+enum failure relay_serve(struct relay_config *config, const char *path);
 
 #endif

@@ -216,11 +216,11 @@ bool workers_start(struct relay *r, struct error *e)
     r->workers = calloc(r->worker_count, sizeof *r->workers);
     for (unsigned i = 0; r->workers && i < r->worker_count; i++) {
         if (!start_worker(r, &r->workers[i])) {
-            return error_set(e, CODE_INTERNAL, "cannot start worker %u of %u: %s", i + 1,
+            return error_set(e, FAILURE_OTHER, "cannot start worker %u of %u: %s", i + 1,
                              r->worker_count, strerror(errno));
         }
     }
-    return r->workers || error_set(e, CODE_INTERNAL, "no memory");
+    return r->workers || error_set(e, FAILURE_OTHER, "no memory");
 }
 
 void workers_stop(struct relay *r)

@@ -62,7 +62,7 @@ void circuit_free(struct session_circuit *c)
 
 bool circuit_fail(struct session_circuit *c, enum code code, const char *text)
 {
-    return error_set(&c->failed, (int)code, "%s", text);
+    return wire_error_set(&c->failed, code, "%s", text);
 }
 
 uint8_t *circuit_input_space(struct session_circuit *c, size_t *len)

@@ -32,7 +32,7 @@ static void settle(struct link *link)
 
 static void network_failed(struct link *link, const char *what)
 {
-    error_set(&link->circuit.failed, CODE_NETWORK, "%s", what);
+    wire_error_set(&link->circuit.failed, CODE_NETWORK, "%s", what);
 }
 
 /* Writes bytes; how many, 0 when the socket takes none now. */

@@ -241,7 +241,7 @@ static bool take_close(struct session *s, const struct frame *f, uint64_t now_us
     if (f->stream != 0 || !reset_decode(&close, f->payload))
         return bad_frame(s, f, "not well formed");
     text_clean(text, sizeof text, close.text);
-    error_set(&s->error, close.code ? close.code : CODE_DONE, "%s", text);
+    wire_error_set(&s->error, close.code ? close.code : CODE_DONE, "%s", text);
     s->state = SESSION_CLOSED;
     s->ack_owed = true;
     session_end_streams(s, text);

@@ -82,7 +82,7 @@ bool session_fail(struct session *s, enum code code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    error_set(&s->error, (int)code, "%s", text);
+    wire_error_set(&s->error, code, "%s", text);
     s->farewell_owed = s->state == SESSION_ACTIVE;
     s->state = SESSION_ENDED;
     return false;
@@ -250,7 +250,7 @@ bool session_acknowledged(struct session *s, uint64_t position)
         end_acknowledged(st);
     }
     if (s->close_position && position >= s->close_position) {
-        error_set(&s->error, s->close_code, "%s", s->close_text);
+        wire_error_set(&s->error, s->close_code, "%s", s->close_text);
         s->state = SESSION_ENDED;
     }
     return true;

@@ -8,7 +8,6 @@
 #ifndef SPX_SESSION_SESSION_H
 #define SPX_SESSION_SESSION_H
 
-#include "base/error.h"
 #include "base/list.h"
 #include "base/ring.h"
 #include "base/table.h"
@@ -17,6 +16,7 @@
 #include "wire/codes.h"
 #include "wire/frames.h"
 #include "wire/messages.h"
+#include "wire/wire_error.h"
 
 struct stream;
 struct session;
@@ -98,7 +98,7 @@ struct session_settings session_default_settings(bool client);
  * 6. datagrams wait only while there is a circuit; they take at most 128 KiB. */
 struct session {
     enum session_state state;
-    struct error error; /* code: enum code */
+    struct wire_error error; /* code: enum code */
     struct session_settings settings;
     const struct session_events *events;
     void *owner; /* the owner's own */
@@ -178,7 +178,7 @@ struct session_circuit {
     bool carried; /* something of the session, since the peer was last asked for a sign of life */
     uint64_t asked_us; /* since when such a PING, sent after some silence, waits; 0: none does */
     bool stall_told;
-    struct error failed; /* code set: the circuit is of no more use; the session may be */
+    struct wire_error failed; /* code set: the circuit is of no more use; the session may be */
 };
 
 /* Nothing is sent or accepted before a circuit. False without memory (errno ENOMEM), or when the

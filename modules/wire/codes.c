@@ -2,36 +2,34 @@
 
 #include <stdbool.h>
 
-#include "base/exits.h"
-
 static const struct {
     const char *text;
-    int exit;
+    enum failure failure;
 } codes[] = {
-    [CODE_OK] = {"ok", EXIT_OK},
-    [CODE_UNKNOWN_KEY] = {"unknown key", EXIT_NOT_AUTHENTICATED},
-    [CODE_WRONG_ROLE] = {"the key is known in another role", EXIT_NOT_AUTHENTICATED},
-    [CODE_REVOKED] = {"permission has ended", EXIT_DENIED},
-    [CODE_FULL] = {"a limit is reached", EXIT_OTHER},
-    [CODE_VERSION] = {"no common protocol version", EXIT_OTHER},
-    [CODE_UNSUPPORTED] = {"a required extension is not supported", EXIT_OTHER},
-    [CODE_NO_AGENT] = {"no such agent, or not permitted", EXIT_NO_AGENT},
-    [CODE_OFFLINE] = {"the agent is offline", EXIT_NO_AGENT},
-    [CODE_TIMEOUT] = {"timed out", EXIT_TIMED_OUT},
-    [CODE_DENIED] = {"the agent does not allow this user", EXIT_DENIED},
-    [CODE_WRONG_AGENT] = {"another agent answered", EXIT_NOT_AUTHENTICATED},
-    [CODE_NO_SESSION] = {"no such session", EXIT_NETWORK},
-    [CODE_ENDED] = {"the session has ended", EXIT_NETWORK},
-    [CODE_STALE] = {"circuit number is stale", EXIT_OTHER},
-    [CODE_PROTOCOL] = {"protocol error", EXIT_OTHER},
-    [CODE_INTERNAL] = {"internal error", EXIT_OTHER},
-    [CODE_REPLACED] = {"replaced by a newer hop", EXIT_NETWORK},
-    [CODE_SHUTDOWN] = {"shutting down", EXIT_NETWORK},
-    [CODE_BAD_HANDSHAKE] = {"handshake not authentic", EXIT_NOT_AUTHENTICATED},
-    [CODE_TICKET] = {"ticket unknown, used or too old", EXIT_OTHER},
-    [CODE_DONE] = {"done", EXIT_OK},
-    [CODE_RESUME_WINDOW] = {"without a circuit for too long", EXIT_TIMED_OUT},
-    [CODE_NETWORK] = {"network failure", EXIT_NETWORK},
+    [CODE_OK] = {"ok", FAILURE_NONE},
+    [CODE_UNKNOWN_KEY] = {"unknown key", FAILURE_NOT_AUTHENTICATED},
+    [CODE_WRONG_ROLE] = {"the key is known in another role", FAILURE_NOT_AUTHENTICATED},
+    [CODE_REVOKED] = {"permission has ended", FAILURE_DENIED},
+    [CODE_FULL] = {"a limit is reached", FAILURE_OTHER},
+    [CODE_VERSION] = {"no common protocol version", FAILURE_OTHER},
+    [CODE_UNSUPPORTED] = {"a required extension is not supported", FAILURE_OTHER},
+    [CODE_NO_AGENT] = {"no such agent, or not permitted", FAILURE_NO_AGENT},
+    [CODE_OFFLINE] = {"the agent is offline", FAILURE_NO_AGENT},
+    [CODE_TIMEOUT] = {"timed out", FAILURE_TIMED_OUT},
+    [CODE_DENIED] = {"the agent does not allow this user", FAILURE_DENIED},
+    [CODE_WRONG_AGENT] = {"another agent answered", FAILURE_NOT_AUTHENTICATED},
+    [CODE_NO_SESSION] = {"no such session", FAILURE_NETWORK},
+    [CODE_ENDED] = {"the session has ended", FAILURE_NETWORK},
+    [CODE_STALE] = {"circuit number is stale", FAILURE_OTHER},
+    [CODE_PROTOCOL] = {"protocol error", FAILURE_OTHER},
+    [CODE_INTERNAL] = {"internal error", FAILURE_OTHER},
+    [CODE_REPLACED] = {"replaced by a newer hop", FAILURE_NETWORK},
+    [CODE_SHUTDOWN] = {"shutting down", FAILURE_NETWORK},
+    [CODE_BAD_HANDSHAKE] = {"handshake not authentic", FAILURE_NOT_AUTHENTICATED},
+    [CODE_TICKET] = {"ticket unknown, used or too old", FAILURE_OTHER},
+    [CODE_DONE] = {"done", FAILURE_NONE},
+    [CODE_RESUME_WINDOW] = {"without a circuit for too long", FAILURE_TIMED_OUT},
+    [CODE_NETWORK] = {"network failure", FAILURE_NETWORK},
 };
 
 #define CODES (sizeof codes / sizeof codes[0])
@@ -41,9 +39,9 @@ const char *code_text(unsigned code)
     return code < CODES ? codes[code].text : "unknown code";
 }
 
-int code_exit(unsigned code)
+enum failure code_failure(enum code code)
 {
-    return code < CODES ? codes[code].exit : EXIT_OTHER;
+    return code < CODES ? codes[code].failure : FAILURE_OTHER;
 }
 
 static const char *const reset_codes[] = {

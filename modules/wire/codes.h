@@ -1,8 +1,9 @@
-/* The codes of refusals and ends on the wire, their texts and their exit codes. */
+/* The codes of refusals and ends on the wire, their texts, and the failures they are to a client.
+ */
 #ifndef SPX_WIRE_CODES_H
 #define SPX_WIRE_CODES_H
 
-#include <stdint.h>
+#include "base/error.h"
 
 /* WELCOME, REFUSE, REFUSED, BYE, session message 2 and CLOSE share these (section 3). */
 enum code {
@@ -35,8 +36,8 @@ enum code {
 /* "unknown key", …; "unknown code" for one that is not known. */
 const char *code_text(unsigned code);
 
-/* The exit code of a client that ends because of it (base/exits.h). */
-int code_exit(unsigned code);
+/* How a client that ends because of it has failed; CODE_OK and CODE_DONE: not at all. */
+enum failure code_failure(enum code code);
 
 /* RESET's codes (section 5). */
 enum reset_code {

@@ -222,7 +222,7 @@ static void prepare(char **argv)
     struct error e = {0};
     if (!crypto_start(false) || !public_key_from_text(party.relay_key, view_of_string(argv[1])) ||
         !keypair_load(&party.own, argv[2], &e))
-        give_up(e.code ? e.text : "no usable key");
+        give_up(e.failure ? e.text : "no usable key");
     party.port = (uint16_t)strtoul(argv[0], NULL, 10);
     party.party = (struct hop_party){.own = &party.own, .version = "pump", .labels = ""};
     party.loop = loop_new();

@@ -141,8 +141,8 @@ static void *run_main(void *arg)
     while (p->argv[argc])
         argc++;
     optind = 0; /* glibc's getopt begins anew */
-    p->exit_code = p->main(argc, p->argv);
-    note(&timeline, p->name, "ends", (uint64_t)p->exit_code, p->open_files);
+    p->failure = p->main(argc, p->argv);
+    note(&timeline, p->name, "ends", (uint64_t)p->failure, p->open_files);
     p->left_open = p->open_files;
     halt(p);
     close_files(p);
@@ -150,7 +150,7 @@ static void *run_main(void *arg)
 }
 
 struct process *process_start(struct host *host, const char *name,
-                              int (*main)(int argc, char **argv), char **argv)
+                              enum failure (*main)(int argc, char **argv), char **argv)
 {
     struct process *p = calloc(1, sizeof *p);
     if (!p)

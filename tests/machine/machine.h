@@ -10,6 +10,7 @@
 #include <sys/types.h>
 #include <ucontext.h>
 
+#include "base/error.h"
 #include "base/list.h"
 #include "timeline.h"
 
@@ -44,7 +45,7 @@ struct thread {
 struct process {
     struct host *host;
     const char *name;
-    int (*main)(int argc, char **argv);
+    enum failure (*main)(int argc, char **argv);
     char **argv;
     struct list threads;
     struct file *files[FILES_MAX];
@@ -53,7 +54,7 @@ struct process {
     uint64_t pending_signals;  /* bit n: signal n */
     struct file *signals;      /* its signalfd */
     bool ended, killed;
-    int exit_code;
+    enum failure failure;
     unsigned left_open; /* descriptors it had when it ended by itself */
     /* Called with each line of its log, by whoever started it; may be NULL. */
     void (*on_line)(const struct process *p, const char *line);
@@ -67,7 +68,7 @@ struct process *process_current(void);
 
 /* Starts it: main is called at the next instant. argv ends with NULL and stays. */
 struct process *process_start(struct host *host, const char *name,
-                              int (*main)(int argc, char **argv), char **argv);
+                              enum failure (*main)(int argc, char **argv), char **argv);
 
 /* SIGKILL: its sockets are closed as Linux does. Never from inside of a process. */
 void process_kill(struct process *p);

@@ -8,7 +8,7 @@
 
 #include "agent/agent.h"
 #include "base/clock.h"
-#include "base/exits.h"
+#include "base/error.h"
 #include "calls.h"
 #include "client/client.h"
 #include "relay/relay.h"
@@ -161,10 +161,11 @@ void program_look_after(struct site *s, struct program *p)
     struct process *process = p->process;
     if (!process || !process->ended)
         return;
-    int code = process->exit_code;
-    bool told = p->told && code == (program_is_user(p) ? EXIT_INTERRUPTED : EXIT_OK);
-    bool unlucky = program_is_user(p) && !user_of(p)->sessions &&
-                   (code == EXIT_NO_AGENT || code == EXIT_NETWORK || code == EXIT_TIMED_OUT);
+    int code = process->failure;
+    bool told = p->told && code == (program_is_user(p) ? FAILURE_INTERRUPTED : FAILURE_NONE);
+    bool unlucky =
+        program_is_user(p) && !user_of(p)->sessions &&
+        (code == FAILURE_NO_AGENT || code == FAILURE_NETWORK || code == FAILURE_TIMED_OUT);
     if (!told && !unlucky && !process->killed)
         site_fail(s, "%s has ended with %d", p->name, code);
     if (process->left_open)
@@ -237,7 +238,7 @@ static void make_hosts(struct site *s)
 }
 
 static void make_program(struct site *s, struct program *p, const char *role, unsigned number,
-                         struct host *host, int (*program_main)(int, char **))
+                         struct host *host, enum failure (*program_main)(int, char **))
 {
     p->site = s;
     snprintf(p->name, sizeof p->name, "%s-%u", role, number);

@@ -13,7 +13,7 @@ struct program {
     struct site *site;
     char name[24];
     struct host *host;
-    int (*main)(int argc, char **argv);
+    enum failure (*main)(int argc, char **argv);
     char *argv[8];
     struct process *process;
     struct event start;

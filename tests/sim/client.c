@@ -118,7 +118,7 @@ static void on_give_up(struct event *e)
     if (party_puts_off(&c->party, e))
         return;
     world_expect(c->world, !world_had_time(c->world), "no circuit though there was time");
-    error_set(&c->session.error, CODE_RESUME_WINDOW, "no circuit within the resume window");
+    wire_error_set(&c->session.error, CODE_RESUME_WINDOW, "no circuit within the resume window");
     session_over(c);
 }
 
@@ -213,7 +213,7 @@ void client_answered(struct client *c, const struct letter *answer)
         note_client(c, "refused", welcome.code);
         world_expect(c->world, c->talk->excused && welcome.code == CODE_NO_SESSION,
                      "a resume was refused");
-        error_set(&c->session.error, welcome.code, "refused");
+        wire_error_set(&c->session.error, welcome.code, "refused");
         session_over(c);
     } else if (!session_take_welcome(&c->session, &welcome)) {
         world_fail(c->world, "welcome: %s", c->session.error.text);

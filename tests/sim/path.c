@@ -143,7 +143,7 @@ static void on_told(struct event *event)
     if (!e->open)
         return;
     if (!e->circuit.failed.code)
-        error_set(&e->circuit.failed, CODE_NETWORK, "%s", e->cause);
+        wire_error_set(&e->circuit.failed, CODE_NETWORK, "%s", e->cause);
     end_settle(e);
 }
 

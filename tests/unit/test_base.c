@@ -78,14 +78,14 @@ static void first_error_stays(void **state)
     struct error e = {0};
 
     (void)state;
-    assert_false(error_set(&e, 3, "first %d", 1));
-    assert_false(error_set(&e, 4, "second"));
-    assert_int_equal(e.code, 3);
+    assert_false(error_set(&e, FAILURE_CONFIG, "first %d", 1));
+    assert_false(error_set(&e, FAILURE_DENIED, "second"));
+    assert_int_equal(e.failure, FAILURE_CONFIG);
     assert_string_equal(e.text, "first 1");
     error_clear(&e);
-    assert_int_equal(e.code, 0);
+    assert_int_equal(e.failure, FAILURE_NONE);
     assert_string_equal(e.text, "");
-    error_set(&e, 4, "second");
+    error_set(&e, FAILURE_DENIED, "second");
     assert_string_equal(e.text, "second");
 }
 

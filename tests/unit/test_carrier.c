@@ -111,7 +111,7 @@ static void side_on_ended(struct carrier *c)
     assert_false(inside_call);
     assert_int_equal(c->hop.state, HOP_ENDED);
     s->ended++;
-    s->code = (enum code)c->hop.error.code;
+    s->code = c->hop.error.code;
     memcpy(s->text, c->hop.error.text, sizeof s->text);
     if (s->close_in_ended) {
         carrier_close(c);

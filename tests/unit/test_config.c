@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/exits.h"
+#include "base/error.h"
 #include "config/config.h"
 #include "config/ini.h"
 #include "config/known_agents.h"
@@ -93,7 +93,7 @@ static void assert_address(const struct address *a, const char *expected)
 
 static void assert_config_error(struct error *e, const char *text)
 {
-    assert_int_equal(e->code, EXIT_CONFIG);
+    assert_int_equal(e->failure, FAILURE_CONFIG);
     assert_string_equal(e->text, text);
     error_clear(e);
 }
@@ -172,7 +172,7 @@ static bool note(struct walk *w, const char *name, const char *value, struct ini
     size_t len = strlen(w->seen);
 
     if (w->stop && strcmp(name, w->stop) == 0)
-        return error_set(e, EXIT_CONFIG, "stopped at %s:%u", at.file, at.line);
+        return error_set(e, FAILURE_CONFIG, "stopped at %s:%u", at.file, at.line);
     snprintf(w->seen + len, sizeof w->seen - len, "%u:%s=%s|", at.line, name, value);
     return true;
 }
@@ -765,7 +765,7 @@ static void known_agents_are_kept(void **state)
     assert_true(known_agents_find("x/y/known", "lab", key, &found, &e));
     assert_false(found);
     assert_false(known_agents_add("own.key/known", "a", key, &e));
-    assert_int_equal(e.code, EXIT_OTHER);
+    assert_int_equal(e.failure, FAILURE_OTHER);
     assert_string_equal(e.text, "own.key/known: cannot be opened for writing: Not a directory");
 }
 

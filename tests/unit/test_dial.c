@@ -789,7 +789,7 @@ static void test_listen_error_says_where(void **state)
     (void)state;
     assert_true(address_from_literal(&address, "127.0.0.1", port));
     assert_int_equal(socket_listen(&address, 8, &e), -1);
-    assert_int_not_equal(e.code, 0);
+    assert_int_not_equal(e.failure, 0);
     assert_non_null(strstr(e.text, "127.0.0.1"));
     close(listener);
 }

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/exits.h"
+#include "base/error.h"
 #include "base/files.h"
 
 static char directory[64];
@@ -64,7 +64,7 @@ static void assert_refused(const char *name, size_t max, bool secret, const char
     size_t len;
 
     assert_false(file_read(name, max, secret, &text, &len, &e));
-    assert_int_equal(e.code, EXIT_CONFIG);
+    assert_int_equal(e.failure, FAILURE_CONFIG);
     assert_string_equal(e.text, message);
     assert_null(text);
 }
@@ -167,7 +167,7 @@ static void secret_files_are_created_once(void **state)
     assert_int_equal(stat("key", &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_false(file_create_secret("key", "second\n", 7, &e));
-    assert_int_equal(e.code, EXIT_OTHER);
+    assert_int_equal(e.failure, FAILURE_OTHER);
     assert_string_equal(e.text, "key: is there already and is left as it is");
     assert_content("key", "first\n");
     error_clear(&e);
@@ -207,7 +207,7 @@ static void full_disks_are_told(void **state)
 
     (void)state;
     assert_false(file_append_line("/dev/full", "x", &e));
-    assert_int_equal(e.code, EXIT_OTHER);
+    assert_int_equal(e.failure, FAILURE_OTHER);
     assert_string_equal(e.text, "/dev/full: cannot be written: No space left on device");
 }
 

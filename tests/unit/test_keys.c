@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/exits.h"
+#include "base/error.h"
 #include "base/files.h"
 #include "crypto/keys.h"
 #include "key/key.h"
@@ -120,7 +120,7 @@ static void test_load(void **state)
     }
     assert_int_equal(chmod("key", 0400), 0);
     assert_true(keypair_load(&pair, "key", &e));
-    assert_int_equal(e.code, 0);
+    assert_int_equal(e.failure, 0);
 }
 
 /* The error names the file and the pair stays as it was. */
@@ -132,7 +132,7 @@ static void assert_not_loaded(const char *path, const char *reason)
     memset(&pair, 0xaa, sizeof pair);
     before = pair;
     assert_false(keypair_load(&pair, path, &e));
-    assert_int_equal(e.code, EXIT_CONFIG);
+    assert_int_equal(e.failure, FAILURE_CONFIG);
     assert_non_null(strstr(e.text, path));
     assert_non_null(strstr(e.text, reason));
     assert_null(strstr(e.text, WG_PRIVATE));
@@ -221,7 +221,7 @@ static void test_key_new(void **state)
 
     (void)state;
     unlink("key");
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "new", "key", NULL), EXIT_OK);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "new", "key", NULL), FAILURE_NONE);
     assert_int_equal(stat("key", &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_true(file_read("key", 1024, true, &text, &len, &e));
@@ -229,11 +229,12 @@ static void test_key_new(void **state)
     assert_int_equal(text[len - 1], '\n');
 
     assert_int_equal(strlen(out), KEY_TEXT_BYTES);
-    assert_int_equal(run_key("/dev/null", again, sizeof again, "public", "key", NULL), EXIT_OK);
+    assert_int_equal(run_key("/dev/null", again, sizeof again, "public", "key", NULL),
+                     FAILURE_NONE);
     assert_string_equal(again, out);
 
     /* never overwritten */
-    assert_int_not_equal(run_key("/dev/null", out, sizeof out, "new", "key", NULL), EXIT_OK);
+    assert_int_not_equal(run_key("/dev/null", out, sizeof out, "new", "key", NULL), FAILURE_NONE);
     assert_string_equal(out, "");
     char *before = text;
     assert_true(file_read("key", 1024, true, &text, &len, &e));
@@ -248,15 +249,15 @@ static void test_key_public(void **state)
 
     (void)state;
     write_file("key", WG_PRIVATE "\n", 0600);
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "public", "key", NULL), EXIT_OK);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "public", "key", NULL), FAILURE_NONE);
     assert_string_equal(out, WG_PUBLIC "\n");
-    assert_int_equal(run_key("key", out, sizeof out, "public", NULL, NULL), EXIT_OK);
+    assert_int_equal(run_key("key", out, sizeof out, "public", NULL, NULL), FAILURE_NONE);
     assert_string_equal(out, WG_PUBLIC "\n");
-    assert_int_equal(run_key("key", out, sizeof out, "public", "-", NULL), EXIT_OK);
+    assert_int_equal(run_key("key", out, sizeof out, "public", "-", NULL), FAILURE_NONE);
     assert_string_equal(out, WG_PUBLIC "\n");
     assert_int_equal(chmod("key", 0644), 0);
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "public", "key", NULL), EXIT_CONFIG);
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "public", "-", NULL), EXIT_CONFIG);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "public", "key", NULL), FAILURE_CONFIG);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "public", "-", NULL), FAILURE_CONFIG);
     assert_string_equal(out, "");
 }
 
@@ -265,18 +266,18 @@ static void test_key_usage(void **state)
     char out[2048];
 
     (void)state;
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "--help", NULL, NULL), EXIT_OK);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "--help", NULL, NULL), FAILURE_NONE);
     assert_non_null(strstr(out, "spx key new FILE"));
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "-h", NULL, NULL), EXIT_OK);
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "new", "--help", NULL), EXIT_OK);
-    assert_int_equal(run_key("/dev/null", out, sizeof out, NULL, NULL, NULL), EXIT_USAGE);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "-h", NULL, NULL), FAILURE_NONE);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "new", "--help", NULL), FAILURE_NONE);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, NULL, NULL, NULL), FAILURE_USAGE);
     assert_string_equal(out, "");
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "new", NULL, NULL), EXIT_USAGE);
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "new", "-", NULL), EXIT_USAGE);
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "new", "a", "b"), EXIT_USAGE);
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "public", "a", "b"), EXIT_USAGE);
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "old", "key", NULL), EXIT_USAGE);
-    assert_int_equal(run_key("/dev/null", out, sizeof out, "--old", NULL, NULL), EXIT_USAGE);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "new", NULL, NULL), FAILURE_USAGE);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "new", "-", NULL), FAILURE_USAGE);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "new", "a", "b"), FAILURE_USAGE);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "public", "a", "b"), FAILURE_USAGE);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "old", "key", NULL), FAILURE_USAGE);
+    assert_int_equal(run_key("/dev/null", out, sizeof out, "--old", NULL, NULL), FAILURE_USAGE);
 }
 
 static void test_key_output_lost(void **state)
@@ -296,7 +297,7 @@ static void test_key_output_lost(void **state)
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), EXIT_OTHER);
+    assert_int_equal(WEXITSTATUS(status), FAILURE_OTHER);
 }
 
 int main(void)

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/exits.h"
+#include "base/error.h"
 #include "config/values.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -20,7 +20,7 @@
 
 static void assert_usage(struct error *e, const char *text)
 {
-    assert_int_equal(e->code, EXIT_USAGE);
+    assert_int_equal(e->failure, FAILURE_USAGE);
     assert_string_equal(e->text, text);
     error_clear(e);
 }
@@ -489,7 +489,7 @@ static bool join(void *arg, const char *item, struct error *e)
     char *joined = arg;
 
     if (strcmp(item, "stop") == 0)
-        return error_set(e, EXIT_USAGE, "stopped");
+        return error_set(e, FAILURE_USAGE, "stopped");
     strcat(joined, "<");
     strcat(joined, item);
     strcat(joined, ">");

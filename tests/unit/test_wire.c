@@ -1,7 +1,7 @@
 /* Reader and writer, hop messages and handshake payloads, names, codes. */
 #include "wire_checks.h"
 
-#include "base/exits.h"
+#include "base/error.h"
 #include "wire/codes.h"
 
 #define BYTES_32(FIRST)                                                                         \
@@ -341,7 +341,7 @@ static void test_code_numbers(void **state)
     for (unsigned i = 0; i < sizeof codes / sizeof codes[0]; i++) {
         assert_int_equal(codes[i].number, i);
         assert_int_equal(codes[i].code, i);
-        assert_int_equal(code_exit(i), codes[i].exit);
+        assert_int_equal(code_failure(i), codes[i].exit);
         assert_string_not_equal(code_text(i), "unknown code");
         for (unsigned k = 0; k < i; k++)
             assert_string_not_equal(code_text(i), code_text(k));
@@ -349,8 +349,8 @@ static void test_code_numbers(void **state)
     assert_string_equal(code_text(CODE_UNKNOWN_KEY), "unknown key");
     assert_string_equal(code_text(24), "unknown code");
     assert_string_equal(code_text(65535), "unknown code");
-    assert_int_equal(code_exit(24), EXIT_OTHER);
-    assert_int_equal(code_exit(65535), EXIT_OTHER);
+    assert_int_equal(code_failure(24), FAILURE_OTHER);
+    assert_int_equal(code_failure(65535), FAILURE_OTHER);
 }
 
 static void test_names_of_numbers(void **state)
