@@ -71,7 +71,7 @@ static bool same_relays(const struct agent_config *a, const struct agent_config 
         const struct agent_relay *x = &a->relays[i], *y = &b->relays[i];
         if (x->has_address != y->has_address ||
             memcmp(x->public_key, y->public_key, KEY_BYTES) != 0 ||
-            (x->has_address && !endpoint_same(&x->address, &y->address)))
+            (x->has_address && !host_port_same(&x->address, &y->address)))
             return false;
     }
     return true;

@@ -75,7 +75,7 @@ static bool set_stdio(struct client_options *o, const char *text, struct error *
         return error_set(e, FAILURE_USAGE, "-W is given twice");
     o->stdio = true;
     o->stdio_target.kind = TARGET_TCP;
-    return value_endpoint(&o->stdio_target.endpoint, text, 0, e);
+    return value_host_port(&o->stdio_target.at, text, 0, e);
 }
 
 static bool take_option(struct client_options *o, int option, struct error *e)
@@ -116,7 +116,7 @@ static bool take_option(struct client_options *o, int option, struct error *e)
 /* AGENT, or list [QUERY …]. */
 static bool take_words(struct client_options *o, int count, char **words, struct error *e)
 {
-    char name[65];
+    char name[NAME_TEXT_BYTES];
     if (count > 0 && strcmp(words[0], "list") == 0) {
         o->list = true;
         o->query = count > 1 ? words[1] : "";

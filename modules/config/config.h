@@ -13,18 +13,18 @@
  * keys. Defaults stand at the field. */
 
 struct relay_user {
-    char name[65];
+    char name[NAME_TEXT_BYTES];
     uint8_t public_key[KEY_BYTES];
-    char (*agents)[65]; /* patterns; none: no agent */
+    char (*agents)[NAME_TEXT_BYTES]; /* patterns; none: no agent */
     size_t agent_count;
 };
 
 struct relay_agent {
-    char name[65];
+    char name[NAME_TEXT_BYTES];
     uint8_t public_key[KEY_BYTES];
     char *labels;  /* allocated; NULL: none */
     bool has_dial; /* dial mode */
-    struct endpoint dial;
+    struct host_port dial;
 };
 
 struct relay_config {
@@ -41,12 +41,12 @@ struct relay_config {
 
 struct agent_relay {
     bool has_address; /* without: only a relay that dials this agent */
-    struct endpoint address;
+    struct host_port address;
     uint8_t public_key[KEY_BYTES];
 };
 
 struct agent_user {
-    char name[65];
+    char name[NAME_TEXT_BYTES];
     uint8_t public_key[KEY_BYTES];
     struct target_pattern *allow; /* none: no target */
     size_t allow_count;
@@ -56,7 +56,7 @@ struct agent_user {
 };
 
 struct agent_config {
-    char name[65];
+    char name[NAME_TEXT_BYTES];
     struct keypair key;
     struct address *listen; /* dial mode; none otherwise */
     size_t listen_count;
@@ -70,12 +70,12 @@ struct agent_config {
 };
 
 struct client_relay {
-    struct endpoint address;
+    struct host_port address;
     uint8_t public_key[KEY_BYTES];
 };
 
 struct client_agent {
-    char name[65];
+    char name[NAME_TEXT_BYTES];
     bool has_key; /* without: the known_agents file has it */
     uint8_t public_key[KEY_BYTES];
     struct forward *forwards; /* when the command line asks for nothing */

@@ -21,7 +21,8 @@ struct search {
 };
 
 /* "NAME KEY" */
-static bool parse_entry(char name[65], uint8_t key[KEY_BYTES], char *line, struct error *e)
+static bool parse_entry(char name[NAME_TEXT_BYTES], uint8_t key[KEY_BYTES], char *line,
+                        struct error *e)
 {
     size_t len = strcspn(line, " \t");
     char *key_text = strip_space(line + len);
@@ -40,7 +41,7 @@ static bool parse_entry(char name[65], uint8_t key[KEY_BYTES], char *line, struc
 static bool search_line(struct search *s, const char *path, char *line, unsigned number,
                         struct error *e)
 {
-    char name[65];
+    char name[NAME_TEXT_BYTES];
     uint8_t key[KEY_BYTES];
     struct error inner = {0};
 
@@ -102,7 +103,7 @@ static bool make_directories(const char *path, struct error *e)
 bool known_agents_add(const char *path, const char *name, const uint8_t key[KEY_BYTES],
                       struct error *e)
 {
-    char line[65 + 1 + KEY_TEXT_BYTES], key_text[KEY_TEXT_BYTES];
+    char line[NAME_TEXT_BYTES + 1 + KEY_TEXT_BYTES], key_text[KEY_TEXT_BYTES];
 
     if (!make_directories(path, e))
         return false;

@@ -83,7 +83,7 @@ static bool parse_workers(struct config_reader *r, void *field, const char *valu
 static bool append_agent_pattern(void *arg, const char *item, struct error *e)
 {
     struct relay_user *user = arg;
-    char(*agents)[65] = array_append(user->agents, &user->agent_count, sizeof *agents);
+    char(*agents)[NAME_TEXT_BYTES] = array_append(user->agents, &user->agent_count, sizeof *agents);
 
     if (!agents)
         return error_set(e, FAILURE_CONFIG, "no memory to read it");
@@ -109,7 +109,7 @@ static bool parse_dial(struct config_reader *r, void *field, const char *value, 
         return error_set(e, FAILURE_CONFIG, "'%s' cannot be dialled; expected is tcp:HOST:PORT",
                          value);
     agent->has_dial = true;
-    agent->dial = target.endpoint;
+    agent->dial = target.at;
     return true;
 }
 

@@ -339,7 +339,7 @@ bool parse_path(struct config_reader *r, void *field, const char *value, struct 
 bool parse_relay_address(struct config_reader *r, void *field, const char *value, struct error *e)
 {
     (void)r;
-    return value_endpoint(field, value, RELAY_DEFAULT_PORT, e);
+    return value_host_port(field, value, RELAY_DEFAULT_PORT, e);
 }
 
 struct listen_list {

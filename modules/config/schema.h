@@ -35,7 +35,7 @@ struct config_section {
 struct config_peer {
     const struct config_section *section;
     unsigned line;
-    char name[65]; /* "": it has none */
+    char name[NAME_TEXT_BYTES]; /* "": it has none */
     bool has_key;
     uint8_t public_key[KEY_BYTES];
 };
@@ -79,8 +79,8 @@ void *array_append(void *items, size_t *count, size_t item_bytes);
  * Allocated; NULL without memory. */
 char *config_path(const char *file, const char *path);
 
-/* Parsers for keys of the tables. Their fields, in this order: char[65], uint8_t[KEY_BYTES], struct
- * keypair, char * (allocated), char * (allocated), struct endpoint. */
+/* Parsers for keys of the tables. Their fields, in this order: char[NAME_TEXT_BYTES],
+ * uint8_t[KEY_BYTES], struct keypair, char * (allocated), char * (allocated), struct host_port. */
 bool parse_name(struct config_reader *r, void *field, const char *value, struct error *e);
 bool parse_public_key(struct config_reader *r, void *field, const char *value, struct error *e);
 bool parse_key_file(struct config_reader *r, void *field, const char *value, struct error *e);

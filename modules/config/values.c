@@ -11,7 +11,6 @@
 
 #define HOST_NAME_MAX_BYTES 253
 #define HOST_LABEL_MAX_BYTES 63
-#define NAME_BYTES 65 /* with the terminator */
 #define ANY_ADDRESS "::"
 #define LOOPBACK "127.0.0.1"
 
@@ -153,7 +152,7 @@ static bool cut_host(struct cut_host *out, const char *text)
 }
 
 /* Without the texts of errors: host and port, or false. */
-static bool parse_endpoint(struct endpoint *out, const char *text, uint16_t default_port)
+static bool parse_host_port(struct host_port *out, const char *text, uint16_t default_port)
 {
     struct cut_host cut;
 
@@ -166,9 +165,10 @@ static bool parse_endpoint(struct endpoint *out, const char *text, uint16_t defa
     return *cut.rest == ':' && parse_port(&out->port, cut.rest + 1, 1);
 }
 
-bool value_endpoint(struct endpoint *out, const char *text, uint16_t default_port, struct error *e)
+bool value_host_port(struct host_port *out, const char *text, uint16_t default_port,
+                     struct error *e)
 {
-    if (parse_endpoint(out, text, default_port))
+    if (parse_host_port(out, text, default_port))
         return true;
     return error_set(e, FAILURE_USAGE,
                      "'%s' is not %s (a name or an address, IPv6 in brackets: [2001:db8::1]:22; "
@@ -238,12 +238,12 @@ static bool parse_target(struct target *out, const char *text)
 {
     const char *rest = cut_kind(&out->kind, text);
 
-    out->endpoint.port = 0;
+    out->at.port = 0;
     if (!rest)
         return false;
     if (out->kind == TARGET_UNIX)
-        return parse_unix_path(out->endpoint.host, rest);
-    return parse_endpoint(&out->endpoint, rest, 0);
+        return parse_unix_path(out->at.host, rest);
+    return parse_host_port(&out->at, rest, 0);
 }
 
 bool value_target(struct target *out, const char *text, struct error *e)
@@ -258,14 +258,14 @@ bool value_target(struct target *out, const char *text, struct error *e)
 
 void target_to_text(char out[TARGET_TEXT_BYTES], const struct target *t)
 {
-    const char *host = t->endpoint.host;
+    const char *host = t->at.host;
     bool brackets = strchr(host, ':') != NULL;
 
     if (t->kind == TARGET_UNIX)
         snprintf(out, TARGET_TEXT_BYTES, "unix:%s", host);
     else
         snprintf(out, TARGET_TEXT_BYTES, "%s%s%s%s:%u", kind_words[t->kind], brackets ? "[" : "",
-                 host, brackets ? "]" : "", (unsigned)t->endpoint.port);
+                 host, brackets ? "]" : "", (unsigned)t->at.port);
 }
 
 /* "*", "22" or "8000-8099". */
@@ -378,15 +378,14 @@ static bool kind_and_port_agree(const struct target_pattern *p, const struct tar
 {
     if (p->kind != t->kind)
         return false;
-    return p->kind == TARGET_UNIX ||
-           (t->endpoint.port >= p->port_first && t->endpoint.port <= p->port_last);
+    return p->kind == TARGET_UNIX || (t->at.port >= p->port_first && t->at.port <= p->port_last);
 }
 
 static bool same_name(const struct target_pattern *p, const struct target *t)
 {
     if (p->kind == TARGET_UNIX)
-        return strcmp(p->name, t->endpoint.host) == 0;
-    return strcasecmp(p->name, t->endpoint.host) == 0;
+        return strcmp(p->name, t->at.host) == 0;
+    return strcasecmp(p->name, t->at.host) == 0;
 }
 
 bool target_pattern_may_allow(const struct target_pattern *p, const struct target *t)
@@ -395,7 +394,7 @@ bool target_pattern_may_allow(const struct target_pattern *p, const struct targe
 
     if (!kind_and_port_agree(p, t))
         return false;
-    if (p->has_prefix && address_from_literal(&a, t->endpoint.host, t->endpoint.port))
+    if (p->has_prefix && address_from_literal(&a, t->at.host, t->at.port))
         return address_in_prefix(&a, &p->prefix, p->prefix_bits);
     return p->any_host || p->has_prefix || same_name(p, t);
 }
@@ -474,8 +473,8 @@ static bool parse_forward(struct forward *out, enum forward_kind kind, const cha
         return false;
     out->target.kind = paths && *text == '/' ? TARGET_UNIX : forwards[kind].target;
     if (out->target.kind == TARGET_UNIX)
-        return parse_unix_path(out->target.endpoint.host, text);
-    return parse_endpoint(&out->target.endpoint, text, 0);
+        return parse_unix_path(out->target.at.host, text);
+    return parse_host_port(&out->target.at, text, 0);
 }
 
 bool value_forward(struct forward *out, enum forward_kind kind, const char *text, struct error *e)
@@ -507,11 +506,11 @@ bool value_forward_option(struct forward *out, const char *text, struct error *e
 
 /* Names. */
 
-static bool parse_name(char out[NAME_BYTES], const char *text, bool pattern)
+static bool parse_name(char out[NAME_TEXT_BYTES], const char *text, bool pattern)
 {
     size_t len = strlen(text);
 
-    if (len == 0 || len >= NAME_BYTES || strchr("._-", *text) || strstr(text, ".."))
+    if (len == 0 || len >= NAME_TEXT_BYTES || strchr("._-", *text) || strstr(text, ".."))
         return false;
     for (const char *c = text; *c != '\0'; c++) {
         bool wild = pattern && (*c == '*' || *c == '?');
@@ -522,7 +521,7 @@ static bool parse_name(char out[NAME_BYTES], const char *text, bool pattern)
     return true;
 }
 
-bool value_name(char out[NAME_BYTES], const char *text, struct error *e)
+bool value_name(char out[NAME_TEXT_BYTES], const char *text, struct error *e)
 {
     if (parse_name(out, text, false))
         return true;
@@ -533,7 +532,7 @@ bool value_name(char out[NAME_BYTES], const char *text, struct error *e)
         text);
 }
 
-bool value_name_pattern(char out[NAME_BYTES], const char *text, struct error *e)
+bool value_name_pattern(char out[NAME_TEXT_BYTES], const char *text, struct error *e)
 {
     if (parse_name(out, text, true))
         return true;
@@ -571,7 +570,7 @@ bool value_list(const char *text, bool (*each)(void *arg, const char *item, stru
     return good;
 }
 
-bool endpoint_same(const struct endpoint *a, const struct endpoint *b)
+bool host_port_same(const struct host_port *a, const struct host_port *b)
 {
     return a->port == b->port && strcmp(a->host, b->host) == 0;
 }

@@ -1,4 +1,5 @@
-/* Values shared by configuration files and command lines: names, endpoints, targets, forwards. */
+/* Values shared by configuration files and command lines: names, hosts with ports, targets,
+ * forwards. */
 #ifndef SPX_CONFIG_VALUES_H
 #define SPX_CONFIG_VALUES_H
 
@@ -8,22 +9,26 @@
 
 #include "base/error.h"
 #include "net/address.h"
+#include "wire/limits.h"
 
 #define HOST_TEXT_BYTES \
     256 /* a name of at most 253 characters, a literal address, or "unix:/path" */
+
+#define NAME_TEXT_BYTES (NAME_MAX_BYTES + 1)
 
 /* Every parser returns false after error_set(e, FAILURE_USAGE, …) with a text that quotes the value
  * and says what is expected, without file or line (the caller puts them in front, and chooses the
  * code). */
 
 /* A host to connect to and its port: "host:port", "192.0.2.1:22", "[::1]:22". */
-struct endpoint {
+struct host_port {
     char host[HOST_TEXT_BYTES];
     uint16_t port;
 };
 
 /* default_port 0: the port must be given. */
-bool value_endpoint(struct endpoint *out, const char *text, uint16_t default_port, struct error *e);
+bool value_host_port(struct host_port *out, const char *text, uint16_t default_port,
+                     struct error *e);
 
 /* An address to listen on: "port", "addr:port", "[::]:port", "*:port" (all addresses); literal
  * addresses and "localhost" only; default_host for a lone port (such as "127.0.0.1"). */
@@ -34,7 +39,7 @@ bool value_listen(struct address *out, const char *text, const char *default_hos
 enum target_kind { TARGET_TCP, TARGET_UDP, TARGET_UNIX };
 struct target {
     enum target_kind kind;
-    struct endpoint endpoint; /* for TARGET_UNIX host is the path */
+    struct host_port at; /* for TARGET_UNIX host is the path */
 };
 bool value_target(struct target *out, const char *text, struct error *e);
 
@@ -69,7 +74,7 @@ bool target_pattern_allows(const struct target_pattern *p, const struct target *
 
 /* Whether two allow the same. */
 bool target_pattern_same(const struct target_pattern *a, const struct target_pattern *b);
-bool endpoint_same(const struct endpoint *a, const struct endpoint *b);
+bool host_port_same(const struct host_port *a, const struct host_port *b);
 
 /* What the client's -L, -D, -R and -U ask for. */
 enum forward_kind { FORWARD_LOCAL, FORWARD_DYNAMIC, FORWARD_REMOTE, FORWARD_UDP };
@@ -94,10 +99,10 @@ const char *forward_option(enum forward_kind kind);
 
 /* A name of an agent or user: 1 to 64 of a-z 0-9 . _ -, first a letter or digit, no two dots in a
  * row (PROTOCOL.md section 6). */
-bool value_name(char out[65], const char *text, struct error *e);
+bool value_name(char out[NAME_TEXT_BYTES], const char *text, struct error *e);
 
 /* A pattern over names: the same characters and '*' and '?'. */
-bool value_name_pattern(char out[65], const char *text, struct error *e);
+bool value_name_pattern(char out[NAME_TEXT_BYTES], const char *text, struct error *e);
 
 /* Calls each for every item of "a, b , c" (white space stripped); an empty item is an error. */
 bool value_list(const char *text, bool (*each)(void *arg, const char *item, struct error *e),

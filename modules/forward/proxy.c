@@ -282,7 +282,7 @@ static bool http_target(struct proxy *p, char *rest)
     if (colon && colon - rest > 1 && colon[-1] == '.')
         memmove(colon - 1, colon, strlen(colon) + 1); /* an absolute name */
     p->target.kind = TARGET_TCP;
-    return value_endpoint(&p->target.endpoint, rest, 0, &ignored);
+    return value_host_port(&p->target.at, rest, 0, &ignored);
 }
 
 static enum proxy_decision http_line(struct proxy *p, struct view line)

@@ -190,8 +190,8 @@ static bool start(struct attempt *a)
 {
     bool path = a->target.kind == TARGET_UNIX;
     struct dial_request request = {
-        .host = path ? a->text : a->target.endpoint.host, /* "unix:/path" */
-        .port = a->target.endpoint.port,
+        .host = path ? a->text : a->target.at.host, /* "unix:/path" */
+        .port = a->target.at.port,
         .owner = a->targets,
         .datagrams = a->target.kind == TARGET_UDP,
         .timeout_us = TARGET_CONNECT_S * CLOCK_US_PER_S,

@@ -207,7 +207,7 @@ static void on_dialled(void *arg, enum dial_result result, int fd, const struct 
 static void log_dialling(const struct pending *p)
 {
     char way[HOST_TEXT_BYTES + 32];
-    const struct endpoint *to = &p->agent->config->dial;
+    const struct host_port *to = &p->agent->config->dial;
     snprintf(way, sizeof way, strchr(to->host, ':') ? "dialling [%s]:%u" : "dialling %s:%u",
              to->host, to->port);
     log_way(p, way);
@@ -215,7 +215,7 @@ static void log_dialling(const struct pending *p)
 
 static void dial(struct pending *p)
 {
-    const struct endpoint *to = &p->agent->config->dial;
+    const struct host_port *to = &p->agent->config->dial;
     struct dial_request request = {
         .host = to->host,
         .port = to->port,

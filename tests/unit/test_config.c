@@ -631,7 +631,7 @@ static void client_forwards(void **state)
     assert_false(c.agents[0].has_key);
     assert_int_equal(c.agents[0].forward_count, 3);
     assert_int_equal(c.agents[0].forwards[0].kind, FORWARD_LOCAL);
-    assert_int_equal(c.agents[0].forwards[0].target.endpoint.port, 22);
+    assert_int_equal(c.agents[0].forwards[0].target.at.port, 22);
     assert_int_equal(c.agents[0].forwards[1].kind, FORWARD_DYNAMIC);
     assert_int_equal(c.agents[0].forwards[2].kind, FORWARD_UDP);
     assert_false(c.agents[1].has_key);

@@ -149,7 +149,7 @@ static struct local new_local(void)
     unsigned port = 0;
     raw_start(x.r);
     assert_true(address_from_literal(&forward.listen, "127.0.0.1", 0));
-    forward.target.endpoint = (struct endpoint){.host = "192.0.2.7", .port = 53};
+    forward.target.at = (struct host_port){.host = "192.0.2.7", .port = 53};
     x.l = udp_listener_new(loop, &forward, &e);
     assert_non_null(x.l);
     assert_int_equal(sscanf(udp_listener_address(x.l), "127.0.0.1:%u", &port), 1);

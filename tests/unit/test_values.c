@@ -91,23 +91,23 @@ static void endpoints(void **state)
                                       "host:22:22",
                                       LABEL_63 "x:22",
                                       LABEL_63 "x.a:22"};
-    struct endpoint out;
+    struct host_port out;
     struct error e = {0};
 
     (void)state;
     for (size_t i = 0; i < COUNT(good); i++) {
-        assert_true(value_endpoint(&out, good[i].text, good[i].default_port, &e));
+        assert_true(value_host_port(&out, good[i].text, good[i].default_port, &e));
         assert_string_equal(out.host, good[i].host);
         assert_int_equal(out.port, good[i].port);
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
-        assert_false(value_endpoint(&out, bad[i], 0, &e));
+        assert_false(value_host_port(&out, bad[i], 0, &e));
         error_clear(&e);
     }
-    assert_false(value_endpoint(&out, "::1:22", 0, &e));
+    assert_false(value_host_port(&out, "::1:22", 0, &e));
     assert_usage(&e, "'::1:22' is not HOST:PORT (a name or an address, IPv6 in brackets: "
                      "[2001:db8::1]:22; the port from 1 to 65535)");
-    assert_false(value_endpoint(&out, "a:0", 7443, &e));
+    assert_false(value_host_port(&out, "a:0", 7443, &e));
     assert_usage(&e, "'a:0' is not HOST or HOST:PORT (a name or an address, IPv6 in brackets: "
                      "[2001:db8::1]:22; the port from 1 to 65535)");
 }
@@ -116,7 +116,7 @@ static void endpoints(void **state)
 static void host_names_are_bounded(void **state)
 {
     char text[600];
-    struct endpoint out;
+    struct host_port out;
     struct error e = {0};
 
     (void)state;
@@ -124,7 +124,7 @@ static void host_names_are_bounded(void **state)
         for (size_t i = 0; i < len; i++)
             text[i] = i % 10 == 9 && i + 1 < len ? '.' : 'a';
         strcpy(text + len, ":22");
-        assert_int_equal(value_endpoint(&out, text, 0, &e), len <= 253);
+        assert_int_equal(value_host_port(&out, text, 0, &e), len <= 253);
         error_clear(&e);
     }
 }
@@ -188,8 +188,8 @@ static void targets(void **state)
     for (size_t i = 0; i < COUNT(good); i++) {
         assert_true(value_target(&t, good[i].text, &e));
         assert_int_equal(t.kind, good[i].kind);
-        assert_string_equal(t.endpoint.host, good[i].host);
-        assert_int_equal(t.endpoint.port, good[i].port);
+        assert_string_equal(t.at.host, good[i].host);
+        assert_int_equal(t.at.port, good[i].port);
         target_to_text(text, &t);
         assert_string_equal(text, good[i].text);
     }
@@ -316,7 +316,7 @@ static void target_patterns_allow(void **state)
         struct address a;
         assert_true(value_target_pattern(&p, cases[i].pattern, &e));
         assert_true(value_target(&t, cases[i].target, &e));
-        assert_true(address_from_literal(&a, cases[i].address, t.endpoint.port));
+        assert_true(address_from_literal(&a, cases[i].address, t.at.port));
         assert_int_equal(target_pattern_may_allow(&p, &t), cases[i].may);
         assert_int_equal(target_pattern_allows(&p, &t, &a), cases[i].allows);
     }
