@@ -58,9 +58,31 @@ struct hostile {
     const char *payload; /* NULL: zeros */
 };
 
+/* Leaves bytes on the stack that no later call may take for its own. */
+static __attribute__((noinline)) void poison_stack(void)
+{
+    volatile char bytes[16384];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = i % 100 == 99 ? '\0' : '#';
+}
+
+/* The payload of CLOSE holds the session's error text, cut to 127 bytes, and nothing else. */
+static void check_close_text(const struct session *s, const struct sent *sent, const char *name)
+{
+    const uint8_t *payload = sent->frame[sent->count - 1].payload;
+    size_t len = strlen(s->error.text), kept = sizeof sent->frame[0].payload - 4;
+    if (len > sizeof s->close_text - 1)
+        len = sizeof s->close_text - 1;
+    if (sent->frame[sent->count - 1].len != 4 + len || load_be16(payload + 2) != len ||
+        memcmp(payload + 4, s->error.text, len < kept ? len : kept) != 0)
+        fail_msg("%s: CLOSE has %u bytes of text, not: %s", name, load_be16(payload + 2),
+                 s->error.text);
+}
+
 /* One record tells the peer why, behind START where that was still owed; nothing follows. */
 static void check_farewell(struct raw *r, const char *name)
 {
+    poison_stack();
     const struct sent *sent = raw_output(r);
     unsigned last = sent->count - 1;
     if (r->s->circuit != &r->c) { /* it has not moved to it, or on */
@@ -71,6 +93,7 @@ static void check_farewell(struct raw *r, const char *name)
         load_be16(sent->frame[last].payload) != CODE_PROTOCOL ||
         (last == 1 && sent->frame[0].type != FRAME_START))
         fail_msg("%s: %u frames, the last of type %u", name, sent->count, sent->frame[last].type);
+    check_close_text(r->s, sent, name);
     assert_int_equal(raw_output(r)->records, 0);
 }
 
