@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/unicode.h"
+
 /* What is written here may be a private key: digits are computed, never looked up by a secret
  * index. */
 
@@ -89,27 +91,6 @@ bool base64_decode(uint8_t *out, size_t out_len, struct view text)
     return good;
 }
 
-/* The length of the UTF-8 character at the start of the text and its code point; 0 when there is
- * none (RFC 3629 section 4). */
-static size_t utf8_next(struct view text, uint32_t *point)
-{
-    static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
-    uint8_t first = text.data[0];
-    size_t len = first < 0x80 ? 1 : first < 0xc0 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-
-    if (len == 0 || first >= 0xf8 || len > text.len)
-        return 0;
-    *point = len == 1 ? first : first & (0x7fU >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((text.data[i] & 0xc0) != 0x80)
-            return 0;
-        *point = *point << 6 | (text.data[i] & 0x3f);
-    }
-    if (*point < smallest[len] || *point > 0x10ffff || (*point >= 0xd800 && *point <= 0xdfff))
-        return 0;
-    return len;
-}
-
 static struct view view_from(struct view v, size_t offset)
 {
     return view_of(v.data + offset, v.len - offset);
@@ -127,15 +108,6 @@ bool utf8_valid(struct view text)
     return true;
 }
 
-/* Whether showing the character could mislead: controls, line separators, bidirectional controls.
- */
-static bool is_control(uint32_t point)
-{
-    return point < 0x20 || (point >= 0x7f && point <= 0x9f) || point == 0x061c || point == 0x200e ||
-           point == 0x200f || (point >= 0x2028 && point <= 0x202e) ||
-           (point >= 0x2066 && point <= 0x2069);
-}
-
 size_t text_clean(char *out, size_t size, struct view text)
 {
     size_t written = 0;
@@ -145,7 +117,7 @@ size_t text_clean(char *out, size_t size, struct view text)
     for (size_t at = 0; at < text.len;) {
         uint32_t point = 0;
         size_t n = utf8_next(view_from(text, at), &point);
-        bool shown = n > 0 && !is_control(point);
+        bool shown = n > 0 && !unicode_misleads(point);
         size_t needed = shown ? n : 1;
 
         if (needed > size - 1 - written)
@@ -167,7 +139,7 @@ bool text_is_clean(struct view text)
 
     for (size_t at = 0, n; at < text.len; at += n) {
         n = utf8_next(view_from(text, at), &point);
-        if (n == 0 || is_control(point))
+        if (n == 0 || unicode_misleads(point))
             return false;
     }
     return true;

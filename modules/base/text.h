@@ -20,8 +20,9 @@ bool base64_decode(uint8_t *out, size_t out_len, struct view text);
 bool utf8_valid(struct view text);
 
 /* Copies a peer's text into out (size bytes, always terminated), made safe to show: every byte that
- * is not valid UTF-8 and every C0, C1, DEL, line separator or bidirectional control character
- * becomes '?'; what does not fit is cut at a character's border. Returns the length written. */
+ * is not valid UTF-8 and every character that shows nothing, breaks the line or changes the
+ * direction (base/unicode.h) becomes '?'; what does not fit is cut at a character's border. Returns
+ * the length written. */
 size_t text_clean(char *out, size_t size, struct view text);
 
 /* Whether the text holds nothing that text_clean would replace. */
