@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/ownership.h"
 
 #define FIRST_BYTES 4096 /* what is allocated for a file before its size is known */
 
@@ -78,11 +79,7 @@ static bool check_file(int fd, const char *path, bool secret, struct error *e)
         return error_set(e, FAILURE_CONFIG, "%s: cannot be read: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode))
         return error_set(e, FAILURE_CONFIG, "%s: is not a regular file", path);
-    if (secret && (st.st_mode & 077) != 0)
-        return error_set(e, FAILURE_CONFIG,
-                         "%s: its mode %04o gives others access to a secret; run: chmod 600 %s",
-                         path, (unsigned)st.st_mode & 07777U, path);
-    return true;
+    return (!secret || ownership_is_secret(path, &st, e)) && ownership_is_trusted(path, &st, e);
 }
 
 bool file_read(const char *path, size_t max, bool secret, char **text, size_t *len, struct error *e)

@@ -8,8 +8,8 @@
 #include "base/error.h"
 
 /* Reads a regular file of at most max bytes; *text is allocated, terminated, the caller's to wipe
- * and free. secret: refuse a file that its group or others may read, write or execute. Error code:
- * FAILURE_CONFIG of base/exits.h, text with the file's name. */
+ * and free. The file and its folders are to be trusted, and with `secret` closed to others
+ * (base/ownership.h). Errors are FAILURE_CONFIG, with the file's name. */
 bool file_read(const char *path, size_t max, bool secret, char **text, size_t *len,
                struct error *e);
 

@@ -433,7 +433,7 @@ MISTAKES = [
         "agent",
         "lab-1.key",
         "open.key",
-        ":3: KeyFile: {dir}/open.key: its mode 0640 gives others access to a secret; run: chmod 600 {dir}/open.key",
+        ":3: KeyFile: {dir}/open.key: its mode 0644 gives others access to a secret; run: chmod 600 {dir}/open.key",
     ),
     ("client", "alice.key", ".", ":2: KeyFile: {dir}/.: is not a regular file"),
 ]
@@ -447,7 +447,7 @@ def place(tmp_path_factory):
         name: Key(directory / f"{name}.key").public for name in ("relay", "alice", "bob", "lab-1")
     }
     (directory / "open.key").write_text((directory / "bob.key").read_text())
-    (directory / "open.key").chmod(0o640)
+    (directory / "open.key").chmod(0o644)
     return directory, keys
 
 

@@ -111,9 +111,101 @@ static void only_files_are_read(void **state)
     assert_refused("pipe", 10, false, "pipe: is not a regular file");
 }
 
+static void files_others_can_write_are_refused(void **state)
+{
+    static const mode_t wrong[] = {0660, 0606, 0620, 0602};
+    struct error e = {0};
+    char *text, message[128];
+    size_t len;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        write_file("list", "x", 1, wrong[i]);
+        snprintf(message, sizeof message,
+                 "list: its mode %04o lets others change it; run: chmod go-w list",
+                 (unsigned)wrong[i]);
+        assert_refused("list", 10, false, message);
+    }
+    write_file("list", "x", 1, 0644);
+    assert_true(file_read("list", 10, false, &text, &len, &e));
+    free(text);
+}
+
+/* The folder of the file, of what a symbolic link leads to, and one above them. */
+static void folders_others_can_write_are_refused(void **state)
+{
+    struct error e = {0};
+    char *text, message[256];
+    size_t len;
+
+    (void)state;
+    assert_int_equal(mkdir("dir", 0700), 0);
+    assert_int_equal(mkdir("dir/sub", 0700), 0);
+    write_file("dir/sub/list", "x", 1, 0600);
+    assert_int_equal(symlink("dir/sub/list", "link"), 0);
+    assert_int_equal(chmod("dir", 0777), 0);
+    snprintf(message, sizeof message,
+             "%s/dir: its mode 0777 lets others change it; run: chmod go-w %s/dir", directory,
+             directory);
+    assert_refused("dir/sub/list", 10, false, message);
+    assert_refused("link", 10, false, message);
+    assert_int_equal(chmod("dir", 01777), 0); /* others may add files, not replace this one */
+    assert_true(file_read("link", 10, false, &text, &len, &e));
+    free(text);
+    unlink("link");
+    unlink("dir/sub/list");
+    rmdir("dir/sub");
+    rmdir("dir");
+}
+
+/* Only root can give files away. */
+static void files_of_others_are_refused(void **state)
+{
+    struct error e = {0};
+    char *text;
+    size_t len;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    write_file("list", "x", 1, 0600);
+    assert_int_equal(chown("list", 4242, 0), 0);
+    assert_refused("list", 10, false,
+                   "list: owned by user 4242, who could change it; run: chown 0 list");
+    assert_int_equal(mkdir("given", 0755), 0);
+    write_file("given/list", "x", 1, 0644);
+    assert_int_equal(chown("given", 4242, 0), 0);
+    assert_false(file_read("given/list", 10, false, &text, &len, &e));
+    assert_non_null(strstr(e.text, "/given: owned by user 4242"));
+
+    /* A service's user reads root's files, and secrets of its own group, not of another. */
+    assert_int_equal(chown("given", 0, 0), 0);
+    assert_int_equal(chown("given/list", 0, 4343), 0);
+    assert_int_equal(chmod("given/list", 0640), 0);
+    assert_int_equal(chmod(".", 0755), 0);
+    assert_true(file_read("given/list", 10, true, &text, &len, &e)); /* root does not know */
+    free(text);
+    error_clear(&e);
+    assert_int_equal(setegid(4343), 0);
+    assert_int_equal(seteuid(4242), 0);
+    assert_true(file_read("given/list", 10, true, &text, &len, &e));
+    free(text);
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(chown("given/list", 4242, 4444), 0);
+    assert_int_equal(seteuid(4242), 0);
+    assert_false(file_read("given/list", 10, true, &text, &len, &e));
+    assert_non_null(strstr(e.text, "its mode 0640 gives others access to a secret"));
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(setegid(0), 0);
+    unlink("list");
+    unlink("given/list");
+    rmdir("given");
+}
+
 static void secrets_others_can_read_are_refused(void **state)
 {
-    static const mode_t wrong[] = {0640, 0604, 0620, 0602, 0610, 0601};
+    static const mode_t wrong[] = {0660, 0644, 0604, 0620, 0602, 0610, 0601};
+    static const mode_t right[] = {0600, 0400, 0640, 0440};
     struct error e = {0};
     char *text, message[128];
     size_t len;
@@ -126,12 +218,11 @@ static void secrets_others_can_read_are_refused(void **state)
                  (unsigned)wrong[i]);
         assert_refused("key", 10, true, message);
     }
-    write_file("key", "s", 1, 0600);
-    assert_true(file_read("key", 10, true, &text, &len, &e));
-    free(text);
-    write_file("key", "s", 1, 0400);
-    assert_true(file_read("key", 10, true, &text, &len, &e));
-    free(text);
+    for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
+        write_file("key", "s", 1, right[i]); /* its group is the process's */
+        assert_true(file_read("key", 10, true, &text, &len, &e));
+        free(text);
+    }
     unlink("key");
 }
 
@@ -236,6 +327,9 @@ int main(void)
         cmocka_unit_test(files_are_read_whole),
         cmocka_unit_test(files_too_large_are_refused),
         cmocka_unit_test(only_files_are_read),
+        cmocka_unit_test(files_others_can_write_are_refused),
+        cmocka_unit_test(folders_others_can_write_are_refused),
+        cmocka_unit_test(files_of_others_are_refused),
         cmocka_unit_test(secrets_others_can_read_are_refused),
         cmocka_unit_test(descriptors_are_read_to_their_end),
         cmocka_unit_test(secret_files_are_created_once),

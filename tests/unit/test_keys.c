@@ -141,7 +141,7 @@ static void assert_not_loaded(const char *path, const char *reason)
 
 static void test_modes(void **state)
 {
-    static const mode_t modes[] = {0640, 0620, 0610, 0604, 0602, 0601, 0644, 0666, 0777};
+    static const mode_t modes[] = {0660, 0620, 0610, 0604, 0602, 0601, 0644, 0666, 0777};
 
     (void)state;
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
