@@ -76,7 +76,7 @@ static void send_connect(struct reach *r)
                               .message1 = view_of(r->message1, r->message1_len)};
     size_t len = connect_encode(&connect, body, sizeof body);
     hop_send(&r->hop.carrier.hop, MESSAGE_CONNECT, view_of(body, len));
-    r->hop.carrier.hop.quiet = true; /* section 4's quiet rule */
+    hop_quiet_begin(&r->hop.carrier.hop);
 }
 
 static void on_open(struct hop *h, const struct info *info)

@@ -40,7 +40,7 @@ static inline struct carrier *carrier_of(struct hop *h)
 bool carrier_open(struct carrier *c, struct loop *loop, int fd);
 
 /* Writes what stands in hop.out, and sets the timer: call after hop_send, hop_bye, hop_fail and a
- * change of hop.quiet from outside a handler. Harmless inside one. */
+ * hop_quiet_end from outside a handler. Harmless inside one. */
 void carrier_update(struct carrier *c);
 
 /* The owner's own limit. */

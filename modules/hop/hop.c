@@ -198,6 +198,20 @@ void hop_set_keepalive(struct hop *h, unsigned seconds)
     h->keepalive_us = seconds * CLOCK_US_PER_S;
 }
 
+void hop_quiet_begin(struct hop *h)
+{
+    h->quiet = true;
+}
+
+void hop_quiet_end(struct hop *h, uint64_t now_us)
+{
+    if (!h->quiet)
+        return;
+    h->quiet = false;
+    h->pinged = false;
+    h->last_read_us = now_us;
+}
+
 uint64_t hop_deadline(const struct hop *h)
 {
     if (h->state != HOP_OPEN || h->quiet)

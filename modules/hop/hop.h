@@ -63,7 +63,7 @@ struct hop_party {
 struct hop {
     enum hop_state state;
     bool initiator;
-    bool quiet;        /* section 4's quiet rule: no PING, no PONG, no liveness */
+    bool quiet;        /* between hop_quiet_begin and hop_quiet_end */
     bool peer_has_aes; /* from INFO */
     bool info_read;
     bool mac1_valid; /* responder: a whole first message with a right mac1 has come */
@@ -120,6 +120,16 @@ bool hop_fail(struct hop *h, enum code code, const char *format, ...)
 /* From now on the bytes are a circuit's; wipes the keys. Bytes in out still go first. Part of a
  * record that came before (the peer broke the quiet rule) is dropped. */
 void hop_detach(struct hop *h);
+
+/* Section 4's quiet rule: this side has asked for what may turn the hop into a circuit, and until
+ * the answer nothing more may be written, as it could become the circuit's first bytes. So there is
+ * no PING, no PONG and no BYE, and the peer's silence is no sign of its death. Begins once the
+ * question (CONNECT, OFFER) is sent or, at the one who is asked and answers later, has come. */
+void hop_quiet_begin(struct hop *h);
+
+/* The answer was no: an ordinary hop again. The silence until now was asked for, liveness counts
+ * from now on. Harmless when the hop was not quiet. Outside a handler carrier_update follows. */
+void hop_quiet_end(struct hop *h, uint64_t now_us);
 
 /* Does what is due: PING, the liveness limit. */
 void hop_tick(struct hop *h, uint64_t now_us);

@@ -86,8 +86,7 @@ static void end(struct pending *p)
     if (p->client) {
         struct hop *h = &p->client->carrier.hop;
         p->client->pending = NULL;
-        h->quiet = false;
-        h->last_read_us = loop_now(p->relay->loop); /* its silence was asked for */
+        hop_quiet_end(h, loop_now(p->relay->loop));
         carrier_update(&p->client->carrier);
     }
     timer_cancel(p->relay->loop, &p->timer);
@@ -164,7 +163,7 @@ static void offer_on(struct pending *p, struct peer *hop, enum pending_state sta
     hop->pending = p;
     set_state(p, state);
     send_offer(p, hop);
-    hop->carrier.hop.quiet = true;
+    hop_quiet_begin(&hop->carrier.hop);
     carrier_set_deadline(&hop->carrier, CLOCK_NEVER);
 }
 
@@ -282,7 +281,7 @@ static struct pending *pending_new(struct peer *client, struct agent *a, struct 
     list_append(&a->pendings, &p->of_agent);
     pair->pending++;
     client->pending = p;
-    client->carrier.hop.quiet = true;
+    hop_quiet_begin(&client->carrier.hop);
     return p;
 }
 
@@ -364,7 +363,7 @@ bool pending_hop_came(struct agent *a, uint64_t offer, struct peer *hop)
         if (p->offer == offer && p->state == PENDING_TICKET && !p->hop) {
             p->hop = hop;
             hop->pending = p;
-            hop->carrier.hop.quiet = true;
+            hop_quiet_begin(&hop->carrier.hop);
             return true;
         }
     }
@@ -445,7 +444,7 @@ bool pending_refuse_on_hop(struct peer *hop, struct view body)
     if (!refuse_decode(&m, body) || !bytes_equal_secret(m.ticket, p->ticket, TICKET_BYTES))
         return hop_fail(h, CODE_PROTOCOL, "malformed REFUSE");
     release_hop(p);
-    h->quiet = false;
+    hop_quiet_end(h, loop_now(p->relay->loop));
     pass_refusal(p, &m);
     return true;
 }

@@ -195,7 +195,7 @@ static void client_on_open(struct hop *h, const struct info *info)
     (void)info;
     outgoing_opened(outgoing_of(h));
     hop_send(h, MESSAGE_CONNECT, view_of(body, connect_encode(&connect, body, sizeof body)));
-    h->quiet = true;
+    hop_quiet_begin(h);
 }
 
 static bool client_on_message(struct hop *h, unsigned type, struct view body)

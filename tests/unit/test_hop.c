@@ -1076,7 +1076,7 @@ static void test_three_parties(void **state)
     struct connect connect = {view_of_string("boston-1"), message1};
     size_t len = connect_encode(&connect, body, sizeof body);
     assert_true(hop_send(&user.i->hop, MESSAGE_CONNECT, view_of(body, len)));
-    user.i->hop.quiet = true;
+    hop_quiet_begin(&user.i->hop);
     pair_pump(user, WHOLE);
     struct connect got;
     assert_true(connect_decode(&got, view_of(user.r->last_body, user.r->last_len)));
@@ -1088,7 +1088,7 @@ static void test_three_parties(void **state)
     memcpy(offer.user_key, user.r->hop.peer_key, KEY_BYTES);
     len = offer_encode(&offer, body, sizeof body);
     assert_true(hop_send(&parked.r->hop, MESSAGE_OFFER, view_of(body, len)));
-    parked.r->hop.quiet = true;
+    hop_quiet_begin(&parked.r->hop);
     pair_pump(parked, 3);
     struct offer seen;
     uint16_t unsupported = 0;
@@ -1203,7 +1203,7 @@ static void test_quiet(void **state)
 {
     (void)state;
     struct pair p = pair_client();
-    p.i->hop.quiet = true;
+    hop_quiet_begin(&p.i->hop);
     assert_int_equal(hop_deadline(&p.i->hop), CLOCK_NEVER);
     hop_tick(&p.i->hop, START_US * 10);
     assert_int_equal(p.i->hop.out.bytes, 0);
@@ -1217,7 +1217,7 @@ static void test_quiet(void **state)
     assert_int_equal(p.i->hop.out.bytes, 0);
 
     /* After REFUSED it is a control hop as before. */
-    p.i->hop.quiet = false;
+    hop_quiet_end(&p.i->hop, START_US);
     send_raw(&p.r->hop, MESSAGE_PING, view_of("12345678", 8));
     len = hop_take_out(&p.r->hop, &bytes);
     hop_feed(&p.i->hop, bytes, len, WHOLE, START_US);
@@ -1225,10 +1225,32 @@ static void test_quiet(void **state)
     assert_true(p.i->hop.out.bytes > 0);
     fifo_clear(&p.i->hop.out);
 
-    p.i->hop.quiet = true;
+    hop_quiet_begin(&p.i->hop);
     hop_bye(&p.i->hop, CODE_DONE, "finished", 0);
     assert_failed(&p.i->hop, CODE_DONE, "finished");
     assert_int_equal(p.i->hop.out.bytes, 0);
+    pair_free(p);
+}
+
+/* However long it was quiet, and with a PING out before: liveness counts from its end on. */
+static void test_quiet_ends(void **state)
+{
+    (void)state;
+    struct pair p = pair_client();
+    struct hop *h = &p.i->hop;
+    uint64_t end_us = START_US * 10;
+    hop_tick(h, hop_deadline(h)); /* a PING that nobody answers */
+    fifo_clear(&h->out);
+    hop_quiet_begin(h);
+    hop_quiet_end(h, end_us);
+    hop_tick(h, end_us + h->keepalive_us - 1);
+    assert_int_equal(h->out.bytes, 0);
+    hop_tick(h, end_us + h->keepalive_us);
+    assert_int_equal(h->state, HOP_OPEN);
+    assert_true(h->out.bytes > 0); /* PING */
+    hop_quiet_end(h, end_us * 10); /* it was not quiet */
+    hop_tick(h, end_us * 10);
+    assert_int_equal(h->error.code, CODE_TIMEOUT);
     pair_free(p);
 }
 
@@ -1363,6 +1385,7 @@ int main(void)
         cmocka_unit_test(test_no_liveness_before_open),
         cmocka_unit_test(test_keepalive_limits),
         cmocka_unit_test(test_quiet),
+        cmocka_unit_test(test_quiet_ends),
         cmocka_unit_test(test_bye),
         cmocka_unit_test(test_long_texts),
         cmocka_unit_test(test_bye_before_open),
