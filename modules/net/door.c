@@ -2,6 +2,7 @@
 #include "net/door.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
