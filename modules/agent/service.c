@@ -233,7 +233,7 @@ static void on_change(struct link *link)
 }
 
 /* START has come on the candidate: it is the session's circuit now. */
-static void on_move(struct session *s, struct session_circuit *circuit)
+static void on_move(struct session *s, struct circuit *circuit)
 {
     struct service *v = s->owner;
     struct service_circuit *old = v->current;

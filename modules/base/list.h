@@ -3,13 +3,12 @@
 #define SPX_BASE_LIST_H
 
 #include <stdbool.h>
-#include <stddef.h>
+
+#include "base/container.h"
 
 struct list {
     struct list *prev, *next;
 };
-
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Makes a head empty, or a link be on no list. */
 static inline void list_init(struct list *l)

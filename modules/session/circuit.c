@@ -12,10 +12,10 @@
 #define CLIENT_SILENCE_US (3 * CLOCK_US_PER_S)
 #define AGENT_SILENCE_US (4 * CLOCK_US_PER_S) /* the client's PING comes first */
 
-bool circuit_init(struct session_circuit *c, struct session *s, struct cipher *send,
-                  struct cipher *receive, uint32_t number, uint64_t told_position, uint64_t now_us)
+bool circuit_init(struct circuit *c, struct session *s, struct cipher *send, struct cipher *receive,
+                  uint32_t number, uint64_t told_position, uint64_t now_us)
 {
-    *c = (struct session_circuit){
+    *c = (struct circuit){
         .session = s,
         .send = *send,
         .receive = *receive,
@@ -42,7 +42,7 @@ bool circuit_init(struct session_circuit *c, struct session *s, struct cipher *s
     return true;
 }
 
-void circuit_free(struct session_circuit *c)
+void circuit_free(struct circuit *c)
 {
     if (c->session) {
         list_remove(&c->link);
@@ -57,15 +57,15 @@ void circuit_free(struct session_circuit *c)
         wipe(c->rx, RX_BYTES); /* records were decrypted where they lay */
     free(c->rx);
     free(c->tx);
-    *c = (struct session_circuit){0};
+    *c = (struct circuit){0};
 }
 
-bool circuit_fail(struct session_circuit *c, enum code code, const char *text)
+bool circuit_fail(struct circuit *c, enum code code, const char *text)
 {
     return wire_error_set(&c->failed, code, "%s", text);
 }
 
-uint8_t *circuit_input_space(struct session_circuit *c, size_t *len)
+uint8_t *circuit_input_space(struct circuit *c, size_t *len)
 {
     size_t end = c->rx_start + c->rx_len;
     if (!c->rx_len) {
@@ -80,12 +80,12 @@ uint8_t *circuit_input_space(struct session_circuit *c, size_t *len)
 }
 
 /* Whether what comes in is of use. */
-static bool is_open(const struct session_circuit *c)
+static bool is_open(const struct circuit *c)
 {
     return c->session && c->session->state != SESSION_ENDED && !c->failed.code;
 }
 
-static bool take_record(struct session_circuit *c, uint8_t *data, size_t len, uint64_t now_us)
+static bool take_record(struct circuit *c, uint8_t *data, size_t len, uint64_t now_us)
 {
     struct view rest = view_of(data, len - TAG_BYTES);
     if (!cipher_open(&c->receive, view_of(NULL, 0), data, len - TAG_BYTES, data + len - TAG_BYTES))
@@ -101,7 +101,7 @@ static bool take_record(struct session_circuit *c, uint8_t *data, size_t len, ui
     return true;
 }
 
-void circuit_input(struct session_circuit *c, size_t n, uint64_t now_us)
+void circuit_input(struct circuit *c, size_t n, uint64_t now_us)
 {
     struct session *s = c->session;
     if (!is_open(c))
@@ -136,13 +136,13 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 }
 
 /* When a circuit that carried something and fell silent is asked whether the peer is there. */
-static uint64_t silence_ends_us(const struct session_circuit *c)
+static uint64_t silence_ends_us(const struct circuit *c)
 {
     uint64_t silence = c->session->settings.client ? CLIENT_SILENCE_US : AGENT_SILENCE_US;
     return c->carried && !c->asked_us ? c->last_read_us + silence : CLOCK_NEVER;
 }
 
-uint64_t circuit_stalls_us(const struct session_circuit *c)
+uint64_t circuit_stalls_us(const struct circuit *c)
 {
     const struct session *s = c->session;
     uint64_t since = CLOCK_NEVER;
@@ -154,7 +154,7 @@ uint64_t circuit_stalls_us(const struct session_circuit *c)
 }
 
 /* Asks once for each time that something was carried, so that an idle session stays silent. */
-static void look_for_stall(struct session_circuit *c, uint64_t now_us)
+static void look_for_stall(struct circuit *c, uint64_t now_us)
 {
     struct session *s = c->session;
     if (now_us >= silence_ends_us(c)) {
@@ -172,7 +172,7 @@ static void look_for_stall(struct session_circuit *c, uint64_t now_us)
                                            : circuit_stalls_us(c) - session_patience_us(s));
 }
 
-void circuit_tick(struct session_circuit *c, uint64_t now_us)
+void circuit_tick(struct circuit *c, uint64_t now_us)
 {
     struct session *s = c->session;
     if (!s || c->failed.code)
@@ -196,7 +196,7 @@ void circuit_tick(struct session_circuit *c, uint64_t now_us)
         session_wake(s);
 }
 
-uint64_t circuit_deadline(const struct session_circuit *c)
+uint64_t circuit_deadline(const struct circuit *c)
 {
     uint64_t due = c->last_read_us + 2 * c->keepalive_us;
     if (!c->session || c->failed.code)

@@ -5,7 +5,7 @@
 
 /* CLOSE takes the place of what was encoded and not sent. Where the circuit has not brought again
  * all that earlier ones carried that place is the peer's already, and nothing can be said. */
-static bool has_place(const struct session_circuit *c)
+static bool has_place(const struct circuit *c)
 {
     const struct session *s = c->session;
     return s->circuit == c && s->resend == s->sent_max && c->tx_start == c->tx_len;
@@ -21,7 +21,7 @@ static size_t encode_close(const struct session *s, uint8_t *out)
     return FRAME_HEADER_BYTES + len;
 }
 
-void session_put_farewell(struct session_circuit *c)
+void session_put_farewell(struct circuit *c)
 {
     struct session *s = c->session;
     uint8_t *plain = c->tx + 2;

@@ -2,7 +2,7 @@
 #ifndef SPX_SESSION_INTERNAL_H
 #define SPX_SESSION_INTERNAL_H
 
-#include "session/session.h"
+#include "session/circuit.h"
 #include "session/stream.h"
 
 #define INITIAL_WINDOW (256U << 10)
@@ -35,11 +35,11 @@ uint64_t session_patience_us(const struct session *s);
 
 /* When the session's current circuit stalls (session_stalled), or has; CLOCK_NEVER: nothing is
  * waited for on it. */
-uint64_t circuit_stalls_us(const struct session_circuit *c);
+uint64_t circuit_stalls_us(const struct circuit *c);
 
 /* Moves the session to a circuit whose peer told its position. False: the session has failed, or
  * the circuit, because its number is not above that of the newest. */
-bool session_move(struct session *s, struct session_circuit *c);
+bool session_move(struct session *s, struct circuit *c);
 
 /* How many bytes the frame at a position of the ring takes. */
 size_t session_frame_bytes(const struct session *s, uint64_t pos);
@@ -130,12 +130,12 @@ void window_grow(struct stream *st, uint64_t now_us);
 void session_fill(struct session *s, size_t room, uint64_t now_us);
 
 /* Builds the CLOSE of a session that session_fail has ended, if one is owed and has its place. */
-void session_put_farewell(struct session_circuit *c);
+void session_put_farewell(struct circuit *c);
 
 /* A circuit of no more use; the session may go on. Returns false. */
-bool circuit_fail(struct session_circuit *c, enum code code, const char *text);
+bool circuit_fail(struct circuit *c, enum code code, const char *text);
 
 /* Takes one frame of a record; false: session or circuit has failed. */
-bool session_take_frame(struct session_circuit *c, const struct frame *f, uint64_t now_us);
+bool session_take_frame(struct circuit *c, const struct frame *f, uint64_t now_us);
 
 #endif

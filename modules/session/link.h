@@ -5,10 +5,10 @@
 
 #include "base/fifo.h"
 #include "net/parting.h"
-#include "session/session.h"
+#include "session/circuit.h"
 
 struct link {
-    struct session_circuit circuit;
+    struct circuit circuit;
     struct io io;
     struct timer timer;
     struct loop *loop;

@@ -249,7 +249,7 @@ static bool take_close(struct session *s, const struct frame *f, uint64_t now_us
     return true;
 }
 
-static bool take_start(struct session_circuit *c, const struct frame *f)
+static bool take_start(struct circuit *c, const struct frame *f)
 {
     struct session *s = c->session;
     uint64_t position;
@@ -267,7 +267,7 @@ static bool take_start(struct session_circuit *c, const struct frame *f)
     return true;
 }
 
-static bool take_ack(struct session_circuit *c, const struct frame *f)
+static bool take_ack(struct circuit *c, const struct frame *f)
 {
     uint64_t position;
     if (f->stream != 0 || !position_decode(&position, f->payload))
@@ -278,7 +278,7 @@ static bool take_ack(struct session_circuit *c, const struct frame *f)
     return true;
 }
 
-static bool take_ping(struct session_circuit *c, const struct frame *f, uint64_t now_us)
+static bool take_ping(struct circuit *c, const struct frame *f, uint64_t now_us)
 {
     struct session *s = c->session;
     if (f->stream != 0 || f->payload.len != sizeof c->pong)
@@ -335,7 +335,7 @@ static void note_received(struct session *s, size_t len, uint64_t now_us)
     }
 }
 
-static bool take_sequenced(struct session_circuit *c, const struct frame *f, uint64_t now_us)
+static bool take_sequenced(struct circuit *c, const struct frame *f, uint64_t now_us)
 {
     struct session *s = c->session;
     size_t len = FRAME_HEADER_BYTES + f->payload.len;
@@ -356,7 +356,7 @@ static bool take_sequenced(struct session_circuit *c, const struct frame *f, uin
     return true;
 }
 
-bool session_take_frame(struct session_circuit *c, const struct frame *f, uint64_t now_us)
+bool session_take_frame(struct circuit *c, const struct frame *f, uint64_t now_us)
 {
     struct session *s = c->session;
     if (!c->started && f->type != FRAME_START)

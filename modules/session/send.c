@@ -284,7 +284,7 @@ static size_t put_position(uint8_t *out, unsigned type, uint64_t position)
     return put_unsequenced(out, type, payload);
 }
 
-static size_t put_ping(struct session_circuit *c, uint8_t *out, uint64_t now_us)
+static size_t put_ping(struct circuit *c, uint8_t *out, uint64_t now_us)
 {
     uint8_t payload[8];
     random_bytes(payload, sizeof payload);
@@ -296,7 +296,7 @@ static size_t put_ping(struct session_circuit *c, uint8_t *out, uint64_t now_us)
 }
 
 /* START first; then what is owed to liveness. */
-static size_t put_head(struct session_circuit *c, uint8_t *out, uint64_t now_us)
+static size_t put_head(struct circuit *c, uint8_t *out, uint64_t now_us)
 {
     size_t n = 0;
     if (c->start_owed) {
@@ -320,7 +320,7 @@ static size_t put_ack(struct session *s, uint8_t *out)
     return put_position(out, FRAME_ACK, s->receive_position);
 }
 
-static size_t record_room(struct session_circuit *c, uint64_t now_us)
+static size_t record_room(struct circuit *c, uint64_t now_us)
 {
     uint64_t rate = pace_rate(&c->session->pace);
     size_t most = RECORD_PLAINTEXT_MAX;
@@ -370,7 +370,7 @@ static size_t put_datagrams(struct session *s, uint8_t *out, size_t room, size_t
 }
 
 /* Builds one record behind the others in tx; false: nothing to say. */
-static bool build_record(struct session_circuit *c, uint64_t now_us)
+static bool build_record(struct circuit *c, uint64_t now_us)
 {
     enum { ACK_BYTES = FRAME_HEADER_BYTES + 8 };
     struct session *s = c->session;
@@ -403,7 +403,7 @@ static bool data_waits(const struct session *s)
     return !list_empty(&s->ready_small) || !list_empty(&s->ready_bulk);
 }
 
-struct view circuit_output(struct session_circuit *c, uint64_t now_us)
+struct view circuit_output(struct circuit *c, uint64_t now_us)
 {
     struct session *s = c->session;
     if (c->failed.code || !c->tx)
@@ -421,7 +421,7 @@ struct view circuit_output(struct session_circuit *c, uint64_t now_us)
     return view_of(c->tx + c->tx_start, c->tx_len - c->tx_start);
 }
 
-void circuit_written(struct session_circuit *c, size_t n)
+void circuit_written(struct circuit *c, size_t n)
 {
     c->tx_start += n;
 }

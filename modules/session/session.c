@@ -66,7 +66,7 @@ void session_free(struct session *s)
     s->state = SESSION_ENDED; /* nothing is opened from here on */
     session_end_streams(s, s->error.code ? s->error.text : "the session has ended");
     list_each (link, &s->circuits) {
-        container_of(link, struct session_circuit, link)->session = NULL;
+        container_of(link, struct circuit, link)->session = NULL;
         list_remove(link);
     }
     s->circuit = NULL;
@@ -159,7 +159,7 @@ bool session_take_welcome(struct session *s, const struct session_welcome *welco
     return true;
 }
 
-bool session_move(struct session *s, struct session_circuit *c)
+bool session_move(struct session *s, struct circuit *c)
 {
     uint64_t from = c->told_position > s->peer_position ? c->told_position : s->peer_position;
     if (c->number <= s->moved_number)

@@ -1,17 +1,15 @@
-/* The end-to-end session as an engine without I/O: positions, replay ring, circuits, streams
+/* The end-to-end session as an engine without I/O: positions, replay ring, streams
  * (docs/PROTOCOL.md section 5).
  *
- * A session outlives its circuits. The owner moves bytes between a circuit's socket and circuit_*
- * below, tells the time, and looks at session->state and circuit->failed after each call. Inside an
- * event it may use every stream_ function and session_close, but frees neither session nor circuit.
- */
+ * A session outlives its circuits (session/circuit.h), through which its bytes come and go. Inside
+ * an event the owner may use every stream_ function and session_close, but frees neither session
+ * nor circuit. */
 #ifndef SPX_SESSION_SESSION_H
 #define SPX_SESSION_SESSION_H
 
 #include "base/list.h"
 #include "base/ring.h"
 #include "base/table.h"
-#include "crypto/cipher.h"
 #include "session/pace.h"
 #include "wire/codes.h"
 #include "wire/frames.h"
@@ -20,7 +18,7 @@
 
 struct stream;
 struct session;
-struct session_circuit;
+struct circuit;
 
 enum session_state {
     SESSION_ACTIVE,
@@ -50,7 +48,7 @@ struct session_events {
     void (*on_wake)(struct session *s);
     /* The session moved to this circuit at its START; the one before has failed. Must not free it.
      * May be NULL. */
-    void (*on_move)(struct session *s, struct session_circuit *c);
+    void (*on_move)(struct session *s, struct circuit *c);
     /* A stream may be opened again after stream_open had said that the limit is reached. May be
      * NULL. */
     void (*on_room)(struct session *s);
@@ -103,10 +101,10 @@ struct session {
     const struct session_events *events;
     void *owner; /* the owner's own */
     uint8_t id[SESSION_ID_BYTES];
-    uint32_t circuit_number;         /* the highest told in a message 1 or moved to */
-    uint32_t moved_number;           /* of the newest circuit the session moved to */
-    struct session_circuit *circuit; /* the current one, or NULL */
-    struct list circuits;            /* all that point here */
+    uint32_t circuit_number; /* the highest told in a message 1 or moved to */
+    uint32_t moved_number;   /* of the newest circuit the session moved to */
+    struct circuit *circuit; /* the current one, or NULL */
+    struct list circuits;    /* all that point here */
 
     /* What the peer told in its payload. */
     uint32_t peer_receive_limit, peer_ring;
@@ -156,31 +154,6 @@ struct session {
     unsigned streams_opened;
 };
 
-/* One circuit's records: ciphers, buffers, liveness. Its memory is the session's user's; it may
- * exist before the session moves to it. */
-struct session_circuit {
-    struct session *session;
-    struct list link; /* session->circuits */
-    struct cipher send, receive;
-    uint32_t number;
-    uint64_t told_position;   /* the peer's receive position, told in the handshake */
-    bool start_owed, started; /* own START to be sent; the peer's START has come */
-    bool ping_owed, pong_owed;
-    uint8_t pong[8];
-    uint64_t skip; /* sequenced bytes to come that were received before */
-    uint8_t *rx;   /* bytes of the circuit not looked at yet: rx[rx_start, rx_start + rx_len) */
-    size_t rx_start, rx_len;
-    uint8_t *tx; /* records not written yet: tx[tx_start, tx_len) */
-    size_t tx_start, tx_len;
-    uint64_t burst_bytes, last_built_us; /* sent without a pause, for the record size */
-    uint64_t keepalive_us, opened_us, last_read_us, ping_sent_us, next_ping_us;
-    uint64_t ping_token;
-    bool carried; /* something of the session, since the peer was last asked for a sign of life */
-    uint64_t asked_us; /* since when such a PING, sent after some silence, waits; 0: none does */
-    bool stall_told;
-    struct wire_error failed; /* code set: the circuit is of no more use; the session may be */
-};
-
 /* Nothing is sent or accepted before a circuit. False without memory (errno ENOMEM), or when the
  * settings leave a stream no window or DATA no ring (EINVAL). */
 bool session_init(struct session *s, const struct session_settings *settings,
@@ -203,29 +176,6 @@ bool session_may_resume(const struct session *s, uint32_t number);
  * circuit number always. The early credit stays what the first WELCOME told. */
 void session_take_hello(struct session *s, const struct session_hello *hello);
 bool session_take_welcome(struct session *s, const struct session_welcome *welcome);
-
-/* Takes in a circuit after message 2: copies (and wipes) the ciphers. A client's session moves to
- * it at once (unless it is on one with a higher number: c->failed then), an agent's at the client's
- * START. Ask for output then: no on_wake comes. False without memory. */
-bool circuit_init(struct session_circuit *c, struct session *s, struct cipher *send,
-                  struct cipher *receive, uint32_t number, uint64_t told_position, uint64_t now_us);
-
-/* Frees its buffers, wipes its keys; the session has no circuit then if it was the current one. */
-void circuit_free(struct session_circuit *c);
-
-/* Where bytes of the socket are read to: at least 64 KiB. Then circuit_input takes the n that came.
- * After it: look at c->failed and s->state. */
-uint8_t *circuit_input_space(struct session_circuit *c, size_t *len);
-void circuit_input(struct session_circuit *c, size_t n, uint64_t now_us);
-
-/* The bytes to write next, building records of what waits when all before were written; empty:
- * nothing waits. circuit_written takes the n that were. */
-struct view circuit_output(struct session_circuit *c, uint64_t now_us);
-void circuit_written(struct session_circuit *c, size_t n);
-
-/* Does what is due: ACK, PING, liveness. */
-void circuit_tick(struct session_circuit *c, uint64_t now_us);
-uint64_t circuit_deadline(const struct session_circuit *c);
 
 /* Owes CLOSE; the session ends when it is acknowledged. Every stream is reset. The text is cleaned
  * and cut to 127 bytes; code 0 is taken as CODE_DONE. */

@@ -27,8 +27,8 @@ struct fuzz {
     const uint8_t *data;
     size_t size;
     struct session s;
-    struct session_circuit circuit[2]; /* the one in use, and one beside it */
-    struct cipher send[2];             /* the peer's */
+    struct circuit circuit[2]; /* the one in use, and one beside it */
+    struct cipher send[2];     /* the peer's */
     unsigned in_use;
     uint32_t number;
     uint64_t now;
@@ -237,7 +237,7 @@ static const struct session_events events = {
 
 static void feed(struct fuzz *f, unsigned which, const uint8_t *bytes, size_t len)
 {
-    struct session_circuit *c = &f->circuit[which];
+    struct circuit *c = &f->circuit[which];
     while (len) {
         size_t room;
         uint8_t *space = circuit_input_space(c, &room);

@@ -77,7 +77,7 @@ static void on_change(struct end *e)
         service_end(v, "closing");
 }
 
-static void on_move(struct session *s, struct session_circuit *circuit)
+static void on_move(struct session *s, struct circuit *circuit)
 {
     struct service *v = s->owner;
     struct world *w = v->world;

@@ -128,9 +128,10 @@ struct line {
     struct cipher tap, forge; /* to look into what is sent, and to seal it again */
 };
 
-struct circuit {
+/* A circuit with both its ends. */
+struct both_ends {
     struct line line[2]; /* that the side writes */
-    struct session_circuit end[2];
+    struct circuit end[2];
     bool open[2];
     uint32_t number;
 };
@@ -147,7 +148,7 @@ struct side {
 static struct {
     const struct plan *plan;
     struct side side[2];
-    struct circuit circuit[CIRCUITS_MAX];
+    struct both_ends circuit[CIRCUITS_MAX];
     unsigned begun; /* circuits */
     int current;    /* the client's */
     bool slow;      /* the client writes by choice only */
@@ -236,7 +237,7 @@ static void drop_line(struct line *line)
     line->first = line->last;
 }
 
-static void close_end(struct circuit *c, int side)
+static void close_end(struct both_ends *c, int side)
 {
     if (!c->open[side])
         return;
@@ -246,7 +247,7 @@ static void close_end(struct circuit *c, int side)
 }
 
 /* The circuit before has failed. */
-static void on_move(struct session *s, struct session_circuit *now)
+static void on_move(struct session *s, struct circuit *now)
 {
     int side = s->settings.client ? CLIENT : AGENT;
     (void)now;
@@ -278,7 +279,7 @@ static void make_cipher(struct cipher *cipher, unsigned circuit, int side)
 
 static void open_end(unsigned i, int side, uint64_t told)
 {
-    struct circuit *c = &w.circuit[i];
+    struct both_ends *c = &w.circuit[i];
     struct cipher send, receive;
     make_cipher(&send, i, side);
     make_cipher(&receive, i, !side);
@@ -323,7 +324,7 @@ static void take_in(struct line *line, const uint8_t *sealed, size_t len)
 static void flush(int side, unsigned most)
 {
     for (unsigned i = 0; i < w.begun; i++) {
-        struct circuit *c = &w.circuit[i];
+        struct both_ends *c = &w.circuit[i];
         struct view out = {0};
         if (c->open[side])
             circuit_tick(&c->end[side], w.now);
@@ -454,7 +455,7 @@ static void append_forged(struct record *record, enum alteration alteration)
 }
 
 /* Alters the first record of a circuit of the client's, in which START comes first. */
-static void alter(struct circuit *c, struct record *record, enum alteration alteration)
+static void alter(struct both_ends *c, struct record *record, enum alteration alteration)
 {
     const struct session *agent = &w.side[AGENT].s, *client = &w.side[CLIENT].s;
     uint8_t *payload = record->plain + FRAME_HEADER_BYTES;
@@ -479,7 +480,7 @@ static void alter(struct circuit *c, struct record *record, enum alteration alte
 
 static void take_record(unsigned i, int from, struct record *record)
 {
-    struct circuit *c = &w.circuit[i];
+    struct both_ends *c = &w.circuit[i];
     struct line *line = &c->line[from];
     uint8_t *space;
     size_t room;
@@ -604,7 +605,7 @@ static void begin_side(int which)
         is_wrong("out of memory", NULL);
 }
 
-static void clear_circuit(struct circuit *c)
+static void clear_circuit(struct both_ends *c)
 {
     memset(c->end, 0, sizeof c->end);
     for (int side = 0; side < 2; side++) {
@@ -701,7 +702,7 @@ static uint64_t digest(void)
         h = digest_session(&w.side[side], h);
     for (unsigned i = 0; i < w.begun; i++)
         for (int side = 0; side < 2; side++) {
-            const struct session_circuit *c = &w.circuit[i].end[side];
+            const struct circuit *c = &w.circuit[i].end[side];
             bool current = w.side[side].s.circuit == c;
             h = mix64(h ^ w.circuit[i].open[side] ^ c->started << 1 ^ c->start_owed << 2 ^
                       current << 3 ^ c->skip << 8 ^ c->told_position << 24 ^

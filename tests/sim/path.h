@@ -5,7 +5,7 @@
 
 #include "base/list.h"
 #include "pipe.h"
-#include "session/session.h"
+#include "session/circuit.h"
 
 enum { CLIENT = 0, AGENT = 1 };
 
@@ -28,7 +28,7 @@ struct end {
     int which;
     bool open;
     uint64_t told_position; /* the position this side told in the handshake */
-    struct session_circuit circuit;
+    struct circuit circuit;
     struct pipe *in, *out;
     const char *cause; /* of a failure on the way; NULL: none yet */
     struct event tick, flush, told;

@@ -348,7 +348,7 @@ static void on_stall(struct session *s, uint64_t since_us)
     side->stalled_since = since_us;
 }
 
-static void on_move(struct session *s, struct session_circuit *c)
+static void on_move(struct session *s, struct circuit *c)
 {
     struct side *side = s->owner;
     assert_ptr_equal(s->circuit, c);
@@ -511,7 +511,7 @@ bool conn_flush(struct conn *c, int i)
 size_t conn_deliver(struct conn *c, int i, size_t max)
 {
     struct pair *p = c->pair;
-    struct session_circuit *to = &c->end[!i];
+    struct circuit *to = &c->end[!i];
     struct view front = fifo_front(&c->pipe[i]);
     size_t n = front.len < max ? front.len : max, room;
     uint8_t *space = circuit_input_space(to, &room);
@@ -559,9 +559,9 @@ void pair_run(struct pair *p)
 }
 
 /* The end that is due first, not after `until`. */
-static struct session_circuit *next_due(struct pair *p, uint64_t until)
+static struct circuit *next_due(struct pair *p, uint64_t until)
 {
-    struct session_circuit *due = NULL;
+    struct circuit *due = NULL;
     list_each (link, &p->conns) {
         struct conn *c = container_of(link, struct conn, link);
         for (int i = 0; i < 2; i++) {
@@ -578,7 +578,7 @@ static struct session_circuit *next_due(struct pair *p, uint64_t until)
 void pair_wait(struct pair *p, uint64_t us)
 {
     uint64_t until = p->now + us;
-    struct session_circuit *due;
+    struct circuit *due;
     pair_run(p);
     while ((due = next_due(p, until)) != NULL) {
         uint64_t at = circuit_deadline(due);
@@ -593,8 +593,8 @@ void pair_wait(struct pair *p, uint64_t us)
 
 /* --- A peer played frame by frame --- */
 
-void raw_circuit(struct raw *r, struct session_circuit *c, struct cipher *send,
-                 struct cipher *receive, uint32_t number, uint64_t told)
+void raw_circuit(struct raw *r, struct circuit *c, struct cipher *send, struct cipher *receive,
+                 uint32_t number, uint64_t told)
 {
     struct cipher own_send, own_receive;
     uint8_t key[KEY_BYTES];
@@ -658,7 +658,7 @@ size_t record_seal(struct record *record, struct cipher *cipher)
     return 2 + record->len + TAG_BYTES;
 }
 
-void raw_feed(struct raw *r, struct session_circuit *c, const uint8_t *bytes, size_t len)
+void raw_feed(struct raw *r, struct circuit *c, const uint8_t *bytes, size_t len)
 {
     while (len) {
         size_t room, n;
@@ -762,7 +762,7 @@ const struct sent *raw_output(struct raw *r)
     return raw_output_on(r, &r->c, &r->receive);
 }
 
-const struct sent *raw_output_on(struct raw *r, struct session_circuit *c, struct cipher *receive)
+const struct sent *raw_output_on(struct raw *r, struct circuit *c, struct cipher *receive)
 {
     static struct sent sent;
     memset(&sent, 0, sizeof sent);

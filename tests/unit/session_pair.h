@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/fifo.h"
-#include "session/session.h"
+#include "session/circuit.h"
 #include "session/stream.h"
 
 enum { CLIENT = 0, AGENT = 1 };
@@ -75,7 +75,7 @@ struct side {
 struct conn {
     struct list link;
     struct pair *pair;
-    struct session_circuit end[2];
+    struct circuit end[2];
     struct fifo pipe[2];
     uint64_t carried[2];
 };
@@ -164,7 +164,7 @@ void app_reset(struct app *app, enum reset_code code, const char *text);
 struct raw {
     struct side side;
     struct session *s; /* side.s */
-    struct session_circuit c;
+    struct circuit c;
     struct cipher send, receive; /* the peer's */
     uint64_t now;
     uint64_t sequenced; /* bytes the peer has sent by raw_send */
@@ -180,8 +180,8 @@ void raw_free(struct raw *r);
 
 /* Another circuit, beside; the peer told position. c is the caller's. send, receive: the peer's
  * ciphers. */
-void raw_circuit(struct raw *r, struct session_circuit *c, struct cipher *send,
-                 struct cipher *receive, uint32_t number, uint64_t told);
+void raw_circuit(struct raw *r, struct circuit *c, struct cipher *send, struct cipher *receive,
+                 uint32_t number, uint64_t told);
 
 /* Appends a frame to a record's plaintext. */
 struct record {
@@ -195,7 +195,7 @@ void record_frame(struct record *record, unsigned type, uint32_t stream, const v
 size_t record_seal(struct record *record, struct cipher *cipher);
 
 /* Gives circuit c bytes of its peer. */
-void raw_feed(struct raw *r, struct session_circuit *c, const uint8_t *bytes, size_t len);
+void raw_feed(struct raw *r, struct circuit *c, const uint8_t *bytes, size_t len);
 
 /* The peer sends one record with one frame on the first circuit. */
 void raw_send(struct raw *r, unsigned type, uint32_t stream, const void *payload, size_t len);
@@ -224,7 +224,7 @@ struct sent {
 const struct sent *raw_output(struct raw *r);
 
 /* The same on another circuit. */
-const struct sent *raw_output_on(struct raw *r, struct session_circuit *c, struct cipher *receive);
+const struct sent *raw_output_on(struct raw *r, struct circuit *c, struct cipher *receive);
 
 /* How many frames of a type. */
 unsigned sent_count(const struct sent *sent, unsigned type);

@@ -591,7 +591,7 @@ static void flip(size_t bit)
 {
     static const uint8_t zeros[RECORD_MAX];
     struct raw *r = raw_new(false, NULL);
-    struct session_circuit second;
+    struct circuit second;
     struct cipher send, receive;
     struct record record;
     size_t len;
@@ -735,7 +735,7 @@ static void test_sizes_of_records(void **state)
     struct raw *r = agent_with_stream(CREDIT_MAX);
     const struct sent *sent;
     uint64_t large_at = 0, at;
-    struct session_circuit second;
+    struct circuit second;
     struct cipher send, receive;
     uint8_t start[8];
     struct record record = {.len = 0};
@@ -1021,7 +1021,7 @@ static void test_without_a_circuit(void **state)
     pair_free(p);
 }
 
-static void start_on(struct raw *r, struct session_circuit *c, struct cipher *send, uint64_t at)
+static void start_on(struct raw *r, struct circuit *c, struct cipher *send, uint64_t at)
 {
     struct record record = {.len = 0};
     uint8_t position[8];
@@ -1034,7 +1034,7 @@ static void test_circuit_numbers(void **state)
 {
     static const uint32_t numbers[] = {0, 4, 5};
     struct raw *r = raw_new(false, NULL);
-    struct session_circuit five, c;
+    struct circuit five, c;
     struct cipher send, receive;
     (void)state;
     raw_start(r);
@@ -1112,7 +1112,7 @@ static void test_start_positions(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct raw *r = agent_with_stream(1000);
-        struct session_circuit c;
+        struct circuit c;
         struct cipher send, receive;
         raw_circuit(r, &c, &send, &receive, 2, 0);
         start_on(r, &c, &send, r->sequenced + (uint64_t)cases[i].offset);
@@ -1130,7 +1130,7 @@ static void test_frames_sent_again(void **state)
     (void)state;
     for (int inside = 0; inside < 2; inside++) {
         struct raw *r = agent_with_stream(1000);
-        struct session_circuit c;
+        struct circuit c;
         struct cipher send, receive;
         struct record record = {.len = 0};
         uint8_t byte = app_byte(1, CLIENT, 0);
@@ -1154,7 +1154,7 @@ static void test_frames_sent_again(void **state)
 static void test_told_position_above_what_was_sent(void **state)
 {
     struct raw *r = agent_with_stream(1000);
-    struct session_circuit c;
+    struct circuit c;
     struct cipher send, receive;
     (void)state;
     raw_circuit(r, &c, &send, &receive, 2, r->s->sent_max + 1);
@@ -1176,7 +1176,7 @@ static void test_told_position_above_what_was_sent(void **state)
 static void test_start_goes_on_from_the_last_ack(void **state)
 {
     struct raw *r = agent_with_stream(1000);
-    struct session_circuit c;
+    struct circuit c;
     struct cipher send, receive;
     const struct sent *sent;
     (void)state;
@@ -1197,7 +1197,7 @@ static void test_start_goes_on_from_the_last_ack(void **state)
 static void test_ack_of_what_is_to_be_sent_again(void **state)
 {
     struct raw *r = agent_with_stream(1 << 20);
-    struct session_circuit c;
+    struct circuit c;
     struct cipher send, receive;
     struct record record = {.len = 0};
     uint8_t position[8];
@@ -1231,7 +1231,7 @@ static void test_freeing_in_any_order(void **state)
     (void)state;
     for (int order = 0; order < 2; order++) {
         struct raw *r = raw_new(false, NULL);
-        struct session_circuit c;
+        struct circuit c;
         struct cipher send, receive;
         size_t room;
         raw_start(r);
@@ -1308,7 +1308,7 @@ static void test_control_before_data(void **state)
 static void test_nothing_is_sent_again_behind_close(void **state)
 {
     struct raw *r = agent_with_stream(1 << 20);
-    struct session_circuit c;
+    struct circuit c;
     struct cipher send, receive;
     struct record record = {.len = 0};
     const struct sent *sent;

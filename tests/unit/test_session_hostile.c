@@ -122,7 +122,7 @@ static void test_farewell_before_what_waits(void **state)
  * behind a CLOSE. */
 static void test_no_farewell(void **state)
 {
-    struct session_circuit second;
+    struct circuit second;
     struct cipher send, receive;
     struct raw *r = client();
     (void)state;
@@ -408,7 +408,7 @@ static void test_beyond_the_credit(void **state)
 /* A position lies between two frames: in an ACK, and when it is told for a new circuit. */
 static void test_position_inside_a_frame(void **state)
 {
-    struct session_circuit c;
+    struct circuit c;
     struct cipher send, receive;
     struct record record = {.len = 0};
     uint8_t position[8];
@@ -437,7 +437,7 @@ static void test_acknowledged_one_by_one(void **state)
 {
     enum { FRAMES = 25000, FRAME_BYTES = FRAME_HEADER_BYTES + 1 };
     struct raw *r = agent();
-    struct session_circuit c;
+    struct circuit c;
     struct cipher send, receive;
     struct record record = {.len = 0};
     uint8_t position[8];

@@ -1,0 +1,59 @@
+/* A circuit: the byte path under a session for as long as it lasts. Its records, their ciphers and
+ * its liveness, as an engine without I/O (docs/PROTOCOL.md section 5).
+ *
+ * The owner moves bytes between the circuit's socket and the functions below, tells the time, and
+ * looks at circuit->failed and session->state after each call. */
+#ifndef SPX_SESSION_CIRCUIT_H
+#define SPX_SESSION_CIRCUIT_H
+
+#include "crypto/cipher.h"
+#include "session/session.h"
+
+/* Its memory is the session's owner's; it may exist before the session moves to it. */
+struct circuit {
+    struct session *session;
+    struct list link; /* session->circuits */
+    struct cipher send, receive;
+    uint32_t number;
+    uint64_t told_position;   /* the peer's receive position, told in the handshake */
+    bool start_owed, started; /* own START to be sent; the peer's START has come */
+    bool ping_owed, pong_owed;
+    uint8_t pong[8];
+    uint64_t skip; /* sequenced bytes to come that were received before */
+    uint8_t *rx;   /* bytes of the circuit not looked at yet: rx[rx_start, rx_start + rx_len) */
+    size_t rx_start, rx_len;
+    uint8_t *tx; /* records not written yet: tx[tx_start, tx_len) */
+    size_t tx_start, tx_len;
+    uint64_t burst_bytes, last_built_us; /* sent without a pause, for the record size */
+    uint64_t keepalive_us, opened_us, last_read_us, ping_sent_us, next_ping_us;
+    uint64_t ping_token;
+    bool carried; /* something of the session, since the peer was last asked for a sign of life */
+    uint64_t asked_us; /* since when such a PING, sent after some silence, waits; 0: none does */
+    bool stall_told;
+    struct wire_error failed; /* code set: the circuit is of no more use; the session may be */
+};
+
+/* Takes in a circuit after message 2: copies (and wipes) the ciphers. A client's session moves to
+ * it at once (unless it is on one with a higher number: c->failed then), an agent's at the client's
+ * START. Ask for output then: no on_wake comes. False without memory. */
+bool circuit_init(struct circuit *c, struct session *s, struct cipher *send, struct cipher *receive,
+                  uint32_t number, uint64_t told_position, uint64_t now_us);
+
+/* Frees its buffers, wipes its keys; the session has no circuit then if it was the current one. */
+void circuit_free(struct circuit *c);
+
+/* Where bytes of the socket are read to: at least 64 KiB. Then circuit_input takes the n that came.
+ * After it: look at c->failed and s->state. */
+uint8_t *circuit_input_space(struct circuit *c, size_t *len);
+void circuit_input(struct circuit *c, size_t n, uint64_t now_us);
+
+/* The bytes to write next, building records of what waits when all before were written; empty:
+ * nothing waits. circuit_written takes the n that were. */
+struct view circuit_output(struct circuit *c, uint64_t now_us);
+void circuit_written(struct circuit *c, size_t n);
+
+/* Does what is due: ACK, PING, liveness. */
+void circuit_tick(struct circuit *c, uint64_t now_us);
+uint64_t circuit_deadline(const struct circuit *c);
+
+#endif
