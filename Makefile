@@ -84,8 +84,8 @@ endif
 say = @printf '  %-7s %s\n' $(1) '$(2)'
 
 .DELETE_ON_ERROR:
-.PHONY: all help deps test-deps bench-deps lint-deps fuzz-deps demo test unit sim machines e2e soak bench \
-        fuzz fuzz-targets lint format install uninstall clean
+.PHONY: all help deps test-deps bench-deps lint-deps fuzz-deps demo test unit sim machines e2e test-mixed mixed \
+        soak bench fuzz fuzz-targets lint format install uninstall clean
 
 #: make                build ./spx, one static binary
 all: spx
@@ -198,6 +198,16 @@ machines: $(PROGRAMS)
 #: make e2e            the end-to-end tests alone (ARGS='-k name' for some of them)
 e2e: spx $(T)/spx
 	SPX=$(TESTED) SPX_GLIBC=$(T)/spx /usr/bin/python3 -m pytest -q tests/e2e $(ARGS)
+
+#: make test-mixed     each role of the release before with today's others (ARGS as for e2e)
+OLD := build/mixed/$(shell cat tests/mixed/RELEASE)/spx
+test-mixed: test-deps
+	@$(MAKE) --no-print-directory mixed
+mixed: spx $(OLD)
+	SPX=$(TESTED) SPX_OLD=$(OLD) /usr/bin/python3 -m pytest -q tests/mixed $(ARGS)
+$(OLD):
+	$(call say,OLD,$@)
+	$(Q)+tests/mixed/build.sh
 
 #: make soak           the end-to-end tests that take minutes (SEED=n: random numbers of a failed one)
 soak: test-deps

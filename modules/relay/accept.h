@@ -5,15 +5,17 @@
 
 #include "base/error.h"
 #include "hop/crowd.h"
-#include "net/door.h"
+#include "net/loop.h"
 
 struct relay;
+struct listener;
 struct peer;
 
 struct acceptor {
     struct crowd crowd;
-    struct door *doors; /* one for each address that is listened on */
-    size_t door_count;
+    struct listener *listeners;
+    size_t listener_count;
+    struct timer resume;  /* when accepting goes on after descriptors ran out */
     uint64_t shortage_us; /* when a shortage was last logged; 0: never */
 };
 
@@ -23,7 +25,7 @@ void acceptor_init(struct relay *r);
  * all the same. */
 bool acceptor_start(struct relay *r, struct error *e);
 
-/* Closes the doors. */
+/* Closes the listeners. */
 void acceptor_stop(struct relay *r);
 
 /* Once every peer has gone. */

@@ -1,7 +1,7 @@
 """What the end-to-end tests stand on: waiting, keys, configuration files, and the processes of one
 test.
 
-Nothing here knows what a test wants to prove. A test gets a `World` (conftest.py): a temporary
+Nothing here knows what a test wants to prove. A test gets a `World` (fixtures.py): a temporary
 directory with keys, configurations and logs, and the relay, agents and clients started in it; all
 of them are stopped when the test ends, however it ends, and each must end the way its contract
 says.
@@ -372,11 +372,21 @@ def is_connected_tcp(sock):
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01"  # TCP_ESTABLISHED
 
 
+class Says:
+    """What the harness itself waits for in the logs: every such pattern stands here."""
+
+    LISTENING = r"listening on "
+    ONLINE = r"online at relay \S+ as "
+    FORWARDING = r"forwarding \[?([0-9a-fA-F.:]+?)\]?:(\d+) to (\S+)"
+    CONNECTED = r"connected to agent (\S+) through relay (\S+), circuit ([0-9a-fA-F]{8})"
+    LOST = r"link lost: (.+); resuming"
+    RESUMED = r"resumed after (.+), nothing lost: through relay (\S+), circuit ([0-9a-f]{8})"
+
+
 class Client(Program):
     """A client with -L: what its log says of where it listens and of its circuit."""
 
-    CONNECTED = r"connected to agent (\S+) through relay (\S+), circuit ([0-9a-fA-F]{8})"
-    RESUMED = r"resumed after (.+), nothing lost: through relay (\S+), circuit ([0-9a-f]{8})"
+    CONNECTED, RESUMED = Says.CONNECTED, Says.RESUMED
 
     def connected(self, count=1, seconds=15):
         """Waits for the count-th connection; returns the circuit's id."""
@@ -384,7 +394,7 @@ class Client(Program):
 
     def lost(self, count=1, seconds=15):
         """Waits until the client says for the count-th time that its circuit is gone."""
-        return self.expect(r"link lost: (.+); resuming", seconds, count)[1]
+        return self.expect(Says.LOST, seconds, count)[1]
 
     def resumed(self, count=1, seconds=40):
         """Waits until the session has moved to its count-th further circuit; returns the relay's
@@ -394,7 +404,7 @@ class Client(Program):
 
     def address(self, index=0):
         """Where the forward of this index listens, as (host, port)."""
-        found = self.expect(r"forwarding \[?([0-9a-fA-F.:]+?)\]?:(\d+) to (\S+)", 10, index + 1)
+        found = self.expect(Says.FORWARDING, 10, index + 1)
         return found[1], int(found[2])
 
     def dial(self, index=0, seconds=20):
@@ -426,6 +436,7 @@ class World:
         self.keys = {}
         self.relay_address = endpoint(LOOPBACK, free_port())
         self.binary = [SPX]
+        self.binary_of = {}  # role -> what it runs instead
 
     def key(self, name):
         """The key of a party, made when it is first asked for."""
@@ -528,25 +539,27 @@ class World:
 
     # Processes. Each is stopped when the test ends, the last one started first.
 
+    def argv(self, role, conf, *words):
+        """The command line of a role."""
+        return [*self.binary_of.get(role, self.binary), role, "-c", str(conf), *words]
+
     def start(self, program):
         self.programs.append(program)
         return program
 
     def start_relay(self, *, conf=None, name="relay", options=(), **config):
         conf = conf or self.relay_conf(name=name, **config)
-        relay = self.start(
-            Program(name, [*self.binary, "relay", "-c", conf, *options], self.directory)
-        )
-        relay.expect(r"listening on ")
+        relay = self.start(Program(name, self.argv("relay", conf, *options), self.directory))
+        relay.expect(Says.LISTENING)
         return relay
 
     def start_agent(self, name="lab-1", *, conf=None, online=True, options=(), **config):
         conf = conf or self.agent_conf(name, **config)
         agent = self.start(
-            Program(f"agent-{name}", [*self.binary, "agent", "-c", conf, *options], self.directory)
+            Program(f"agent-{name}", self.argv("agent", conf, *options), self.directory)
         )
         if online:
-            agent.expect(r"online at relay \S+ as ")
+            agent.expect(Says.ONLINE)
         return agent
 
     def start_client(
@@ -569,7 +582,7 @@ class World:
         client = self.start(
             Client(
                 name,
-                [*self.binary, "client", "-c", conf, *options, agent, *arguments],
+                self.argv("client", conf, *options, agent, *arguments),
                 self.directory,
                 stop_signal=signal.SIGINT,
                 stop_code=INTERRUPTED,
@@ -589,13 +602,13 @@ class World:
 
     def pipe_argv(self, target, agent="lab-1", conf=None, **config):
         """The command line of a client that carries its standard input and output to a target."""
-        return [SPX, "client", "-c", str(conf or self.client_conf(**config)), "-W", target, agent]
+        return self.argv("client", conf or self.client_conf(**config), "-W", target, agent)
 
     def run_pipe(self, target="127.0.0.1:9", code=OK, input="", seconds=30, **config):
         return run(*self.pipe_argv(target, **config), code=code, input=input, seconds=seconds)
 
     def list_agents(self, *query, user="alice", code=OK):
-        return spx("client", "-c", self.client_conf(user), "list", *query, code=code).stdout
+        return run(*self.argv("client", self.client_conf(user), "list", *query), code=code).stdout
 
     def stop_all(self):
         """Stops what still runs; all of it, before the first problem is told."""

@@ -1,0 +1,306 @@
+"""Thousands of agents are never upgraded in one night: the release before, in one or two of the three
+roles, with today's program in the others.
+
+The two releases may word their logs differently, so nothing here reads a log: what counts is which
+bytes arrive, what a list shows, and how a program ends.
+"""
+import itertools
+import re
+import signal
+import socket
+
+import pytest
+import socks
+
+from harness import (
+    DENIED,
+    INTERRUPTED,
+    LOOPBACK,
+    NO_AGENT,
+    NOT_AUTHENTICATED,
+    SLOWNESS,
+    SPX,
+    Program,
+    endpoint,
+    free_port,
+    run,
+    wait_for,
+)
+from proxy import DOWN, UP, Proxy
+from servers import Target, ask, exchange
+from test_resume import MIB, Transfer
+from test_udp import Application, UdpEcho
+
+ROLES = ("client", "relay", "agent")
+MIXES = [mix for few in (1, 2) for mix in itertools.combinations(ROLES, few)]
+
+
+@pytest.fixture(autouse=True, params=MIXES, ids=lambda mix: "old-" + "-".join(mix))
+def mix(request, world, old):
+    """Which roles the release before has."""
+    world.binary_of = {role: [old if role in request.param else SPX] for role in ROLES}
+
+
+def dial(address, seconds=20):
+    """Connects as soon as someone listens there."""
+    host, _, port = address.rpartition(":")
+
+    def connected():
+        try:
+            return socket.create_connection((host, int(port)), timeout=seconds * SLOWNESS)
+        except ConnectionRefusedError:
+            return None
+
+    return wait_for(connected, 20, f"someone listens on {address}")
+
+
+class Door:
+    """A port of this test where a client or an agent listens, once the session is there."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.address = endpoint(LOOPBACK, self.port)
+
+    def dial(self, seconds=20):
+        return dial(self.address, seconds)
+
+    def to(self, port):
+        """The value of -L, -R or -U: from here to this port of loopback."""
+        return f"{self.address}:{endpoint(LOOPBACK, port)}"
+
+
+class Site:
+    """Relay, agent and clients of this mix; each is ready when others can see it."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def start_relay(self, **config):
+        conf = self.world.relay_conf(**config)
+        relay = self.world.start(
+            Program("relay", self.world.argv("relay", conf), self.world.directory)
+        )
+        dial(self.world.relay_address).close()
+        return relay
+
+    def start_agent(self, listens_for_user="", **config):
+        """listens_for_user: the agent's Listen for -R."""
+        conf = self.world.agent_conf(**config)
+        if listens_for_user:
+            conf.write_text(conf.read_text() + f"Listen = {listens_for_user}\n")
+        agent = self.world.start_agent(conf=conf, online=False)
+        watch = self.start_watch()
+        self.wait_shown(watch, lambda text: state(text) == "online")
+        watch.stop()
+        return agent
+
+    def start_client(self, *arguments, **config):
+        return self.world.start_client(*arguments, connected=False, **config)
+
+    def state(self):
+        """What a list says of the agent."""
+        return state(self.world.list_agents())
+
+    def start_watch(self):
+        name = f"watch-{len(self.world.programs)}"
+        argv = self.world.argv("client", self.world.client_conf(), "list", "-w")
+        options = dict(stop_signal=signal.SIGINT, stop_code=INTERRUPTED)
+        return self.world.start(Program(name, argv, self.world.directory, **options))
+
+    def wait_shown(self, watch, condition):
+        wait_for(lambda: condition(watch.output()), 15, "list -w shows it")
+
+    def refused(self, code, proxy, **config):
+        """A client that asks through the proxy for what it does not get: it ends in time with this
+        exit code, says why, and has not asked again and again."""
+        asked = len(proxy.connections)
+        failed = self.world.run_pipe(code=code, relay=proxy.address, seconds=10, **config)
+        assert re.search(r"error client: .*([a-z]+ ){3}", failed.stderr), failed.stderr
+        assert len(proxy.connections) - asked == 1, failed.stderr
+
+
+def state(text):
+    """The last state of the agent in the output of a list, or None."""
+    found = re.findall(r"^lab-1 +(\w+) ", text, re.MULTILINE)
+    return found[-1] if found else None
+
+
+@pytest.fixture
+def site(world):
+    return Site(world)
+
+
+# ---- What is carried. ----
+
+
+def test_local_forward(site, serve):
+    """-L: megabytes both ways at once, each half ends by itself, and the client's end is an orderly
+    one for all."""
+    door, size = Door(), 8 * MIB
+    target = serve(Target, lambda connection: exchange(connection, size, 1))
+    site.start_relay()
+    site.start_agent()
+    client = site.start_client("-L", door.to(target.port))
+    with door.dial() as connection:
+        sent, received, checksum = exchange(connection, size, 2)
+    assert target.outcome() == (checksum, size, sent) and received == size
+    client.signal(signal.SIGINT)
+    client.wait_exit(INTERRUPTED)
+
+
+def test_standard_input_and_output(world, site, echo):
+    """-W, whose end of file is the target's too."""
+    site.start_relay()
+    site.start_agent()
+    text = "hello " * 100000
+    assert world.run_pipe(f"{LOOPBACK}:{echo.port}", input=text).stdout == text
+
+
+def test_remote_forward(site, echo):
+    """-R: the agent listens, and what connects there reaches the client's side."""
+    door = Door()
+    site.start_relay()
+    site.start_agent(listens_for_user="default")
+    site.start_client("-R", door.to(echo.port))
+    with door.dial() as connection:
+        assert ask(connection, b"hello" * 100000) == b"hello" * 100000
+
+
+def test_proxy(site, echo):
+    """-D: a SOCKS request by name."""
+    door = Door()
+    site.start_relay()
+    site.start_agent(users={"alice": f"tcp:localhost:{echo.port}"})
+    site.start_client("-D", door.address)
+    door.dial().close()
+    with socks.socksocket() as connection:
+        connection.set_proxy(socks.SOCKS5, LOOPBACK, door.port, rdns=True)
+        connection.settimeout(20 * SLOWNESS)
+        connection.connect(("localhost", echo.port))
+        assert ask(connection, b"hello" * 100000) == b"hello" * 100000
+
+
+def answers(application):
+    """Whether a datagram comes back: not before someone listens."""
+    try:
+        application.socket.send(b"first")
+        return application.answer(0.1) == b"first"
+    except ConnectionRefusedError:
+        return False
+
+
+def test_datagrams(site, serve):
+    """-U: datagrams of many sizes come whole."""
+    door, target = Door(), serve(UdpEcho)
+    site.start_relay()
+    site.start_agent(users={"alice": "udp:127.0.0.1:*"})
+    site.start_client("-U", door.to(target.port))
+    with Application((LOOPBACK, door.port)) as application:
+        wait_for(lambda: answers(application), 20, "the first answer")
+        for size in (0, 1, 1473, 65507):
+            application.ask(bytes(i * 31 % 251 for i in range(size)))
+
+
+def test_relay_dials_its_agent(site, echo):
+    """An agent that only listens; the list says so, also while it carries a session."""
+    door, place = Door(), endpoint(LOOPBACK, free_port())
+    site.start_relay(agents={"lab-1": {"Dial": f"tcp:{place}"}})
+    site.world.start_agent(online=False, relay="", listen=place)
+    dial(place).close()
+    site.start_client("-L", door.to(echo.port))
+    with door.dial() as connection:
+        assert ask(connection, b"hello" * 100000) == b"hello" * 100000
+        assert site.state() == "dialled"
+
+
+# ---- What a session survives: the application's connection goes on. ----
+
+
+@pytest.mark.parametrize("side, direction", [("client", UP), ("agent", DOWN)])
+def test_path_cut(world, site, serve, side, direction):
+    """The client's or the agent's path is reset in the middle of a transfer."""
+    door, transfer = Door(), Transfer(serve, 32 * MIB)
+    site.start_relay()
+    proxy = serve(Proxy, world.relay_address, recording=False)
+    through = {side: {"relay": proxy.address}}
+    site.start_agent(**through.get("agent", {}))
+    site.start_client("-L", door.to(transfer.target.port), **through.get("client", {}))
+    proxy.cut_after(direction, 8 * MIB)
+    transfer.start(door)
+    transfer.check()
+    assert not proxy.fuse, "the path was never cut"
+
+
+def test_relay_killed(site, serve):
+    """The relay is killed without a word in the middle of a transfer, and started again."""
+    door, transfer = Door(), Transfer(serve, 128 * MIB // SLOWNESS)
+    relay = site.start_relay()
+    site.start_agent()
+    site.start_client("-L", door.to(transfer.target.port))
+    transfer.start(door)
+    transfer.wait_part(0.2)
+    relay.kill()
+    assert not transfer.task.done
+    site.start_relay()
+    transfer.check()
+
+
+# ---- What users see of agents. ----
+
+
+def test_list_and_watch(world, site):
+    """A list has state and labels of the agent, and -w goes on with what changes."""
+    site.start_relay(agents={"lab-1": {"Labels": "site=boston"}})
+    assert site.state() == "offline"
+    watch = site.start_watch()
+    site.wait_shown(watch, lambda text: state(text) == "offline")
+    agent = site.start_agent(Labels="model=vmax")
+    for query, shown in {"site=boston": "online", "model=v*": "online", "site=berlin": None}.items():
+        assert state(world.list_agents(query)) == shown
+    assert "site=boston model=vmax" in world.list_agents()
+    site.wait_shown(watch, lambda text: state(text) == "online")
+    agent.kill()
+    site.wait_shown(watch, lambda text: state(text) == "offline")
+
+
+def test_call_for_help(world, site):
+    """The agent's call is told to who watches, and listed."""
+    site.start_relay()
+    site.start_agent(CallSocket=world.directory / "call")
+    watch = site.start_watch()
+    site.wait_shown(watch, lambda text: state(text) == "online")
+    conf = world.directory / "agent-lab-1.conf"
+    run(*world.argv("agent", conf, "call", "3", "fan 2 has failed"))
+    site.wait_shown(watch, lambda text: "fan 2 has failed" in text)
+    assert "fan 2 has failed" in world.list_agents()
+
+
+# ---- What is refused: in words, and neither by a hang nor by a loop of attempts. ----
+
+REFUSALS = {
+    "key-unknown-to-the-relay": (NOT_AUTHENTICATED, dict(user="mallory")),
+    "key-unknown-to-the-agent": (DENIED, dict(user="bob")),
+    "agent-not-for-this-user": (NO_AGENT, dict(agent="lab-2", agents=("lab-1", "lab-2"))),
+    "target-not-permitted": (DENIED, dict(target="127.0.0.1:9")),
+}
+
+
+@pytest.mark.parametrize("code, config", REFUSALS.values(), ids=REFUSALS)
+def test_refusal(world, site, serve, code, config):
+    """Each refusal has its exit code and its words, whoever says it."""
+    site.start_relay(users={"alice": "lab-1", "bob": "*"}, agents={"lab-1": {}, "lab-2": {}})
+    site.start_agent(users={"alice": "tcp:127.0.0.1:10"})
+    site.refused(code, serve(Proxy, world.relay_address), **config)
+
+
+def test_permission_that_ends(world, site, echo):
+    """The agent's configuration loses a user: the session ends with the code for that."""
+    door = Door()
+    site.start_relay()
+    agent = site.start_agent()
+    client = site.start_client("-L", door.to(echo.port))
+    with door.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        world.agent_conf(users={"bob": "tcp:127.0.0.1:*"})
+        agent.signal(signal.SIGHUP)
+        client.wait_exit(DENIED)
