@@ -11,18 +11,10 @@
 #include "base/random.h"
 #include "hop/carrier.h"
 #include "hop/crowd.h"
+#include "net/door.h"
 #include "net/socket.h"
 
-/* As long as systems have it: a flood must not fill it between two rounds. */
-#define BACKLOG 4096
-#define ACCEPTS_AN_EVENT 64
-#define RETRY_US (100 * CLOCK_US_PER_MS)
 #define SWEEP_US (5 * CLOCK_US_PER_S)
-
-struct door {
-    struct io io;
-    struct inbound *inbound;
-};
 
 struct inbound {
     struct agent *agent;
@@ -30,7 +22,7 @@ struct inbound {
     struct door *doors;
     size_t door_count;
     struct list visitors;
-    struct timer retry, sweep;
+    struct timer sweep;
 };
 
 /* A connection of what may be a relay. */
@@ -141,8 +133,9 @@ static void on_detached(struct carrier *c, struct view rest)
     fifo_clear(&unsent);
 }
 
-static void welcome_visitor(struct inbound *in, int fd, const struct address *address)
+static void take(void *owner, int fd, const struct address *address)
 {
+    struct inbound *in = owner;
     struct agent *a = in->agent;
     uint8_t source[9];
     struct visitor *v;
@@ -172,33 +165,17 @@ static void welcome_visitor(struct inbound *in, int fd, const struct address *ad
     carrier_set_deadline(&v->carrier, loop_now(a->loop) + SILENT_S * CLOCK_US_PER_S);
 }
 
-static void on_connection(struct io *io)
+/* The oldest silent connection gives its descriptor and memory back; accepting pauses all the same,
+ * so that what else needs some comes first. */
+static bool on_shortage(void *owner)
 {
-    struct inbound *in = container_of(io, struct door, io)->inbound;
-    struct address address;
-    for (int i = 0; i < ACCEPTS_AN_EVENT; i++) {
-        int fd = socket_accept(io->fd, &address);
-        if (fd >= 0) {
-            welcome_visitor(in, fd, &address);
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            io_read_drained(io);
-            break;
-        } else if (errno != ECONNABORTED && errno != EINTR) {
-            log_warning("cannot accept connections: %s", strerror(errno));
-            make_way(crowd_oldest(&in->crowd, CROWD_SILENT));
-            timer_set(in->agent->loop, &in->retry, loop_now(in->agent->loop) + RETRY_US);
-            return;
-        }
-    }
-    io_want_read(io);
+    struct inbound *in = owner;
+    log_warning("cannot accept connections: %s", strerror(errno));
+    make_way(crowd_oldest(&in->crowd, CROWD_SILENT));
+    return false;
 }
 
-static void on_retry(struct timer *timer)
-{
-    struct inbound *in = container_of(timer, struct inbound, retry);
-    for (size_t i = 0; i < in->door_count; i++)
-        io_want_read(&in->doors[i].io);
-}
+static const struct door_events door_events = {.take = take, .on_shortage = on_shortage};
 
 static void on_sweep(struct timer *timer)
 {
@@ -207,23 +184,15 @@ static void on_sweep(struct timer *timer)
     timer_set(in->agent->loop, timer, loop_now(in->agent->loop) + SWEEP_US);
 }
 
-static bool open_door(struct inbound *in, const struct address *address, struct error *e)
+static bool listen_on(struct inbound *in, const struct address *address, struct error *e)
 {
     char text[ADDRESS_TEXT_BYTES];
-    struct address bound;
     struct door *door = &in->doors[in->door_count];
-    int fd = socket_listen(address, BACKLOG, e);
-    if (fd < 0)
+    if (!door_open(door, in->agent->loop, address, DOOR_BACKLOG, &door_events, in, e))
         return false;
-    door->inbound = in;
-    door->io.on_read = on_connection;
-    if (!io_add(in->agent->loop, &door->io, fd)) {
-        close(fd);
-        return error_set(e, FAILURE_OTHER, "cannot watch a listening socket: %s", strerror(errno));
-    }
     in->door_count++;
-    io_want_read(&door->io);
-    address_to_text(text, address_of_socket(&bound, fd, false) ? &bound : address);
+    door_go(door);
+    address_to_text(text, &door->bound);
     log_info("listening on %s", text);
     return true;
 }
@@ -235,14 +204,13 @@ struct inbound *inbound_new(struct agent *a, struct error *e)
     if (!in)
         return NULL;
     in->agent = a;
-    in->retry.on_fire = on_retry;
     in->sweep.on_fire = on_sweep;
     list_init(&in->visitors);
     random_bytes(hash_key, sizeof hash_key);
     crowd_init(&in->crowd, hash_key);
     in->doors = calloc(a->config.listen_count, sizeof *in->doors);
     for (size_t i = 0; in->doors && i < a->config.listen_count; i++) {
-        if (!open_door(in, &a->config.listen[i], e)) {
+        if (!listen_on(in, &a->config.listen[i], e)) {
             inbound_free(in);
             return NULL;
         }
@@ -257,11 +225,8 @@ void inbound_free(struct inbound *in)
         return;
     list_each (link, &in->visitors)
         visitor_free(container_of(link, struct visitor, place));
-    for (size_t i = 0; i < in->door_count; i++) {
-        io_remove(&in->doors[i].io);
-        close(in->doors[i].io.fd);
-    }
-    timer_cancel(in->agent->loop, &in->retry);
+    for (size_t i = 0; i < in->door_count; i++)
+        door_close(&in->doors[i]);
     timer_cancel(in->agent->loop, &in->sweep);
     crowd_free(&in->crowd);
     free(in->doors);

@@ -11,11 +11,11 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "crypto/circuit_label.h"
 #include "crypto/handshake.h"
 #include "forward/remote_listener.h"
 #include "forward/target.h"
 
-#define LABEL_BYTES 9
 #define RECEIVE_LIMIT_LEAST (1U << 20)
 
 struct service_circuit {
@@ -25,7 +25,7 @@ struct service_circuit {
     struct cipher send, receive;
     uint32_t number;
     uint64_t told_position;
-    char label[LABEL_BYTES]; /* in the logs of all three parties */
+    char label[CIRCUIT_LABEL_BYTES]; /* in the logs of all three parties */
     struct deferred burial;
 };
 
@@ -40,7 +40,7 @@ struct service {
     struct service_circuit *current, *candidate;
     uint8_t user_key[KEY_BYTES];
     char user[NAME_MAX_BYTES + 1];
-    char label[LABEL_BYTES]; /* of the newest circuit */
+    char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
     /* The user's permissions as the open streams were granted them. */
     struct permissions permissions;
     uint64_t begun_us, lost_us;
@@ -567,14 +567,13 @@ static void log_decision(struct agent *a, const struct offer *offer,
 void service_offer(struct agent *a, const struct offer *offer, struct offer_answer *answer)
 {
     struct noise noise = {0};
-    uint8_t digest[HASH_BYTES], proven_key[KEY_BYTES];
-    char label[LABEL_BYTES];
+    uint8_t proven_key[KEY_BYTES];
+    char label[CIRCUIT_LABEL_BYTES];
     answer->code = CODE_OK;
     answer->text[0] = '\0';
     answer->circuit = NULL;
     answer->message2_len = 0;
-    sha256(digest, offer->message1, view_of(NULL, 0));
-    snprintf(label, sizeof label, "%02x%02x%02x%02x", digest[0], digest[1], digest[2], digest[3]);
+    circuit_label(label, offer->message1);
     decide(a, offer, &noise, label, answer);
     memcpy(proven_key, noise.remote_static, sizeof proven_key);
     noise_wipe(&noise);

@@ -53,7 +53,6 @@ static void make_message1(struct outgoing *o)
     struct session_hello hello = {.version = PROTOCOL_VERSION,
                                   .agent = view_of_string(r->request.agent)};
     uint8_t payload[SESSION_HELLO_MAX];
-    uint8_t digest[HASH_BYTES];
     size_t n;
     session_fill_hello(r->request.session, &hello);
     r->number = hello.circuit;
@@ -64,9 +63,7 @@ static void make_message1(struct outgoing *o)
         fail(r, CODE_UNKNOWN_KEY, "the agent's public key cannot be used");
         return;
     }
-    sha256(digest, view_of(r->message1, r->message1_len), view_of(NULL, 0));
-    snprintf(r->label, sizeof r->label, "%02x%02x%02x%02x", digest[0], digest[1], digest[2],
-             digest[3]);
+    circuit_label(r->label, view_of(r->message1, r->message1_len));
 }
 
 static void send_connect(struct reach *r)

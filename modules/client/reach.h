@@ -4,10 +4,9 @@
 #define SPX_CLIENT_REACH_H
 
 #include "config/config.h"
+#include "crypto/circuit_label.h"
 #include "hop/outgoing.h"
 #include "session/link.h"
-
-#define CIRCUIT_LABEL_BYTES 9
 
 struct reach;
 

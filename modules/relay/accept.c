@@ -12,16 +12,7 @@
 #include "relay/peer.h"
 #include "relay/server.h"
 
-/* As long as systems have it: a flood must not fill it between two rounds. */
-#define LISTEN_BACKLOG 4096
-#define ACCEPTS_AN_EVENT 64
-#define SHORTAGE_PAUSE_US (100 * CLOCK_US_PER_MS)
 #define SHORTAGE_LOG_US (60 * CLOCK_US_PER_S)
-
-struct listener {
-    struct io io;
-    struct relay *relay;
-};
 
 static struct peer *peer_of_member(struct crowd_member *m)
 {
@@ -35,8 +26,9 @@ static void make_way(struct crowd_member *m)
         peer_bye(peer_of_member(m), CODE_FULL, "its place was needed for a newer connection", 0);
 }
 
-static void take(struct relay *r, int fd, const struct address *address)
+static void take(void *owner, int fd, const struct address *address)
 {
+    struct relay *r = owner;
     uint8_t source[SOURCE_BYTES];
     address_source(source, address);
     if (!crowd_allows(&r->acceptor.crowd, source, loop_now(r->loop))) {
@@ -72,71 +64,27 @@ static void log_shortage(struct acceptor *a, uint64_t now_us)
     }
 }
 
-/* Descriptors or memory are short. True: the oldest silent connection has given its own back.
- * False: there was none; accepting pauses, for the connection that waits would wake the loop for
- * ever. */
-static bool meet_shortage(struct relay *r)
+/* The oldest silent connection gives its descriptor and memory back. */
+static bool on_shortage(void *owner)
 {
-    struct acceptor *a = &r->acceptor;
-    uint64_t now = loop_now(r->loop);
-    struct crowd_member *oldest = crowd_oldest(&a->crowd, CROWD_SILENT);
-    log_shortage(a, now);
-    if (oldest) {
-        make_way(oldest);
-        return true;
-    }
-    timer_set(r->loop, &a->resume, now + SHORTAGE_PAUSE_US);
-    return false;
+    struct relay *r = owner;
+    struct crowd_member *oldest = crowd_oldest(&r->acceptor.crowd, CROWD_SILENT);
+    log_shortage(&r->acceptor, loop_now(r->loop));
+    make_way(oldest);
+    return oldest != NULL;
 }
 
-static bool is_shortage(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
-static void on_connection(struct io *io)
-{
-    struct relay *r = container_of(io, struct listener, io)->relay;
-    struct address address;
-    for (int i = 0; i < ACCEPTS_AN_EVENT; i++) {
-        int fd = socket_accept(io->fd, &address);
-        if (fd >= 0) {
-            take(r, fd, &address);
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            io_read_drained(io);
-            break;
-        } else if (is_shortage(errno)) {
-            if (!meet_shortage(r))
-                return;
-        } /* else that one connection failed before it was accepted */
-    }
-    io_want_read(io);
-}
-
-static void on_resume(struct timer *timer)
-{
-    struct acceptor *a = container_of(timer, struct acceptor, resume);
-    for (size_t i = 0; i < a->listener_count; i++)
-        io_want_read(&a->listeners[i].io);
-}
+static const struct door_events door_events = {.take = take, .on_shortage = on_shortage};
 
 static bool listen_on(struct relay *r, const struct address *address, struct error *e)
 {
     char text[ADDRESS_TEXT_BYTES];
-    struct address bound;
-    int fd = socket_listen(address, LISTEN_BACKLOG, e);
-    if (fd < 0)
+    struct door *door = &r->acceptor.doors[r->acceptor.door_count];
+    if (!door_open(door, r->loop, address, DOOR_BACKLOG, &door_events, r, e))
         return false;
-    struct listener *listener = &r->acceptor.listeners[r->acceptor.listener_count];
-    *listener = (struct listener){.io = {.on_read = on_connection}, .relay = r};
-    if (!io_add(r->loop, &listener->io, fd)) {
-        error_set(e, FAILURE_NETWORK, "cannot watch a listening socket: %s", strerror(errno));
-        close(fd);
-        return false;
-    }
-    r->acceptor.listener_count++;
-    io_want_read(&listener->io);
-    address_to_text(text, address_of_socket(&bound, fd, false) ? &bound : address);
+    r->acceptor.door_count++;
+    door_go(door);
+    address_to_text(text, &door->bound);
     log_info("listening on %s", text);
     return true;
 }
@@ -146,13 +94,12 @@ void acceptor_init(struct relay *r)
     uint8_t hash_key[16];
     random_bytes(hash_key, sizeof hash_key);
     crowd_init(&r->acceptor.crowd, hash_key);
-    r->acceptor.resume.on_fire = on_resume;
 }
 
 bool acceptor_start(struct relay *r, struct error *e)
 {
-    r->acceptor.listeners = calloc(r->config.listen_count, sizeof(struct listener));
-    if (!r->acceptor.listeners)
+    r->acceptor.doors = calloc(r->config.listen_count, sizeof *r->acceptor.doors);
+    if (!r->acceptor.doors)
         return error_set(e, FAILURE_OTHER, "no memory");
     for (size_t i = 0; i < r->config.listen_count; i++)
         if (!listen_on(r, &r->config.listen[i], e))
@@ -163,18 +110,14 @@ bool acceptor_start(struct relay *r, struct error *e)
 void acceptor_stop(struct relay *r)
 {
     struct acceptor *a = &r->acceptor;
-    for (size_t i = 0; i < a->listener_count; i++) {
-        int fd = a->listeners[i].io.fd;
-        io_remove(&a->listeners[i].io);
-        close(fd);
-    }
-    a->listener_count = 0;
-    timer_cancel(r->loop, &a->resume);
+    for (size_t i = 0; i < a->door_count; i++)
+        door_close(&a->doors[i]);
+    a->door_count = 0;
 }
 
 void acceptor_free(struct relay *r)
 {
-    free(r->acceptor.listeners);
-    r->acceptor.listeners = NULL;
+    free(r->acceptor.doors);
+    r->acceptor.doors = NULL;
     crowd_free(&r->acceptor.crowd);
 }

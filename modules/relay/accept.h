@@ -5,17 +5,15 @@
 
 #include "base/error.h"
 #include "hop/crowd.h"
-#include "net/loop.h"
+#include "net/door.h"
 
 struct relay;
-struct listener;
 struct peer;
 
 struct acceptor {
     struct crowd crowd;
-    struct listener *listeners;
-    size_t listener_count;
-    struct timer resume;  /* when accepting goes on after descriptors ran out */
+    struct door *doors; /* one for each address that is listened on */
+    size_t door_count;
     uint64_t shortage_us; /* when a shortage was last logged; 0: never */
 };
 
@@ -25,7 +23,7 @@ void acceptor_init(struct relay *r);
  * all the same. */
 bool acceptor_start(struct relay *r, struct error *e);
 
-/* Closes the listeners. */
+/* Closes the doors. */
 void acceptor_stop(struct relay *r);
 
 /* Once every peer has gone. */

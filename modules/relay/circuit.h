@@ -36,7 +36,7 @@ struct relay_circuit {
     struct list of_pair;
     struct list all;
     struct worker *worker;
-    char id[CIRCUIT_ID_BYTES];
+    char id[CIRCUIT_LABEL_BYTES];
     const char *_Atomic told_to_end; /* why; NULL: it goes on */
     struct loop_call call;           /* to the worker at the join, to the desk at the end */
     /* The worker's. */

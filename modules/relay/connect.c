@@ -261,7 +261,6 @@ static void on_timeout(struct timer *timer)
 static struct pending *pending_new(struct peer *client, struct agent *a, struct pair *pair,
                                    struct view message1)
 {
-    uint8_t digest[HASH_BYTES];
     struct relay *r = client->relay;
     struct pending *p = calloc(1, sizeof *p + message1.len);
     if (!p)
@@ -273,8 +272,7 @@ static struct pending *pending_new(struct peer *client, struct agent *a, struct 
     p->pair = pair;
     p->message1_len = message1.len;
     memcpy(p->message1, message1.data, message1.len);
-    sha256(digest, message1, view_of(NULL, 0));
-    snprintf(p->id, sizeof p->id, "%08lx", (unsigned long)load_be32(digest));
+    circuit_label(p->id, message1);
     p->timer.on_fire = on_timeout;
     timer_set(r->loop, &p->timer, loop_now(r->loop) + CONNECT_WAIT_S * CLOCK_US_PER_S);
     list_append(&r->pendings, &p->all);

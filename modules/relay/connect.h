@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/list.h"
+#include "crypto/circuit_label.h"
 #include "net/loop.h"
 #include "wire/codes.h"
 #include "wire/messages.h"
@@ -15,10 +16,6 @@ struct user;
 struct agent;
 struct pair;
 struct dial;
-
-#define CIRCUIT_ID_BYTES                                                                          \
-    9 /* 8 hexadecimal digits: of SHA-256(session message 1), the same at client, relay and agent \
-       */
 
 enum pending_state {
     PENDING_WAITING, /* the agent is not there yet */
@@ -48,7 +45,7 @@ struct pending {
     uint8_t ticket[TICKET_BYTES];
     uint64_t offer; /* number of the OFFER under way; 0: none */
     uint64_t offered_us;
-    char id[CIRCUIT_ID_BYTES];
+    char id[CIRCUIT_LABEL_BYTES];
     size_t message1_len;
     uint8_t message1[]; /* the session's */
 };

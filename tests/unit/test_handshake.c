@@ -1,6 +1,7 @@
 /* The handshake core: both parties in one process, and everything a stranger may send first. */
 #include "vectors.h"
 
+#include "crypto/circuit_label.h"
 #include "crypto/handshake.h"
 #include "crypto/known_keys.h"
 
@@ -436,6 +437,15 @@ static void test_preferred_suite(void **state)
     assert_int_equal(handshake_preferred_suite(false), SUITE_CHACHAPOLY);
 }
 
+/* SHA-256("abc") begins so (FIPS 180-2, appendix B.1). */
+static void test_circuit_label(void **state)
+{
+    char label[CIRCUIT_LABEL_BYTES];
+    (void)state;
+    circuit_label(label, view_of_string("abc"));
+    assert_string_equal(label, "ba7816bf");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +464,7 @@ int main(void)
         BOTH(test_unusable_peer_keys),
         BOTH(test_payload_sizes),
         cmocka_unit_test(test_preferred_suite),
+        cmocka_unit_test(test_circuit_label),
     };
 
     return cmocka_run_group_tests_name("handshake", tests, NULL, NULL);

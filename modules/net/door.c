@@ -1,0 +1,99 @@
+/* Accepting. Who may come in, and what a connection is for, is the owner's affair. */
+#include "net/door.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "net/socket.h"
+
+#define ACCEPTS_AN_EVENT 64
+#define PAUSE_US (100 * CLOCK_US_PER_MS)
+
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* Returns true when the next can be accepted in this event. */
+static bool accept_one(struct door *d)
+{
+    struct address peer;
+    int fd = socket_accept(d->io.fd, &peer);
+    if (fd >= 0) {
+        d->events->take(d->owner, fd, &peer);
+        return true;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        io_read_drained(&d->io);
+        io_want_read(&d->io);
+        return false;
+    }
+    if (!is_shortage(errno))
+        return true; /* that one failed before it was accepted */
+    if (d->events->on_shortage(d->owner))
+        return true;
+    timer_set(d->loop, &d->pause, loop_now(d->loop) + PAUSE_US);
+    return false;
+}
+
+static void on_read(struct io *io)
+{
+    struct door *d = container_of(io, struct door, io);
+    const struct door_events *events = d->events;
+    for (int i = 0; i < ACCEPTS_AN_EVENT; i++)
+        if (!d->going || (events->may_take && !events->may_take(d->owner)) || !accept_one(d))
+            return;
+    io_want_read(io);
+}
+
+static void on_pause_over(struct timer *timer)
+{
+    struct door *d = container_of(timer, struct door, pause);
+    if (d->going)
+        io_want_read(&d->io);
+}
+
+bool door_open(struct door *d, struct loop *loop, const struct address *listen, int backlog,
+               const struct door_events *events, void *owner, struct error *e)
+{
+    int fd = socket_listen(listen, backlog, e);
+    if (fd < 0)
+        return false;
+    *d = (struct door){.io = {.on_read = on_read},
+                       .pause = {.on_fire = on_pause_over},
+                       .events = events,
+                       .owner = owner};
+    if (!address_of_socket(&d->bound, fd, false) || !io_add(loop, &d->io, fd)) {
+        error_set(e, FAILURE_OTHER, "cannot listen: %s", strerror(errno));
+        close(fd);
+        socket_remove_file(listen);
+        return false;
+    }
+    d->loop = loop;
+    return true;
+}
+
+void door_go(struct door *d)
+{
+    d->going = true;
+    io_want_read(&d->io);
+}
+
+void door_stop(struct door *d)
+{
+    d->going = false;
+    io_stop_read(&d->io);
+}
+
+void door_close(struct door *d)
+{
+    if (!d->loop)
+        return;
+    io_remove(&d->io);
+    timer_cancel(d->loop, &d->pause);
+    close(d->io.fd);
+    socket_remove_file(&d->bound);
+    d->loop = NULL;
+}
