@@ -9,8 +9,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "hop/carrier.h"
 #include "hop/crowd.h"
+#include "hop/driver.h"
 #include "net/door.h"
 #include "net/socket.h"
 
@@ -27,7 +27,7 @@ struct inbound {
 
 /* A connection of what may be a relay. */
 struct visitor {
-    struct carrier carrier; /* first */
+    struct hop_driver driver; /* first */
     struct inbound *inbound;
     struct list place;
     struct crowd_member waiting;
@@ -39,10 +39,10 @@ static void visitor_free(struct visitor *v)
 {
     if (v->circuit)
         service_drop(v->circuit);
-    if (v->waiting.source && v->carrier.hop.mac1_valid)
+    if (v->waiting.source && v->driver.hop.mac1_valid)
         crowd_count_failure(&v->waiting, loop_now(v->inbound->agent->loop));
     crowd_leave(&v->inbound->crowd, &v->waiting);
-    carrier_close(&v->carrier);
+    hop_driver_close(&v->driver);
     list_remove(&v->place);
     free(v);
 }
@@ -64,9 +64,9 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
     struct crowd *crowd = &v->inbound->crowd;
     make_way(crowd_in_the_way(crowd, CROWD_HANDSHAKE, crowd_source(&v->waiting)));
     crowd_advance(crowd, &v->waiting);
-    socket_set_carrier(v->carrier.io.fd);
-    carrier_set_deadline(&v->carrier,
-                         loop_now(v->inbound->agent->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
+    socket_set_carrier(v->driver.io.fd);
+    hop_driver_set_deadline(&v->driver,
+                            loop_now(v->inbound->agent->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
     if (!agent_find_relay(v->inbound->agent, h->peer_key)) {
         answer->code = CODE_UNKNOWN_KEY;
         answer->text = view_of_string("this agent does not know the relay's key");
@@ -84,7 +84,7 @@ static bool has_room(const struct inbound *in, const uint8_t relay_key[KEY_BYTES
 {
     unsigned count = 0;
     list_each (link, &in->visitors) {
-        const struct hop *h = &container_of(link, struct visitor, place)->carrier.hop;
+        const struct hop *h = &container_of(link, struct visitor, place)->driver.hop;
         count += h->state == HOP_OPEN && memcmp(h->peer_key, relay_key, KEY_BYTES) == 0;
     }
     return count <= HOPS_PER_RELAY;
@@ -95,7 +95,7 @@ static void on_open(struct hop *h, const struct info *info)
     struct visitor *v = (struct visitor *)(void *)h;
     (void)info;
     crowd_leave(&v->inbound->crowd, &v->waiting);
-    carrier_set_deadline(&v->carrier, CLOCK_NEVER);
+    hop_driver_set_deadline(&v->driver, CLOCK_NEVER);
     if (!has_room(v->inbound, h->peer_key)) {
         hop_bye(h, CODE_FULL, "too many connections of this relay are open", 1);
         return;
@@ -114,19 +114,19 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
 static const struct hop_handler handler = {
     .on_hello = on_hello, .on_open = on_open, .on_message = on_message};
 
-static void on_ended(struct carrier *c)
+static void on_ended(struct hop_driver *c)
 {
     struct visitor *v = (struct visitor *)(void *)c;
     log_debug("%s: %s", v->address, c->hop.error.text);
     visitor_free(v);
 }
 
-static void on_detached(struct carrier *c, struct view rest)
+static void on_detached(struct hop_driver *c, struct view rest)
 {
     struct visitor *v = (struct visitor *)(void *)c;
     struct service_circuit *circuit = v->circuit;
     struct fifo unsent = {0};
-    int fd = carrier_take(c, &unsent);
+    int fd = hop_driver_take(c, &unsent);
     v->circuit = NULL;
     visitor_free(v);
     service_attach(circuit, fd, &unsent, rest);
@@ -154,15 +154,15 @@ static void take(void *owner, int fd, const struct address *address)
     v->inbound = in;
     list_append(&in->visitors, &v->place);
     address_to_text(v->address, address);
-    hop_listen(&v->carrier.hop, &a->party, &handler, ROLE_AGENT_CIRCUIT, loop_now(a->loop));
-    v->carrier.on_ended = on_ended;
-    v->carrier.on_detached = on_detached;
-    if (!carrier_open(&v->carrier, a->loop, fd)) {
+    hop_listen(&v->driver.hop, &a->party, &handler, ROLE_AGENT_CIRCUIT, loop_now(a->loop));
+    v->driver.on_ended = on_ended;
+    v->driver.on_detached = on_detached;
+    if (!hop_driver_open(&v->driver, a->loop, fd)) {
         close(fd);
         visitor_free(v);
         return;
     }
-    carrier_set_deadline(&v->carrier, loop_now(a->loop) + SILENT_S * CLOCK_US_PER_S);
+    hop_driver_set_deadline(&v->driver, loop_now(a->loop) + SILENT_S * CLOCK_US_PER_S);
 }
 
 /* The oldest silent connection gives its descriptor and memory back; accepting pauses all the same,

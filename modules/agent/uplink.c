@@ -132,7 +132,7 @@ static void circuit_hop_free(struct circuit_hop *c)
 /* For how long a hop that has ended was open. */
 static uint64_t worked_us(const struct outgoing *o)
 {
-    return o->open ? loop_now(o->loop) - o->carrier.hop.opened_us + 1 : 0;
+    return o->open ? loop_now(o->loop) - o->driver.hop.opened_us + 1 : 0;
 }
 
 static void circuit_hop_ended(struct outgoing *o)
@@ -141,7 +141,7 @@ static void circuit_hop_ended(struct outgoing *o)
     struct uplink *u = c->uplink;
     bool ticketed = c->message2.bytes > 0;
     uint64_t worked = worked_us(o);
-    log_debug("%s: circuit hop ended: %s", o->address, o->carrier.hop.error.text);
+    log_debug("%s: circuit hop ended: %s", o->address, o->driver.hop.error.text);
     if (c->circuit)
         service_drop(c->circuit);
     circuit_hop_free(c);
@@ -160,7 +160,7 @@ static void circuit_hop_detached(struct outgoing *o, struct view rest)
     struct service_circuit *circuit = c->circuit;
     struct fifo unsent = {0};
     bool ticketed = c->message2.bytes > 0;
-    int fd = carrier_take(&o->carrier, &unsent);
+    int fd = hop_driver_take(&o->driver, &unsent);
     c->circuit = NULL;
     circuit_hop_free(c);
     service_attach(circuit, fd, &unsent, rest);
@@ -283,7 +283,7 @@ static void work_on_offers(struct uplink *u)
     uint64_t now = loop_now(u->agent->loop);
     struct waiting_offer *w;
     while (u->control && (w = offers_next(&u->offers)) != NULL) {
-        struct hop *h = &u->control->hop.carrier.hop;
+        struct hop *h = &u->control->hop.driver.hop;
         if (now - w->came_us < TICKET_S * CLOCK_US_PER_S)
             decide_offer(u, h, &w->offer);
         else
@@ -291,7 +291,7 @@ static void work_on_offers(struct uplink *u)
         waiting_offer_free(w);
     }
     if (u->control)
-        carrier_update(&u->control->hop.carrier);
+        hop_driver_update(&u->control->hop.driver);
 }
 
 static bool take_control_offer(struct uplink *u, struct hop *h, struct view body)
@@ -319,7 +319,7 @@ static void control_free(struct control *c)
     if (!c)
         return;
     if (c->hop.open)
-        hop_bye(&c->hop.carrier.hop, CODE_SHUTDOWN, "the agent leaves", 0);
+        hop_bye(&c->hop.driver.hop, CODE_SHUTDOWN, "the agent leaves", 0);
     outgoing_close(&c->hop);
     free(c);
 }
@@ -338,9 +338,9 @@ void uplink_call(struct uplink *u)
         return;
     }
     u->called_us = now;
-    hop_send(&u->control->hop.carrier.hop, MESSAGE_CALL,
+    hop_send(&u->control->hop.driver.hop, MESSAGE_CALL,
              view_of(body, call_encode(&call, body, sizeof body)));
-    carrier_update(&u->control->hop.carrier);
+    hop_driver_update(&u->control->hop.driver);
 }
 
 static void on_call_again(struct timer *timer)
@@ -352,8 +352,8 @@ void uplink_probe(struct uplink *u)
 {
     if (!u->control)
         return;
-    hop_probe(&u->control->hop.carrier.hop, loop_now(u->agent->loop), PROBE_US);
-    carrier_update(&u->control->hop.carrier);
+    hop_probe(&u->control->hop.driver.hop, loop_now(u->agent->loop), PROBE_US);
+    hop_driver_update(&u->control->hop.driver);
 }
 
 static void control_on_open(struct hop *h, const struct info *info)
@@ -407,7 +407,7 @@ static uint64_t least_wait(const struct uplink *u, const struct hop *h, bool was
 
 static void log_control_ended(const struct outgoing *o, uint64_t wait_us)
 {
-    const struct hop *h = &o->carrier.hop;
+    const struct hop *h = &o->driver.hop;
     char when[32] = "at once";
     if (wait_us) {
         memcpy(when, "in ", 3);
@@ -427,7 +427,7 @@ static void control_ended(struct outgoing *o)
     struct uplink *u = c->uplink;
     struct loop *loop = u->agent->loop;
     uint64_t wait = backoff_next(&u->backoff, worked_us(o)), least;
-    least = least_wait(u, &o->carrier.hop, o->open);
+    least = least_wait(u, &o->driver.hop, o->open);
     if (wait < least)
         wait = least;
     log_control_ended(o, wait);

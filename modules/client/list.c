@@ -38,7 +38,7 @@ static void on_open(struct hop *h, const struct info *info)
         return;
     }
     if (!l->watch)
-        carrier_set_deadline(&l->hop.carrier, loop_now(l->loop) + ANSWER_S * CLOCK_US_PER_S);
+        hop_driver_set_deadline(&l->hop.driver, loop_now(l->loop) + ANSWER_S * CLOCK_US_PER_S);
     hop_send(h, l->watch ? MESSAGE_WATCH : MESSAGE_LIST, view_of(body, len));
 }
 
@@ -65,8 +65,8 @@ static void try_relay(struct listing *l);
 static void on_ended(struct outgoing *o)
 {
     struct listing *l = (struct listing *)(void *)o;
-    bool answered = o->open || o->carrier.hop.refused_by_peer;
-    l->error = o->carrier.hop.error;
+    bool answered = o->open || o->driver.hop.refused_by_peer;
+    l->error = o->driver.hop.error;
     outgoing_close(o);
     if (!answered && ++l->relay_index < l->config->relay_count) {
         log_warning("%s", l->error.text);

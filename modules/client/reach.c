@@ -43,7 +43,7 @@ static void send_list(struct reach *r)
 {
     uint8_t body[QUERY_MAX_BYTES + 2];
     size_t len = query_encode(view_of_string(r->request.agent), body, sizeof body);
-    hop_send(&r->hop.carrier.hop, MESSAGE_LIST, view_of(body, len));
+    hop_send(&r->hop.driver.hop, MESSAGE_LIST, view_of(body, len));
 }
 
 /* While the relay computes its answer. */
@@ -72,8 +72,8 @@ static void send_connect(struct reach *r)
     struct connect connect = {.agent = view_of_string(r->request.agent),
                               .message1 = view_of(r->message1, r->message1_len)};
     size_t len = connect_encode(&connect, body, sizeof body);
-    hop_send(&r->hop.carrier.hop, MESSAGE_CONNECT, view_of(body, len));
-    hop_quiet_begin(&r->hop.carrier.hop);
+    hop_send(&r->hop.driver.hop, MESSAGE_CONNECT, view_of(body, len));
+    hop_quiet_begin(&r->hop.driver.hop);
 }
 
 static void on_open(struct hop *h, const struct info *info)
@@ -85,7 +85,7 @@ static void on_open(struct hop *h, const struct info *info)
         return; /* without message 1 there is nothing to ask for */
     log_debug("relay %s has answered, asking for agent %s", r->hop.address, r->request.agent);
     r->outcome.answered = true;
-    carrier_set_deadline(&r->hop.carrier, loop_now(r->hop.loop) + ANSWER_S * CLOCK_US_PER_S);
+    hop_driver_set_deadline(&r->hop.driver, loop_now(r->hop.loop) + ANSWER_S * CLOCK_US_PER_S);
     /* LIST goes with CONNECT in one write: its answer comes first, and shows the key the relay has
      * for the agent. */
     send_list(r);
@@ -111,7 +111,7 @@ static bool take_agent(struct reach *r, struct view body)
     struct agent_entry entry;
     uint16_t unsupported;
     if (!agent_entry_decode(&entry, body, &unsupported))
-        return hop_fail(&r->hop.carrier.hop, CODE_PROTOCOL, "the relay's list is not well formed");
+        return hop_fail(&r->hop.driver.hop, CODE_PROTOCOL, "the relay's list is not well formed");
     if (!view_equal(entry.name, view_of_string(r->request.agent)))
         return true;
     memcpy(r->listed_key, entry.public_key, sizeof r->listed_key);
@@ -149,10 +149,10 @@ static bool take_connected(struct reach *r, struct view body)
 {
     struct view message2;
     if (!message2_decode(&message2, body))
-        return hop_fail(&r->hop.carrier.hop, CODE_PROTOCOL, "CONNECTED is not well formed");
+        return hop_fail(&r->hop.driver.hop, CODE_PROTOCOL, "CONNECTED is not well formed");
     if (!read_message2(r, message2))
         return false;
-    hop_detach(&r->hop.carrier.hop);
+    hop_detach(&r->hop.driver.hop);
     return true;
 }
 
@@ -160,7 +160,7 @@ static bool take_refused(struct reach *r, struct view body)
 {
     struct refusal refusal;
     if (!refused_decode(&refusal, body))
-        return hop_fail(&r->hop.carrier.hop, CODE_PROTOCOL, "REFUSED is not well formed");
+        return hop_fail(&r->hop.driver.hop, CODE_PROTOCOL, "REFUSED is not well formed");
     if (refusal.message2.len && read_message2(r, refusal.message2))
         return fail(r, CODE_PROTOCOL, "the relay refuses what the agent has accepted");
     return fail_as_peer_says(r, refusal.code, refusal.text, refusal.retry_s);
@@ -188,7 +188,7 @@ static const struct hop_handler handler = {.on_open = on_open, .on_message = on_
 static void on_ended(struct outgoing *o)
 {
     struct reach *r = (struct reach *)(void *)o;
-    const struct hop *h = &o->carrier.hop;
+    const struct hop *h = &o->driver.hop;
     r->outcome.retry_s = h->retry_s;
     fail(r, (enum code)h->error.code, h->error.text);
 }
@@ -198,7 +198,7 @@ static void on_detached(struct outgoing *o, struct view rest)
     struct reach *r = (struct reach *)(void *)o;
     struct reach_request *q = &r->request;
     struct fifo unsent = {0};
-    int fd = carrier_take(&o->carrier, &unsent);
+    int fd = hop_driver_take(&o->driver, &unsent);
     if (!circuit_init(&q->link->circuit, q->session, &r->send, &r->receive, r->number,
                       r->told_position, loop_now(o->loop)) ||
         !link_open(q->link, o->loop, fd, &unsent, rest)) {

@@ -128,7 +128,7 @@ void hop_detach(struct hop *h);
 void hop_quiet_begin(struct hop *h);
 
 /* The answer was no: an ordinary hop again. The silence until now was asked for, liveness counts
- * from now on. Harmless when the hop was not quiet. Outside a handler carrier_update follows. */
+ * from now on. Harmless when the hop was not quiet. Outside a handler hop_driver_update follows. */
 void hop_quiet_end(struct hop *h, uint64_t now_us);
 
 /* Does what is due: PING, the liveness limit. */

@@ -10,11 +10,11 @@
 
 static void failed(struct outgoing *o, enum code code, const char *text)
 {
-    wire_error_set(&o->carrier.hop.error, code, "%s", text);
+    wire_error_set(&o->driver.hop.error, code, "%s", text);
     o->request.on_ended(o);
 }
 
-static void carrier_ended(struct carrier *c)
+static void driver_ended(struct hop_driver *c)
 {
     struct outgoing *o = (struct outgoing *)(void *)c;
     struct wire_error *e = &c->hop.error;
@@ -33,7 +33,7 @@ static void carrier_ended(struct carrier *c)
     o->request.on_ended(o);
 }
 
-static void carrier_detached(struct carrier *c, struct view rest)
+static void driver_detached(struct hop_driver *c, struct view rest)
 {
     struct outgoing *o = (struct outgoing *)(void *)c;
     o->request.on_detached(o, rest);
@@ -51,21 +51,21 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
     }
     address_to_text(o->address, address);
     socket_set_carrier(fd);
-    if (o->carrier.hop.error.code) { /* the first message could not be written */
+    if (o->driver.hop.error.code) { /* the first message could not be written */
         close(fd);
         o->request.on_ended(o);
         return;
     }
-    o->carrier.on_ended = carrier_ended;
+    o->driver.on_ended = driver_ended;
     if (r->on_detached)
-        o->carrier.on_detached = carrier_detached;
-    if (!carrier_open(&o->carrier, o->loop, fd)) {
+        o->driver.on_detached = driver_detached;
+    if (!hop_driver_open(&o->driver, o->loop, fd)) {
         close(fd);
         failed(o, CODE_INTERNAL, strerror(errno));
         return;
     }
-    carrier_set_deadline(&o->carrier, loop_now(o->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
-    carrier_update(&o->carrier);
+    hop_driver_set_deadline(&o->driver, loop_now(o->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
+    hop_driver_update(&o->driver);
     if (r->on_waiting)
         r->on_waiting(o);
 }
@@ -87,7 +87,7 @@ bool outgoing_start(struct outgoing *o, struct loop *loop, const struct outgoing
     o->dial = dial_start(loop, &dial);
     o->running = o->dial != NULL;
     if (o->running) /* computed while the connection is set up; an error is told when it is */
-        hop_start(&o->carrier.hop, request->party, request->handler, request->role, o->peer_key,
+        hop_start(&o->driver.hop, request->party, request->handler, request->role, o->peer_key,
                   request->ticket ? o->ticket : NULL, loop_now(loop));
     return o->running;
 }
@@ -95,7 +95,7 @@ bool outgoing_start(struct outgoing *o, struct loop *loop, const struct outgoing
 void outgoing_opened(struct outgoing *o)
 {
     o->open = true;
-    carrier_set_deadline(&o->carrier, CLOCK_NEVER);
+    hop_driver_set_deadline(&o->driver, CLOCK_NEVER);
 }
 
 void outgoing_close(struct outgoing *o)
@@ -106,6 +106,6 @@ void outgoing_close(struct outgoing *o)
     if (o->dial)
         dial_cancel(o->dial);
     o->dial = NULL;
-    carrier_close(&o->carrier);
+    hop_driver_close(&o->driver);
     wipe(o->ticket, sizeof o->ticket);
 }

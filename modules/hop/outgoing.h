@@ -2,7 +2,7 @@
 #ifndef SPX_HOP_OUTGOING_H
 #define SPX_HOP_OUTGOING_H
 
-#include "hop/carrier.h"
+#include "hop/driver.h"
 #include "net/dial.h"
 
 struct outgoing;
@@ -15,19 +15,19 @@ struct outgoing_request {
     enum role role;
     const uint8_t *peer_key;
     const uint8_t *ticket; /* NULL unless used */
-    /* The hop could not be brought about or has ended: o->carrier.hop.error and, when it was not
+    /* The hop could not be brought about or has ended: o->driver.hop.error and, when it was not
      * the relay that said so, the address tell. Called once, never inside outgoing_start; the
      * callee calls outgoing_close. */
     void (*on_ended)(struct outgoing *o);
     /* The first message is on its way: time to compute what is needed once it is answered. May be
      * NULL. */
     void (*on_waiting)(struct outgoing *o);
-    /* As struct carrier's; may be NULL. */
+    /* As struct hop_driver's; may be NULL. */
     void (*on_detached)(struct outgoing *o, struct view rest);
 };
 
 struct outgoing {
-    struct carrier carrier; /* first */
+    struct hop_driver driver; /* first */
     struct loop *loop;
     struct dial *dial;
     struct outgoing_request request;

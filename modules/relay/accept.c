@@ -44,7 +44,7 @@ void acceptor_handshake(struct relay *r, struct peer *peer)
     struct crowd *crowd = &r->acceptor.crowd;
     make_way(crowd_in_the_way(crowd, CROWD_HANDSHAKE, crowd_source(&peer->waiting)));
     crowd_advance(crowd, &peer->waiting);
-    socket_set_carrier(peer->carrier.io.fd); /* not before: a stranger is worth few system calls */
+    socket_set_carrier(peer->driver.io.fd); /* not before: a stranger is worth few system calls */
 }
 
 void acceptor_not_authentic(struct relay *r, struct peer *peer)

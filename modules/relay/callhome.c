@@ -20,7 +20,7 @@ static void end_old_parked(struct agent *a, uint64_t now_us)
 {
     list_each (link, &a->parked) {
         struct peer *peer = container_of(link, struct peer, place);
-        if (peer->carrier.hop.opened_us + PARKED_BESIDE_US < now_us)
+        if (peer->driver.hop.opened_us + PARKED_BESIDE_US < now_us)
             peer_bye(peer, CODE_DONE, "parked beside a control hop that was replaced", 0);
     }
 }
@@ -76,9 +76,9 @@ void callhome_park(struct peer *peer)
     }
     list_append(&a->parked, &peer->place);
     a->parked_count++;
-    if (peer->carrier.hop.initiator) {
+    if (peer->driver.hop.initiator) {
         /* Nobody asked for it to stay: it was dialled for a CONNECT that was refused. */
-        carrier_set_deadline(&peer->carrier, loop_now(peer->relay->loop) + DIALLED_IDLE_US);
+        hop_driver_set_deadline(&peer->driver, loop_now(peer->relay->loop) + DIALLED_IDLE_US);
     }
     pending_parked_came(a);
 }
@@ -96,7 +96,7 @@ bool callhome_call(struct peer *peer, struct view body)
     struct call call;
     struct agent *a = peer->agent;
     if (!call_decode(&call, body))
-        return hop_fail(&peer->carrier.hop, CODE_PROTOCOL, "malformed CALL");
+        return hop_fail(&peer->driver.hop, CODE_PROTOCOL, "malformed CALL");
     if (a->control != peer || !directory_call(a, &call, loop_now(peer->relay->loop)))
         return true;
     if (a->severity > 0) {

@@ -84,10 +84,10 @@ static void end(struct pending *p)
 {
     drop_way(p);
     if (p->client) {
-        struct hop *h = &p->client->carrier.hop;
+        struct hop *h = &p->client->driver.hop;
         p->client->pending = NULL;
         hop_quiet_end(h, loop_now(p->relay->loop));
-        carrier_update(&p->client->carrier);
+        hop_driver_update(&p->client->driver);
     }
     timer_cancel(p->relay->loop, &p->timer);
     list_remove(&p->all);
@@ -102,8 +102,8 @@ static void send_refused(struct peer *client, const struct refusal *m)
     uint8_t body[REFUSED_BODY_BYTES];
     size_t len = refused_encode(m, body, sizeof body);
     if (len == 0) {
-        hop_fail(&client->carrier.hop, CODE_INTERNAL, "REFUSED could not be encoded");
-        carrier_update(&client->carrier);
+        hop_fail(&client->driver.hop, CODE_INTERNAL, "REFUSED could not be encoded");
+        hop_driver_update(&client->driver);
         return;
     }
     peer_send(client, MESSAGE_REFUSED, view_of(body, len));
@@ -148,8 +148,8 @@ static void send_offer(struct pending *p, struct peer *to)
     uint8_t body[OFFER_BODY_BYTES];
     size_t len = write_offer(p, body);
     if (len == 0) {
-        hop_fail(&to->carrier.hop, CODE_INTERNAL, "OFFER could not be encoded");
-        carrier_update(&to->carrier);
+        hop_fail(&to->driver.hop, CODE_INTERNAL, "OFFER could not be encoded");
+        hop_driver_update(&to->driver);
         return;
     }
     peer_send(to, MESSAGE_OFFER, view_of(body, len));
@@ -163,8 +163,8 @@ static void offer_on(struct pending *p, struct peer *hop, enum pending_state sta
     hop->pending = p;
     set_state(p, state);
     send_offer(p, hop);
-    hop_quiet_begin(&hop->carrier.hop);
-    carrier_set_deadline(&hop->carrier, CLOCK_NEVER);
+    hop_quiet_begin(&hop->driver.hop);
+    hop_driver_set_deadline(&hop->driver, CLOCK_NEVER);
 }
 
 static struct peer *take_parked(struct agent *a)
@@ -279,7 +279,7 @@ static struct pending *pending_new(struct peer *client, struct agent *a, struct 
     list_append(&a->pendings, &p->of_agent);
     pair->pending++;
     client->pending = p;
-    hop_quiet_begin(&client->carrier.hop);
+    hop_quiet_begin(&client->driver.hop);
     return p;
 }
 
@@ -296,7 +296,7 @@ bool pending_begin(struct peer *client, struct view body)
     struct connect m;
     struct relay *r = client->relay;
     if (!connect_decode(&m, body))
-        return hop_fail(&client->carrier.hop, CODE_PROTOCOL, "malformed CONNECT");
+        return hop_fail(&client->driver.hop, CODE_PROTOCOL, "malformed CONNECT");
     struct agent *a = directory_agent_for(&r->directory, client->user, m.agent);
     if (!a) {
         return refuse_at_once(client, CODE_NO_AGENT,
@@ -361,7 +361,7 @@ bool pending_hop_came(struct agent *a, uint64_t offer, struct peer *hop)
         if (p->offer == offer && p->state == PENDING_TICKET && !p->hop) {
             p->hop = hop;
             hop->pending = p;
-            hop_quiet_begin(&hop->carrier.hop);
+            hop_quiet_begin(&hop->driver.hop);
             return true;
         }
     }
@@ -383,19 +383,19 @@ static bool offered_on(const struct peer *hop)
 /* False: the client's hop has failed, its end follows. */
 static bool send_connected(struct peer *client, struct view message2)
 {
-    struct hop *h = &client->carrier.hop;
+    struct hop *h = &client->driver.hop;
     if (h->partial_len > 0) /* would be a broken record in the circuit */
         hop_fail(h, CODE_PROTOCOL, "something was sent behind CONNECT");
     bool sent = hop_send(h, MESSAGE_CONNECTED, message2);
     if (!sent)
-        carrier_update(&client->carrier);
+        hop_driver_update(&client->driver);
     return sent;
 }
 
 bool pending_accept(struct peer *hop, struct view body)
 {
     struct view message2;
-    struct hop *h = &hop->carrier.hop;
+    struct hop *h = &hop->driver.hop;
     struct pending *p = hop->pending;
     if (!offered_on(hop))
         return hop_fail(h, CODE_PROTOCOL, "ACCEPT without an OFFER");
@@ -416,7 +416,7 @@ void pending_join(struct pending *p, struct view rest)
     struct peer *client = p->client, *hop = release_hop(p);
     client->pending = NULL;
     p->client = NULL;
-    hop_detach(&client->carrier.hop);
+    hop_detach(&client->driver.hop);
     parts.fd[SIDE_CLIENT] = peer_take(client, &parts.first[SIDE_CLIENT]);
     parts.fd[SIDE_AGENT] = peer_take(hop, &parts.first[SIDE_AGENT]);
     relay_circuit_join(p, &parts);
@@ -435,7 +435,7 @@ static void pass_refusal(struct pending *p, const struct refusal *m)
 bool pending_refuse_on_hop(struct peer *hop, struct view body)
 {
     struct refusal m;
-    struct hop *h = &hop->carrier.hop;
+    struct hop *h = &hop->driver.hop;
     if (!offered_on(hop))
         return hop_fail(h, CODE_PROTOCOL, "REFUSE without an OFFER");
     struct pending *p = hop->pending;
@@ -451,7 +451,7 @@ bool pending_refuse_on_control(struct peer *control, struct view body)
 {
     struct refusal m;
     if (!refuse_decode(&m, body))
-        return hop_fail(&control->carrier.hop, CODE_PROTOCOL, "malformed REFUSE");
+        return hop_fail(&control->driver.hop, CODE_PROTOCOL, "malformed REFUSE");
     struct pending *p = find_ticket(control->agent, m.ticket);
     if (p)
         pass_refusal(p, &m);

@@ -9,7 +9,7 @@
 
 static struct peer *peer_of(struct hop *h)
 {
-    return (struct peer *)(void *)carrier_of(h);
+    return (struct peer *)(void *)hop_driver_of(h);
 }
 
 static void refuse(struct welcome *answer, enum code code, const char *text)
@@ -64,7 +64,7 @@ static bool on_first_message(struct hop *h, struct view message)
     struct peer *peer = peer_of(h);
     struct relay *r = peer->relay;
     acceptor_handshake(r, peer);
-    carrier_set_deadline(&peer->carrier, loop_now(r->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
+    hop_driver_set_deadline(&peer->driver, loop_now(r->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
     return workers_read_hello(peer, message);
 }
 
@@ -95,7 +95,7 @@ static bool has_room(const struct user *u)
 
 static void open_client(struct peer *peer)
 {
-    struct hop *h = &peer->carrier.hop;
+    struct hop *h = &peer->driver.hop;
     struct user *u = directory_user_by_key(&peer->relay->directory, h->peer_key);
     if (!u) {
         hop_bye(h, CODE_REVOKED, "this key is no longer in the relay's configuration", 0);
@@ -118,12 +118,12 @@ static void open_circuit_hop(struct peer *peer, struct agent *a)
     if (peer->offer == 0)
         callhome_park(peer);
     else if (!pending_hop_came(a, peer->offer, peer))
-        hop_bye(&peer->carrier.hop, CODE_TICKET, "the offer of this ticket is over", 0);
+        hop_bye(&peer->driver.hop, CODE_TICKET, "the offer of this ticket is over", 0);
 }
 
 static void open_agent(struct peer *peer, const struct info *info)
 {
-    struct hop *h = &peer->carrier.hop;
+    struct hop *h = &peer->driver.hop;
     struct agent *a = directory_agent_by_key(&peer->relay->directory, h->peer_key);
     if (!a)
         hop_bye(h, CODE_REVOKED, "this key is no longer in the relay's configuration", 0);
@@ -137,7 +137,7 @@ static void on_open(struct hop *h, const struct info *info)
 {
     struct peer *peer = peer_of(h);
     crowd_leave(&peer->relay->acceptor.crowd, &peer->waiting);
-    carrier_set_deadline(&peer->carrier, CLOCK_NEVER);
+    hop_driver_set_deadline(&peer->driver, CLOCK_NEVER);
     if (h->initiator)
         pending_dialled(peer->pending);
     else if (h->peer_role == ROLE_CLIENT)
@@ -152,7 +152,7 @@ static bool read_info(struct peer *peer, struct view body)
     struct info info;
     uint16_t unsupported = 0;
     if (!info_decode(&info, body, &unsupported))
-        return hop_fail(&peer->carrier.hop, CODE_PROTOCOL, "malformed INFO");
+        return hop_fail(&peer->driver.hop, CODE_PROTOCOL, "malformed INFO");
     if (!peer->agent->control) {
         directory_set_info(peer->agent, &info);
         listing_changed(peer->relay, peer->agent);

@@ -40,7 +40,7 @@ static bool send_agent(struct peer *client, const struct agent *a, const char *l
     };
     memcpy(entry.public_key, a->public_key, KEY_BYTES);
     size_t len = agent_entry_encode(&entry, body, sizeof body);
-    return len > 0 && hop_send(&client->carrier.hop, MESSAGE_AGENT, view_of(body, len));
+    return len > 0 && hop_send(&client->driver.hop, MESSAGE_AGENT, view_of(body, len));
 }
 
 /* False: the hop has failed. */
@@ -55,14 +55,14 @@ static bool send_if_wanted(struct peer *client, const struct agent *a, const cha
 
 static bool behind(const struct peer *client)
 {
-    return client->carrier.hop.out.bytes > BACKLOG_MAX_BYTES;
+    return client->driver.hop.out.bytes > BACKLOG_MAX_BYTES;
 }
 
 static bool user_is_behind(const struct user *u)
 {
     size_t unread = 0;
     list_each (link, &u->peers)
-        unread += container_of(link, struct peer, place)->carrier.hop.out.bytes;
+        unread += container_of(link, struct peer, place)->driver.hop.out.bytes;
     return unread > BACKLOG_OF_USER_BYTES;
 }
 
@@ -70,7 +70,7 @@ static bool read_query(struct peer *client, struct view body, char query[QUERY_M
 {
     struct view text;
     if (!query_decode(&text, body))
-        return hop_fail(&client->carrier.hop, CODE_PROTOCOL, "malformed query");
+        return hop_fail(&client->driver.hop, CODE_PROTOCOL, "malformed query");
     text_clean(query, QUERY_MAX_BYTES + 1, text);
     return true;
 }
@@ -78,7 +78,7 @@ static bool read_query(struct peer *client, struct view body, char query[QUERY_M
 /* All agents are looked at: a user may have that done so often only. */
 static bool list_all(struct peer *client, const char *query)
 {
-    struct hop *h = &client->carrier.hop;
+    struct hop *h = &client->driver.hop;
     if (!rate_take(&client->user->lists, loop_now(client->relay->loop), LIST_RATE_PER_S,
                    LIST_BURST)) {
         hop_bye(h, CODE_FULL, "too many lists were asked for in a short time", RETRY_S);
@@ -98,12 +98,12 @@ static bool list_one(struct peer *client, struct view name)
 {
     struct agent *a = directory_agent_for(&client->relay->directory, client->user, name);
     return !a || send_if_wanted(client, a, "") ||
-           hop_fail(&client->carrier.hop, CODE_INTERNAL, "the agent could not be listed");
+           hop_fail(&client->driver.hop, CODE_INTERNAL, "the agent could not be listed");
 }
 
 static bool answer(struct peer *client, const char *query)
 {
-    struct hop *h = &client->carrier.hop;
+    struct hop *h = &client->driver.hop;
     struct view name = view_of_string(query);
     if (behind(client))
         return hop_fail(h, CODE_FULL, "a list was asked for while the last ones stay unread");
@@ -125,7 +125,7 @@ bool listing_watch(struct peer *client, struct view body)
     listing_unwatch(client);
     client->watch = strdup(query);
     if (!client->watch)
-        return hop_fail(&client->carrier.hop, CODE_INTERNAL, "no memory");
+        return hop_fail(&client->driver.hop, CODE_INTERNAL, "no memory");
     list_append(&client->relay->notices.watchers, &client->watching);
     return answer(client, query);
 }
@@ -176,7 +176,7 @@ static void tell_watchers(struct relay *r, const struct agent *a)
             peer_bye(client, CODE_FULL, "the changes it watches stay unread", 0);
         } else {
             send_if_wanted(client, a, client->watch);
-            carrier_update(&client->carrier);
+            hop_driver_update(&client->driver);
         }
     }
 }

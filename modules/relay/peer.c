@@ -14,7 +14,7 @@
 #include "relay/server.h"
 #include "relay/worker.h"
 
-static struct peer *peer_of_carrier(struct carrier *c)
+static struct peer *peer_of_driver(struct hop_driver *c)
 {
     return (struct peer *)(void *)c;
 }
@@ -22,7 +22,7 @@ static struct peer *peer_of_carrier(struct carrier *c)
 /* Takes the peer out of everything that knows it. */
 static void unregister(struct peer *peer, const char *why)
 {
-    if (peer->waiting.source && peer->carrier.hop.mac1_valid)
+    if (peer->waiting.source && peer->driver.hop.mac1_valid)
         crowd_count_failure(&peer->waiting, loop_now(peer->relay->loop));
     crowd_leave(&peer->relay->acceptor.crowd, &peer->waiting);
     if (peer->job) {
@@ -65,18 +65,18 @@ static void free_after_round(struct peer *peer)
     loop_defer(peer->relay->loop, &peer->deferred);
 }
 
-static void on_ended(struct carrier *c)
+static void on_ended(struct hop_driver *c)
 {
-    struct peer *peer = peer_of_carrier(c);
+    struct peer *peer = peer_of_driver(c);
     const struct hop *h = &c->hop;
     unregister(peer, h->error.code ? h->error.text : "closed");
-    carrier_close(c);
+    hop_driver_close(c);
     free_after_round(peer);
 }
 
-static void on_detached(struct carrier *c, struct view rest)
+static void on_detached(struct hop_driver *c, struct view rest)
 {
-    pending_join(peer_of_carrier(c)->pending, rest);
+    pending_join(peer_of_driver(c)->pending, rest);
 }
 
 static struct peer *peer_new(struct relay *r, const struct address *address)
@@ -86,8 +86,8 @@ static struct peer *peer_new(struct relay *r, const struct address *address)
     if (!peer)
         return NULL;
     peer->relay = r;
-    peer->carrier.on_ended = on_ended;
-    peer->carrier.on_detached = on_detached;
+    peer->driver.on_ended = on_ended;
+    peer->driver.on_detached = on_detached;
     list_init(&peer->place);
     list_init(&peer->watching);
     address_to_text(text, address);
@@ -105,13 +105,13 @@ void peer_accept(struct relay *r, int fd, const struct address *address,
         close(fd);
         return;
     }
-    hop_listen(&peer->carrier.hop, &r->party, &peer_handler, ROLE_RELAY, now);
-    peer->carrier.deadline_us = now + SILENT_S * CLOCK_US_PER_S;
+    hop_listen(&peer->driver.hop, &r->party, &peer_handler, ROLE_RELAY, now);
+    peer->driver.deadline_us = now + SILENT_S * CLOCK_US_PER_S;
     if (!crowd_enter(&r->acceptor.crowd, &peer->waiting, source) ||
-        !carrier_open(&peer->carrier, r->loop, fd)) {
+        !hop_driver_open(&peer->driver, r->loop, fd)) {
         log_error("connection from %s: no memory or descriptors", peer->address);
         crowd_leave(&r->acceptor.crowd, &peer->waiting);
-        hop_free(&peer->carrier.hop);
+        hop_free(&peer->driver.hop);
         list_remove(&peer->all);
         free(peer);
         close(fd);
@@ -128,14 +128,14 @@ struct peer *peer_dial(struct relay *r, int fd, const struct address *address, s
         error_set(e, FAILURE_OTHER, "no memory");
         return NULL;
     }
-    struct hop *h = &peer->carrier.hop;
+    struct hop *h = &peer->driver.hop;
     peer->kind = PEER_CIRCUIT;
     peer->agent = p->agent;
     peer->pending = p;
-    peer->carrier.deadline_us = now + HANDSHAKE_S * CLOCK_US_PER_S;
+    peer->driver.deadline_us = now + HANDSHAKE_S * CLOCK_US_PER_S;
     socket_set_carrier(fd);
     if (hop_start(h, &r->party, &peer_handler, ROLE_RELAY, p->agent->public_key, NULL, now) &&
-        carrier_open(&peer->carrier, r->loop, fd))
+        hop_driver_open(&peer->driver, r->loop, fd))
         return peer;
     error_set(e, FAILURE_OTHER, "%s", h->error.code ? h->error.text : strerror(errno));
     hop_free(h);
@@ -147,22 +147,22 @@ struct peer *peer_dial(struct relay *r, int fd, const struct address *address, s
 
 bool peer_send(struct peer *peer, enum message_type type, struct view body)
 {
-    bool sent = hop_send(&peer->carrier.hop, type, body);
-    carrier_update(&peer->carrier);
+    bool sent = hop_send(&peer->driver.hop, type, body);
+    hop_driver_update(&peer->driver);
     return sent;
 }
 
 void peer_bye(struct peer *peer, enum code code, const char *text, uint32_t retry_s)
 {
-    hop_bye(&peer->carrier.hop, code, text, retry_s);
+    hop_bye(&peer->driver.hop, code, text, retry_s);
     unregister(peer, text);
-    carrier_close(&peer->carrier);
+    hop_driver_close(&peer->driver);
     free_after_round(peer);
 }
 
 int peer_take(struct peer *peer, struct fifo *unsent)
 {
-    int fd = carrier_take(&peer->carrier, unsent);
+    int fd = hop_driver_take(&peer->driver, unsent);
     if (peer->kind == PEER_CLIENT) {
         list_remove(&peer->place);
         listing_unwatch(peer);

@@ -3,8 +3,8 @@
 #ifndef SPX_RELAY_PEER_H
 #define SPX_RELAY_PEER_H
 
-#include "hop/carrier.h"
 #include "hop/crowd.h"
+#include "hop/driver.h"
 #include "net/address.h"
 
 struct relay;
@@ -24,7 +24,7 @@ enum peer_kind {
 
 /* Kept small: an idle agent costs two of these. */
 struct peer {
-    struct carrier carrier; /* first: peer_of */
+    struct hop_driver driver; /* first: peer_of */
     struct relay *relay;
     struct list all;             /* in the relay's peers */
     struct crowd_member waiting; /* while it has proven nothing */

@@ -56,8 +56,8 @@ static void hello_was_read(void *arg)
         if (noise)
             job->noise = NULL;
         peer->job = NULL;
-        hop_hello_read(&peer->carrier.hop, noise, view_of(job->payload, job->payload_len));
-        carrier_update(&peer->carrier);
+        hop_hello_read(&peer->driver.hop, noise, view_of(job->payload, job->payload_len));
+        hop_driver_update(&peer->driver);
     }
     job_free(job);
 }

@@ -15,7 +15,7 @@
 #include "agent/server.h"
 #include "agent/uplink.h"
 #include "base/log.h"
-#include "hop/carrier.h"
+#include "hop/driver.h"
 #include "hop_pair.h"
 #include "net/socket.h"
 
@@ -33,7 +33,7 @@ int clock_gettime(clockid_t id, struct timespec *t)
 
 /* A hop at the relay. */
 struct guest {
-    struct carrier carrier; /* first */
+    struct hop_driver driver; /* first */
     enum role role;
     bool open, ended;
 };
@@ -84,13 +84,13 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
 static const struct hop_handler handler = {
     .on_hello = on_hello, .on_open = on_open, .on_message = on_message};
 
-static void on_ended(struct carrier *c)
+static void on_ended(struct hop_driver *c)
 {
     struct guest *g = (struct guest *)(void *)c;
     if (g->open)
         tell(g, false);
     g->ended = true;
-    carrier_close(c);
+    hop_driver_close(c);
 }
 
 static void on_connection(struct io *io)
@@ -105,9 +105,9 @@ static void on_connection(struct io *io)
     } else {
         struct guest *g = &t.guest[t.guests++];
         assert_true(t.guests <= GUESTS);
-        hop_listen(&g->carrier.hop, &t.relay.party, &handler, ROLE_RELAY, loop_now(t.loop));
-        g->carrier.on_ended = on_ended;
-        assert_true(carrier_open(&g->carrier, t.loop, fd));
+        hop_listen(&g->driver.hop, &t.relay.party, &handler, ROLE_RELAY, loop_now(t.loop));
+        g->driver.on_ended = on_ended;
+        assert_true(hop_driver_open(&g->driver, t.loop, fd));
     }
     io_want_read(io);
 }
@@ -180,7 +180,7 @@ static int tear_down(void **state)
     uplink_free(t.uplink);
     for (unsigned i = 0; i < t.guests; i++)
         if (!t.guest[i].ended)
-            carrier_close(&t.guest[i].carrier);
+            hop_driver_close(&t.guest[i].driver);
     io_remove(&t.door);
     close(t.door.fd);
     loop_free(t.loop);
@@ -221,8 +221,8 @@ static void test_lost_while_replaced(void **state)
     pass(60);
     assert_string_equal(t.story, "CP");
     assert_true(t.deaf < 1000);
-    hop_fail(&t.guest[0].carrier.hop, CODE_NETWORK, "lost");
-    carrier_update(&t.guest[0].carrier);
+    hop_fail(&t.guest[0].driver.hop, CODE_NETWORK, "lost");
+    hop_driver_update(&t.guest[0].driver);
     run_until("CPc");
     t.deaf = 0;
     pass(120);

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
-#include "hop/carrier.h"
+#include "hop/driver.h"
 #include "hop_pair.h"
 
 #define PATIENCE_US (10 * CLOCK_US_PER_S)
@@ -23,7 +23,7 @@ static struct party client, relay;
 
 /* One end of a hop over a socket, what it does and what came. */
 struct side {
-    struct carrier carrier; /* first */
+    struct hop_driver driver; /* first */
     bool refuse, bye_on_list, close_in_ended, detach_on_connected;
     unsigned opens, messages, ended, detached;
     size_t bytes; /* of messages */
@@ -39,7 +39,7 @@ static struct loop *loop;
 static struct timer watchdog;
 static struct side *a, *b; /* a starts, b listens */
 static bool (*done)(void);
-static bool inside_call; /* the test is inside a carrier_ call */
+static bool inside_call; /* the test is inside a hop_driver_ call */
 
 static void check_done(void)
 {
@@ -66,7 +66,7 @@ static void run_until(bool (*condition)(void))
 
 static struct side *side_of(struct hop *h)
 {
-    return (struct side *)(void *)carrier_of(h);
+    return (struct side *)(void *)hop_driver_of(h);
 }
 
 static void side_on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
@@ -97,7 +97,7 @@ static bool side_on_message(struct hop *h, unsigned type, struct view body)
         hop_bye(h, CODE_REPLACED, "a newer one", 7);
     else if (type == MESSAGE_CONNECTED && s->detach_on_connected)
         hop_detach(h);
-    carrier_update(&s->carrier); /* harmless in a handler */
+    hop_driver_update(&s->driver); /* harmless in a handler */
     check_done();
     return h->state != HOP_ENDED;
 }
@@ -105,7 +105,7 @@ static bool side_on_message(struct hop *h, unsigned type, struct view body)
 static const struct hop_handler side_handler = {
     .on_hello = side_on_hello, .on_open = side_on_open, .on_message = side_on_message};
 
-static void side_on_ended(struct carrier *c)
+static void side_on_ended(struct hop_driver *c)
 {
     struct side *s = (struct side *)(void *)c;
     assert_false(inside_call);
@@ -114,13 +114,13 @@ static void side_on_ended(struct carrier *c)
     s->code = c->hop.error.code;
     memcpy(s->text, c->hop.error.text, sizeof s->text);
     if (s->close_in_ended) {
-        carrier_close(c);
+        hop_driver_close(c);
         memset(c, 0xa5, sizeof *c); /* nobody looks at it again */
     }
     check_done();
 }
 
-static void side_on_detached(struct carrier *c, struct view rest)
+static void side_on_detached(struct hop_driver *c, struct view rest)
 {
     struct side *s = (struct side *)(void *)c;
     s->detached++;
@@ -128,7 +128,7 @@ static void side_on_detached(struct carrier *c, struct view rest)
     if (rest.len > 0)
         memcpy(s->rest, rest.data, rest.len);
     s->rest_len = rest.len;
-    s->fd = carrier_take(c, &s->unsent);
+    s->fd = hop_driver_take(c, &s->unsent);
     check_done();
 }
 
@@ -136,8 +136,8 @@ static struct side *side_new(void)
 {
     struct side *s = calloc(1, sizeof *s);
     assert_non_null(s);
-    s->carrier.on_ended = side_on_ended;
-    s->carrier.on_detached = side_on_detached;
+    s->driver.on_ended = side_on_ended;
+    s->driver.on_detached = side_on_detached;
     s->fd = -1;
     return s;
 }
@@ -146,8 +146,8 @@ static void side_free(struct side *s)
 {
     if (s->ended == 0 || !s->close_in_ended) {
         inside_call = true;
-        carrier_close(&s->carrier);
-        carrier_close(&s->carrier);
+        hop_driver_close(&s->driver);
+        hop_driver_close(&s->driver);
         inside_call = false;
     }
     if (s->fd >= 0)
@@ -158,15 +158,15 @@ static void side_free(struct side *s)
 
 static void start_side(struct side *s, int fd)
 {
-    assert_true(hop_start(&s->carrier.hop, &client.party, &side_handler, ROLE_CLIENT,
+    assert_true(hop_start(&s->driver.hop, &client.party, &side_handler, ROLE_CLIENT,
                           relay.keys.public_key, NULL, loop_refresh_now(loop)));
-    assert_true(carrier_open(&s->carrier, loop, fd));
+    assert_true(hop_driver_open(&s->driver, loop, fd));
 }
 
 static void listen_side(struct side *s, int fd)
 {
-    hop_listen(&s->carrier.hop, &relay.party, &side_handler, ROLE_RELAY, loop_refresh_now(loop));
-    assert_true(carrier_open(&s->carrier, loop, fd));
+    hop_listen(&s->driver.hop, &relay.party, &side_handler, ROLE_RELAY, loop_refresh_now(loop));
+    assert_true(hop_driver_open(&s->driver, loop, fd));
 }
 
 static void sockets(int fds[2])
@@ -239,7 +239,7 @@ static void poll_done(struct timer *timer)
 
 static bool both_drained(void)
 {
-    return both_open() && !io_can_read(&a->carrier.io) && !io_can_read(&b->carrier.io);
+    return both_open() && !io_can_read(&a->driver.io) && !io_can_read(&b->driver.io);
 }
 
 static void test_opens(void **state)
@@ -250,10 +250,10 @@ static void test_opens(void **state)
     timer_set(loop, &poll, loop_now(loop));
     run_until(both_drained); /* and then the loop sleeps */
     timer_cancel(loop, &poll);
-    assert_int_equal(a->carrier.hop.state, HOP_OPEN);
-    assert_int_equal(b->carrier.hop.state, HOP_OPEN);
-    assert_null(a->carrier.hop.partial);
-    assert_int_equal(a->carrier.hop.out.bytes, 0);
+    assert_int_equal(a->driver.hop.state, HOP_OPEN);
+    assert_int_equal(b->driver.hop.state, HOP_OPEN);
+    assert_null(a->driver.hop.partial);
+    assert_int_equal(a->driver.hop.out.bytes, 0);
     assert_int_equal(a->ended, 0);
 }
 
@@ -268,8 +268,8 @@ static void test_sends(void **state)
     start_both();
     run_until(both_open);
     inside_call = true;
-    assert_true(hop_send(&a->carrier.hop, MESSAGE_LIST, view_of("x", 1)));
-    carrier_update(&a->carrier);
+    assert_true(hop_send(&a->driver.hop, MESSAGE_LIST, view_of("x", 1)));
+    hop_driver_update(&a->driver);
     inside_call = false;
     run_until(b_has_message);
     assert_int_equal(b->bytes, 1);
@@ -289,12 +289,12 @@ static void test_sends_much(void **state)
     run_until(both_open);
     size_t info = a->bytes;
     for (int i = 0; i < 100; i++)
-        assert_true(hop_send(&b->carrier.hop, MESSAGE_AGENT, view_of(body, sizeof body)));
-    carrier_update(&b->carrier);
-    assert_true(b->carrier.hop.out.bytes > 0);
+        assert_true(hop_send(&b->driver.hop, MESSAGE_AGENT, view_of(body, sizeof body)));
+    hop_driver_update(&b->driver);
+    assert_true(b->driver.hop.out.bytes > 0);
     run_until(a_has_all);
     assert_int_equal(a->bytes - info, 100 * sizeof body);
-    assert_int_equal(b->carrier.hop.out.bytes, 0);
+    assert_int_equal(b->driver.hop.out.bytes, 0);
 }
 
 static void test_peer_closes(void **state)
@@ -303,7 +303,7 @@ static void test_peer_closes(void **state)
     a->close_in_ended = true;
     start_both();
     run_until(both_open);
-    carrier_close(&b->carrier);
+    hop_driver_close(&b->driver);
     run_until(a_ended);
     assert_int_equal(a->ended, 1);
     assert_int_equal(b->ended, 0);
@@ -331,9 +331,9 @@ static void test_bye_arrives(void **state)
     b->bye_on_list = true;
     start_both();
     run_until(both_open);
-    hop_send(&a->carrier.hop, MESSAGE_LIST, view_of("x", 1));
-    hop_send(&a->carrier.hop, MESSAGE_LIST, view_of("x", 1));
-    carrier_update(&a->carrier);
+    hop_send(&a->driver.hop, MESSAGE_LIST, view_of("x", 1));
+    hop_send(&a->driver.hop, MESSAGE_LIST, view_of("x", 1));
+    hop_driver_update(&a->driver);
     run_until(both_ended);
     assert_int_equal(a->code, CODE_REPLACED);
     assert_string_equal(a->text, "a newer one");
@@ -346,11 +346,11 @@ static void test_bye_read_after_write_error(void **state)
     (void)state;
     start_both();
     run_until(both_open);
-    hop_bye(&b->carrier.hop, CODE_SHUTDOWN, "ending", 1);
-    carrier_close(&b->carrier);
-    hop_send(&a->carrier.hop, MESSAGE_LIST, view_of("x", 1));
-    carrier_update(&a->carrier);
-    assert_int_equal(a->carrier.write_error, EPIPE);
+    hop_bye(&b->driver.hop, CODE_SHUTDOWN, "ending", 1);
+    hop_driver_close(&b->driver);
+    hop_send(&a->driver.hop, MESSAGE_LIST, view_of("x", 1));
+    hop_driver_update(&a->driver);
+    assert_int_equal(a->driver.write_error, EPIPE);
     run_until(a_ended);
     assert_int_equal(a->code, CODE_SHUTDOWN);
     assert_string_equal(a->text, "ending");
@@ -363,10 +363,10 @@ static void test_ended_is_deferred(void **state)
     start_both();
     run_until(both_open);
     inside_call = true;
-    hop_fail(&a->carrier.hop, CODE_INTERNAL, "own end");
-    carrier_update(&a->carrier);
-    carrier_update(&a->carrier);
-    carrier_set_deadline(&a->carrier, 1);
+    hop_fail(&a->driver.hop, CODE_INTERNAL, "own end");
+    hop_driver_update(&a->driver);
+    hop_driver_update(&a->driver);
+    hop_driver_set_deadline(&a->driver, 1);
     inside_call = false;
     assert_int_equal(a->ended, 0);
     run_until(a_ended);
@@ -381,9 +381,9 @@ static void test_close_before_ended(void **state)
     start_both();
     run_until(both_open);
     inside_call = true;
-    hop_bye(&a->carrier.hop, CODE_DONE, "finished", 0);
-    carrier_update(&a->carrier);
-    carrier_close(&a->carrier);
+    hop_bye(&a->driver.hop, CODE_DONE, "finished", 0);
+    hop_driver_update(&a->driver);
+    hop_driver_close(&a->driver);
     inside_call = false;
     run_until(b_ended);
     assert_int_equal(a->ended, 0);
@@ -397,7 +397,7 @@ static void test_deadline(void **state)
     sockets(fds);
     uint64_t start = loop_refresh_now(loop);
     a->close_in_ended = true;
-    a->carrier.deadline_us = start + SHORT_US; /* before opening */
+    a->driver.deadline_us = start + SHORT_US; /* before opening */
     start_side(a, fds[0]);
     run_until(a_ended);
     assert_true(loop_now(loop) >= start + SHORT_US);
@@ -412,25 +412,25 @@ static void test_deadline_moved(void **state)
     start_both();
     run_until(both_open);
     inside_call = true;
-    carrier_set_deadline(&a->carrier, 1); /* long over, and still not told inside */
+    hop_driver_set_deadline(&a->driver, 1); /* long over, and still not told inside */
     inside_call = false;
     assert_int_equal(a->ended, 0);
-    carrier_set_deadline(&a->carrier, CLOCK_NEVER);
-    carrier_set_deadline(&b->carrier, loop_now(loop) + SHORT_US);
+    hop_driver_set_deadline(&a->driver, CLOCK_NEVER);
+    hop_driver_set_deadline(&b->driver, loop_now(loop) + SHORT_US);
     run_until(b_ended);
     assert_int_equal(a->ended, 0);
     assert_int_equal(b->code, CODE_TIMEOUT);
     /* The end is told once, whatever is done after it. */
-    carrier_update(&b->carrier);
-    carrier_set_deadline(&b->carrier, loop_now(loop));
-    carrier_set_deadline(&a->carrier, loop_now(loop) + SHORT_US);
+    hop_driver_update(&b->driver);
+    hop_driver_set_deadline(&b->driver, loop_now(loop));
+    hop_driver_set_deadline(&a->driver, loop_now(loop) + SHORT_US);
     run_until(a_ended);
     assert_int_equal(b->ended, 1);
 }
 
 static bool b_silent(void)
 {
-    return b->carrier.hop.state == HOP_SILENT;
+    return b->driver.hop.state == HOP_SILENT;
 }
 
 /* What is no first message is neither answered nor closed nor read on before its time is over. */
@@ -448,7 +448,7 @@ static void test_silence(void **state)
     timer_cancel(loop, &poll);
     assert_int_equal(write(fds[0], bytes, sizeof bytes), sizeof bytes);
     uint64_t start = loop_refresh_now(loop);
-    carrier_set_deadline(&b->carrier, start + SHORT_US);
+    hop_driver_set_deadline(&b->driver, start + SHORT_US);
     run_until(b_ended);
     assert_true(loop_now(loop) >= start + SHORT_US);
     assert_int_equal(ioctl(fds[1], FIONREAD, &unread), 0);
@@ -471,11 +471,11 @@ static void test_detach(void **state)
     a->detach_on_connected = true;
     start_both();
     run_until(both_open);
-    assert_true(hop_send(&a->carrier.hop, MESSAGE_LIST, view_of("late", 4)));
-    assert_true(hop_send(&b->carrier.hop, MESSAGE_CONNECTED, view_of("m2", 2)));
-    hop_detach(&b->carrier.hop);
-    b->fd = carrier_take(&b->carrier, &b->unsent);
-    assert_true(b->carrier.handed_over);
+    assert_true(hop_send(&a->driver.hop, MESSAGE_LIST, view_of("late", 4)));
+    assert_true(hop_send(&b->driver.hop, MESSAGE_CONNECTED, view_of("m2", 2)));
+    hop_detach(&b->driver.hop);
+    b->fd = hop_driver_take(&b->driver, &b->unsent);
+    assert_true(b->driver.handed_over);
     assert_true(b->unsent.bytes > 0);
     struct view unsent = fifo_front(&b->unsent);
     assert_int_equal(write(b->fd, unsent.data, unsent.len), (ssize_t)unsent.len);
@@ -485,7 +485,7 @@ static void test_detach(void **state)
     assert_memory_equal(a->rest, "circuit", 7);
     assert_true(a->fd >= 0);
     assert_int_equal(a->ended, 0);
-    /* Nothing of the carrier is in the loop any more: the descriptor can go into another. */
+    /* Nothing of the driver is in the loop any more: the descriptor can go into another. */
     struct io io = {.fd = -1};
     assert_true(io_add(loop, &io, a->fd));
     io_remove(&io);
@@ -517,7 +517,7 @@ static void flood_fired(struct timer *timer)
     }
     while (flood.reading && (n = read(flood.fd, buffer, sizeof buffer)) > 0)
         flood.received += (size_t)n;
-    size_t waits = b->carrier.hop.out.bytes;
+    size_t waits = b->driver.hop.out.bytes;
     flood.peak = waits > flood.peak ? waits : flood.peak;
     check_done();
     timer_set(loop, timer, loop_refresh_now(loop) + CLOCK_US_PER_MS);
@@ -525,7 +525,7 @@ static void flood_fired(struct timer *timer)
 
 static bool flood_stands(void)
 {
-    return flood.still > 10 && b->carrier.hop.out.bytes >= CARRIER_OUT_MAX;
+    return flood.still > 10 && b->driver.hop.out.bytes >= HOP_OUT_MAX;
 }
 
 static bool flood_answered(void)
@@ -542,11 +542,11 @@ static void test_out_is_bounded(void **state)
     start_both();
     run_until(both_open);
     for (int i = 0; i < FLOOD_PINGS; i++)
-        assert_true(hop_send(&a->carrier.hop, MESSAGE_PING, view_of("12345678", 8)));
+        assert_true(hop_send(&a->driver.hop, MESSAGE_PING, view_of("12345678", 8)));
     memset(&flood, 0, sizeof flood);
-    flood.len = hop_take_out(&a->carrier.hop, &flood.bytes);
+    flood.len = hop_take_out(&a->driver.hop, &flood.bytes);
     assert_int_equal(flood.len, FLOOD_PINGS * PING_RECORD);
-    flood.fd = carrier_take(&a->carrier, &a->unsent);
+    flood.fd = hop_driver_take(&a->driver, &a->unsent);
     a->fd = flood.fd;
     timer_set(loop, &timer, loop_now(loop));
     run_until(flood_stands);
@@ -554,10 +554,10 @@ static void test_out_is_bounded(void **state)
     flood.reading = true;
     run_until(flood_answered);
     timer_cancel(loop, &timer);
-    assert_true(flood.peak < CARRIER_OUT_MAX + 2 * 65536);
+    assert_true(flood.peak < HOP_OUT_MAX + 2 * 65536);
     assert_int_equal(flood.received, flood.len);
     assert_int_equal(b->ended, 0);
-    assert_int_equal(b->carrier.hop.out.bytes, 0);
+    assert_int_equal(b->driver.hop.out.bytes, 0);
     free(flood.bytes);
 }
 
@@ -568,14 +568,14 @@ static void test_detach_leaves_unread(void **state)
     char byte = 0;
     start_both();
     run_until(both_open);
-    hop_detach(&b->carrier.hop);
-    carrier_update(&b->carrier);
-    assert_true(hop_send(&a->carrier.hop, MESSAGE_LIST, view_of("x", 1)));
-    carrier_update(&a->carrier);
-    hop_fail(&a->carrier.hop, CODE_INTERNAL, "own end");
-    carrier_update(&a->carrier);
+    hop_detach(&b->driver.hop);
+    hop_driver_update(&b->driver);
+    assert_true(hop_send(&a->driver.hop, MESSAGE_LIST, view_of("x", 1)));
+    hop_driver_update(&a->driver);
+    hop_fail(&a->driver.hop, CODE_INTERNAL, "own end");
+    hop_driver_update(&a->driver);
     run_until(a_ended);
-    b->fd = carrier_take(&b->carrier, &b->unsent);
+    b->fd = hop_driver_take(&b->driver, &b->unsent);
     assert_int_equal(read(b->fd, &byte, 1), 1);
     assert_int_equal(b->messages, 0);
     assert_int_equal(b->ended, 0);
@@ -584,31 +584,31 @@ static void test_detach_leaves_unread(void **state)
 static void test_bad_descriptor(void **state)
 {
     (void)state;
-    hop_listen(&b->carrier.hop, &relay.party, &side_handler, ROLE_RELAY, 0);
-    assert_false(carrier_open(&b->carrier, loop, -1));
+    hop_listen(&b->driver.hop, &relay.party, &side_handler, ROLE_RELAY, 0);
+    assert_false(hop_driver_open(&b->driver, loop, -1));
     assert_int_not_equal(errno, 0);
 }
 
 int main(void)
 {
-#define CARRIER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define DRIVER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CARRIER_TEST(test_opens),
-        CARRIER_TEST(test_sends),
-        CARRIER_TEST(test_sends_much),
-        CARRIER_TEST(test_peer_closes),
-        CARRIER_TEST(test_refusal_arrives),
-        CARRIER_TEST(test_bye_arrives),
-        CARRIER_TEST(test_bye_read_after_write_error),
-        CARRIER_TEST(test_ended_is_deferred),
-        CARRIER_TEST(test_close_before_ended),
-        CARRIER_TEST(test_deadline),
-        CARRIER_TEST(test_deadline_moved),
-        CARRIER_TEST(test_silence),
-        CARRIER_TEST(test_detach),
-        CARRIER_TEST(test_detach_leaves_unread),
-        CARRIER_TEST(test_out_is_bounded),
-        CARRIER_TEST(test_bad_descriptor),
+        DRIVER_TEST(test_opens),
+        DRIVER_TEST(test_sends),
+        DRIVER_TEST(test_sends_much),
+        DRIVER_TEST(test_peer_closes),
+        DRIVER_TEST(test_refusal_arrives),
+        DRIVER_TEST(test_bye_arrives),
+        DRIVER_TEST(test_bye_read_after_write_error),
+        DRIVER_TEST(test_ended_is_deferred),
+        DRIVER_TEST(test_close_before_ended),
+        DRIVER_TEST(test_deadline),
+        DRIVER_TEST(test_deadline_moved),
+        DRIVER_TEST(test_silence),
+        DRIVER_TEST(test_detach),
+        DRIVER_TEST(test_detach_leaves_unread),
+        DRIVER_TEST(test_out_is_bounded),
+        DRIVER_TEST(test_bad_descriptor),
     };
-    return cmocka_run_group_tests_name("carrier", tests, group_setup, NULL);
+    return cmocka_run_group_tests_name("driver", tests, group_setup, NULL);
 }

@@ -1,0 +1,205 @@
+#include "hop/driver.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+
+#define READ_BYTES 65536
+#define READS_AN_EVENT 4
+
+static bool hop_reads(const struct hop *h)
+{
+    return h->state != HOP_READING && h->state != HOP_SILENT && h->state != HOP_DETACHED &&
+           h->state != HOP_ENDED;
+}
+
+/* Writes what stands in out until it is empty or the socket takes no more. An error is kept for
+ * when reading has come to the end: what the peer said before it closed is still to be read. */
+static void write_out(struct hop_driver *d)
+{
+    struct fifo *out = &d->hop.out;
+    while (out->bytes > 0) {
+        struct view front = fifo_front(out);
+        ssize_t n = send(d->io.fd, front.data, front.len, MSG_NOSIGNAL);
+        if (n >= 0) {
+            fifo_drop(out, (size_t)n);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            io_write_blocked(&d->io);
+            return;
+        } else if (errno != EINTR) {
+            d->write_error = errno;
+            fifo_clear(out);
+        }
+    }
+}
+
+static uint64_t next_deadline(const struct hop_driver *d)
+{
+    uint64_t due = hop_deadline(&d->hop);
+    if (d->hop.state == HOP_DETACHED)
+        return CLOCK_NEVER;
+    return d->deadline_us < due ? d->deadline_us : due;
+}
+
+/* Asks the loop for what the state needs next. An end is told from the timer, so never inside a
+ * call of the owner. */
+static void arm(struct hop_driver *d)
+{
+    if (d->hop.state == HOP_ENDED) {
+        io_stop_read(&d->io);
+        io_stop_write(&d->io);
+        if (!d->closing) {
+            d->closing = true;
+            timer_set(d->loop, &d->timer, loop_now(d->loop));
+        }
+        return;
+    }
+    if (d->hop.out.bytes > 0)
+        io_want_write(&d->io);
+    if (hop_reads(&d->hop) && d->hop.out.bytes < HOP_OUT_MAX)
+        io_want_read(&d->io);
+    else
+        io_stop_read(&d->io);
+    timer_set(d->loop, &d->timer, next_deadline(d));
+}
+
+void hop_driver_update(struct hop_driver *d)
+{
+    if (!d->loop)
+        return;
+    write_out(d);
+    arm(d);
+}
+
+/* The end of what comes from the socket: 0 bytes, or an error. */
+static void read_ended(struct hop_driver *d, ssize_t n)
+{
+    int error = n < 0 ? errno : d->write_error;
+    if (error)
+        hop_fail(&d->hop, CODE_NETWORK, "the connection failed: %s", strerror(error));
+    else
+        hop_fail(&d->hop, CODE_NETWORK, "the connection was closed");
+}
+
+static void on_read(struct io *io)
+{
+    static _Thread_local uint8_t scratch[READ_BYTES];
+    struct hop_driver *d = container_of(io, struct hop_driver, io);
+    for (int i = 0; i < READS_AN_EVENT && hop_reads(&d->hop); i++) {
+        ssize_t n = read(io->fd, scratch, sizeof scratch);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            io_read_drained(io);
+            break;
+        }
+        if (n <= 0) {
+            read_ended(d, n);
+            break;
+        }
+        size_t used = hop_input(&d->hop, scratch, (size_t)n, loop_now(d->loop));
+        if (d->hop.state == HOP_DETACHED && d->on_detached) {
+            d->on_detached(d, view_of(scratch + used, (size_t)n - used));
+            return; /* the driver may be gone */
+        }
+        if (d->hop.out.bytes >= HOP_OUT_MAX)
+            break;
+    }
+    hop_driver_update(d);
+}
+
+static void on_write(struct io *io)
+{
+    hop_driver_update(container_of(io, struct hop_driver, io));
+}
+
+/* The owner's limit has passed: the state says what was waited for. */
+static void fail_deadline(struct hop_driver *d)
+{
+    struct hop *h = &d->hop;
+    if (h->state == HOP_WAIT_HELLO || h->state == HOP_SILENT) {
+        hop_fail(h, CODE_TIMEOUT, "no valid first message came in time");
+    } else if (h->state == HOP_WAIT_WELCOME) {
+        hop_fail(h, CODE_TIMEOUT,
+                 "the %s did not answer the handshake in time; is its public key the right one?",
+                 role_name(h->peer_role));
+    } else if (h->state == HOP_WAIT_FIRST) {
+        hop_fail(h, CODE_TIMEOUT, "the handshake was not completed in time");
+    } else {
+        hop_fail(h, CODE_TIMEOUT, "the time for it is over");
+    }
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct hop_driver *d = container_of(timer, struct hop_driver, timer);
+    uint64_t now = loop_now(d->loop);
+    if (d->hop.state == HOP_DETACHED)
+        return;
+    hop_tick(&d->hop, now);
+    if (now >= d->deadline_us)
+        fail_deadline(d);
+    if (d->hop.state != HOP_ENDED) {
+        hop_driver_update(d);
+        return;
+    }
+    d->closing = true;
+    write_out(d);
+    io_stop_read(&d->io);
+    io_stop_write(&d->io);
+    d->on_ended(d); /* the driver may be gone */
+}
+
+bool hop_driver_open(struct hop_driver *d, struct loop *loop, int fd)
+{
+    d->io = (struct io){.on_read = on_read, .on_write = on_write};
+    d->timer = (struct timer){.on_fire = on_timer};
+    if (!io_add(loop, &d->io, fd))
+        return false;
+    d->loop = loop;
+    d->closing = d->handed_over = false;
+    d->write_error = 0;
+    if (d->deadline_us == 0)
+        d->deadline_us = CLOCK_NEVER;
+    hop_driver_update(d);
+    return true;
+}
+
+void hop_driver_set_deadline(struct hop_driver *d, uint64_t deadline_us)
+{
+    d->deadline_us = deadline_us;
+    if (d->loop)
+        arm(d);
+}
+
+/* Out of the loop: no callback comes any more. */
+static int leave_loop(struct hop_driver *d)
+{
+    int fd = d->io.fd;
+    io_remove(&d->io);
+    timer_cancel(d->loop, &d->timer);
+    d->loop = NULL;
+    return fd;
+}
+
+int hop_driver_take(struct hop_driver *d, struct fifo *unsent)
+{
+    *unsent = d->hop.out;
+    fifo_init(&d->hop.out);
+    d->handed_over = true;
+    int fd = leave_loop(d);
+    hop_free(&d->hop);
+    return fd;
+}
+
+void hop_driver_close(struct hop_driver *d)
+{
+    if (d->loop) {
+        write_out(d);
+        close(leave_loop(d));
+    }
+    hop_free(&d->hop);
+}
