@@ -52,6 +52,52 @@ alone() {
         gcc -fsyntax-only -Wall -Wextra -Werror "${flags[@]}" -x c
 }
 
+# Kinds of failure, codes on the wire and codes of RESET are types of their own: the compiler takes
+# none for another.
+kinds() {
+    local warnings said bad=0
+    # shellcheck disable=SC2016  # make's variable
+    warnings=$(make -s --eval='warnings: ; @echo $(WARN)' warnings) || return 1
+    while read -r expected statement; do
+        # shellcheck disable=SC2086  # a list of options
+        if said=$(gcc -fsyntax-only $warnings "${flags[@]}" -x c - 2>&1 <<END
+#include "base/exits.h"
+#include "session/stream.h"
+#include "wire/wire_error.h"
+int f(struct error *e, struct wire_error *w, struct stream *st);
+int f(struct error *e, struct wire_error *w, struct stream *st)
+{
+    (void)e, (void)w, (void)st;
+    $statement
+    return 0;
+}
+END
+        ); then
+            said=accepted
+        elif [[ $said == *-Werror=enum-@(conversion|compare)* ]]; then
+            said=refused
+        fi
+        [ "$said" = "$expected" ] || { printf '%s\n  %s\n' "$statement" "$said"; bad=1; }
+    done <<'END'
+accepted error_set(e, code_failure(w->code), "x");
+accepted wire_error_set(w, CODE_DENIED, "x");
+accepted stream_reset(st, RESET_LIMIT, "x");
+refused error_set(e, CODE_DENIED, "x");
+refused error_set(e, RESET_LIMIT, "x");
+refused error_set(e, w->code, "x");
+refused wire_error_set(w, FAILURE_DENIED, "x");
+refused wire_error_set(w, RESET_LIMIT, "x");
+refused wire_error_set(w, e->failure, "x");
+refused stream_reset(st, FAILURE_DENIED, "x");
+refused stream_reset(st, CODE_DENIED, "x");
+refused e->failure = CODE_DENIED;
+refused w->code = e->failure;
+refused return e->failure == CODE_DENIED;
+refused return exit_code(w->code);
+END
+    return "$bad"
+}
+
 # Includes go down the layers only: what each folder may include besides itself.
 layers() {
     awk '
@@ -98,6 +144,7 @@ have() { command -v "$1" >/dev/null || { printf '  skipped %s: not installed\n' 
 
 run layers layers
 run headers alone
+run kinds kinds
 run clang-format format
 have shellcheck && run shellcheck scripts
 have mandoc && run mandoc pages
