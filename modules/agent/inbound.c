@@ -208,9 +208,9 @@ struct inbound *inbound_new(struct agent *a, struct error *e)
     list_init(&in->visitors);
     random_bytes(hash_key, sizeof hash_key);
     crowd_init(&in->crowd, hash_key);
-    in->doors = calloc(a->config.listen_count, sizeof *in->doors);
-    for (size_t i = 0; in->doors && i < a->config.listen_count; i++) {
-        if (!listen_on(in, &a->config.listen[i], e)) {
+    in->doors = calloc(a->config.listen.count, sizeof *in->doors);
+    for (size_t i = 0; in->doors && i < a->config.listen.count; i++) {
+        if (!listen_on(in, &a->config.listen.items[i], e)) {
             inbound_free(in);
             return NULL;
         }

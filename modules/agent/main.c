@@ -41,14 +41,15 @@ static enum failure show_check(const struct agent_config *config, const char *pa
 static enum failure call(const struct agent_config *config, int count, char **words)
 {
     struct error e = {0};
-    uint64_t severity;
-    if (count < 2 || count > 3 || !value_number(&severity, words[1], 0, 255, &e))
+    static const struct number_range severities = {0, UINT8_MAX, PLAIN_NUMBER};
+    uint32_t severity;
+    if (count < 2 || count > 3 || !value_number(&severity, words[1], &severities, &e))
         return usage_error("agent", e.failure ? e.text : "call takes SEVERITY and TEXT");
     if ((severity == 0) != (count == 2))
         return usage_error("agent", "a call has a text; severity 0 has none");
     if (!config->call_socket)
         return usage_error("agent", "the configuration has no CallSocket");
-    return call_send(config->call_socket, (unsigned)severity, count == 3 ? words[2] : "");
+    return call_send(config->call_socket, severity, count == 3 ? words[2] : "");
 }
 
 static enum failure run(const struct role_options *o, const char *path)

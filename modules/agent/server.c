@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "config/reload.h"
 #include "crypto/known_keys.h"
 
 #define RESTOCK_US CLOCK_US_PER_S
@@ -94,26 +95,22 @@ static void know(struct agent *a)
     known_keys_end(a->party.known);
 }
 
-/* What can change while running: users, permissions, relays, labels. */
 static void reload(struct agent *a)
 {
     struct agent_config config;
     struct error e = {0};
     bool relays_changed;
     if (!agent_config_load(&config, a->config_path, &e)) {
-        log_error("%s; the configuration stays as it was", e.text);
+        log_error("%s; the old configuration stays in effect", e.text);
         return;
     }
-    if (memcmp(&config.key, &a->key, sizeof a->key) != 0 ||
-        strcmp(config.name, a->config.name) != 0)
-        log_warning("a changed name or key counts from the next start on");
+    config_carry_over(&agent_config_file, &a->config, &config);
     relays_changed = !same_relays(&config, &a->config);
-    memcpy(config.name, a->config.name, sizeof config.name);
     agent_config_free(&a->config);
     a->config = config;
     a->party.labels = labels_of(&a->config);
     know(a);
-    log_info("configuration loaded again");
+    log_info("configuration reloaded");
     service_check_all(a);
     if (relays_changed) {
         free_uplinks(a);
@@ -163,7 +160,7 @@ static bool start(struct agent *a, struct error *e)
         !loop_on_signal(a->loop, SIGINT, on_stop, a) ||
         !loop_on_signal(a->loop, SIGHUP, on_reload, a))
         return error_set(e, FAILURE_OTHER, "signals cannot be watched: %s", strerror(errno));
-    if (a->config.listen_count && !(a->inbound = inbound_new(a, e)))
+    if (a->config.listen.count && !(a->inbound = inbound_new(a, e)))
         return false;
     if (a->config.call_socket && !(a->call_socket = call_socket_new(a, a->config.call_socket, e)))
         return false;

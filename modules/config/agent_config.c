@@ -1,60 +1,22 @@
-#include "config/config.h"
-
+/* agent.conf: its tables, and what only it has. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/un.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
+#include "config/config.h"
 #include "config/schema.h"
 #include "wire/limits.h"
 
-/* What is read, and what can only be checked at the end. */
-struct agent_load {
-    struct agent_config *c;
-    unsigned line_without_address; /* the first [Relay] without Address; 0: none */
-};
-
-static struct agent_config *config_of(struct config_reader *r)
-{
-    return ((struct agent_load *)r->config)->c;
-}
-
-static void *begin_agent(struct config_reader *r)
-{
-    return config_of(r);
-}
-
-static void *begin_relay(struct config_reader *r)
-{
-    struct agent_config *c = config_of(r);
-    struct agent_relay *relays = array_append(c->relays, &c->relay_count, sizeof *relays);
-
-    if (!relays)
-        return NULL;
-    c->relays = relays;
-    return &relays[c->relay_count - 1];
-}
-
-static void *begin_user(struct config_reader *r)
-{
-    struct agent_config *c = config_of(r);
-    struct agent_user *users = array_append(c->users, &c->user_count, sizeof *users);
-
-    if (!users)
-        return NULL;
-    c->users = users;
-    users[c->user_count - 1].listeners = LISTENERS_DEFAULT;
-    return &users[c->user_count - 1];
-}
-
 static bool finish_relay(struct config_reader *r, void *object, struct error *e)
 {
-    struct agent_load *load = r->config;
+    unsigned *line_without_address = r->arg;
     const struct agent_relay *relay = object;
 
-    if (!relay->has_address && load->line_without_address == 0)
-        load->line_without_address = r->section_line;
+    if (!relay->has_address && *line_without_address == 0)
+        *line_without_address = r->section_line;
     return config_note_peer(r, NULL, relay->public_key, e);
 }
 
@@ -63,14 +25,6 @@ static bool finish_user(struct config_reader *r, void *object, struct error *e)
     const struct agent_user *user = object;
 
     return config_note_peer(r, user->name, user->public_key, e);
-}
-
-static bool parse_listen(struct config_reader *r, void *field, const char *value, struct error *e)
-{
-    struct agent_config *c = field;
-
-    (void)r;
-    return append_listen(&c->listen, &c->listen_count, value, e);
 }
 
 static bool parse_socket_path(struct config_reader *r, void *field, const char *value,
@@ -102,7 +56,7 @@ static struct target_pattern *append_pattern(struct target_pattern **patterns, s
     struct target_pattern *grown = array_append(*patterns, count, sizeof *grown);
 
     if (!grown) {
-        error_set(e, FAILURE_CONFIG, "no memory to read it");
+        error_set(e, FAILURE_CONFIG, "out of memory");
         return NULL;
     }
     *patterns = grown;
@@ -147,87 +101,82 @@ static bool parse_user_listen(struct config_reader *r, void *field, const char *
     return value_list(value, append_listen_item, field, e);
 }
 
-static bool parse_listeners(struct config_reader *r, void *field, const char *value,
-                            struct error *e)
-{
-    uint16_t *listeners = field;
-    uint64_t v;
-
-    (void)r;
-    if (!value_number(&v, value, 1, LISTENERS_MAX, e))
-        return false;
-    *listeners = (uint16_t)v;
-    return true;
-}
-
-static bool parse_resume_window(struct config_reader *r, void *field, const char *value,
-                                struct error *e)
-{
-    uint32_t *window_s = field;
-    uint64_t v;
-
-    (void)r;
-    if (!value_number(&v, value, 0, RESUME_WINDOW_MAX_S, e))
-        return false;
-    *window_s = (uint32_t)v;
-    return true;
-}
-
 /* Where a field stands in the object of its section. */
 #define AGENT(field) offsetof(struct agent_config, field)
+#define AGENT_NUMBER(field) CONFIG_NUMBER(struct agent_config, field)
 #define RELAY(field) offsetof(struct agent_relay, field)
 #define USER(field) offsetof(struct agent_user, field)
+#define USER_NUMBER(field) CONFIG_NUMBER(struct agent_user, field)
+
+static const struct config_type socket_path = {parse_socket_path, same_text, sizeof(char *)};
+static const struct config_type optional_address = {.parse = parse_address};
+static const struct config_type targets_to_allow = {.parse = parse_allow};
+static const struct config_type places_to_listen = {.parse = parse_user_listen};
 
 static const struct config_key agent_keys[] = {
-    {"Name", EXACTLY_ONE, parse_name, AGENT(name)},
-    {"KeyFile", EXACTLY_ONE, parse_key_file, AGENT(key)},
-    {"Listen", ANY_NUMBER, parse_listen, 0},
-    {"Labels", AT_MOST_ONE, parse_labels, AGENT(labels)},
-    {"CallSocket", AT_MOST_ONE, parse_socket_path, AGENT(call_socket)},
-    {"ResumeWindow", AT_MOST_ONE, parse_resume_window, AGENT(resume_window_s)},
-    {NULL, 0, NULL, 0},
+    {"Name", EXACTLY_ONE, NEXT_START, &config_name, AGENT(name)},
+    {"KeyFile", EXACTLY_ONE, NEXT_START, &config_key_file, AGENT(key)},
+    {"Listen", ANY_NUMBER, NEXT_START, &config_addresses, AGENT(listen)},
+    {"Labels", AT_MOST_ONE, AT_ONCE, &config_labels, AGENT(labels)},
+    {"CallSocket", AT_MOST_ONE, NEXT_START, &socket_path, AGENT(call_socket)},
+    {"ResumeWindow",
+     AT_MOST_ONE,
+     NEXT_SESSION,
+     &config_number,
+     AGENT_NUMBER(resume_window_s),
+     {0, RESUME_WINDOW_MAX_S, SECONDS},
+     RESUME_WINDOW_DEFAULT_S},
 };
 
 static const struct config_key relay_keys[] = {
-    {"Address", AT_MOST_ONE, parse_address, 0},
-    {"PublicKey", EXACTLY_ONE, parse_public_key, RELAY(public_key)},
-    {NULL, 0, NULL, 0},
+    {"Address", AT_MOST_ONE, AT_ONCE, &optional_address, 0},
+    {"PublicKey", EXACTLY_ONE, AT_ONCE, &config_public_key, RELAY(public_key)},
 };
 
 static const struct config_key user_keys[] = {
-    {"Name", EXACTLY_ONE, parse_name, USER(name)},
-    {"PublicKey", EXACTLY_ONE, parse_public_key, USER(public_key)},
-    {"Allow", AT_MOST_ONE, parse_allow, 0},
-    {"Listen", AT_MOST_ONE, parse_user_listen, 0},
-    {"Listeners", AT_MOST_ONE, parse_listeners, USER(listeners)},
-    {NULL, 0, NULL, 0},
+    {"Name", EXACTLY_ONE, AT_ONCE, &config_name, USER(name)},
+    {"PublicKey", EXACTLY_ONE, AT_ONCE, &config_public_key, USER(public_key)},
+    {"Allow", AT_MOST_ONE, AT_ONCE, &targets_to_allow, 0},
+    {"Listen", AT_MOST_ONE, AT_ONCE, &places_to_listen, 0},
+    {"Listeners",
+     AT_MOST_ONE,
+     AT_ONCE,
+     &config_number,
+     USER_NUMBER(listeners),
+     {1, LISTENERS_MAX},
+     LISTENERS_DEFAULT},
 };
 
 static const struct config_section sections[] = {
-    {"Agent", EXACTLY_ONE, begin_agent, NULL, agent_keys},
-    {"Relay", AT_LEAST_ONE, begin_relay, finish_relay, relay_keys},
-    {"User", ANY_NUMBER, begin_user, finish_user, user_keys},
-    {NULL, 0, NULL, NULL, NULL},
+    {"Agent", EXACTLY_ONE, {0}, NULL, CONFIG_KEYS(agent_keys)},
+    {"Relay", AT_LEAST_ONE, CONFIG_ITEMS(struct agent_config, relays, relay_count), finish_relay,
+     CONFIG_KEYS(relay_keys)},
+    {"User", ANY_NUMBER, CONFIG_ITEMS(struct agent_config, users, user_count), finish_user,
+     CONFIG_KEYS(user_keys)},
 };
 
+const struct config_file agent_config_file = {"agent", CONFIG_SECTIONS(sections)};
+
 /* A relay without an address must be able to dial this agent. */
-static bool check_reachable(const struct agent_load *load, const char *path, struct error *e)
+static bool check_reachable(const struct agent_config *c, unsigned line_without_address,
+                            const char *path, struct error *e)
 {
-    if (load->line_without_address == 0 || load->c->listen_count > 0)
+    if (line_without_address == 0 || c->listen.count > 0)
         return true;
     return error_set(e, FAILURE_CONFIG,
                      "%s:%u: [Relay] has no Address; expected is Address = HOST:PORT, or Listen in "
                      "[Agent] for a relay that dials this agent",
-                     path, load->line_without_address);
+                     path, line_without_address);
 }
 
 bool agent_config_load(struct agent_config *c, const char *path, struct error *e)
 {
-    struct agent_load load = {.c = c};
-    struct config_reader r = {.path = path, .config = &load, .sections = sections};
+    unsigned line_without_address = 0; /* the first [Relay] without Address */
+    struct config_reader r = {
+        .path = path, .file = &agent_config_file, .config = c, .arg = &line_without_address};
 
-    *c = (struct agent_config){.resume_window_s = RESUME_WINDOW_DEFAULT_S};
-    if (config_read(&r, &c->key, "agent", e) && check_reachable(&load, path, e))
+    *c = (struct agent_config){0};
+    if (config_read(&r, &c->key, e) && check_reachable(c, line_without_address, path, e))
         return true;
     agent_config_free(c);
     return false;
@@ -241,7 +190,7 @@ void agent_config_free(struct agent_config *c)
     }
     free(c->users);
     free(c->relays);
-    free(c->listen);
+    free(c->listen.items);
     free(c->call_socket);
     free(c->labels);
     wipe(c, sizeof *c);

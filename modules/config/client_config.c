@@ -1,38 +1,12 @@
-#include "config/config.h"
-
+/* client.conf: its tables, and what only it has. */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
+#include "config/config.h"
 #include "config/schema.h"
 
 #define KNOWN_AGENTS_DEFAULT "known_agents"
-
-static void *begin_client(struct config_reader *r)
-{
-    return r->config;
-}
-
-static void *begin_relay(struct config_reader *r)
-{
-    struct client_config *c = r->config;
-    struct client_relay *relays = array_append(c->relays, &c->relay_count, sizeof *relays);
-
-    if (!relays)
-        return NULL;
-    c->relays = relays;
-    return &relays[c->relay_count - 1];
-}
-
-static void *begin_agent(struct config_reader *r)
-{
-    struct client_config *c = r->config;
-    struct client_agent *agents = array_append(c->agents, &c->agent_count, sizeof *agents);
-
-    if (!agents)
-        return NULL;
-    c->agents = agents;
-    return &agents[c->agent_count - 1];
-}
 
 static bool finish_client(struct config_reader *r, void *object, struct error *e)
 {
@@ -72,7 +46,7 @@ static bool parse_forward(struct config_reader *r, void *field, const char *valu
 
     (void)r;
     if (!forwards)
-        return error_set(e, FAILURE_CONFIG, "no memory to read it");
+        return error_set(e, FAILURE_CONFIG, "out of memory");
     agent->forwards = forwards;
     return value_forward_option(&forwards[agent->forward_count - 1], value, e);
 }
@@ -82,38 +56,42 @@ static bool parse_forward(struct config_reader *r, void *field, const char *valu
 #define RELAY(field) offsetof(struct client_relay, field)
 #define AGENT(field) offsetof(struct client_agent, field)
 
+static const struct config_type optional_key = {.parse = parse_agent_key};
+static const struct config_type forward_list = {.parse = parse_forward};
+
+/* A client reads its file once, for all that it does. */
 static const struct config_key client_keys[] = {
-    {"KeyFile", EXACTLY_ONE, parse_key_file, CLIENT(key)},
-    {"KnownAgents", AT_MOST_ONE, parse_path, CLIENT(known_agents)},
-    {NULL, 0, NULL, 0},
+    {"KeyFile", EXACTLY_ONE, AT_ONCE, &config_key_file, CLIENT(key)},
+    {"KnownAgents", AT_MOST_ONE, AT_ONCE, &config_any_path, CLIENT(known_agents)},
 };
 
 static const struct config_key relay_keys[] = {
-    {"Address", EXACTLY_ONE, parse_relay_address, RELAY(address)},
-    {"PublicKey", EXACTLY_ONE, parse_public_key, RELAY(public_key)},
-    {NULL, 0, NULL, 0},
+    {"Address", EXACTLY_ONE, AT_ONCE, &config_relay_address, RELAY(address)},
+    {"PublicKey", EXACTLY_ONE, AT_ONCE, &config_public_key, RELAY(public_key)},
 };
 
 static const struct config_key agent_keys[] = {
-    {"Name", EXACTLY_ONE, parse_name, AGENT(name)},
-    {"PublicKey", AT_MOST_ONE, parse_agent_key, 0},
-    {"Forward", ANY_NUMBER, parse_forward, 0},
-    {NULL, 0, NULL, 0},
+    {"Name", EXACTLY_ONE, AT_ONCE, &config_name, AGENT(name)},
+    {"PublicKey", AT_MOST_ONE, AT_ONCE, &optional_key, 0},
+    {"Forward", ANY_NUMBER, AT_ONCE, &forward_list, 0},
 };
 
 static const struct config_section sections[] = {
-    {"Client", EXACTLY_ONE, begin_client, finish_client, client_keys},
-    {"Relay", AT_LEAST_ONE, begin_relay, finish_relay, relay_keys},
-    {"Agent", ANY_NUMBER, begin_agent, finish_agent, agent_keys},
-    {NULL, 0, NULL, NULL, NULL},
+    {"Client", EXACTLY_ONE, {0}, finish_client, CONFIG_KEYS(client_keys)},
+    {"Relay", AT_LEAST_ONE, CONFIG_ITEMS(struct client_config, relays, relay_count), finish_relay,
+     CONFIG_KEYS(relay_keys)},
+    {"Agent", ANY_NUMBER, CONFIG_ITEMS(struct client_config, agents, agent_count), finish_agent,
+     CONFIG_KEYS(agent_keys)},
 };
+
+const struct config_file client_config_file = {"client", CONFIG_SECTIONS(sections)};
 
 bool client_config_load(struct client_config *c, const char *path, struct error *e)
 {
-    struct config_reader r = {.path = path, .config = c, .sections = sections};
+    struct config_reader r = {.path = path, .file = &client_config_file, .config = c};
 
     *c = (struct client_config){0};
-    if (config_read(&r, &c->key, "client", e))
+    if (config_read(&r, &c->key, e))
         return true;
     client_config_free(c);
     return false;

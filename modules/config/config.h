@@ -10,7 +10,12 @@
 #define RELAY_WORKERS_MAX 64
 
 /* Lists are allocated arrays with their count. Every struct is freed by its *_free, which wipes
- * keys. Defaults stand at the field. */
+ * keys. Ranges and defaults of numbers stand in the tables of keys (schema.h). */
+
+struct address_list {
+    struct address *items;
+    size_t count;
+};
 
 struct relay_user {
     char name[NAME_TEXT_BYTES];
@@ -28,11 +33,10 @@ struct relay_agent {
 };
 
 struct relay_config {
-    struct address *listen; /* one or more */
-    size_t listen_count;
+    struct address_list listen; /* one or more */
     struct keypair key;
-    unsigned keepalive_s; /* 15; 5 to 60 */
-    unsigned workers;     /* 1 to 64; 0: one for each core */
+    uint32_t keepalive_s;
+    uint32_t workers; /* 0: one for each core */
     struct relay_user *users;
     size_t user_count;
     struct relay_agent *agents;
@@ -52,17 +56,16 @@ struct agent_user {
     size_t allow_count;
     struct target_pattern *listen; /* where the user's -R may listen; none: nowhere */
     size_t listen_count;
-    uint16_t listeners; /* how many a session of the user's may have; 16; 1 to 256 */
+    uint32_t listeners; /* how many a session of the user's may have */
 };
 
 struct agent_config {
     char name[NAME_TEXT_BYTES];
     struct keypair key;
-    struct address *listen; /* dial mode; none otherwise */
-    size_t listen_count;
-    char *labels;             /* allocated; NULL: none; sent in INFO */
-    uint32_t resume_window_s; /* how long a session is kept without a circuit */
-    char *call_socket;        /* NULL; path of the UNIX socket on which `spx agent call` is heard */
+    struct address_list listen; /* dial mode; none otherwise */
+    char *labels;               /* allocated; NULL: none; sent in INFO */
+    uint32_t resume_window_s;   /* how long a session is kept without a circuit */
+    char *call_socket; /* NULL; path of the UNIX socket on which `spx agent call` is heard */
     struct agent_relay *relays; /* one or more */
     size_t relay_count;
     struct agent_user *users;

@@ -51,7 +51,7 @@ static bool search_line(struct search *s, const char *path, char *line, unsigned
         return true;
     if (s->line != 0)
         return error_set(e, FAILURE_CONFIG,
-                         "%s:%u: '%s' is there twice, first at line %u; expected is one line for "
+                         "%s:%u: '%s' is given twice, first at line %u; expected is one line for "
                          "each agent",
                          path, number, name, s->line);
     s->line = number;

@@ -1,37 +1,11 @@
-#include "config/config.h"
-
+/* relay.conf: its tables, and what only it has. */
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
+#include "config/config.h"
 #include "config/schema.h"
 #include "wire/limits.h"
-
-static void *begin_relay(struct config_reader *r)
-{
-    return r->config;
-}
-
-static void *begin_user(struct config_reader *r)
-{
-    struct relay_config *c = r->config;
-    struct relay_user *users = array_append(c->users, &c->user_count, sizeof *users);
-
-    if (!users)
-        return NULL;
-    c->users = users;
-    return &users[c->user_count - 1];
-}
-
-static void *begin_agent(struct config_reader *r)
-{
-    struct relay_config *c = r->config;
-    struct relay_agent *agents = array_append(c->agents, &c->agent_count, sizeof *agents);
-
-    if (!agents)
-        return NULL;
-    c->agents = agents;
-    return &agents[c->agent_count - 1];
-}
 
 static bool finish_user(struct config_reader *r, void *object, struct error *e)
 {
@@ -47,46 +21,13 @@ static bool finish_agent(struct config_reader *r, void *object, struct error *e)
     return config_note_peer(r, agent->name, agent->public_key, e);
 }
 
-static bool parse_listen(struct config_reader *r, void *field, const char *value, struct error *e)
-{
-    struct relay_config *c = field;
-
-    (void)r;
-    return append_listen(&c->listen, &c->listen_count, value, e);
-}
-
-static bool parse_keepalive(struct config_reader *r, void *field, const char *value,
-                            struct error *e)
-{
-    unsigned *keepalive_s = field;
-    uint64_t v;
-
-    (void)r;
-    if (!value_number(&v, value, KEEPALIVE_MIN_S, KEEPALIVE_MAX_S, e))
-        return false;
-    *keepalive_s = (unsigned)v;
-    return true;
-}
-
-static bool parse_workers(struct config_reader *r, void *field, const char *value, struct error *e)
-{
-    unsigned *workers = field;
-    uint64_t v;
-
-    (void)r;
-    if (!value_number(&v, value, 1, RELAY_WORKERS_MAX, e))
-        return false;
-    *workers = (unsigned)v;
-    return true;
-}
-
 static bool append_agent_pattern(void *arg, const char *item, struct error *e)
 {
     struct relay_user *user = arg;
     char(*agents)[NAME_TEXT_BYTES] = array_append(user->agents, &user->agent_count, sizeof *agents);
 
     if (!agents)
-        return error_set(e, FAILURE_CONFIG, "no memory to read it");
+        return error_set(e, FAILURE_CONFIG, "out of memory");
     user->agents = agents;
     return value_name_pattern(agents[user->agent_count - 1], item, e);
 }
@@ -115,45 +56,60 @@ static bool parse_dial(struct config_reader *r, void *field, const char *value, 
 
 /* Where a field stands in the object of its section. */
 #define RELAY(field) offsetof(struct relay_config, field)
+#define RELAY_NUMBER(field) CONFIG_NUMBER(struct relay_config, field)
 #define USER(field) offsetof(struct relay_user, field)
 #define AGENT(field) offsetof(struct relay_agent, field)
 
+static const struct config_type agent_patterns = {.parse = parse_agents};
+static const struct config_type dial_address = {.parse = parse_dial};
+
 static const struct config_key relay_keys[] = {
-    {"Listen", AT_LEAST_ONE, parse_listen, 0},
-    {"KeyFile", EXACTLY_ONE, parse_key_file, RELAY(key)},
-    {"Keepalive", AT_MOST_ONE, parse_keepalive, RELAY(keepalive_s)},
-    {"Workers", AT_MOST_ONE, parse_workers, RELAY(workers)},
-    {NULL, 0, NULL, 0},
+    {"Listen", AT_LEAST_ONE, NEXT_START, &config_addresses, RELAY(listen)},
+    {"KeyFile", EXACTLY_ONE, NEXT_START, &config_key_file, RELAY(key)},
+    {"Keepalive",
+     AT_MOST_ONE,
+     NEXT_HOP,
+     &config_number,
+     RELAY_NUMBER(keepalive_s),
+     {KEEPALIVE_MIN_S, KEEPALIVE_MAX_S, SECONDS},
+     KEEPALIVE_DEFAULT_S},
+    {"Workers",
+     AT_MOST_ONE,
+     NEXT_START,
+     &config_number,
+     RELAY_NUMBER(workers),
+     {1, RELAY_WORKERS_MAX}},
 };
 
 static const struct config_key user_keys[] = {
-    {"Name", EXACTLY_ONE, parse_name, USER(name)},
-    {"PublicKey", EXACTLY_ONE, parse_public_key, USER(public_key)},
-    {"Agents", AT_MOST_ONE, parse_agents, 0},
-    {NULL, 0, NULL, 0},
+    {"Name", EXACTLY_ONE, AT_ONCE, &config_name, USER(name)},
+    {"PublicKey", EXACTLY_ONE, AT_ONCE, &config_public_key, USER(public_key)},
+    {"Agents", AT_MOST_ONE, AT_ONCE, &agent_patterns, 0},
 };
 
 static const struct config_key agent_keys[] = {
-    {"Name", EXACTLY_ONE, parse_name, AGENT(name)},
-    {"PublicKey", EXACTLY_ONE, parse_public_key, AGENT(public_key)},
-    {"Labels", AT_MOST_ONE, parse_labels, AGENT(labels)},
-    {"Dial", AT_MOST_ONE, parse_dial, 0},
-    {NULL, 0, NULL, 0},
+    {"Name", EXACTLY_ONE, AT_ONCE, &config_name, AGENT(name)},
+    {"PublicKey", EXACTLY_ONE, AT_ONCE, &config_public_key, AGENT(public_key)},
+    {"Labels", AT_MOST_ONE, AT_ONCE, &config_labels, AGENT(labels)},
+    {"Dial", AT_MOST_ONE, AT_ONCE, &dial_address, 0},
 };
 
 static const struct config_section sections[] = {
-    {"Relay", EXACTLY_ONE, begin_relay, NULL, relay_keys},
-    {"User", ANY_NUMBER, begin_user, finish_user, user_keys},
-    {"Agent", ANY_NUMBER, begin_agent, finish_agent, agent_keys},
-    {NULL, 0, NULL, NULL, NULL},
+    {"Relay", EXACTLY_ONE, {0}, NULL, CONFIG_KEYS(relay_keys)},
+    {"User", ANY_NUMBER, CONFIG_ITEMS(struct relay_config, users, user_count), finish_user,
+     CONFIG_KEYS(user_keys)},
+    {"Agent", ANY_NUMBER, CONFIG_ITEMS(struct relay_config, agents, agent_count), finish_agent,
+     CONFIG_KEYS(agent_keys)},
 };
+
+const struct config_file relay_config_file = {"relay", CONFIG_SECTIONS(sections)};
 
 bool relay_config_load(struct relay_config *c, const char *path, struct error *e)
 {
-    struct config_reader r = {.path = path, .config = c, .sections = sections};
+    struct config_reader r = {.path = path, .file = &relay_config_file, .config = c};
 
-    *c = (struct relay_config){.keepalive_s = KEEPALIVE_DEFAULT_S};
-    if (config_read(&r, &c->key, "relay", e))
+    *c = (struct relay_config){0};
+    if (config_read(&r, &c->key, e))
         return true;
     relay_config_free(c);
     return false;
@@ -167,6 +123,6 @@ void relay_config_free(struct relay_config *c)
         free(c->agents[i].labels);
     free(c->users);
     free(c->agents);
-    free(c->listen);
+    free(c->listen.items);
     wipe(c, sizeof *c);
 }

@@ -1,3 +1,4 @@
+/* Reading a configuration file by its tables, and the checks that all files share. */
 #include "config/schema.h"
 
 #include <stdio.h>
@@ -5,17 +6,17 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/array.h"
 #include "base/files.h"
-#include "base/text.h"
 
 #define CONFIG_FILE_MAX_BYTES ((size_t)16 << 20)
-#define KNOWN_TEXT_BYTES 160 /* the names of all sections, or of all keys of a section */
+#define KNOWN_TEXT_BYTES 300 /* the names of all sections, or of all keys of a section */
 
 /* Errors. */
 
 static bool no_memory(const struct config_reader *r, struct error *e)
 {
-    return error_set(e, FAILURE_CONFIG, "%s: no memory to read it", r->path);
+    return error_set(e, FAILURE_CONFIG, "%s: out of memory", r->path);
 }
 
 static void add_known(char known[KNOWN_TEXT_BYTES], const char *before, const char *name,
@@ -32,8 +33,8 @@ static bool unknown_section(const struct config_reader *r, const char *name, str
 {
     char known[KNOWN_TEXT_BYTES] = "";
 
-    for (const struct config_section *s = r->sections; s->name; s++)
-        add_known(known, "[", s->name, "]");
+    for (size_t i = 0; i < r->file->section_count; i++)
+        add_known(known, "[", r->file->sections[i].name, "]");
     return error_set(e, FAILURE_CONFIG, "%s:%u: unknown section [%s]; known are %s", at.file,
                      at.line, name, known);
 }
@@ -43,8 +44,8 @@ static bool unknown_key(const struct config_reader *r, const char *name, struct 
 {
     char known[KNOWN_TEXT_BYTES] = "";
 
-    for (const struct config_key *k = r->section->keys; k->name; k++)
-        add_known(known, "", k->name, "");
+    for (size_t i = 0; i < r->section->key_count; i++)
+        add_known(known, "", r->section->keys[i].name, "");
     return error_set(e, FAILURE_CONFIG, "%s:%u: unknown key '%s' in [%s]; known are %s", at.file,
                      at.line, name, r->section->name, known);
 }
@@ -68,7 +69,7 @@ static bool finish_section(struct config_reader *r, struct error *e)
 
     if (!s)
         return true;
-    for (size_t i = 0; s->keys[i].name; i++) {
+    for (size_t i = 0; i < s->key_count; i++) {
         if (is_required(s->keys[i].count) && r->key_lines[i] == 0)
             return error_set(e, FAILURE_CONFIG, "%s:%u: [%s] has no %s; expected is %s = Value",
                              r->path, r->section_line, s->name, s->keys[i].name, s->keys[i].name);
@@ -79,61 +80,107 @@ static bool finish_section(struct config_reader *r, struct error *e)
     return true;
 }
 
+/* One more object of a section that may repeat; NULL without memory. */
+static void *append_item(void *config, const struct config_items *where)
+{
+    size_t *count = (size_t *)((char *)config + where->count);
+    char *array;
+
+    memcpy(&array, (char *)config + where->array, sizeof array); /* of whatever type it is */
+    array = array_append(array, count, where->item_bytes);
+    if (!array)
+        return NULL;
+    memcpy((char *)config + where->array, &array, sizeof array);
+    return array + (*count - 1) * where->item_bytes;
+}
+
+static void *begin_object(struct config_reader *r)
+{
+    const struct config_section *s = r->section;
+    char *object = s->items.item_bytes > 0 ? append_item(r->config, &s->items) : r->config;
+
+    for (size_t i = 0; object && i < s->key_count; i++)
+        if (s->keys[i].type == &config_number)
+            *(uint32_t *)(object + s->keys[i].offset) = s->keys[i].initial;
+    return object;
+}
+
+static const struct config_section *find_section(const struct config_file *file, const char *name)
+{
+    for (size_t i = 0; i < file->section_count; i++)
+        if (strcasecmp(file->sections[i].name, name) == 0)
+            return &file->sections[i];
+    return NULL;
+}
+
+static const struct config_key *find_key(const struct config_section *s, const char *name)
+{
+    for (size_t i = 0; i < s->key_count; i++)
+        if (strcasecmp(s->keys[i].name, name) == 0)
+            return &s->keys[i];
+    return NULL;
+}
+
 static bool on_section(void *arg, const char *name, struct ini_place at, struct error *e)
 {
     struct config_reader *r = arg;
-    const struct config_section *s = r->sections;
+    const struct config_section *s = find_section(r->file, name);
 
     if (!finish_section(r, e))
         return false;
-    while (s->name && strcasecmp(s->name, name) != 0)
-        s++;
-    if (!s->name)
+    if (!s)
         return unknown_section(r, name, at, e);
 
-    unsigned *first_line = &r->section_lines[s - r->sections];
+    unsigned *first_line = &r->section_lines[s - r->file->sections];
     if (!may_repeat(s->count) && *first_line != 0)
-        return error_set(e, FAILURE_CONFIG,
-                         "%s:%u: [%s] is there twice, first at line %u; expected is one", at.file,
+        return error_set(e, FAILURE_CONFIG, "%s:%u: [%s] is given twice, first at line %u", at.file,
                          at.line, s->name, *first_line);
     if (*first_line == 0)
         *first_line = at.line;
     r->section = s;
     r->section_line = at.line;
     memset(r->key_lines, 0, sizeof r->key_lines);
-    r->object = s->begin(r);
+    r->object = begin_object(r);
     return r->object || no_memory(r, e);
+}
+
+static bool parse_value(struct config_reader *r, const struct config_key *k, const char *value,
+                        struct error *e)
+{
+    void *field = (char *)r->object + k->offset;
+
+    return k->type->parse ? k->type->parse(r, field, value, e)
+                          : value_number(field, value, &k->range, e);
 }
 
 static bool on_key(void *arg, const char *name, const char *value, struct ini_place at,
                    struct error *e)
 {
     struct config_reader *r = arg;
-    const struct config_key *k = r->section->keys;
+    const struct config_key *k = find_key(r->section, name);
     struct error inner = {0};
 
-    while (k->name && strcasecmp(k->name, name) != 0)
-        k++;
-    if (!k->name)
+    if (!k)
         return unknown_key(r, name, at, e);
 
     unsigned *line = &r->key_lines[k - r->section->keys];
     if (!may_repeat(k->count) && *line != 0)
-        return error_set(e, FAILURE_CONFIG,
-                         "%s:%u: '%s' is there twice in [%s], first at line %u; expected is one",
+        return error_set(e, FAILURE_CONFIG, "%s:%u: %s is given twice in [%s], first at line %u",
                          at.file, at.line, k->name, r->section->name, *line);
     *line = at.line;
-    if (!k->parse(r, (char *)r->object + k->offset, value, &inner))
+    if (!parse_value(r, k, value, &inner))
         return error_set(e, FAILURE_CONFIG, "%s:%u: %s: %s", at.file, at.line, k->name, inner.text);
     return true;
 }
 
 static bool check_sections_there(const struct config_reader *r, struct error *e)
 {
-    for (size_t i = 0; r->sections[i].name; i++) {
-        if (is_required(r->sections[i].count) && r->section_lines[i] == 0)
+    const struct config_file *f = r->file;
+
+    for (size_t i = 0; i < f->section_count; i++) {
+        if (is_required(f->sections[i].count) && r->section_lines[i] == 0)
             return error_set(e, FAILURE_CONFIG, "%s: there is no section [%s]; it is required",
-                             r->path, r->sections[i].name);
+                             r->path, f->sections[i].name);
     }
     return true;
 }
@@ -160,7 +207,7 @@ bool config_note_peer(struct config_reader *r, const char *name, const uint8_t *
     struct config_peer *peers = array_append(r->peers, &r->peer_count, sizeof *peers);
 
     if (!peers)
-        return error_set(e, FAILURE_CONFIG, "no memory to read it");
+        return error_set(e, FAILURE_CONFIG, "out of memory");
     r->peers = peers;
     struct config_peer *peer = &peers[r->peer_count - 1];
     peer->section = r->section;
@@ -203,8 +250,7 @@ static bool check_names(struct config_reader *r, struct error *e)
         const struct config_peer *a = &r->peers[i - 1], *b = &r->peers[i];
         if (a->section == b->section && a->name[0] != '\0' && strcmp(a->name, b->name) == 0)
             return error_set(e, FAILURE_CONFIG,
-                             "%s:%u: [%s] with the name '%s' is there twice, first at line %u; "
-                             "expected is one",
+                             "%s:%u: [%s] with the name '%s' is given twice, first at line %u",
                              r->path, b->line, b->section->name, b->name, a->line);
     }
     return true;
@@ -228,139 +274,25 @@ static bool check_keys(struct config_reader *r, struct error *e)
 }
 
 static bool check_own_key(const struct config_reader *r, const uint8_t own_key[KEY_BYTES],
-                          const char *own_kind, struct error *e)
+                          struct error *e)
 {
     for (size_t i = 0; i < r->peer_count; i++) {
         if (r->peers[i].has_key && memcmp(r->peers[i].public_key, own_key, KEY_BYTES) == 0)
             return error_set(e, FAILURE_CONFIG,
                              "%s:%u: the PublicKey of this [%s] is the key of this %s itself; "
                              "expected is the other party's",
-                             r->path, r->peers[i].line, r->peers[i].section->name, own_kind);
+                             r->path, r->peers[i].line, r->peers[i].section->name, r->file->role);
     }
     return true;
 }
 
-bool config_read(struct config_reader *r, const struct keypair *own_key, const char *own_kind,
-                 struct error *e)
+bool config_read(struct config_reader *r, const struct keypair *own_key, struct error *e)
 {
-    bool good = read_sections(r, e) && check_own_key(r, own_key->public_key, own_kind, e) &&
+    bool good = read_sections(r, e) && check_own_key(r, own_key->public_key, e) &&
                 check_names(r, e) && check_keys(r, e);
 
     free(r->peers);
     r->peers = NULL;
     r->peer_count = 0;
     return good;
-}
-
-/* What the tables are made of. */
-
-void *array_append(void *items, size_t *count, size_t item_bytes)
-{
-    /* Full whenever the count is 0 or a power of two: then it doubles. */
-    if ((*count & (*count - 1)) == 0) {
-        size_t room = *count == 0 ? 1 : 2 * *count;
-        if (room > SIZE_MAX / item_bytes)
-            return NULL;
-        items = realloc(items, room * item_bytes);
-        if (!items)
-            return NULL;
-    }
-    memset((char *)items + *count * item_bytes, 0, item_bytes);
-    *count += 1;
-    return items;
-}
-
-char *config_path(const char *file, const char *path)
-{
-    char *expanded = file_expand_home(path), *whole = NULL;
-    const char *slash = strrchr(file, '/');
-
-    if (!expanded || *expanded == '/' || !slash)
-        return expanded;
-    if (asprintf(&whole, "%.*s/%s", (int)(slash - file), file, expanded) < 0)
-        whole = NULL;
-    free(expanded);
-    return whole;
-}
-
-bool parse_name(struct config_reader *r, void *field, const char *value, struct error *e)
-{
-    (void)r;
-    return value_name(field, value, e);
-}
-
-bool parse_public_key(struct config_reader *r, void *field, const char *value, struct error *e)
-{
-    (void)r;
-    if (public_key_from_text(field, view_of_string(value)))
-        return true;
-    return error_set(e, FAILURE_CONFIG,
-                     "'%s' is not a public key: 44 characters of base64, as 'spx key public FILE' "
-                     "shows it",
-                     value);
-}
-
-bool parse_key_file(struct config_reader *r, void *field, const char *value, struct error *e)
-{
-    char *path = config_path(r->path, value);
-
-    if (!path)
-        return error_set(e, FAILURE_CONFIG, "no memory to read it");
-    bool good = keypair_load(field, path, e);
-    free(path);
-    return good;
-}
-
-bool parse_labels(struct config_reader *r, void *field, const char *value, struct error *e)
-{
-    size_t len = strlen(value);
-
-    (void)r;
-    if (len >= LABELS_BYTES)
-        return error_set(e, FAILURE_CONFIG, "is %zu bytes long; expected are at most %d", len,
-                         LABELS_BYTES - 1);
-    if (!text_is_clean(view_of(value, len)))
-        return error_set(e, FAILURE_CONFIG,
-                         "'%s' holds control characters; expected are words such as site=boston",
-                         value);
-    char **labels = field;
-    *labels = strdup(value);
-    return *labels || error_set(e, FAILURE_CONFIG, "no memory to read it");
-}
-
-bool parse_path(struct config_reader *r, void *field, const char *value, struct error *e)
-{
-    char **path = field;
-
-    *path = config_path(r->path, value);
-    return *path || error_set(e, FAILURE_CONFIG, "no memory to read it");
-}
-
-bool parse_relay_address(struct config_reader *r, void *field, const char *value, struct error *e)
-{
-    (void)r;
-    return value_host_port(field, value, RELAY_DEFAULT_PORT, e);
-}
-
-struct listen_list {
-    struct address **listen;
-    size_t *count;
-};
-
-static bool append_one_listen(void *arg, const char *item, struct error *e)
-{
-    struct listen_list *list = arg;
-    struct address *grown = array_append(*list->listen, list->count, sizeof *grown);
-
-    if (!grown)
-        return error_set(e, FAILURE_CONFIG, "no memory to read it");
-    *list->listen = grown;
-    return value_listen(&grown[*list->count - 1], item, "::", e);
-}
-
-bool append_listen(struct address **listen, size_t *count, const char *value, struct error *e)
-{
-    struct listen_list list = {listen, count};
-
-    return value_list(value, append_one_listen, &list, e);
 }

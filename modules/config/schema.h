@@ -1,5 +1,5 @@
 /* The table-driven core of the configuration files: a table of sections, each with a table of keys,
- * drives the reading and every check that is the same for all of them. */
+ * drives the reading, every check that is the same for all of them, and what a reload does. */
 #ifndef SPX_CONFIG_SCHEMA_H
 #define SPX_CONFIG_SCHEMA_H
 
@@ -11,25 +11,79 @@ struct config_reader;
 /* How often a section stands in a file, a key in a section. */
 enum config_count { AT_MOST_ONE, EXACTLY_ONE, ANY_NUMBER, AT_LEAST_ONE };
 
-/* A key of a section. parse reads the value into field, which stands `offset` bytes into the
- * section's object; its errors name neither file nor line. */
+/* When a change of a key counts after a reload. */
+enum config_effect { AT_ONCE, NEXT_HOP, NEXT_SESSION, NEXT_START };
+
+/* What a key's field is. parse reads a value into the field (NULL: the core reads a number); its
+ * errors name neither file nor line. same and bytes, the size of the field, are for keys whose
+ * change counts later; same NULL otherwise. */
+struct config_type {
+    bool (*parse)(struct config_reader *r, void *field, const char *value, struct error *e);
+    bool (*same)(const void *a, const void *b);
+    size_t bytes;
+};
+
+/* A key of a section. The field stands `offset` bytes into the section's object. */
 struct config_key {
     const char *name;
     enum config_count count;
-    bool (*parse)(struct config_reader *r, void *field, const char *value, struct error *e);
+    enum config_effect effect; /* AT_ONCE in a section that may repeat */
+    const struct config_type *type;
     size_t offset;
+    struct number_range range; /* of config_number, as is initial, the default */
+    uint32_t initial;
 };
 
-/* A section. begin gives the object its keys are read into (NULL: no memory), valid until the next
- * begin; finish (may be NULL) checks the object when its keys are all there, its errors name
+/* Where the objects of a section that may repeat stand in the configuration: offsets of the array
+ * and of its count. item_bytes 0: the object is the configuration itself. */
+struct config_items {
+    size_t array, count, item_bytes;
+};
+
+/* A section. finish (may be NULL) checks the object when its keys are all there; its errors name
  * neither file nor line. */
 struct config_section {
     const char *name;
     enum config_count count;
-    void *(*begin)(struct config_reader *r);
+    struct config_items items;
     bool (*finish)(struct config_reader *r, void *object, struct error *e);
-    const struct config_key *keys; /* ended by one without a name */
+    const struct config_key *keys;
+    size_t key_count;
 };
+
+/* A kind of file. */
+struct config_file {
+    const char *role; /* "relay" */
+    const struct config_section *sections;
+    size_t section_count;
+};
+
+extern const struct config_file relay_config_file, agent_config_file, client_config_file;
+
+#define SECTIONS_MAX 8
+#define SECTION_KEYS_MAX 32
+
+/* For the last two members of a section and of a file: a table and the count of its rows, which is
+ * checked against the most there may be. */
+#define CONFIG_ROWS(table) (sizeof(table) / sizeof((table)[0]))
+#define CONFIG_TABLE(table, most)                                                           \
+    (table), CONFIG_ROWS(table) +                                                           \
+                 0 * sizeof(struct {                                                        \
+                     _Static_assert(CONFIG_ROWS(table) <= (most), "too many rows: " #most); \
+                     char unused;                                                           \
+                 })
+#define CONFIG_KEYS(table) CONFIG_TABLE(table, SECTION_KEYS_MAX)
+#define CONFIG_SECTIONS(table) CONFIG_TABLE(table, SECTIONS_MAX)
+
+/* Initializes config_items. */
+#define CONFIG_ITEMS(config, array, count)                                                \
+    {                                                                                     \
+        offsetof(config, array), offsetof(config, count), sizeof *((config *)NULL)->array \
+    }
+
+/* The offset of a number, whose field must be an uint32_t. */
+#define CONFIG_NUMBER(object, field) \
+    (offsetof(object, field) + 0 * sizeof(_Generic(((object *)NULL)->field, uint32_t : 0)))
 
 /* Another party in the file, noted for the checks at the end. */
 struct config_peer {
@@ -40,15 +94,14 @@ struct config_peer {
     uint8_t public_key[KEY_BYTES];
 };
 
-#define SECTIONS_MAX 4
-#define SECTION_KEYS_MAX 8
 #define RELAY_DEFAULT_PORT 7443
 
 /* One reading of one file. */
 struct config_reader {
     const char *path;
-    void *config;                          /* the caller's, for begin and finish */
-    const struct config_section *sections; /* ended by one without a name */
+    const struct config_file *file;
+    void *config;
+    void *arg; /* the caller's, for finish */
     /* The core's own. */
     const struct config_section *section; /* the one being read */
     void *object;
@@ -59,11 +112,9 @@ struct config_reader {
     size_t peer_count;
 };
 
-/* Reads the file at r->path by r->sections. own_key: the party's own pair, loaded meanwhile;
- * own_kind, such as "relay", is for the error when a peer has the same key. Everything else of r is
- * zero before and freed after. */
-bool config_read(struct config_reader *r, const struct keypair *own_key, const char *own_kind,
-                 struct error *e);
+/* Reads the file at r->path into r->config, which is zero before. own_key: the party's own pair,
+ * loaded meanwhile. Everything else of r is zero before and freed after. */
+bool config_read(struct config_reader *r, const struct keypair *own_key, struct error *e);
 
 /* For finish: notes a peer, so that its name (NULL: none) stands once among its section's and its
  * key (NULL: none here) once among all; only a [Relay] may share its key with another [Relay],
@@ -71,24 +122,19 @@ bool config_read(struct config_reader *r, const struct keypair *own_key, const c
 bool config_note_peer(struct config_reader *r, const char *name, const uint8_t *public_key,
                       struct error *e);
 
-/* Makes the array one zeroed item longer and counts it: the array's new place, or NULL without
- * memory. */
-void *array_append(void *items, size_t *count, size_t item_bytes);
-
 /* A path as a configuration file means it: '~' expanded, relative to the file's directory.
  * Allocated; NULL without memory. */
 char *config_path(const char *file, const char *path);
 
-/* Parsers for keys of the tables. Their fields, in this order: char[NAME_TEXT_BYTES],
- * uint8_t[KEY_BYTES], struct keypair, char * (allocated), char * (allocated), struct host_port. */
-bool parse_name(struct config_reader *r, void *field, const char *value, struct error *e);
+/* Types of fields: char[NAME_TEXT_BYTES], uint8_t[KEY_BYTES], struct keypair, char * (allocated),
+ * char * (allocated), struct host_port, struct address_list, uint32_t. */
+extern const struct config_type config_name, config_public_key, config_key_file, config_labels,
+    config_any_path, config_relay_address, config_addresses, config_number;
+
+/* The parsers of some of them, for types of one section's own, and the comparison of paths. */
 bool parse_public_key(struct config_reader *r, void *field, const char *value, struct error *e);
-bool parse_key_file(struct config_reader *r, void *field, const char *value, struct error *e);
-bool parse_labels(struct config_reader *r, void *field, const char *value, struct error *e);
 bool parse_path(struct config_reader *r, void *field, const char *value, struct error *e);
 bool parse_relay_address(struct config_reader *r, void *field, const char *value, struct error *e);
-
-/* Addresses to listen on, "a, b", appended to an array. */
-bool append_listen(struct address **listen, size_t *count, const char *value, struct error *e);
+bool same_text(const void *a, const void *b);
 
 #endif

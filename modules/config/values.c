@@ -45,12 +45,50 @@ static bool parse_number(uint64_t *out, const char *text, uint64_t low, uint64_t
     return v >= low && v <= high;
 }
 
-bool value_number(uint64_t *out, const char *text, uint64_t low, uint64_t high, struct error *e)
+/* Cuts a unit of time off the end of text. 1 without one, which is seconds. */
+static uint32_t cut_unit(char *text)
 {
-    if (parse_number(out, text, low, high))
+    static const struct {
+        const char *unit;
+        uint32_t seconds;
+    } units[] = {{"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+    char *end = text + strspn(text, "0123456789");
+    const char *unit = strip_space(end);
+
+    for (size_t i = 0; end > text && i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(unit, units[i].unit) == 0) {
+            *end = '\0';
+            return units[i].seconds;
+        }
+    }
+    return 1;
+}
+
+static bool parse_in_range(uint32_t *out, const char *text, const struct number_range *range)
+{
+    char number[32];
+    uint32_t unit = 1;
+    uint64_t v;
+
+    if ((size_t)snprintf(number, sizeof number, "%s", text) >= sizeof number)
+        return false;
+    if (range->unit == SECONDS)
+        unit = cut_unit(number);
+    if (!parse_number(&v, number, 0, UINT32_MAX) || v * unit < range->low || v * unit > range->high)
+        return false;
+    *out = (uint32_t)(v * unit);
+    return true;
+}
+
+bool value_number(uint32_t *out, const char *text, const struct number_range *range,
+                  struct error *e)
+{
+    if (parse_in_range(out, text, range))
         return true;
-    return error_set(e, FAILURE_USAGE, "'%s' is not a number from %llu to %llu", text,
-                     (unsigned long long)low, (unsigned long long)high);
+    return error_set(e, FAILURE_USAGE, "'%s' is not a number %sfrom %u to %u%s", text,
+                     range->unit == SECONDS ? "of seconds " : "", (unsigned)range->low,
+                     (unsigned)range->high,
+                     range->unit == SECONDS ? "; s, min, h or d may follow it" : "");
 }
 
 static bool parse_port(uint16_t *out, const char *text, uint16_t low)

@@ -108,7 +108,16 @@ bool value_name_pattern(char out[NAME_TEXT_BYTES], const char *text, struct erro
 bool value_list(const char *text, bool (*each)(void *arg, const char *item, struct error *e),
                 void *arg, struct error *e);
 
-/* A decimal number from low to high. */
-bool value_number(uint64_t *out, const char *text, uint64_t low, uint64_t high, struct error *e);
+/* The numbers that a value may have. */
+enum number_unit { PLAIN_NUMBER, SECONDS };
+struct number_range {
+    uint32_t low, high;
+    enum number_unit unit;
+};
+
+/* A decimal number in the range. One of SECONDS may have a unit after it, "90 s", "10min", "2 h",
+ * "1 d", and is given in seconds; without a unit it is seconds. */
+bool value_number(uint32_t *out, const char *text, const struct number_range *range,
+                  struct error *e);
 
 #endif

@@ -98,11 +98,11 @@ void acceptor_init(struct relay *r)
 
 bool acceptor_start(struct relay *r, struct error *e)
 {
-    r->acceptor.doors = calloc(r->config.listen_count, sizeof *r->acceptor.doors);
+    r->acceptor.doors = calloc(r->config.listen.count, sizeof *r->acceptor.doors);
     if (!r->acceptor.doors)
         return error_set(e, FAILURE_OTHER, "no memory");
-    for (size_t i = 0; i < r->config.listen_count; i++)
-        if (!listen_on(r, &r->config.listen[i], e))
+    for (size_t i = 0; i < r->config.listen.count; i++)
+        if (!listen_on(r, &r->config.listen.items[i], e))
             return false;
     return true;
 }

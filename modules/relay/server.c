@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/version.h"
+#include "config/reload.h"
 #include "relay/circuit.h"
 #include "relay/connect.h"
 #include "relay/peer.h"
@@ -116,26 +117,6 @@ static void apply(struct relay *r, const struct relay_config *config)
     r->party.keepalive_s = (uint16_t)config->keepalive_s;
 }
 
-static bool same_listeners(const struct relay_config *a, const struct relay_config *b)
-{
-    bool same = a->listen_count == b->listen_count;
-    for (size_t i = 0; same && i < a->listen_count; i++) {
-        same = a->listen[i].len == b->listen[i].len &&
-               memcmp(&a->listen[i].storage, &b->listen[i].storage, a->listen[i].len) == 0;
-    }
-    return same;
-}
-
-static void warn_of_fixed(const struct relay *r, const struct relay_config *fresh)
-{
-    if (memcmp(fresh->key.public_key, r->key.public_key, KEY_BYTES) != 0)
-        log_warning("another KeyFile takes effect only at the next start");
-    if (!same_listeners(&r->config, fresh))
-        log_warning("another Listen takes effect only at the next start");
-    if (fresh->workers != r->config.workers)
-        log_warning("another number of Workers takes effect only at the next start");
-}
-
 static void on_reload(void *arg, int signo)
 {
     struct relay *r = arg;
@@ -143,15 +124,15 @@ static void on_reload(void *arg, int signo)
     struct error e = {0};
     (void)signo;
     if (!relay_config_load(&fresh, r->config_path, &e)) {
-        log_error("the configuration stays as it was: %s", e.text);
+        log_error("%s; the old configuration stays in effect", e.text);
         return;
     }
-    warn_of_fixed(r, &fresh);
+    config_carry_over(&relay_config_file, &r->config, &fresh);
     apply(r, &fresh);
     old = r->config;
     r->config = fresh;
     relay_config_free(&old);
-    log_info("configuration loaded: %zu users, %zu agents", r->config.user_count,
+    log_info("configuration reloaded: %zu users, %zu agents", r->config.user_count,
              r->config.agent_count);
 }
 

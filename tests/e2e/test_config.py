@@ -175,25 +175,25 @@ MISTAKES = [
         "relay",
         "Dial",
         "[Relay]\nDial",
-        ":15: [Relay] is there twice, first at line 1; expected is one",
+        ":15: [Relay] is given twice, first at line 1",
     ),
     (
         "client",
         "[Agent]",
         "[client]",
-        ":8: [Client] is there twice, first at line 1; expected is one",
+        ":8: [Client] is given twice, first at line 1",
     ),
     (
         "relay",
         "Keepalive = 20",
         "KeyFile = relay.key",
-        ":4: 'KeyFile' is there twice in [Relay], first at line 3; expected is one",
+        ":4: KeyFile is given twice in [Relay], first at line 3",
     ),
     (
         "relay",
         "Agents",
         "name = bob\nAgents",
-        ":9: 'Name' is there twice in [User], first at line 7; expected is one",
+        ":9: Name is given twice in [User], first at line 7",
     ),
     # What is missing.
     (
@@ -252,7 +252,7 @@ MISTAKES = [
         "relay",
         "[Agent]",
         "[User]\nName = alice\nPublicKey = {bob}\n[Agent]",
-        ":11: [User] with the name 'alice' is there twice, first at line 6; expected is one",
+        ":11: [User] with the name 'alice' is given twice, first at line 6",
     ),
     (
         "relay",
@@ -294,13 +294,13 @@ MISTAKES = [
         "agent",
         "[User]",
         "[User]\nName = bob\nPublicKey = {bob}\n[User]\nName = bob\nPublicKey = {alice}\n[User]",
-        ":13: [User] with the name 'bob' is there twice, first at line 10; expected is one",
+        ":13: [User] with the name 'bob' is given twice, first at line 10",
     ),
     (
         "client",
         "PublicKey = {lab-1}",
         "[Agent]\nName = lab-1",
-        ":10: [Agent] with the name 'lab-1' is there twice, first at line 8; expected is one",
+        ":10: [Agent] with the name 'lab-1' is given twice, first at line 8",
     ),
     # Names and keys.
     ("relay", "alice\n", "Alice\n", f":7: Name: 'Alice' {NAME_RULE}"),
@@ -335,9 +335,9 @@ MISTAKES = [
     ),
     ("relay", "127.0.0.1:7443", "::1:7443", f":2: Listen: '::1:7443' {LISTEN_RULE}"),
     ("relay", "127.0.0.1:7443", "*:65536", f":2: Listen: '*:65536' {LISTEN_RULE}"),
-    ("relay", "20", "4", ":4: Keepalive: '4' is not a number from 5 to 60"),
-    ("relay", "20", "61", ":4: Keepalive: '61' is not a number from 5 to 60"),
-    ("relay", "20", "20s", ":4: Keepalive: '20s' is not a number from 5 to 60"),
+    ("relay", "20", "4", ":4: Keepalive: '4' is not a number of seconds from 5 to 60; s, min, h or d may follow it"),
+    ("relay", "20", "61", ":4: Keepalive: '61' is not a number of seconds from 5 to 60; s, min, h or d may follow it"),
+    ("relay", "20", "20 m", ":4: Keepalive: '20 m' is not a number of seconds from 5 to 60; s, min, h or d may follow it"),
     ("relay", "tcp:10.1.2.3:7444", "10.1.2.3:7444", f":15: Dial: '10.1.2.3:7444' {TARGET_RULE}"),
     (
         "relay",
@@ -395,7 +395,7 @@ MISTAKES = [
         "agent",
         "KeyFile",
         "ResumeWindow = 86401\nKeyFile",
-        ":3: ResumeWindow: '86401' is not a number from 0 to 86400",
+        ":3: ResumeWindow: '86401' is not a number of seconds from 0 to 86400; s, min, h or d may follow it",
     ),
     (
         "agent",

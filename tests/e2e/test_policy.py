@@ -185,7 +185,7 @@ def test_user_added_at_relay_and_agent(world, site, echo):
 
 def reload(program):
     program.signal(signal.SIGHUP)
-    program.expect(r"configuration loaded")
+    program.expect(r"configuration reloaded")
 
 
 def test_keepalive_is_loaded_again(world):
@@ -215,15 +215,26 @@ def test_what_a_relay_does_not_load_again(world, site):
     conf.write_text(conf.read_text().replace("relay.key", world.key("relay-2").path.name))
     reload(site.relay)
     for key in ("KeyFile", "Listen"):
-        site.relay.expect(rf"warn +relay: another {key} takes effect only at the next start")
+        site.relay.expect(rf"warn +relay: {key} in \[Relay\]: takes effect at the next start")
     assert_both_go_on(site)
 
 
 def test_what_an_agent_does_not_load_again(world, site):
-    """The same for an agent's name and key."""
-    world.agent_conf(users=ALLOW, called="lab-2", key="lab-2")
-    reload(site.agent)
-    site.agent.expect(r"warn +agent: a changed name or key counts from the next start on")
+    """The same for an agent's name, key, listeners and call socket, at each SIGHUP until the file is
+    as it was."""
+    keys = ("Name", "KeyFile", "Listen", "CallSocket")
+    more = {"listen": "127.0.0.1:0", "CallSocket": world.directory / "call"}
+    world.agent_conf(users=ALLOW, called="lab-2", key="lab-2", **more)
+    for count in (1, 2):
+        site.agent.signal(signal.SIGHUP)
+        site.agent.expect("configuration reloaded", count=count)
+        for key in keys:
+            line = rf"warn +agent: {key} in \[Agent\]: takes effect at the next start"
+            assert len(site.agent.lines(line)) == count
+    world.agent_conf(users=ALLOW)
+    site.agent.signal(signal.SIGHUP)
+    site.agent.expect("configuration reloaded", count=3)
+    assert len(site.agent.lines("takes effect")) == 2 * len(keys)
     assert_both_go_on(site)
     world.run_pipe("127.0.0.1:9", user="bob", code=OTHER)  # the agent takes it as lab-1
 

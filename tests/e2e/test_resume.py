@@ -513,7 +513,7 @@ def test_killed_while_applications_talk(world, serve, killed, kind):
         path = world.directory / "agent-lab-1.conf"
         path.write_text(path.read_text().rstrip() + "\nListen = default\n")
         agent.signal(signal.SIGHUP)
-        agent.expect("configuration loaded again")
+        agent.expect("configuration reloaded")
         client = world.start_client("-R", f"127.0.0.1:0:{endpoint(LOOPBACK, target.port)}")
         found = client.expect(r"forwarding (\S+):(\d+) at the agent to")
         connection = socket.create_connection((found[1], int(found[2])), timeout=20)

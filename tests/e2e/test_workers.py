@@ -90,7 +90,7 @@ def test_revoked_on_every_thread(world, echo, workers):
         connection.close()
     assert not any(client.lines("link lost") for client in bob)
     relay.signal(signal.SIGHUP)  # once more, when those circuits are gone
-    relay.expect("configuration loaded", count=2)
+    relay.expect("configuration reloaded", count=2)
 
 
 def test_stop_with_circuits(world, echo):
@@ -115,7 +115,7 @@ def test_another_number_needs_a_start(world):
     relay = world.start_relay(Workers=1)
     world.relay_conf(Workers=2)
     relay.signal(signal.SIGHUP)
-    relay.expect("another number of Workers takes effect only at the next start")
+    relay.expect(r"Workers in \[Relay\]: takes effect at the next start")
     assert len(threads_s(relay)) == 1
 
 

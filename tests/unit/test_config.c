@@ -262,11 +262,9 @@ static void relay_files_of_wrong_form(void **state)
         RELAY "Agents = *\n",
         "relay.conf:4: unknown key 'Agents' in [Relay]; known are Listen, KeyFile, Keepalive, "
         "Workers");
-    relay_refused(
-        RELAY "Keepalive = 5\nkeepalive = 5\n",
-        "relay.conf:5: 'Keepalive' is there twice in [Relay], first at line 4; expected is one");
-    relay_refused(RELAY RELAY,
-                  "relay.conf:4: [Relay] is there twice, first at line 1; expected is one");
+    relay_refused(RELAY "Keepalive = 5\nkeepalive = 5\n",
+                  "relay.conf:5: Keepalive is given twice in [Relay], first at line 4");
+    relay_refused(RELAY RELAY, "relay.conf:4: [Relay] is given twice, first at line 1");
     relay_refused(RELAY "[User]\nName = a\n\n[Agent]\n",
                   "relay.conf:4: [User] has no PublicKey; expected is PublicKey = Value");
     relay_refused(RELAY "[User]\nPublicKey = " KEY_1,
@@ -302,10 +300,10 @@ static void relay_files_of_wrong_values(void **state)
         "[Relay]\nKeyFile = open.key\n",
         "relay.conf:2: KeyFile: open.key: its mode 0644 gives others access to a secret; run: "
         "chmod 600 open.key");
-    relay_refused(RELAY "Keepalive = 4\n",
-                  "relay.conf:4: Keepalive: '4' is not a number from 5 to 60");
-    relay_refused(RELAY "Keepalive = 61\n",
-                  "relay.conf:4: Keepalive: '61' is not a number from 5 to 60");
+    relay_refused(RELAY "Keepalive = 4\n", "relay.conf:4: Keepalive: '4' is not a number of "
+                                           "seconds from 5 to 60; s, min, h or d may follow it");
+    relay_refused(RELAY "Keepalive = 61\n", "relay.conf:4: Keepalive: '61' is not a number of "
+                                            "seconds from 5 to 60; s, min, h or d may follow it");
     relay_refused(RELAY "Workers = 0\n", "relay.conf:4: Workers: '0' is not a number from 1 to 64");
     relay_refused(RELAY "Workers = 65\n",
                   "relay.conf:4: Workers: '65' is not a number from 1 to 64");
@@ -344,14 +342,10 @@ static void relay_peers_are_unique(void **state)
     struct error e = {0};
 
     (void)state;
-    relay_refused(
-        RELAY PEER("User", "a", KEY_1) PEER("User", "b", KEY_2) PEER("User", "a", KEY_3),
-        "relay.conf:10: [User] with the name 'a' is there twice, first at line 4; expected is "
-        "one");
-    relay_refused(
-        RELAY PEER("Agent", "a", KEY_1) PEER("Agent", "a", KEY_2),
-        "relay.conf:7: [Agent] with the name 'a' is there twice, first at line 4; expected is "
-        "one");
+    relay_refused(RELAY PEER("User", "a", KEY_1) PEER("User", "b", KEY_2) PEER("User", "a", KEY_3),
+                  "relay.conf:10: [User] with the name 'a' is given twice, first at line 4");
+    relay_refused(RELAY PEER("Agent", "a", KEY_1) PEER("Agent", "a", KEY_2),
+                  "relay.conf:7: [Agent] with the name 'a' is given twice, first at line 4");
     relay_refused(
         RELAY PEER("User", "a", KEY_1) PEER("User", "b", KEY_2) PEER("User", "c", KEY_1),
         "relay.conf:10: the PublicKey of this [User] is that of the [User] at line 4; expected is "
@@ -392,10 +386,10 @@ static void relay_file_is_read(void **state)
                                "Labels = site=boston model=vmax\nDial = tcp:10.1.2.3:7444\n"
                                "[Agent]\nName = lab-1\nPublicKey = " KEY_4 "\n");
     assert_true(relay_config_load(&c, "relay.conf", &e));
-    assert_int_equal(c.listen_count, 3);
-    assert_address(&c.listen[0], "[::1]:7443");
-    assert_address(&c.listen[1], "[::]:7444");
-    assert_address(&c.listen[2], "127.0.0.1:7445");
+    assert_int_equal(c.listen.count, 3);
+    assert_address(&c.listen.items[0], "[::1]:7443");
+    assert_address(&c.listen.items[1], "[::]:7444");
+    assert_address(&c.listen.items[2], "127.0.0.1:7445");
     assert_true(key_is(c.key.private_key, 9));
     assert_int_equal(c.keepalive_s, 20);
     assert_int_equal(c.workers, 3);
@@ -466,7 +460,7 @@ static void agent_file_is_read(void **state)
     assert_true(agent_config_load(&c, "agent.conf", &e));
     assert_string_equal(c.name, "boston-vmax-01");
     assert_true(key_is(c.key.private_key, 9));
-    assert_int_equal(c.listen_count, 0);
+    assert_int_equal(c.listen.count, 0);
     assert_string_equal(c.labels, "site=boston");
     assert_string_equal(c.call_socket, "/run/spx/call");
 
@@ -510,8 +504,8 @@ static void agent_that_is_dialled_needs_no_address(void **state)
     write_config("agent.conf", "[Relay]\nPublicKey = " KEY_1 "\n"
                                "[Agent]\nName = a\nKeyFile = own.key\nListen = *:7444\n");
     assert_true(agent_config_load(&c, "agent.conf", &e));
-    assert_int_equal(c.listen_count, 1);
-    assert_address(&c.listen[0], "[::]:7444");
+    assert_int_equal(c.listen.count, 1);
+    assert_address(&c.listen.items[0], "[::]:7444");
     assert_int_equal(c.relay_count, 1);
     assert_false(c.relays[0].has_address);
     assert_null(c.call_socket);
@@ -553,19 +547,15 @@ static void bad_agent_files(void **state)
                   "agent.conf:8: Listeners: '0' is not a number from 1 to 256");
     agent_refused(AGENT "[User]\nListeners = 257\n",
                   "agent.conf:8: Listeners: '257' is not a number from 1 to 256");
-    agent_refused(
-        AGENT "[User]\nListeners = 1\nListeners = 1\n",
-        "agent.conf:9: 'Listeners' is there twice in [User], first at line 8; expected is "
-        "one");
+    agent_refused(AGENT "[User]\nListeners = 1\nListeners = 1\n",
+                  "agent.conf:9: Listeners is given twice in [User], first at line 8");
     agent_refused(AGENT "[User]\nAgents = *\n",
                   "agent.conf:8: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, "
                   "Listen, Listeners");
     agent_refused(AGENT "[Client]\n",
                   "agent.conf:7: unknown section [Client]; known are [Agent], [Relay], [User]");
-    agent_refused(
-        AGENT PEER("User", "a", KEY_2) PEER("User", "a", KEY_3),
-        "agent.conf:10: [User] with the name 'a' is there twice, first at line 7; expected is "
-        "one");
+    agent_refused(AGENT PEER("User", "a", KEY_2) PEER("User", "a", KEY_3),
+                  "agent.conf:10: [User] with the name 'a' is given twice, first at line 7");
     agent_refused(
         AGENT PEER("User", "a", KEY_1),
         "agent.conf:7: the PublicKey of this [User] is that of the [Relay] at line 4; expected is "
@@ -675,8 +665,7 @@ static void bad_client_files(void **state)
         CLIENT "[Relay]\nAddress = x\nPublicKey = OWN\n",
         "client.conf:6: the PublicKey of this [Relay] is the key of this client itself; expected "
         "is the other party's");
-    client_refused(CLIENT "[Client]\n",
-                   "client.conf:6: [Client] is there twice, first at line 1; expected is one");
+    client_refused(CLIENT "[Client]\n", "client.conf:6: [Client] is given twice, first at line 1");
     client_refused(
         CLIENT PEER("Agent", "a", KEY_2) PEER("Agent", "b", KEY_2),
         "client.conf:9: the PublicKey of this [Agent] is that of the [Agent] at line 6; expected "
@@ -690,8 +679,7 @@ static void bad_client_files(void **state)
                    "client.conf:9: Forward: 'x' is not [ADDRESS:]PORT (IPv6 in brackets, * or "
                    "nothing before the first colon for all addresses)");
     client_refused(CLIENT "[Agent]\nName = a\n[Agent]\nName = a\n",
-                   "client.conf:8: [Agent] with the name 'a' is there twice, first at line 6; "
-                   "expected is one");
+                   "client.conf:8: [Agent] with the name 'a' is given twice, first at line 6");
 }
 
 /* Every file cut anywhere is read or refused with a text, and nothing is left allocated. */
@@ -796,7 +784,7 @@ static void bad_known_agents(void **state)
                   "of base64");
     known_refused(
         "lab-1 " KEY_1 "\nlab-2 " KEY_2 "\nlab-1 " KEY_1 "\n",
-        "known_agents:3: 'lab-1' is there twice, first at line 1; expected is one line for each "
+        "known_agents:3: 'lab-1' is given twice, first at line 1; expected is one line for each "
         "agent");
     known_refused("lab-1 " KEY_1 "\nlab-2 \xff\n",
                   "known_agents:2: is not text; expected is UTF-8");

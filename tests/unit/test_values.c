@@ -27,25 +27,68 @@ static void assert_usage(struct error *e, const char *text)
 
 static void numbers(void **state)
 {
-    static const char *const bad[] = {
-        "", "4", "61", "-5", "+5", " 5", "5 ", "5x", "0x5", "5.0", "18446744073709551621"};
+    static const struct number_range range = {5, 60, PLAIN_NUMBER}, all = {0, UINT32_MAX};
+    static const char *const bad[] = {"",
+                                      "4",
+                                      "61",
+                                      "-5",
+                                      "+5",
+                                      " 5",
+                                      "5 ",
+                                      "5x",
+                                      "5 s",
+                                      "0x5",
+                                      "5.0",
+                                      "4294967301",
+                                      "18446744073709551621",
+                                      "00000000000000000000000000000005"};
     struct error e = {0};
-    uint64_t v;
+    uint32_t v;
 
     (void)state;
-    assert_true(value_number(&v, "5", 5, 60, &e) && v == 5);
-    assert_true(value_number(&v, "060", 5, 60, &e) && v == 60);
-    assert_true(value_number(&v, "18446744073709551615", 0, UINT64_MAX, &e) && v == UINT64_MAX);
+    assert_true(value_number(&v, "5", &range, &e) && v == 5);
+    assert_true(value_number(&v, "060", &range, &e) && v == 60);
+    assert_true(value_number(&v, "4294967295", &all, &e) && v == UINT32_MAX);
     for (size_t i = 0; i < COUNT(bad); i++) {
         char expected[100];
-        assert_false(value_number(&v, bad[i], 5, 60, &e));
+        assert_false(value_number(&v, bad[i], &range, &e));
         snprintf(expected, sizeof expected, "'%s' is not a number from 5 to 60", bad[i]);
         assert_usage(&e, expected);
     }
-    assert_false(value_number(&v, "18446744073709551616", 0, UINT64_MAX, &e));
+    assert_false(value_number(&v, "4294967296", &all, &e));
 }
 
-static void endpoints(void **state)
+static void durations(void **state)
+{
+    static const struct number_range range = {5, 172800, SECONDS}, all = {0, UINT32_MAX, SECONDS};
+    static const struct {
+        const char *text;
+        uint32_t seconds;
+    } good[] = {{"5", 5},          {"5s", 5},       {"90 s", 90},  {"10min", 600},
+                {"10 \tmin", 600}, {"48h", 172800}, {"1 d", 86400}};
+    static const char *const bad[] = {"",   "s",    "4 s",   "3 d",  "49h",         "10 m",
+                                      "1H", "1 hr", "1 h 5", "-1 h", "4294967296 d"};
+    struct error e = {0};
+    uint32_t v;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_true(value_number(&v, good[i].text, &range, &e));
+        assert_int_equal(v, good[i].seconds);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        char expected[120];
+        assert_false(value_number(&v, bad[i], &range, &e));
+        snprintf(expected, sizeof expected,
+                 "'%s' is not a number of seconds from 5 to 172800; s, min, h or d may follow it",
+                 bad[i]);
+        assert_usage(&e, expected);
+    }
+    assert_true(value_number(&v, "49710 d", &all, &e) && v == 49710U * 86400);
+    assert_false(value_number(&v, "49711 d", &all, &e)); /* above 32 bits */
+}
+
+static void hosts_and_ports(void **state)
 {
     static const struct {
         const char *text, *host;
@@ -523,7 +566,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers),
-        cmocka_unit_test(endpoints),
+        cmocka_unit_test(durations),
+        cmocka_unit_test(hosts_and_ports),
         cmocka_unit_test(host_names_are_bounded),
         cmocka_unit_test(listening_addresses),
         cmocka_unit_test(targets),
