@@ -134,6 +134,14 @@ layers() {
     END { exit bad }' modules/*/*.[ch]
 }
 
+# A session's insides are for its own folder: others have its functions, and of a circuit's fields
+# they write none.
+doors() {
+    local written='circuit(\.|->)[a-z_.]+ ([-+|&]?=[^=]|\+\+|--)|wire_error_set\(&[^,]*(circuit|session)\b'
+    ! grep -rnE --include='*.[ch]' --exclude-dir=session \
+        "#include \"session/(state|internal)\.h\"|$written" spx.c modules
+}
+
 scripts() { shellcheck -x "${scripts[@]}"; }
 
 # Pages of other programs need not be installed where this runs.
@@ -143,6 +151,7 @@ pages() { (cd docs && mandoc -Tlint ./*.[1-8] 2> >(grep -v 'outdated mandoc.db' 
 have() { command -v "$1" >/dev/null || { printf '  skipped %s: not installed\n' "$1"; return 1; }; }
 
 run layers layers
+run doors doors
 run headers alone
 run kinds kinds
 run clang-format format

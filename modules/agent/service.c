@@ -9,7 +9,6 @@
 #include "agent/permissions.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/random.h"
 #include "base/text.h"
 #include "crypto/circuit_label.h"
 #include "crypto/handshake.h"
@@ -19,7 +18,7 @@
 #define RECEIVE_LIMIT_LEAST (1U << 20)
 
 struct service_circuit {
-    struct link link;        /* first */
+    struct link link;
     struct service *service; /* NULL: ended before it had its socket; the hop still holds it */
     bool attached;           /* has its socket */
     struct cipher send, receive;
@@ -34,7 +33,7 @@ struct service_circuit {
 struct service {
     struct list place;
     struct agent *agent;
-    struct session session;
+    struct session *session;
     struct targets *targets;
     struct remote_listeners *listeners;
     struct service_circuit *current, *candidate;
@@ -78,21 +77,22 @@ static void circuit_end(struct service_circuit *c)
 static void service_end(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
+    struct session_summary summary = session_summary(v->session);
     char up[16], down[16], time[24];
-    text_bytes(up, v->session.bytes_received);
-    text_bytes(down, v->session.bytes_sent);
+    text_bytes(up, summary.bytes_received);
+    text_bytes(down, summary.bytes_sent);
     text_duration(time, loop_now(a->loop) - v->begun_us);
     log_info("circuit %s: ended: %s; user %s, %u stream%s, %s up, %s down, %s", v->label, why,
-             v->user, v->session.streams_opened, v->session.streams_opened == 1 ? "" : "s", up,
-             down, time);
+             v->user, summary.streams_opened, summary.streams_opened == 1 ? "" : "s", up, down,
+             time);
     if (v->started)
-        ended_remember(&a->ended, v->session.id, v->user_key, why, loop_now(a->loop));
+        ended_remember(&a->ended, session_id(v->session), v->user_key, why, loop_now(a->loop));
     if (v->candidate)
         circuit_end(v->candidate);
     if (v->current)
         circuit_end(v->current);
     timer_cancel(a->loop, &v->give_up);
-    session_free(&v->session);
+    session_free(v->session);
     remote_listeners_free(v->listeners);
     targets_free(v->targets);
     permissions_free(&v->permissions);
@@ -108,17 +108,17 @@ static void service_end(struct service *v, const char *why)
 static void on_give_up(struct timer *timer)
 {
     struct service *v = container_of(timer, struct service, give_up);
-    service_end(v, v->session.state == SESSION_CLOSING
-                       ? v->session.close_text
+    service_end(v, session_state(v->session) == SESSION_CLOSING
+                       ? session_reason(v->session)
                        : "no circuit came back within the resume window");
 }
 
 /* Says CLOSE on the circuit there is, and does not wait for ever for its ACK. */
 static void close_current(struct service *v, enum code code, const char *text)
 {
-    if (v->session.state != SESSION_ACTIVE)
+    if (session_state(v->session) != SESSION_ACTIVE)
         return;
-    session_close(&v->session, code, text);
+    session_close(v->session, code, text);
     timer_set(v->agent->loop, &v->give_up,
               loop_now(v->agent->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
@@ -181,11 +181,11 @@ static void circuit_lost(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
     log_info("circuit %s: lost: %s; the session of %s waits up to %u s for its client", v->label,
-             why, v->user, v->session.settings.resume_window_s);
+             why, v->user, session_resume_window_s(v->session));
     if (v->started || !v->lost_us) {
         v->lost_us = loop_now(a->loop);
         timer_set(a->loop, &v->give_up,
-                  v->lost_us + v->session.settings.resume_window_s * CLOCK_US_PER_S);
+                  v->lost_us + session_resume_window_s(v->session) * CLOCK_US_PER_S);
     }
     agent_probe_relays(a);
     if (sessions_of(a, v->user_key, NOT_STARTED_ORPHANS) > SESSIONS_NOT_STARTED_PER_USER)
@@ -205,19 +205,18 @@ static void candidate_lost(struct service *v, const char *why)
  * link. */
 static const char *reason_of(const struct service *v, const struct link *link)
 {
-    if (v->session.error.code)
-        return v->session.error.text;
-    return v->session.state == SESSION_CLOSING ? v->session.close_text : link->circuit.failed.text;
+    const char *reason = session_reason(v->session);
+    return reason[0] ? reason : link->circuit.failed.text;
 }
 
 static void on_change(struct link *link)
 {
-    struct service_circuit *c = (struct service_circuit *)(void *)link;
+    struct service_circuit *c = container_of(link, struct service_circuit, link);
     struct service *v = c->service;
     bool current = c == v->current;
-    char why[sizeof v->session.error.text];
+    char why[ERROR_TEXT_BYTES];
     snprintf(why, sizeof why, "%s", reason_of(v, link));
-    if (v->session.error.code) {
+    if (session_error(v->session)->code) {
         if (v->current)
             link_part(&v->current->link, &v->agent->partings);
         service_end(v, why);
@@ -226,7 +225,7 @@ static void on_change(struct link *link)
     circuit_end(c);
     if (!current)
         candidate_lost(v, why);
-    else if (v->session.state == SESSION_ACTIVE)
+    else if (session_state(v->session) == SESSION_ACTIVE)
         circuit_lost(v, why);
     else if (!v->agent->stopping)
         service_end(v, why); /* a client that comes back hears the reason */
@@ -235,12 +234,12 @@ static void on_change(struct link *link)
 /* START has come on the candidate: it is the session's circuit now. */
 static void on_move(struct session *s, struct circuit *circuit)
 {
-    struct service *v = s->owner;
+    struct service *v = session_owner(s);
     struct service_circuit *old = v->current;
     struct link *link = container_of(circuit, struct link, circuit);
     bool first = !v->started;
     char time[24], prefix[128];
-    v->current = (struct service_circuit *)(void *)link;
+    v->current = container_of(link, struct service_circuit, link);
     if (v->candidate == v->current)
         v->candidate = NULL;
     if (!first) {
@@ -254,7 +253,7 @@ static void on_move(struct session *s, struct circuit *circuit)
     targets_set_label(v->targets, prefix);
     remote_listeners_set_label(v->listeners, prefix);
     remote_listeners_resume(v->listeners);
-    if (s->state == SESSION_ACTIVE)
+    if (session_state(s) == SESSION_ACTIVE)
         timer_cancel(v->agent->loop, &v->give_up);
     if (old)
         circuit_end(old);
@@ -264,25 +263,25 @@ static void on_move(struct session *s, struct circuit *circuit)
 
 static void on_open(struct session *s, struct stream *stream, struct view target)
 {
-    struct service *v = s->owner;
+    struct service *v = session_owner(s);
     targets_open(v->targets, stream, target);
 }
 
 static void on_listen(struct session *s, struct stream *listener, struct view address)
 {
-    struct service *v = s->owner;
+    struct service *v = session_owner(s);
     remote_listeners_add(v->listeners, listener, address);
 }
 
 static void on_room(struct session *s)
 {
-    struct service *v = s->owner;
+    struct service *v = session_owner(s);
     remote_listeners_resume(v->listeners);
 }
 
 static void on_wake(struct session *s)
 {
-    struct service *v = s->owner;
+    struct service *v = session_owner(s);
     if (v->current)
         link_wake(&v->current->link);
 }
@@ -291,24 +290,25 @@ static void on_wake(struct session *s)
  */
 static bool may_grow(struct session *s, size_t more)
 {
-    const struct agent *a = ((const struct service *)s->owner)->agent;
+    const struct agent *a = ((const struct service *)session_owner(s))->agent;
     uint64_t taken = 0;
     list_each (link, &a->services)
-        taken += container_of(link, struct service, place)->session.ring.size;
-    return more <= budget_share(RING_LIMIT_ALL, s->settings.ring_bytes, taken, a->service_count);
+        taken += session_ring_bytes(container_of(link, struct service, place)->session);
+    return more <=
+           budget_share(RING_LIMIT_ALL, session_settings(s)->ring_bytes, taken, a->service_count);
 }
 
 /* A path that is lost was lost for the control hop too: not to be found out one after the other. */
 static void on_silence(struct session *s)
 {
-    struct service *v = s->owner;
+    struct service *v = session_owner(s);
     agent_probe_relays(v->agent);
 }
 
 /* The session's other end may wait on another way already, which needs the relay. */
 static void on_stall(struct session *s, uint64_t since_us)
 {
-    struct service *v = s->owner;
+    struct service *v = session_owner(s);
     (void)since_us;
     agent_probe_relays(v->agent);
 }
@@ -337,7 +337,8 @@ static uint32_t receive_limit_left(const struct agent *a)
 {
     uint64_t taken = 0;
     list_each (link, &a->services)
-        taken += container_of(link, struct service, place)->session.settings.receive_limit;
+        taken +=
+            session_settings(container_of(link, struct service, place)->session)->receive_limit;
     return RECEIVE_LIMIT_LEAST +
            (uint32_t)budget_share(RECEIVE_LIMIT_ALL, RECEIVE_LIMIT_LEAST, taken, a->service_count);
 }
@@ -366,14 +367,13 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
         v->listeners = remote_listeners_new(a->loop, prefix, v->permissions.listen,
                                             v->permissions.listen_count);
     }
-    if (!v->targets || !v->listeners || !session_init(&v->session, &settings, &events, v)) {
+    if (!v->targets || !v->listeners || !(v->session = session_new(&settings, &events, v))) {
         remote_listeners_free(v->listeners);
         targets_free(v->targets);
         permissions_free(&v->permissions);
         free(v);
         return NULL;
     }
-    random_bytes(v->session.id, sizeof v->session.id);
     list_append(&a->services, &v->place);
     a->service_count++;
     return v;
@@ -397,7 +397,7 @@ static struct service *find_service(struct agent *a, const uint8_t id[SESSION_ID
 {
     list_each (link, &a->services) {
         struct service *v = container_of(link, struct service, place);
-        if (memcmp(v->session.id, id, SESSION_ID_BYTES) == 0 &&
+        if (memcmp(session_id(v->session), id, SESSION_ID_BYTES) == 0 &&
             memcmp(v->user_key, key, KEY_BYTES) == 0)
             return v;
     }
@@ -411,7 +411,7 @@ static void end_told(struct agent *a, const uint8_t key[KEY_BYTES],
 {
     struct service *v = find_service(a, hello->session_id, key);
     if (v && !v->current)
-        service_end(v, v->session.close_text);
+        service_end(v, session_reason(v->session));
 }
 
 /* What speaks against the user and the agent's name; CODE_OK: nothing. */
@@ -451,7 +451,7 @@ static struct service *settle_service(struct agent *a, const uint8_t key[KEY_BYT
         return v;
     }
     v = find_service(a, hello->session_id, key);
-    if (v && session_may_resume(&v->session, hello->circuit))
+    if (v && session_may_resume(v->session, hello->circuit))
         return v;
     if (v)
         refuse(answer, CODE_STALE, "a newer circuit carries the session");
@@ -476,7 +476,7 @@ static struct service_circuit *circuit_new(struct service *v, const struct sessi
     c->number = hello->circuit;
     c->told_position = hello->receive_position;
     snprintf(c->label, sizeof c->label, "%s", label);
-    session_take_hello(&v->session, hello);
+    session_take_hello(v->session, hello);
     v->candidate = c;
     return c;
 }
@@ -491,7 +491,7 @@ static bool write_answer(struct noise *n, struct offer_answer *answer)
     uint8_t payload[TEXT_MAX_BYTES];
     size_t len;
     if (c)
-        session_fill_welcome(&c->service->session, &welcome);
+        session_fill_welcome(c->service->session, &welcome);
     len = session_welcome_encode(&welcome, payload, sizeof payload);
     if (!len || !noise_write(n, view_of(payload, len), answer->message2, &answer->message2_len))
         return false;
@@ -583,7 +583,7 @@ void service_offer(struct agent *a, const struct offer *offer, struct offer_answ
 void service_attach(struct service_circuit *c, int fd, struct fifo *unsent, struct view rest)
 {
     struct service *v = c->service;
-    if (v && circuit_init(&c->link.circuit, &v->session, &c->send, &c->receive, c->number,
+    if (v && circuit_init(&c->link.circuit, v->session, &c->send, &c->receive, c->number,
                           c->told_position, loop_now(v->agent->loop))) {
         c->attached = link_open(&c->link, v->agent->loop, fd, unsent, rest);
         if (c->attached)

@@ -44,14 +44,13 @@ struct client {
     struct backoff backoff;
     struct timer retry;
 
-    struct session session;
+    struct session *session; /* NULL: between two */
     struct link links[2];
     struct link *link; /* the session's current one, or NULL; the other is for the next circuit */
     uint64_t lost_us;  /* since when the session is without a circuit, or its circuit stalls */
     uint64_t connected_us; /* since when it has the current one */
-    bool has_session;
-    bool reaching;    /* reach is under way */
-    bool close_tried; /* closing: the circuit broke, and another one was tried */
+    bool reaching;         /* reach is under way */
+    bool close_tried;      /* closing: the circuit broke, and another one was tried */
     bool ever_connected;
     struct timer give_up;
     struct listener **listeners; /* of the -L, -D and -U among the task's forwards */
@@ -115,7 +114,7 @@ static void stop_reaching(struct client *c)
 
 static void end_session(struct client *c)
 {
-    if (!c->has_session)
+    if (!c->session)
         return;
     stop_reaching(c);
     timer_cancel(c->loop, &c->give_up);
@@ -123,11 +122,13 @@ static void end_session(struct client *c)
     link_close(&c->links[0]); /* the other may have been to be the next */
     link_close(&c->links[1]);
     c->link = NULL;
-    c->sent += c->session.bytes_sent;
-    c->received += c->session.bytes_received;
-    c->streams += c->session.streams_opened;
-    c->has_session = false;
-    session_free(&c->session);
+    struct session_summary summary = session_summary(c->session);
+    struct session *s = c->session;
+    c->sent += summary.bytes_sent;
+    c->received += summary.bytes_received;
+    c->streams += summary.streams_opened;
+    c->session = NULL; /* what its streams' ends bring about finds none */
+    session_free(s);
 }
 
 static void try_relay(struct client *c);
@@ -135,7 +136,7 @@ static void try_relay(struct client *c);
 static void on_retry(struct timer *timer)
 {
     struct client *c = container_of(timer, struct client, retry);
-    if (c->state != CLIENT_CONNECTED || session_stalled(&c->session, loop_now(c->loop)))
+    if (c->state != CLIENT_CONNECTED || session_stalled(c->session, loop_now(c->loop)))
         try_relay(c);
 }
 
@@ -177,9 +178,9 @@ static uint64_t circuit_worked_us(const struct client *c)
 
 /* The session is over: its applications are reset. A client with listeners begins another unless it
  * cannot help. */
-static void session_over(struct client *c, const struct wire_error *why)
+static void session_over(struct client *c)
 {
-    struct wire_error e = *why;
+    struct wire_error e = *session_error(c->session);
     uint64_t worked_us = circuit_worked_us(c);
     log_warning("the session has ended: %s", e.text);
     if (c->link)
@@ -194,12 +195,13 @@ static void session_over(struct client *c, const struct wire_error *why)
 static void on_give_up(struct timer *timer)
 {
     struct client *c = container_of(timer, struct client, give_up);
+    char text[80];
     stop_reaching(c);
     timer_cancel(c->loop, &c->retry);
-    wire_error_set(&c->session.error, CODE_RESUME_WINDOW,
-                   "no circuit could be had within the resume window of %u s",
-                   c->session.peer_resume_window_s);
-    session_over(c, &c->session.error);
+    snprintf(text, sizeof text, "no circuit could be had within the resume window of %u s",
+             session_resume_window_s(c->session));
+    session_abandon(c->session, CODE_RESUME_WINDOW, text);
+    session_over(c);
 }
 
 /* Whether another relay may do better: not when it is the agent's word, nor when keys differ before
@@ -239,8 +241,8 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
     else
         log_warning("%s", o->error.text);
     if (c->state == CLIENT_RESUMING && o->by_agent) {
-        wire_error_set(&c->session.error, o->error.code, "%s", o->error.text);
-        session_over(c, &c->session.error);
+        session_abandon(c->session, o->error.code, o->error.text);
+        session_over(c);
         return;
     }
     if (try_next_relay(c, o))
@@ -262,7 +264,7 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
 /* Owes CLOSE and gives the agent its time to acknowledge it. */
 static void begin_closing(struct client *c, const char *text)
 {
-    session_close(&c->session, CODE_DONE, text);
+    session_close(c->session, CODE_DONE, text);
     c->state = CLIENT_CLOSING;
     timer_cancel(c->loop, &c->retry);
     timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
@@ -274,15 +276,15 @@ static void close_session(struct client *c, unsigned code)
     c->failure = !code                         ? FAILURE_NONE
                  : code == RESET_NOT_PERMITTED ? FAILURE_DENIED
                                                : FAILURE_OTHER;
-    if (code && c->session.state != SESSION_ACTIVE)
-        c->failure = code_failure(c->session.error.code);
+    if (code && session_state(c->session) != SESSION_ACTIVE)
+        c->failure = code_failure(session_error(c->session)->code);
     begin_closing(c, "finished");
 }
 
 static void stdio_ended(void *arg, unsigned code, const char *text)
 {
     struct client *c = arg;
-    if (!c->has_session)
+    if (!c->session)
         return; /* session_over tells what ended it */
     snprintf(c->why, sizeof c->why, "%s%s%s",
              code ? reset_code_text(code) : "the stream is finished", code && text[0] ? ": " : "",
@@ -306,7 +308,7 @@ static bool open_stdio(struct client *c)
     struct endpoint *e = endpoint_new_pair(c->loop, STDIN_FILENO, STDOUT_FILENO, stdio_ended, c);
     struct stream *st;
     target_to_text(target, &c->task->options->stdio_target);
-    st = e ? stream_open(&c->session, target, &endpoint_events, e) : NULL;
+    st = e ? stream_open(c->session, target, &endpoint_events, e) : NULL;
     if (!st)
         return false;
     endpoint_start(e, st);
@@ -335,7 +337,7 @@ static void connected(struct client *c, struct link *link, const char *label)
     c->state = CLIENT_CONNECTED;
     c->ever_connected = true;
     c->failures = 0;
-    tie_listeners(c, &c->session);
+    tie_listeners(c, c->session);
 }
 
 static void reached(void *arg, struct reach *r)
@@ -363,20 +365,20 @@ static void on_open(struct session *s, struct stream *stream, struct view target
 static void on_connection(struct session *s, struct stream *stream, struct stream *listener,
                           struct view peer)
 {
-    struct client *c = s->owner;
+    struct client *c = session_owner(s);
     remotes_connect(c->remotes, stream, listener, peer);
 }
 
 static void on_wake(struct session *s)
 {
-    struct client *c = s->owner;
+    struct client *c = session_owner(s);
     if (c->link)
         link_wake(c->link);
 }
 
 static void on_room(struct session *s)
 {
-    struct client *c = s->owner;
+    struct client *c = session_owner(s);
     for (size_t i = 0; i < c->listener_count; i++)
         listener_resume(c->listeners[i]);
 }
@@ -384,7 +386,7 @@ static void on_room(struct session *s)
 /* A circuit on which nothing comes back is not waited for: the next one starts beside it. */
 static void on_stall(struct session *s, uint64_t since_us)
 {
-    struct client *c = s->owner;
+    struct client *c = session_owner(s);
     if (c->state != CLIENT_CONNECTED || c->reaching || timer_is_set(&c->retry))
         return;
     log_warning("nothing comes back: trying another circuit beside this one");
@@ -406,7 +408,8 @@ static void link_lost(struct client *c, const char *why)
     log_warning("link lost: %s; resuming", why);
     drop_link(c);
     c->lost_us = loop_now(c->loop);
-    timer_set(c->loop, &c->give_up, c->lost_us + c->session.peer_resume_window_s * CLOCK_US_PER_S);
+    timer_set(c->loop, &c->give_up,
+              c->lost_us + session_resume_window_s(c->session) * CLOCK_US_PER_S);
     if (c->reaching)
         c->state = CLIENT_RESUMING; /* the next circuit is on its way already */
     else
@@ -431,13 +434,13 @@ static void on_change(struct client *c, struct link *link)
 {
     if (link != c->link || link->circuit.failed.code == CODE_REPLACED)
         return; /* the session is on another one, and connected() takes note of it */
-    if (c->state == CLIENT_CLOSING && c->session.error.code) {
+    if (c->state == CLIENT_CLOSING && session_error(c->session)->code) {
         link_part(link, &c->partings);
         loop_stop(c->loop);
     } else if (c->state == CLIENT_CLOSING) {
         close_again(c);
-    } else if (c->session.error.code) {
-        session_over(c, &c->session.error);
+    } else if (session_error(c->session)->code) {
+        session_over(c);
     } else {
         link_lost(c, link->circuit.failed.text);
     }
@@ -460,17 +463,17 @@ static bool new_session(struct client *c)
     struct session_settings settings = session_default_settings(true);
     struct error e = {0};
     settings.streams = remotes_count(c->remotes) ? AGENT_STREAMS_MAX : 0;
-    if (!session_init(&c->session, &settings, &session_events, c)) {
+    c->session = session_new(&settings, &session_events, c);
+    if (!c->session) {
         finish(c, FAILURE_OTHER, "out of memory");
         return false;
     }
-    c->has_session = true;
     c->state = CLIENT_CONNECTING;
     if (c->task->options->stdio && !open_stdio(c)) {
         finish(c, FAILURE_OTHER, "standard input or output cannot be used");
         return false;
     }
-    if (!remotes_ask(c->remotes, &c->session, &e)) {
+    if (!remotes_ask(c->remotes, c->session, &e)) {
         finish(c, e.failure, e.text);
         return false;
     }
@@ -484,13 +487,13 @@ static void try_relay(struct client *c)
         .party = c->task->party,
         .agent = c->task->options->agent,
         .agent_key = c->task->agent_key,
-        .session = &c->session,
         .link = spare_link(c),
         .done = reached,
         .arg = c,
     };
-    if (!c->has_session && !new_session(c))
+    if (!c->session && !new_session(c))
         return;
+    request.session = c->session;
     c->reaching = reach_start(&c->reach, c->loop, &request);
     if (!c->reaching)
         finish(c, FAILURE_OTHER, "out of memory");
@@ -528,12 +531,13 @@ static void show_status(struct client *c)
     char text[256], up[16], down[16], time[24], rtt[24] = "-";
     uint64_t sent = c->sent, received = c->received;
     unsigned open = 0;
-    if (c->has_session) {
-        sent += c->session.bytes_sent;
-        received += c->session.bytes_received;
-        open = c->session.own_open;
-        if (c->session.rtt_us)
-            text_duration(rtt, c->session.rtt_us);
+    if (c->session) {
+        struct session_summary summary = session_summary(c->session);
+        sent += summary.bytes_sent;
+        received += summary.bytes_received;
+        open = summary.own_open;
+        if (summary.rtt_us)
+            text_duration(rtt, summary.rtt_us);
     }
     text_bytes(up, sent);
     text_bytes(down, received);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fifo.h"
 #include "net/socket.h"
 
 struct endpoint {

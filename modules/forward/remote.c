@@ -74,7 +74,8 @@ static void on_reset(void *owner, unsigned code, const char *text)
 {
     char address[ADDRESS_TEXT_BYTES];
     struct remote *r = owner;
-    bool over = r->listener->session->state != SESSION_ACTIVE; /* it ends with its session */
+    bool over =
+        session_state(stream_session(r->listener)) != SESSION_ACTIVE; /* it ends with its session */
     r->listener = NULL;
     if (over)
         return;
@@ -115,9 +116,9 @@ bool remotes_ask(struct remotes *r, struct session *s, struct error *e)
 void remotes_connect(struct remotes *r, struct stream *stream, const struct stream *listener,
                      struct view peer)
 {
-    const struct remote *remote = listener->owner;
+    const struct remote *remote = stream_owner(listener);
     char text[ADDRESS_MAX_BYTES + 1];
     text_clean(text, sizeof text, peer);
-    log_debug("connection from %s at the agent, stream %u", text, stream->id);
+    log_debug("connection from %s at the agent, stream %u", text, stream_id(stream));
     targets_connect(r->targets, stream, &remote->forward->target);
 }

@@ -62,8 +62,9 @@ void remote_listeners_free(struct remote_listeners *r)
 
 static bool may_take(void *owner)
 {
-    struct session *s = ((struct remote_listener *)owner)->listener->session;
-    return s->circuit && session_may_open(s);
+    const struct remote_listener *l = owner;
+    struct session *s = stream_session(l->listener);
+    return session_has_circuit(s) && session_may_open(s);
 }
 
 static void take(void *owner, int fd, const struct address *peer)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/fifo.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "forward/endpoint.h"
@@ -169,7 +170,7 @@ static void connected(struct attempt *a, int fd, const struct address *address)
     }
     address_to_text(text, address);
     log_info("%s: %s: %s, stream %u", a->targets->label, a->text,
-             datagrams ? "open for datagrams" : "connected", st->id);
+             datagrams ? "open for datagrams" : "connected", stream_id(st));
     attempt_free(a);
     stream_accept(st, text);
 }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/table.h"
 #include "net/socket.h"
 
 #define LARGEST_BYTES 65536      /* no UDP datagram has as many */

@@ -2,14 +2,16 @@
  * its liveness, as an engine without I/O (docs/PROTOCOL.md section 5).
  *
  * The owner moves bytes between the circuit's socket and the functions below, tells the time, and
- * looks at circuit->failed and session->state after each call. */
+ * looks at circuit->failed and session_state after each call. */
 #ifndef SPX_SESSION_CIRCUIT_H
 #define SPX_SESSION_CIRCUIT_H
 
+#include "base/list.h"
 #include "crypto/cipher.h"
 #include "session/session.h"
 
-/* Its memory is the session's owner's; it may exist before the session moves to it. */
+/* Its memory is the session's owner's; it may exist before the session moves to it. An owner may
+ * read session, number, started and failed; nobody outside this folder writes any. */
 struct circuit {
     struct session *session;
     struct list link; /* session->circuits */
@@ -43,7 +45,7 @@ bool circuit_init(struct circuit *c, struct session *s, struct cipher *send, str
 void circuit_free(struct circuit *c);
 
 /* Where bytes of the socket are read to: at least 64 KiB. Then circuit_input takes the n that came.
- * After it: look at c->failed and s->state. */
+ * After it: look at c->failed and session_state. */
 uint8_t *circuit_input_space(struct circuit *c, size_t *len);
 void circuit_input(struct circuit *c, size_t n, uint64_t now_us);
 
@@ -51,6 +53,9 @@ void circuit_input(struct circuit *c, size_t n, uint64_t now_us);
  * nothing waits. circuit_written takes the n that were. */
 struct view circuit_output(struct circuit *c, uint64_t now_us);
 void circuit_written(struct circuit *c, size_t n);
+
+/* What carries it has failed (CODE_NETWORK), or is not wanted any more. Returns false. */
+bool circuit_fail(struct circuit *c, enum code code, const char *text);
 
 /* Does what is due: ACK, PING, liveness. */
 void circuit_tick(struct circuit *c, uint64_t now_us);

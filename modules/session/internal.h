@@ -2,8 +2,8 @@
 #ifndef SPX_SESSION_INTERNAL_H
 #define SPX_SESSION_INTERNAL_H
 
-#include "session/circuit.h"
-#include "session/stream.h"
+#include "session/state.h"
+#include "wire/frames.h"
 
 #define INITIAL_WINDOW (256U << 10)
 #define RING_RESERVE (64U << 10) /* DATA leaves this much of the ring to control frames */
@@ -131,9 +131,6 @@ void session_fill(struct session *s, size_t room, uint64_t now_us);
 
 /* Builds the CLOSE of a session that session_fail has ended, if one is owed and has its place. */
 void session_put_farewell(struct circuit *c);
-
-/* A circuit of no more use; the session may go on. Returns false. */
-bool circuit_fail(struct circuit *c, enum code code, const char *text);
 
 /* Takes one frame of a record; false: session or circuit has failed. */
 bool session_take_frame(struct circuit *c, const struct frame *f, uint64_t now_us);

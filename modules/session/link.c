@@ -24,7 +24,8 @@ static void set_timer(struct link *link)
 static void settle(struct link *link)
 {
     struct session *s = link->circuit.session;
-    if (link->circuit.failed.code || !s || s->state == SESSION_CLOSED || s->state == SESSION_ENDED)
+    enum session_state state = s ? session_state(s) : SESSION_ENDED;
+    if (link->circuit.failed.code || state == SESSION_CLOSED || state == SESSION_ENDED)
         link->on_change(link);
     else
         set_timer(link);
@@ -32,7 +33,7 @@ static void settle(struct link *link)
 
 static void network_failed(struct link *link, const char *what)
 {
-    wire_error_set(&link->circuit.failed, CODE_NETWORK, "%s", what);
+    circuit_fail(&link->circuit, CODE_NETWORK, what);
 }
 
 /* Writes bytes; how many, 0 when the socket takes none now. */
@@ -94,7 +95,7 @@ static void on_read(struct io *io)
     struct link *link = link_of_io(io);
     size_t budget = BUDGET_BYTES;
     while (budget > 0 && !link->circuit.failed.code && link->circuit.session &&
-           link->circuit.session->state != SESSION_ENDED) {
+           session_state(link->circuit.session) != SESSION_ENDED) {
         size_t room;
         uint8_t *space = circuit_input_space(&link->circuit, &room);
         ssize_t n = recv(io->fd, space, room, 0);

@@ -33,11 +33,30 @@ struct session_settings session_default_settings(bool client)
     };
 }
 
-bool session_init(struct session *s, const struct session_settings *settings,
-                  const struct session_events *events, void *owner)
+/* False: the settings do not do, or there is no memory; errno says which. */
+static bool init_memory(struct session *s)
 {
+    if (!window_init(s) || s->settings.ring_bytes < 2 * RING_RESERVE) {
+        errno = EINVAL;
+        return false;
+    }
+    return ring_init(&s->ring, s->settings.ring_bytes);
+}
+
+struct session *session_new(const struct session_settings *settings,
+                            const struct session_events *events, void *owner)
+{
+    struct session *s = calloc(1, sizeof *s);
     uint8_t hash_key[16];
-    *s = (struct session){.settings = *settings, .events = events, .owner = owner};
+    if (!s)
+        return NULL;
+    s->settings = *settings;
+    s->events = events;
+    s->owner = owner;
+    if (!init_memory(s)) {
+        free(s);
+        return NULL;
+    }
     random_bytes(hash_key, sizeof hash_key);
     table_init(&s->streams, sizeof(uint32_t),
                (ptrdiff_t)offsetof(struct stream, id) - (ptrdiff_t)offsetof(struct stream, entry),
@@ -54,25 +73,87 @@ bool session_init(struct session *s, const struct session_settings *settings,
     s->next_id = settings->client ? 1 : 2;
     s->peer_next_id = settings->client ? 2 : 1;
     s->peer_streams = 1;
-    if (!window_init(s) || settings->ring_bytes < 2 * RING_RESERVE) {
-        errno = EINVAL;
-        return false;
-    }
-    return ring_init(&s->ring, settings->ring_bytes);
+    if (!settings->client)
+        random_bytes(s->id, sizeof s->id);
+    return s;
 }
 
 void session_free(struct session *s)
 {
+    if (!s)
+        return;
     s->state = SESSION_ENDED; /* nothing is opened from here on */
     session_end_streams(s, s->error.code ? s->error.text : "the session has ended");
     list_each (link, &s->circuits) {
         container_of(link, struct circuit, link)->session = NULL;
         list_remove(link);
     }
-    s->circuit = NULL;
     table_free(&s->streams);
     ring_free(&s->ring);
     wipe(s->id, sizeof s->id);
+    free(s);
+}
+
+void *session_owner(const struct session *s)
+{
+    return s->owner;
+}
+
+enum session_state session_state(const struct session *s)
+{
+    return s->state;
+}
+
+const uint8_t *session_id(const struct session *s)
+{
+    return s->id;
+}
+
+const struct wire_error *session_error(const struct session *s)
+{
+    return &s->error;
+}
+
+const char *session_reason(const struct session *s)
+{
+    return s->error.code ? s->error.text : s->close_text;
+}
+
+bool session_has_circuit(const struct session *s)
+{
+    return s->circuit != NULL;
+}
+
+const struct session_settings *session_settings(const struct session *s)
+{
+    return &s->settings;
+}
+
+size_t session_ring_bytes(const struct session *s)
+{
+    return s->ring.size;
+}
+
+uint32_t session_resume_window_s(const struct session *s)
+{
+    return s->settings.client ? s->peer_resume_window_s : s->settings.resume_window_s;
+}
+
+struct session_summary session_summary(const struct session *s)
+{
+    return (struct session_summary){
+        .bytes_sent = s->bytes_sent,
+        .bytes_received = s->bytes_received,
+        .streams_opened = s->streams_opened,
+        .own_open = s->own_open,
+        .rtt_us = s->rtt_us,
+    };
+}
+
+void session_abandon(struct session *s, enum code code, const char *text)
+{
+    wire_error_set(&s->error, code, "%s", text);
+    s->state = SESSION_ENDED;
 }
 
 bool session_fail(struct session *s, enum code code, const char *format, ...)

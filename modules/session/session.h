@@ -7,12 +7,8 @@
 #ifndef SPX_SESSION_SESSION_H
 #define SPX_SESSION_SESSION_H
 
-#include "base/list.h"
-#include "base/ring.h"
-#include "base/table.h"
-#include "session/pace.h"
 #include "wire/codes.h"
-#include "wire/frames.h"
+#include "wire/limits.h"
 #include "wire/messages.h"
 #include "wire/wire_error.h"
 
@@ -83,85 +79,49 @@ struct session_settings {
  * client: LISTENERS_MAX), 8 KiB, 15 s, 10 min. */
 struct session_settings session_default_settings(bool client);
 
-/* Invariants:
- * 1. ring.tail <= resend <= ring.head; frames from `resend` on are still to go out on the current
- * circuit.
- * 2. peer_position is the highest position the peer acknowledged or told; ring.tail is the lower of
- * it and resend, since a circuit carries every byte from its START on; sent_max is the highest
- * position ever given to a circuit.
- * 3. receive_position counts exactly the sequenced bytes delivered; it never goes back.
- * 4. the windows of all streams together stay within settings.receive_limit: pool_left and the
- * streams' shares of it are receive_limit less a floor for each place for a stream.
- * 5. own_open, peer_open, listeners and refused count the streams on `all`.
- * 6. datagrams wait only while there is a circuit; they take at most 128 KiB. */
-struct session {
-    enum session_state state;
-    struct wire_error error; /* code: enum code */
-    struct session_settings settings;
-    const struct session_events *events;
-    void *owner; /* the owner's own */
-    uint8_t id[SESSION_ID_BYTES];
-    uint32_t circuit_number; /* the highest told in a message 1 or moved to */
-    uint32_t moved_number;   /* of the newest circuit the session moved to */
-    struct circuit *circuit; /* the current one, or NULL */
-    struct list circuits;    /* all that point here */
+/* Nothing is sent or accepted before a circuit. An agent's session has its id from the beginning.
+ * NULL without memory (errno ENOMEM), or when the settings leave a stream no window or DATA no ring
+ * (EINVAL). */
+struct session *session_new(const struct session_settings *settings,
+                            const struct session_events *events, void *owner);
 
-    /* What the peer told in its payload. */
-    uint32_t peer_receive_limit, peer_ring;
-    uint16_t peer_streams;
-    uint32_t peer_early_credit;
-    uint32_t peer_resume_window_s; /* how long the agent keeps the session without a circuit */
+/* Ends every stream with on_reset(RESET_SESSION_OVER, text) first. Circuits that are left point to
+ * no session then and are the owner's to free. NULL is harmless. */
+void session_free(struct session *s);
 
-    /* Sending. */
-    struct ring ring;
-    uint64_t resend, sent_max, peer_position;
-    struct pace pace;        /* of the current circuit */
-    uint64_t waiting_us;     /* since when something sent waits for an ACK without any progress */
-    uint64_t close_position; /* end of the own CLOSE frame, once encoded */
-    uint16_t close_code;
-    char close_text[128];
-    bool close_owed, farewell_owed;
+/* ---- How it stands. ---- */
 
-    /* Receiving. */
-    uint64_t receive_position;
-    uint64_t acked_position; /* told to the peer */
-    uint64_t ack_due_us;     /* CLOCK_NEVER: nothing unacknowledged */
-    bool ack_owed;
+void *session_owner(const struct session *s);
+enum session_state session_state(const struct session *s);
+const uint8_t *session_id(
+    const struct session *s); /* SESSION_ID_BYTES; a client's: zeros at first */
 
-    /* Streams. */
-    struct table streams; /* by id */
-    struct list all;
-    struct list owing;       /* owe a control frame */
-    struct list ready_small; /* have data to send, and sent little lately */
-    struct list ready_bulk;  /* have data to send */
-    struct list closing;     /* sent EOF or RESET not acknowledged yet, in order of position */
-    struct list dead;        /* to be freed at the end of the call */
-    struct list datagrams;   /* not sent yet */
-    size_t datagram_bytes;   /* of memory that they take */
-    size_t datagrams_ahead;  /* bytes of them that went before frames that wait; 0: their turn */
-    uint32_t next_id;        /* of the next own stream */
-    uint32_t peer_next_id;   /* that the peer must use next */
-    unsigned own_open, peer_open,
-        refused;        /* counted streams of either side, and OPENs over the limit not done yet */
-    unsigned listeners; /* of the client, asked for or live */
-    bool room_wanted;
-    unsigned depth;     /* of calls into the session; streams are freed at the outermost's end */
-    uint32_t pool_left; /* of receive_limit, beyond every stream's floor */
+/* Why it is over; code CODE_OK: it is not. */
+const struct wire_error *session_error(const struct session *s);
 
-    /* Measures. */
-    uint64_t rtt_us;                     /* the last one; 0: not measured yet */
-    uint64_t bytes_sent, bytes_received; /* payload of streams */
-    unsigned streams_opened;
+/* The text of session_error, or of the own CLOSE that still waits for its ACK; "" when neither. */
+const char *session_reason(const struct session *s);
+
+bool session_has_circuit(const struct session *s);
+
+/* As given to session_new and made to fit; and how large the ring is now. */
+const struct session_settings *session_settings(const struct session *s);
+size_t session_ring_bytes(const struct session *s);
+
+/* How long the agent keeps it without a circuit; a client's: 0 before the agent has said so. */
+uint32_t session_resume_window_s(const struct session *s);
+
+/* For logs. */
+struct session_summary {
+    uint64_t bytes_sent, bytes_received; /* of streams */
+    unsigned streams_opened;             /* by either side, since the beginning */
+    unsigned own_open;                   /* streams of this side that are open */
+    uint64_t rtt_us;                     /* the last one; 0: not measured on this circuit yet */
 };
 
-/* Nothing is sent or accepted before a circuit. False without memory (errno ENOMEM), or when the
- * settings leave a stream no window or DATA no ring (EINVAL). */
-bool session_init(struct session *s, const struct session_settings *settings,
-                  const struct session_events *events, void *owner);
+struct session_summary session_summary(const struct session *s);
 
-/* Ends every stream with on_reset(RESET_SESSION_OVER, text) first. Frees all but the struct;
- * circuits that are left point to no session then and are the owner's to free. */
-void session_free(struct session *s);
+/* ---- The handshake's payloads. ---- */
 
 /* The handshake payloads as far as the session knows them: everything but version, flags and names
  * (client), version, code and text (agent). The client's raises circuit_number. */
@@ -177,9 +137,15 @@ bool session_may_resume(const struct session *s, uint32_t number);
 void session_take_hello(struct session *s, const struct session_hello *hello);
 bool session_take_welcome(struct session *s, const struct session_welcome *welcome);
 
+/* ---- The end, and what waits. ---- */
+
 /* Owes CLOSE; the session ends when it is acknowledged. Every stream is reset. The text is cleaned
  * and cut to 127 bytes; code 0 is taken as CODE_DONE. */
 void session_close(struct session *s, enum code code, const char *text);
+
+/* It is over without a word to the peer, which cannot be reached or has forgotten it: no circuit is
+ * of use any more. Its streams end with session_free. */
+void session_abandon(struct session *s, enum code code, const char *text);
 
 /* Whether own frames wait for a circuit or an ACK. */
 bool session_unacknowledged(const struct session *s);

@@ -66,6 +66,26 @@ static char *copy_clean(const char *text, size_t max)
     return copy;
 }
 
+struct session *stream_session(const struct stream *st)
+{
+    return st->session;
+}
+
+void *stream_owner(const struct stream *st)
+{
+    return st->owner;
+}
+
+uint32_t stream_id(const struct stream *st)
+{
+    return st->id;
+}
+
+size_t stream_held(const struct stream *st)
+{
+    return st->held.bytes;
+}
+
 bool session_has_room(const struct session *s)
 {
     return s->own_open < s->peer_streams && s->own_open < s->settings.own_streams;

@@ -4,7 +4,6 @@
 
 #include <sys/uio.h>
 
-#include "base/fifo.h"
 #include "session/session.h"
 
 enum { STREAM_PULL_NONE = 0, STREAM_PULL_EOF = -1, STREAM_PULL_GONE = -2 };
@@ -32,53 +31,6 @@ struct stream_events {
     void (*on_reset)(void *owner, unsigned code, const char *text);
     /* Both halves ended cleanly and the peer has all. The stream is gone. */
     void (*on_done)(void *owner);
-};
-
-/* Invariants:
- * 1. credit_out + held.bytes <= window; window = the floor + a share of the session's pool (0: no
- * window, for a refused one, a listener and one for datagrams).
- * 2. it is on session->ready_* iff data_ready, send_credit > 0, sending, it has an owner, and no
- * EOF or RESET is owed or sent.
- * 3. it is on session->owing iff it owes a frame; on session->closing iff its EOF or RESET is in
- * the ring. */
-struct stream {
-    struct table_entry entry;
-    uint32_t id; /* the table's key; 0 until the own OPEN is encoded, since ids grow by 2 without a
-                    gap */
-    struct session *session;
-    const struct stream_events *events; /* NULL: no owner (any more) */
-    void *owner;
-    struct list all_link;
-    struct list link;       /* ready_small, ready_bulk or dead */
-    struct list owing_link; /* owing */
-    struct list closing_link;
-    bool own;       /* opened by this side */
-    bool listener;  /* a LISTEN: it carries no bytes */
-    bool datagrams; /* to a "udp:" target: no bytes in order, no EOF, no credit */
-    bool refused;   /* over the limit: not counted */
-    bool answered;  /* OPENED or LISTENING was sent or received */
-    bool dead;
-
-    /* What is owed. */
-    bool open_owed, opened_owed, eof_owed, reset_owed, window_owed;
-    uint16_t reset_code;
-    uint32_t listener_id; /* agent's own: the LISTEN it answers */
-    char *text; /* the target or peer of OPEN, the address of OPENED, LISTEN or LISTENING, or the
-                   text of RESET; allocated */
-
-    /* Sending half. */
-    bool data_ready, sending; /* sending: OPEN or OPENED is in the ring */
-    bool eof_sent, reset_sent, eof_acked;
-    uint64_t send_credit;
-    uint64_t open_position;           /* behind the OPEN or OPENED frame */
-    uint64_t end_position;            /* of the EOF or RESET frame */
-    uint64_t recent_us, recent_bytes; /* how much was sent lately */
-
-    /* Receiving half. */
-    bool eof_received, eof_told;
-    uint32_t window, credit_out;
-    struct fifo held;                     /* received, not taken by the owner yet */
-    uint64_t taken_since_us, taken_bytes; /* by the owner, for growing the window */
 };
 
 /* Opens a stream to a target ("tcp:host:port"). NULL: the limit is reached (errno EAGAIN; on_room
@@ -110,10 +62,13 @@ bool stream_send_datagram(struct stream *st, struct view datagram);
  * cleaned and cut to TEXT_MAX_BYTES. */
 void stream_reset(struct stream *st, enum reset_code code, const char *text);
 
+struct session *stream_session(const struct stream *st);
+void *stream_owner(const struct stream *st);
+
+/* As on the wire; 0: its OPEN or LISTEN has not been encoded yet. */
+uint32_t stream_id(const struct stream *st);
+
 /* Bytes received and not taken yet. */
-static inline size_t stream_held(const struct stream *st)
-{
-    return st->held.bytes;
-}
+size_t stream_held(const struct stream *st);
 
 #endif

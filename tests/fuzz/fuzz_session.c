@@ -26,7 +26,7 @@ enum mood { MOOD_CALM, MOOD_RESET, MOOD_RESET_ALL, MOOD_CLOSE, MOOD_OPEN, MOODS 
 struct fuzz {
     const uint8_t *data;
     size_t size;
-    struct session s;
+    struct session *s;
     struct circuit circuit[2]; /* the one in use, and one beside it */
     struct cipher send[2];     /* the peer's */
     unsigned in_use;
@@ -78,7 +78,7 @@ static bool act(struct app *a, struct fuzz *f)
     for (unsigned i = 0; mood == MOOD_RESET_ALL && i < f->apps; i++)
         reset_app(&f->app[i]);
     if (mood == MOOD_CLOSE)
-        session_close(&f->s, CODE_DONE, "inside an event");
+        session_close(f->s, CODE_DONE, "inside an event");
     if (mood == MOOD_OPEN)
         open_app(f);
     return a->stream != NULL;
@@ -178,7 +178,7 @@ static void open_app(struct fuzz *f)
     static const char *const targets[] = {"tcp:host:1", "udp:host:1", "tcp:\xff", ""};
     struct app *a = new_app(f);
     if (a)
-        a->stream = stream_open(&f->s, targets[f->apps % 4], &app_events, a);
+        a->stream = stream_open(f->s, targets[f->apps % 4], &app_events, a);
 }
 
 static void answer(struct session *s, struct stream *stream)
@@ -287,7 +287,7 @@ static void next_circuit(struct fuzz *f, uint64_t told)
     cipher_init(&send, SUITE_CHACHAPOLY, key);
     cipher_init(&receive, SUITE_CHACHAPOLY, key);
     cipher_init(&f->send[which], SUITE_CHACHAPOLY, key);
-    require(circuit_init(&f->circuit[which], &f->s, &send, &receive, ++f->number, told, f->now));
+    require(circuit_init(&f->circuit[which], f->s, &send, &receive, ++f->number, told, f->now));
 }
 
 /* --- Steps --- */
@@ -327,8 +327,8 @@ static void send_open(struct fuzz *f, unsigned amount)
                               .listener = amount % 64,
                               .target = view_of_string(amount & 1 ? "tcp:h:1" : "udp:h:1"),
                               .address = view_of_string("5.6.7.8:9")};
-    send_frame(f, f->in_use, FRAME_OPEN, f->s.peer_next_id, payload,
-               open_encode(&open, f->s.settings.client, payload, sizeof payload));
+    send_frame(f, f->in_use, FRAME_OPEN, f->s->peer_next_id, payload,
+               open_encode(&open, f->s->settings.client, payload, sizeof payload));
 }
 
 static void send_opened(struct fuzz *f, const struct stream *st, unsigned amount)
@@ -355,7 +355,7 @@ static void step_stream(struct fuzz *f)
     if (what % 8 == 0) {
         send_open(f, amount);
     } else if (what % 8 == 1) {
-        send_frame(f, f->in_use, FRAME_LISTEN, f->s.peer_next_id, payload,
+        send_frame(f, f->in_use, FRAME_LISTEN, f->s->peer_next_id, payload,
                    address_encode(view_of_string("[::1]:0"), payload, sizeof payload));
     } else if (!st) {
         return;
@@ -394,10 +394,10 @@ static void step_bytes(struct fuzz *f)
 static void step_positions(struct fuzz *f)
 {
     unsigned what = take_byte(f), back = take_byte(f);
-    uint64_t sent = f->s.sent_max, received = f->s.receive_position;
+    uint64_t sent = f->s->sent_max, received = f->s->receive_position;
     unsigned which = what & 64 ? !f->in_use : f->in_use;
     if (what % 4 == 0)
-        next_circuit(f, back < 128 ? f->s.ring.tail : back < 250 ? sent : sent - back);
+        next_circuit(f, back < 128 ? f->s->ring.tail : back < 250 ? sent : sent - back);
     else if (what % 4 == 3 && back > 200)
         circuit_free(&f->circuit[which]);
     else if (!f->circuit[which].started)
@@ -415,7 +415,7 @@ static void step_app(struct fuzz *f)
     } else if (what % 16 == 1) {
         struct app *listener = new_app(f);
         if (listener)
-            listener->stream = listen_request(&f->s, "127.0.0.1:0", &app_events, listener);
+            listener->stream = listen_request(f->s, "127.0.0.1:0", &app_events, listener);
     } else if (what % 16 == 2) {
         f->mood = (enum mood)(amount % MOODS);
     } else if (!a->stream) {
@@ -424,7 +424,7 @@ static void step_app(struct fuzz *f)
         reset_app(a);
     } else if (what % 16 == 4 && a->stream->listener) {
         struct app *connection = new_app(f);
-        if (connection && a->answered && !f->s.settings.client)
+        if (connection && a->answered && !f->s->settings.client)
             connection->stream = stream_open_for(a->stream, "9.9.9.9:9", &app_events, connection);
     } else if (what % 16 == 4) {
         uint8_t bytes[2000] = {0};
@@ -477,7 +477,7 @@ static void step(struct fuzz *f)
     else if (take_byte(f) < 200)
         step_bytes(f);
     else
-        session_close(&f->s, CODE_DONE, "the end");
+        session_close(f->s, CODE_DONE, "the end");
 }
 
 static void start(struct fuzz *f, bool client)
@@ -488,17 +488,18 @@ static void start(struct fuzz *f, bool client)
     t.streams = 20;
     t.own_streams = 20;
     t.early_credit = EARLY_CREDIT;
-    require(session_init(&f->s, &t, &events, f));
+    f->s = session_new(&t, &events, f);
+    require(f->s != NULL);
     if (client) {
         struct session_welcome welcome = {.ring = 128 << 10,
                                           .receive_limit = 1 << 20,
                                           .streams = 20,
                                           .early_credit = EARLY_CREDIT};
         welcome.session_id[0] = 1;
-        require(session_take_welcome(&f->s, &welcome));
+        require(session_take_welcome(f->s, &welcome));
     } else {
         struct session_hello hello = {.ring = 128 << 10, .receive_limit = 1 << 20, .streams = 20};
-        session_take_hello(&f->s, &hello);
+        session_take_hello(f->s, &hello);
     }
     next_circuit(f, 0);
     send_position(f, f->in_use, FRAME_START, 0);
@@ -517,12 +518,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     start(f, order ^ (take_byte(f) & 1));
     for (int i = 0; i < STEPS_MAX && f->size; i++) {
         step(f);
-        require(session_broken(&f->s) == NULL);
+        require(session_broken(f->s) == NULL);
     }
     f->mood = MOOD_OPEN;
     for (unsigned i = 0; i < 2 && order; i++)
         circuit_free(&f->circuit[i]);
-    session_free(&f->s);
+    session_free(f->s);
     for (unsigned i = 0; i < 2; i++)
         circuit_free(&f->circuit[i]);
     for (unsigned i = 0; i < f->apps; i++)

@@ -12,7 +12,7 @@ static struct timeline *time_of(struct service *v)
 
 static void note_agent(struct service *v, const char *what, uint64_t n)
 {
-    note(time_of(v), "agent", what, n, v->session.receive_position);
+    note(time_of(v), "agent", what, n, v->session->receive_position);
 }
 
 static void circuit_end(struct service *v, struct end *e)
@@ -34,7 +34,7 @@ static void service_end(struct service *v, const char *why)
         circuit_end(v, v->candidate);
     if (v->current)
         circuit_end(v, v->current);
-    session_free(&v->session);
+    session_free(v->session);
     if (v->started)
         talk_over(v->talk, AGENT);
     list_remove(&v->link);
@@ -49,7 +49,7 @@ static void on_give_up(struct event *e)
     const struct client *c = &w->client;
     if (party_puts_off(&w->agent.party, e))
         return;
-    if (c->has_session && memcmp(c->session.id, v->session.id, SESSION_ID_BYTES) == 0)
+    if (c->has_session && memcmp(c->session->id, v->session->id, SESSION_ID_BYTES) == 0)
         world_expect(w, !world_had_time(w), "no circuit came though there was time");
     if (!world_had_time(w)) /* the client may be about to hear of this session */
         v->talk->excused = true;
@@ -62,17 +62,17 @@ static void on_change(struct end *e)
     struct service *v = e->owner;
     bool current = e == v->current;
     world_check_end(v->world, e);
-    if (current && v->session.state == SESSION_CLOSED)
+    if (current && v->session->state == SESSION_CLOSED)
         end_flush(e); /* the ACK of its CLOSE */
-    if (v->session.error.code) {
+    if (v->session->error.code) {
         service_end(v, "session over");
         return;
     }
     note_agent(v, "circuit ends", e->path->serial);
     circuit_end(v, e);
-    if (v->session.state == SESSION_ACTIVE && !v->current && !v->give_up.place)
+    if (v->session->state == SESSION_ACTIVE && !v->current && !v->give_up.place)
         event_set(time_of(v), &v->give_up,
-                  time_of(v)->now_us + v->session.settings.resume_window_s * CLOCK_US_PER_S);
+                  time_of(v)->now_us + v->session->settings.resume_window_s * CLOCK_US_PER_S);
     else if (current)
         service_end(v, "closing");
 }
@@ -134,12 +134,16 @@ static const struct session_events events = {.on_open = on_open,
 static struct service *service_new(struct world *w, struct talk *talk)
 {
     struct service *v = calloc(1, sizeof *v);
-    if (!v || !session_init(&v->session, &w->settings[AGENT], &events, v))
+    if (!v)
+        abort();
+    v->session = session_new(&w->settings[AGENT], &events, v);
+    if (!v->session)
         abort();
     v->world = w;
     v->talk = talk;
     v->give_up.run = on_give_up;
-    store_be64(v->session.id, mix64(chance(&w->timeline, UINT64_MAX)));
+    memset(v->session->id, 0, SESSION_ID_BYTES);
+    store_be64(v->session->id, mix64(chance(&w->timeline, UINT64_MAX)));
     list_append(&w->agent.services, &v->link);
     return v;
 }
@@ -153,9 +157,9 @@ static struct service *settle(struct agent *a, const struct letter *offer,
         return service_new(a->world, offer->talk);
     list_each (link, &a->services) {
         struct service *v = container_of(link, struct service, link);
-        if (memcmp(v->session.id, hello->session_id, SESSION_ID_BYTES) != 0)
+        if (memcmp(v->session->id, hello->session_id, SESSION_ID_BYTES) != 0)
             continue;
-        *code = session_may_resume(&v->session, hello->circuit) ? CODE_OK : CODE_STALE;
+        *code = session_may_resume(v->session, hello->circuit) ? CODE_OK : CODE_STALE;
         return *code ? NULL : v;
     }
     *code = CODE_NO_SESSION;
@@ -168,10 +172,10 @@ static struct path *accept_offer(struct service *v, const struct session_hello *
     struct end *e = &path->end[AGENT];
     if (v->candidate)
         circuit_end(v, v->candidate);
-    session_take_hello(&v->session, hello);
-    if (!end_open(e, &v->world->agent.party, &v->session, v, hello->receive_position))
+    session_take_hello(v->session, hello);
+    if (!end_open(e, &v->world->agent.party, v->session, v, hello->receive_position))
         abort();
-    e->told_position = v->session.receive_position;
+    e->told_position = v->session->receive_position;
     v->candidate = e;
     note_agent(v, "accepts circuit", hello->circuit);
     end_settle(e);
@@ -195,7 +199,7 @@ void agent_offered(struct agent *a, const struct letter *offer)
     v = settle(a, offer, &hello, &code);
     welcome.code = (uint16_t)code;
     if (v) {
-        session_fill_welcome(&v->session, &welcome);
+        session_fill_welcome(v->session, &welcome);
         path = accept_offer(v, &hello);
     } else {
         note(&a->world->timeline, "agent", "refuses", code, hello.circuit);
@@ -208,7 +212,8 @@ bool agent_serves(const struct agent *a, const uint8_t id[SESSION_ID_BYTES])
 {
     list_each (link, &a->services) {
         const struct service *v = container_of(link, struct service, link);
-        if (memcmp(v->session.id, id, SESSION_ID_BYTES) == 0 && v->session.state == SESSION_ACTIVE)
+        if (memcmp(v->session->id, id, SESSION_ID_BYTES) == 0 &&
+            v->session->state == SESSION_ACTIVE)
             return true;
     }
     return false;
@@ -230,7 +235,7 @@ void agent_close(struct agent *a)
         struct service *v = container_of(link, struct service, link);
         v->talk->excused = true;
         if (v->current)
-            session_close(&v->session, CODE_REVOKED, "no longer allowed");
+            session_close(v->session, CODE_REVOKED, "no longer allowed");
         else
             service_end(v, "closes it without a circuit");
     }

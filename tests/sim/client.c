@@ -17,7 +17,7 @@ static uint64_t now_at(const struct client *c)
 
 static void note_client(struct client *c, const char *what, uint64_t n)
 {
-    note(time_of(c), "client", what, n, c->has_session ? c->session.receive_position : 0);
+    note(time_of(c), "client", what, n, c->has_session ? c->session->receive_position : 0);
 }
 
 static void set_timer(struct client *c, struct event *e, uint64_t after_us)
@@ -49,16 +49,16 @@ void client_end(struct client *c)
     drop_link(c);
     c->has_session = false;
     c->talk->excused = true;
-    session_free(&c->session);
+    session_free(c->session);
     talk_over(c->talk, CLIENT);
     world_progress(c->world);
 }
 
 static void session_over(struct client *c)
 {
-    note_client(c, "session over", (uint64_t)c->session.error.code);
-    if (c->session.state == SESSION_ENDED && c->session.error.code == CODE_DONE)
-        world_expect(c->world, !agent_serves(&c->world->agent, c->session.id),
+    note_client(c, "session over", (uint64_t)c->session->error.code);
+    if (c->session->state == SESSION_ENDED && c->session->error.code == CODE_DONE)
+        world_expect(c->world, !agent_serves(&c->world->agent, c->session->id),
                      "CLOSE is acknowledged, but the agent does not have it");
     client_end(c);
     if (c->world->talk_count < c->world->talks_planned)
@@ -70,7 +70,7 @@ static void attempt(struct client *c)
     struct session_hello hello = {.version = PROTOCOL_VERSION, .agent = view_of_string("lab")};
     uint8_t payload[MESSAGE_BYTES];
     size_t len;
-    session_fill_hello(&c->session, &hello);
+    session_fill_hello(c->session, &hello);
     len = session_hello_encode(&hello, payload, sizeof payload);
     c->attempt = ++c->attempts;
     note_client(c, "sends message 1 for circuit", hello.circuit);
@@ -90,7 +90,7 @@ static void on_retry(struct event *e)
     struct client *c = container_of(e, struct client, retry);
     if (party_puts_off(&c->party, e))
         return;
-    if (c->state != CLIENT_CONNECTED || session_stalled(&c->session, now_at(c)))
+    if (c->state != CLIENT_CONNECTED || session_stalled(c->session, now_at(c)))
         attempt(c);
 }
 
@@ -118,7 +118,7 @@ static void on_give_up(struct event *e)
     if (party_puts_off(&c->party, e))
         return;
     world_expect(c->world, !world_had_time(c->world), "no circuit though there was time");
-    wire_error_set(&c->session.error, CODE_RESUME_WINDOW, "no circuit within the resume window");
+    session_abandon(c->session, CODE_RESUME_WINDOW, "no circuit within the resume window");
     session_over(c);
 }
 
@@ -130,7 +130,7 @@ static void link_lost(struct client *c)
     if (c->link->path->broken)
         world_fault(c->world, time_of(c)->now_us);
     drop_link(c);
-    set_timer(c, &c->give_up, c->session.peer_resume_window_s * CLOCK_US_PER_S);
+    set_timer(c, &c->give_up, c->session->peer_resume_window_s * CLOCK_US_PER_S);
     c->state = CLIENT_RESUMING;
     if (!c->attempt)
         retry_later(c, worked_us);
@@ -158,9 +158,9 @@ static void on_change(struct end *e)
         end_close(e);
         return;
     }
-    if (c->session.state == SESSION_CLOSED)
+    if (c->session->state == SESSION_CLOSED)
         end_flush(e); /* the ACK of its CLOSE */
-    if (c->session.error.code)
+    if (c->session->error.code)
         session_over(c);
     else if (c->state == CLIENT_CLOSING)
         close_again(c);
@@ -177,14 +177,14 @@ static void on_close_limit(struct event *e)
 
 void client_close(struct client *c, const char *why)
 {
-    if (!c->has_session || c->state != CLIENT_CONNECTED || c->session.state != SESSION_ACTIVE)
+    if (!c->has_session || c->state != CLIENT_CONNECTED || c->session->state != SESSION_ACTIVE)
         return;
     note_client(c, "closes the session", 0);
     c->talk->excused = true;
     c->state = CLIENT_CLOSING;
     event_cancel(time_of(c), &c->retry);
     set_timer(c, &c->close_limit, CLOSE_WAIT_US);
-    session_close(&c->session, CODE_DONE, why);
+    session_close(c->session, CODE_DONE, why);
 }
 
 static void connected(struct client *c, struct path *path)
@@ -213,11 +213,11 @@ void client_answered(struct client *c, const struct letter *answer)
         note_client(c, "refused", welcome.code);
         world_expect(c->world, c->talk->excused && welcome.code == CODE_NO_SESSION,
                      "a resume was refused");
-        wire_error_set(&c->session.error, welcome.code, "refused");
+        session_abandon(c->session, welcome.code, "refused");
         session_over(c);
-    } else if (!session_take_welcome(&c->session, &welcome)) {
-        world_fail(c->world, "welcome: %s", c->session.error.text);
-    } else if (!end_open(&answer->path->end[CLIENT], &c->party, &c->session, c,
+    } else if (!session_take_welcome(c->session, &welcome)) {
+        world_fail(c->world, "welcome: %s", c->session->error.text);
+    } else if (!end_open(&answer->path->end[CLIENT], &c->party, c->session, c,
                          welcome.receive_position)) {
         world_fail(c->world, "no memory");
     } else {
@@ -286,11 +286,12 @@ void client_begin(struct client *c, struct world *w)
         .close_limit.run = on_close_limit,
     };
     c->talk = &w->talks[w->talk_count++];
-    if (!session_init(&c->session, &w->settings[CLIENT], &events, c)) {
+    c->session = session_new(&w->settings[CLIENT], &events, c);
+    if (!c->session) {
         world_fail(w, "no memory");
         return;
     }
     c->has_session = true;
-    talk_begin(c->talk, w, w->talk_count, &c->party, &c->session);
+    talk_begin(c->talk, w, w->talk_count, &c->party, c->session);
     attempt(c);
 }

@@ -32,7 +32,7 @@ struct flow {
     struct timeline t;
     struct party party[2];
     struct path path;
-    struct session s[2];
+    struct session *s[2];
     struct app app[STREAMS_OF_TEST][2];
     unsigned opened, answered;
     struct event key;
@@ -113,7 +113,7 @@ static const struct stream_events stream_events = {
 /* Streams are answered in the order in which they were opened. */
 static void on_open(struct session *s, struct stream *stream, struct view target)
 {
-    struct flow *f = container_of(s, struct flow, s[AGENT]);
+    struct flow *f = session_owner(s);
     struct app *a = &f->app[f->answered++][AGENT];
     (void)target;
     a->stream = stream;
@@ -159,25 +159,25 @@ static struct flow *flow_new(uint64_t rate, uint64_t round_trip_us)
     for (int i = 0; i < 2; i++) {
         struct session_settings settings = session_default_settings(i == CLIENT);
         f->party[i] = (struct party){.t = &f->t, .name = "flow", .on_change = on_change};
-        session_init(&f->s[i], &settings, &session_events, f);
+        f->s[i] = session_new(&settings, &session_events, f);
     }
-    memset(f->s[AGENT].id, 1, SESSION_ID_BYTES);
-    session_fill_hello(&f->s[CLIENT], &hello);
-    session_take_hello(&f->s[AGENT], &hello);
-    session_fill_welcome(&f->s[AGENT], &welcome);
-    session_take_welcome(&f->s[CLIENT], &welcome);
+    memset(f->s[AGENT]->id, 1, SESSION_ID_BYTES);
+    session_fill_hello(f->s[CLIENT], &hello);
+    session_take_hello(f->s[AGENT], &hello);
+    session_fill_welcome(f->s[AGENT], &welcome);
+    session_take_welcome(f->s[CLIENT], &welcome);
     path_begin(&f->path, &f->t, both);
     f->path.serial = f->path.number = 1;
-    end_open(&f->path.end[AGENT], &f->party[AGENT], &f->s[AGENT], f, 0);
-    end_open(&f->path.end[CLIENT], &f->party[CLIENT], &f->s[CLIENT], f, 0);
+    end_open(&f->path.end[AGENT], &f->party[AGENT], f->s[AGENT], f, 0);
+    end_open(&f->path.end[CLIENT], &f->party[CLIENT], f->s[CLIENT], f, 0);
     return f;
 }
 
 static void flow_free(struct flow *f)
 {
     path_free(&f->path);
-    session_free(&f->s[CLIENT]);
-    session_free(&f->s[AGENT]);
+    session_free(f->s[CLIENT]);
+    session_free(f->s[AGENT]);
     timeline_free(&f->t);
     free(f);
 }
@@ -192,7 +192,7 @@ static struct app *flow_open(struct flow *f, uint64_t up, uint64_t down)
             .available = side == CLIENT ? up : down,
             .appetite = UINT64_MAX,
         };
-    pair[CLIENT].stream = stream_open(&f->s[CLIENT], "tcp:there:1", &stream_events, &pair[CLIENT]);
+    pair[CLIENT].stream = stream_open(f->s[CLIENT], "tcp:there:1", &stream_events, &pair[CLIENT]);
     if (up)
         stream_readable(pair[CLIENT].stream);
     return pair;
@@ -205,8 +205,7 @@ static void flow_run(struct flow *f, uint64_t us)
     while (!failed && f->t.count && f->t.heap[0]->at_us <= until) {
         timeline_step(&f->t);
         if (++steps % 64 == 0)
-            require(!session_broken(&f->s[CLIENT]) && !session_broken(&f->s[AGENT]),
-                    "an invariant");
+            require(!session_broken(f->s[CLIENT]) && !session_broken(f->s[AGENT]), "an invariant");
     }
     f->t.now_us = until;
 }

@@ -19,6 +19,7 @@
 #include "session/stream.h"
 #include "session_walk.h"
 #include "timeline.h"
+#include "wire/frames.h"
 
 enum { CLIENT = 0, AGENT = 1 };
 
@@ -137,7 +138,7 @@ struct both_ends {
 };
 
 struct side {
-    struct session s;
+    struct session *s;
     int which;
     struct stream *stream;
     uint64_t available, sent, received;
@@ -204,7 +205,7 @@ static void on_reset(void *owner, unsigned code, const char *text)
     struct side *side = owner;
     (void)code;
     side->stream = NULL;
-    if (side->s.state != SESSION_ENDED)
+    if (side->s->state != SESSION_ENDED)
         is_wrong("a reset", text);
 }
 
@@ -286,7 +287,7 @@ static void open_end(unsigned i, int side, uint64_t told)
     make_cipher(&c->line[side].tap, i, side);
     make_cipher(&c->line[side].forge, i, side);
     c->open[side] = true;
-    if (!circuit_init(&c->end[side], &w.side[side].s, &send, &receive, c->number, told, w.now))
+    if (!circuit_init(&c->end[side], w.side[side].s, &send, &receive, c->number, told, w.now))
         is_wrong("out of memory", NULL);
 }
 
@@ -366,7 +367,7 @@ static void next_circuit(void)
 {
     struct session_hello hello = {0};
     struct record *message;
-    session_fill_hello(&w.side[CLIENT].s, &hello);
+    session_fill_hello(w.side[CLIENT].s, &hello);
     w.circuit[w.begun].number = hello.circuit;
     message = put(&w.circuit[w.begun++].line[CLIENT]);
     message->kind = KIND_MESSAGE1;
@@ -375,7 +376,7 @@ static void next_circuit(void)
 
 static void agent_takes_message1(unsigned i, uint64_t position)
 {
-    struct session *s = &w.side[AGENT].s;
+    struct session *s = w.side[AGENT].s;
     struct session_hello hello = {.circuit = w.circuit[i].number};
     struct session_welcome welcome = {0};
     struct record *message;
@@ -440,7 +441,7 @@ static const struct forged {
 /* What the client's record says beyond what it may. */
 static void append_forged(struct record *record, enum alteration alteration)
 {
-    const struct session *agent = &w.side[AGENT].s;
+    const struct session *agent = w.side[AGENT].s;
     const struct forged *f = &forged[alteration];
     if (alteration == ALTER_START_TWICE)
         append_position(record, FRAME_START, 0);
@@ -457,7 +458,7 @@ static void append_forged(struct record *record, enum alteration alteration)
 /* Alters the first record of a circuit of the client's, in which START comes first. */
 static void alter(struct both_ends *c, struct record *record, enum alteration alteration)
 {
-    const struct session *agent = &w.side[AGENT].s, *client = &w.side[CLIENT].s;
+    const struct session *agent = w.side[AGENT].s, *client = w.side[CLIENT].s;
     uint8_t *payload = record->plain + FRAME_HEADER_BYTES;
     if (alteration == ALTER_NO_START) {
         record->len -= FRAME_HEADER_BYTES + 8;
@@ -513,7 +514,7 @@ static void deliver(unsigned i, int from)
 
 static bool client_has_something_to_write(void)
 {
-    const struct session *s = &w.side[CLIENT].s;
+    const struct session *s = w.side[CLIENT].s;
     return s->circuit && (s->circuit->start_owed || s->ack_owed || s->ack_due_us != CLOCK_NEVER ||
                           s->resend < s->ring.head);
 }
@@ -535,7 +536,7 @@ static unsigned choices(unsigned char out[CHOICES])
     if (w.wrong[0])
         return 0;
     for (int side = 0; side < 2; side++)
-        if (w.side[side].units && w.side[side].s.circuit)
+        if (w.side[side].units && w.side[side].s->circuit)
             out[n++] = (unsigned char)(CHOICE_CLIENT_SENDS + side);
     if (w.begun < w.plan->circuits)
         out[n++] = CHOICE_NEXT_CIRCUIT;
@@ -553,7 +554,7 @@ static unsigned choices(unsigned char out[CHOICES])
 static void check(void)
 {
     for (int side = 0; side < 2; side++) {
-        const struct session *s = &w.side[side].s;
+        const struct session *s = w.side[side].s;
         const char *broken = session_broken(s);
         if (s->error.code)
             is_wrong(side ? "agent" : "client", s->error.text);
@@ -591,7 +592,7 @@ static void clean_up(void)
             if (w.circuit[i].open[side])
                 close_end(&w.circuit[i], side);
     for (int side = 0; side < 2; side++)
-        session_free(&w.side[side].s);
+        session_free(w.side[side].s);
 }
 
 static void begin_side(int which)
@@ -601,7 +602,8 @@ static void begin_side(int which)
     settings.ring_doublings = 0;
     settings.keepalive_us = 3600 * CLOCK_US_PER_S;
     w.side[which] = (struct side){.which = which, .units = w.plan->units[which]};
-    if (!session_init(&w.side[which].s, &settings, &session_events, &w.side[which]))
+    w.side[which].s = session_new(&settings, &session_events, &w.side[which]);
+    if (!w.side[which].s)
         is_wrong("out of memory", NULL);
 }
 
@@ -629,11 +631,11 @@ static void begin(void)
         clear_circuit(&w.circuit[i]);
     begin_side(CLIENT);
     begin_side(AGENT);
-    memset(w.side[AGENT].s.id, 1, SESSION_ID_BYTES);
-    session_fill_welcome(&w.side[AGENT].s, &welcome);
-    session_take_welcome(&w.side[CLIENT].s, &welcome);
+    memset(w.side[AGENT].s->id, 1, SESSION_ID_BYTES);
+    session_fill_welcome(w.side[AGENT].s, &welcome);
+    session_take_welcome(w.side[CLIENT].s, &welcome);
     w.side[CLIENT].stream =
-        stream_open(&w.side[CLIENT].s, "tcp:there:1", &stream_events, &w.side[CLIENT]);
+        stream_open(w.side[CLIENT].s, "tcp:there:1", &stream_events, &w.side[CLIENT]);
     next_circuit();
     for (;;) {
         unsigned n = choices(possible), i = 0;
@@ -659,7 +661,7 @@ static void begin_again(unsigned steps)
 
 static uint64_t digest_session(const struct side *side, uint64_t h)
 {
-    const struct session *s = &side->s;
+    const struct session *s = side->s;
     const struct stream *st = side->stream;
     const uint64_t values[] = {(uint64_t)s->state,
                                s->circuit_number,
@@ -703,7 +705,7 @@ static uint64_t digest(void)
     for (unsigned i = 0; i < w.begun; i++)
         for (int side = 0; side < 2; side++) {
             const struct circuit *c = &w.circuit[i].end[side];
-            bool current = w.side[side].s.circuit == c;
+            bool current = w.side[side].s->circuit == c;
             h = mix64(h ^ w.circuit[i].open[side] ^ c->started << 1 ^ c->start_owed << 2 ^
                       current << 3 ^ c->skip << 8 ^ c->told_position << 24 ^
                       (uint64_t)c->number << 48);
@@ -753,7 +755,7 @@ static void check_end(void)
             is_wrong("a side could never send", NULL);
         if (w.side[side].received != w.side[!side].sent)
             is_wrong("what was sent has not come", NULL);
-        if (session_unacknowledged(&w.side[side].s))
+        if (session_unacknowledged(w.side[side].s))
             is_wrong("what came was not acknowledged", NULL);
     }
 }

@@ -5,7 +5,7 @@
 
 #include "base/list.h"
 #include "pipe.h"
-#include "session/circuit.h"
+#include "session/state.h"
 
 enum { CLIENT = 0, AGENT = 1 };
 

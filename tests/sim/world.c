@@ -118,7 +118,7 @@ static void check_stall(struct world *w)
     const struct client *c = &w->client;
     uint64_t now = w->timeline.now_us;
     if (c->party.asleep_until_us > now || !c->has_session || c->state != CLIENT_CONNECTED ||
-        c->attempt || c->retry.place || !session_stalled(&c->session, party_now(&c->party)))
+        c->attempt || c->retry.place || !session_stalled(c->session, party_now(&c->party)))
         w->stalled_us = 0;
     else if (!w->stalled_us)
         w->stalled_us = now;
@@ -130,13 +130,13 @@ static void check_all(struct world *w)
 {
     const struct client *c = &w->client;
     if (c->has_session)
-        check_session(w, &c->session, "client");
+        check_session(w, c->session, "client");
     check_stall(w);
     list_each (link, &w->agent.services) {
         const struct service *v = container_of(link, struct service, link);
-        check_session(w, &v->session, "agent");
+        check_session(w, v->session, "agent");
         if (c->has_session && v->started && v->talk == c->talk)
-            check_pair(w, &c->session, &v->session);
+            check_pair(w, c->session, v->session);
     }
 }
 

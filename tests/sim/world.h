@@ -28,7 +28,7 @@ enum client_state { CLIENT_CONNECTING, CLIENT_CONNECTED, CLIENT_RESUMING, CLIENT
 struct client {
     struct party party; /* first */
     struct world *world;
-    struct session session;
+    struct session *session;
     bool has_session;
     struct talk *talk;
     enum client_state state;
@@ -45,7 +45,7 @@ struct client {
 struct service {
     struct list link;
     struct world *world;
-    struct session session;
+    struct session *session;
     struct talk *talk;
     struct end *current, *candidate;
     bool started;

@@ -27,14 +27,14 @@ void session_check(const struct session *s)
 
 static void check_side(struct side *side, const struct side *peer)
 {
-    const struct session *s = &side->s;
+    const struct session *s = side->s;
     session_check(s);
     /* session 2 and 3 */
     assert_true(s->receive_position >= side->last_received && s->ring.tail >= side->last_tail);
     side->last_received = s->receive_position;
     side->last_tail = s->ring.tail;
-    assert_true(s->receive_position <= peer->s.sent_max);
-    assert_true(peer->s.ring.tail <= s->receive_position);
+    assert_true(s->receive_position <= peer->s->sent_max);
+    assert_true(peer->s->ring.tail <= s->receive_position);
 }
 
 void pair_check(struct pair *p)
@@ -46,9 +46,9 @@ void pair_check(struct pair *p)
 /* With nothing on its way both sides count the same credit. */
 static void check_credit(struct pair *p)
 {
-    list_each (link, &p->side[CLIENT].s.all) {
+    list_each (link, &p->side[CLIENT].s->all) {
         struct stream *a = container_of(link, struct stream, all_link);
-        struct stream *b = a->id ? stream_find(&p->side[AGENT].s, a->id) : NULL;
+        struct stream *b = a->id ? stream_find(p->side[AGENT].s, a->id) : NULL;
         if (!b || a->reset_sent || b->reset_sent || !a->answered)
             continue;
         if (!a->eof_sent)
@@ -61,7 +61,7 @@ static void check_credit(struct pair *p)
 void pair_check_empty(struct pair *p)
 {
     for (int i = 0; i < 2; i++) {
-        struct session *s = &p->side[i].s;
+        struct session *s = p->side[i].s;
         assert_true(list_empty(&s->all) && list_empty(&s->owing) && list_empty(&s->closing));
         assert_int_equal(s->own_open + s->peer_open + s->listeners + s->refused, 0);
         assert_int_equal(s->streams.count, 0);
@@ -206,7 +206,7 @@ struct app *app_open(struct side *side, unsigned number)
     struct app *app = app_new(side, number);
     char target[32];
     snprintf(target, sizeof target, "tcp:app:%u", number);
-    return app_tie(app, stream_open(&side->s, target, &app_events, app));
+    return app_tie(app, stream_open(side->s, target, &app_events, app));
 }
 
 struct app *app_open_datagrams(struct side *side, unsigned number)
@@ -214,7 +214,7 @@ struct app *app_open_datagrams(struct side *side, unsigned number)
     struct app *app = app_new(side, number);
     char target[32];
     snprintf(target, sizeof target, "udp:app:%u", number);
-    return app_tie(app, stream_open(&side->s, target, &app_events, app));
+    return app_tie(app, stream_open(side->s, target, &app_events, app));
 }
 
 struct app *app_open_for(struct side *side, struct stream *listener, unsigned number)
@@ -373,7 +373,8 @@ static void side_init(struct side *side, int which, const struct session_setting
     side->which = which;
     side->model.appetite = EVERYTHING;
     list_init(&side->apps);
-    assert_true(session_init(&side->s, settings ? settings : &usual, &events, side));
+    side->s = session_new(settings ? settings : &usual, &events, side);
+    assert_non_null(side->s);
 }
 
 struct pair *pair_new(const struct session_settings *client, const struct session_settings *agent)
@@ -385,13 +386,13 @@ struct pair *pair_new(const struct session_settings *client, const struct sessio
     p->pipe_bytes = 256U << 10;
     side_init(&p->side[CLIENT], CLIENT, client);
     side_init(&p->side[AGENT], AGENT, agent);
-    memset(p->side[AGENT].s.id, 0xa5, SESSION_ID_BYTES);
+    memset(p->side[AGENT].s->id, 0xa5, SESSION_ID_BYTES);
     return p;
 }
 
 static void side_free(struct side *side)
 {
-    session_free(&side->s);
+    session_free(side->s);
     list_each (link, &side->apps) {
         struct app *app = container_of(link, struct app, link);
         assert_null(app->stream); /* everybody was told */
@@ -423,11 +424,11 @@ void pair_greet(struct pair *p, struct greeting *g)
     uint16_t unsupported;
     size_t len;
     *g = (struct greeting){.hello = {.version = 1, .agent = view_of_string("lab")}};
-    session_fill_hello(&p->side[CLIENT].s, &g->hello);
+    session_fill_hello(p->side[CLIENT].s, &g->hello);
     len = session_hello_encode(&g->hello, hello, sizeof hello);
     assert_true(session_hello_decode(&g->hello, view_of(hello, len), &unsupported));
     g->welcome = (struct session_welcome){.version = 1, .text = view_of_string("")};
-    session_fill_welcome(&p->side[AGENT].s, &g->welcome);
+    session_fill_welcome(p->side[AGENT].s, &g->welcome);
     len = session_welcome_encode(&g->welcome, welcome, sizeof welcome);
     assert_true(session_welcome_decode(&g->welcome, view_of(welcome, len), &unsupported));
 }
@@ -443,8 +444,8 @@ struct conn *pair_attach(struct pair *p, const struct greeting *g)
 {
     struct conn *c = allocate(sizeof *c);
     uint64_t told[2] = {g->welcome.receive_position, g->hello.receive_position};
-    session_take_hello(&p->side[AGENT].s, &g->hello);
-    assert_true(session_take_welcome(&p->side[CLIENT].s, &g->welcome));
+    session_take_hello(p->side[AGENT].s, &g->hello);
+    assert_true(session_take_welcome(p->side[CLIENT].s, &g->welcome));
     for (int i = 1; i >= 0; i--) {
         enum suite suite = g->hello.circuit & 1 ? SUITE_AESGCM : SUITE_CHACHAPOLY;
         struct cipher send, receive;
@@ -453,7 +454,7 @@ struct conn *pair_attach(struct pair *p, const struct greeting *g)
         cipher_init(&send, suite, key);
         key_of(key, g->hello.circuit, !i);
         cipher_init(&receive, suite, key);
-        assert_true(circuit_init(&c->end[i], &p->side[i].s, &send, &receive, g->hello.circuit,
+        assert_true(circuit_init(&c->end[i], p->side[i].s, &send, &receive, g->hello.circuit,
                                  told[i], p->now));
         assert_true(bytes_are_zero(send.key, sizeof send.key));
     }
@@ -489,7 +490,7 @@ bool conn_flush(struct conn *c, int i)
     struct pair *p = c->pair;
     struct side *side = &p->side[i];
     bool moved = false;
-    if (!side->woken || side->s.circuit != &c->end[i])
+    if (!side->woken || side->s->circuit != &c->end[i])
         return false;
     while (c->pipe[i].bytes < p->pipe_bytes) {
         struct view out = circuit_output(&c->end[i], p->now);
@@ -551,10 +552,10 @@ void pair_run(struct pair *p)
     list_each (link, &p->conns) {
         struct conn *c = container_of(link, struct conn, link);
         for (int i = 0; i < 2; i++)
-            if (p->side[i].s.circuit == &c->end[i])
+            if (p->side[i].s->circuit == &c->end[i])
                 assert_int_equal(circuit_output(&c->end[i], p->now).len, 0); /* no lost wake */
     }
-    if (p->side[0].s.state == SESSION_ACTIVE && p->side[1].s.state == SESSION_ACTIVE && p->conn)
+    if (p->side[0].s->state == SESSION_ACTIVE && p->side[1].s->state == SESSION_ACTIVE && p->conn)
         check_credit(p);
 }
 
@@ -611,8 +612,8 @@ struct raw *raw_new(bool client, const struct session_settings *settings)
 {
     struct raw *r = allocate(sizeof *r);
     r->now = START_US;
-    r->s = &r->side.s;
     side_init(&r->side, client ? CLIENT : AGENT, settings);
+    r->s = r->side.s;
     if (client) {
         struct session_hello hello;
         struct session_welcome welcome = {.ring = RAW_RING,

@@ -13,8 +13,9 @@
 
 #include "base/clock.h"
 #include "base/fifo.h"
-#include "session/circuit.h"
+#include "session/state.h"
 #include "session/stream.h"
+#include "wire/frames.h"
 
 enum { CLIENT = 0, AGENT = 1 };
 
@@ -54,7 +55,7 @@ struct app {
 enum open_answer { OPEN_ACCEPT, OPEN_HOLD, OPEN_REFUSE };
 
 struct side {
-    struct session s;
+    struct session *s;
     int which; /* CLIENT or AGENT */
     struct list apps;
     enum open_answer answer; /* to the peer's OPEN */

@@ -19,28 +19,27 @@ static void test_settings(void **state)
 {
     static const struct session_events none;
     struct session_settings t = session_default_settings(false);
-    struct session s;
+    struct session *s;
     (void)state;
     t.early_credit = 0;
-    assert_false(session_init(&s, &t, &none, NULL));
+    assert_null(session_new(&t, &none, NULL));
     assert_int_equal(errno, EINVAL);
-    session_free(&s);
     t.early_credit = 8192;
     t.ring_bytes = 64 << 10;
-    assert_false(session_init(&s, &t, &none, NULL));
+    assert_null(session_new(&t, &none, NULL));
     assert_int_equal(errno, EINVAL);
-    session_free(&s);
     t.ring_bytes = 3 << 20;
-    assert_false(session_init(&s, &t, &none, NULL));
-    session_free(&s);
+    assert_null(session_new(&t, &none, NULL));
     t.ring_bytes = 128 << 10;
     t.receive_limit = UINT32_MAX;
     t.early_credit = UINT32_MAX;
-    assert_true(session_init(&s, &t, &none, NULL));
-    assert_int_equal(s.settings.receive_limit, CREDIT_MAX);
-    assert_int_equal(s.settings.early_credit, CREDIT_MAX / 2 / STREAMS_MAX);
-    session_check(&s);
-    session_free(&s);
+    s = session_new(&t, &none, NULL);
+    assert_non_null(s);
+    assert_int_equal(session_settings(s)->receive_limit, CREDIT_MAX);
+    assert_int_equal(session_settings(s)->early_credit, CREDIT_MAX / 2 / STREAMS_MAX);
+    session_check(s);
+    session_free(s);
+    session_free(NULL);
 }
 
 static void test_names(void **state)
@@ -82,12 +81,12 @@ static void test_welcome_without_sense(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) {
         struct session_welcome w = {.early_credit = i ? CREDIT_MAX : CREDIT_MAX + 1U};
-        struct session s;
+        struct session *s = session_new(&t, &none, NULL);
+        assert_non_null(s);
         w.session_id[0] = i ? 0 : 1;
-        assert_true(session_init(&s, &t, &none, NULL));
-        assert_false(session_take_welcome(&s, &w));
-        assert_int_equal(s.state, SESSION_ENDED);
-        session_free(&s);
+        assert_false(session_take_welcome(s, &w));
+        assert_int_equal(session_state(s), SESSION_ENDED);
+        session_free(s);
     }
 }
 
@@ -886,7 +885,7 @@ static void test_circuit_beside_the_old(void **state)
         carry(p, old, 25); /* before START */
         pair_wait(p, 100000);
         assert_int_equal(old->end[AGENT].failed.code, CODE_REPLACED);
-        assert_ptr_equal(p->side[AGENT].s.circuit, &p->conn->end[AGENT]);
+        assert_ptr_equal(p->side[AGENT].s->circuit, &p->conn->end[AGENT]);
         check_small_case(p);
         pair_free(p);
     }
@@ -906,10 +905,10 @@ static void test_old_circuit_delivers_nothing_after_the_move(void **state)
     now = pair_connect(p);
     conn_flush(now, CLIENT);
     assert_true(conn_deliver(now, CLIENT, 2 + FRAME_HEADER_BYTES) > 0); /* START is not whole yet */
-    assert_ptr_equal(p->side[AGENT].s.circuit, &old->end[AGENT]);
+    assert_ptr_equal(p->side[AGENT].s->circuit, &old->end[AGENT]);
     conn_deliver(old, CLIENT, 500);
     conn_deliver(now, CLIENT, SIZE_MAX);
-    assert_ptr_equal(p->side[AGENT].s.circuit, &now->end[AGENT]);
+    assert_ptr_equal(p->side[AGENT].s->circuit, &now->end[AGENT]);
     assert_int_equal(target->received, 1000);
     while (conn_deliver(old, CLIENT, SIZE_MAX))
         ;
@@ -930,7 +929,7 @@ static void test_ack_ahead_of_what_is_sent_again(void **state)
     struct pair *p = pair_new(NULL, NULL);
     struct conn *old = pair_connect(p);
     struct app *app = app_open(&p->side[CLIENT], 1), *target;
-    struct session *client = &p->side[CLIENT].s;
+    struct session *client = p->side[CLIENT].s;
     struct greeting g;
     size_t pipe_bytes = p->pipe_bytes;
     (void)state;
@@ -977,7 +976,7 @@ static void test_many_cuts(void **state)
         app_write(app, 1 << 20);
         app_close(app);
     }
-    while (!list_empty(&p->side[CLIENT].s.all) || !list_empty(&p->side[AGENT].s.all)) {
+    while (!list_empty(&p->side[CLIENT].s->all) || !list_empty(&p->side[AGENT].s->all)) {
         uint64_t steps = pair_random(p, 60);
         assert_true(cuts++ < 100000);
         while (steps-- && pair_step(p))
@@ -1090,10 +1089,10 @@ static void test_two_tries_at_once(void **state)
         assert_true(g[1].hello.circuit > g[0].hello.circuit);
         c[later_first] = pair_attach(p, &g[later_first]);
         c[!later_first] = pair_attach(p, &g[!later_first]);
-        assert_ptr_equal(p->side[CLIENT].s.circuit, &c[1]->end[CLIENT]);
+        assert_ptr_equal(p->side[CLIENT].s->circuit, &c[1]->end[CLIENT]);
         assert_int_equal(c[0]->end[CLIENT].failed.code, later_first ? CODE_STALE : CODE_REPLACED);
         pair_wait(p, 100000);
-        assert_ptr_equal(p->side[AGENT].s.circuit, &c[1]->end[AGENT]);
+        assert_ptr_equal(p->side[AGENT].s->circuit, &c[1]->end[AGENT]);
         assert_int_equal(p->side[CLIENT].moves, later_first ? 2 : 3);
         assert_int_equal(p->side[AGENT].moves, 2);
         check_small_case(p);
@@ -1263,21 +1262,21 @@ static void test_close(void **state)
         app = app_open(&p->side[CLIENT], 1);
         app_write(app, 100000);
         pair_run(p);
-        session_close(&p->side[who].s, CODE_REVOKED, "over");
-        assert_int_equal(p->side[who].s.state, SESSION_CLOSING);
-        session_close(&p->side[who].s, CODE_DONE, "again");
+        session_close(p->side[who].s, CODE_REVOKED, "over");
+        assert_int_equal(p->side[who].s->state, SESSION_CLOSING);
+        session_close(p->side[who].s, CODE_DONE, "again");
         if (who == CLIENT)
             assert_null(app_open(&p->side[CLIENT], 2));
         pair_run(p);
-        assert_int_equal(p->side[who].s.state, SESSION_ENDED);
-        assert_int_equal(p->side[!who].s.state, SESSION_CLOSED);
+        assert_int_equal(p->side[who].s->state, SESSION_ENDED);
+        assert_int_equal(p->side[!who].s->state, SESSION_CLOSED);
         for (int i = 0; i < 2; i++) {
-            assert_int_equal(p->side[i].s.error.code, CODE_REVOKED);
-            assert_string_equal(p->side[i].s.error.text, "over");
+            assert_int_equal(p->side[i].s->error.code, CODE_REVOKED);
+            assert_string_equal(p->side[i].s->error.text, "over");
             assert_int_equal(app_find(&p->side[i], 1)->resets, 1);
             assert_int_equal(app_find(&p->side[i], 1)->eofs, 0);
             assert_int_equal(app_find(&p->side[i], 1)->reset_code, RESET_SESSION_OVER);
-            assert_true(list_empty(&p->side[i].s.all));
+            assert_true(list_empty(&p->side[i].s->all));
         }
         pair_free(p);
     }
@@ -1338,12 +1337,12 @@ static void test_close_text_is_cut_between_characters(void **state)
     for (size_t i = 2; i + 3 < sizeof text; i += 3)
         memcpy(text + i, "\xe2\x82\xac", 4);
     pair_connect(p);
-    session_close(&p->side[AGENT].s, CODE_SHUTDOWN, text);
+    session_close(p->side[AGENT].s, CODE_SHUTDOWN, text);
     pair_run(p);
-    assert_int_equal(p->side[CLIENT].s.state, SESSION_CLOSED);
-    assert_int_equal(p->side[CLIENT].s.error.code, CODE_SHUTDOWN);
-    assert_int_equal(strlen(p->side[CLIENT].s.error.text), 125);
-    assert_memory_equal(p->side[CLIENT].s.error.text, text, 125);
+    assert_int_equal(p->side[CLIENT].s->state, SESSION_CLOSED);
+    assert_int_equal(p->side[CLIENT].s->error.code, CODE_SHUTDOWN);
+    assert_int_equal(strlen(p->side[CLIENT].s->error.text), 125);
+    assert_memory_equal(p->side[CLIENT].s->error.text, text, 125);
     pair_free(p);
 }
 
@@ -1353,13 +1352,13 @@ static void test_both_close(void **state)
     (void)state;
     pair_connect(p);
     pair_run(p);
-    session_close(&p->side[CLIENT].s, CODE_DONE, "one");
-    session_close(&p->side[AGENT].s, CODE_SHUTDOWN, "two");
+    session_close(p->side[CLIENT].s, CODE_DONE, "one");
+    session_close(p->side[AGENT].s, CODE_SHUTDOWN, "two");
     conn_flush(p->conn, CLIENT);
     conn_flush(p->conn, AGENT);
     pair_run(p);
     for (int i = 0; i < 2; i++)
-        assert_true(p->side[i].s.state >= SESSION_CLOSED);
+        assert_true(p->side[i].s->state >= SESSION_CLOSED);
     pair_free(p);
 }
 
@@ -1375,15 +1374,15 @@ static void test_open_crosses_close(void **state)
     app_write(app, 100);
     app_close(app);
     conn_flush(p->conn, CLIENT);
-    session_close(&p->side[AGENT].s, CODE_SHUTDOWN, "ending");
+    session_close(p->side[AGENT].s, CODE_SHUTDOWN, "ending");
     conn_flush(p->conn, AGENT);
     while (conn_deliver(p->conn, CLIENT, SIZE_MAX))
         ;
     assert_int_equal(p->side[AGENT].opens, 0);
     pair_run(p);
-    assert_int_equal(p->side[AGENT].s.state, SESSION_ENDED);
-    assert_int_equal(p->side[AGENT].s.error.code, CODE_SHUTDOWN);
-    assert_int_equal(p->side[CLIENT].s.state, SESSION_CLOSED);
+    assert_int_equal(p->side[AGENT].s->state, SESSION_ENDED);
+    assert_int_equal(p->side[AGENT].s->error.code, CODE_SHUTDOWN);
+    assert_int_equal(p->side[CLIENT].s->state, SESSION_CLOSED);
     assert_int_equal(app->resets, 1);
     pair_free(p);
 }
@@ -1397,17 +1396,17 @@ static void test_close_over_circuits(void **state)
     app_open(&p->side[CLIENT], 1);
     pair_run(p);
     conn_drop(p->conn);
-    session_close(&p->side[CLIENT].s, CODE_DONE, "finished");
-    assert_true(session_unacknowledged(&p->side[CLIENT].s));
+    session_close(p->side[CLIENT].s, CODE_DONE, "finished");
+    assert_true(session_unacknowledged(p->side[CLIENT].s));
     pair_connect(p);
     conn_flush(p->conn, CLIENT);
     conn_drop(p->conn);
-    assert_int_equal(p->side[CLIENT].s.state, SESSION_CLOSING);
+    assert_int_equal(p->side[CLIENT].s->state, SESSION_CLOSING);
     pair_connect(p);
     pair_run(p);
-    assert_int_equal(p->side[CLIENT].s.state, SESSION_ENDED);
-    assert_int_equal(p->side[AGENT].s.state, SESSION_CLOSED);
-    assert_int_equal(p->side[AGENT].s.error.code, CODE_DONE);
+    assert_int_equal(p->side[CLIENT].s->state, SESSION_ENDED);
+    assert_int_equal(p->side[AGENT].s->state, SESSION_CLOSED);
+    assert_int_equal(p->side[AGENT].s->error.code, CODE_DONE);
     pair_free(p);
 }
 
@@ -1415,22 +1414,19 @@ static void test_close_over_circuits(void **state)
 static void test_free_tells_everyone(void **state)
 {
     struct pair *p = pair_new(NULL, NULL);
-    struct session_settings settings;
     (void)state;
     app_open(&p->side[CLIENT], 1);
     pair_connect(p);
     app_open(&p->side[CLIENT], 2);
     pair_run(p);
-    settings = p->side[CLIENT].s.settings;
-    session_free(&p->side[CLIENT].s);
+    session_free(p->side[CLIENT].s);
+    p->side[CLIENT].s = NULL;
     for (unsigned i = 1; i < 3; i++) {
         assert_int_equal(app_find(&p->side[CLIENT], i)->resets, 1);
         assert_int_equal(app_find(&p->side[CLIENT], i)->reset_code, RESET_SESSION_OVER);
     }
     assert_null(p->conn->end[CLIENT].session);
     assert_non_null(p->conn->end[AGENT].session);
-    assert_true(session_init(&p->side[CLIENT].s, &settings, p->side[CLIENT].s.events,
-                             &p->side[CLIENT])); /* for pair_free */
     pair_free(p);
 }
 

@@ -99,8 +99,8 @@ static void test_both_ways(void **state)
             assert_int_equal(came.number[i], i);
         assert_int_equal(came.largest, sizes[i]);
     }
-    assert_int_equal(p->side[CLIENT].s.bytes_sent, p->side[AGENT].s.bytes_received);
-    assert_int_equal(p->side[CLIENT].s.bytes_sent + p->side[AGENT].s.bytes_sent, came.bytes);
+    assert_int_equal(p->side[CLIENT].s->bytes_sent, p->side[AGENT].s->bytes_received);
+    assert_int_equal(p->side[CLIENT].s->bytes_sent + p->side[AGENT].s->bytes_sent, came.bytes);
     assert_false(stream_send_datagram(app->stream, view_of(made, DATAGRAM_MAX + 1)));
     pair_free(p);
 }
@@ -178,7 +178,7 @@ static void test_end_of_stream(void **state)
     assert_int_equal(came.count, 1);
     assert_int_equal(other->resets, 1);
     pair_check_empty(p);
-    assert_int_equal(p->side[CLIENT].s.datagram_bytes, 0);
+    assert_int_equal(p->side[CLIENT].s->datagram_bytes, 0);
     pair_free(p);
 }
 
@@ -196,7 +196,7 @@ static void test_bound(void **state)
         unsigned before = came.count, taken = send_many(app, sizes[i]);
         assert_true(taken * (sizes[i] + 64) >= 64U << 10);
         assert_true((taken - 1) * (sizes[i] + 1) < 64U << 10);
-        session_check(&p->side[CLIENT].s);
+        session_check(p->side[CLIENT].s);
         pair_run(p);
         assert_int_equal(came.count - before, taken); /* in order, none lost on the way */
     }
@@ -214,7 +214,7 @@ static void test_no_circuit(void **state)
     pair_run(p);
     send_ok(app, 2, 100); /* is not written before the circuit ends */
     conn_drop(c);
-    assert_int_equal(p->side[CLIENT].s.datagram_bytes, 0);
+    assert_int_equal(p->side[CLIENT].s->datagram_bytes, 0);
     assert_false(stream_send_datagram(app->stream, datagram(3, 100)));
     pair_connect(p);
     pair_run(p);
@@ -241,7 +241,7 @@ static void open_again(struct pair *p, struct app *app, struct app *bulk, int fr
     }
     send_ok(app, 5, 1000);
     pair_run(p);
-    assert_int_equal(p->side[!from].s.error.code, 0);
+    assert_int_equal(p->side[!from].s->error.code, 0);
     assert_int_equal(came.count, 1);
     assert_int_equal(came.number[0], 5);
 }
@@ -308,7 +308,7 @@ static void fairness(size_t len, uint64_t pause_us)
     datagrams = came.bytes;
     assert_true(data > 1 << 20 && datagrams > 1 << 20);
     assert_true(data * 3 > datagrams && datagrams * 3 > data);
-    assert_true(p->side[CLIENT].s.datagrams_ahead <= 128U << 10);
+    assert_true(p->side[CLIENT].s->datagrams_ahead <= 128U << 10);
     pair_free(p);
 }
 
@@ -396,14 +396,14 @@ static void test_control_goes_first(void **state)
 static void test_no_window(void **state)
 {
     struct pair *p = new_pair();
-    uint32_t pool[2] = {p->side[CLIENT].s.pool_left, p->side[AGENT].s.pool_left};
+    uint32_t pool[2] = {p->side[CLIENT].s->pool_left, p->side[AGENT].s->pool_left};
     (void)state;
     pair_connect(p);
     for (unsigned i = 0; i < 100; i++)
         new_app(p, i);
     pair_run(p);
-    assert_int_equal(p->side[CLIENT].s.pool_left, pool[CLIENT]);
-    assert_int_equal(p->side[AGENT].s.pool_left, pool[AGENT]);
+    assert_int_equal(p->side[CLIENT].s->pool_left, pool[CLIENT]);
+    assert_int_equal(p->side[AGENT].s->pool_left, pool[AGENT]);
     for (unsigned i = 0; i < 100; i++)
         app_reset(accepted(p, i), RESET_TIMEOUT, "");
     pair_wait(p, 100000);
@@ -426,7 +426,7 @@ static void test_no_bytes(void **state)
     stream_writable(app->stream);
     pair_run(p);
     assert_int_equal(app->pulls + accepted(p, 1)->pulls, 0);
-    assert_int_equal(p->side[AGENT].s.error.code, 0);
+    assert_int_equal(p->side[AGENT].s->error.code, 0);
     pair_free(p);
 }
 

@@ -158,7 +158,7 @@ static void ask(struct session *s, const char *address)
 static struct pair *joined_pair(void)
 {
     struct pair *p = listening_pair();
-    ask(&p->side[CLIENT].s, "127.0.0.1:0");
+    ask(p->side[CLIENT].s, "127.0.0.1:0");
     pair_connect(p);
     pair_run(p);
     return p;
@@ -179,8 +179,8 @@ static void test_listening(void **state)
     assert_string_equal(had.address, "127.0.0.1:0");
     assert_int_equal(asked.listening, 1);
     assert_string_equal(asked.address, HERE);
-    assert_int_equal(p->side[CLIENT].s.listeners, 1);
-    assert_int_equal(p->side[AGENT].s.listeners, 1);
+    assert_int_equal(p->side[CLIENT].s->listeners, 1);
+    assert_int_equal(p->side[AGENT].s->listeners, 1);
     p->side[CLIENT].model.available = 50000;
     p->side[CLIENT].model.closing = true;
     at_agent = app_open_for(&p->side[AGENT], had.listener, 1);
@@ -193,8 +193,8 @@ static void test_listening(void **state)
     assert_int_equal(at_agent->received, 50000);
     assert_int_equal(at_client->received, 3 << 20);
     assert_int_equal(at_agent->dones + at_client->dones, 2);
-    assert_int_equal(p->side[AGENT].s.streams_opened, 1);
-    assert_int_equal(p->side[CLIENT].s.streams_opened, 1);
+    assert_int_equal(p->side[AGENT].s->streams_opened, 1);
+    assert_int_equal(p->side[CLIENT].s->streams_opened, 1);
     stream_reset(asked.listener, RESET_INTERNAL, "enough");
     pair_wait(p, 200000);
     assert_int_equal(had.resets, 1);
@@ -241,7 +241,7 @@ static void test_refused(void **state)
     struct pair *p = listening_pair();
     (void)state;
     p->side[AGENT].on_listen = refuse_listen;
-    ask(&p->side[CLIENT].s, "0.0.0.0:22");
+    ask(p->side[CLIENT].s, "0.0.0.0:22");
     pair_connect(p);
     pair_wait(p, 200000);
     assert_int_equal(asked.resets, 1);
@@ -254,7 +254,7 @@ static void test_refused(void **state)
 static void test_what_cannot_be_asked(void **state)
 {
     struct pair *p = listening_pair();
-    struct session *s = &p->side[CLIENT].s;
+    struct session *s = p->side[CLIENT].s;
     char text[ADDRESS_MAX_BYTES + 2];
     (void)state;
     memset(text, 'a', sizeof text);
@@ -283,7 +283,7 @@ static void test_limit_of_listeners(void **state)
     (void)state;
     agent.listeners = LISTENERS_MAX;
     p = pair_of(&client, &agent);
-    s = &p->side[CLIENT].s;
+    s = p->side[CLIENT].s;
     p->side[AGENT].on_listen = accept_any;
     pair_connect(p);
     for (int round = 0; round < 2; round++) {
@@ -295,7 +295,7 @@ static void test_limit_of_listeners(void **state)
         assert_null(listen_request(s, HERE, &owner_events, &asked));
         assert_int_equal(errno, EAGAIN);
         pair_wait(p, 200000);
-        assert_int_equal(p->side[AGENT].s.listeners, LISTENERS_MAX);
+        assert_int_equal(p->side[AGENT].s->listeners, LISTENERS_MAX);
         for (unsigned i = 0; i < LISTENERS_MAX; i++) {
             assert_int_equal(owners[i].listening, 1);
             stream_reset(owners[i].listener, RESET_INTERNAL, "");
@@ -318,7 +318,7 @@ static void test_agent_allows_fewer(void **state)
     (void)state;
     agent.listeners = 2;
     p = pair_of(&client, &agent);
-    s = &p->side[CLIENT].s;
+    s = p->side[CLIENT].s;
     p->side[AGENT].on_listen = accept_any;
     pair_connect(p);
     for (int i = 0; i < 4; i++) {
@@ -327,7 +327,7 @@ static void test_agent_allows_fewer(void **state)
         owners[i].listener = listen_request(s, HERE, &owner_events, &owners[i]);
         pair_wait(p, 200000);
         assert_int_equal(owners[i].listening, i != 2);
-        assert_int_equal(p->side[AGENT].s.listeners, i == 0 ? 1 : 2);
+        assert_int_equal(p->side[AGENT].s->listeners, i == 0 ? 1 : 2);
     }
     assert_int_equal(owners[2].reset_code, RESET_LIMIT);
     pair_free(p);
@@ -342,7 +342,7 @@ static void test_limit_of_streams(void **state)
     (void)state;
     client.streams = 2;
     p = listening_pair_with(&client);
-    ask(&p->side[CLIENT].s, HERE);
+    ask(p->side[CLIENT].s, HERE);
     pair_connect(p);
     pair_run(p);
     first = app_open_for(&p->side[AGENT], had.listener, 1);
@@ -360,14 +360,14 @@ static void test_limit_of_streams(void **state)
 
     client.streams = STREAMS_MAX; /* the agent's own bound holds too */
     p = listening_pair_with(&client);
-    ask(&p->side[CLIENT].s, HERE);
+    ask(p->side[CLIENT].s, HERE);
     pair_connect(p);
     pair_run(p);
     for (unsigned i = 0; i < AGENT_STREAMS_MAX; i++)
         assert_non_null(app_open_for(&p->side[AGENT], had.listener, i));
     assert_null(app_open_for(&p->side[AGENT], had.listener, AGENT_STREAMS_MAX));
     pair_wait(p, 200000);
-    assert_int_equal(p->side[CLIENT].s.peer_open, AGENT_STREAMS_MAX);
+    assert_int_equal(p->side[CLIENT].s->peer_open, AGENT_STREAMS_MAX);
     pair_free(p);
 }
 
@@ -389,9 +389,9 @@ static void cross(bool by_client, bool by_agent, unsigned before, unsigned after
     if (by_agent)
         stream_reset(had.listener, RESET_INTERNAL, "agent");
     pair_wait(p, 200000);
-    assert_int_equal(p->side[CLIENT].s.state, SESSION_ACTIVE);
-    assert_int_equal(p->side[AGENT].s.state, SESSION_ACTIVE);
-    assert_int_equal(p->side[CLIENT].s.listeners + p->side[AGENT].s.listeners, 0);
+    assert_int_equal(p->side[CLIENT].s->state, SESSION_ACTIVE);
+    assert_int_equal(p->side[AGENT].s->state, SESSION_ACTIVE);
+    assert_int_equal(p->side[CLIENT].s->listeners + p->side[AGENT].s->listeners, 0);
     assert_int_equal(asked.resets, !by_client);
     assert_int_equal(had.resets, !by_agent);
     list_each (link, &p->side[AGENT].apps)
@@ -429,9 +429,9 @@ static void test_crossing_over_a_resume(void **state)
     assert_int_equal(had.resets, 1);
     conn_drop(p->conn);
     pair_connect(p);
-    assert_int_equal(p->side[CLIENT].s.listeners, 0); /* the handshake has told it */
+    assert_int_equal(p->side[CLIENT].s->listeners, 0); /* the handshake has told it */
     pair_wait(p, 200000);
-    assert_int_equal(p->side[CLIENT].s.state, SESSION_ACTIVE);
+    assert_int_equal(p->side[CLIENT].s->state, SESSION_ACTIVE);
     assert_int_equal(at_agent->resets, 1);
     assert_int_equal(at_agent->reset_code, RESET_NOT_PERMITTED);
     pair_check_empty(p);
@@ -445,7 +445,7 @@ static void listen_over_cuts(uint64_t each)
     struct app *app = NULL;
     unsigned cuts = 0;
     p->slice = SLICE_RANDOM;
-    ask(&p->side[CLIENT].s, HERE);
+    ask(p->side[CLIENT].s, HERE);
     for (; cuts < 1000 && (!app || app->dones + app->resets == 0); cuts++) {
         struct conn *c = pair_connect(p);
         while (c->carried[0] + c->carried[1] < each + 12 * (uint64_t)cuts && pair_step(p))
@@ -486,7 +486,7 @@ static void test_end_of_the_session(void **state)
     (void)state;
     at_agent = app_open_for(&p->side[AGENT], had.listener, 1);
     pair_run(p);
-    session_close(&p->side[CLIENT].s, CODE_DONE, "finished");
+    session_close(p->side[CLIENT].s, CODE_DONE, "finished");
     assert_int_equal(asked.resets, 1);
     pair_wait(p, 200000);
     assert_int_equal(had.resets, 1);
@@ -496,11 +496,11 @@ static void test_end_of_the_session(void **state)
 
     p = listening_pair(); /* the listener was asked for, never answered */
     p->side[AGENT].on_listen = hold_listen;
-    ask(&p->side[CLIENT].s, HERE);
+    ask(p->side[CLIENT].s, HERE);
     pair_connect(p);
     pair_run(p);
     assert_int_equal(asked.listening, 0);
-    session_close(&p->side[AGENT].s, CODE_REVOKED, "no longer");
+    session_close(p->side[AGENT].s, CODE_REVOKED, "no longer");
     pair_wait(p, 200000);
     assert_int_equal(asked.resets, 1);
     assert_int_equal(had.resets, 1);

@@ -111,10 +111,10 @@ static void test_thousand_streams(void **state)
         check_done(app[i], 3000);
         check_done(accepted(p, i), 5000 + i);
     }
-    assert_int_equal(p->side[CLIENT].s.streams_opened, STREAMS);
-    assert_int_equal(p->side[AGENT].s.streams_opened, STREAMS);
-    assert_int_equal(p->side[AGENT].s.bytes_sent, 3000 * STREAMS);
-    assert_int_equal(p->side[CLIENT].s.bytes_received, 3000 * STREAMS);
+    assert_int_equal(p->side[CLIENT].s->streams_opened, STREAMS);
+    assert_int_equal(p->side[AGENT].s->streams_opened, STREAMS);
+    assert_int_equal(p->side[AGENT].s->bytes_sent, 3000 * STREAMS);
+    assert_int_equal(p->side[CLIENT].s->bytes_received, 3000 * STREAMS);
     pair_check_empty(p);
     pair_free(p);
 }
@@ -174,7 +174,7 @@ static void test_many_stuck_sinks(void **state)
     pair_wait(p, 100000);
     for (unsigned i = 0; i < STREAMS_MAX - 1; i++)
         held += stream_held(accepted(p, i)->stream);
-    assert_true(held <= p->side[AGENT].s.settings.receive_limit);
+    assert_true(held <= p->side[AGENT].s->settings.receive_limit);
     assert_true(held > 4 << 20);
     p->side[AGENT].model.appetite = EVERYTHING;
     last = app_open(&p->side[CLIENT], 5000);
@@ -208,14 +208,14 @@ static void test_window_grows(void **state)
     pair_connect(p);
     round_trip(p, 20000);
     round_trip(p, 20000);
-    assert_int_equal(p->side[CLIENT].s.rtt_us, 20000);
-    p->side[AGENT].s.rtt_us = 20000;
+    assert_int_equal(p->side[CLIENT].s->rtt_us, 20000);
+    p->side[AGENT].s->rtt_us = 20000;
     app = app_open(&p->side[CLIENT], 1);
     app_write(app, 100 << 20);
     round_trip(p, 20000);
     st = accepted(p, 1)->stream;
     last = st->window;
-    limit = p->side[AGENT].s.settings.receive_limit;
+    limit = p->side[AGENT].s->settings.receive_limit;
     for (int i = 0; i < 8; i++) {
         round_trip(p, 20000);
         assert_true(st->window >= last);
@@ -239,7 +239,7 @@ static void test_window_of_slow_link_stays(void **state)
     p->pipe_bytes = SIZE_MAX;
     pair_connect(p);
     pair_run(p);
-    p->side[AGENT].s.rtt_us = 20000;
+    p->side[AGENT].s->rtt_us = 20000;
     app = app_open(&p->side[CLIENT], 1);
     for (int i = 0; i < 64; i++) {
         app_write(app, 32 << 10);
@@ -258,7 +258,7 @@ static void test_slow_sink_does_not_grow_its_window(void **state)
     pair_connect(p);
     pair_run(p);
     p->side[AGENT].model.appetite = 0;
-    p->side[AGENT].s.rtt_us = 20000;
+    p->side[AGENT].s->rtt_us = 20000;
     app = app_open(&p->side[CLIENT], 1);
     app_write(app, 100 << 20);
     for (int i = 0; i < 100; i++) {
@@ -274,7 +274,7 @@ static void test_slow_sink_does_not_grow_its_window(void **state)
 static void early_data(uint64_t bytes, bool eof, const struct session_settings *agent)
 {
     struct pair *p = pair_new(NULL, agent);
-    uint64_t early = p->side[AGENT].s.settings.early_credit;
+    uint64_t early = p->side[AGENT].s->settings.early_credit;
     struct app *client, *target;
     p->side[AGENT].answer = OPEN_HOLD;
     client = app_open(&p->side[CLIENT], 1);
@@ -333,8 +333,8 @@ static void test_floor_alone(void **state)
     agent.early_credit = 8192;
     agent.receive_limit = 65536;
     p = pair_new(NULL, &agent);
-    p->side[AGENT].s.pool_left = 0; /* as if others had it; given back below */
-    p->side[AGENT].s.settings.receive_limit = 4 * 8192;
+    p->side[AGENT].s->pool_left = 0; /* as if others had it; given back below */
+    p->side[AGENT].s->settings.receive_limit = 4 * 8192;
     app = app_open(&p->side[CLIENT], 1);
     app_write(app, 1 << 20);
     app_close(app);
@@ -396,8 +396,8 @@ static void reset_in_phase(enum phase phase, int who)
     else
         assert_int_equal(p->side[AGENT].opens, phase != UNSENT);
     pair_check_empty(p);
-    assert_int_equal(p->side[CLIENT].s.state, SESSION_ACTIVE);
-    assert_int_equal(p->side[AGENT].s.state, SESSION_ACTIVE);
+    assert_int_equal(p->side[CLIENT].s->state, SESSION_ACTIVE);
+    assert_int_equal(p->side[AGENT].s->state, SESSION_ACTIVE);
     pair_free(p);
 }
 
@@ -528,9 +528,9 @@ static void test_open_needs_a_target_that_the_peer_takes(void **state)
     memset(target, 'a', sizeof target);
     target[TARGET_MAX_BYTES + 1] = '\0';
     errno = 0;
-    assert_null(stream_open(&p->side[CLIENT].s, target, &none, NULL));
+    assert_null(stream_open(p->side[CLIENT].s, target, &none, NULL));
     assert_int_equal(errno, EINVAL);
-    assert_null(stream_open(&p->side[CLIENT].s, "tcp:\xff:1", &none, NULL));
+    assert_null(stream_open(p->side[CLIENT].s, "tcp:\xff:1", &none, NULL));
     assert_int_equal(errno, EINVAL);
     pair_check_empty(p);
     pair_free(p);
@@ -553,14 +553,14 @@ static void test_limit_of_streams(void **state)
     assert_int_equal(p->side[CLIENT].rooms, 1);
     for (unsigned i = 1; i < 4; i++)
         assert_non_null(app[i] = app_open(&p->side[CLIENT], i));
-    assert_false(session_may_open(&p->side[CLIENT].s));
+    assert_false(session_may_open(p->side[CLIENT].s));
     pair_run(p);
-    assert_int_equal(p->side[AGENT].s.peer_open, 4);
+    assert_int_equal(p->side[AGENT].s->peer_open, 4);
     assert_int_equal(p->side[CLIENT].rooms, 1);
     app_reset(app[1], RESET_TIMEOUT, "enough");
     pair_wait(p, 100000);
     assert_int_equal(p->side[CLIENT].rooms, 2);
-    assert_true(session_may_open(&p->side[CLIENT].s));
+    assert_true(session_may_open(p->side[CLIENT].s));
     assert_non_null(app_open(&p->side[CLIENT], 5));
     pair_run(p);
     assert_int_equal(app_find(&p->side[CLIENT], 5)->opened, 1);
@@ -625,7 +625,7 @@ static void test_limit_is_kept_by_both(void **state)
 static bool close_session_when_done(struct app *app, enum app_event event)
 {
     if (event == APP_DONE)
-        session_close(&app->side->s, CODE_DONE, "finished");
+        session_close(app->side->s, CODE_DONE, "finished");
     return true;
 }
 
@@ -650,9 +650,9 @@ static void test_close_inside_on_done(void **state)
     }
     assert_int_equal(dones, 1);
     assert_int_equal(resets, 2);
-    assert_int_equal(p->side[CLIENT].s.state, SESSION_ENDED);
-    assert_int_equal(p->side[CLIENT].s.error.code, CODE_DONE);
-    assert_int_equal(p->side[AGENT].s.state, SESSION_CLOSED);
+    assert_int_equal(p->side[CLIENT].s->state, SESSION_ENDED);
+    assert_int_equal(p->side[CLIENT].s->error.code, CODE_DONE);
+    assert_int_equal(p->side[AGENT].s->state, SESSION_CLOSED);
     pair_free(p);
 }
 
@@ -696,7 +696,7 @@ static void test_reset_inside_events(void **state)
                 assert_int_equal(give_up_at, APP_EOF);
             else
                 check_reset(other, RESET_INTERNAL, "inside an event");
-            assert_int_equal(p->side[CLIENT].s.state, SESSION_ACTIVE);
+            assert_int_equal(p->side[CLIENT].s->state, SESSION_ACTIVE);
             pair_check_empty(p);
             pair_free(p);
         }
@@ -733,6 +733,14 @@ static void test_reset_of_others_inside_an_event(void **state)
     pair_free(p);
 }
 
+static unsigned count_apps(const struct side *side)
+{
+    unsigned n = 0;
+    list_each (link, &side->apps)
+        n++;
+    return n;
+}
+
 static bool open_another(struct app *app, enum app_event event)
 {
     if ((event == APP_RESET || event == APP_DONE) && app->number < 40) {
@@ -750,7 +758,6 @@ static bool open_another(struct app *app, enum app_event event)
 static void test_open_inside_ends(void **state)
 {
     struct pair *p = pair_new(NULL, NULL);
-    struct session_settings settings;
     struct app *app;
     (void)state;
     p->side[AGENT].model.closing = true;
@@ -764,19 +771,18 @@ static void test_open_inside_ends(void **state)
     app = app_open(&p->side[CLIENT], 50);
     app->hook = open_another;
     app->number = 30;
-    session_free(&p->side[CLIENT].s);
+    assert_int_equal(count_apps(&p->side[CLIENT]), 41);
+    session_free(p->side[CLIENT].s);
+    p->side[CLIENT].s = NULL;
     assert_int_equal(app->resets, 1);
-    assert_int_equal(p->side[CLIENT].s.streams_opened, 41);
-    settings = p->side[CLIENT].s.settings;
-    assert_true(session_init(&p->side[CLIENT].s, &settings, p->side[CLIENT].s.events,
-                             &p->side[CLIENT])); /* for pair_free */
+    assert_int_equal(count_apps(&p->side[CLIENT]), 41);
     pair_free(p);
 }
 
 static bool close_session(struct app *app, enum app_event event)
 {
-    if (event == give_up_at && app->side->s.state == SESSION_ACTIVE)
-        session_close(&app->side->s, CODE_SHUTDOWN, "from inside");
+    if (event == give_up_at && app->side->s->state == SESSION_ACTIVE)
+        session_close(app->side->s, CODE_SHUTDOWN, "from inside");
     return event == APP_PULL || app->stream != NULL; /* what it pulled counts for nothing */
 }
 
@@ -802,11 +808,11 @@ static void test_close_inside_events(void **state)
             app_close(app);
             pair_wait(p, 100000);
             if (who == AGENT && give_up_at == APP_OPENED) {
-                assert_int_equal(p->side[AGENT].s.state, SESSION_ACTIVE);
+                assert_int_equal(p->side[AGENT].s->state, SESSION_ACTIVE);
             } else if (give_up_at != APP_EOF || who == AGENT) {
-                assert_int_equal(p->side[who].s.state, SESSION_ENDED);
-                assert_int_equal(p->side[!who].s.state, SESSION_CLOSED);
-                assert_int_equal(p->side[!who].s.error.code, CODE_SHUTDOWN);
+                assert_int_equal(p->side[who].s->state, SESSION_ENDED);
+                assert_int_equal(p->side[!who].s->state, SESSION_CLOSED);
+                assert_int_equal(p->side[!who].s->error.code, CODE_SHUTDOWN);
             }
             pair_free(p);
         }
@@ -931,7 +937,7 @@ static void test_two_full_rings(void **state)
         app[i]->appetite = 0;
     }
     pair_run(p);
-    assert_int_equal(ring_used(&p->side[CLIENT].s.ring), 0);
+    assert_int_equal(ring_used(&p->side[CLIENT].s->ring), 0);
     p->pipe_bytes = SIZE_MAX;
     for (unsigned i = 0; i < 8; i++) {
         app_write(app[i], 1 << 20);
@@ -940,7 +946,7 @@ static void test_two_full_rings(void **state)
     conn_flush(p->conn, CLIENT); /* and nothing is delivered */
     conn_flush(p->conn, AGENT);
     for (int i = 0; i < 2; i++) {
-        size_t room = ring_room(&p->side[i].s.ring);
+        size_t room = ring_room(&p->side[i].s->ring);
         assert_true(room >= RING_RESERVE && room < RING_RESERVE + 2048);
     }
     app_reset(app[7], RESET_BY_TARGET, "control passes");
@@ -973,7 +979,7 @@ static void test_ring_grows_as_it_may(void **state)
     agent.ring_bytes = 128 << 10;
     agent.ring_doublings = 2;
     p = pair_new(NULL, &agent);
-    s = &p->side[AGENT].s;
+    s = p->side[AGENT].s;
     p->side[AGENT].no_growth = true;
     pair_connect(p);
     app_open(&p->side[CLIENT], 1)->appetite = EVERYTHING;
@@ -1017,8 +1023,8 @@ static void test_control_frames_beyond_the_ring(void **state)
     list_each (link, &p->side[CLIENT].apps)
         app_reset(container_of(link, struct app, link), RESET_TIMEOUT, text);
     conn_flush(p->conn, CLIENT);
-    assert_false(list_empty(&p->side[CLIENT].s.owing));
-    assert_true(ring_room(&p->side[CLIENT].s.ring) < 2048);
+    assert_false(list_empty(&p->side[CLIENT].s->owing));
+    assert_true(ring_room(&p->side[CLIENT].s->ring) < 2048);
     pair_wait(p, 1000000);
     for (unsigned i = 0; i < STREAMS_MAX; i++)
         check_reset(accepted(p, i), RESET_TIMEOUT, text);
