@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "relay/server.h"
+#include "relay/desk.h"
 #include "relay/worker.h"
 
 /* Bytes that one direction moves before others have their turn. */
@@ -37,7 +37,7 @@ static void log_end(const struct relay_circuit *c, const char *why)
     text_bytes(up, carried(&c->direction[SIDE_CLIENT]));
     text_bytes(down, carried(&c->direction[SIDE_AGENT]));
     text_duration(duration, loop_now(c->worker->loop) - c->started_us);
-    log_info("circuit %s: ended: %s, %s up, %s down, %s", c->id, why, up, down, duration);
+    log_info("circuit %s: ended: %s, %s up, %s down, %s", c->label, why, up, down, duration);
 }
 
 static void leave_pair(struct relay_circuit *c)
@@ -234,7 +234,7 @@ static bool put_first(struct relay_circuit *c, enum circuit_side to, struct circ
 /* Each direction begins by writing what goes first, and goes on by reading. */
 static void start(struct relay_circuit *c)
 {
-    log_info("circuit %s: joined", c->id);
+    log_info("circuit %s: joined", c->label);
     c->started_us = c->last_us = loop_now(c->worker->loop);
     timer_set(c->worker->loop, &c->timer, c->last_us + CIRCUIT_IDLE_S * CLOCK_US_PER_S);
     for (int side = SIDE_CLIENT; side <= SIDE_AGENT; side++) {
@@ -278,7 +278,7 @@ static struct relay_circuit *circuit_of(const struct pending *p, const struct ci
     c->agent = p->agent;
     c->pair = p->pair;
     c->worker = workers_for_circuit(p->relay);
-    memcpy(c->id, p->id, sizeof c->id);
+    memcpy(c->label, p->label, sizeof c->label);
     c->call = (struct loop_call){.f = begin, .arg = c};
     c->drain_until_us = CLOCK_NEVER;
     c->io[SIDE_CLIENT] = (struct io){
@@ -314,7 +314,7 @@ static void hand_over(struct relay_circuit *c)
 
 static void give_up(const struct pending *p, struct relay_circuit *c, struct circuit_parts *parts)
 {
-    log_error("circuit %s: ended: no memory to join it", p->id);
+    log_error("circuit %s: ended: no memory to join it", p->label);
     for (int side = SIDE_CLIENT; side <= SIDE_AGENT; side++) {
         if (c)
             fifo_clear(&c->direction[side].splice.held);

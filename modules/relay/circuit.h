@@ -10,7 +10,7 @@
 #include "base/list.h"
 #include "net/loop.h"
 #include "net/splice.h"
-#include "relay/connect.h"
+#include "relay/pending.h"
 
 struct worker;
 
@@ -30,13 +30,13 @@ struct direction {
 struct relay_circuit {
     /* The desk's. */
     struct relay *relay;
-    struct user *user; /* NULL, like agent and pair, once it was told to end */
-    struct agent *agent;
+    struct known_user *user; /* NULL, like agent and pair, once it was told to end */
+    struct known_agent *agent;
     struct pair *pair;
     struct list of_pair;
     struct list all;
     struct worker *worker;
-    char id[CIRCUIT_LABEL_BYTES];
+    char label[CIRCUIT_LABEL_BYTES];
     const char *_Atomic told_to_end; /* why; NULL: it goes on */
     struct loop_call call;           /* to the worker at the join, to the desk at the end */
     /* The worker's. */

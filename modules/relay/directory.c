@@ -1,3 +1,4 @@
+/* Users, agents and pairs in tables, and what a new configuration does to them. */
 #include "relay/directory.h"
 
 #include <stdlib.h>
@@ -5,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "relay/labels.h"
 
 static ptrdiff_t key_offset(size_t key, size_t entry)
 {
@@ -16,33 +18,37 @@ void directory_init(struct directory *d, const uint8_t hash_key[16])
     memset(d, 0, sizeof *d);
     list_init(&d->users);
     list_init(&d->agents);
-    table_init(&d->users_by_key, KEY_BYTES,
-               key_offset(offsetof(struct user, public_key), offsetof(struct user, by_key)),
-               hash_key);
-    table_init(&d->agents_by_key, KEY_BYTES,
-               key_offset(offsetof(struct agent, public_key), offsetof(struct agent, by_key)),
-               hash_key);
-    table_init(&d->agents_by_name, NAME_MAX_BYTES,
-               key_offset(offsetof(struct agent, name), offsetof(struct agent, by_name)), hash_key);
+    table_init(
+        &d->users_by_key, KEY_BYTES,
+        key_offset(offsetof(struct known_user, public_key), offsetof(struct known_user, by_key)),
+        hash_key);
+    table_init(
+        &d->agents_by_key, KEY_BYTES,
+        key_offset(offsetof(struct known_agent, public_key), offsetof(struct known_agent, by_key)),
+        hash_key);
+    table_init(
+        &d->agents_by_name, NAME_MAX_BYTES,
+        key_offset(offsetof(struct known_agent, name), offsetof(struct known_agent, by_name)),
+        hash_key);
     table_init(&d->pairs, (size_t)2 * KEY_BYTES,
                key_offset(offsetof(struct pair, keys), offsetof(struct pair, entry)), hash_key);
 }
 
-struct user *directory_user_by_key(const struct directory *d, const uint8_t key[KEY_BYTES])
+struct known_user *directory_user_by_key(const struct directory *d, const uint8_t key[KEY_BYTES])
 {
     struct table_entry *entry = table_find(&d->users_by_key, key);
-    return entry ? container_of(entry, struct user, by_key) : NULL;
+    return entry ? container_of(entry, struct known_user, by_key) : NULL;
 }
 
-struct agent *directory_agent_by_key(const struct directory *d, const uint8_t key[KEY_BYTES])
+struct known_agent *directory_agent_by_key(const struct directory *d, const uint8_t key[KEY_BYTES])
 {
     struct table_entry *entry = table_find(&d->agents_by_key, key);
-    return entry ? container_of(entry, struct agent, by_key) : NULL;
+    return entry ? container_of(entry, struct known_agent, by_key) : NULL;
 }
 
-static struct user *add_user(struct directory *d, const struct relay_user *config)
+static struct known_user *add_user(struct directory *d, const struct relay_user *config)
 {
-    struct user *u = calloc(1, sizeof *u);
+    struct known_user *u = calloc(1, sizeof *u);
     if (!u)
         return NULL;
     memcpy(u->public_key, config->public_key, KEY_BYTES);
@@ -50,15 +56,15 @@ static struct user *add_user(struct directory *d, const struct relay_user *confi
         free(u);
         return NULL;
     }
-    list_init(&u->peers);
+    list_init(&u->hops);
     list_append(&d->users, &u->all);
     return u;
 }
 
-static struct agent *add_agent(struct directory *d, const struct relay_agent *config,
-                               uint64_t now_us)
+static struct known_agent *add_agent(struct directory *d, const struct relay_agent *config,
+                                     uint64_t now_us)
 {
-    struct agent *a = calloc(1, sizeof *a);
+    struct known_agent *a = calloc(1, sizeof *a);
     if (!a)
         return NULL;
     memcpy(a->public_key, config->public_key, KEY_BYTES);
@@ -72,10 +78,11 @@ static struct agent *add_agent(struct directory *d, const struct relay_agent *co
         free(a);
         return NULL;
     }
-    list_init(&a->parked);
+    list_init(&a->hops.all);
+    list_init(&a->hops.parked);
     list_init(&a->pendings);
-    list_init(&a->changed);
-    a->since_us = now_us;
+    notice_init(&a->notice);
+    presence_init(&a->presence, d->watch, now_us);
     list_append(&d->agents, &a->all);
     return a;
 }
@@ -85,14 +92,14 @@ static void keep_known(struct directory *d, const struct relay_config *config)
 {
     d->generation++;
     for (size_t i = 0; i < config->user_count; i++) {
-        struct user *u = directory_user_by_key(d, config->users[i].public_key);
+        struct known_user *u = directory_user_by_key(d, config->users[i].public_key);
         if (u && strcmp(u->config->name, config->users[i].name) == 0) {
             u->config = &config->users[i];
             u->generation = d->generation;
         }
     }
     for (size_t i = 0; i < config->agent_count; i++) {
-        struct agent *a = directory_agent_by_key(d, config->agents[i].public_key);
+        struct known_agent *a = directory_agent_by_key(d, config->agents[i].public_key);
         if (a && strcmp(a->name, config->agents[i].name) == 0) {
             a->config = &config->agents[i];
             a->generation = d->generation;
@@ -103,14 +110,14 @@ static void keep_known(struct directory *d, const struct relay_config *config)
 static void take_out_gone(struct directory *d, struct list *gone_users, struct list *gone_agents)
 {
     list_each (link, &d->users) {
-        struct user *u = container_of(link, struct user, all);
+        struct known_user *u = container_of(link, struct known_user, all);
         if (u->generation != d->generation) {
             table_remove(&d->users_by_key, &u->by_key);
             list_move(gone_users, &u->all);
         }
     }
     list_each (link, &d->agents) {
-        struct agent *a = container_of(link, struct agent, all);
+        struct known_agent *a = container_of(link, struct known_agent, all);
         if (a->generation != d->generation) {
             table_remove(&d->agents_by_key, &a->by_key);
             table_remove(&d->agents_by_name, &a->by_name);
@@ -123,7 +130,7 @@ static bool add_new(struct directory *d, const struct relay_config *config, uint
 {
     bool all = true;
     for (size_t i = 0; i < config->user_count; i++) {
-        struct user *u = directory_user_by_key(d, config->users[i].public_key);
+        struct known_user *u = directory_user_by_key(d, config->users[i].public_key);
         if (!u && (u = add_user(d, &config->users[i]))) {
             u->config = &config->users[i];
             u->generation = d->generation;
@@ -133,7 +140,7 @@ static bool add_new(struct directory *d, const struct relay_config *config, uint
         all = all && u;
     }
     for (size_t i = 0; i < config->agent_count; i++) {
-        struct agent *a = directory_agent_by_key(d, config->agents[i].public_key);
+        struct known_agent *a = directory_agent_by_key(d, config->agents[i].public_key);
         if (!a && (a = add_agent(d, &config->agents[i], now_us))) {
             a->config = &config->agents[i];
             a->generation = d->generation;
@@ -153,27 +160,26 @@ bool directory_update(struct directory *d, const struct relay_config *config, ui
     return add_new(d, config, now_us);
 }
 
-void directory_free_user(struct user *u)
+void directory_free_user(struct known_user *u)
 {
     list_remove(&u->all);
     free(u);
 }
 
-void directory_free_agent(struct agent *a)
+void directory_free_agent(struct known_agent *a)
 {
     list_remove(&a->all);
-    list_remove(&a->changed);
-    free(a->labels);
-    free(a->call_text);
+    notice_end(&a->notice);
+    presence_free(&a->presence);
     free(a);
 }
 
 void directory_free(struct directory *d)
 {
     list_each (link, &d->users)
-        directory_free_user(container_of(link, struct user, all));
+        directory_free_user(container_of(link, struct known_user, all));
     list_each (link, &d->agents)
-        directory_free_agent(container_of(link, struct agent, all));
+        directory_free_agent(container_of(link, struct known_agent, all));
     directory_sweep(d, CLOCK_NEVER);
     table_free(&d->users_by_key);
     table_free(&d->agents_by_key);
@@ -181,7 +187,7 @@ void directory_free(struct directory *d)
     table_free(&d->pairs);
 }
 
-bool directory_may_reach(const struct user *u, const char *name)
+bool directory_may_reach(const struct known_user *u, const char *name)
 {
     bool may = false;
     for (size_t i = 0; i < u->config->agent_count; i++)
@@ -189,7 +195,8 @@ bool directory_may_reach(const struct user *u, const char *name)
     return may;
 }
 
-struct agent *directory_agent_for(const struct directory *d, const struct user *u, struct view name)
+struct known_agent *directory_agent_for(const struct directory *d, const struct known_user *u,
+                                        struct view name)
 {
     char key[NAME_MAX_BYTES + 1] = "";
     if (!name_valid(name))
@@ -197,10 +204,11 @@ struct agent *directory_agent_for(const struct directory *d, const struct user *
     memcpy(key, name.data, name.len);
     struct table_entry *entry = table_find(&d->agents_by_name, key);
     bool may = directory_may_reach(u, key);
-    return entry && may ? container_of(entry, struct agent, by_name) : NULL;
+    return entry && may ? container_of(entry, struct known_agent, by_name) : NULL;
 }
 
-struct pair *directory_pair(struct directory *d, const struct user *u, const struct agent *a)
+struct pair *directory_pair(struct directory *d, const struct known_user *u,
+                            const struct known_agent *a)
 {
     uint8_t keys[2 * KEY_BYTES];
     memcpy(keys, u->public_key, KEY_BYTES);
@@ -237,130 +245,14 @@ void directory_sweep(struct directory *d, uint64_t now_us)
     }
 }
 
-/* NULL for an empty text, and without memory. */
-static char *copy_clean(struct view text)
+enum agent_state known_agent_state(const struct known_agent *a, uint64_t now_us)
 {
-    char clean[LABELS_MAX_BYTES + 1];
-    return text_clean(clean, sizeof clean, text) > 0 ? strdup(clean) : NULL;
+    if (a->presence.where == PRESENCE_NOWHERE)
+        return a->config->has_dial ? AGENT_DIALLED : AGENT_OFFLINE;
+    return presence_is_duplicate(&a->presence, now_us) ? AGENT_DUPLICATE : AGENT_ONLINE;
 }
 
-void directory_set_info(struct agent *a, const struct info *info)
+void known_agent_labels(char out[LABELS_MAX_BYTES + 1], const struct known_agent *a)
 {
-    free(a->labels);
-    a->labels = copy_clean(info->labels);
-    a->flags = info->flags;
-}
-
-bool directory_call(struct agent *a, const struct call *call, uint64_t now_us)
-{
-    if (a->called_us != 0 && now_us - a->called_us < CALL_INTERVAL_S * CLOCK_US_PER_S)
-        return false;
-    char *text = copy_clean(call->text);
-    if (!text && call->text.len > 0)
-        return false;
-    free(a->call_text);
-    a->call_text = text;
-    a->severity = call->severity;
-    a->called_us = now_us;
-    return true;
-}
-
-bool directory_replaced(struct agent *a, uint64_t now_us)
-{
-    bool taking_turns =
-        a->replaced_us != 0 && now_us - a->replaced_us < DUPLICATE_WAIT_S * CLOCK_US_PER_S;
-    bool was_duplicate = now_us < a->duplicate_until_us;
-    a->replaced_us = now_us;
-    if (taking_turns)
-        a->duplicate_until_us = now_us + DUPLICATE_SHOWN_US;
-    return taking_turns && !was_duplicate;
-}
-
-enum agent_state directory_state(const struct agent *a, uint64_t now_us)
-{
-    if (a->control)
-        return now_us < a->duplicate_until_us ? AGENT_DUPLICATE : AGENT_ONLINE;
-    return a->config->has_dial ? AGENT_DIALLED : AGENT_OFFLINE;
-}
-
-/* The next word of a text of words between spaces, from *at on; false: none is left. */
-static bool next_word(const char **at, struct view *word)
-{
-    *at += strspn(*at, " \t");
-    size_t len = strcspn(*at, " \t");
-    *word = view_of(*at, len);
-    *at += len;
-    return len > 0;
-}
-
-static struct view label_of(struct view word)
-{
-    const uint8_t *equals = memchr(word.data, '=', word.len);
-    return view_of(word.data, equals ? (size_t)(equals - word.data) : word.len);
-}
-
-static bool has_label(const char *labels, struct view label)
-{
-    struct view word;
-    while (next_word(&labels, &word))
-        if (view_equal(label_of(word), label))
-            return true;
-    return false;
-}
-
-static void add_word(char out[LABELS_MAX_BYTES + 1], struct view word)
-{
-    size_t len = strlen(out);
-    size_t space = len > 0;
-    if (len + space + word.len > LABELS_MAX_BYTES)
-        return;
-    memcpy(out + len, " ", space);
-    memcpy(out + len + space, word.data, word.len);
-    out[len + space + word.len] = '\0';
-}
-
-static const char *text_or_none(const char *text)
-{
-    return text ? text : "";
-}
-
-void directory_labels(char out[LABELS_MAX_BYTES + 1], const struct agent *a)
-{
-    struct view word;
-    out[0] = '\0';
-    for (const char *at = text_or_none(a->config->labels); next_word(&at, &word);)
-        add_word(out, word);
-    for (const char *at = text_or_none(a->labels); next_word(&at, &word);)
-        if (!has_label(text_or_none(a->config->labels), label_of(word)))
-            add_word(out, word);
-}
-
-static bool any_label_matches(const char *pattern, const char *labels)
-{
-    char text[LABELS_MAX_BYTES + 1];
-    struct view word;
-    while (next_word(&labels, &word)) {
-        memcpy(text, word.data, word.len);
-        text[word.len] = '\0';
-        if (text_matches(pattern, text))
-            return true;
-    }
-    return false;
-}
-
-bool directory_query_matches(const char *query, const char *name, const char *labels)
-{
-    char pattern[QUERY_MAX_BYTES + 1];
-    struct view word;
-    while (next_word(&query, &word)) {
-        if (word.len > QUERY_MAX_BYTES)
-            return false;
-        memcpy(pattern, word.data, word.len);
-        pattern[word.len] = '\0';
-        bool matches =
-            strchr(pattern, '=') ? any_label_matches(pattern, labels) : text_matches(pattern, name);
-        if (!matches)
-            return false;
-    }
-    return true;
+    labels_merge(out, a->config->labels, a->presence.labels);
 }

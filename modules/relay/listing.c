@@ -1,3 +1,4 @@
+/* Answers LIST and WATCH, and tells watchers what has changed. */
 #include "relay/listing.h"
 
 #include <stdlib.h>
@@ -5,8 +6,9 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "relay/desk.h"
+#include "relay/labels.h"
 #include "relay/peer.h"
-#include "relay/server.h"
 
 #define NOTICE_INTERVAL_US CLOCK_US_PER_S
 #define RETRY_S 1
@@ -19,24 +21,33 @@
 #define AGENT_BODY_BYTES \
     (2 + NAME_MAX_BYTES + KEY_BYTES + 2 + 2 + LABELS_MAX_BYTES + 1 + 4 + 1 + 2 + TEXT_MAX_BYTES)
 
+struct listing {
+    struct relay *relay;
+    struct presence_watch presence;
+    struct list watchers; /* by struct peer's watching */
+    struct list changed;  /* by struct notice's changed */
+    struct timer timer;   /* the first of them is due */
+    uint64_t due_us;      /* CLOCK_NEVER: none */
+};
+
 static uint32_t seconds_since(uint64_t now_us, uint64_t then_us)
 {
     uint64_t s = (now_us - then_us) / CLOCK_US_PER_S;
     return s < UINT32_MAX ? (uint32_t)s : UINT32_MAX;
 }
 
-static bool send_agent(struct peer *client, const struct agent *a, const char *labels)
+static bool send_agent(struct peer *client, const struct known_agent *a, const char *labels)
 {
     uint8_t body[AGENT_BODY_BYTES];
     uint64_t now = loop_now(client->relay->loop);
     struct agent_entry entry = {
         .name = view_of_string(a->name),
-        .flags = a->flags,
+        .flags = a->presence.flags,
         .labels = view_of_string(labels),
-        .state = (uint8_t)directory_state(a, now),
-        .age_s = seconds_since(now, a->since_us),
-        .severity = a->severity,
-        .call_text = view_of_string(a->call_text ? a->call_text : ""),
+        .state = (uint8_t)known_agent_state(a, now),
+        .age_s = seconds_since(now, a->presence.since_us),
+        .severity = a->presence.severity,
+        .call_text = view_of_string(a->presence.call_text ? a->presence.call_text : ""),
     };
     memcpy(entry.public_key, a->public_key, KEY_BYTES);
     size_t len = agent_entry_encode(&entry, body, sizeof body);
@@ -44,13 +55,13 @@ static bool send_agent(struct peer *client, const struct agent *a, const char *l
 }
 
 /* False: the hop has failed. */
-static bool send_if_wanted(struct peer *client, const struct agent *a, const char *query)
+static bool send_if_wanted(struct peer *client, const struct known_agent *a, const char *query)
 {
     char labels[LABELS_MAX_BYTES + 1];
     if (!directory_may_reach(client->user, a->name))
         return true;
-    directory_labels(labels, a);
-    return !directory_query_matches(query, a->name, labels) || send_agent(client, a, labels);
+    known_agent_labels(labels, a);
+    return !query_matches(query, a->name, labels) || send_agent(client, a, labels);
 }
 
 static bool behind(const struct peer *client)
@@ -58,11 +69,11 @@ static bool behind(const struct peer *client)
     return client->driver.hop.out.bytes > BACKLOG_MAX_BYTES;
 }
 
-static bool user_is_behind(const struct user *u)
+static bool user_is_behind(const struct known_user *u)
 {
     size_t unread = 0;
-    list_each (link, &u->peers)
-        unread += container_of(link, struct peer, place)->driver.hop.out.bytes;
+    list_each (link, &u->hops)
+        unread += container_of(link, struct peer, of_party)->driver.hop.out.bytes;
     return unread > BACKLOG_OF_USER_BYTES;
 }
 
@@ -89,14 +100,15 @@ static bool list_all(struct peer *client, const char *query)
         return false;
     }
     list_each (link, &client->relay->directory.agents)
-        if (!send_if_wanted(client, container_of(link, struct agent, all), query))
+        if (!send_if_wanted(client, container_of(link, struct known_agent, all), query))
             return hop_fail(h, CODE_INTERNAL, "an agent could not be listed");
     return true;
 }
 
 static bool list_one(struct peer *client, struct view name)
 {
-    struct agent *a = directory_agent_for(&client->relay->directory, client->user, name);
+    const struct known_agent *a =
+        directory_agent_for(&client->relay->directory, client->user, name);
     return !a || send_if_wanted(client, a, "") ||
            hop_fail(&client->driver.hop, CODE_INTERNAL, "the agent could not be listed");
 }
@@ -125,8 +137,8 @@ bool listing_watch(struct peer *client, struct view body)
     listing_unwatch(client);
     client->watch = strdup(query);
     if (!client->watch)
-        return hop_fail(&client->driver.hop, CODE_INTERNAL, "no memory");
-    list_append(&client->relay->notices.watchers, &client->watching);
+        return hop_fail(&client->driver.hop, CODE_INTERNAL, "out of memory");
+    list_append(&client->relay->listing->watchers, &client->watching);
     return answer(client, query);
 }
 
@@ -139,38 +151,41 @@ void listing_unwatch(struct peer *client)
     }
 }
 
-static void schedule(struct relay *r, uint64_t due_us)
+/* ---- Changes. ---- */
+
+static void schedule(struct listing *l, uint64_t due_us)
 {
-    struct notices *n = &r->notices;
-    if (due_us < n->due_us) {
+    if (due_us < l->due_us) {
+        l->due_us = due_us;
+        timer_set(l->relay->loop, &l->timer, due_us);
+    }
+}
+
+static void mark(struct listing *l, struct notice *n, uint64_t due_us)
+{
+    if (!list_linked(&n->changed)) {
+        list_append(&l->changed, &n->changed);
         n->due_us = due_us;
-        timer_set(r->loop, &n->timer, due_us);
+    } else if (due_us < n->due_us) {
+        n->due_us = due_us;
     }
+    schedule(l, n->due_us);
 }
 
-static void mark(struct relay *r, struct agent *a, uint64_t due_us)
+static void on_presence_changed(struct presence_watch *watch, struct presence *p)
 {
-    if (!list_linked(&a->changed)) {
-        list_append(&r->notices.changed, &a->changed);
-        a->notice_due_us = due_us;
-    } else if (due_us < a->notice_due_us) {
-        a->notice_due_us = due_us;
-    }
-    schedule(r, a->notice_due_us);
-}
-
-void listing_changed(struct relay *r, struct agent *a)
-{
-    if (list_empty(&r->notices.watchers))
+    struct listing *l = container_of(watch, struct listing, presence);
+    struct notice *n = &container_of(p, struct known_agent, presence)->notice;
+    if (list_empty(&l->watchers))
         return;
-    uint64_t now = loop_now(r->loop);
-    uint64_t due = a->notice_us ? a->notice_us + NOTICE_INTERVAL_US : now;
-    mark(r, a, due > now ? due : now);
+    uint64_t now = loop_now(l->relay->loop);
+    uint64_t due = n->told_us ? n->told_us + NOTICE_INTERVAL_US : now;
+    mark(l, n, due > now ? due : now);
 }
 
-static void tell_watchers(struct relay *r, const struct agent *a)
+static void tell_watchers(struct listing *l, const struct known_agent *a)
 {
-    list_each (link, &r->notices.watchers) {
+    list_each (link, &l->watchers) {
         struct peer *client = container_of(link, struct peer, watching);
         if (behind(client)) {
             peer_bye(client, CODE_FULL, "the changes it watches stay unread", 0);
@@ -183,36 +198,56 @@ static void tell_watchers(struct relay *r, const struct agent *a)
 
 static void on_due(struct timer *timer)
 {
-    struct relay *r = container_of(timer, struct relay, notices.timer);
-    uint64_t now = loop_now(r->loop);
+    struct listing *l = container_of(timer, struct listing, timer);
+    uint64_t now = loop_now(l->relay->loop);
     struct list later;
     list_init(&later);
-    r->notices.due_us = CLOCK_NEVER;
-    while (!list_empty(&r->notices.changed)) {
-        struct agent *a = container_of(r->notices.changed.next, struct agent, changed);
-        if (a->notice_due_us > now) {
-            list_move(&later, &a->changed);
+    l->due_us = CLOCK_NEVER;
+    while (!list_empty(&l->changed)) {
+        struct notice *n = container_of(l->changed.next, struct notice, changed);
+        struct known_agent *a = container_of(n, struct known_agent, notice);
+        if (n->due_us > now) {
+            list_move(&later, &n->changed);
             continue;
         }
-        list_remove(&a->changed);
-        a->notice_us = now;
-        tell_watchers(r, a);
-        if (now < a->duplicate_until_us) {
-            a->notice_due_us = a->duplicate_until_us; /* they hear of its end too */
-            list_append(&later, &a->changed);
+        list_remove(&n->changed);
+        n->told_us = now;
+        tell_watchers(l, a);
+        if (presence_is_duplicate(&a->presence, now)) {
+            n->due_us = a->presence.duplicate_until_us; /* they hear of its end too */
+            list_append(&later, &n->changed);
         }
     }
     while (!list_empty(&later)) {
-        struct agent *a = container_of(later.next, struct agent, changed);
-        list_move(&r->notices.changed, &a->changed);
-        schedule(r, a->notice_due_us);
+        struct notice *n = container_of(later.next, struct notice, changed);
+        list_move(&l->changed, &n->changed);
+        schedule(l, n->due_us);
     }
 }
 
-void listing_init(struct relay *r)
+bool listing_start(struct relay *r)
 {
-    list_init(&r->notices.watchers);
-    list_init(&r->notices.changed);
-    r->notices.timer.on_fire = on_due;
-    r->notices.due_us = CLOCK_NEVER;
+    struct listing *l = calloc(1, sizeof *l);
+    if (!l)
+        return false;
+    l->relay = r;
+    l->presence.on_changed = on_presence_changed;
+    list_init(&l->watchers);
+    list_init(&l->changed);
+    l->timer.on_fire = on_due;
+    l->due_us = CLOCK_NEVER;
+    r->listing = l;
+    r->directory.watch = &l->presence;
+    return true;
+}
+
+void listing_stop(struct relay *r)
+{
+    timer_cancel(r->loop, &r->listing->timer);
+}
+
+void listing_free(struct relay *r)
+{
+    free(r->listing);
+    r->listing = NULL;
 }

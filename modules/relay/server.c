@@ -1,3 +1,4 @@
+/* Ties the parts of the relay together. */
 #include "relay/server.h"
 
 #include <errno.h>
@@ -12,13 +13,23 @@
 #include "base/random.h"
 #include "base/version.h"
 #include "config/reload.h"
+#include "relay/accept.h"
 #include "relay/circuit.h"
-#include "relay/connect.h"
+#include "relay/desk.h"
+#include "relay/listing.h"
 #include "relay/peer.h"
+#include "relay/reload.h"
 #include "relay/worker.h"
 
 #define SWEEP_US (5 * CLOCK_US_PER_S)
 #define SHUTDOWN_RETRY_S 1
+
+struct server {
+    struct relay relay;
+    struct acceptor acceptor;
+    const char *config_path;
+    struct timer sweep;
+};
 
 /* Every circuit takes two descriptors, every agent too. */
 static void raise_descriptor_limit(void)
@@ -33,102 +44,27 @@ static void raise_descriptor_limit(void)
 
 static void on_sweep(struct timer *timer)
 {
-    struct relay *r = container_of(timer, struct relay, sweep);
+    struct relay *r = &container_of(timer, struct server, sweep)->relay;
     uint64_t now = loop_now(r->loop);
-    crowd_sweep(&r->acceptor.crowd, now);
+    crowd_sweep(&r->crowd, now);
     directory_sweep(&r->directory, now);
     key_stock_fill(&r->stock);
     timer_set(r->loop, timer, now + SWEEP_US);
 }
 
-static bool still_allowed(const struct relay *r, const struct user *u, const struct agent *a)
-{
-    return u->generation == r->directory.generation && a->generation == r->directory.generation &&
-           directory_may_reach(u, a->name);
-}
-
-/* Ends the connects and circuits that the configuration no longer allows. */
-static void end_forbidden(struct relay *r)
-{
-    list_each (link, &r->pendings) {
-        struct pending *p = container_of(link, struct pending, all);
-        if (!still_allowed(r, p->user, p->agent))
-            pending_refuse(p, CODE_REVOKED, "no longer permitted by the relay", 0);
-    }
-    list_each (link, &r->circuits) {
-        struct relay_circuit *c = container_of(link, struct relay_circuit, all);
-        if (c->user && !still_allowed(r, c->user, c->agent))
-            relay_circuit_end(c, "no longer permitted");
-    }
-}
-
-static void end_revoked(struct peer *peer)
-{
-    peer_bye(peer, CODE_REVOKED, "this key is no longer in the relay's configuration", 0);
-}
-
-static void end_gone_users(struct list *gone)
-{
-    list_each (link, gone) {
-        struct user *u = container_of(link, struct user, all);
-        while (!list_empty(&u->peers))
-            end_revoked(container_of(u->peers.next, struct peer, place));
-        directory_free_user(u);
-    }
-}
-
-static void end_gone_agents(struct list *gone)
-{
-    list_each (link, gone) {
-        struct agent *a = container_of(link, struct agent, all);
-        while (!list_empty(&a->parked))
-            end_revoked(container_of(a->parked.next, struct peer, place));
-        if (a->control)
-            end_revoked(a->control);
-        directory_free_agent(a);
-    }
-}
-
-static bool know(struct known_keys *known, const struct relay_config *config)
-{
-    bool all = true;
-    known_keys_begin(known);
-    for (size_t i = 0; i < config->user_count; i++)
-        all &= known_keys_add(known, config->users[i].public_key);
-    for (size_t i = 0; i < config->agent_count; i++)
-        all &= known_keys_add(known, config->agents[i].public_key);
-    known_keys_end(known);
-    return all;
-}
-
-/* Takes over a configuration: who is no longer in it, or no longer allowed, is ended. */
-static void apply(struct relay *r, const struct relay_config *config)
-{
-    struct list gone_users, gone_agents;
-    list_init(&gone_users);
-    list_init(&gone_agents);
-    bool known = know(r->known, config);
-    if (!directory_update(&r->directory, config, loop_now(r->loop), &gone_users, &gone_agents) ||
-        !known)
-        log_error("no memory for all users and agents: some are not known");
-    end_forbidden(r);
-    end_gone_users(&gone_users);
-    end_gone_agents(&gone_agents);
-    r->party.keepalive_s = (uint16_t)config->keepalive_s;
-}
-
 static void on_reload(void *arg, int signo)
 {
-    struct relay *r = arg;
+    struct server *s = arg;
+    struct relay *r = &s->relay;
     struct relay_config fresh, old;
     struct error e = {0};
     (void)signo;
-    if (!relay_config_load(&fresh, r->config_path, &e)) {
+    if (!relay_config_load(&fresh, s->config_path, &e)) {
         log_error("%s; the old configuration stays in effect", e.text);
         return;
     }
     config_carry_over(&relay_config_file, &r->config, &fresh);
-    apply(r, &fresh);
+    reload_apply(r, &fresh);
     old = r->config;
     r->config = fresh;
     relay_config_free(&old);
@@ -139,9 +75,10 @@ static void on_reload(void *arg, int signo)
 static void on_stop(void *arg, int signo)
 {
     static const char why[] = "the relay is shutting down";
-    struct relay *r = arg;
+    struct server *s = arg;
+    struct relay *r = &s->relay;
     log_info("stopping: %s", signo == SIGINT ? "interrupted" : "told to end");
-    acceptor_stop(r);
+    acceptor_stop(&s->acceptor);
     while (!list_empty(&r->pendings)) {
         pending_refuse(container_of(r->pendings.next, struct pending, all), CODE_SHUTDOWN, why,
                        SHUTDOWN_RETRY_S);
@@ -152,8 +89,8 @@ static void on_stop(void *arg, int signo)
         peer_bye(container_of(r->peers.next, struct peer, all), CODE_SHUTDOWN, why,
                  SHUTDOWN_RETRY_S);
     }
-    timer_cancel(r->loop, &r->sweep);
-    timer_cancel(r->loop, &r->notices.timer);
+    timer_cancel(r->loop, &s->sweep);
+    listing_stop(r);
     loop_stop(r->loop);
 }
 
@@ -165,11 +102,12 @@ static unsigned cores(void)
     return count < RELAY_WORKERS_MAX ? (unsigned)count : RELAY_WORKERS_MAX;
 }
 
-static void init(struct relay *r, const struct relay_config *config, const char *path)
+static void init(struct server *s, const struct relay_config *config, const char *path)
 {
+    struct relay *r = &s->relay;
     uint8_t hash_key[16];
-    random_bytes(hash_key, sizeof hash_key);
-    r->config_path = path;
+    s->config_path = path;
+    s->sweep.on_fire = on_sweep;
     r->config = *config;
     r->key = config->key;
     r->worker_count = config->workers ? config->workers : cores();
@@ -182,39 +120,43 @@ static void init(struct relay *r, const struct relay_config *config, const char 
     list_init(&r->peers);
     list_init(&r->pendings);
     list_init(&r->circuits);
+    random_bytes(hash_key, sizeof hash_key);
+    crowd_init(&r->crowd, hash_key);
+    random_bytes(hash_key, sizeof hash_key);
     directory_init(&r->directory, hash_key);
-    listing_init(r);
-    acceptor_init(r);
-    r->sweep.on_fire = on_sweep;
 }
 
-static bool start(struct relay *r, struct error *e)
+static bool start(struct server *s, struct error *e)
 {
+    struct relay *r = &s->relay;
     r->loop = loop_new();
     r->known = known_keys_new();
-    if (!r->loop || !r->known)
-        return error_set(e, FAILURE_OTHER, "no memory or descriptors");
+    if (!r->loop || !r->known || !listing_start(r))
+        return error_set(e, FAILURE_OTHER, "out of memory or descriptors");
     r->party.known = r->known;
     key_stock_fill(&r->stock);
-    apply(r, &r->config);
-    if (!loop_on_signal(r->loop, SIGTERM, on_stop, r) ||
-        !loop_on_signal(r->loop, SIGINT, on_stop, r) ||
-        !loop_on_signal(r->loop, SIGHUP, on_reload, r))
+    reload_apply(r, &r->config);
+    if (!loop_on_signal(r->loop, SIGTERM, on_stop, s) ||
+        !loop_on_signal(r->loop, SIGINT, on_stop, s) ||
+        !loop_on_signal(r->loop, SIGHUP, on_reload, s))
         return error_set(e, FAILURE_OTHER, "cannot handle signals: %s", strerror(errno));
-    timer_set(r->loop, &r->sweep, loop_now(r->loop) + SWEEP_US);
-    return workers_start(r, e) && acceptor_start(r, e); /* threads start with signals blocked */
+    timer_set(r->loop, &s->sweep, loop_now(r->loop) + SWEEP_US);
+    /* Threads start with signals blocked. */
+    return workers_start(r, e) && acceptor_start(&s->acceptor, r, e);
 }
 
-static void finish(struct relay *r)
+static void finish(struct server *s)
 {
-    if (r->loop) {
-        acceptor_stop(r);
-        timer_cancel(r->loop, &r->sweep);
-    }
+    struct relay *r = &s->relay;
+    acceptor_stop(&s->acceptor);
+    if (r->loop)
+        timer_cancel(r->loop, &s->sweep);
     workers_stop(r);
     workers_free(r);
-    acceptor_free(r);
+    acceptor_free(&s->acceptor);
+    crowd_free(&r->crowd);
     directory_free(&r->directory);
+    listing_free(r);
     known_keys_free(r->known);
     key_stock_end(&r->stock);
     relay_config_free(&r->config);
@@ -224,20 +166,20 @@ static void finish(struct relay *r)
 enum failure relay_serve(struct relay_config *config, const char *path)
 {
     struct error e = {0};
-    struct relay *r = calloc(1, sizeof *r);
-    if (!r) {
-        log_error("no memory");
+    struct server *s = calloc(1, sizeof *s);
+    if (!s) {
+        log_error("out of memory");
         relay_config_free(config);
         return FAILURE_OTHER;
     }
-    init(r, config, path);
+    init(s, config, path);
     wipe(&config->key, sizeof config->key);
     raise_descriptor_limit();
-    if (start(r, &e))
-        loop_run(r->loop);
+    if (start(s, &e))
+        loop_run(s->relay.loop);
     else
         log_error("cannot start: %s", e.text);
-    finish(r);
-    free(r);
+    finish(s);
+    free(s);
     return e.failure;
 }

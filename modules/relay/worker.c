@@ -7,8 +7,8 @@
 
 #include "net/splice.h"
 #include "relay/circuit.h"
+#include "relay/desk.h"
 #include "relay/peer.h"
-#include "relay/server.h"
 
 #define PIPE_BYTES ((size_t)256 * 1024)
 #define PIPES_MAX                                                                                \

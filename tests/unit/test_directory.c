@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "relay/directory.h"
+#include "relay/labels.h"
 
 #define S CLOCK_US_PER_S
 
@@ -84,11 +85,11 @@ static size_t free_gone(struct fixture *f)
 {
     size_t count = 0;
     list_each (link, &f->gone_users) {
-        directory_free_user(container_of(link, struct user, all));
+        directory_free_user(container_of(link, struct known_user, all));
         count++;
     }
     list_each (link, &f->gone_agents) {
-        directory_free_agent(container_of(link, struct agent, all));
+        directory_free_agent(container_of(link, struct known_agent, all));
         count++;
     }
     return count;
@@ -122,21 +123,21 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct user *user(struct fixture *f, uint8_t key)
+static struct known_user *user(struct fixture *f, uint8_t key)
 {
     uint8_t bytes[KEY_BYTES];
     memset(bytes, key, sizeof bytes);
     return directory_user_by_key(&f->directory, bytes);
 }
 
-static struct agent *agent(struct fixture *f, uint8_t key)
+static struct known_agent *agent(struct fixture *f, uint8_t key)
 {
     uint8_t bytes[KEY_BYTES];
     memset(bytes, key, sizeof bytes);
     return directory_agent_by_key(&f->directory, bytes);
 }
 
-static struct agent *reach(struct fixture *f, uint8_t user_key, const char *name)
+static struct known_agent *reach(struct fixture *f, uint8_t user_key, const char *name)
 {
     return directory_agent_for(&f->directory, user(f, user_key), view_of_string(name));
 }
@@ -168,16 +169,16 @@ static void test_lists_in_order(void **state)
     const char *expected[] = {"boston-1", "boston-2", "lab-1", "paris-1"};
     size_t i = 0;
     list_each (link, &f->directory.agents)
-        assert_string_equal(container_of(link, struct agent, all)->name, expected[i++]);
+        assert_string_equal(container_of(link, struct known_agent, all)->name, expected[i++]);
     assert_int_equal(i, 4);
 }
 
 static void test_reload_keeps_and_removes(void **state)
 {
     struct fixture *f = *state;
-    struct agent *kept = agent(f, 11);
-    struct user *alice = user(f, 1);
-    kept->severity = 3;
+    struct known_agent *kept = agent(f, 11);
+    struct known_user *alice = user(f, 1);
+    kept->presence.severity = 3;
     add_user(f, "alice", 1);
     allow(f, "paris-*");
     add_agent(f, "new", 15, "");
@@ -188,14 +189,14 @@ static void test_reload_keeps_and_removes(void **state)
 
     assert_ptr_equal(agent(f, 11), kept);
     assert_ptr_equal(user(f, 1), alice);
-    assert_int_equal(kept->severity, 3);
-    assert_int_equal(kept->since_us, 5 * S);
+    assert_int_equal(kept->presence.severity, 3);
+    assert_int_equal(kept->presence.since_us, 5 * S);
     assert_string_equal(kept->config->labels, "site=moved");
     assert_string_equal(alice->config->agents[0], "paris-*");
     assert_null(user(f, 2));
     assert_null(agent(f, 12));
     assert_non_null(agent(f, 22));
-    assert_int_equal(agent(f, 22)->since_us, 9 * S);
+    assert_int_equal(agent(f, 22)->presence.since_us, 9 * S);
     assert_string_equal(agent(f, 13)->name, "lab-renamed");
     assert_null(agent(f, 14));
     assert_int_equal(free_gone(f), 1 + 3); /* bob; old boston-2, lab-1, paris-1 */
@@ -203,7 +204,7 @@ static void test_reload_keeps_and_removes(void **state)
     const char *expected[] = {"new", "boston-1", "boston-2", "lab-renamed"};
     size_t i = 0;
     list_each (link, &f->directory.agents)
-        assert_string_equal(container_of(link, struct agent, all)->name, expected[i++]);
+        assert_string_equal(container_of(link, struct known_agent, all)->name, expected[i++]);
     assert_int_equal(i, 4);
 }
 
@@ -251,36 +252,36 @@ static void test_queries(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (directory_query_matches(cases[i].query, "boston-1", "site=boston model=vmax rack=7") !=
+        if (query_matches(cases[i].query, "boston-1", "site=boston model=vmax rack=7") !=
             cases[i].matches)
             fail_msg("query \"%s\"", cases[i].query);
-    assert_false(directory_query_matches("site=boston", "boston-1", ""));
+    assert_false(query_matches("site=boston", "boston-1", ""));
 }
 
-static void set_labels(struct agent *a, const char *labels)
+static void set_labels(struct known_agent *a, const char *labels)
 {
     struct info info = {.flags = 1, .labels = view_of_string(labels)};
-    directory_set_info(a, &info);
+    presence_set_info(&a->presence, &info);
 }
 
 static void test_labels(void **state)
 {
     struct fixture *f = *state;
     char out[LABELS_MAX_BYTES + 1];
-    struct agent *a = agent(f, 11);
-    directory_labels(out, a);
+    struct known_agent *a = agent(f, 11);
+    known_agent_labels(out, a);
     assert_string_equal(out, "site=boston model=vmax");
     set_labels(a, "rack=7  site=forged urgent");
-    directory_labels(out, a);
+    known_agent_labels(out, a);
     assert_string_equal(out, "site=boston model=vmax rack=7 urgent");
     set_labels(a, "a=\x1b[2J");
-    directory_labels(out, a);
+    known_agent_labels(out, a);
     assert_string_equal(out, "site=boston model=vmax a=?[2J");
     set_labels(a, "");
-    directory_labels(out, a);
+    known_agent_labels(out, a);
     assert_string_equal(out, "site=boston model=vmax");
     set_labels(agent(f, 12), "x=1");
-    directory_labels(out, agent(f, 12));
+    known_agent_labels(out, agent(f, 12));
     assert_string_equal(out, "x=1");
 }
 
@@ -288,74 +289,129 @@ static void test_labels_are_bounded(void **state)
 {
     struct fixture *f = *state;
     char out[LABELS_MAX_BYTES + 1], longest[LABELS_MAX_BYTES + 1];
-    struct agent *a = agent(f, 11);
+    struct known_agent *a = agent(f, 11);
     memset(longest, 'x', LABELS_MAX_BYTES);
     longest[LABELS_MAX_BYTES] = '\0';
     set_labels(a, longest);
-    directory_labels(out, a);
+    known_agent_labels(out, a);
     assert_string_equal(out, "site=boston model=vmax");
     set_labels(agent(f, 12), longest);
-    directory_labels(out, agent(f, 12));
+    known_agent_labels(out, agent(f, 12));
     assert_string_equal(out, longest);
 }
 
-static bool call(struct agent *a, uint8_t severity, const char *text, uint64_t now_us)
+static bool call(struct known_agent *a, uint8_t severity, const char *text, uint64_t now_us)
 {
     struct call c = {.severity = severity, .text = view_of_string(text)};
-    return directory_call(a, &c, now_us);
+    return presence_call(&a->presence, &c, now_us);
 }
 
 static void test_calls(void **state)
 {
     struct fixture *f = *state;
-    struct agent *a = agent(f, 11);
+    struct known_agent *a = agent(f, 11);
     assert_true(call(a, 2, "disk 7 failed\n", 100 * S));
-    assert_int_equal(a->severity, 2);
-    assert_string_equal(a->call_text, "disk 7 failed?");
+    assert_int_equal(a->presence.severity, 2);
+    assert_string_equal(a->presence.call_text, "disk 7 failed?");
     assert_false(call(a, 3, "too soon", 100 * S + 9999999));
-    assert_int_equal(a->severity, 2);
-    assert_string_equal(a->call_text, "disk 7 failed?");
+    assert_int_equal(a->presence.severity, 2);
+    assert_string_equal(a->presence.call_text, "disk 7 failed?");
     assert_true(call(a, 3, "worse", 110 * S));
-    assert_string_equal(a->call_text, "worse");
+    assert_string_equal(a->presence.call_text, "worse");
     assert_true(call(a, 0, "", 120 * S));
-    assert_int_equal(a->severity, 0);
-    assert_null(a->call_text);
+    assert_int_equal(a->presence.severity, 0);
+    assert_null(a->presence.call_text);
+}
+
+static void come(struct known_agent *a, uint64_t now_us)
+{
+    struct info info = {0};
+    presence_came(&a->presence, &info, now_us);
 }
 
 static void test_states(void **state)
 {
     struct fixture *f = *state;
-    struct agent *a = agent(f, 11);
+    struct known_agent *a = agent(f, 11);
     struct relay_agent dialled = *a->config;
-    struct peer *peer = (struct peer *)(void *)f;
     dialled.has_dial = true;
-    assert_int_equal(directory_state(a, 100 * S), AGENT_OFFLINE);
-    a->control = peer;
-    assert_int_equal(directory_state(a, 100 * S), AGENT_ONLINE);
-    a->control = NULL;
+    assert_int_equal(known_agent_state(a, 100 * S), AGENT_OFFLINE);
+    come(a, 100 * S);
+    assert_int_equal(known_agent_state(a, 100 * S), AGENT_ONLINE);
+    presence_left(&a->presence, 100 * S);
     a->config = &dialled;
-    assert_int_equal(directory_state(a, 100 * S), AGENT_DIALLED);
-    a->control = peer;
-    assert_int_equal(directory_state(a, 100 * S), AGENT_ONLINE);
-    a->control = NULL;
+    assert_int_equal(known_agent_state(a, 100 * S), AGENT_DIALLED);
+    come(a, 100 * S);
+    assert_int_equal(known_agent_state(a, 100 * S), AGENT_ONLINE);
+    presence_left(&a->presence, 100 * S);
+    assert_int_equal(known_agent_state(a, 100 * S), AGENT_DIALLED);
+}
+
+static void test_since(void **state)
+{
+    struct fixture *f = *state;
+    struct known_agent *a = agent(f, 11);
+    assert_int_equal(a->presence.since_us, 5 * S);
+    come(a, 100 * S);
+    assert_int_equal(a->presence.since_us, 100 * S);
+    come(a, 110 * S); /* in the place of another hop: it was here all the time */
+    assert_int_equal(a->presence.since_us, 100 * S);
+    presence_left(&a->presence, 120 * S);
+    assert_int_equal(a->presence.since_us, 120 * S);
+}
+
+static unsigned changes;
+static struct presence *changed;
+
+static void on_changed(struct presence_watch *watch, struct presence *p)
+{
+    (void)watch;
+    changes++;
+    changed = p;
+}
+
+/* Whoever watches hears of each change that LIST shows, and of nothing else. */
+static void test_watch(void **state)
+{
+    struct fixture *f = *state;
+    struct presence_watch watch = {.on_changed = on_changed};
+    f->directory.watch = &watch;
+    add_agent(f, "new", 15, "");
+    update(f, 9 * S);
+    struct known_agent *a = agent(f, 15);
+    changes = 0;
+    set_labels(a, "x=1"); /* dialled */
+    assert_int_equal(changes, 1);
+    assert_ptr_equal(changed, &a->presence);
+    come(a, 10 * S);
+    assert_int_equal(changes, 2);
+    set_labels(a, "x=2"); /* its control hop has said another thing */
+    assert_int_equal(changes, 2);
+    assert_null(a->presence.labels);
+    assert_true(call(a, 2, "disk", 20 * S));
+    assert_int_equal(changes, 3);
+    assert_false(call(a, 1, "too soon", 21 * S));
+    assert_int_equal(changes, 3);
+    presence_left(&a->presence, 30 * S);
+    assert_int_equal(changes, 4);
 }
 
 static void test_duplicates(void **state)
 {
     struct fixture *f = *state;
-    struct agent *a = agent(f, 11);
-    a->control = (struct peer *)(void *)f;
-    assert_false(directory_replaced(a, 100 * S)); /* once may be a lost connection */
-    assert_int_equal(directory_state(a, 100 * S), AGENT_ONLINE);
-    assert_false(directory_replaced(a, 160 * S)); /* 60 s later again */
-    assert_int_equal(directory_state(a, 160 * S), AGENT_ONLINE);
-    assert_true(directory_replaced(a, 219 * S)); /* they alternate */
-    assert_int_equal(directory_state(a, 219 * S), AGENT_DUPLICATE);
-    assert_false(directory_replaced(a, 220 * S)); /* known by now */
-    assert_int_equal(directory_state(a, 220 * S + DUPLICATE_SHOWN_US - 1), AGENT_DUPLICATE);
-    assert_int_equal(directory_state(a, 220 * S + DUPLICATE_SHOWN_US), AGENT_ONLINE);
-    a->control = NULL;
-    assert_int_equal(directory_state(a, 220 * S), AGENT_OFFLINE);
+    struct known_agent *a = agent(f, 11);
+    come(a, 90 * S);
+    assert_false(presence_replaced(&a->presence, 100 * S)); /* once may be a lost connection */
+    assert_int_equal(known_agent_state(a, 100 * S), AGENT_ONLINE);
+    assert_false(presence_replaced(&a->presence, 160 * S)); /* 60 s later again */
+    assert_int_equal(known_agent_state(a, 160 * S), AGENT_ONLINE);
+    assert_true(presence_replaced(&a->presence, 219 * S)); /* they alternate */
+    assert_int_equal(known_agent_state(a, 219 * S), AGENT_DUPLICATE);
+    assert_false(presence_replaced(&a->presence, 220 * S)); /* known by now */
+    assert_int_equal(known_agent_state(a, 220 * S + DUPLICATE_SHOWN_US - 1), AGENT_DUPLICATE);
+    assert_int_equal(known_agent_state(a, 220 * S + DUPLICATE_SHOWN_US), AGENT_ONLINE);
+    presence_left(&a->presence, 100 * S);
+    assert_int_equal(known_agent_state(a, 220 * S), AGENT_OFFLINE);
 }
 
 static void test_pairs(void **state)
@@ -395,6 +451,8 @@ int main(void)
         TEST(test_labels_are_bounded),
         TEST(test_calls),
         TEST(test_states),
+        TEST(test_since),
+        TEST(test_watch),
         TEST(test_duplicates),
         TEST(test_pairs),
     };

@@ -1,0 +1,73 @@
+/* The kind of an agent's control hop. An agent has one; the newest counts. */
+#include "relay/control_hop.h"
+
+#include "base/log.h"
+#include "relay/circuit_hop.h"
+#include "relay/desk.h"
+#include "relay/offer.h"
+#include "relay/peer.h"
+
+static void replace(struct known_agent *a, const struct peer *newer)
+{
+    struct peer *older = a->hops.control;
+    uint64_t now = loop_now(newer->relay->loop);
+    a->hops.control = NULL; /* the older one's end is not the agent's */
+    if (presence_replaced(&a->presence, now)) {
+        log_warning("agent %s: two agents with its key take turns (now from %s, before from %s): "
+                    "is it running twice, or was its key copied?",
+                    a->name, newer->address, older->address);
+    }
+    peer_bye(older, CODE_REPLACED, "a newer control hop of the same key took its place", 0);
+    circuit_hops_end_old(a, now);
+}
+
+static bool read_call(struct peer *peer, struct view body)
+{
+    struct call call;
+    struct known_agent *a = peer->agent;
+    if (!call_decode(&call, body))
+        return hop_fail(&peer->driver.hop, CODE_PROTOCOL, "malformed CALL");
+    if (a->hops.control != peer || !presence_call(&a->presence, &call, loop_now(peer->relay->loop)))
+        return true;
+    if (a->presence.severity > 0) {
+        log_info("agent %s calls for help, severity %u: %s", a->name, a->presence.severity,
+                 a->presence.call_text ? a->presence.call_text : "");
+    } else {
+        log_info("agent %s no longer calls for help", a->name);
+    }
+    return true;
+}
+
+static void on_ended(struct peer *peer, const char *why)
+{
+    struct known_agent *a = peer->agent;
+    if (a->hops.control != peer) /* it was replaced */
+        return;
+    a->hops.control = NULL;
+    log_info("agent %s offline: %s", a->name, why);
+    presence_left(&a->presence, loop_now(peer->relay->loop));
+}
+
+static const struct peer_message messages[] = {
+    {MESSAGE_REFUSE, offer_read_refuse_on_control},
+    {MESSAGE_CALL, read_call},
+};
+
+static const struct peer_kind control_hop = {
+    .on_ended = on_ended,
+    .messages = messages,
+    .message_count = sizeof messages / sizeof *messages,
+};
+
+void control_hop_came(struct peer *peer, struct known_agent *a, const struct info *info)
+{
+    peer->kind = &control_hop;
+    peer_belongs_to_agent(peer, a);
+    if (a->hops.control)
+        replace(a, peer);
+    a->hops.control = peer;
+    presence_came(&a->presence, info, loop_now(peer->relay->loop));
+    log_info("agent %s online from %s", a->name, peer->address);
+    offer_withdraw_unanswered(a);
+    pending_way_came(a);
+}

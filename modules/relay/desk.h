@@ -1,0 +1,36 @@
+/* The desk: what the parts of a running relay share. The desk's thread is the one of `loop`; it
+ * alone decides, and owns hops, directory and CONNECTs. */
+#ifndef SPX_RELAY_DESK_H
+#define SPX_RELAY_DESK_H
+
+#include "config/config.h"
+#include "crypto/known_keys.h"
+#include "hop/crowd.h"
+#include "hop/hop.h"
+#include "net/loop.h"
+#include "relay/directory.h"
+
+struct worker;
+struct listing;
+
+/* Workers' threads use of it only key, known and stock (which have locks of their own), and loop,
+ * to post calls to it. */
+struct relay {
+    struct loop *loop;
+    struct worker *workers; /* the first one's loop is this one */
+    unsigned worker_count;
+    struct relay_config config;
+    struct keypair key;       /* the one it was started with */
+    struct known_keys *known; /* of users and agents */
+    struct key_stock stock;   /* filled at each sweep */
+    struct hop_party party;
+    struct directory directory;
+    struct listing *listing; /* who watches the directory */
+    struct crowd crowd;      /* hops that have proven nothing yet */
+    struct list peers;       /* every hop, by struct peer's all */
+    struct list pendings;    /* every CONNECT under way, by struct pending's all */
+    struct list circuits;    /* by struct relay_circuit's all */
+    uint64_t last_offer;     /* number of the last OFFER made */
+};
+
+#endif

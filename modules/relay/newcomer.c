@@ -1,0 +1,221 @@
+/* The kind that a hop has until it is open. Here it is decided what it becomes. */
+#include "relay/newcomer.h"
+
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/socket.h"
+#include "relay/circuit_hop.h"
+#include "relay/client_hop.h"
+#include "relay/control_hop.h"
+#include "relay/desk.h"
+#include "relay/offer.h"
+#include "relay/peer.h"
+#include "relay/worker.h"
+
+/* ---- The crowd. ---- */
+
+/* Ends whoever stands in the way. */
+static void make_way(struct crowd_member *m)
+{
+    if (m) {
+        peer_bye(container_of(m, struct peer, waiting), CODE_FULL,
+                 "its place was needed for a newer connection", 0);
+    }
+}
+
+/* It has sent a valid first message: it is counted as a handshake, and another may go for it. */
+static void advance(struct peer *peer)
+{
+    struct crowd *crowd = &peer->relay->crowd;
+    make_way(crowd_in_the_way(crowd, CROWD_HANDSHAKE, crowd_source(&peer->waiting)));
+    crowd_advance(crowd, &peer->waiting);
+    socket_set_carrier(peer->driver.io.fd); /* not before: a stranger is worth few system calls */
+}
+
+/* It was not authentic: it is counted as a silent one again, and another may go for it. */
+static void retreat(struct peer *peer)
+{
+    struct crowd *crowd = &peer->relay->crowd;
+    make_way(crowd_in_the_way(crowd, CROWD_SILENT, crowd_source(&peer->waiting)));
+    crowd_retreat(crowd, &peer->waiting);
+}
+
+bool newcomer_end_oldest(struct relay *r)
+{
+    struct crowd_member *oldest = crowd_oldest(&r->crowd, CROWD_SILENT);
+    make_way(oldest);
+    return oldest != NULL;
+}
+
+static void on_ended(struct peer *peer, const char *why)
+{
+    struct relay *r = peer->relay;
+    if (peer->waiting.source && peer->driver.hop.mac1_valid)
+        crowd_count_failure(&peer->waiting, loop_now(r->loop));
+    crowd_leave(&r->crowd, &peer->waiting);
+    if (peer->job) {
+        hello_job_forget(peer->job);
+        peer->job = NULL;
+    }
+    log_debug("connection from %s ended: %s", peer->address, why);
+}
+
+static const struct peer_kind newcomer = {.on_ended = on_ended};
+
+/* ---- HELLO. ---- */
+
+static void refuse(struct welcome *answer, enum code code, const char *text)
+{
+    answer->code = (uint16_t)code;
+    answer->text = view_of_string(text);
+}
+
+static void welcome(struct welcome *answer, const char *name)
+{
+    answer->code = CODE_OK;
+    answer->name = view_of_string(name);
+}
+
+static void hello_of_client(const struct directory *d, const struct hop *h, struct welcome *answer)
+{
+    const struct known_user *u = directory_user_by_key(d, h->peer_key);
+    if (u)
+        welcome(answer, u->config->name);
+    else if (directory_agent_by_key(d, h->peer_key))
+        refuse(answer, CODE_WRONG_ROLE, "this key is an agent's, not a user's");
+    else
+        refuse(answer, CODE_UNKNOWN_KEY, "this key is not in the relay's configuration");
+}
+
+/* Notes the OFFER that a ticket belongs to. False: to none that is still good. */
+static bool note_ticket(struct peer *peer, const struct known_agent *a, const struct hello *hello)
+{
+    if (hello->role != ROLE_AGENT_CIRCUIT || bytes_are_zero(hello->ticket, TICKET_BYTES))
+        return true;
+    const struct pending *p = offer_by_ticket(a, hello->ticket, loop_now(peer->relay->loop));
+    peer->offer = p ? p->offer : 0;
+    return p != NULL;
+}
+
+static void hello_of_agent(const struct directory *d, struct hop *h, const struct hello *hello,
+                           struct welcome *answer)
+{
+    const struct known_agent *a = directory_agent_by_key(d, h->peer_key);
+    if (!a && directory_user_by_key(d, h->peer_key))
+        refuse(answer, CODE_WRONG_ROLE, "this key is a user's, not an agent's");
+    else if (!a)
+        refuse(answer, CODE_UNKNOWN_KEY, "this key is not in the relay's configuration");
+    else if (!note_ticket(peer_of(h), a, hello))
+        refuse(answer, CODE_TICKET, "the ticket is unknown, used or too old");
+    else
+        welcome(answer, a->name);
+}
+
+static bool on_first_message(struct hop *h, struct view message)
+{
+    struct peer *peer = peer_of(h);
+    advance(peer);
+    hop_driver_set_deadline(&peer->driver,
+                            loop_now(peer->relay->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
+    return workers_read_hello(peer, message);
+}
+
+static void on_not_authentic(struct hop *h)
+{
+    retreat(peer_of(h));
+}
+
+static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+{
+    const struct relay *r = peer_of(h)->relay;
+    if (hello->role == ROLE_CLIENT)
+        hello_of_client(&r->directory, h, answer);
+    else if (hello->role == ROLE_RELAY)
+        refuse(answer, CODE_WRONG_ROLE, "a relay does not connect to a relay");
+    else
+        hello_of_agent(&r->directory, h, hello, answer);
+}
+
+/* ---- Open. ---- */
+
+static void end_revoked(struct hop *h)
+{
+    hop_bye(h, CODE_REVOKED, "this key is no longer in the relay's configuration", 0);
+}
+
+static void open_client(struct peer *peer)
+{
+    struct hop *h = &peer->driver.hop;
+    struct known_user *u = directory_user_by_key(&peer->relay->directory, h->peer_key);
+    if (u)
+        client_hop_came(peer, u);
+    else
+        end_revoked(h);
+}
+
+static void open_agent(struct peer *peer, const struct info *info)
+{
+    struct hop *h = &peer->driver.hop;
+    struct known_agent *a = directory_agent_by_key(&peer->relay->directory, h->peer_key);
+    if (!a)
+        end_revoked(h);
+    else if (h->peer_role == ROLE_AGENT)
+        control_hop_came(peer, a, info);
+    else
+        circuit_hop_came(peer, a);
+}
+
+static void on_open(struct hop *h, const struct info *info)
+{
+    struct peer *peer = peer_of(h);
+    crowd_leave(&peer->relay->crowd, &peer->waiting);
+    hop_driver_set_deadline(&peer->driver, CLOCK_NEVER);
+    if (h->peer_role == ROLE_CLIENT)
+        open_client(peer);
+    else
+        open_agent(peer, info);
+}
+
+static const struct hop_handler newcomer_handler = {
+    .on_first_message = on_first_message,
+    .on_not_authentic = on_not_authentic,
+    .on_hello = on_hello,
+    .on_open = on_open,
+    .on_message = peer_read_message,
+};
+
+/* ---- Accepted. ---- */
+
+static void listen_on(struct relay *r, int fd, const struct address *address,
+                      const uint8_t source[SOURCE_BYTES])
+{
+    struct error e = {0};
+    uint64_t now = loop_now(r->loop);
+    struct peer *peer = peer_new(r, address, &newcomer);
+    if (!peer) {
+        close(fd);
+        return;
+    }
+    hop_listen(&peer->driver.hop, &r->party, &newcomer_handler, ROLE_RELAY, now);
+    peer->driver.deadline_us = now + SILENT_S * CLOCK_US_PER_S;
+    if (!peer_open(peer, fd, &e)) {
+        log_error("connection: %s", e.text);
+    } else if (!crowd_enter(&r->crowd, &peer->waiting, source)) {
+        log_error("connection from %s: out of memory", peer->address);
+        peer_bye(peer, CODE_INTERNAL, "out of memory", 0);
+    }
+}
+
+void newcomer_take(struct relay *r, int fd, const struct address *address)
+{
+    uint8_t source[SOURCE_BYTES];
+    address_source(source, address);
+    if (!crowd_allows(&r->crowd, source, loop_now(r->loop))) {
+        close(fd);
+        return;
+    }
+    make_way(crowd_in_the_way(&r->crowd, CROWD_SILENT, source));
+    listen_on(r, fd, address, source);
+}

@@ -1,0 +1,101 @@
+/* Facts about where an agent is. Nothing here decides who may hear of them: that is the directory's
+ * policy. */
+#include "relay/presence.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+void presence_init(struct presence *p, struct presence_watch *watch, uint64_t now_us)
+{
+    memset(p, 0, sizeof *p);
+    p->watch = watch;
+    p->since_us = now_us;
+}
+
+void presence_free(struct presence *p)
+{
+    free(p->labels);
+    free(p->call_text);
+    p->labels = p->call_text = NULL;
+}
+
+static void changed(struct presence *p)
+{
+    if (p->watch)
+        p->watch->on_changed(p->watch, p);
+}
+
+/* NULL for an empty text, and without memory. */
+static char *copy_clean(struct view text)
+{
+    char clean[LABELS_MAX_BYTES + 1];
+    return text_clean(clean, sizeof clean, text) > 0 ? strdup(clean) : NULL;
+}
+
+static void take_info(struct presence *p, const struct info *info)
+{
+    free(p->labels);
+    p->labels = copy_clean(info->labels);
+    p->flags = info->flags;
+}
+
+void presence_came(struct presence *p, const struct info *info, uint64_t now_us)
+{
+    if (p->where != PRESENCE_HERE)
+        p->since_us = now_us;
+    p->where = PRESENCE_HERE;
+    take_info(p, info);
+    changed(p);
+}
+
+void presence_left(struct presence *p, uint64_t now_us)
+{
+    p->where = PRESENCE_NOWHERE;
+    p->since_us = now_us;
+    changed(p);
+}
+
+void presence_set_info(struct presence *p, const struct info *info)
+{
+    if (p->where == PRESENCE_NOWHERE) {
+        take_info(p, info);
+        changed(p);
+    }
+}
+
+bool presence_call(struct presence *p, const struct call *call, uint64_t now_us)
+{
+    if (p->called_us != 0 && now_us - p->called_us < CALL_INTERVAL_S * CLOCK_US_PER_S)
+        return false;
+    char *text = copy_clean(call->text);
+    if (!text && call->text.len > 0)
+        return false;
+    free(p->call_text);
+    p->call_text = text;
+    p->severity = call->severity;
+    p->called_us = now_us;
+    changed(p);
+    return true;
+}
+
+bool presence_replaced(struct presence *p, uint64_t now_us)
+{
+    bool taking_turns =
+        p->replaced_us != 0 && now_us - p->replaced_us < DUPLICATE_WAIT_S * CLOCK_US_PER_S;
+    bool was_duplicate = presence_is_duplicate(p, now_us);
+    p->replaced_us = now_us;
+    if (taking_turns)
+        p->duplicate_until_us = now_us + DUPLICATE_SHOWN_US;
+    if (!taking_turns || was_duplicate)
+        return false;
+    p->since_us = now_us;
+    return true;
+}
+
+bool presence_is_duplicate(const struct presence *p, uint64_t now_us)
+{
+    return now_us < p->duplicate_until_us;
+}

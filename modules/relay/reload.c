@@ -1,0 +1,78 @@
+/* What a new configuration ends. Reading the file, and what counts only at the next start, is the
+ * server's affair. */
+#include "relay/reload.h"
+
+#include "base/log.h"
+#include "relay/circuit.h"
+#include "relay/desk.h"
+#include "relay/peer.h"
+
+static bool know(struct known_keys *known, const struct relay_config *config)
+{
+    bool all = true;
+    known_keys_begin(known);
+    for (size_t i = 0; i < config->user_count; i++)
+        all &= known_keys_add(known, config->users[i].public_key);
+    for (size_t i = 0; i < config->agent_count; i++)
+        all &= known_keys_add(known, config->agents[i].public_key);
+    known_keys_end(known);
+    return all;
+}
+
+static bool still_allowed(const struct relay *r, const struct known_user *u,
+                          const struct known_agent *a)
+{
+    return u->generation == r->directory.generation && a->generation == r->directory.generation &&
+           directory_may_reach(u, a->name);
+}
+
+/* Ends the CONNECTs and circuits that are no longer permitted. */
+static void end_forbidden(struct relay *r)
+{
+    list_each (link, &r->pendings) {
+        struct pending *p = container_of(link, struct pending, all);
+        if (!still_allowed(r, p->user, p->agent))
+            pending_refuse(p, CODE_REVOKED, "no longer permitted by the relay", 0);
+    }
+    list_each (link, &r->circuits) {
+        struct relay_circuit *c = container_of(link, struct relay_circuit, all);
+        if (c->user && !still_allowed(r, c->user, c->agent))
+            relay_circuit_end(c, "no longer permitted");
+    }
+}
+
+static void end_hops(const struct list *hops)
+{
+    while (!list_empty(hops)) {
+        peer_bye(container_of(hops->next, struct peer, of_party), CODE_REVOKED,
+                 "this key is no longer in the relay's configuration", 0);
+    }
+}
+
+static void end_gone(struct list *gone_users, struct list *gone_agents)
+{
+    list_each (link, gone_users) {
+        struct known_user *u = container_of(link, struct known_user, all);
+        end_hops(&u->hops);
+        directory_free_user(u);
+    }
+    list_each (link, gone_agents) {
+        struct known_agent *a = container_of(link, struct known_agent, all);
+        end_hops(&a->hops.all);
+        directory_free_agent(a);
+    }
+}
+
+void reload_apply(struct relay *r, const struct relay_config *config)
+{
+    struct list gone_users, gone_agents;
+    list_init(&gone_users);
+    list_init(&gone_agents);
+    bool known = know(r->known, config);
+    if (!directory_update(&r->directory, config, loop_now(r->loop), &gone_users, &gone_agents) ||
+        !known)
+        log_error("no memory for all users and agents: some are not known");
+    end_forbidden(r);
+    end_gone(&gone_users, &gone_agents);
+    r->party.keepalive_s = (uint16_t)config->keepalive_s;
+}

@@ -1,0 +1,76 @@
+/* Chooses the way that a CONNECT goes to its agent. A further way is one more step of ways_try. */
+#include "relay/ways.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/dial.h"
+#include "relay/circuit_hop.h"
+#include "relay/desk.h"
+#include "relay/offer.h"
+
+#define RETRY_S 1
+
+static void log_way(const struct pending *p, const char *way)
+{
+    log_info("circuit %s: user %s to agent %s, %s", p->label, p->user->config->name, p->agent->name,
+             way);
+}
+
+static void log_dialling(const struct pending *p)
+{
+    char way[HOST_TEXT_BYTES + 32];
+    const struct host_port *to = &p->agent->config->dial;
+    snprintf(way, sizeof way, strchr(to->host, ':') ? "dialling [%s]:%u" : "dialling %s:%u",
+             to->host, to->port);
+    log_way(p, way);
+}
+
+static void on_dialled(void *arg, enum dial_result result, int fd, const struct address *address,
+                       const char *text)
+{
+    struct pending *p = arg;
+    struct error e = {0};
+    p->dial = NULL;
+    if (result != DIAL_OK)
+        pending_refuse_unreachable(p, text);
+    else if (!circuit_hop_dial(p, fd, address, &e))
+        pending_refuse_unreachable(p, e.text);
+}
+
+static void dial(struct pending *p)
+{
+    const struct host_port *to = &p->agent->config->dial;
+    struct dial_request request = {
+        .host = to->host,
+        .port = to->port,
+        .timeout_us = CONNECT_WAIT_S * CLOCK_US_PER_S,
+        .done = on_dialled,
+        .arg = p,
+    };
+    log_dialling(p);
+    p->dial = dial_start(p->relay->loop, &request);
+    if (p->dial)
+        pending_set_state(p, PENDING_DIALLING);
+    else
+        pending_refuse(p, CODE_INTERNAL, "the relay has no memory to dial the agent", RETRY_S);
+}
+
+void ways_try(struct pending *p)
+{
+    struct known_agent *a = p->agent;
+    struct peer *hop = circuit_hop_take_parked(a);
+    if (hop) {
+        log_way(p, "offered on its parked hop");
+        offer_on_hop(p, hop, PENDING_PARKED);
+    } else if (a->hops.control) {
+        log_way(p, "offered with a ticket");
+        offer_with_ticket(p, a->hops.control);
+    } else if (a->config->has_dial) {
+        dial(p);
+    } else {
+        log_way(p, "waiting for it");
+    }
+}
