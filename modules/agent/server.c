@@ -156,10 +156,8 @@ static bool start(struct agent *a, struct error *e)
 {
     know(a);
     key_stock_fill(&a->stock);
-    if (!loop_on_signal(a->loop, SIGTERM, on_stop, a) ||
-        !loop_on_signal(a->loop, SIGINT, on_stop, a) ||
-        !loop_on_signal(a->loop, SIGHUP, on_reload, a))
-        return error_set(e, FAILURE_OTHER, "signals cannot be watched: %s", strerror(errno));
+    if (!loop_on_signals(a->loop, on_stop, on_reload, a, e))
+        return false;
     if (a->config.listen.count && !(a->inbound = inbound_new(a, e)))
         return false;
     if (a->config.call_socket && !(a->call_socket = call_socket_new(a, a->config.call_socket, e)))

@@ -24,6 +24,11 @@ bool error_set(struct error *e, enum failure failure, const char *format, ...)
     return false;
 }
 
+bool error_no_memory(struct error *e)
+{
+    return error_set(e, FAILURE_OTHER, NO_MEMORY_TEXT);
+}
+
 void error_clear(struct error *e)
 {
     *e = (struct error){0};

@@ -33,6 +33,11 @@ struct error {
 bool error_set(struct error *e, enum failure failure, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+#define NO_MEMORY_TEXT "out of memory"
+
+/* FAILURE_OTHER, NO_MEMORY_TEXT. Always returns false. */
+bool error_no_memory(struct error *e);
+
 /* Forgets the error. */
 void error_clear(struct error *e);
 

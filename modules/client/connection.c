@@ -465,7 +465,7 @@ static bool new_session(struct client *c)
     settings.streams = remotes_count(c->remotes) ? AGENT_STREAMS_MAX : 0;
     c->session = session_new(&settings, &session_events, c);
     if (!c->session) {
-        finish(c, FAILURE_OTHER, "out of memory");
+        finish(c, FAILURE_OTHER, NO_MEMORY_TEXT);
         return false;
     }
     c->state = CLIENT_CONNECTING;
@@ -496,7 +496,7 @@ static void try_relay(struct client *c)
     request.session = c->session;
     c->reaching = reach_start(&c->reach, c->loop, &request);
     if (!c->reaching)
-        finish(c, FAILURE_OTHER, "out of memory");
+        finish(c, FAILURE_OTHER, NO_MEMORY_TEXT);
 }
 
 static void on_signal(void *arg, int signo)
@@ -577,7 +577,7 @@ static bool open_forwards(struct client *c, struct error *e)
         calloc(c->task->forward_count ? c->task->forward_count : 1, sizeof *c->listeners);
     c->remotes = remotes_new(c->loop, c->task->forwards, c->task->forward_count, remote_ended, c);
     if (!c->listeners || !c->remotes)
-        return error_set(e, FAILURE_OTHER, "out of memory");
+        return error_no_memory(e);
     for (size_t i = 0; i < c->task->forward_count; i++)
         if (!open_forward(c, &c->task->forwards[i], e))
             return false;

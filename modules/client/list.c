@@ -1,6 +1,5 @@
 #include "client/list.h"
 
-#include <signal.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -12,7 +11,7 @@
 
 /* One walk over the relays until one has answered. */
 struct listing {
-    struct outgoing hop; /* first */
+    struct outgoing hop;
     struct loop *loop;
     const struct client_config *config;
     const struct hop_party *party;
@@ -28,7 +27,7 @@ struct listing {
 
 static void on_open(struct hop *h, const struct info *info)
 {
-    struct listing *l = (struct listing *)(void *)h;
+    struct listing *l = container_of(outgoing_of(h), struct listing, hop);
     uint8_t body[QUERY_MAX_BYTES + 2];
     size_t len = query_encode(view_of_string(l->query), body, sizeof body);
     (void)info;
@@ -44,7 +43,7 @@ static void on_open(struct hop *h, const struct info *info)
 
 static bool on_message(struct hop *h, unsigned type, struct view body)
 {
-    struct listing *l = (struct listing *)(void *)h;
+    struct listing *l = container_of(outgoing_of(h), struct listing, hop);
     struct agent_entry entry;
     uint16_t unsupported;
     if (type == MESSAGE_AGENT) {
@@ -64,7 +63,7 @@ static void try_relay(struct listing *l);
 
 static void on_ended(struct outgoing *o)
 {
-    struct listing *l = (struct listing *)(void *)o;
+    struct listing *l = container_of(o, struct listing, hop);
     bool answered = o->open || o->driver.hop.refused_by_peer;
     l->error = o->driver.hop.error;
     outgoing_close(o);
@@ -89,7 +88,7 @@ static void try_relay(struct listing *l)
         .on_ended = on_ended,
     };
     if (!outgoing_start(&l->hop, l->loop, &request)) {
-        wire_error_set(&l->error, CODE_INTERNAL, "out of memory");
+        wire_error_set(&l->error, CODE_INTERNAL, NO_MEMORY_TEXT);
         loop_stop(l->loop);
     }
 }
@@ -105,15 +104,18 @@ static void on_signal(void *arg, int signo)
 /* error tells when it is not FAILURE_NONE. */
 static enum failure walk(struct listing *l)
 {
+    struct error e = {0};
     l->loop = loop_new();
     if (!l->loop) {
         wire_error_set(&l->error, CODE_INTERNAL, "the event loop cannot be made");
         return FAILURE_OTHER;
     }
-    loop_on_signal(l->loop, SIGINT, on_signal, l);
-    loop_on_signal(l->loop, SIGTERM, on_signal, l);
-    try_relay(l);
-    loop_run(l->loop);
+    if (loop_on_signals(l->loop, on_signal, NULL, l, &e)) {
+        try_relay(l);
+        loop_run(l->loop);
+    } else {
+        wire_error_set(&l->error, CODE_INTERNAL, "%s", e.text);
+    }
     outgoing_close(&l->hop);
     loop_free(l->loop);
     if (l->interrupted)

@@ -102,7 +102,7 @@ enum failure client_main(int argc, char **argv)
     if (path)
         failure = run(&options, path);
     else
-        log_error("out of memory");
+        log_error(NO_MEMORY_TEXT);
     free(path);
     client_options_free(&options);
     return failure;

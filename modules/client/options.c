@@ -61,7 +61,7 @@ static bool add_forward(struct client_options *o, enum forward_kind kind, const 
 {
     struct forward *more = realloc(o->forwards, (o->forward_count + 1) * sizeof *more);
     if (!more)
-        return error_set(e, FAILURE_OTHER, "out of memory");
+        return error_no_memory(e);
     o->forwards = more;
     if (!value_forward(&more[o->forward_count], kind, text, e))
         return false;

@@ -12,7 +12,7 @@
 
 static struct reach *reach_of(struct hop *h)
 {
-    return (struct reach *)(void *)h;
+    return container_of(outgoing_of(h), struct reach, hop);
 }
 
 /* Tells the owner once, from the end of the round. */
@@ -49,7 +49,7 @@ static void send_list(struct reach *r)
 /* While the relay computes its answer. */
 static void make_message1(struct outgoing *o)
 {
-    struct reach *r = (struct reach *)(void *)o;
+    struct reach *r = container_of(o, struct reach, hop);
     struct session_hello hello = {.version = PROTOCOL_VERSION,
                                   .agent = view_of_string(r->request.agent)};
     uint8_t payload[SESSION_HELLO_MAX];
@@ -187,7 +187,7 @@ static const struct hop_handler handler = {.on_open = on_open, .on_message = on_
 
 static void on_ended(struct outgoing *o)
 {
-    struct reach *r = (struct reach *)(void *)o;
+    struct reach *r = container_of(o, struct reach, hop);
     const struct hop *h = &o->driver.hop;
     r->outcome.retry_s = h->retry_s;
     fail(r, (enum code)h->error.code, h->error.text);
@@ -195,7 +195,7 @@ static void on_ended(struct outgoing *o)
 
 static void on_detached(struct outgoing *o, struct view rest)
 {
-    struct reach *r = (struct reach *)(void *)o;
+    struct reach *r = container_of(o, struct reach, hop);
     struct reach_request *q = &r->request;
     struct fifo unsent = {0};
     int fd = hop_driver_take(&o->driver, &unsent);

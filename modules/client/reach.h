@@ -33,7 +33,7 @@ struct reach_request {
 };
 
 struct reach {
-    struct outgoing hop; /* first */
+    struct outgoing hop;
     struct reach_request request;
     struct deferred result;
     struct noise noise; /* of the session's handshake */

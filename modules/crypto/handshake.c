@@ -8,7 +8,7 @@
 
 static const uint8_t magic[MAGIC_BYTES] = {'S', 'P', 'X', '1'};
 
-static bool suite_known(uint8_t suite)
+bool suite_known(uint8_t suite)
 {
     return suite == SUITE_AESGCM || suite == SUITE_CHACHAPOLY;
 }

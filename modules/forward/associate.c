@@ -53,7 +53,7 @@ struct associate *associate_new(struct loop *loop, int control, struct session *
     struct address own;
     if (!a || !address_of_socket(&own, control, false) ||
         !address_of_socket(&a->application, control, true)) {
-        error_set(e, FAILURE_OTHER, "%s", a ? strerror(errno) : "out of memory");
+        error_set(e, FAILURE_OTHER, "%s", a ? strerror(errno) : NO_MEMORY_TEXT);
         free(a);
         return NULL;
     }

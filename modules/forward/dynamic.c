@@ -135,10 +135,10 @@ static void on_nothing(void *owner)
 static void on_reset(void *owner, unsigned code, const char *text)
 {
     struct request *r = owner;
-    char target[TARGET_TEXT_BYTES];
+    char target[TARGET_TEXT_BYTES], why[RESET_TEXT_BYTES];
     target_to_text(target, &r->proxy.target);
-    log_info("%s: %s: %s%s%s", r->dynamic->label, target, reset_code_text(code),
-             text[0] ? ": " : "", text);
+    reset_to_text(why, code, text);
+    log_info("%s: %s: %s", r->dynamic->label, target, why);
     r->stream = NULL;
     proxy_settle(&r->proxy, code ? code : RESET_INTERNAL, text);
     leave(r);
@@ -148,8 +148,11 @@ static void on_reset(void *owner, unsigned code, const char *text)
 static void on_ended(void *arg, unsigned code, const char *text)
 {
     const struct dynamic *d = arg;
-    if (code)
-        log_info("%s: %s%s%s", d->label, reset_code_text(code), text[0] ? ": " : "", text);
+    char why[RESET_TEXT_BYTES];
+    if (!code)
+        return;
+    reset_to_text(why, code, text);
+    log_info("%s: %s", d->label, why);
 }
 
 static void on_opened(void *owner, struct view address)

@@ -46,7 +46,7 @@ struct intake *intake_new(struct loop *loop, const struct address *listen,
 {
     struct intake *a = calloc(1, sizeof *a);
     if (!a) {
-        error_set(e, FAILURE_OTHER, "out of memory");
+        error_no_memory(e);
         return NULL;
     }
     a->events = events;

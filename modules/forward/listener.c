@@ -21,8 +21,11 @@ struct listener {
 static void stream_ended(void *arg, unsigned code, const char *text)
 {
     struct listener *l = arg;
-    if (code)
-        log_info("%s: %s%s%s", l->target, reset_code_text(code), text[0] ? ": " : "", text);
+    char why[RESET_TEXT_BYTES];
+    if (!code)
+        return;
+    reset_to_text(why, code, text);
+    log_info("%s: %s", l->target, why);
 }
 
 static void open_stream(struct listener *l, int fd, bool is_unix)
@@ -76,14 +79,14 @@ static bool open_intake(struct listener *l, const struct forward *forward, struc
         return true;
     }
     l->dynamic = dynamic_new(l->loop, intake_address(l->intake), on_dynamic_room, l);
-    return l->dynamic || error_set(e, FAILURE_OTHER, "out of memory");
+    return l->dynamic || error_no_memory(e);
 }
 
 struct listener *listener_new(struct loop *loop, const struct forward *forward, struct error *e)
 {
     struct listener *l = calloc(1, sizeof *l);
     if (!l) {
-        error_set(e, FAILURE_OTHER, "out of memory");
+        error_no_memory(e);
         return NULL;
     }
     l->loop = loop;

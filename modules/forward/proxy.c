@@ -332,9 +332,9 @@ static const char *http_status_of(unsigned code)
 static void http_settle(struct proxy *p, unsigned code, const char *text)
 {
     static const char opened[] = "HTTP/1.1 200 Connection established\r\n\r\n";
-    char why[256];
-    snprintf(why, sizeof why, "%s%s%s", reset_code_text(code), text[0] ? ": " : "", text);
+    char why[RESET_TEXT_BYTES];
     if (code) {
+        reset_to_text(why, code, text);
         http_answer(p, http_status_of(code), "", why);
         return;
     }

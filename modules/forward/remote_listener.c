@@ -208,7 +208,7 @@ static void try_listen(struct remote_listeners *r, struct stream *listener,
     if (l)
         *l = (struct remote_listener){.set = r, .listener = listener};
     if (!l || !start(l, wanted, &why)) {
-        refuse(r, listener, text, RESET_INTERNAL, l ? why.text : "out of memory");
+        refuse(r, listener, text, RESET_INTERNAL, l ? why.text : NO_MEMORY_TEXT);
         free(l);
         return;
     }

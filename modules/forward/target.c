@@ -212,7 +212,7 @@ static void start_waiting(struct targets *t)
         struct attempt *a = container_of(t->waiting.next, struct attempt, link);
         list_remove(&a->link);
         if (!start(a)) {
-            refuse(a, RESET_INTERNAL, "out of memory");
+            refuse(a, RESET_INTERNAL, NO_MEMORY_TEXT);
             return;
         }
     }
@@ -272,7 +272,7 @@ static struct attempt *attempt_new(struct targets *t, struct stream *stream)
 {
     struct attempt *a = calloc(1, sizeof *a);
     if (!a) {
-        stream_reset(stream, RESET_INTERNAL, "out of memory");
+        stream_reset(stream, RESET_INTERNAL, NO_MEMORY_TEXT);
         return NULL;
     }
     list_init(&a->link);

@@ -33,7 +33,7 @@ struct udp_listener *udp_listener_new(struct loop *loop, const struct forward *f
 {
     struct udp_listener *l = calloc(1, sizeof *l);
     if (!l) {
-        error_set(e, FAILURE_OTHER, "out of memory");
+        error_no_memory(e);
         return NULL;
     }
     l->local = udp_local_new(loop, &forward->listen, &events, l, e);

@@ -88,9 +88,11 @@ static void on_reset(void *owner, unsigned code, const char *text)
     struct flow *f = owner;
     struct udp_local *l = f->local;
     uint64_t now = loop_now(l->loop);
+    char why[RESET_TEXT_BYTES];
     if (code != RESET_TIMEOUT && now >= l->quiet_until_us) {
         l->quiet_until_us = now + QUIET_US;
-        log_info("%s: %s%s%s", f->target, reset_code_text(code), text[0] ? ": " : "", text);
+        reset_to_text(why, code, text);
+        log_info("%s: %s", f->target, why);
     }
     flow_free(f);
 }
@@ -110,7 +112,7 @@ static struct flow *flow_new(struct udp_local *l, const uint8_t key[UDP_KEY_BYTE
     f->stream = stream_open(l->session, target, &flow_events, f);
     if (!f->stream || !table_insert(&l->flows, &f->entry)) {
         if (f->stream)
-            stream_reset(f->stream, RESET_INTERNAL, "out of memory");
+            stream_reset(f->stream, RESET_INTERNAL, NO_MEMORY_TEXT);
         free(f);
         return NULL;
     }
@@ -200,7 +202,7 @@ struct udp_local *udp_local_new(struct loop *loop, const struct address *listen,
         return NULL;
     l = calloc(1, sizeof *l);
     if (!l) {
-        error_set(e, FAILURE_OTHER, "out of memory");
+        error_no_memory(e);
         close(fd);
         return NULL;
     }

@@ -16,11 +16,6 @@
 
 static const uint8_t suites[] = {SUITE_AESGCM, SUITE_CHACHAPOLY};
 
-static bool suite_known(uint8_t suite)
-{
-    return memchr(suites, suite, sizeof suites) != NULL;
-}
-
 static void answer_suites(struct hop *h, uint8_t asked)
 {
     uint8_t answer[ANSWER_LENGTH_BYTES + sizeof suites];

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -444,6 +445,15 @@ bool loop_on_signal(struct loop *loop, int signo, void (*f)(void *arg, int signo
     if (error != 0)
         errno = error;
     return error == 0;
+}
+
+bool loop_on_signals(struct loop *loop, void (*stop)(void *arg, int signo),
+                     void (*hangup)(void *arg, int signo), void *arg, struct error *e)
+{
+    if (loop_on_signal(loop, SIGINT, stop, arg) && loop_on_signal(loop, SIGTERM, stop, arg) &&
+        (!hangup || loop_on_signal(loop, SIGHUP, hangup, arg)))
+        return true;
+    return error_set(e, FAILURE_OTHER, "cannot handle signals: %s", strerror(errno));
 }
 
 /* ---- The loop. ---- */

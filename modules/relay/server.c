@@ -136,10 +136,8 @@ static bool start(struct server *s, struct error *e)
     r->party.known = r->known;
     key_stock_fill(&r->stock);
     reload_apply(r, &r->config);
-    if (!loop_on_signal(r->loop, SIGTERM, on_stop, s) ||
-        !loop_on_signal(r->loop, SIGINT, on_stop, s) ||
-        !loop_on_signal(r->loop, SIGHUP, on_reload, s))
-        return error_set(e, FAILURE_OTHER, "cannot handle signals: %s", strerror(errno));
+    if (!loop_on_signals(r->loop, on_stop, on_reload, s, e))
+        return false;
     timer_set(r->loop, &s->sweep, loop_now(r->loop) + SWEEP_US);
     /* Threads start with signals blocked. */
     return workers_start(r, e) && acceptor_start(&s->acceptor, r, e);

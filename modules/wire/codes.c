@@ -1,6 +1,7 @@
 #include "wire/codes.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 
 static const struct {
     const char *text;
@@ -56,4 +57,9 @@ const char *reset_code_text(unsigned code)
 {
     bool known = code > 0 && code < sizeof reset_codes / sizeof reset_codes[0];
     return known ? reset_codes[code] : "unknown code";
+}
+
+void reset_to_text(char out[RESET_TEXT_BYTES], unsigned code, const char *text)
+{
+    snprintf(out, RESET_TEXT_BYTES, "%s%s%s", reset_code_text(code), text[0] ? ": " : "", text);
 }

@@ -217,6 +217,11 @@ static void test_reset_codes(void **state)
     assert_string_equal(reset_code_text(0), "unknown code");
     assert_string_equal(reset_code_text(11), "unknown code");
     assert_string_equal(reset_code_text(65535), "unknown code");
+    char text[RESET_TEXT_BYTES];
+    reset_to_text(text, RESET_REFUSED, "");
+    assert_string_equal(text, "connection refused");
+    reset_to_text(text, RESET_REFUSED, "a:1");
+    assert_string_equal(text, "connection refused: a:1");
 }
 
 int main(void)
