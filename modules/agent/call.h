@@ -3,7 +3,7 @@
 #ifndef SPX_AGENT_CALL_H
 #define SPX_AGENT_CALL_H
 
-#include "agent/server.h"
+#include "agent/state.h"
 #include "base/error.h"
 
 struct call_socket;

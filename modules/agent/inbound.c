@@ -1,11 +1,11 @@
+/* Being dialled: who may come in, and what becomes of the hop. */
 #include "agent/inbound.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "agent/service.h"
-#include "agent/uplink.h"
+#include "agent/answer.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -27,18 +27,23 @@ struct inbound {
 
 /* A connection of what may be a relay. */
 struct visitor {
-    struct hop_driver driver; /* first */
+    struct hop_driver driver;
     struct inbound *inbound;
     struct list place;
     struct crowd_member waiting;
-    struct service_circuit *circuit;
+    struct answer *answer; /* to the OFFER that came on it; NULL: none is under way */
     char address[ADDRESS_TEXT_BYTES];
 };
 
+static struct visitor *visitor_of(struct hop *h)
+{
+    return container_of(hop_driver_of(h), struct visitor, driver);
+}
+
 static void visitor_free(struct visitor *v)
 {
-    if (v->circuit)
-        service_drop(v->circuit);
+    if (v->answer)
+        answer_cancel(v->answer);
     if (v->waiting.source && v->driver.hop.mac1_valid)
         crowd_count_failure(&v->waiting, loop_now(v->inbound->agent->loop));
     crowd_leave(&v->inbound->crowd, &v->waiting);
@@ -60,7 +65,7 @@ static void make_way(struct crowd_member *m)
 
 static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
 {
-    struct visitor *v = (struct visitor *)(void *)h;
+    struct visitor *v = visitor_of(h);
     struct crowd *crowd = &v->inbound->crowd;
     make_way(crowd_in_the_way(crowd, CROWD_HANDSHAKE, crowd_source(&v->waiting)));
     crowd_advance(crowd, &v->waiting);
@@ -92,7 +97,7 @@ static bool has_room(const struct inbound *in, const uint8_t relay_key[KEY_BYTES
 
 static void on_open(struct hop *h, const struct info *info)
 {
-    struct visitor *v = (struct visitor *)(void *)h;
+    struct visitor *v = visitor_of(h);
     (void)info;
     crowd_leave(&v->inbound->crowd, &v->waiting);
     hop_driver_set_deadline(&v->driver, CLOCK_NEVER);
@@ -103,34 +108,38 @@ static void on_open(struct hop *h, const struct info *info)
     log_debug("a relay at %s has dialled", v->address);
 }
 
+static void on_answered(void *owner, const struct answer_result *result)
+{
+    struct visitor *v = owner;
+    struct fifo unsent = {0};
+    int fd;
+    v->answer = NULL;
+    if (!answer_tell(v->inbound->agent, &v->driver.hop, result)) {
+        hop_driver_update(&v->driver);
+        return;
+    }
+    fd = hop_driver_take(&v->driver, &unsent);
+    visitor_free(v);
+    attachment_attach(result->attachment, fd, &unsent, view_of(NULL, 0));
+    fifo_clear(&unsent);
+}
+
 static bool on_message(struct hop *h, unsigned type, struct view body)
 {
-    struct visitor *v = (struct visitor *)(void *)h;
+    struct visitor *v = visitor_of(h);
     if (type == MESSAGE_OFFER)
-        return uplink_answer_offer(v->inbound->agent, h, body, &v->circuit);
+        return answer_take_offer(v->inbound->agent, h, body, &v->answer, on_answered, v);
     return true;
 }
 
 static const struct hop_handler handler = {
     .on_hello = on_hello, .on_open = on_open, .on_message = on_message};
 
-static void on_ended(struct hop_driver *c)
+static void on_ended(struct hop_driver *d)
 {
-    struct visitor *v = (struct visitor *)(void *)c;
-    log_debug("%s: %s", v->address, c->hop.error.text);
+    struct visitor *v = container_of(d, struct visitor, driver);
+    log_debug("%s: %s", v->address, d->hop.error.text);
     visitor_free(v);
-}
-
-static void on_detached(struct hop_driver *c, struct view rest)
-{
-    struct visitor *v = (struct visitor *)(void *)c;
-    struct service_circuit *circuit = v->circuit;
-    struct fifo unsent = {0};
-    int fd = hop_driver_take(c, &unsent);
-    v->circuit = NULL;
-    visitor_free(v);
-    service_attach(circuit, fd, &unsent, rest);
-    fifo_clear(&unsent);
 }
 
 static void take(void *owner, int fd, const struct address *address)
@@ -156,7 +165,6 @@ static void take(void *owner, int fd, const struct address *address)
     address_to_text(v->address, address);
     hop_listen(&v->driver.hop, &a->party, &handler, ROLE_AGENT_CIRCUIT, loop_now(a->loop));
     v->driver.on_ended = on_ended;
-    v->driver.on_detached = on_detached;
     if (!hop_driver_open(&v->driver, a->loop, fd)) {
         close(fd);
         visitor_free(v);

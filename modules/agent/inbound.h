@@ -2,7 +2,7 @@
 #ifndef SPX_AGENT_INBOUND_H
 #define SPX_AGENT_INBOUND_H
 
-#include "agent/server.h"
+#include "agent/state.h"
 #include "base/error.h"
 
 struct inbound;

@@ -21,14 +21,14 @@ static uint8_t *copy_view(uint8_t *to, struct view *v)
     return to + v->len;
 }
 
-struct waiting_offer *waiting_offer_new(const struct offer *offer, uint64_t now_us)
+struct kept_offer *kept_offer_new(const struct offer *offer, uint64_t now_us)
 {
     size_t len = offer->user.len + offer->user_address.len + offer->message1.len;
-    struct waiting_offer *w = malloc(sizeof *w + len);
+    struct kept_offer *w = malloc(sizeof *w + len);
     uint8_t *end;
     if (!w)
         return NULL;
-    *w = (struct waiting_offer){.offer = *offer, .came_us = now_us};
+    *w = (struct kept_offer){.offer = *offer, .came_us = now_us};
     list_init(&w->place);
     end = copy_view(w->bytes, &w->offer.user);
     end = copy_view(end, &w->offer.user_address);
@@ -36,7 +36,7 @@ struct waiting_offer *waiting_offer_new(const struct offer *offer, uint64_t now_
     return w;
 }
 
-void waiting_offer_free(struct waiting_offer *w)
+void kept_offer_free(struct kept_offer *w)
 {
     wipe(w->offer.ticket, sizeof w->offer.ticket);
     free(w);
@@ -54,30 +54,29 @@ static unsigned count_of_user(const struct offers *o, const struct offer *offer)
     list_each (link, &o->working)
         n += same_user(container_of(link, struct offer_work, place)->user_key, offer);
     list_each (link, &o->waiting)
-        n += same_user(container_of(link, struct waiting_offer, place)->offer.user_key, offer);
+        n += same_user(container_of(link, struct kept_offer, place)->offer.user_key, offer);
     return n;
 }
 
-static struct waiting_offer *take_out(struct offers *o, struct list *link)
+static struct kept_offer *take_out(struct offers *o, struct list *link)
 {
     list_remove(link);
     o->waiting_count--;
-    return container_of(link, struct waiting_offer, place);
+    return container_of(link, struct kept_offer, place);
 }
 
-struct waiting_offer *offers_wait(struct offers *o, struct waiting_offer *w)
+struct kept_offer *offers_wait(struct offers *o, struct kept_offer *w)
 {
     struct list *next = o->waiting.next;
     w->round = count_of_user(o, &w->offer);
-    while (next != &o->waiting &&
-           container_of(next, struct waiting_offer, place)->round <= w->round)
+    while (next != &o->waiting && container_of(next, struct kept_offer, place)->round <= w->round)
         next = next->next;
     list_append(next, &w->place); /* before it */
     o->waiting_count++;
     return o->waiting_count > OFFERS_QUEUED ? take_out(o, o->waiting.prev) : NULL;
 }
 
-struct waiting_offer *offers_next(struct offers *o)
+struct kept_offer *offers_next(struct offers *o)
 {
     if (o->working_count >= OFFERS_WORKING || list_empty(&o->waiting))
         return NULL;
@@ -104,5 +103,5 @@ void offers_end(struct offers *o, struct offer_work *work)
 void offers_clear(struct offers *o)
 {
     list_each (link, &o->waiting)
-        waiting_offer_free(take_out(o, link));
+        kept_offer_free(take_out(o, link));
 }

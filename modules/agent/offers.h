@@ -12,7 +12,7 @@ struct offer_work {
     uint8_t user_key[sizeof((struct offer){0}.user_key)];
 };
 
-struct waiting_offer {
+struct kept_offer {
     struct list place;
     struct offer offer;
     uint64_t came_us;
@@ -30,18 +30,18 @@ struct offers {
 void offers_init(struct offers *o);
 
 /* An OFFER (decoded) with its own copy of what its views point to. NULL without memory. */
-struct waiting_offer *waiting_offer_new(const struct offer *offer, uint64_t now_us);
+struct kept_offer *kept_offer_new(const struct offer *offer, uint64_t now_us);
 
 /* Wipes the ticket. */
-void waiting_offer_free(struct waiting_offer *w);
+void kept_offer_free(struct kept_offer *w);
 
 /* Takes one in. Returns the one that has lost its place by this, which may be another, or NULL; the
  * caller frees it. */
-struct waiting_offer *offers_wait(struct offers *o, struct waiting_offer *w);
+struct kept_offer *offers_wait(struct offers *o, struct kept_offer *w);
 
 /* Takes out the one whose turn it is; the caller frees it. NULL: none waits, or enough are worked
  * on. */
-struct waiting_offer *offers_next(struct offers *o);
+struct kept_offer *offers_next(struct offers *o);
 
 /* Work on an OFFER of this user begins, and ends (harmless for one that has not begun). */
 void offers_begin(struct offers *o, struct offer_work *work, const struct offer *offer);

@@ -1,3 +1,4 @@
+/* Start, reload and end: puts the parts together. Includes all of them, and none includes it. */
 #include "agent/server.h"
 
 #include <errno.h>
@@ -6,6 +7,7 @@
 
 #include "agent/call.h"
 #include "agent/inbound.h"
+#include "agent/policy.h"
 #include "agent/service.h"
 #include "agent/uplink.h"
 #include "base/clock.h"
@@ -13,24 +15,6 @@
 #include "base/version.h"
 #include "config/reload.h"
 #include "crypto/known_keys.h"
-
-#define RESTOCK_US CLOCK_US_PER_S
-
-const struct agent_user *agent_find_user(const struct agent *a, const uint8_t key[KEY_BYTES])
-{
-    for (size_t i = 0; i < a->config.user_count; i++)
-        if (memcmp(a->config.users[i].public_key, key, KEY_BYTES) == 0)
-            return &a->config.users[i];
-    return NULL;
-}
-
-const struct agent_relay *agent_find_relay(const struct agent *a, const uint8_t key[KEY_BYTES])
-{
-    for (size_t i = 0; i < a->config.relay_count; i++)
-        if (memcmp(a->config.relays[i].public_key, key, KEY_BYTES) == 0)
-            return &a->config.relays[i];
-    return NULL;
-}
 
 /* A session whose circuit was on its way loses it here, and would probe those that are gone. */
 static void free_uplinks(struct agent *a)
@@ -78,7 +62,7 @@ static bool same_relays(const struct agent_config *a, const struct agent_config 
     return true;
 }
 
-void agent_probe_relays(struct agent *a)
+static void probe_relays(struct agent *a)
 {
     for (size_t i = 0; i < a->uplink_count; i++)
         uplink_probe(a->uplinks[i]);
@@ -124,26 +108,22 @@ static void on_reload(void *arg, int signo)
     reload(arg);
 }
 
-static void on_restock(struct timer *timer)
-{
-    key_stock_fill(&container_of(timer, struct agent, restock)->stock);
-}
-
-void agent_restock(struct agent *a)
-{
-    timer_set(a->loop, &a->restock, loop_now(a->loop) + RESTOCK_US);
-}
-
 static void on_stop_limit(struct timer *timer)
 {
     loop_stop(container_of(timer, struct agent, stop_limit)->loop);
+}
+
+static void on_no_session(struct agent *a)
+{
+    if (a->stopping)
+        loop_stop(a->loop);
 }
 
 static void on_stop(void *arg, int signo)
 {
     struct agent *a = arg;
     (void)signo;
-    if (a->stopping || list_empty(&a->services)) {
+    if (a->stopping || a->seats.count == 0) {
         loop_stop(a->loop);
         return;
     }
@@ -175,10 +155,12 @@ enum failure agent_serve(struct agent_config *config, const char *path)
                                  .keepalive_s = KEEPALIVE_DEFAULT_S};
     handshake_mac1_key(a.party.mac1_key, a.key.public_key);
     a.stop_limit.on_fire = on_stop_limit;
-    a.restock.on_fire = on_restock;
+    a.policy = &agent_policy;
+    a.on_path_in_doubt = probe_relays;
+    a.on_no_session = on_no_session;
     key_stock_init(&a.stock);
     a.party.stock = &a.stock;
-    list_init(&a.services);
+    seats_init(&a.seats);
     list_init(&a.ended);
     a.loop = loop_new();
     partings_init(&a.partings, a.loop);

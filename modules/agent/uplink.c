@@ -1,10 +1,10 @@
+/* Calling home: which hops there are to a relay, and when. What an OFFER is answered with is the
+ * affair of agent/answer.c. */
 #include "agent/uplink.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "agent/offers.h"
-#include "agent/service.h"
+#include "agent/answer.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -18,17 +18,20 @@
                                               */
 
 struct control {
-    struct outgoing hop; /* first */
+    struct outgoing hop;
     struct uplink *uplink;
 };
 
+/* A hop that is to become a circuit: parked, or with a ticket. One with a ticket has an answer
+ * first, then an attachment and a hop. */
 struct circuit_hop {
-    struct outgoing hop; /* first */
+    struct outgoing hop;
     struct uplink *uplink;
-    struct list place;               /* parked; or on none */
-    struct offer_work work;          /* with a ticket */
-    struct service_circuit *circuit; /* what it is to become */
-    struct fifo message2;            /* with a ticket: what ACCEPT says */
+    struct list place;             /* parked; or on none */
+    struct offer_work work;        /* with a ticket */
+    struct answer *answer;         /* to the OFFER that it is for; NULL: none is under way */
+    struct attachment *attachment; /* with a ticket: what it is to become */
+    struct fifo message2;          /* with a ticket: what ACCEPT says */
     uint64_t begun_us;
 };
 
@@ -66,55 +69,14 @@ static struct outgoing_request request_to(struct uplink *u, const struct hop_han
     };
 }
 
-/* ---- Answers to OFFERs. ---- */
-
-static bool send_refuse(struct hop *h, const struct offer *offer, const struct offer_answer *answer)
+static struct control *control_of(struct hop *h)
 {
-    struct refusal refusal = {.code = (uint16_t)answer->code,
-                              .text = view_of_string(answer->text),
-                              .message2 = view_of(answer->message2, answer->message2_len)};
-    uint8_t body[SESSION_MESSAGE2_MAX + 512];
-    memcpy(refusal.ticket, offer->ticket, TICKET_BYTES);
-    return hop_send(h, MESSAGE_REFUSE, view_of(body, refuse_encode(&refusal, body, sizeof body)));
+    return container_of(outgoing_of(h), struct control, hop);
 }
 
-static bool refuse(struct hop *h, const struct offer *offer, enum code code, const char *text)
+static struct circuit_hop *circuit_hop_of(struct hop *h)
 {
-    struct offer_answer answer = {.code = code};
-    snprintf(answer.text, sizeof answer.text, "%s", text);
-    return send_refuse(h, offer, &answer);
-}
-
-/* False: it is not to be looked at further, and was answered, or has failed the hop. */
-static bool read_offer(struct hop *h, struct view body, struct offer *offer)
-{
-    uint16_t unsupported;
-    if (offer_decode(offer, body, &unsupported))
-        return true;
-    if (unsupported)
-        refuse(h, offer, CODE_UNSUPPORTED, "OFFER has an extension that is not supported");
-    else
-        hop_fail(h, CODE_PROTOCOL, "OFFER is not well formed");
-    return false;
-}
-
-bool uplink_answer_offer(struct agent *a, struct hop *h, struct view body,
-                         struct service_circuit **circuit)
-{
-    struct offer offer;
-    struct offer_answer answer;
-    if (!read_offer(h, body, &offer))
-        return h->state == HOP_OPEN;
-    service_offer(a, &offer, &answer);
-    if (answer.code != CODE_OK)
-        return send_refuse(h, &offer, &answer);
-    if (!hop_send(h, MESSAGE_ACCEPT, view_of(answer.message2, answer.message2_len))) {
-        service_drop(answer.circuit);
-        return false;
-    }
-    *circuit = answer.circuit;
-    hop_detach(h);
-    return true;
+    return container_of(outgoing_of(h), struct circuit_hop, hop);
 }
 
 /* ---- Circuit hops. ---- */
@@ -122,6 +84,10 @@ bool uplink_answer_offer(struct agent *a, struct hop *h, struct view body,
 static void circuit_hop_free(struct circuit_hop *c)
 {
     struct uplink *u = c->uplink;
+    if (c->answer)
+        answer_cancel(c->answer);
+    if (c->attachment)
+        attachment_drop(c->attachment);
     outgoing_close(&c->hop);
     fifo_clear(&c->message2);
     list_remove(&c->place);
@@ -137,13 +103,11 @@ static uint64_t worked_us(const struct outgoing *o)
 
 static void circuit_hop_ended(struct outgoing *o)
 {
-    struct circuit_hop *c = (struct circuit_hop *)(void *)o;
+    struct circuit_hop *c = container_of(o, struct circuit_hop, hop);
     struct uplink *u = c->uplink;
     bool ticketed = c->message2.bytes > 0;
     uint64_t worked = worked_us(o);
     log_debug("%s: circuit hop ended: %s", o->address, o->driver.hop.error.text);
-    if (c->circuit)
-        service_drop(c->circuit);
     circuit_hop_free(c);
     if (ticketed) {
         work_on_offers(u);
@@ -153,22 +117,24 @@ static void circuit_hop_ended(struct outgoing *o)
               loop_now(u->agent->loop) + backoff_next(&u->park_backoff, worked));
 }
 
+/* The hop's socket is the circuit's from now on; the hop's object is gone. */
+static void become_circuit(struct circuit_hop *c, struct attachment *t, struct view rest)
+{
+    struct fifo unsent = {0};
+    int fd = hop_driver_take(&c->hop.driver, &unsent);
+    c->attachment = NULL;
+    circuit_hop_free(c);
+    attachment_attach(t, fd, &unsent, rest);
+    fifo_clear(&unsent);
+}
+
+/* Only a hop with a ticket is detached in its handler. */
 static void circuit_hop_detached(struct outgoing *o, struct view rest)
 {
-    struct circuit_hop *c = (struct circuit_hop *)(void *)o;
+    struct circuit_hop *c = container_of(o, struct circuit_hop, hop);
     struct uplink *u = c->uplink;
-    struct service_circuit *circuit = c->circuit;
-    struct fifo unsent = {0};
-    bool ticketed = c->message2.bytes > 0;
-    int fd = hop_driver_take(&o->driver, &unsent);
-    c->circuit = NULL;
-    circuit_hop_free(c);
-    service_attach(circuit, fd, &unsent, rest);
-    fifo_clear(&unsent);
-    if (ticketed)
-        work_on_offers(u);
-    else
-        park(u);
+    become_circuit(c, c->attachment, rest);
+    work_on_offers(u);
 }
 
 static bool is_old(const struct circuit_hop *c)
@@ -176,21 +142,32 @@ static bool is_old(const struct circuit_hop *c)
     return c->begun_us < c->uplink->renewed_us;
 }
 
-/* A hop is parked: those it replaces go now, and not before. */
-static void parked(struct uplink *u)
+/* Those that another hop, parked, has replaced go now, and not before; one on which an OFFER is
+ * being answered, after that. */
+static void end_replaced(struct uplink *u)
 {
+    bool replaced = false;
+    list_each (link, &u->parked) {
+        const struct circuit_hop *c = container_of(link, struct circuit_hop, place);
+        replaced = replaced || (c->hop.open && !is_old(c));
+    }
     list_each (link, &u->parked) {
         struct circuit_hop *c = container_of(link, struct circuit_hop, place);
-        if (is_old(c))
+        if (replaced && is_old(c) && !c->answer)
             circuit_hop_free(c);
     }
+}
+
+static void parked(struct uplink *u)
+{
+    end_replaced(u);
     if (u->renewing)
         start_control(u);
 }
 
 static void circuit_on_open(struct hop *h, const struct info *info)
 {
-    struct circuit_hop *c = (struct circuit_hop *)(void *)h;
+    struct circuit_hop *c = circuit_hop_of(h);
     size_t len = c->message2.bytes;
     (void)info;
     outgoing_opened(&c->hop);
@@ -201,13 +178,31 @@ static void circuit_on_open(struct hop *h, const struct info *info)
         parked(c->uplink);
 }
 
+/* The OFFER that came on a parked hop is answered. */
+static void parked_answered(void *owner, const struct answer_result *result)
+{
+    struct circuit_hop *c = owner;
+    struct uplink *u = c->uplink;
+    c->answer = NULL;
+    if (answer_tell(u->agent, &c->hop.driver.hop, result)) {
+        become_circuit(c, result->attachment, view_of(NULL, 0));
+        park(u);
+        return;
+    }
+    hop_driver_update(&c->hop.driver);
+    end_replaced(u);
+}
+
 static bool circuit_on_message(struct hop *h, unsigned type, struct view body)
 {
-    struct circuit_hop *c = (struct circuit_hop *)(void *)h;
+    struct circuit_hop *c = circuit_hop_of(h);
+    bool ticketed = c->message2.bytes > 0;
+    if (type == MESSAGE_OFFER && ticketed)
+        return hop_fail(h, CODE_PROTOCOL, "an OFFER came on a hop that answers one");
     if (type == MESSAGE_OFFER)
-        return uplink_answer_offer(c->uplink->agent, h, body, &c->circuit);
+        return answer_take_offer(c->uplink->agent, h, body, &c->answer, parked_answered, c);
     /* The relay's INFO is the last record before the circuit's bytes when ACCEPT is out already. */
-    if (type == MESSAGE_INFO && c->message2.bytes)
+    if (type == MESSAGE_INFO && ticketed)
         hop_detach(h);
     return true;
 }
@@ -215,40 +210,45 @@ static bool circuit_on_message(struct hop *h, unsigned type, struct view body)
 static const struct hop_handler circuit_handler = {.on_open = circuit_on_open,
                                                    .on_message = circuit_on_message};
 
-/* Opens a circuit hop to be parked, or for an OFFER. NULL without memory. */
-static struct circuit_hop *open_circuit_hop(struct uplink *u, const struct offer *offer)
+/* A circuit hop that is still to be opened. NULL without memory. */
+static struct circuit_hop *circuit_hop_new(struct uplink *u)
 {
-    struct outgoing_request request = request_to(u, &circuit_handler, ROLE_AGENT_CIRCUIT);
     struct circuit_hop *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
-    request.ticket = offer ? offer->ticket : NULL;
-    request.on_ended = circuit_hop_ended;
-    request.on_detached = circuit_hop_detached;
     c->uplink = u;
     c->begun_us = loop_now(u->agent->loop);
     list_init(&c->place);
-    if (!outgoing_start(&c->hop, u->agent->loop, &request)) {
-        free(c);
-        return NULL;
-    }
-    if (offer)
-        offers_begin(&u->offers, &c->work, offer);
-    else
-        list_append(&u->parked, &c->place);
     return c;
+}
+
+/* ticket: NULL for one to be parked. False without memory. */
+static bool open_circuit_hop(struct circuit_hop *c, const uint8_t *ticket)
+{
+    struct uplink *u = c->uplink;
+    struct outgoing_request request = request_to(u, &circuit_handler, ROLE_AGENT_CIRCUIT);
+    request.ticket = ticket;
+    request.on_ended = circuit_hop_ended;
+    request.on_detached = circuit_hop_detached;
+    return outgoing_start(&c->hop, u->agent->loop, &request);
 }
 
 /* Sees to it that a hop is parked, or about to be, that is not to be replaced. */
 static void park(struct uplink *u)
 {
+    struct circuit_hop *c;
     if (!u->control || u->agent->stopping)
         return;
     list_each (link, &u->parked)
         if (!is_old(container_of(link, struct circuit_hop, place)))
             return;
-    if (!open_circuit_hop(u, NULL))
-        timer_set(u->agent->loop, &u->park_again, loop_now(u->agent->loop) + CLOCK_US_PER_S);
+    c = circuit_hop_new(u);
+    if (c && open_circuit_hop(c, NULL)) {
+        list_append(&u->parked, &c->place);
+        return;
+    }
+    free(c);
+    timer_set(u->agent->loop, &u->park_again, loop_now(u->agent->loop) + CLOCK_US_PER_S);
 }
 
 static void on_park_again(struct timer *timer)
@@ -256,39 +256,57 @@ static void on_park_again(struct timer *timer)
     park(container_of(timer, struct uplink, park_again));
 }
 
-/* Decides over an OFFER of the control hop; an accepted one gets a hop of its own. */
-static void decide_offer(struct uplink *u, struct hop *h, const struct offer *offer)
+/* An accepted one gets a hop of its own. */
+static bool open_for_ticket(struct circuit_hop *c, const struct answer_result *result)
 {
-    struct offer_answer answer;
-    struct circuit_hop *c;
-    service_offer(u->agent, offer, &answer);
-    if (answer.code != CODE_OK) {
-        send_refuse(h, offer, &answer);
+    c->attachment = result->attachment; /* from here on it goes with the hop */
+    return fifo_append(&c->message2, result->message2.data, result->message2.len) &&
+           open_circuit_hop(c, result->offer->ticket);
+}
+
+/* The OFFER that came on the control hop, which is the same still, is answered. */
+static void ticket_answered(void *owner, const struct answer_result *result)
+{
+    struct circuit_hop *c = owner;
+    struct uplink *u = c->uplink;
+    struct hop *control = &u->control->hop.driver.hop;
+    c->answer = NULL;
+    if (result->attachment && open_for_ticket(c, result))
+        return;
+    if (result->attachment)
+        answer_refuse(control, result->offer, CODE_INTERNAL, "the agent is out of memory");
+    else
+        answer_send_refusal(control, result);
+    circuit_hop_free(c);
+    work_on_offers(u);
+}
+
+/* Begins to answer one of the control hop, whose turn it is. */
+static void answer_for_ticket(struct uplink *u, struct kept_offer *kept)
+{
+    struct circuit_hop *c = circuit_hop_new(u);
+    if (c && (c->answer = answer_begin(u->agent, kept, ticket_answered, c)) != NULL) {
+        offers_begin(&u->offers, &c->work, &kept->offer);
         return;
     }
-    c = open_circuit_hop(u, offer);
-    if (c && fifo_append(&c->message2, answer.message2, answer.message2_len)) {
-        c->circuit = answer.circuit;
-        return;
-    }
-    service_drop(answer.circuit);
-    if (c)
-        circuit_hop_free(c);
-    refuse(h, offer, CODE_INTERNAL, "the agent is out of memory");
+    free(c);
+    answer_refuse(&u->control->hop.driver.hop, &kept->offer, CODE_INTERNAL,
+                  "the agent is out of memory");
+    kept_offer_free(kept);
 }
 
 /* Goes on with those that wait as long as there is a place to work on one. */
 static void work_on_offers(struct uplink *u)
 {
     uint64_t now = loop_now(u->agent->loop);
-    struct waiting_offer *w;
-    while (u->control && (w = offers_next(&u->offers)) != NULL) {
-        struct hop *h = &u->control->hop.driver.hop;
-        if (now - w->came_us < TICKET_S * CLOCK_US_PER_S)
-            decide_offer(u, h, &w->offer);
-        else
-            refuse(h, &w->offer, CODE_FULL, "the agent is busy");
-        waiting_offer_free(w);
+    struct kept_offer *kept;
+    while (u->control && (kept = offers_next(&u->offers)) != NULL) {
+        if (now - kept->came_us < TICKET_S * CLOCK_US_PER_S) {
+            answer_for_ticket(u, kept);
+            continue;
+        }
+        answer_refuse(&u->control->hop.driver.hop, &kept->offer, CODE_FULL, "the agent is busy");
+        kept_offer_free(kept);
     }
     if (u->control)
         hop_driver_update(&u->control->hop.driver);
@@ -296,20 +314,27 @@ static void work_on_offers(struct uplink *u)
 
 static bool take_control_offer(struct uplink *u, struct hop *h, struct view body)
 {
-    struct offer offer;
-    struct waiting_offer *w, *lost;
-    if (!read_offer(h, body, &offer))
+    struct kept_offer *kept = answer_read_offer(u->agent, h, body), *lost;
+    if (!kept)
         return h->state == HOP_OPEN;
-    w = waiting_offer_new(&offer, loop_now(u->agent->loop));
-    if (!w)
-        return refuse(h, &offer, CODE_INTERNAL, "the agent is out of memory");
-    lost = offers_wait(&u->offers, w);
+    lost = offers_wait(&u->offers, kept);
     if (lost) {
-        refuse(h, &lost->offer, CODE_FULL, "the agent is busy");
-        waiting_offer_free(lost);
+        answer_refuse(h, &lost->offer, CODE_FULL, "the agent is busy");
+        kept_offer_free(lost);
     }
     work_on_offers(u);
     return h->state == HOP_OPEN;
+}
+
+/* The control hop has gone: the relay makes the OFFERs anew that were not answered. */
+static void forget_offers(struct uplink *u)
+{
+    offers_clear(&u->offers);
+    list_each (link, &u->offers.working) {
+        struct circuit_hop *c = container_of(link, struct circuit_hop, work.place);
+        if (c->answer)
+            circuit_hop_free(c);
+    }
 }
 
 /* ---- The control hop. ---- */
@@ -358,7 +383,7 @@ void uplink_probe(struct uplink *u)
 
 static void control_on_open(struct hop *h, const struct info *info)
 {
-    struct control *c = (struct control *)(void *)h;
+    struct control *c = control_of(h);
     struct uplink *u = c->uplink;
     struct loop *loop = u->agent->loop;
     struct control *old = u->control;
@@ -367,7 +392,7 @@ static void control_on_open(struct hop *h, const struct info *info)
     u->control = c;
     u->next = NULL;
     u->renewing = false;
-    offers_clear(&u->offers); /* the relay makes them again */
+    forget_offers(u);
     if (old) {
         outgoing_close(&old->hop); /* the relay took the newer for the older */
         free(old);
@@ -381,7 +406,7 @@ static void control_on_open(struct hop *h, const struct info *info)
 
 static bool control_on_message(struct hop *h, unsigned type, struct view body)
 {
-    struct control *c = (struct control *)(void *)h;
+    struct control *c = control_of(h);
     if (type == MESSAGE_OFFER)
         return take_control_offer(c->uplink, h, body);
     return true; /* INFO */
@@ -423,7 +448,7 @@ static void log_control_ended(const struct outgoing *o, uint64_t wait_us)
 
 static void control_ended(struct outgoing *o)
 {
-    struct control *c = (struct control *)(void *)o;
+    struct control *c = container_of(o, struct control, hop);
     struct uplink *u = c->uplink;
     struct loop *loop = u->agent->loop;
     uint64_t wait = backoff_next(&u->backoff, worked_us(o)), least;
@@ -433,7 +458,7 @@ static void control_ended(struct outgoing *o)
     log_control_ended(o, wait);
     if (c == u->control) {
         u->control = NULL;
-        offers_clear(&u->offers);
+        forget_offers(u);
     } else {
         u->next = NULL;
     }
@@ -493,21 +518,14 @@ struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay)
     return u;
 }
 
-static void drop_circuit_hop(struct circuit_hop *c)
-{
-    if (c->circuit)
-        service_drop(c->circuit);
-    circuit_hop_free(c);
-}
-
 void uplink_free(struct uplink *u)
 {
     struct loop *loop = u->agent->loop;
     offers_clear(&u->offers);
     list_each (link, &u->parked)
-        drop_circuit_hop(container_of(link, struct circuit_hop, place));
+        circuit_hop_free(container_of(link, struct circuit_hop, place));
     list_each (link, &u->offers.working)
-        drop_circuit_hop(container_of(link, struct circuit_hop, work.place));
+        circuit_hop_free(container_of(link, struct circuit_hop, work.place));
     control_free(u->control);
     control_free(u->next);
     timer_cancel(loop, &u->retry);

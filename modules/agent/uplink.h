@@ -2,7 +2,7 @@
 #ifndef SPX_AGENT_UPLINK_H
 #define SPX_AGENT_UPLINK_H
 
-#include "agent/server.h"
+#include "agent/state.h"
 
 struct uplink;
 
@@ -17,12 +17,5 @@ void uplink_probe(struct uplink *u);
 
 /* Ends its hops with BYE. */
 void uplink_free(struct uplink *u);
-
-/* What a hop that carries OFFERs does with one that came on it: decides, answers, and for an
- * accepted one makes the hop its circuit. Sets *circuit then; the caller attaches it when the hop
- * is detached. */
-struct service_circuit;
-bool uplink_answer_offer(struct agent *a, struct hop *h, struct view body,
-                         struct service_circuit **circuit);
 
 #endif

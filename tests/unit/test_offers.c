@@ -37,7 +37,7 @@ static int teardown(void **state)
 }
 
 /* The OFFER with a number of a user, a letter. */
-static struct waiting_offer *make(char user, uint8_t number)
+static struct kept_offer *make(char user, uint8_t number)
 {
     char name[2] = {user, '\0'};
     uint8_t message1[100];
@@ -47,14 +47,14 @@ static struct waiting_offer *make(char user, uint8_t number)
     memset(message1, number, sizeof message1);
     offer.ticket[0] = number;
     offer.user_key[0] = (uint8_t)user;
-    struct waiting_offer *w = waiting_offer_new(&offer, number);
+    struct kept_offer *w = kept_offer_new(&offer, number);
     assert_non_null(w);
     memset(message1, 0xff, sizeof message1); /* it has its own copy */
     return w;
 }
 
 /* Checks which one it is and frees it. */
-static void is(struct waiting_offer *w, char user, uint8_t number)
+static void is(struct kept_offer *w, char user, uint8_t number)
 {
     assert_non_null(w);
     assert_int_equal(w->offer.user_key[0], user);
@@ -65,7 +65,7 @@ static void is(struct waiting_offer *w, char user, uint8_t number)
     assert_memory_equal(w->offer.user_address.data, "address", 7);
     assert_int_equal(w->offer.message1.len, 100);
     assert_int_equal(w->offer.message1.data[99], number);
-    waiting_offer_free(w);
+    kept_offer_free(w);
 }
 
 static void wait_for(struct fixture *f, char user, uint8_t number)
@@ -76,7 +76,7 @@ static void wait_for(struct fixture *f, char user, uint8_t number)
 /* Begins to work on the next one, which is this. */
 static void next_is(struct fixture *f, char user, uint8_t number)
 {
-    struct waiting_offer *w = offers_next(&f->offers);
+    struct kept_offer *w = offers_next(&f->offers);
     assert_non_null(w);
     offers_begin(&f->offers, &f->work[f->begun++ % OFFERS_WORKING], &w->offer);
     is(w, user, number);

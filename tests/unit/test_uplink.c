@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/server.h"
+#include "agent/state.h"
 #include "agent/uplink.h"
 #include "base/log.h"
 #include "hop/driver.h"
@@ -164,7 +164,7 @@ static int set_up(void **state)
     assert_true(address_of_socket(&bound, t.door.fd, false));
     t.agent.loop = t.loop;
     t.agent.party = t.own.party;
-    list_init(&t.agent.services);
+    seats_init(&t.agent.seats);
     list_init(&t.agent.ended);
     snprintf(relay.address.host, sizeof relay.address.host, "127.0.0.1");
     relay.address.port = address_port(&bound);

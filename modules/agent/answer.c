@@ -1,0 +1,298 @@
+/* Answers to OFFERs, for every kind of hop that they come on. What a step decides by is elsewhere:
+ * the policy (policy.h), the sessions there are (service.h). */
+#include "agent/answer.h"
+
+#include <stdlib.h>
+
+#include "agent/policy.h"
+#include "agent/service.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "crypto/circuit_label.h"
+
+/* Steps in their order. One that says no is followed by STEP_WRITE, for the refusal. */
+enum step { STEP_READ, STEP_DECIDE, STEP_SETTLE, STEP_WRITE, STEPS };
+
+/* Invariants: 1. refusal.code is set once a step has said no, and then there is no attachment when
+ * done is called. 2. noise works from STEP_READ on, unless message 1 was not authentic and well
+ * formed. 3. the timer is set until done. */
+struct answer {
+    struct agent *agent;
+    struct kept_offer *kept;
+    answer_done *done;
+    void *owner;
+    enum step step;
+    bool asked; /* the policy has said LATER, and is to be told if nobody wants to know any more */
+    struct wire_error refusal;
+    struct attachment *attachment;
+    struct noise noise;
+    uint8_t proven_key[KEY_BYTES];
+    struct session_hello hello; /* points into payload */
+    uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
+    uint8_t message2[SESSION_MESSAGE2_MAX];
+    size_t message2_len; /* 0: there is none */
+    char label[CIRCUIT_LABEL_BYTES];
+    struct deferred turn;
+    struct timer time_limit;
+};
+
+/* ---- The steps. ---- */
+
+static enum verdict read_message1(struct answer *w)
+{
+    struct agent *a = w->agent;
+    struct view message1 = w->kept->offer.message1;
+    size_t len;
+    uint16_t unsupported;
+    if (handshake_look(a->party.mac1_key, PURPOSE_SESSION, message1, &len) != LOOK_COMPLETE ||
+        len != message1.len ||
+        !handshake_accept(&w->noise, &a->key, a->party.known, message1, w->payload, &len)) {
+        wire_error_set(&w->refusal, CODE_BAD_HANDSHAKE,
+                       "the client's first message is not for this agent's key");
+        return VERDICT_NO;
+    }
+    if (!session_hello_decode(&w->hello, view_of(w->payload, len), &unsupported)) {
+        noise_wipe(&w->noise);
+        wire_error_set(&w->refusal, unsupported ? CODE_UNSUPPORTED : CODE_PROTOCOL,
+                       "the client's first message is not well formed");
+        return VERDICT_NO;
+    }
+    memcpy(w->proven_key, w->noise.remote_static, sizeof w->proven_key);
+    handshake_take_ephemeral(&w->noise, &a->stock);
+    agent_restock(a);
+    return VERDICT_YES;
+}
+
+static enum verdict decide(struct answer *w)
+{
+    struct agent *a = w->agent;
+    const struct facts facts = {
+        .offer = &w->kept->offer, .hello = &w->hello, .proven_key = w->proven_key};
+    enum verdict verdict = a->policy->decide(a, &facts, w, &w->refusal);
+    w->asked = verdict == VERDICT_LATER;
+    return verdict;
+}
+
+static enum verdict settle(struct answer *w)
+{
+    w->attachment = service_admit(w->agent, w->proven_key, &w->hello, w->label, &w->refusal);
+    return w->attachment ? VERDICT_YES : VERDICT_NO;
+}
+
+static void drop_attachment(struct answer *w)
+{
+    if (w->attachment)
+        attachment_drop(w->attachment);
+    w->attachment = NULL;
+}
+
+/* Writes session message 2 and, for an accepted one, readies the ciphers. */
+static enum verdict write_message2(struct answer *w)
+{
+    struct session_welcome welcome = {.code = (uint16_t)w->refusal.code,
+                                      .text = view_of_string(w->refusal.text),
+                                      .version = PROTOCOL_VERSION};
+    struct attachment *t = w->attachment;
+    uint8_t payload[TEXT_MAX_BYTES];
+    size_t len;
+    if (t && !t->session) { /* it has ended while this step had to wait */
+        wire_error_set(&w->refusal, CODE_ENDED, "the session has ended");
+        return VERDICT_NO;
+    }
+    if (t)
+        session_fill_welcome(t->session, &welcome);
+    len = session_welcome_encode(&welcome, payload, sizeof payload);
+    if (len && noise_write(&w->noise, view_of(payload, len), w->message2, &w->message2_len) &&
+        (!t || noise_split(&w->noise, &t->send, &t->receive)))
+        return VERDICT_YES;
+    w->message2_len = 0;
+    wire_error_set(&w->refusal, CODE_INTERNAL, "the handshake could not be answered");
+    return VERDICT_NO;
+}
+
+static enum verdict (*const steps[STEPS])(struct answer *w) = {
+    [STEP_READ] = read_message1,
+    [STEP_DECIDE] = decide,
+    [STEP_SETTLE] = settle,
+    [STEP_WRITE] = write_message2,
+};
+
+/* ---- From one to the next. ---- */
+
+static void log_decision(const struct answer *w)
+{
+    struct agent *a = w->agent;
+    const struct offer *offer = &w->kept->offer;
+    char user[NAME_MAX_BYTES + 1], from[ADDRESS_MAX_BYTES + 1], fingerprint[FINGERPRINT_TEXT_BYTES];
+    char more[REFUSALS_MORE_BYTES];
+    bool proven = w->message2_len > 0;
+    text_clean(from, sizeof from, offer->user_address);
+    key_fingerprint(fingerprint, w->proven_key);
+    if (w->attachment) {
+        log_info("circuit %s: accepted user %s (key %s) from %s, as the relay says", w->label,
+                 agent_find_user(a, w->proven_key)->name, fingerprint, from);
+    } else if (refusals_show(&a->refusals, loop_now(a->loop), more)) {
+        text_clean(user, sizeof user, offer->user);
+        log_warning("circuit %s: refused: %s; the relay names user %s from %s%s%s%s", w->label,
+                    w->refusal.text, user, from, proven ? ", the key is " : "",
+                    proven ? fingerprint : "", more);
+    }
+}
+
+static void answer_free(struct answer *w)
+{
+    loop_undefer(&w->turn);
+    timer_cancel(w->agent->loop, &w->time_limit);
+    kept_offer_free(w->kept);
+    wipe(w, sizeof *w);
+    free(w);
+}
+
+static void finish(struct answer *w)
+{
+    struct answer_result result = {.offer = &w->kept->offer,
+                                   .refusal = &w->refusal,
+                                   .message2 = view_of(w->message2, w->message2_len)};
+    if (w->refusal.code != CODE_OK)
+        drop_attachment(w);
+    log_decision(w);
+    result.attachment = w->attachment;
+    w->done(w->owner, &result);
+    answer_free(w);
+}
+
+/* Takes steps until one has to wait. */
+static void go_on(struct answer *w)
+{
+    while (w->step < STEPS) {
+        enum verdict verdict = steps[w->step](w);
+        if (verdict == VERDICT_LATER)
+            return;
+        w->step = verdict == VERDICT_YES || w->step == STEP_WRITE ? w->step + 1 : STEP_WRITE;
+    }
+    finish(w);
+}
+
+static void on_turn(struct deferred *turn)
+{
+    go_on(container_of(turn, struct answer, turn));
+}
+
+static void forget_policy(struct answer *w)
+{
+    if (w->asked && w->agent->policy->forget)
+        w->agent->policy->forget(w->agent, w);
+    w->asked = false;
+}
+
+static void on_time_limit(struct timer *timer)
+{
+    struct answer *w = container_of(timer, struct answer, time_limit);
+    forget_policy(w);
+    drop_attachment(w);
+    wire_error_set(&w->refusal, CODE_TIMEOUT, "the agent did not decide in time");
+    w->step = w->step < STEP_WRITE ? STEP_WRITE : STEPS;
+    go_on(w);
+}
+
+struct answer *answer_begin(struct agent *a, struct kept_offer *kept, answer_done *done,
+                            void *owner)
+{
+    struct answer *w = calloc(1, sizeof *w);
+    if (!w)
+        return NULL;
+    w->agent = a;
+    w->kept = kept;
+    w->done = done;
+    w->owner = owner;
+    w->turn.run = on_turn;
+    w->time_limit.on_fire = on_time_limit;
+    circuit_label(w->label, kept->offer.message1);
+    timer_set(a->loop, &w->time_limit, kept->came_us + TICKET_S * CLOCK_US_PER_S);
+    loop_defer(a->loop, &w->turn);
+    return w;
+}
+
+void answer_wake(struct answer *w)
+{
+    loop_defer(w->agent->loop, &w->turn);
+}
+
+void answer_cancel(struct answer *w)
+{
+    forget_policy(w);
+    drop_attachment(w);
+    answer_free(w);
+}
+
+/* ---- OFFERs on hops. ---- */
+
+bool answer_send_refusal(struct hop *h, const struct answer_result *result)
+{
+    struct refusal refusal = {.code = (uint16_t)result->refusal->code,
+                              .text = view_of_string(result->refusal->text),
+                              .message2 = result->message2};
+    uint8_t body[SESSION_MESSAGE2_MAX + 512];
+    memcpy(refusal.ticket, result->offer->ticket, TICKET_BYTES);
+    return hop_send(h, MESSAGE_REFUSE, view_of(body, refuse_encode(&refusal, body, sizeof body)));
+}
+
+bool answer_refuse(struct hop *h, const struct offer *offer, enum code code, const char *text)
+{
+    struct wire_error refusal = {0};
+    struct answer_result result = {.offer = offer, .refusal = &refusal};
+    wire_error_set(&refusal, code, "%s", text);
+    return answer_send_refusal(h, &result);
+}
+
+struct kept_offer *answer_read_offer(struct agent *a, struct hop *h, struct view body)
+{
+    struct offer offer;
+    struct kept_offer *kept;
+    uint16_t unsupported;
+    if (!offer_decode(&offer, body, &unsupported)) {
+        if (unsupported)
+            answer_refuse(h, &offer, CODE_UNSUPPORTED,
+                          "OFFER has an extension that is not supported");
+        else
+            hop_fail(h, CODE_PROTOCOL, "malformed OFFER");
+        return NULL;
+    }
+    kept = kept_offer_new(&offer, loop_now(a->loop));
+    if (!kept)
+        answer_refuse(h, &offer, CODE_INTERNAL, "the agent is out of memory");
+    return kept;
+}
+
+bool answer_take_offer(struct agent *a, struct hop *h, struct view body, struct answer **answer,
+                       answer_done *done, void *owner)
+{
+    struct kept_offer *kept;
+    if (*answer)
+        return hop_fail(h, CODE_PROTOCOL, "an OFFER came before the answer to the last");
+    kept = answer_read_offer(a, h, body);
+    if (!kept)
+        return h->state == HOP_OPEN;
+    *answer = answer_begin(a, kept, done, owner);
+    if (*answer) {
+        hop_quiet_begin(h);
+        return true;
+    }
+    answer_refuse(h, &kept->offer, CODE_INTERNAL, "the agent is out of memory");
+    kept_offer_free(kept);
+    return h->state == HOP_OPEN;
+}
+
+bool answer_tell(struct agent *a, struct hop *h, const struct answer_result *result)
+{
+    hop_quiet_end(h, loop_now(a->loop));
+    if (!result->attachment) {
+        answer_send_refusal(h, result);
+        return false;
+    }
+    if (hop_send(h, MESSAGE_ACCEPT, result->message2))
+        return true;
+    attachment_drop(result->attachment);
+    return false;
+}

@@ -1,0 +1,59 @@
+/* An OFFER from its arrival to the answer (docs/PROTOCOL.md section 4): session message 1 is read,
+ * the policy is asked, the session is found or begun, session message 2 is written. Each step may
+ * have to wait for work that is done elsewhere, within the ticket's life. */
+#ifndef SPX_AGENT_ANSWER_H
+#define SPX_AGENT_ANSWER_H
+
+#include "agent/attachment.h"
+#include "agent/offers.h"
+#include "agent/state.h"
+
+struct answer;
+
+/* What became of an OFFER; valid during the call that tells it. */
+struct answer_result {
+    const struct offer *offer;
+    const struct wire_error *refusal; /* code CODE_OK: accepted */
+    struct attachment *attachment;    /* accepted: the callee's, waiting for its socket */
+    struct view message2;             /* session message 2; empty: message 1 was not for this agent,
+                                         or its time was over before it was read */
+};
+
+/* Told once, from the loop, never inside a call of answer_begin, answer_wake or answer_cancel. The
+ * answer is gone when it returns. */
+typedef void answer_done(void *owner, const struct answer_result *result);
+
+/* Begins to answer; takes the OFFER over. Without a verdict TICKET_S after its arrival it is
+ * refused with CODE_TIMEOUT. The decision is logged. NULL without memory: the OFFER is still the
+ * caller's. */
+struct answer *answer_begin(struct agent *a, struct kept_offer *offer, answer_done *done,
+                            void *owner);
+
+/* The work that a step, or the policy, has waited for is done: it is taken up again at the end of
+ * the round. */
+void answer_wake(struct answer *w);
+
+/* Whoever had the OFFER has gone: nothing is told. What waits is forgotten and wiped. */
+void answer_cancel(struct answer *w);
+
+/* ---- OFFERs on hops. ---- */
+
+/* Reads an OFFER that came on a hop. NULL: it was refused at once, or has failed the hop. */
+struct kept_offer *answer_read_offer(struct agent *a, struct hop *h, struct view body);
+
+/* Sends REFUSE. Returns as hop_send. */
+bool answer_refuse(struct hop *h, const struct offer *offer, enum code code, const char *text);
+bool answer_send_refusal(struct hop *h, const struct answer_result *result);
+
+/* For a hop that carries one OFFER at a time and becomes the circuit (parked, or dialled): takes
+ * one that came on it; the quiet rule holds until the answer. *answer is the one under way, NULL:
+ * none. Returns as a hop's on_message does. */
+bool answer_take_offer(struct agent *a, struct hop *h, struct view body, struct answer **answer,
+                       answer_done *done, void *owner);
+
+/* For the same hop, when the answer is done: sends it. True: the hop is to become the circuit of
+ * result->attachment, ACCEPT is in its out. Otherwise it goes on, or has failed, and the attachment
+ * is dropped; hop_driver_update follows. */
+bool answer_tell(struct agent *a, struct hop *h, const struct answer_result *result);
+
+#endif

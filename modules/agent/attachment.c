@@ -1,0 +1,71 @@
+/* A session's circuits as objects. When one carries the session, and what follows from its end, is
+ * the service's affair. */
+#include "agent/attachment.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void on_change(struct link *link)
+{
+    struct attachment *t = container_of(link, struct attachment, link);
+    t->events->on_change(t);
+}
+
+struct attachment *attachment_new(struct loop *loop, const struct attachment_events *events,
+                                  struct service *v, struct session *session,
+                                  const struct session_hello *hello, const char *label)
+{
+    struct attachment *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->link.on_change = on_change;
+    t->loop = loop;
+    t->events = events;
+    t->service = v;
+    t->session = session;
+    t->number = hello->circuit;
+    t->told_position = hello->receive_position;
+    snprintf(t->label, sizeof t->label, "%s", label);
+    return t;
+}
+
+static void bury(struct deferred *burial)
+{
+    free(container_of(burial, struct attachment, burial));
+}
+
+void attachment_end(struct attachment *t)
+{
+    cipher_wipe(&t->send);
+    cipher_wipe(&t->receive);
+    t->service = NULL;
+    t->session = NULL;
+    if (!t->attached)
+        return;
+    link_close(&t->link);
+    t->burial.run = bury;
+    loop_defer(t->loop, &t->burial);
+}
+
+void attachment_attach(struct attachment *t, int fd, struct fifo *unsent, struct view rest)
+{
+    if (t->session && circuit_init(&t->link.circuit, t->session, &t->send, &t->receive, t->number,
+                                   t->told_position, loop_now(t->loop))) {
+        t->attached = link_open(&t->link, t->loop, fd, unsent, rest);
+        if (t->attached)
+            return;
+        circuit_free(&t->link.circuit);
+    }
+    close(fd);
+    attachment_drop(t);
+}
+
+void attachment_drop(struct attachment *t)
+{
+    struct service *v = t->service;
+    attachment_end(t);
+    if (v)
+        t->events->on_dropped(v, t);
+    free(t);
+}

@@ -1,0 +1,38 @@
+/* Who may have a session at this agent. */
+#ifndef SPX_AGENT_POLICY_H
+#define SPX_AGENT_POLICY_H
+
+#include "agent/state.h"
+#include "wire/messages.h"
+#include "wire/wire_error.h"
+
+struct answer;
+
+/* What is decided upon; valid for as long as the answer is under way. */
+struct facts {
+    const struct offer *offer;         /* the relay's word */
+    const struct session_hello *hello; /* the client's word, authentic */
+    const uint8_t *proven_key;         /* whose word: KEY_BYTES */
+};
+
+enum verdict {
+    VERDICT_YES,
+    VERDICT_NO,
+    VERDICT_LATER, /* it needs work first: a key process, a disk, a signature */
+};
+
+struct policy {
+    /* Asked once the facts are there, and anew after every answer_wake: so whatever it has said yes
+     * to is allowed by the configuration as it is then. NO: sets no. LATER: answer_wake follows
+     * when its work is done. */
+    enum verdict (*decide)(struct agent *a, const struct facts *facts, struct answer *answer,
+                           struct wire_error *no);
+    /* An answer of which it has said LATER, and nothing since, is no longer wanted: answer_wake
+     * must not follow. NULL if it never says LATER. */
+    void (*forget)(struct agent *a, struct answer *answer);
+};
+
+/* The one in use: the configuration's users, this agent's name. Never says LATER. */
+extern const struct policy agent_policy;
+
+#endif

@@ -1,0 +1,53 @@
+/* What the parts of a running agent share. Nothing here knows the parts: what they need of those
+ * above them they call through struct agent. */
+#ifndef SPX_AGENT_STATE_H
+#define SPX_AGENT_STATE_H
+
+#include "agent/seats.h"
+#include "config/config.h"
+#include "forward/refusals.h"
+#include "hop/hop.h"
+#include "net/parting.h"
+
+struct uplink;
+struct inbound;
+struct call_socket;
+struct policy;
+
+struct agent {
+    struct loop *loop;
+    const char *config_path;
+    struct agent_config config;
+    struct keypair key; /* the one it was started with */
+    struct hop_party party;
+    const struct policy *policy; /* who may begin a session */
+    struct uplink **uplinks;     /* one for each relay with an address */
+    size_t uplink_count;
+    struct inbound *inbound;         /* dial mode, or NULL */
+    struct call_socket *call_socket; /* or NULL */
+    struct seats seats;              /* of the sessions (service.h) */
+    struct partings partings;        /* of sessions that ended for a fault of the client's */
+    struct refusals refusals;        /* of OFFERs */
+    struct list ended;               /* sessions that ended lately (ended.h) */
+    uint8_t call_severity;           /* what the storage system asks for; 0: nothing */
+    char call_text[TEXT_MAX_BYTES + 1];
+    struct key_stock stock; /* for answers to OFFERs */
+    struct timer restock;
+    struct timer stop_limit;
+    bool stopping;
+    /* A circuit has ended or is silent: are the relays still there? */
+    void (*on_path_in_doubt)(struct agent *a);
+    /* The last session has ended. */
+    void (*on_no_session)(struct agent *a);
+};
+
+/* The stock was used: it is filled when the connect that took of it is through. */
+void agent_restock(struct agent *a);
+
+/* The user with this key, or NULL. */
+const struct agent_user *agent_find_user(const struct agent *a, const uint8_t key[KEY_BYTES]);
+
+/* The relay with this key, or NULL. */
+const struct agent_relay *agent_find_relay(const struct agent *a, const uint8_t key[KEY_BYTES]);
+
+#endif
