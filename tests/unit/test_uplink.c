@@ -1,5 +1,6 @@
-/* An agent's hops at a relay over a day: each that has its age is replaced by one beside it. The
- * clock of the program is the test's: a day passes in steps that keep the hops alive. */
+/* An agent's hops at a relay. Over a day: each that has its age is replaced by one beside it; the
+ * clock of the program is the test's, and a day passes in steps that keep the hops alive. And with
+ * OFFERs on them whose verdict comes later. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/answer.h"
+#include "agent/policy.h"
 #include "agent/state.h"
 #include "agent/uplink.h"
 #include "base/log.h"
@@ -21,6 +24,7 @@
 
 #define ROUNDS 12 /* of the loop, in which a PING is answered and more */
 #define GUESTS 32
+#define OFFERS 32
 
 static time_t ahead_s; /* the program's clock of that of the machine */
 
@@ -50,6 +54,10 @@ static struct {
     char story[512]; /* what came and went, a letter each: P, C open; p, c end */
     struct deferred count_down;
     unsigned rounds;
+    struct party client;
+    struct answer *answer[OFFERS]; /* of which the policy has said LATER */
+    unsigned asked, forgotten, refused, accepted;
+    uint8_t last_ticket;
 } t;
 
 static void tell(const struct guest *g, bool opens)
@@ -77,7 +85,14 @@ static void on_open(struct hop *h, const struct info *info)
 
 static bool on_message(struct hop *h, unsigned type, struct view body)
 {
-    (void)h, (void)type, (void)body;
+    struct refusal m;
+    (void)h;
+    t.accepted += type == MESSAGE_ACCEPT;
+    if (type == MESSAGE_REFUSE) {
+        assert_true(refuse_decode(&m, body));
+        t.refused++;
+        t.last_ticket = m.ticket[0];
+    }
     return true;
 }
 
@@ -231,12 +246,202 @@ static void test_lost_while_replaced(void **state)
     assert_string_equal(t.story, "CPcCPp");
 }
 
+/* ---- OFFERs whose verdict comes later. ---- */
+
+static enum verdict decide(struct agent *a, const struct facts *facts, struct answer *answer,
+                           struct wire_error *no)
+{
+    (void)a, (void)facts;
+    for (unsigned i = 0; i < t.asked; i++) {
+        if (t.answer[i] == answer) {
+            t.answer[i] = NULL;
+            wire_error_set(no, CODE_DENIED, "no");
+            return VERDICT_NO;
+        }
+    }
+    assert_true(t.asked < OFFERS);
+    t.answer[t.asked++] = answer;
+    return VERDICT_LATER;
+}
+
+static void forget(struct agent *a, struct answer *answer)
+{
+    (void)a, (void)answer;
+    t.forgotten++;
+}
+
+static const struct policy later = {.decide = decide, .forget = forget};
+
+static int set_up_offers(void **state)
+{
+    set_up(state);
+    party_make(&t.client, 3, "test", "");
+    t.agent.policy = &later;
+    t.agent.key = t.own.keys;
+    t.agent.party.own = &t.agent.key;
+    key_stock_init(&t.agent.stock);
+    return 0;
+}
+
+static int tear_down_offers(void **state)
+{
+    timer_cancel(t.loop, &t.agent.restock);
+    tear_down(state);
+    key_stock_end(&t.agent.stock);
+    return 0;
+}
+
+static struct guest *guest_of(enum role role)
+{
+    for (unsigned i = 0; i < t.guests; i++)
+        if (t.guest[i].role == role && t.guest[i].open && !t.guest[i].ended)
+            return &t.guest[i];
+    return NULL;
+}
+
+/* The relay offers a session on the hop. */
+static void offer_on(struct guest *g, uint8_t ticket)
+{
+    struct session_hello hello = {.version = 1, .agent = view_of_string("lab-1"), .circuit = 1};
+    struct noise noise;
+    uint8_t payload[256], message1[HANDSHAKE_MESSAGE1_MAX], body[sizeof message1 + 512];
+    size_t len = session_hello_encode(&hello, payload, sizeof payload), message1_len;
+    struct offer offer = {.ticket = {ticket}, .user = view_of_string("kim")};
+    assert_true(handshake_start(&noise, SUITE_CHACHAPOLY, PURPOSE_SESSION, &t.client.keys,
+                                t.own.keys.public_key, NULL, view_of(payload, len), message1,
+                                &message1_len));
+    noise_wipe(&noise);
+    offer.message1 = view_of(message1, message1_len);
+    offer.user_address = view_of_string("192.0.2.1:1");
+    assert_true(hop_send(&g->driver.hop, MESSAGE_OFFER,
+                         view_of(body, offer_encode(&offer, body, sizeof body))));
+    hop_driver_update(&g->driver);
+}
+
+static void run_until_count(const unsigned *count, unsigned n)
+{
+    for (int i = 0; i < 100000 && *count < n; i++)
+        run_rounds(1);
+    assert_int_equal(*count, n);
+}
+
+/* After REFUSE the hop is parked again, and takes another. */
+static void test_parked_hop_takes_one_after_the_other(void **state)
+{
+    (void)state;
+    for (uint8_t i = 1; i <= 3; i++) {
+        offer_on(guest_of(ROLE_AGENT_CIRCUIT), i);
+        run_until_count(&t.asked, i);
+        assert_int_equal(t.refused, i - 1);
+        answer_wake(t.answer[i - 1]);
+        run_until_count(&t.refused, i);
+        assert_int_equal(t.last_ticket, i);
+    }
+    assert_string_equal(t.story, "CP");
+}
+
+/* The peer has broken the protocol: the hop ends, and with it the answer. */
+static void test_another_before_the_answer(void **state)
+{
+    (void)state;
+    offer_on(guest_of(ROLE_AGENT_CIRCUIT), 1);
+    run_until_count(&t.asked, 1);
+    offer_on(guest_of(ROLE_AGENT_CIRCUIT), 2);
+    run_until("CPp");
+    assert_int_equal(t.forgotten, 1);
+    assert_int_equal(t.refused, 0);
+}
+
+static void end_guest(struct guest *g)
+{
+    hop_fail(&g->driver.hop, CODE_NETWORK, "lost");
+    hop_driver_update(&g->driver);
+}
+
+static void test_parked_hop_ends_meanwhile(void **state)
+{
+    (void)state;
+    offer_on(guest_of(ROLE_AGENT_CIRCUIT), 1);
+    run_until_count(&t.asked, 1);
+    end_guest(guest_of(ROLE_AGENT_CIRCUIT));
+    run_until_count(&t.forgotten, 1);
+}
+
+/* A few are worked on at a time; the others have their turn then. */
+static void test_control_hop_works_on_few(void **state)
+{
+    const unsigned all = OFFERS_WORKING + 3;
+    (void)state;
+    for (uint8_t i = 1; i <= all; i++)
+        offer_on(guest_of(ROLE_AGENT), i);
+    run_until_count(&t.asked, OFFERS_WORKING);
+    run_rounds(ROUNDS);
+    assert_int_equal(t.asked, OFFERS_WORKING);
+    answer_wake(t.answer[1]);
+    run_until_count(&t.refused, 1);
+    assert_int_equal(t.last_ticket, 2);
+    run_until_count(&t.asked, OFFERS_WORKING + 1);
+    for (unsigned i = 0; i < all; i++) {
+        if (i == 1)
+            continue;
+        assert_true(t.asked > i);
+        answer_wake(t.answer[i]);
+        run_rounds(ROUNDS);
+    }
+    run_until_count(&t.refused, all);
+}
+
+/* The relay makes them anew on the next control hop. */
+static void test_control_hop_ends_meanwhile(void **state)
+{
+    (void)state;
+    for (uint8_t i = 1; i <= OFFERS_WORKING + 3; i++)
+        offer_on(guest_of(ROLE_AGENT), i);
+    run_until_count(&t.asked, OFFERS_WORKING);
+    end_guest(guest_of(ROLE_AGENT));
+    run_until_count(&t.forgotten, OFFERS_WORKING);
+    assert_int_equal(t.asked, OFFERS_WORKING);
+}
+
+/* The agent lets go of the relay while verdicts are out: tear_down. */
+static void test_freed_meanwhile(void **state)
+{
+    (void)state;
+    offer_on(guest_of(ROLE_AGENT), 1);
+    offer_on(guest_of(ROLE_AGENT_CIRCUIT), 2);
+    run_until_count(&t.asked, 2);
+}
+
+/* A hop that has been replaced and still has an OFFER to answer goes after that. */
+static void test_replaced_after_the_answer(void **state)
+{
+    (void)state;
+    pass(HOP_MAX_AGE_S - 5);
+    assert_string_equal(t.story, "CP");
+    offer_on(guest_of(ROLE_AGENT_CIRCUIT), 1);
+    run_until_count(&t.asked, 1);
+    pass(6);
+    run_until("CPPCc");
+    answer_wake(t.answer[0]);
+    run_until("CPPCcp");
+    assert_int_equal(t.refused, 1);
+}
+
+#define OFFER_TEST(f) cmocka_unit_test_setup_teardown(f, set_up_offers, tear_down_offers)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_replaced_beside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_old_ones_stay_when_the_next_fails, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lost_while_replaced, set_up, tear_down),
+        OFFER_TEST(test_parked_hop_takes_one_after_the_other),
+        OFFER_TEST(test_another_before_the_answer),
+        OFFER_TEST(test_parked_hop_ends_meanwhile),
+        OFFER_TEST(test_control_hop_works_on_few),
+        OFFER_TEST(test_control_hop_ends_meanwhile),
+        OFFER_TEST(test_freed_meanwhile),
+        OFFER_TEST(test_replaced_after_the_answer),
     };
     log_setup("agent", LOG_ERROR, false);
     alarm(60);
