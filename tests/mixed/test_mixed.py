@@ -110,11 +110,13 @@ class Site:
     def wait_shown(self, watch, condition):
         wait_for(lambda: condition(watch.output()), 15, "list -w shows it")
 
-    def refused(self, code, proxy, **config):
+    def refused(self, code, proxy, *arguments, agent="lab-1", **config):
         """A client that asks through the proxy for what it does not get: it ends in time with this
         exit code, says why, and has not asked again and again."""
         asked = len(proxy.connections)
-        failed = self.world.run_pipe(code=code, relay=proxy.address, seconds=10, **config)
+        conf = self.world.client_conf(relay=proxy.address, **config)
+        argv = self.world.argv("client", conf, agent, *arguments)
+        failed = run(*argv, code=code, seconds=10)
         assert re.search(r"error client: .*([a-z]+ ){3}", failed.stderr), failed.stderr
         assert len(proxy.connections) - asked == 1, failed.stderr
 
@@ -281,16 +283,26 @@ REFUSALS = {
     "key-unknown-to-the-relay": (NOT_AUTHENTICATED, dict(user="mallory")),
     "key-unknown-to-the-agent": (DENIED, dict(user="bob")),
     "agent-not-for-this-user": (NO_AGENT, dict(agent="lab-2", agents=("lab-1", "lab-2"))),
-    "target-not-permitted": (DENIED, dict(target="127.0.0.1:9")),
 }
 
 
-@pytest.mark.parametrize("code, config", REFUSALS.values(), ids=REFUSALS)
-def test_refusal(world, site, serve, code, config):
-    """Each refusal has its exit code and its words, whoever says it."""
+@pytest.fixture
+def denying(world, site, serve):
+    """A site that permits little, and a proxy to its relay."""
     site.start_relay(users={"alice": "lab-1", "bob": "*"}, agents={"lab-1": {}, "lab-2": {}})
     site.start_agent(users={"alice": "tcp:127.0.0.1:10"})
-    site.refused(code, serve(Proxy, world.relay_address), **config)
+    return serve(Proxy, world.relay_address)
+
+
+@pytest.mark.parametrize("code, config", REFUSALS.values(), ids=REFUSALS)
+def test_session_refused(site, denying, code, config):
+    """A client that goes on trying whatever may help does not go on here, whoever refuses."""
+    site.refused(code, denying, "-L", Door().to(9), **config)
+
+
+def test_target_refused(site, denying):
+    """The session is there, the target is not permitted."""
+    site.refused(DENIED, denying, "-W", "127.0.0.1:9")
 
 
 def test_permission_that_ends(world, site, echo):
