@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static void on_change(struct link *link)
 {
@@ -48,16 +47,17 @@ void attachment_end(struct attachment *t)
     loop_defer(t->loop, &t->burial);
 }
 
-void attachment_attach(struct attachment *t, int fd, struct fifo *unsent, struct view rest)
+void attachment_attach(struct attachment *t, struct carrier *carrier)
 {
     if (t->session && circuit_init(&t->link.circuit, t->session, &t->send, &t->receive, t->number,
                                    t->told_position, loop_now(t->loop))) {
-        t->attached = link_open(&t->link, t->loop, fd, unsent, rest);
+        t->attached = link_open(&t->link, t->loop, carrier);
         if (t->attached)
             return;
         circuit_free(&t->link.circuit);
+    } else {
+        carrier_close(carrier);
     }
-    close(fd);
     attachment_drop(t);
 }
 

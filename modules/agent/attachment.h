@@ -37,8 +37,8 @@ struct attachment *attachment_new(struct loop *loop, const struct attachment_eve
                                   struct service *v, struct session *session,
                                   const struct session_hello *hello, const char *label);
 
-/* Gives it its socket; takes over fd and unsent. */
-void attachment_attach(struct attachment *t, int fd, struct fifo *unsent, struct view rest);
+/* Gives it its carrier, which it then owns. */
+void attachment_attach(struct attachment *t, struct carrier *carrier);
 
 /* It did not come about. */
 void attachment_drop(struct attachment *t);

@@ -12,7 +12,7 @@
 #include "hop/crowd.h"
 #include "hop/driver.h"
 #include "net/door.h"
-#include "net/socket.h"
+#include "net/tcp_carrier.h"
 
 #define SWEEP_US (5 * CLOCK_US_PER_S)
 
@@ -69,7 +69,7 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
     struct crowd *crowd = &v->inbound->crowd;
     make_way(crowd_in_the_way(crowd, CROWD_HANDSHAKE, crowd_source(&v->waiting)));
     crowd_advance(crowd, &v->waiting);
-    socket_set_carrier(v->driver.io.fd);
+    carrier_set_options(v->driver.carrier);
     hop_driver_set_deadline(&v->driver,
                             loop_now(v->inbound->agent->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
     if (!agent_find_relay(v->inbound->agent, h->peer_key)) {
@@ -111,17 +111,14 @@ static void on_open(struct hop *h, const struct info *info)
 static void on_answered(void *owner, const struct answer_result *result)
 {
     struct visitor *v = owner;
-    struct fifo unsent = {0};
-    int fd;
     v->answer = NULL;
     if (!answer_tell(v->inbound->agent, &v->driver.hop, result)) {
         hop_driver_update(&v->driver);
         return;
     }
-    fd = hop_driver_take(&v->driver, &unsent);
+    struct carrier *carrier = hop_driver_take(&v->driver);
     visitor_free(v);
-    attachment_attach(result->attachment, fd, &unsent, view_of(NULL, 0));
-    fifo_clear(&unsent);
+    attachment_attach(result->attachment, carrier);
 }
 
 static bool on_message(struct hop *h, unsigned type, struct view body)
@@ -165,8 +162,7 @@ static void take(void *owner, int fd, const struct address *address)
     address_to_text(v->address, address);
     hop_listen(&v->driver.hop, &a->party, &handler, ROLE_AGENT_CIRCUIT, loop_now(a->loop));
     v->driver.on_ended = on_ended;
-    if (!hop_driver_open(&v->driver, a->loop, fd)) {
-        close(fd);
+    if (!hop_driver_open(&v->driver, a->loop, tcp_carrier_new(fd))) {
         visitor_free(v);
         return;
     }

@@ -117,23 +117,21 @@ static void circuit_hop_ended(struct outgoing *o)
               loop_now(u->agent->loop) + backoff_next(&u->park_backoff, worked));
 }
 
-/* The hop's socket is the circuit's from now on; the hop's object is gone. */
-static void become_circuit(struct circuit_hop *c, struct attachment *t, struct view rest)
+/* The hop's carrier is the circuit's from now on; the hop's object is gone. */
+static void become_circuit(struct circuit_hop *c, struct attachment *t)
 {
-    struct fifo unsent = {0};
-    int fd = hop_driver_take(&c->hop.driver, &unsent);
+    struct carrier *carrier = hop_driver_take(&c->hop.driver);
     c->attachment = NULL;
     circuit_hop_free(c);
-    attachment_attach(t, fd, &unsent, rest);
-    fifo_clear(&unsent);
+    attachment_attach(t, carrier);
 }
 
 /* Only a hop with a ticket is detached in its handler. */
-static void circuit_hop_detached(struct outgoing *o, struct view rest)
+static void circuit_hop_detached(struct outgoing *o)
 {
     struct circuit_hop *c = container_of(o, struct circuit_hop, hop);
     struct uplink *u = c->uplink;
-    become_circuit(c, c->attachment, rest);
+    become_circuit(c, c->attachment);
     work_on_offers(u);
 }
 
@@ -185,7 +183,7 @@ static void parked_answered(void *owner, const struct answer_result *result)
     struct uplink *u = c->uplink;
     c->answer = NULL;
     if (answer_tell(u->agent, &c->hop.driver.hop, result)) {
-        become_circuit(c, result->attachment, view_of(NULL, 0));
+        become_circuit(c, result->attachment);
         park(u);
         return;
     }

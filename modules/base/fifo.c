@@ -81,6 +81,19 @@ bool fifo_append(struct fifo *f, const void *data, size_t len)
     return true;
 }
 
+void fifo_move(struct fifo *to, struct fifo *from)
+{
+    if (!from->first)
+        return;
+    if (to->last)
+        to->last->next = from->first;
+    else
+        to->first = from->first;
+    to->last = from->last;
+    to->bytes += from->bytes;
+    fifo_init(from);
+}
+
 struct view fifo_front(const struct fifo *f)
 {
     if (!f->first)

@@ -25,6 +25,9 @@ void fifo_clear(struct fifo *f);
 /* Appends a copy. False without memory; nothing is appended then. */
 bool fifo_append(struct fifo *f, const void *data, size_t len);
 
+/* Appends all that `from` holds, without copying; from is empty then. */
+void fifo_move(struct fifo *to, struct fifo *from);
+
 /* The first bytes in one piece, all of them or fewer; length 0 when empty. Valid until the next
  * change. */
 struct view fifo_front(const struct fifo *f);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -193,20 +192,21 @@ static void on_ended(struct outgoing *o)
     fail(r, (enum code)h->error.code, h->error.text);
 }
 
-static void on_detached(struct outgoing *o, struct view rest)
+static void on_detached(struct outgoing *o)
 {
     struct reach *r = container_of(o, struct reach, hop);
     struct reach_request *q = &r->request;
-    struct fifo unsent = {0};
-    int fd = hop_driver_take(&o->driver, &unsent);
-    if (!circuit_init(&q->link->circuit, q->session, &r->send, &r->receive, r->number,
-                      r->told_position, loop_now(o->loop)) ||
-        !link_open(q->link, o->loop, fd, &unsent, rest)) {
+    struct carrier *carrier = hop_driver_take(&o->driver);
+    bool open = false;
+    if (circuit_init(&q->link->circuit, q->session, &r->send, &r->receive, r->number,
+                     r->told_position, loop_now(o->loop)))
+        open = link_open(q->link, o->loop, carrier);
+    else
+        carrier_close(carrier);
+    if (!open) {
         fail(r, CODE_INTERNAL, "out of memory or descriptors");
         circuit_free(&q->link->circuit);
-        close(fd);
     }
-    fifo_clear(&unsent);
     finish(r);
 }
 

@@ -1,8 +1,8 @@
+/* A hop's engine, its carrier and its timer, tied together. Decides nothing. */
 #include "hop/driver.h"
 
 #include <errno.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/list.h"
@@ -16,20 +16,19 @@ static bool hop_reads(const struct hop *h)
            h->state != HOP_ENDED;
 }
 
-/* Writes what stands in out until it is empty or the socket takes no more. An error is kept for
+/* Writes what stands in out until it is empty or the carrier takes no more. An error is kept for
  * when reading has come to the end: what the peer said before it closed is still to be read. */
 static void write_out(struct hop_driver *d)
 {
     struct fifo *out = &d->hop.out;
     while (out->bytes > 0) {
         struct view front = fifo_front(out);
-        ssize_t n = send(d->io.fd, front.data, front.len, MSG_NOSIGNAL);
+        ssize_t n = carrier_write(d->carrier, front.data, front.len);
         if (n >= 0) {
             fifo_drop(out, (size_t)n);
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            io_write_blocked(&d->io);
+        } else if (errno == EAGAIN) {
             return;
-        } else if (errno != EINTR) {
+        } else {
             d->write_error = errno;
             fifo_clear(out);
         }
@@ -49,8 +48,8 @@ static uint64_t next_deadline(const struct hop_driver *d)
 static void arm(struct hop_driver *d)
 {
     if (d->hop.state == HOP_ENDED) {
-        io_stop_read(&d->io);
-        io_stop_write(&d->io);
+        carrier_stop_read(d->carrier);
+        carrier_stop_write(d->carrier);
         if (!d->closing) {
             d->closing = true;
             timer_set(d->loop, &d->timer, loop_now(d->loop));
@@ -58,11 +57,11 @@ static void arm(struct hop_driver *d)
         return;
     }
     if (d->hop.out.bytes > 0)
-        io_want_write(&d->io);
+        carrier_want_write(d->carrier);
     if (hop_reads(&d->hop) && d->hop.out.bytes < HOP_OUT_MAX)
-        io_want_read(&d->io);
+        carrier_want_read(d->carrier);
     else
-        io_stop_read(&d->io);
+        carrier_stop_read(d->carrier);
     timer_set(d->loop, &d->timer, next_deadline(d));
 }
 
@@ -74,7 +73,7 @@ void hop_driver_update(struct hop_driver *d)
     arm(d);
 }
 
-/* The end of what comes from the socket: 0 bytes, or an error. */
+/* The end of what comes from the carrier: 0 bytes, or an error. */
 static void read_ended(struct hop_driver *d, ssize_t n)
 {
     int error = n < 0 ? errno : d->write_error;
@@ -84,37 +83,50 @@ static void read_ended(struct hop_driver *d, ssize_t n)
         hop_fail(&d->hop, CODE_NETWORK, "the connection was closed");
 }
 
-static void on_read(struct io *io)
+/* The hop is detached: what came behind its last record is for the next user of the carrier. */
+static void hand_over(struct hop_driver *d, struct view rest)
+{
+    carrier_unread(d->carrier, rest);
+    if (d->on_detached)
+        d->on_detached(d); /* the driver may be gone */
+}
+
+/* Reads once. False: there is nothing more to do, and the driver may be gone. */
+static bool read_once(struct hop_driver *d)
 {
     static _Thread_local uint8_t scratch[READ_BYTES];
-    struct hop_driver *d = container_of(io, struct hop_driver, io);
-    for (int i = 0; i < READS_AN_EVENT && hop_reads(&d->hop); i++) {
-        ssize_t n = read(io->fd, scratch, sizeof scratch);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            io_read_drained(io);
+    ssize_t n = carrier_read(d->carrier, scratch, sizeof scratch);
+    if (n < 0 && errno == EAGAIN)
+        return true;
+    if (n <= 0) {
+        read_ended(d, n);
+        return true;
+    }
+    size_t used = hop_input(&d->hop, scratch, (size_t)n, loop_now(d->loop));
+    if (d->hop.state != HOP_DETACHED)
+        return true;
+    hand_over(d, view_of(scratch + used, (size_t)n - used));
+    return false;
+}
+
+static void on_read(struct carrier *c)
+{
+    struct hop_driver *d = c->owner;
+    for (int i = 0; i < READS_AN_EVENT; i++) {
+        if (!hop_reads(&d->hop) || !carrier_can_read(c) || d->hop.out.bytes >= HOP_OUT_MAX)
             break;
-        }
-        if (n <= 0) {
-            read_ended(d, n);
-            break;
-        }
-        size_t used = hop_input(&d->hop, scratch, (size_t)n, loop_now(d->loop));
-        if (d->hop.state == HOP_DETACHED && d->on_detached) {
-            d->on_detached(d, view_of(scratch + used, (size_t)n - used));
-            return; /* the driver may be gone */
-        }
-        if (d->hop.out.bytes >= HOP_OUT_MAX)
-            break;
+        if (!read_once(d))
+            return;
     }
     hop_driver_update(d);
 }
 
-static void on_write(struct io *io)
+static void on_write(struct carrier *c)
 {
-    hop_driver_update(container_of(io, struct hop_driver, io));
+    hop_driver_update(c->owner);
 }
+
+static const struct carrier_user user = {.on_read = on_read, .on_write = on_write};
 
 /* The owner's limit has passed: the state says what was waited for. */
 static void fail_deadline(struct hop_driver *d)
@@ -148,19 +160,25 @@ static void on_timer(struct timer *timer)
     }
     d->closing = true;
     write_out(d);
-    io_stop_read(&d->io);
-    io_stop_write(&d->io);
+    carrier_stop_read(d->carrier);
+    carrier_stop_write(d->carrier);
     d->on_ended(d); /* the driver may be gone */
 }
 
-bool hop_driver_open(struct hop_driver *d, struct loop *loop, int fd)
+bool hop_driver_open(struct hop_driver *d, struct loop *loop, struct carrier *carrier)
 {
-    d->io = (struct io){.on_read = on_read, .on_write = on_write};
     d->timer = (struct timer){.on_fire = on_timer};
-    if (!io_add(loop, &d->io, fd))
+    if (!carrier)
         return false;
+    if (!carrier_enter(carrier, loop, &user, d)) {
+        int error = errno;
+        carrier_close(carrier);
+        errno = error;
+        return false;
+    }
+    d->carrier = carrier;
     d->loop = loop;
-    d->closing = d->handed_over = false;
+    d->closing = false;
     d->write_error = 0;
     if (d->deadline_us == 0)
         d->deadline_us = CLOCK_NEVER;
@@ -176,30 +194,29 @@ void hop_driver_set_deadline(struct hop_driver *d, uint64_t deadline_us)
 }
 
 /* Out of the loop: no callback comes any more. */
-static int leave_loop(struct hop_driver *d)
+static struct carrier *leave_loop(struct hop_driver *d)
 {
-    int fd = d->io.fd;
-    io_remove(&d->io);
+    struct carrier *carrier = d->carrier;
+    carrier_leave(carrier);
     timer_cancel(d->loop, &d->timer);
     d->loop = NULL;
-    return fd;
+    d->carrier = NULL;
+    return carrier;
 }
 
-int hop_driver_take(struct hop_driver *d, struct fifo *unsent)
+struct carrier *hop_driver_take(struct hop_driver *d)
 {
-    *unsent = d->hop.out;
-    fifo_init(&d->hop.out);
-    d->handed_over = true;
-    int fd = leave_loop(d);
+    struct carrier *carrier = leave_loop(d);
+    carrier_owe(carrier, &d->hop.out);
     hop_free(&d->hop);
-    return fd;
+    return carrier;
 }
 
 void hop_driver_close(struct hop_driver *d)
 {
     if (d->loop) {
         write_out(d);
-        close(leave_loop(d));
+        carrier_close(leave_loop(d));
     }
     hop_free(&d->hop);
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "net/tcp_carrier.h"
 
 #define DIAL_S 15
 
@@ -14,11 +15,11 @@ static void failed(struct outgoing *o, enum code code, const char *text)
     o->request.on_ended(o);
 }
 
-static void driver_ended(struct hop_driver *c)
+static void driver_ended(struct hop_driver *d)
 {
-    struct outgoing *o = (struct outgoing *)(void *)c;
-    struct wire_error *e = &c->hop.error;
-    bool unanswered = !o->open && !c->hop.refused_by_peer &&
+    struct outgoing *o = container_of(d, struct outgoing, driver);
+    struct wire_error *e = &d->hop.error;
+    bool unanswered = !o->open && !d->hop.refused_by_peer &&
                       (!e->code || e->code == CODE_NETWORK || e->code == CODE_TIMEOUT);
     /* A responder that does not see its own key behind the first message says nothing, so that is
      * all we can know. */
@@ -33,10 +34,10 @@ static void driver_ended(struct hop_driver *c)
     o->request.on_ended(o);
 }
 
-static void driver_detached(struct hop_driver *c, struct view rest)
+static void driver_detached(struct hop_driver *d)
 {
-    struct outgoing *o = (struct outgoing *)(void *)c;
-    o->request.on_detached(o, rest);
+    struct outgoing *o = container_of(d, struct outgoing, driver);
+    o->request.on_detached(o);
 }
 
 static void dial_done(void *arg, enum dial_result result, int fd, const struct address *address,
@@ -50,7 +51,6 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
         return;
     }
     address_to_text(o->address, address);
-    socket_set_carrier(fd);
     if (o->driver.hop.error.code) { /* the first message could not be written */
         close(fd);
         o->request.on_ended(o);
@@ -59,11 +59,11 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
     o->driver.on_ended = driver_ended;
     if (r->on_detached)
         o->driver.on_detached = driver_detached;
-    if (!hop_driver_open(&o->driver, o->loop, fd)) {
-        close(fd);
+    if (!hop_driver_open(&o->driver, o->loop, tcp_carrier_new(fd))) {
         failed(o, CODE_INTERNAL, strerror(errno));
         return;
     }
+    carrier_set_options(o->driver.carrier);
     hop_driver_set_deadline(&o->driver, loop_now(o->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
     hop_driver_update(&o->driver);
     if (r->on_waiting)

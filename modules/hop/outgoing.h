@@ -23,7 +23,7 @@ struct outgoing_request {
      * NULL. */
     void (*on_waiting)(struct outgoing *o);
     /* As struct hop_driver's; may be NULL. */
-    void (*on_detached)(struct outgoing *o, struct view rest);
+    void (*on_detached)(struct outgoing *o);
 };
 
 struct outgoing {
@@ -40,7 +40,7 @@ struct outgoing {
 
 static inline struct outgoing *outgoing_of(struct hop *h)
 {
-    return (struct outgoing *)(void *)h;
+    return container_of(hop_driver_of(h), struct outgoing, driver);
 }
 
 /* Starts; o is zeroed or closed. Keys and ticket are copied, host must live until the look-up has

@@ -3,8 +3,7 @@
 #ifndef SPX_NET_PARTING_H
 #define SPX_NET_PARTING_H
 
-#include "base/fifo.h"
-#include "net/loop.h"
+#include "net/carrier.h"
 
 #define PARTINGS_MAX 16
 #define PARTING_S 2
@@ -19,8 +18,9 @@ struct partings {
 
 void partings_init(struct partings *p, struct loop *loop);
 
-/* Takes over a socket that is in no loop, and bytes to write before its sending half ends. */
-void partings_add(struct partings *set, int fd, struct fifo *unsent);
+/* Takes over a carrier that is in no loop: what is unsent is written, then its sending half ends.
+ */
+void partings_add(struct partings *set, struct carrier *carrier);
 
 /* Closes those that are left. Before loop_free. */
 void partings_free(struct partings *p);

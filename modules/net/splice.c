@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define SPARE_PIPES 64
@@ -130,28 +129,6 @@ static ssize_t splice_bytes(int from, int to, size_t len)
     return n;
 }
 
-static ssize_t read_bytes(int fd, void *buffer, size_t len)
-{
-    ssize_t n;
-
-    do
-        n = read(fd, buffer, len);
-    while (n < 0 && errno == EINTR);
-    return n;
-}
-
-static ssize_t write_bytes(int fd, const void *data, size_t len)
-{
-    ssize_t n;
-
-    do {
-        n = send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == ENOTSOCK)
-            n = write(fd, data, len);
-    } while (n < 0 && errno == EINTR);
-    return n;
-}
-
 /* The functions below return SPLICE_AGAIN when the run goes on. */
 
 static enum splice_result write_result(enum step step)
@@ -161,11 +138,11 @@ static enum splice_result write_result(enum step step)
     return step == STEP_NOTHING ? SPLICE_NEED_WRITE : SPLICE_WRITE_ERROR;
 }
 
-static enum splice_result deliver_held(struct splice *s, int sink, size_t *moved)
+static enum splice_result deliver_held(struct splice *s, struct carrier *sink, size_t *moved)
 {
     while (s->held.bytes > 0) {
         struct view front = fifo_front(&s->held);
-        ssize_t n = write_bytes(sink, front.data, front.len);
+        ssize_t n = carrier_write(sink, front.data, front.len);
         enum step step = step_of(n);
 
         if (step != STEP_MOVED)
@@ -183,8 +160,10 @@ static bool unload_pipe(struct splice *s)
 
     while (s->in_pipe > 0) {
         size_t len = s->in_pipe < sizeof buffer ? s->in_pipe : sizeof buffer;
-        ssize_t n = read_bytes(s->pipe[0], buffer, len);
+        ssize_t n = read(s->pipe[0], buffer, len);
 
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n <= 0)
             return false;
         if (!fifo_append(&s->held, buffer, (size_t)n)) {
@@ -196,16 +175,18 @@ static bool unload_pipe(struct splice *s)
     return true;
 }
 
-static enum splice_result deliver_pipe(struct splice *s, int sink, size_t *moved)
+static enum splice_result deliver_pipe(struct splice *s, struct carrier *sink, size_t *moved)
 {
     while (s->in_pipe > 0) {
-        ssize_t n = splice_bytes(s->pipe[0], sink, s->in_pipe);
+        ssize_t n = splice_bytes(s->pipe[0], sink->raw_out, s->in_pipe);
         enum step step = step_of(n);
 
         if (step == STEP_CANNOT_SPLICE) {
             s->copy_only = true;
             return unload_pipe(s) ? deliver_held(s, sink, moved) : SPLICE_WRITE_ERROR;
         }
+        if (step == STEP_NOTHING)
+            io_write_blocked(sink->out);
         if (step != STEP_MOVED)
             return write_result(step);
         s->in_pipe -= (size_t)n;
@@ -224,33 +205,35 @@ static enum splice_result read_result(enum step step)
 }
 
 /* The pipe is empty: EAGAIN can only mean that the source is, too. */
-static enum splice_result fill_pipe(struct splice *s, int source, size_t len)
+static enum splice_result fill_pipe(struct splice *s, struct carrier *source, size_t len)
 {
-    ssize_t n = splice_bytes(source, s->pipe[1], len);
+    ssize_t n = splice_bytes(source->raw_in, s->pipe[1], len);
     enum step step = step_of(n);
 
     if (step == STEP_CANNOT_SPLICE) {
         s->copy_only = true;
         return SPLICE_AGAIN;
     }
+    if (step == STEP_NOTHING)
+        io_read_drained(&source->io);
     if (step == STEP_MOVED)
         s->in_pipe = (size_t)n;
     return read_result(step);
 }
 
 /* Nothing is held: what is read may go straight to the sink, and what that does not take is kept.
- * Less than was asked for: the source has no more. */
-static enum splice_result copy_once(struct splice *s, int source, int sink, size_t len,
-                                    size_t *moved)
+ */
+static enum splice_result copy_once(struct splice *s, struct carrier *source, struct carrier *sink,
+                                    size_t len, size_t *moved)
 {
     uint8_t buffer[COPY_BYTES];
     size_t asked = len < sizeof buffer ? len : sizeof buffer;
-    ssize_t n = read_bytes(source, buffer, asked);
+    ssize_t n = carrier_read(source, buffer, asked);
 
     if (n <= 0)
         return read_result(step_of(n));
 
-    ssize_t written = write_bytes(sink, buffer, (size_t)n);
+    ssize_t written = carrier_write(sink, buffer, (size_t)n);
     if (written < 0 && errno != EAGAIN)
         return SPLICE_WRITE_ERROR;
 
@@ -264,39 +247,50 @@ static enum splice_result copy_once(struct splice *s, int source, int sink, size
     s->bulk = (size_t)n == asked;
     if (delivered < (size_t)n)
         return SPLICE_AGAIN; /* what is held comes first */
-    return s->bulk ? SPLICE_AGAIN : SPLICE_NEED_READ;
+    return carrier_can_read(source) ? SPLICE_AGAIN : SPLICE_NEED_READ;
 }
 
-static enum splice_result run(struct splice *s, struct pipe_pool *pool, int source, int sink,
-                              size_t budget, size_t *moved)
+/* What goes before all that is moved here: the sink's own, then what the source has read ahead. */
+static enum splice_result begin(struct splice *s, struct carrier *source, struct carrier *sink)
 {
-    for (;;) {
-        enum splice_result result = deliver_held(s, sink, moved);
+    if (sink->unsent.bytes > 0 && !carrier_flush(sink))
+        return write_result(step_of(-1));
+    if (source->unread.bytes > 0 && !source->lost)
+        fifo_move(&s->held, &source->unread);
+    return SPLICE_AGAIN;
+}
 
+static bool can_splice(const struct splice *s, const struct carrier *source,
+                       const struct carrier *sink)
+{
+    return !s->copy_only && source->raw_in >= 0 && sink->raw_out >= 0;
+}
+
+static enum splice_result run(struct splice *s, struct pipe_pool *pool, struct carrier *source,
+                              struct carrier *sink, size_t budget, size_t *moved)
+{
+    enum splice_result result = begin(s, source, sink);
+
+    while (result == SPLICE_AGAIN) {
+        result = deliver_held(s, sink, moved);
         if (result == SPLICE_AGAIN)
             result = deliver_pipe(s, sink, moved);
         if (result != SPLICE_AGAIN || *moved >= budget)
-            return result;
+            break;
 
         size_t len = budget - *moved;
         if (!s->bulk)
             result = copy_once(s, source, sink, len < SMALL_BYTES ? len : SMALL_BYTES, moved);
-        else if (!s->copy_only && take_pipe(s, pool))
+        else if (can_splice(s, source, sink) && take_pipe(s, pool))
             result = fill_pipe(s, source, len);
         else
             result = copy_once(s, source, sink, len, moved);
-        if (result != SPLICE_AGAIN)
-            return result;
     }
+    return result;
 }
 
-bool splice_prefix(struct splice *s, const void *data, size_t len)
-{
-    return fifo_append(&s->held, data, len);
-}
-
-enum splice_result splice_run(struct splice *s, struct pipe_pool *pool, int source, int sink,
-                              size_t budget, size_t *moved)
+enum splice_result splice_run(struct splice *s, struct pipe_pool *pool, struct carrier *source,
+                              struct carrier *sink, size_t budget, size_t *moved)
 {
     *moved = 0;
     enum splice_result result = run(s, pool, source, sink, budget, moved);

@@ -1,13 +1,12 @@
-/* Bytes from one socket to another through a pipe in the kernel, or by copying when no pipe is to
- * be had. */
+/* Bytes from one carrier to another: through a pipe in the kernel where both have a descriptor of
+ * just their bytes and a pipe is to be had, otherwise by copying. */
 #ifndef SPX_NET_SPLICE_H
 #define SPX_NET_SPLICE_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 
-#include "base/fifo.h"
+#include "net/carrier.h"
 
 /* Pipes kept for use by any direction; at most 64 stay open empty. */
 struct pipe_pool;
@@ -28,9 +27,9 @@ struct splice {
     bool has_pipe;
     size_t in_pipe;
     bool bulk;        /* much came at once: the pipe is worth its system calls */
-    bool copy_only;   /* one of the two cannot be spliced (EINVAL) */
-    struct fifo held; /* bytes that were read by copying, or put in first; they go before those in
-                         the pipe */
+    bool copy_only;   /* the kernel refuses to splice these two (EINVAL) */
+    struct fifo held; /* bytes that were read by copying, or ahead; they go before those in the pipe
+                       */
 };
 
 enum splice_result {
@@ -42,17 +41,13 @@ enum splice_result {
     SPLICE_WRITE_ERROR, /* errno says */
 };
 
-/* Bytes that go first (read together with the last record). Before any splice_run. False without
- * memory. */
-bool splice_prefix(struct splice *s, const void *data, size_t len);
-
-/* Moves at most about budget bytes from source to sink (both non-blocking); *moved: how many
- * reached the sink. The source is read only when all before has been delivered, so SPLICE_NEED_READ
- * means that the source said EAGAIN or gave less than it was asked for (there may be an end of file
- * behind that), SPLICE_NEED_WRITE that the sink said EAGAIN. A sink that is closed may
- * raise SIGPIPE (splice(2) cannot suppress it): ignore that signal. */
-enum splice_result splice_run(struct splice *s, struct pipe_pool *pool, int source, int sink,
-                              size_t budget, size_t *moved);
+/* Moves at most about budget bytes from source to sink; *moved: how many reached the sink, beside
+ * what was unsent there. The source is read only when all before has been delivered, so
+ * SPLICE_NEED_READ means that the source has no more (there may be an end of file behind that),
+ * SPLICE_NEED_WRITE that the sink takes no more: ask for carrier_want_read or _write. A sink that
+ * is closed may raise SIGPIPE (splice(2) cannot suppress it): ignore that signal. */
+enum splice_result splice_run(struct splice *s, struct pipe_pool *pool, struct carrier *source,
+                              struct carrier *sink, size_t budget, size_t *moved);
 
 /* Gives back what it holds (a pipe with bytes in it is closed, not reused). */
 void splice_end(struct splice *s, struct pipe_pool *pool);

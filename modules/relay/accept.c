@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/tcp_carrier.h"
 #include "relay/desk.h"
 #include "relay/newcomer.h"
 
@@ -15,7 +16,7 @@
 static void take(void *owner, int fd, const struct address *address)
 {
     const struct acceptor *a = owner;
-    newcomer_take(a->relay, fd, address);
+    newcomer_take(a->relay, tcp_carrier_new(fd), address);
 }
 
 static void log_shortage(struct acceptor *a, uint64_t now_us)

@@ -1,11 +1,8 @@
 /* The kind of an agent's circuit hops: parking, and the answers to OFFERs. */
 #include "relay/circuit_hop.h"
 
-#include <unistd.h>
-
 #include "base/clock.h"
 #include "base/log.h"
-#include "net/socket.h"
 #include "relay/desk.h"
 #include "relay/offer.h"
 #include "relay/peer.h"
@@ -94,9 +91,9 @@ static void on_ended(struct peer *peer, const char *why)
         pending_hop_lost(peer->pending, why);
 }
 
-static void on_detached(struct peer *peer, struct view rest)
+static void on_detached(struct peer *peer)
 {
-    offer_join(peer->pending, rest);
+    offer_join(peer->pending);
 }
 
 static const struct peer_message messages[] = {
@@ -134,22 +131,23 @@ static void on_open(struct hop *h, const struct info *info)
 static const struct hop_handler dialled_handler = {.on_open = on_open,
                                                    .on_message = peer_read_message};
 
-bool circuit_hop_dial(struct pending *p, int fd, const struct address *address, struct error *e)
+bool circuit_hop_dial(struct pending *p, struct carrier *carrier, const struct address *address,
+                      struct error *e)
 {
     struct relay *r = p->relay;
     uint64_t now = loop_now(r->loop);
     struct peer *peer = peer_new(r, address, &circuit_hop);
     if (!peer) {
-        close(fd);
+        carrier_close(carrier);
         return error_set(e, FAILURE_OTHER, "out of memory");
     }
     peer_belongs_to_agent(peer, p->agent);
     peer->driver.deadline_us = now + HANDSHAKE_S * CLOCK_US_PER_S;
-    socket_set_carrier(fd);
     hop_start(&peer->driver.hop, &r->party, &dialled_handler, ROLE_RELAY, p->agent->public_key,
               NULL, now);
-    if (!peer_open(peer, fd, e))
+    if (!peer_open(peer, carrier, e))
         return false;
+    carrier_set_options(carrier);
     pending_set_hop(p, peer);
     pending_set_state(p, PENDING_GREETING);
     return true;

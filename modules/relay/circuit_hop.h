@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "net/address.h"
 
+struct carrier;
 struct peer;
 struct known_agent;
 struct pending;
@@ -15,9 +16,10 @@ struct pending;
 /* An open hop of role agent circuit: it answers the OFFER of its ticket, or is parked. */
 void circuit_hop_came(struct peer *peer, struct known_agent *a);
 
-/* Starts a hop over a connection that was dialled for this CONNECT, which is offered on it once it
- * is open. False: e says why, the descriptor is closed. */
-bool circuit_hop_dial(struct pending *p, int fd, const struct address *address, struct error *e);
+/* Starts a hop over a carrier that was dialled for this CONNECT, which is offered on it once it is
+ * open. False: e says why, the carrier is closed. */
+bool circuit_hop_dial(struct pending *p, struct carrier *carrier, const struct address *address,
+                      struct error *e);
 
 /* Takes the parked hop that is most likely to be alive; NULL: there is none. */
 struct peer *circuit_hop_take_parked(struct known_agent *a);

@@ -51,7 +51,7 @@ struct pair {
     struct rate connects;
     unsigned pending;
     unsigned circuit_count;
-    struct list circuits; /* oldest first, by struct relay_circuit's of_pair */
+    struct list circuits; /* oldest first, by struct junction's of_pair */
     struct list unused;   /* directory_sweep's */
 };
 

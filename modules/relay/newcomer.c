@@ -1,11 +1,8 @@
 /* The kind that a hop has until it is open. Here it is decided what it becomes. */
 #include "relay/newcomer.h"
 
-#include <unistd.h>
-
 #include "base/clock.h"
 #include "base/log.h"
-#include "net/socket.h"
 #include "relay/circuit_hop.h"
 #include "relay/client_hop.h"
 #include "relay/control_hop.h"
@@ -31,7 +28,7 @@ static void advance(struct peer *peer)
     struct crowd *crowd = &peer->relay->crowd;
     make_way(crowd_in_the_way(crowd, CROWD_HANDSHAKE, crowd_source(&peer->waiting)));
     crowd_advance(crowd, &peer->waiting);
-    socket_set_carrier(peer->driver.io.fd); /* not before: a stranger is worth few system calls */
+    carrier_set_options(peer->driver.carrier); /* not before: a stranger is worth few calls */
 }
 
 /* It was not authentic: it is counted as a silent one again, and another may go for it. */
@@ -188,19 +185,19 @@ static const struct hop_handler newcomer_handler = {
 
 /* ---- Accepted. ---- */
 
-static void listen_on(struct relay *r, int fd, const struct address *address,
+static void listen_on(struct relay *r, struct carrier *carrier, const struct address *address,
                       const uint8_t source[SOURCE_BYTES])
 {
     struct error e = {0};
     uint64_t now = loop_now(r->loop);
     struct peer *peer = peer_new(r, address, &newcomer);
     if (!peer) {
-        close(fd);
+        carrier_close(carrier);
         return;
     }
     hop_listen(&peer->driver.hop, &r->party, &newcomer_handler, ROLE_RELAY, now);
     peer->driver.deadline_us = now + SILENT_S * CLOCK_US_PER_S;
-    if (!peer_open(peer, fd, &e)) {
+    if (!peer_open(peer, carrier, &e)) {
         log_error("connection: %s", e.text);
     } else if (!crowd_enter(&r->crowd, &peer->waiting, source)) {
         log_error("connection from %s: out of memory", peer->address);
@@ -208,14 +205,14 @@ static void listen_on(struct relay *r, int fd, const struct address *address,
     }
 }
 
-void newcomer_take(struct relay *r, int fd, const struct address *address)
+void newcomer_take(struct relay *r, struct carrier *carrier, const struct address *address)
 {
     uint8_t source[SOURCE_BYTES];
     address_source(source, address);
     if (!crowd_allows(&r->crowd, source, loop_now(r->loop))) {
-        close(fd);
+        carrier_close(carrier);
         return;
     }
     make_way(crowd_in_the_way(&r->crowd, CROWD_SILENT, source));
-    listen_on(r, fd, address, source);
+    listen_on(r, carrier, address, source);
 }

@@ -5,11 +5,12 @@
 
 #include "net/address.h"
 
+struct carrier;
 struct relay;
 
-/* Takes a descriptor just accepted (it is closed if the connection's source may have no more for
+/* Takes a carrier just accepted (it is closed if the connection's source may have no more for
  * now). */
-void newcomer_take(struct relay *r, int fd, const struct address *address);
+void newcomer_take(struct relay *r, struct carrier *carrier, const struct address *address);
 
 /* Descriptors or memory are short: ends the oldest silent one. False: there is none. */
 bool newcomer_end_oldest(struct relay *r);

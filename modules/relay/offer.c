@@ -4,8 +4,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "relay/circuit.h"
 #include "relay/desk.h"
+#include "relay/junction.h"
 #include "relay/peer.h"
 
 #define OFFER_BODY_BYTES                                                         \
@@ -135,16 +135,13 @@ bool offer_read_accept(struct peer *hop, struct view body)
     return true;
 }
 
-void offer_join(struct pending *p, struct view rest)
+void offer_join(struct pending *p)
 {
-    struct circuit_parts parts = {.then[SIDE_CLIENT] = rest};
     struct peer *client = p->client, *hop = pending_release_hop(p);
     client->pending = NULL;
     p->client = NULL;
     hop_detach(&client->driver.hop);
-    parts.fd[SIDE_CLIENT] = peer_take(client, &parts.first[SIDE_CLIENT]);
-    parts.fd[SIDE_AGENT] = peer_take(hop, &parts.first[SIDE_AGENT]);
-    relay_circuit_join(p, &parts);
+    junction_join(p, peer_take(client), peer_take(hop));
     pending_joined(p);
 }
 

@@ -30,7 +30,7 @@ bool offer_read_accept(struct peer *hop, struct view body);
 bool offer_read_refuse(struct peer *hop, struct view body);
 bool offer_read_refuse_on_control(struct peer *control, struct view body);
 
-/* The hop of an ACCEPT is detached, rest came behind its last record: joins both sockets. */
-void offer_join(struct pending *p, struct view rest);
+/* The hop of an ACCEPT is detached: joins both carriers. */
+void offer_join(struct pending *p);
 
 #endif

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "relay/desk.h"
 
@@ -41,10 +40,10 @@ static void on_ended(struct hop_driver *d)
     end(peer_of_driver(d), h->error.code ? h->error.text : "closed");
 }
 
-static void on_detached(struct hop_driver *d, struct view rest)
+static void on_detached(struct hop_driver *d)
 {
     struct peer *peer = peer_of_driver(d);
-    peer->kind->on_detached(peer, rest);
+    peer->kind->on_detached(peer);
 }
 
 struct peer *peer_new(struct relay *r, const struct address *address, const struct peer_kind *kind)
@@ -66,17 +65,21 @@ struct peer *peer_new(struct relay *r, const struct address *address, const stru
     return peer;
 }
 
-bool peer_open(struct peer *peer, int fd, struct error *e)
+bool peer_open(struct peer *peer, struct carrier *carrier, struct error *e)
 {
     struct hop *h = &peer->driver.hop;
-    if (h->state != HOP_ENDED && hop_driver_open(&peer->driver, peer->relay->loop, fd))
+    if (h->state == HOP_ENDED) {
+        carrier_close(carrier);
+        error_set(e, FAILURE_OTHER, "%s", h->error.text);
+    } else if (hop_driver_open(&peer->driver, peer->relay->loop, carrier)) {
         return true;
-    error_set(e, FAILURE_OTHER, "%s", h->error.code ? h->error.text : strerror(errno));
+    } else {
+        error_set(e, FAILURE_OTHER, "%s", strerror(errno));
+    }
     hop_free(h);
     list_remove(&peer->of_party);
     list_remove(&peer->all);
     free(peer);
-    close(fd);
     return false;
 }
 
@@ -114,11 +117,11 @@ void peer_bye(struct peer *peer, enum code code, const char *text, uint32_t retr
     end(peer, text);
 }
 
-int peer_take(struct peer *peer, struct fifo *unsent)
+struct carrier *peer_take(struct peer *peer)
 {
-    int fd = hop_driver_take(&peer->driver, unsent);
+    struct carrier *carrier = hop_driver_take(&peer->driver);
     if (peer->kind->on_taken)
         peer->kind->on_taken(peer);
     leave(peer);
-    return fd;
+    return carrier;
 }

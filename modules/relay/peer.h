@@ -28,11 +28,10 @@ struct peer_kind {
     /* It has ended, or peer_bye ends it: takes it out of all that this kind has put it in, and may
      * use its user and agent. */
     void (*on_ended)(struct peer *peer, const char *why);
-    /* peer_take takes its descriptor: the same, for a hop that is a circuit now. NULL: nothing. */
+    /* peer_take takes its carrier: the same, for a hop that is a circuit now. NULL: nothing. */
     void (*on_taken)(struct peer *peer);
-    /* It was detached inside one of its messages; rest came behind the last record. NULL: none of
-     * its messages detaches it. */
-    void (*on_detached)(struct peer *peer, struct view rest);
+    /* It was detached inside one of its messages. NULL: none of its messages detaches it. */
+    void (*on_detached)(struct peer *peer);
     const struct peer_message *messages;
     size_t message_count;
 };
@@ -65,9 +64,9 @@ struct peer {
  * without memory. */
 struct peer *peer_new(struct relay *r, const struct address *address, const struct peer_kind *kind);
 
-/* Drives its hop over fd, which it owns. False: e says why, fd is closed, the peer is freed; its
- * kind is not told. */
-bool peer_open(struct peer *peer, int fd, struct error *e);
+/* Drives its hop over a carrier, which it owns (NULL: none could be made). False: e says why, the
+ * carrier is closed, the peer is freed; its kind is not told. */
+bool peer_open(struct peer *peer, struct carrier *carrier, struct error *e);
 
 static inline struct peer *peer_of(struct hop *h)
 {
@@ -89,7 +88,7 @@ bool peer_send(struct peer *peer, enum message_type type, struct view body);
  * told. */
 void peer_bye(struct peer *peer, enum code code, const char *text, uint32_t retry_s);
 
-/* Takes the descriptor for a circuit, with what is still to be written; the peer is gone. */
-int peer_take(struct peer *peer, struct fifo *unsent);
+/* Takes the carrier for a circuit; the peer is gone. */
+struct carrier *peer_take(struct peer *peer);
 
 #endif

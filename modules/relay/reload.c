@@ -3,8 +3,8 @@
 #include "relay/reload.h"
 
 #include "base/log.h"
-#include "relay/circuit.h"
 #include "relay/desk.h"
+#include "relay/junction.h"
 #include "relay/peer.h"
 
 static bool know(struct known_keys *known, const struct relay_config *config)
@@ -35,9 +35,9 @@ static void end_forbidden(struct relay *r)
             pending_refuse(p, CODE_REVOKED, "no longer permitted by the relay", 0);
     }
     list_each (link, &r->circuits) {
-        struct relay_circuit *c = container_of(link, struct relay_circuit, all);
-        if (c->user && !still_allowed(r, c->user, c->agent))
-            relay_circuit_end(c, "no longer permitted");
+        struct junction *j = container_of(link, struct junction, all);
+        if (j->user && !still_allowed(r, j->user, j->agent))
+            junction_end(j, "no longer permitted");
     }
 }
 

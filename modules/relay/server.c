@@ -14,8 +14,8 @@
 #include "base/version.h"
 #include "config/reload.h"
 #include "relay/accept.h"
-#include "relay/circuit.h"
 #include "relay/desk.h"
+#include "relay/junction.h"
 #include "relay/listing.h"
 #include "relay/peer.h"
 #include "relay/reload.h"
@@ -84,7 +84,7 @@ static void on_stop(void *arg, int signo)
                        SHUTDOWN_RETRY_S);
     }
     list_each (link, &r->circuits)
-        relay_circuit_end(container_of(link, struct relay_circuit, all), why);
+        junction_end(container_of(link, struct junction, all), why);
     while (!list_empty(&r->peers)) {
         peer_bye(container_of(r->peers.next, struct peer, all), CODE_SHUTDOWN, why,
                  SHUTDOWN_RETRY_S);

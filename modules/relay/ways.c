@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/dial.h"
+#include "net/tcp_carrier.h"
 #include "relay/circuit_hop.h"
 #include "relay/desk.h"
 #include "relay/offer.h"
@@ -36,7 +37,7 @@ static void on_dialled(void *arg, enum dial_result result, int fd, const struct 
     p->dial = NULL;
     if (result != DIAL_OK)
         pending_refuse_unreachable(p, text);
-    else if (!circuit_hop_dial(p, fd, address, &e))
+    else if (!circuit_hop_dial(p, tcp_carrier_new(fd), address, &e))
         pending_refuse_unreachable(p, e.text);
 }
 

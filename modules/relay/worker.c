@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "net/splice.h"
-#include "relay/circuit.h"
 #include "relay/desk.h"
+#include "relay/junction.h"
 #include "relay/peer.h"
 
 #define PIPE_BYTES ((size_t)256 * 1024)
@@ -150,13 +150,13 @@ static void on_look(void *arg)
 {
     struct worker *w = arg;
     atomic_store(&w->look_posted, false); /* before looking: what is told later posts again */
-    relay_circuits_end_told(w);
+    junctions_end_told(w);
 }
 
 void worker_look(struct worker *w)
 {
     if (worker_is_desk(w))
-        relay_circuits_end_told(w);
+        junctions_end_told(w);
     else if (!atomic_exchange(&w->look_posted, true))
         loop_post(w->loop, &w->look);
 }
@@ -178,7 +178,7 @@ static void *run(void *arg)
 static void on_stop(void *arg)
 {
     struct worker *w = arg;
-    relay_circuits_end_told(w);
+    junctions_end_told(w);
     loop_stop(w->loop);
 }
 

@@ -22,7 +22,7 @@ struct worker {
     struct relay *relay;
     struct loop *loop;
     struct pipe_pool *pipes;
-    struct list circuits;     /* by struct relay_circuit's of_worker; touched by its thread only */
+    struct list circuits;     /* by struct junction's of_worker; touched by its thread only */
     unsigned circuit_count;   /* given to it; touched by the desk only */
     _Atomic unsigned hellos;  /* first messages it has still to read */
     _Atomic bool look_posted; /* look is on its way */

@@ -1,18 +1,17 @@
-/* A session's circuit over a socket in the event loop: the thin driver. The engine files know
+/* A session's circuit over a carrier in the event loop: the thin driver. The engine files know
  * nothing of it. */
 #ifndef SPX_SESSION_LINK_H
 #define SPX_SESSION_LINK_H
 
-#include "base/fifo.h"
+#include "net/carrier.h"
 #include "net/parting.h"
 #include "session/circuit.h"
 
 struct link {
     struct circuit circuit;
-    struct io io;
+    struct carrier *carrier;
     struct timer timer;
     struct loop *loop;
-    struct fifo first; /* hop bytes that go before the circuit's */
     struct deferred flush;
     uint64_t bytes_read, bytes_written; /* of the circuit */
     /* The circuit has failed, or the session is no longer active: look at both. Called from the
@@ -20,18 +19,17 @@ struct link {
     void (*on_change)(struct link *link);
 };
 
-/* Drives a circuit that was initialised over fd, which the link now owns. unsent: bytes of the hop
- * that go first (taken over); rest: bytes read after the hop's last record. False with errno: fd is
- * the caller's still. */
-bool link_open(struct link *link, struct loop *loop, int fd, struct fifo *unsent, struct view rest);
+/* Drives a circuit that was initialised over a carrier, which it now owns. False with errno: the
+ * carrier is closed, the circuit the caller's still. */
+bool link_open(struct link *link, struct loop *loop, struct carrier *carrier);
 
 /* Writes what waits at the end of this round: for session_events.on_wake. */
 void link_wake(struct link *link);
 
-/* Writes what waits, now, as far as the socket takes it. */
+/* Writes what waits, now, as far as the carrier takes it. */
 void link_flush(struct link *link);
 
-/* Closes the socket and frees the circuit. */
+/* Closes the carrier and frees the circuit. */
 void link_close(struct link *link);
 
 /* The same, but the last that the session has to say still goes out: see partings_add. */

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "hop/driver.h"
 #include "hop_pair.h"
+#include "net/tcp_carrier.h"
 
 #define PATIENCE_US (10 * CLOCK_US_PER_S)
 #define SHORT_US (30 * CLOCK_US_PER_MS)
@@ -29,10 +30,7 @@ struct side {
     size_t bytes; /* of messages */
     enum code code;
     char text[400];
-    int fd; /* taken */
-    struct fifo unsent;
-    uint8_t rest[100];
-    size_t rest_len;
+    struct carrier *taken;
 };
 
 static struct loop *loop;
@@ -66,7 +64,7 @@ static void run_until(bool (*condition)(void))
 
 static struct side *side_of(struct hop *h)
 {
-    return (struct side *)(void *)hop_driver_of(h);
+    return container_of(hop_driver_of(h), struct side, driver);
 }
 
 static void side_on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
@@ -107,7 +105,7 @@ static const struct hop_handler side_handler = {
 
 static void side_on_ended(struct hop_driver *c)
 {
-    struct side *s = (struct side *)(void *)c;
+    struct side *s = container_of(c, struct side, driver);
     assert_false(inside_call);
     assert_int_equal(c->hop.state, HOP_ENDED);
     s->ended++;
@@ -120,15 +118,11 @@ static void side_on_ended(struct hop_driver *c)
     check_done();
 }
 
-static void side_on_detached(struct hop_driver *c, struct view rest)
+static void side_on_detached(struct hop_driver *c)
 {
-    struct side *s = (struct side *)(void *)c;
+    struct side *s = container_of(c, struct side, driver);
     s->detached++;
-    assert_true(rest.len <= sizeof s->rest);
-    if (rest.len > 0)
-        memcpy(s->rest, rest.data, rest.len);
-    s->rest_len = rest.len;
-    s->fd = hop_driver_take(c, &s->unsent);
+    s->taken = hop_driver_take(c);
     check_done();
 }
 
@@ -138,7 +132,6 @@ static struct side *side_new(void)
     assert_non_null(s);
     s->driver.on_ended = side_on_ended;
     s->driver.on_detached = side_on_detached;
-    s->fd = -1;
     return s;
 }
 
@@ -150,9 +143,7 @@ static void side_free(struct side *s)
         hop_driver_close(&s->driver);
         inside_call = false;
     }
-    if (s->fd >= 0)
-        close(s->fd);
-    fifo_clear(&s->unsent);
+    carrier_close(s->taken);
     free(s);
 }
 
@@ -160,13 +151,13 @@ static void start_side(struct side *s, int fd)
 {
     assert_true(hop_start(&s->driver.hop, &client.party, &side_handler, ROLE_CLIENT,
                           relay.keys.public_key, NULL, loop_refresh_now(loop)));
-    assert_true(hop_driver_open(&s->driver, loop, fd));
+    assert_true(hop_driver_open(&s->driver, loop, tcp_carrier_new(fd)));
 }
 
 static void listen_side(struct side *s, int fd)
 {
     hop_listen(&s->driver.hop, &relay.party, &side_handler, ROLE_RELAY, loop_refresh_now(loop));
-    assert_true(hop_driver_open(&s->driver, loop, fd));
+    assert_true(hop_driver_open(&s->driver, loop, tcp_carrier_new(fd)));
 }
 
 static void sockets(int fds[2])
@@ -239,7 +230,8 @@ static void poll_done(struct timer *timer)
 
 static bool both_drained(void)
 {
-    return both_open() && !io_can_read(&a->driver.io) && !io_can_read(&b->driver.io);
+    return both_open() && !carrier_can_read(a->driver.carrier) &&
+           !carrier_can_read(b->driver.carrier);
 }
 
 static void test_opens(void **state)
@@ -467,6 +459,8 @@ static bool a_detached(void)
 
 static void test_detach(void **state)
 {
+    static const struct carrier_user nobody;
+    char rest[100];
     (void)state;
     a->detach_on_connected = true;
     start_both();
@@ -474,21 +468,20 @@ static void test_detach(void **state)
     assert_true(hop_send(&a->driver.hop, MESSAGE_LIST, view_of("late", 4)));
     assert_true(hop_send(&b->driver.hop, MESSAGE_CONNECTED, view_of("m2", 2)));
     hop_detach(&b->driver.hop);
-    b->fd = hop_driver_take(&b->driver, &b->unsent);
-    assert_true(b->driver.handed_over);
-    assert_true(b->unsent.bytes > 0);
-    struct view unsent = fifo_front(&b->unsent);
-    assert_int_equal(write(b->fd, unsent.data, unsent.len), (ssize_t)unsent.len);
-    assert_int_equal(write(b->fd, "circuit", 7), 7);
+    b->taken = hop_driver_take(&b->driver);
+    assert_null(b->driver.carrier);
+    assert_true(b->taken->unsent.bytes > 0);
+    assert_int_equal(carrier_write(b->taken, "circuit", 7), 7);
+    assert_int_equal(b->taken->unsent.bytes, 0);
     run_until(a_detached);
-    assert_int_equal(a->rest_len, 7);
-    assert_memory_equal(a->rest, "circuit", 7);
-    assert_true(a->fd >= 0);
     assert_int_equal(a->ended, 0);
-    /* Nothing of the driver is in the loop any more: the descriptor can go into another. */
-    struct io io = {.fd = -1};
-    assert_true(io_add(loop, &io, a->fd));
-    io_remove(&io);
+    assert_int_equal(a->taken->unread.bytes, 7);
+    assert_int_equal(carrier_read(a->taken, rest, sizeof rest), 7);
+    assert_memory_equal(rest, "circuit", 7);
+    assert_int_equal(carrier_read(a->taken, rest, sizeof rest), -1);
+    assert_int_equal(errno, EAGAIN);
+    /* Nothing of the driver is in the loop any more: the carrier can go into another. */
+    assert_true(carrier_enter(a->taken, loop, &nobody, NULL));
 }
 
 #define FLOOD_PINGS 60000
@@ -546,8 +539,8 @@ static void test_out_is_bounded(void **state)
     memset(&flood, 0, sizeof flood);
     flood.len = hop_take_out(&a->driver.hop, &flood.bytes);
     assert_int_equal(flood.len, FLOOD_PINGS * PING_RECORD);
-    flood.fd = hop_driver_take(&a->driver, &a->unsent);
-    a->fd = flood.fd;
+    a->taken = hop_driver_take(&a->driver);
+    flood.fd = a->taken->io.fd;
     timer_set(loop, &timer, loop_now(loop));
     run_until(flood_stands);
     assert_true(flood.written < flood.len);
@@ -575,8 +568,8 @@ static void test_detach_leaves_unread(void **state)
     hop_fail(&a->driver.hop, CODE_INTERNAL, "own end");
     hop_driver_update(&a->driver);
     run_until(a_ended);
-    b->fd = hop_driver_take(&b->driver, &b->unsent);
-    assert_int_equal(read(b->fd, &byte, 1), 1);
+    b->taken = hop_driver_take(&b->driver);
+    assert_int_equal(carrier_read(b->taken, &byte, 1), 1);
     assert_int_equal(b->messages, 0);
     assert_int_equal(b->ended, 0);
 }
@@ -585,7 +578,7 @@ static void test_bad_descriptor(void **state)
 {
     (void)state;
     hop_listen(&b->driver.hop, &relay.party, &side_handler, ROLE_RELAY, 0);
-    assert_false(hop_driver_open(&b->driver, loop, -1));
+    assert_false(hop_driver_open(&b->driver, loop, tcp_carrier_new(-1)));
     assert_int_not_equal(errno, 0);
 }
 

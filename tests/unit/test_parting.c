@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "net/parting.h"
+#include "net/tcp_carrier.h"
 
 #define ROUNDS 4
 
@@ -81,8 +82,11 @@ static void part(size_t len)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
     assert_true(fifo_append(&unsent, bytes, len));
     t.other[t.count++] = fd[1];
-    partings_add(&t.partings, fd[0], &unsent);
+    struct carrier *carrier = tcp_carrier_new(fd[0]);
+    assert_non_null(carrier);
+    carrier_owe(carrier, &unsent);
     assert_int_equal(unsent.bytes, 0);
+    partings_add(&t.partings, carrier);
 }
 
 /* How many bytes come until nothing waits; *end: the end of them has come. */

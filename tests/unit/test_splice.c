@@ -19,13 +19,15 @@
 #include <unistd.h>
 
 #include "net/splice.h"
+#include "net/tcp_carrier.h"
 
 #define PIPE_BYTES (256 * 1024)
 #define NO_LIMIT (64 * 1024 * 1024)
 
 /* What feeds the source, the two ends the direction joins, and what drains the sink. */
 struct line {
-    int feed, source, sink, drain;
+    int feed, drain;
+    struct carrier *source, *sink;
     struct splice splice;
     uint64_t fed, drained; /* byte i of the stream is byte_at(i) */
 };
@@ -68,8 +70,9 @@ static void line_open(struct line *line, pair_maker make)
     make(in);
     make(out);
     line->feed = in[0];
-    line->source = in[1];
-    line->sink = out[0];
+    line->source = tcp_carrier_new(in[1]);
+    line->sink = tcp_carrier_new(out[0]);
+    assert_true(line->source && line->sink);
     line->drain = out[1];
 }
 
@@ -80,8 +83,8 @@ static void line_close(struct line *line, struct pipe_pool *pool)
         close(line->feed);
     if (line->drain >= 0)
         close(line->drain);
-    close(line->source);
-    close(line->sink);
+    carrier_close(line->source);
+    carrier_close(line->sink);
 }
 
 static void make_bytes(uint8_t *out, size_t len, uint64_t from)
@@ -133,6 +136,7 @@ static bool drain(struct line *line, size_t len)
 static enum splice_result run(struct line *line, struct pipe_pool *pool, size_t budget,
                               size_t *moved)
 {
+    line->source->io.readable = true; /* as if the loop had said so */
     enum splice_result result =
         splice_run(&line->splice, pool, line->source, line->sink, budget, moved);
 
@@ -202,8 +206,7 @@ static void stream_whole(struct pipe_pool *pool, pair_maker make)
     size_t moved;
     assert_int_equal(run(&line, pool, 1000, &moved), SPLICE_END); /* and it stays */
     assert_int_equal(moved, 0);
-    close(line.sink);
-    line.sink = dup(line.source);
+    carrier_end(line.sink);
     while (drain(&line, NO_LIMIT))
         ;
     assert_int_equal(line.drained, total);
@@ -219,8 +222,8 @@ static void prefix_first(struct pipe_pool *pool, pair_maker make)
 
     line_open(&line, make);
     make_bytes(prefix, PREFIX, 0);
-    assert_true(splice_prefix(&line.splice, prefix, 10));
-    assert_true(splice_prefix(&line.splice, prefix + 10, PREFIX - 10));
+    carrier_unread(line.source, view_of(prefix + 10, PREFIX - 10));
+    carrier_unread(line.source, view_of(prefix, 10));
     line.fed = PREFIX;
     assert_int_equal(feed(&line, 50000), 50000);
     while (all < PREFIX + 50000) {
@@ -243,7 +246,7 @@ static void prefix_alone(struct pipe_pool *pool, pair_maker make)
 
     line_open(&line, make);
     make_bytes(prefix, sizeof prefix, 0);
-    assert_true(splice_prefix(&line.splice, prefix, sizeof prefix));
+    carrier_unread(line.source, view_of(prefix, sizeof prefix));
     assert_int_equal(run(&line, pool, NO_LIMIT, &moved), SPLICE_NEED_READ);
     assert_int_equal(moved, 100);
     assert_true(drain(&line, 100));
@@ -417,6 +420,36 @@ static void test_pipe_full_is_not_source_empty(void **state)
     pipe_pool_free(pool);
 }
 
+static ssize_t file_read(struct carrier *c, void *data, size_t len)
+{
+    return read(c->io.fd, data, len);
+}
+
+static ssize_t file_write(struct carrier *c, const void *data, size_t len)
+{
+    return write(c->io.fd, data, len);
+}
+
+static void file_close(struct carrier *c)
+{
+    close(c->io.fd);
+    free(c);
+}
+
+/* A file as a carrier that says its descriptor may be spliced. */
+static struct carrier *file_carrier(const char *path, int flags)
+{
+    static const struct carrier_kind kind = {
+        .read = file_read, .write = file_write, .close = file_close};
+    struct carrier *c = malloc(sizeof *c);
+
+    assert_non_null(c);
+    carrier_init(c, &kind, open(path, flags | O_CLOEXEC));
+    assert_true(c->io.fd >= 0);
+    c->raw_in = c->raw_out = c->io.fd;
+    return c;
+}
+
 /* A sink that splice(2) refuses (O_APPEND) gets the bytes by copying, also those in the pipe
  * already. */
 static void test_sink_that_cannot_be_spliced(void **state)
@@ -428,11 +461,11 @@ static void test_sink_that_cannot_be_spliced(void **state)
 
     (void)state;
     line_open(&line, unix_pair);
-    close(line.sink);
+    carrier_close(line.sink);
     close(line.drain);
     line.drain = mkstemp(path);
-    line.sink = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    assert_true(line.drain >= 0 && line.sink >= 0);
+    assert_true(line.drain >= 0);
+    line.sink = file_carrier(path, O_WRONLY | O_APPEND);
     unlink(path);
     for (int i = 0; i < 5; i++) {
         size_t fed = feed(&line, 30000);
@@ -458,9 +491,8 @@ static void test_source_that_cannot_be_spliced(void **state)
 
     (void)state;
     line_open(&line, unix_pair);
-    close(line.source);
-    line.source = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-    assert_true(line.source >= 0);
+    carrier_close(line.source);
+    line.source = file_carrier("/proc/self/mem", O_RDONLY);
     line.splice.bulk = true;
     /* Nothing is mapped at its beginning: reading fails, but only after copying was tried. */
     assert_int_equal(run(&line, pool, 1000, &moved), SPLICE_READ_ERROR);

@@ -21,6 +21,7 @@
 #include "hop/driver.h"
 #include "hop_pair.h"
 #include "net/socket.h"
+#include "net/tcp_carrier.h"
 
 #define ROUNDS 12 /* of the loop, in which a PING is answered and more */
 #define GUESTS 32
@@ -122,7 +123,7 @@ static void on_connection(struct io *io)
         assert_true(t.guests <= GUESTS);
         hop_listen(&g->driver.hop, &t.relay.party, &handler, ROLE_RELAY, loop_now(t.loop));
         g->driver.on_ended = on_ended;
-        assert_true(hop_driver_open(&g->driver, t.loop, fd));
+        assert_true(hop_driver_open(&g->driver, t.loop, tcp_carrier_new(fd)));
     }
     io_want_read(io);
 }

@@ -1,0 +1,258 @@
+/* The way of a carrier, for each kind: a hop over it, then a session's circuit, each of which knows
+ * nothing of the kind. */
+#include "session_pair.h"
+
+#include <sys/socket.h>
+
+#include "hop/driver.h"
+#include "hop_pair.h"
+#include "masked_carrier.h"
+#include "net/tcp_carrier.h"
+#include "session/link.h"
+
+#define PATIENCE_US (20 * CLOCK_US_PER_S)
+#define STREAM_BYTES 3000000
+
+struct party_at {
+    struct hop_driver driver;
+    struct link link;
+    struct side *side; /* of the session */
+};
+
+static struct {
+    struct loop *loop;
+    struct timer watchdog;
+    struct deferred each_round;
+    struct party client, relay;
+    struct party_at at[2];
+    struct pair *pair;
+    struct greeting greeting;
+    struct partings partings;
+    bool (*done)(void);
+} t;
+
+static void on_watchdog(struct timer *timer)
+{
+    (void)timer;
+    fail_msg("the condition did not come");
+}
+
+static void on_round(struct deferred *d)
+{
+    for (int i = CLIENT; i <= AGENT; i++) {
+        if (t.at[i].side->woken && t.at[i].link.loop)
+            link_wake(&t.at[i].link);
+        t.at[i].side->woken = false;
+    }
+    if (t.done())
+        loop_stop(t.loop);
+    else
+        loop_defer(t.loop, d);
+}
+
+static void run_until(bool (*done)(void))
+{
+    t.done = done;
+    timer_set(t.loop, &t.watchdog, loop_refresh_now(t.loop) + PATIENCE_US);
+    loop_defer(t.loop, &t.each_round);
+    loop_run(t.loop);
+    timer_cancel(t.loop, &t.watchdog);
+}
+
+static struct party_at *at_of(struct hop_driver *d)
+{
+    return container_of(d, struct party_at, driver);
+}
+
+/* The carrier goes from the hop to the session's circuit. */
+static void start_circuit(struct party_at *at)
+{
+    struct cipher send, receive;
+    uint8_t key[KEY_BYTES] = {0};
+    int which = at->side->which;
+    uint64_t told =
+        which == CLIENT ? t.greeting.welcome.receive_position : t.greeting.hello.receive_position;
+    struct carrier *carrier = hop_driver_take(&at->driver);
+    key[0] = (uint8_t)which;
+    cipher_init(&send, SUITE_CHACHAPOLY, key);
+    key[0] = (uint8_t)!which;
+    cipher_init(&receive, SUITE_CHACHAPOLY, key);
+    assert_true(circuit_init(&at->link.circuit, at->side->s, &send, &receive,
+                             t.greeting.hello.circuit, told, loop_now(t.loop)));
+    assert_true(link_open(&at->link, t.loop, carrier));
+}
+
+static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+{
+    (void)h;
+    (void)hello;
+    answer->code = CODE_OK;
+    answer->name = view_of_string("alice");
+}
+
+static bool on_message(struct hop *h, unsigned type, struct view body)
+{
+    (void)body;
+    if (type == MESSAGE_CONNECTED)
+        hop_detach(h);
+    return true;
+}
+
+static void on_open(struct hop *h, const struct info *info)
+{
+    (void)h;
+    (void)info;
+}
+
+static const struct hop_handler handler = {
+    .on_hello = on_hello, .on_open = on_open, .on_message = on_message};
+
+static void on_ended(struct hop_driver *d)
+{
+    fail_msg("a hop has ended: %s", d->hop.error.text);
+}
+
+static void on_detached(struct hop_driver *d)
+{
+    start_circuit(at_of(d));
+}
+
+static void on_change(struct link *link)
+{
+    link_close(link);
+}
+
+static bool hops_open(void)
+{
+    return t.at[CLIENT].driver.hop.state == HOP_OPEN && t.at[AGENT].driver.hop.state == HOP_OPEN;
+}
+
+static bool stream_over(void)
+{
+    const struct app *app = app_find(&t.pair->side[AGENT], 1);
+    return app && app->eofs;
+}
+
+static bool links_gone(void)
+{
+    return !t.at[CLIENT].link.loop && !t.at[AGENT].link.loop;
+}
+
+/* A hop, then its circuit, with bytes of the circuit behind the hop's last record and more than any
+ * buffer holds; the end comes as an end. */
+static void way_of(struct carrier *(*new)(int fd))
+{
+    int fd[2], small = 4096;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+    setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    assert_true(hop_start(&t.at[CLIENT].driver.hop, &t.client.party, &handler, ROLE_CLIENT,
+                          t.relay.keys.public_key, NULL, loop_now(t.loop)));
+    hop_listen(&t.at[AGENT].driver.hop, &t.relay.party, &handler, ROLE_RELAY, loop_now(t.loop));
+    for (int i = CLIENT; i <= AGENT; i++)
+        assert_true(hop_driver_open(&t.at[i].driver, t.loop, new (fd[i])));
+    run_until(hops_open);
+
+    static uint8_t last[4000];
+    assert_true(hop_send(&t.at[AGENT].driver.hop, MESSAGE_CONNECTED, view_of(last, sizeof last)));
+    hop_detach(&t.at[AGENT].driver.hop);
+    start_circuit(&t.at[AGENT]);
+    assert_true(t.at[AGENT].link.carrier->unsent.bytes > 0);
+    struct app *app = app_open(&t.pair->side[CLIENT], 1);
+    app_write(app, STREAM_BYTES);
+    app_close(app);
+    run_until(stream_over);
+    assert_int_equal(app_find(&t.pair->side[AGENT], 1)->received, STREAM_BYTES);
+
+    link_part(&t.at[CLIENT].link, &t.partings);
+    run_until(links_gone);
+    assert_int_equal(t.at[AGENT].link.circuit.failed.code, 0); /* on_change has looked at it */
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&t, 0, sizeof t);
+    t.loop = loop_new();
+    t.watchdog.on_fire = on_watchdog;
+    t.each_round.run = on_round;
+    partings_init(&t.partings, t.loop);
+    party_make(&t.client, 1, "client 1.0", NULL);
+    party_make(&t.relay, 2, "relay 1.0", NULL);
+    t.pair = pair_new(NULL, NULL);
+    pair_greet(t.pair, &t.greeting);
+    session_take_hello(t.pair->side[AGENT].s, &t.greeting.hello);
+    assert_true(session_take_welcome(t.pair->side[CLIENT].s, &t.greeting.welcome));
+    for (int i = CLIENT; i <= AGENT; i++) {
+        t.at[i].side = &t.pair->side[i];
+        t.at[i].driver.on_ended = on_ended;
+        t.at[i].driver.on_detached = on_detached;
+        t.at[i].link.on_change = on_change;
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (int i = CLIENT; i <= AGENT; i++) {
+        hop_driver_close(&t.at[i].driver);
+        link_close(&t.at[i].link);
+    }
+    partings_free(&t.partings);
+    pair_free(t.pair);
+    loop_undefer(&t.each_round);
+    loop_free(t.loop);
+    return 0;
+}
+
+static void test_plain(void **state)
+{
+    (void)state;
+    way_of(tcp_carrier_new);
+}
+
+static void test_masked(void **state)
+{
+    (void)state;
+    way_of(masked_carrier_new);
+}
+
+/* What is given back is read before what was behind it, and what is owed goes first. */
+static void test_order(void **state)
+{
+    struct fifo owed = {0};
+    char got[20];
+    int fd[2];
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+    struct carrier *a = tcp_carrier_new(fd[0]), *b = tcp_carrier_new(fd[1]);
+    assert_true(fifo_append(&owed, "on", 2));
+    carrier_owe(a, &owed);
+    assert_true(fifo_append(&owed, "e ", 2));
+    carrier_owe(a, &owed);
+    assert_int_equal(carrier_write(a, "two", 3), 3);
+    assert_int_equal(carrier_read(b, got, 7), 7);
+    assert_memory_equal(got, "one two", 7);
+    carrier_unread(b, view_of("four", 4));
+    carrier_unread(b, view_of("three ", 6));
+    assert_int_equal(carrier_write(a, "five", 4), 4);
+    for (int i = 0; i < 14;)
+        i += (int)carrier_read(b, got + i, sizeof got - (size_t)i);
+    assert_memory_equal(got, "three fourfive", 14);
+    carrier_end(a);
+    assert_int_equal(carrier_read(b, got, sizeof got), 0);
+    carrier_close(a);
+    carrier_close(b);
+    carrier_close(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order),
+        cmocka_unit_test_setup_teardown(test_plain, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_masked, set_up, tear_down),
+    };
+    crypto_start(false);
+    return cmocka_run_group_tests_name("carrier", tests, NULL, NULL);
+}
