@@ -1,4 +1,5 @@
 /* spx: one binary for all roles. The applet table: argv[0] or the first word picks one. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +9,12 @@
 
 #include "agent/agent.h"
 #include "base/exits.h"
+#include "base/log.h"
 #include "base/version.h"
 #include "client/client.h"
 #include "crypto/primitives.h"
 #include "key/key.h"
+#include "net/descriptors.h"
 #include "relay/relay.h"
 
 struct applet {
@@ -65,10 +68,8 @@ static void prepare_process(void)
     setrlimit(RLIMIT_CORE, &limit);
     prctl(PR_SET_DUMPABLE, 0);
     signal(SIGPIPE, SIG_IGN);
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    if (!descriptors_raise_limit())
+        log_warning("the limit of open files stays as it is: %s", strerror(errno));
 }
 
 static enum failure run(const struct applet *applet, int argc, char **argv)

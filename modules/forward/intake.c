@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "net/descriptors.h"
 #include "net/door.h"
 #include "net/socket.h"
 
@@ -55,7 +56,7 @@ struct intake *intake_new(struct loop *loop, const struct address *listen,
         free(a);
         return NULL;
     }
-    if (socket_is_scarce(a->door.io.fd)) { /* hops and circuits keep the last for themselves */
+    if (descriptor_is_scarce(a->door.io.fd)) { /* hops and circuits keep the last for themselves */
         error_set(e, FAILURE_OTHER,
                   "no descriptor is left to listen with; raise the limit of open files");
         intake_free(a);

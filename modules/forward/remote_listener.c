@@ -10,6 +10,7 @@
 #include "forward/endpoint.h"
 #include "forward/intake.h"
 #include "forward/refusals.h"
+#include "net/descriptors.h"
 #include "net/socket.h"
 
 #define PORTS_TRIED 1024
@@ -70,7 +71,7 @@ static bool may_take(void *owner)
 static void take(void *owner, int fd, const struct address *peer)
 {
     struct remote_listener *l = owner;
-    struct endpoint *e = socket_is_scarce(fd)
+    struct endpoint *e = descriptor_is_scarce(fd)
                              ? NULL
                              : endpoint_new(l->set->loop, fd, address_is_unix(peer), NULL, NULL);
     char text[ADDRESS_TEXT_BYTES];

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "net/descriptors.h"
 
 #define MAX_ADDRESSES 16 /* of one name */
 #define MAX_NAME 255
@@ -327,7 +328,7 @@ static bool attempt_start(struct attempt *attempt)
         timer_set(dial->loop, &dial->next, loop_now(dial->loop) + QUEUE_FULL_US);
         return true;
     }
-    if (fd >= 0 && dial->owner && socket_is_scarce(fd)) {
+    if (fd >= 0 && dial->owner && descriptor_is_scarce(fd)) {
         close(fd);
         errno = EMFILE;
         fd = -1;

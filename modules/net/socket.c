@@ -1,12 +1,11 @@
+/* The calls and options of sockets, in one place. Keeps no state. */
 #include "net/socket.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -19,7 +18,6 @@
 #define NOTSENT_LOWAT_BYTES (128 * 1024)
 #define NEAR_US 1000
 #define DATAGRAM_BUFFER_BYTES (256 * 1024)
-#define KEPT_DESCRIPTORS 64 /* for carriers; an eighth when there are few */
 
 static bool set_option(int fd, int level, int name, int value)
 {
@@ -301,20 +299,6 @@ void socket_set_carrier(int fd)
     set_keepalive(fd);
     set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
     set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES);
-}
-
-bool socket_is_scarce(int fd)
-{
-    static int last;
-    struct rlimit limit;
-
-    if (last == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX) {
-        rlim_t kept = limit.rlim_cur / 8;
-        last = (int)(limit.rlim_cur - (kept < KEPT_DESCRIPTORS ? kept : KEPT_DESCRIPTORS));
-    } else if (last == 0) {
-        last = INT_MAX;
-    }
-    return fd >= last;
 }
 
 static void set_reset_on_close(int fd, bool reset)

@@ -35,10 +35,6 @@ int socket_connect_result(int fd, const struct address *a);
  * s, TCP_NOTSENT_LOWAT 128 KiB. Harmless on other kinds of sockets. */
 void socket_set_carrier(int fd);
 
-/* Whether a descriptor is one of the last that the process may have. These are for carriers: the
- * streams of one user must not keep others, or the relay, from being reached. */
-bool socket_is_scarce(int fd);
-
 /* Options of an application's or target's socket, which is bound or connected to the address:
  * TCP_NODELAY, TCP_NOTSENT_LOWAT 128 KiB (what is more for a reader that does not read stays with
  * its sender), keepalive unless both ends are on this machine, and that its peer sees a reset when

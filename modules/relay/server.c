@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -30,17 +29,6 @@ struct server {
     const char *config_path;
     struct timer sweep;
 };
-
-/* Every circuit takes two descriptors, every agent too. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-            log_warning("the limit of open files stays as it is: %s", strerror(errno));
-    }
-}
 
 static void on_sweep(struct timer *timer)
 {
@@ -172,7 +160,6 @@ enum failure relay_serve(struct relay_config *config, const char *path)
     }
     init(s, config, path);
     wipe(&config->key, sizeof config->key);
-    raise_descriptor_limit();
     if (start(s, &e))
         loop_run(s->relay.loop);
     else
