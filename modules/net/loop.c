@@ -1,3 +1,37 @@
+/* The event loop over epoll. It calls; it never reads or writes for anybody.
+ *
+ * Edges and flags. Every descriptor is added once, for all events, edge-triggered: epoll tells of a
+ * change from "nothing" to "something", and does not repeat it. So the loop remembers: an edge sets
+ * `readable` or `writable`, and only who has met EAGAIN (or knows that it would) clears it, by
+ * io_read_drained or io_write_blocked. A wish is a second flag, `want_*`, cleared by the call that
+ * meets it. An io is due when a wish and its readiness meet, in whichever order they came. To want,
+ * to stop wanting and to want again are then assignments: no epoll_ctl but at the beginning and the
+ * end, and no edge is lost that came while nobody wanted it.
+ *
+ * What this asks of callers: to clear readiness without having met EAGAIN is to wait for an edge
+ * that was there already. A short read of a stream socket may count as EAGAIN, since what comes
+ * after it is a new edge; not so when the peer has hung up, for the end is no new edge
+ * (`hung_up`). Not to clear it is never wrong, it only costs a call.
+ *
+ * A round, in this order:
+ *   1. epoll_wait, which sleeps only if nothing is due, deferred or late. All its events become
+ *      flags before any callback runs: a callback may remove any io, and no event is left that
+ *      points to it.
+ *   2. Time: read once, and always later than the round before, so that a timer set for "now" fires
+ *      in the next round and two of them that set each other cannot hold up this one.
+ *   3. Those that are due. The list is taken as it stands: who asks again inside a callback has its
+ *      turn in the next round, after everybody else had theirs.
+ *   4. Timers that are due. They come after 3: when the process was stopped or starved, an answer
+ *      and the deadline for it are there at once, and the answer is what has happened first. The
+ *      other way round every pause of the machine would look like peers that do not answer.
+ *   5. Deferred calls: work that many callbacks of the round asked for and one call does (writing
+ *      what they said), and freeing what they may still have touched. They come last, so that they
+ *      see all of it.
+ *
+ * Sleep and timers. epoll's own time-out counts a clock that stands still while the machine is
+ * suspended, so a timerfd of CLOCK_BOOTTIME wakes it. It is set only when it would wake too late,
+ * and left alone when it wakes too early: a timer that is moved on with each packet costs a heap
+ * operation and no call into the kernel. */
 #include "net/loop.h"
 
 #include <errno.h>
@@ -546,7 +580,7 @@ uint64_t loop_refresh_now(struct loop *loop)
     return loop->now_us;
 }
 
-/* Whether there is nothing to do before the next event or timer. */
+/* Nothing is to be done before the next event or timer. */
 static bool may_sleep(struct loop *loop)
 {
     if (!list_empty(&loop->ready) || !list_empty(&loop->deferred))

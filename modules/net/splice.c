@@ -1,3 +1,26 @@
+/* One direction of a junction: bytes from a source to a sink, by the kernel where that is cheaper.
+ *
+ * The arithmetic. Copying a portion takes two system calls (read, write) and two copies of its
+ * bytes; moving it by splice(2) takes two as well, and none of the copies, but it needs a kernel
+ * pipe between the sockets: two descriptors, some memory, and now and then a call to learn that
+ * there is no more, since splice does not tell a short read from a full pipe. So small portions are
+ * copied and large ones are spliced. `bulk` says which: a read that filled its SMALL_BYTES sets it,
+ * a run that moved fewer clears it. A keystroke never takes a pipe, a transfer takes one at its
+ * second read.
+ *
+ * Pipes belong to a pool. A direction holds one only while bytes are in it, that is, while its sink
+ * takes no more: thousands of idle circuits share a few. A pipe that is given back is empty; one
+ * with bytes in it is closed instead, for its next user would find another's bytes. Without a pipe
+ * the direction copies, and works.
+ *
+ * The order. Bytes reach the sink as they left the source though they travel by three ways:
+ * `held` (in memory), the pipe, and straight from a read to a write. Each round delivers what is
+ * held, then what is in the pipe, and reads the source only when both are empty. That is also the
+ * backpressure: a sink that takes no more stops the reading, and at most a portion waits here.
+ *
+ * An empty pipe before each filling is also what gives EAGAIN a meaning: a pipe has slots besides
+ * bytes, and a full one says EAGAIN as an empty source does. Filled only when empty, it is the
+ * source's. */
 #include "net/splice.h"
 
 #include <errno.h>
