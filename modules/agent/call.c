@@ -1,3 +1,4 @@
+/* Both ends of the call socket: the running agent's, and that of `spx agent call`. */
 #include "agent/call.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* The memory of sessions that have ended. Nothing of a session is in it but its id, its user and
+ * the reason. */
 #include "agent/ended.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* The command line of `spx agent`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,5 @@
+/* Whose turn an OFFER of a control hop is. What it is answered with is decided elsewhere
+ * (agent/answer.c). */
 #include "agent/offers.h"
 
 #include <stdlib.h>

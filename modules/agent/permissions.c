@@ -1,3 +1,5 @@
+/* Copies and comparisons of what the configuration grants a user. What enforces it is in
+ * agent/access.c. */
 #include "agent/permissions.h"
 
 #include <stdlib.h>

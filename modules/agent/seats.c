@@ -9,9 +9,10 @@ void seats_init(struct seats *s)
     s->count = 0;
 }
 
-void seats_take(struct seats *s, struct seat *seat, const uint8_t user_key[KEY_BYTES])
+void seats_take(struct seats *s, struct seat *seat, const struct session *session,
+                const uint8_t user_key[KEY_BYTES])
 {
-    *seat = (struct seat){0};
+    *seat = (struct seat){.session = session};
     memcpy(seat->user_key, user_key, KEY_BYTES);
     list_append(&s->all, &seat->place);
     s->count++;

@@ -1,5 +1,6 @@
 /* The places for sessions at an agent: who has how many, and which one goes for another
- * (docs/PROTOCOL.md section 6). Knows no sessions. */
+ * (docs/PROTOCOL.md section 6). It asks nothing
+ * of the sessions themselves. */
 #ifndef SPX_AGENT_SEATS_H
 #define SPX_AGENT_SEATS_H
 
@@ -9,9 +10,12 @@
 #include "crypto/primitives.h"
 #include "wire/limits.h"
 
-/* Embedded in a session. */
+struct session;
+
+/* Embedded in a service (service.c). */
 struct seat {
     struct list place;
+    const struct session *session; /* who has it; for budget.h */
     uint8_t user_key[KEY_BYTES];
     bool started;              /* a circuit has carried it */
     uint64_t waiting_since_us; /* for its client, without a circuit; 0: it does not */
@@ -24,7 +28,8 @@ struct seats {
 
 void seats_init(struct seats *s);
 
-void seats_take(struct seats *s, struct seat *seat, const uint8_t user_key[KEY_BYTES]);
+void seats_take(struct seats *s, struct seat *seat, const struct session *session,
+                const uint8_t user_key[KEY_BYTES]);
 void seats_leave(struct seats *s, struct seat *seat);
 
 /* The user's session that must end before the user begins another: one that has not started. NULL:

@@ -5,17 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "agent/attachment.h"
+#include "agent/access.h"
 #include "agent/budget.h"
 #include "agent/ended.h"
-#include "agent/permissions.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "forward/remote_listener.h"
-#include "forward/target.h"
-
-#define RECEIVE_LIMIT_LEAST (1U << 20)
 
 /* candidate: accepted, its START still to come; current: carries the session. Without a current one
  * the session waits. */
@@ -23,13 +18,9 @@ struct service {
     struct seat seat;
     struct agent *agent;
     struct session *session;
-    struct targets *targets;
-    struct remote_listeners *listeners;
+    struct access access;
     struct attachment *current, *candidate;
-    char user[NAME_MAX_BYTES + 1];
     char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
-    /* The user's permissions as the open streams were granted them. */
-    struct permissions permissions;
     uint64_t begun_us;
     struct timer give_up; /* waiting for its client, or for the ACK of its CLOSE */
 };
@@ -59,8 +50,8 @@ static void service_end(struct service *v, const char *why)
     text_bytes(down, summary.bytes_sent);
     text_duration(time, loop_now(a->loop) - v->begun_us);
     log_info("circuit %s: ended: %s; user %s, %u stream%s, %s up, %s down, %s", v->label, why,
-             v->user, summary.streams_opened, summary.streams_opened == 1 ? "" : "s", up, down,
-             time);
+             v->access.user, summary.streams_opened, summary.streams_opened == 1 ? "" : "s", up,
+             down, time);
     if (v->seat.started)
         ended_remember(&a->ended, session_id(v->session), v->seat.user_key, why, loop_now(a->loop));
     if (v->candidate)
@@ -69,9 +60,7 @@ static void service_end(struct service *v, const char *why)
         let_go(v, v->current);
     timer_cancel(a->loop, &v->give_up);
     session_free(v->session);
-    remote_listeners_free(v->listeners);
-    targets_free(v->targets);
-    permissions_free(&v->permissions);
+    access_free(&v->access);
     seats_leave(&a->seats, &v->seat);
     free(v);
     if (a->seats.count == 0)
@@ -119,7 +108,7 @@ static void circuit_lost(struct service *v, const char *why)
     struct agent *a = v->agent;
     struct seat *oldest;
     log_info("circuit %s: lost: %s; the session of %s waits up to %u s for its client", v->label,
-             why, v->user, session_resume_window_s(v->session));
+             why, v->access.user, session_resume_window_s(v->session));
     if (v->seat.started || !v->seat.waiting_since_us) {
         v->seat.waiting_since_us = loop_now(a->loop);
         timer_set(a->loop, &v->give_up,
@@ -180,16 +169,6 @@ static void on_dropped(struct service *v, struct attachment *t)
 static const struct attachment_events attachment_events = {.on_change = on_change,
                                                            .on_dropped = on_dropped};
 
-/* The newest circuit's label, in what the log says of the session from now on. */
-static void take_label(struct service *v, const char *label)
-{
-    char prefix[128];
-    snprintf(v->label, sizeof v->label, "%s", label);
-    snprintf(prefix, sizeof prefix, "circuit %s: %s", v->label, v->user);
-    targets_set_label(v->targets, prefix);
-    remote_listeners_set_label(v->listeners, prefix);
-}
-
 /* START has come on the candidate: it is the session's circuit now. */
 static void on_move(struct session *s, struct circuit *circuit)
 {
@@ -203,12 +182,13 @@ static void on_move(struct session *s, struct circuit *circuit)
     if (!first) {
         text_duration(time, loop_now(v->agent->loop) - v->seat.waiting_since_us);
         log_info("circuit %s: carries on the session of circuit %s, user %s%s%s", v->current->label,
-                 v->label, v->user, old ? "" : ", after ", old ? "" : time);
+                 v->label, v->access.user, old ? "" : ", after ", old ? "" : time);
     }
     v->seat.started = true;
     v->seat.waiting_since_us = 0;
-    take_label(v, v->current->label);
-    remote_listeners_resume(v->listeners);
+    snprintf(v->label, sizeof v->label, "%s", v->current->label);
+    access_set_label(&v->access, v->label);
+    remote_listeners_resume(v->access.listeners);
     if (session_state(s) == SESSION_ACTIVE)
         timer_cancel(v->agent->loop, &v->give_up);
     if (old)
@@ -220,19 +200,19 @@ static void on_move(struct session *s, struct circuit *circuit)
 static void on_open(struct session *s, struct stream *stream, struct view target)
 {
     struct service *v = session_owner(s);
-    targets_open(v->targets, stream, target);
+    targets_open(v->access.targets, stream, target);
 }
 
 static void on_listen(struct session *s, struct stream *listener, struct view address)
 {
     struct service *v = session_owner(s);
-    remote_listeners_add(v->listeners, listener, address);
+    remote_listeners_add(v->access.listeners, listener, address);
 }
 
 static void on_room(struct session *s)
 {
     struct service *v = session_owner(s);
-    remote_listeners_resume(v->listeners);
+    remote_listeners_resume(v->access.listeners);
 }
 
 static void on_wake(struct session *s)
@@ -242,16 +222,10 @@ static void on_wake(struct session *s)
         link_wake(&v->current->link);
 }
 
-/* The memory of all rings is bounded as that of all windows is; but a ring grows when it is needed.
- */
 static bool may_grow(struct session *s, size_t more)
 {
-    const struct agent *a = ((const struct service *)session_owner(s))->agent;
-    uint64_t taken = 0;
-    list_each (link, &a->seats.all)
-        taken += session_ring_bytes(service_of_seat(link)->session);
-    return more <=
-           budget_share(RING_LIMIT_ALL, session_settings(s)->ring_bytes, taken, a->seats.count);
+    const struct service *v = session_owner(s);
+    return budget_ring_may_grow(&v->agent->seats, s, more);
 }
 
 /* A path that is lost was lost for the control hop too: not to be found out one after the other. */
@@ -282,47 +256,30 @@ static const struct session_events events = {
 
 /* ---- How a session begins, or goes on. ---- */
 
-/* How much a new session may take in. */
-static uint32_t receive_limit_left(const struct agent *a)
-{
-    uint64_t taken = 0;
-    list_each (link, &a->seats.all)
-        taken += session_settings(service_of_seat(link)->session)->receive_limit;
-    return RECEIVE_LIMIT_LEAST +
-           (uint32_t)budget_share(RECEIVE_LIMIT_ALL, RECEIVE_LIMIT_LEAST, taken, a->seats.count);
-}
-
 static struct service *service_new(struct agent *a, const struct agent_user *user,
                                    const char *label)
 {
     struct session_settings settings = session_default_settings(false);
     struct service *v = calloc(1, sizeof *v);
-    char prefix[128];
-    if (!v)
-        return NULL;
-    v->agent = a;
-    v->begun_us = loop_now(a->loop);
-    v->give_up.on_fire = on_give_up;
     settings.resume_window_s = a->config.resume_window_s;
-    settings.receive_limit = receive_limit_left(a);
+    settings.receive_limit = budget_receive_limit(&a->seats);
     settings.own_streams = user->listen_count ? AGENT_STREAMS_MAX : 0;
     settings.listeners = user->listeners;
-    snprintf(v->user, sizeof v->user, "%s", user->name);
-    snprintf(v->label, sizeof v->label, "%s", label);
-    snprintf(prefix, sizeof prefix, "circuit %s: %s", label, user->name);
-    if (permissions_copy(&v->permissions, user)) {
-        v->targets = targets_new(a->loop, prefix, v->permissions.allow, v->permissions.allow_count);
-        v->listeners = remote_listeners_new(a->loop, prefix, v->permissions.listen,
-                                            v->permissions.listen_count);
-    }
-    if (!v->targets || !v->listeners || !(v->session = session_new(&settings, &events, v))) {
-        remote_listeners_free(v->listeners);
-        targets_free(v->targets);
-        permissions_free(&v->permissions);
+    if (!v || !access_init(&v->access, a->loop, user, label)) {
         free(v);
         return NULL;
     }
-    seats_take(&a->seats, &v->seat, user->public_key);
+    v->session = session_new(&settings, &events, v);
+    if (!v->session) {
+        access_free(&v->access);
+        free(v);
+        return NULL;
+    }
+    v->agent = a;
+    v->begun_us = loop_now(a->loop);
+    v->give_up.on_fire = on_give_up;
+    snprintf(v->label, sizeof v->label, "%s", label);
+    seats_take(&a->seats, &v->seat, v->session, user->public_key);
     return v;
 }
 
@@ -435,7 +392,7 @@ void service_check_all(struct agent *a)
         const struct agent_user *user = agent_find_user(a, v->seat.user_key);
         if (!user)
             service_close(v, CODE_REVOKED, "the user is no longer allowed at this agent");
-        else if (!permissions_same(&v->permissions, user))
+        else if (!permissions_same(&v->access.permissions, user))
             service_close(v, CODE_REVOKED, "the user's permissions at this agent have changed");
     }
 }

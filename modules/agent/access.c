@@ -1,0 +1,45 @@
+/* Permissions with what enforces them. A changed configuration does not change them: it ends the
+ * session (service.h). */
+#include "agent/access.h"
+
+#include <stdio.h>
+
+#define PREFIX_BYTES 128
+
+static void write_prefix(char out[PREFIX_BYTES], const struct access *x, const char *label)
+{
+    snprintf(out, PREFIX_BYTES, "circuit %s: %s", label, x->user);
+}
+
+bool access_init(struct access *x, struct loop *loop, const struct agent_user *user,
+                 const char *label)
+{
+    const struct permissions *p = &x->permissions;
+    char prefix[PREFIX_BYTES];
+    *x = (struct access){0};
+    snprintf(x->user, sizeof x->user, "%s", user->name);
+    write_prefix(prefix, x, label);
+    if (permissions_copy(&x->permissions, user)) {
+        x->targets = targets_new(loop, prefix, p->allow, p->allow_count);
+        x->listeners = remote_listeners_new(loop, prefix, p->listen, p->listen_count);
+    }
+    if (x->targets && x->listeners)
+        return true;
+    access_free(x);
+    return false;
+}
+
+void access_free(struct access *x)
+{
+    remote_listeners_free(x->listeners);
+    targets_free(x->targets);
+    permissions_free(&x->permissions);
+}
+
+void access_set_label(struct access *x, const char *label)
+{
+    char prefix[PREFIX_BYTES];
+    write_prefix(prefix, x, label);
+    targets_set_label(x->targets, prefix);
+    remote_listeners_set_label(x->listeners, prefix);
+}

@@ -1,0 +1,27 @@
+/* What a session reaches: targets and listeners, by the permissions that its user had when it
+ * began. */
+#ifndef SPX_AGENT_ACCESS_H
+#define SPX_AGENT_ACCESS_H
+
+#include "agent/permissions.h"
+#include "forward/remote_listener.h"
+#include "forward/target.h"
+
+struct access {
+    struct permissions permissions;
+    struct targets *targets;
+    struct remote_listeners *listeners;
+    char user[NAME_MAX_BYTES + 1];
+};
+
+/* False without memory. label: of the session's circuit, for the log. */
+bool access_init(struct access *x, struct loop *loop, const struct agent_user *user,
+                 const char *label);
+
+/* Once the session's streams have ended. */
+void access_free(struct access *x);
+
+/* The session has moved to another circuit. */
+void access_set_label(struct access *x, const char *label);
+
+#endif
