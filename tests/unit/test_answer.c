@@ -58,6 +58,7 @@ static struct {
     struct timer limit;
 } t;
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they have their own free */
 /* The block that is watched must not hold the client's key any more, which the Noise state has. */
 void free(void *block)
 {
@@ -72,8 +73,10 @@ void free(void *block)
     }
     real(block);
 }
+#endif
 
-/* valgrind puts its own free in the place of the one here: then nothing is watched. */
+/* A sanitizer's or valgrind's free may stand in the place of the one here: then nothing is watched.
+ */
 static bool can_watch(void)
 {
     void *volatile block = malloc(1);
