@@ -1,3 +1,5 @@
+/* One connection: sessions with an agent, one after the other, each over one circuit after the
+ * other. What goes through them is client/forwards.h, what is told of them client/report.h. */
 #include "client/connection.h"
 
 #include <errno.h>
@@ -9,12 +11,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/random.h"
 #include "base/text.h"
-#include "base/version.h"
+#include "client/forwards.h"
 #include "client/reach.h"
-#include "forward/listener.h"
-#include "forward/remote.h"
+#include "client/report.h"
 #include "hop/backoff.h"
 
 #define STATUS_US CLOCK_US_PER_S
@@ -53,13 +53,10 @@ struct client {
     bool close_tried;      /* closing: the circuit broke, and another one was tried */
     bool ever_connected;
     struct timer give_up;
-    struct listener **listeners; /* of the -L, -D and -U among the task's forwards */
-    size_t listener_count;
-    struct remotes *remotes; /* of the -R among them */
+    struct forwards *forwards;
 
     /* What is told at the end. */
-    uint64_t begun_us, sent, received;
-    unsigned streams;
+    struct report report;
     enum failure failure;
     char why[480];
     struct timer close_limit, status;
@@ -77,20 +74,15 @@ static void relay_text(char out[HOST_TEXT_BYTES + 8], const struct client_relay 
              relay->address.host, relay->address.port);
 }
 
-/* Ends the loop with an exit code and a reason; the first one counts. */
-static void finish(struct client *c, enum failure failure, const char *why)
+/* Ends the loop with a failure and a reason; the first one counts. */
+static void stop_for(struct client *c, enum failure failure, const char *why)
 {
     if (!c->why[0]) {
         c->failure = failure;
         snprintf(c->why, sizeof c->why, "%s", why);
     }
-    loop_stop(c->loop);
-}
-
-static void tie_listeners(struct client *c, struct session *s)
-{
-    for (size_t i = 0; i < c->listener_count; i++)
-        listener_set_session(c->listeners[i], s);
+    if (c->loop)
+        loop_stop(c->loop);
 }
 
 static struct link *spare_link(struct client *c)
@@ -114,19 +106,16 @@ static void stop_reaching(struct client *c)
 
 static void end_session(struct client *c)
 {
-    if (!c->session)
+    struct session *s = c->session;
+    if (!s)
         return;
     stop_reaching(c);
     timer_cancel(c->loop, &c->give_up);
-    tie_listeners(c, NULL);
+    forwards_tie(c->forwards, NULL);
     link_close(&c->links[0]); /* the other may have been to be the next */
     link_close(&c->links[1]);
     c->link = NULL;
-    struct session_summary summary = session_summary(c->session);
-    struct session *s = c->session;
-    c->sent += summary.bytes_sent;
-    c->received += summary.bytes_received;
-    c->streams += summary.streams_opened;
+    report_add(&c->report, s);
     c->session = NULL; /* what its streams' ends bring about finds none */
     session_free(s);
 }
@@ -187,7 +176,7 @@ static void session_over(struct client *c)
         link_part(c->link, &c->partings);
     end_session(c);
     if (is_final(c, &e))
-        finish(c, code_failure(e.code), e.text);
+        stop_for(c, code_failure(e.code), e.text);
     else
         retry_later(c, CLIENT_WAITING, worked_us, 0);
 }
@@ -256,7 +245,7 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
     }
     end_session(c);
     if (is_final(c, &o->error))
-        finish(c, code_failure(o->error.code), o->error.text);
+        stop_for(c, code_failure(o->error.code), o->error.text);
     else
         retry_later(c, CLIENT_WAITING, 0, o->retry_s);
 }
@@ -281,38 +270,13 @@ static void close_session(struct client *c, unsigned code)
     begin_closing(c, "finished");
 }
 
-static void stdio_ended(void *arg, unsigned code, const char *text)
+static void on_forwards_ended(void *arg, unsigned code, const char *why)
 {
     struct client *c = arg;
     if (!c->session)
         return; /* session_over tells what ended it */
-    snprintf(c->why, sizeof c->why, "%s%s%s",
-             code ? reset_code_text(code) : "the stream is finished", code && text[0] ? ": " : "",
-             code ? text : "");
+    snprintf(c->why, sizeof c->why, "%s", why);
     close_session(c, code);
-}
-
-/* The client goes on as long as anything is forwarded. */
-static void remote_ended(void *arg, unsigned code, const char *text)
-{
-    struct client *c = arg;
-    if (c->listener_count || remotes_alive(c->remotes))
-        return;
-    snprintf(c->why, sizeof c->why, "the agent does not listen: %s", text);
-    close_session(c, code);
-}
-
-static bool open_stdio(struct client *c)
-{
-    char target[TARGET_TEXT_BYTES];
-    struct endpoint *e = endpoint_new_pair(c->loop, STDIN_FILENO, STDOUT_FILENO, stdio_ended, c);
-    struct stream *st;
-    target_to_text(target, &c->task->options->stdio_target);
-    st = e ? stream_open(c->session, target, &endpoint_events, e) : NULL;
-    if (!st)
-        return false;
-    endpoint_start(e, st);
-    return true;
 }
 
 static void connected(struct client *c, struct link *link, const char *label)
@@ -337,7 +301,7 @@ static void connected(struct client *c, struct link *link, const char *label)
     c->state = CLIENT_CONNECTED;
     c->ever_connected = true;
     c->failures = 0;
-    tie_listeners(c, c->session);
+    forwards_tie(c->forwards, c->session);
 }
 
 static void reached(void *arg, struct reach *r)
@@ -366,7 +330,7 @@ static void on_connection(struct session *s, struct stream *stream, struct strea
                           struct view peer)
 {
     struct client *c = session_owner(s);
-    remotes_connect(c->remotes, stream, listener, peer);
+    forwards_connect(c->forwards, stream, listener, peer);
 }
 
 static void on_wake(struct session *s)
@@ -379,8 +343,7 @@ static void on_wake(struct session *s)
 static void on_room(struct session *s)
 {
     struct client *c = session_owner(s);
-    for (size_t i = 0; i < c->listener_count; i++)
-        listener_resume(c->listeners[i]);
+    forwards_resume(c->forwards);
 }
 
 /* A circuit on which nothing comes back is not waited for: the next one starts beside it. */
@@ -462,19 +425,15 @@ static bool new_session(struct client *c)
 {
     struct session_settings settings = session_default_settings(true);
     struct error e = {0};
-    settings.streams = remotes_count(c->remotes) ? AGENT_STREAMS_MAX : 0;
+    settings.streams = forwards_agent_streams(c->forwards);
     c->session = session_new(&settings, &session_events, c);
     if (!c->session) {
-        finish(c, FAILURE_OTHER, NO_MEMORY_TEXT);
+        stop_for(c, FAILURE_OTHER, NO_MEMORY_TEXT);
         return false;
     }
     c->state = CLIENT_CONNECTING;
-    if (c->task->options->stdio && !open_stdio(c)) {
-        finish(c, FAILURE_OTHER, "standard input or output cannot be used");
-        return false;
-    }
-    if (!remotes_ask(c->remotes, c->session, &e)) {
-        finish(c, e.failure, e.text);
+    if (!forwards_begin(c->forwards, c->session, &e)) {
+        stop_for(c, e.failure, e.text);
         return false;
     }
     return true;
@@ -496,7 +455,7 @@ static void try_relay(struct client *c)
     request.session = c->session;
     c->reaching = reach_start(&c->reach, c->loop, &request);
     if (!c->reaching)
-        finish(c, FAILURE_OTHER, NO_MEMORY_TEXT);
+        stop_for(c, FAILURE_OTHER, NO_MEMORY_TEXT);
 }
 
 static void on_signal(void *arg, int signo)
@@ -510,7 +469,7 @@ static void on_signal(void *arg, int signo)
         loop_stop(c->loop);
         return;
     }
-    tie_listeners(c, NULL);
+    forwards_tie(c->forwards, NULL);
     begin_closing(c, "the user is finished");
 }
 
@@ -526,125 +485,72 @@ static void on_close_limit(struct timer *timer)
     loop_stop(container_of(timer, struct client, close_limit)->loop);
 }
 
-static void show_status(struct client *c)
-{
-    char text[256], up[16], down[16], time[24], rtt[24] = "-";
-    uint64_t sent = c->sent, received = c->received;
-    unsigned open = 0;
-    if (c->session) {
-        struct session_summary summary = session_summary(c->session);
-        sent += summary.bytes_sent;
-        received += summary.bytes_received;
-        open = summary.own_open;
-        if (summary.rtt_us)
-            text_duration(rtt, summary.rtt_us);
-    }
-    text_bytes(up, sent);
-    text_bytes(down, received);
-    text_duration(time, (loop_now(c->loop) - c->begun_us) / CLOCK_US_PER_S * CLOCK_US_PER_S);
-    snprintf(text, sizeof text, "%s: %s | round trip %s | %u streams | %s up, %s down | %s",
-             c->task->options->agent, state_names[c->state], rtt, open, up, down, time);
-    log_status(text);
-}
-
 static void on_status(struct timer *timer)
 {
     struct client *c = container_of(timer, struct client, status);
-    show_status(c);
+    report_show(&c->report, c->session, c->task->options->agent, state_names[c->state],
+                loop_now(c->loop));
     timer_set(c->loop, timer, loop_now(c->loop) + STATUS_US);
 }
 
-/* Opens what listens for a forward here; false: e says why. */
-static bool open_forward(struct client *c, const struct forward *f, struct error *e)
+static bool start(struct client *c, struct error *e)
 {
-    char target[TARGET_TEXT_BYTES] = "what SOCKS or HTTP CONNECT asks for";
-    struct listener *l;
-    if (f->kind == FORWARD_REMOTE)
-        return true; /* the agent listens for it */
-    l = listener_new(c->loop, f, e);
-    if (!l)
+    const struct client_options *options = c->task->options;
+    struct forwards_request request = {
+        .forwards = c->task->forwards,
+        .count = c->task->forward_count,
+        .stdio = options->stdio ? &options->stdio_target : NULL,
+        .ended = on_forwards_ended,
+        .arg = c,
+    };
+    c->loop = loop_new();
+    if (!c->loop)
+        return error_set(e, FAILURE_OTHER, "the event loop cannot be made: %s", strerror(errno));
+    partings_init(&c->partings, c->loop);
+    c->report.begun_us = loop_now(c->loop);
+    if (!loop_on_signals(c->loop, on_signal, heeds_hangup() ? on_signal : NULL, c, e))
         return false;
-    c->listeners[c->listener_count++] = l;
-    if (f->kind != FORWARD_DYNAMIC)
-        target_to_text(target, &f->target);
-    log_info("forwarding %s to %s", listener_address(l), target);
-    return true;
-}
-
-static bool open_forwards(struct client *c, struct error *e)
-{
-    c->listeners =
-        calloc(c->task->forward_count ? c->task->forward_count : 1, sizeof *c->listeners);
-    c->remotes = remotes_new(c->loop, c->task->forwards, c->task->forward_count, remote_ended, c);
-    if (!c->listeners || !c->remotes)
-        return error_no_memory(e);
-    for (size_t i = 0; i < c->task->forward_count; i++)
-        if (!open_forward(c, &c->task->forwards[i], e))
-            return false;
-    return true;
-}
-
-static void say_the_end(struct client *c)
-{
-    char up[16], down[16], time[24];
-    text_bytes(up, c->sent);
-    text_bytes(down, c->received);
-    text_duration(time, loop_refresh_now(c->loop) - c->begun_us);
-    log_status(NULL);
-    log_line(c->failure == FAILURE_NONE || c->failure == FAILURE_INTERRUPTED ? LOG_INFO : LOG_ERROR,
-             "ended: %s; %u stream%s, %s up, %s down, %s", c->why, c->streams,
-             c->streams == 1 ? "" : "s", up, down, time);
-}
-
-static void run(struct client *c)
-{
-    struct error e = {0};
-    c->begun_us = loop_now(c->loop);
-    c->retry.on_fire = on_retry;
-    c->close_limit.on_fire = on_close_limit;
-    c->status.on_fire = on_status;
-    c->give_up.on_fire = on_give_up;
-    c->links[0].on_change = on_change_0;
-    c->links[1].on_change = on_change_1;
-    if (!loop_on_signal(c->loop, SIGINT, on_signal, c) ||
-        !loop_on_signal(c->loop, SIGTERM, on_signal, c) ||
-        (heeds_hangup() && !loop_on_signal(c->loop, SIGHUP, on_signal, c)))
-        finish(c, FAILURE_OTHER, "signals cannot be watched");
-    else if (!open_forwards(c, &e))
-        finish(c, e.failure, e.text);
-    else
-        try_relay(c);
-    if (log_on_terminal() && !c->task->options->stdio)
+    c->forwards = forwards_new(c->loop, &request, e);
+    if (!c->forwards)
+        return false;
+    try_relay(c);
+    if (log_on_terminal() && !options->stdio)
         on_status(&c->status);
-    loop_run(c->loop);
-    end_session(c);
-    say_the_end(c);
+    return true;
 }
 
-static void clean_up(struct client *c)
+static void end(struct client *c)
 {
+    uint64_t now = c->loop ? loop_refresh_now(c->loop) : 0;
+    end_session(c);
+    report_end(&c->report, c->failure, c->why, now);
+    if (!c->loop)
+        return;
     timer_cancel(c->loop, &c->retry);
     timer_cancel(c->loop, &c->close_limit);
     timer_cancel(c->loop, &c->status);
     stop_reaching(c);
-    for (size_t i = 0; i < c->listener_count; i++)
-        listener_free(c->listeners[i]);
-    free(c->listeners);
-    remotes_free(c->remotes);
+    forwards_free(c->forwards);
     partings_free(&c->partings);
     loop_free(c->loop);
 }
 
 enum failure connection_run(const struct client_task *task)
 {
-    struct client c = {.task = task};
-    c.loop = loop_new();
-    if (!c.loop) {
-        log_error("the event loop cannot be made: %s", strerror(errno));
-        return FAILURE_OTHER;
-    }
-    partings_init(&c.partings, c.loop);
-    run(&c);
-    clean_up(&c);
+    struct error e = {0};
+    struct client c = {
+        .task = task,
+        .retry.on_fire = on_retry,
+        .close_limit.on_fire = on_close_limit,
+        .status.on_fire = on_status,
+        .give_up.on_fire = on_give_up,
+        .links[0].on_change = on_change_0,
+        .links[1].on_change = on_change_1,
+    };
+    if (start(&c, &e))
+        loop_run(c.loop);
+    else
+        stop_for(&c, e.failure, e.text);
+    end(&c);
     return c.failure;
 }

@@ -30,7 +30,7 @@ enum socks_reply {
     SOCKS_NO_ADDRESS_KIND = 8,
 };
 
-static enum proxy_decision refuse(struct proxy *p, const char *why)
+static enum proxy_decision refuse_request(struct proxy *p, const char *why)
 {
     p->why = why;
     return PROXY_REFUSE;
@@ -60,7 +60,7 @@ static enum proxy_decision socks_methods(struct proxy *p, struct view bytes, siz
         return PROXY_ANSWER;
     }
     socks_choose(p, SOCKS_NO_METHOD);
-    return refuse(p, "the application asks for authentication, which is not offered");
+    return refuse_request(p, "the application asks for authentication, which is not offered");
 }
 
 /* Where the connection comes from at the agent is not told: 0.0.0.0:0. */
@@ -76,7 +76,7 @@ static void socks_reply(struct proxy *p, enum socks_reply reply)
 static enum proxy_decision socks_refuse(struct proxy *p, enum socks_reply reply, const char *why)
 {
     socks_reply(p, reply);
-    return refuse(p, why);
+    return refuse_request(p, why);
 }
 
 /* A host and a port as they were named; false: they are none. */
@@ -248,7 +248,7 @@ static enum proxy_decision http_refuse(struct proxy *p, const char *status, cons
                                        const char *why)
 {
     http_answer(p, status, header, why);
-    return refuse(p, why);
+    return refuse_request(p, why);
 }
 
 static enum proxy_decision http_bad(struct proxy *p)
@@ -351,7 +351,7 @@ static enum proxy_decision first_byte(struct proxy *p, uint8_t byte)
     else if (byte >= 'A' && byte <= 'Z')
         p->phase = HTTP_REQUEST;
     else
-        return refuse(p, "the application speaks neither SOCKS 5 nor HTTP");
+        return refuse_request(p, "the application speaks neither SOCKS 5 nor HTTP");
     return PROXY_MORE;
 }
 

@@ -192,8 +192,8 @@ static bool start(struct remote_listener *l, const struct address *a, struct err
     return listen_on_permitted(l, *a, e);
 }
 
-static void refuse(struct remote_listeners *r, struct stream *listener, const char *address,
-                   enum reset_code code, const char *why)
+static void refuse_listen(struct remote_listeners *r, struct stream *listener, const char *address,
+                          enum reset_code code, const char *why)
 {
     char what[ADDRESS_MAX_BYTES + 32];
     snprintf(what, sizeof what, "refused to listen on %s", address);
@@ -209,7 +209,7 @@ static void try_listen(struct remote_listeners *r, struct stream *listener,
     if (l)
         *l = (struct remote_listener){.set = r, .listener = listener};
     if (!l || !start(l, wanted, &why)) {
-        refuse(r, listener, text, RESET_INTERNAL, l ? why.text : NO_MEMORY_TEXT);
+        refuse_listen(r, listener, text, RESET_INTERNAL, l ? why.text : NO_MEMORY_TEXT);
         free(l);
         return;
     }
@@ -226,10 +226,10 @@ void remote_listeners_add(struct remote_listeners *r, struct stream *listener, s
     struct address wanted;
     text_clean(text, sizeof text, address);
     if (!parse_address(&wanted, text))
-        refuse(r, listener, text, RESET_UNSUPPORTED, "not an address to listen on");
+        refuse_listen(r, listener, text, RESET_UNSUPPORTED, "not an address to listen on");
     else if (!permitted(r, &wanted))
-        refuse(r, listener, text, RESET_NOT_PERMITTED,
-               "not permitted by this agent's configuration");
+        refuse_listen(r, listener, text, RESET_NOT_PERMITTED,
+                      "not permitted by this agent's configuration");
     else
         try_listen(r, listener, &wanted, text);
 }

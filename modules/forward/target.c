@@ -18,13 +18,13 @@ struct targets {
     char label[160];
     const struct target_pattern *allow;
     size_t allow_count;
-    struct list waiting; /* attempts whose turn has not come */
+    struct list waiting; /* openings whose turn has not come */
     unsigned connecting;
     struct refusals refusals;
 };
 
 /* The owner of a stream until its target is connected. */
-struct attempt {
+struct opening {
     struct list link; /* on targets->waiting, or on none */
     struct targets *targets;
     struct stream *stream;
@@ -79,36 +79,36 @@ static bool may_allow(const struct targets *t, const struct target *target)
 
 static bool allows(void *arg, const struct address *address)
 {
-    const struct attempt *a = arg;
-    const struct targets *t = a->targets;
+    const struct opening *o = arg;
+    const struct targets *t = o->targets;
     for (size_t i = 0; i < t->allow_count; i++)
-        if (target_pattern_allows(&t->allow[i], &a->target, address))
+        if (target_pattern_allows(&t->allow[i], &o->target, address))
             return true;
     return false;
 }
 
 static void start_waiting(struct targets *t);
 
-static void attempt_free(struct attempt *a)
+static void opening_free(struct opening *o)
 {
-    struct targets *t = a->targets;
-    if (a->dial) {
-        dial_cancel(a->dial);
+    struct targets *t = o->targets;
+    if (o->dial) {
+        dial_cancel(o->dial);
         t->connecting--;
     }
-    list_remove(&a->link);
-    fifo_clear(&a->early);
-    free(a);
+    list_remove(&o->link);
+    fifo_clear(&o->early);
+    free(o);
     start_waiting(t);
 }
 
 /* Refuses the stream and says so in the log. */
-static void refuse(struct attempt *a, enum reset_code code, const char *text)
+static void refuse_stream(struct opening *o, enum reset_code code, const char *text)
 {
-    struct targets *t = a->targets;
-    refusals_log(&t->refusals, loop_now(t->loop), t->label, a->text, text);
-    stream_reset(a->stream, code, text);
-    attempt_free(a);
+    struct targets *t = o->targets;
+    refusals_log(&t->refusals, loop_now(t->loop), t->label, o->text, text);
+    stream_reset(o->stream, code, text);
+    opening_free(o);
 }
 
 static enum reset_code code_of(enum dial_result result)
@@ -122,97 +122,97 @@ static enum reset_code code_of(enum dial_result result)
 }
 
 /* The socket is the stream's owner from now on; false without memory or descriptors. */
-static bool hand_over_connection(struct attempt *a, int fd, const struct address *address)
+static bool hand_over_connection(struct opening *o, int fd, const struct address *address)
 {
-    struct endpoint *e = endpoint_new(a->targets->loop, fd, address_is_unix(address), NULL, NULL);
+    struct endpoint *e = endpoint_new(o->targets->loop, fd, address_is_unix(address), NULL, NULL);
     if (!e)
         return false;
     socket_set_application(fd, address);
-    stream_set_owner(a->stream, &endpoint_events, e);
-    endpoint_start(e, a->stream);
+    stream_set_owner(o->stream, &endpoint_events, e);
+    endpoint_start(e, o->stream);
     return true;
 }
 
-static void send_early(struct attempt *a, struct udp_target *u)
+static void send_early(struct opening *o, struct udp_target *u)
 {
-    for (unsigned i = 0; i < a->early_count; i++) {
-        const uint8_t *bytes = fifo_front_whole(&a->early, a->early_len[i]);
+    for (unsigned i = 0; i < o->early_count; i++) {
+        const uint8_t *bytes = fifo_front_whole(&o->early, o->early_len[i]);
         if (!bytes)
             return;
-        udp_target_send(u, view_of(bytes, a->early_len[i]));
-        fifo_drop(&a->early, a->early_len[i]);
+        udp_target_send(u, view_of(bytes, o->early_len[i]));
+        fifo_drop(&o->early, o->early_len[i]);
     }
 }
 
-static bool hand_over_datagrams(struct attempt *a, int fd)
+static bool hand_over_datagrams(struct opening *o, int fd)
 {
-    char label[sizeof a->targets->label + sizeof a->text + 2];
+    char label[sizeof o->targets->label + sizeof o->text + 2];
     struct udp_target *u;
-    snprintf(label, sizeof label, "%s: %s", a->targets->label, a->text);
-    u = udp_target_new(a->targets->loop, fd, label);
+    snprintf(label, sizeof label, "%s: %s", o->targets->label, o->text);
+    u = udp_target_new(o->targets->loop, fd, label);
     if (!u)
         return false;
-    stream_set_owner(a->stream, &udp_target_events, u);
-    udp_target_start(u, a->stream);
-    send_early(a, u);
+    stream_set_owner(o->stream, &udp_target_events, u);
+    udp_target_start(u, o->stream);
+    send_early(o, u);
     return true;
 }
 
-static void connected(struct attempt *a, int fd, const struct address *address)
+static void connected(struct opening *o, int fd, const struct address *address)
 {
     char text[ADDRESS_TEXT_BYTES];
-    struct stream *st = a->stream;
-    bool datagrams = a->target.kind == TARGET_UDP;
-    if (!(datagrams ? hand_over_datagrams(a, fd) : hand_over_connection(a, fd, address))) {
+    struct stream *st = o->stream;
+    bool datagrams = o->target.kind == TARGET_UDP;
+    if (!(datagrams ? hand_over_datagrams(o, fd) : hand_over_connection(o, fd, address))) {
         socket_close_reset(fd);
-        refuse(a, RESET_INTERNAL, "out of memory or descriptors");
+        refuse_stream(o, RESET_INTERNAL, "out of memory or descriptors");
         return;
     }
     address_to_text(text, address);
-    log_info("%s: %s: %s, stream %u", a->targets->label, a->text,
+    log_info("%s: %s: %s, stream %u", o->targets->label, o->text,
              datagrams ? "open for datagrams" : "connected", stream_id(st));
-    attempt_free(a);
+    opening_free(o);
     stream_accept(st, text);
 }
 
 static void dial_done(void *arg, enum dial_result result, int fd, const struct address *address,
                       const char *text)
 {
-    struct attempt *a = arg;
-    a->dial = NULL;
-    a->targets->connecting--;
+    struct opening *o = arg;
+    o->dial = NULL;
+    o->targets->connecting--;
     if (result == DIAL_OK)
-        connected(a, fd, address);
+        connected(o, fd, address);
     else
-        refuse(a, code_of(result), text);
+        refuse_stream(o, code_of(result), text);
 }
 
-static bool start(struct attempt *a)
+static bool start(struct opening *o)
 {
-    bool path = a->target.kind == TARGET_UNIX;
+    bool path = o->target.kind == TARGET_UNIX;
     struct dial_request request = {
-        .host = path ? a->text : a->target.at.host, /* "unix:/path" */
-        .port = a->target.at.port,
-        .owner = a->targets,
-        .datagrams = a->target.kind == TARGET_UDP,
+        .host = path ? o->text : o->target.at.host, /* "unix:/path" */
+        .port = o->target.at.port,
+        .owner = o->targets,
+        .datagrams = o->target.kind == TARGET_UDP,
         .timeout_us = TARGET_CONNECT_S * CLOCK_US_PER_S,
-        .allow = a->own ? NULL : allows,
+        .allow = o->own ? NULL : allows,
         .done = dial_done,
-        .arg = a,
+        .arg = o,
     };
-    a->dial = dial_start(a->targets->loop, &request);
-    if (a->dial)
-        a->targets->connecting++;
-    return a->dial != NULL;
+    o->dial = dial_start(o->targets->loop, &request);
+    if (o->dial)
+        o->targets->connecting++;
+    return o->dial != NULL;
 }
 
 static void start_waiting(struct targets *t)
 {
     while (!list_empty(&t->waiting) && t->connecting < CONNECTS_IN_PROGRESS) {
-        struct attempt *a = container_of(t->waiting.next, struct attempt, link);
-        list_remove(&a->link);
-        if (!start(a)) {
-            refuse(a, RESET_INTERNAL, NO_MEMORY_TEXT);
+        struct opening *o = container_of(t->waiting.next, struct opening, link);
+        list_remove(&o->link);
+        if (!start(o)) {
+            refuse_stream(o, RESET_INTERNAL, NO_MEMORY_TEXT);
             return;
         }
     }
@@ -223,7 +223,7 @@ static void on_reset(void *owner, unsigned code, const char *text)
 {
     (void)code;
     (void)text;
-    attempt_free(owner);
+    opening_free(owner);
 }
 
 static ssize_t pull(void *owner, struct iovec *piece, int pieces)
@@ -246,11 +246,11 @@ static size_t push(void *owner, const uint8_t *data, size_t len)
  * up. */
 static void on_datagram(void *owner, struct view bytes)
 {
-    struct attempt *a = owner;
-    if (a->early_count == EARLY_DATAGRAMS || a->early.bytes + bytes.len > EARLY_DATAGRAM_BYTES ||
-        !fifo_append(&a->early, bytes.data, bytes.len))
+    struct opening *o = owner;
+    if (o->early_count == EARLY_DATAGRAMS || o->early.bytes + bytes.len > EARLY_DATAGRAM_BYTES ||
+        !fifo_append(&o->early, bytes.data, bytes.len))
         return;
-    a->early_len[a->early_count++] = (uint16_t)bytes.len;
+    o->early_len[o->early_count++] = (uint16_t)bytes.len;
 }
 
 static void on_nothing(void *owner)
@@ -258,7 +258,7 @@ static void on_nothing(void *owner)
     (void)owner;
 }
 
-static const struct stream_events attempt_events = {
+static const struct stream_events opening_events = {
     .pull = pull,
     .push = push,
     .on_datagram = on_datagram,
@@ -268,45 +268,45 @@ static const struct stream_events attempt_events = {
 };
 
 /* The stream's owner from now on. NULL: it was reset. */
-static struct attempt *attempt_new(struct targets *t, struct stream *stream)
+static struct opening *opening_new(struct targets *t, struct stream *stream)
 {
-    struct attempt *a = calloc(1, sizeof *a);
-    if (!a) {
+    struct opening *o = calloc(1, sizeof *o);
+    if (!o) {
         stream_reset(stream, RESET_INTERNAL, NO_MEMORY_TEXT);
         return NULL;
     }
-    list_init(&a->link);
-    a->targets = t;
-    a->stream = stream;
-    stream_set_owner(stream, &attempt_events, a);
-    return a;
+    list_init(&o->link);
+    o->targets = t;
+    o->stream = stream;
+    stream_set_owner(stream, &opening_events, o);
+    return o;
 }
 
 void targets_connect(struct targets *t, struct stream *stream, const struct target *target)
 {
-    struct attempt *a = attempt_new(t, stream);
-    if (!a)
+    struct opening *o = opening_new(t, stream);
+    if (!o)
         return;
-    a->own = true;
-    a->target = *target;
-    target_to_text(a->text, target);
-    list_append(&t->waiting, &a->link);
+    o->own = true;
+    o->target = *target;
+    target_to_text(o->text, target);
+    list_append(&t->waiting, &o->link);
     start_waiting(t);
 }
 
 void targets_open(struct targets *t, struct stream *stream, struct view target)
 {
     struct error why = {0};
-    struct attempt *a = attempt_new(t, stream);
-    if (!a)
+    struct opening *o = opening_new(t, stream);
+    if (!o)
         return;
-    text_clean(a->text, sizeof a->text, target);
-    if (!value_target(&a->target, a->text, &why))
-        refuse(a, RESET_UNSUPPORTED, why.text);
-    else if (!may_allow(t, &a->target))
-        refuse(a, RESET_NOT_PERMITTED, "not permitted by this agent's configuration");
+    text_clean(o->text, sizeof o->text, target);
+    if (!value_target(&o->target, o->text, &why))
+        refuse_stream(o, RESET_UNSUPPORTED, why.text);
+    else if (!may_allow(t, &o->target))
+        refuse_stream(o, RESET_NOT_PERMITTED, "not permitted by this agent's configuration");
     else {
-        list_append(&t->waiting, &a->link);
+        list_append(&t->waiting, &o->link);
         start_waiting(t);
     }
 }

@@ -1,4 +1,4 @@
-#include "forward/listener.h"
+#include "forward/local_listener.h"
 
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 #include "forward/udp_listener.h"
 #include "net/socket.h"
 
-struct listener {
+struct local_listener {
     struct loop *loop;
     struct intake *intake;
     struct session *session;
@@ -20,7 +20,7 @@ struct listener {
 /* What went wrong with one connection, for the user: the application sees only a reset. */
 static void stream_ended(void *arg, unsigned code, const char *text)
 {
-    struct listener *l = arg;
+    struct local_listener *l = arg;
     char why[RESET_TEXT_BYTES];
     if (!code)
         return;
@@ -28,7 +28,7 @@ static void stream_ended(void *arg, unsigned code, const char *text)
     log_info("%s: %s", l->target, why);
 }
 
-static void open_stream(struct listener *l, int fd, bool is_unix)
+static void open_stream(struct local_listener *l, int fd, bool is_unix)
 {
     struct endpoint *e = endpoint_new(l->loop, fd, is_unix, stream_ended, l);
     struct stream *st;
@@ -45,14 +45,14 @@ static void open_stream(struct listener *l, int fd, bool is_unix)
 
 static bool may_take(void *owner)
 {
-    struct listener *l = owner;
+    struct local_listener *l = owner;
     return l->session && session_may_open(l->session) &&
            (!l->dynamic || dynamic_has_room(l->dynamic));
 }
 
 static void take(void *owner, int fd, const struct address *peer)
 {
-    struct listener *l = owner;
+    struct local_listener *l = owner;
     if (l->dynamic)
         dynamic_take(l->dynamic, fd);
     else
@@ -63,13 +63,13 @@ static const struct intake_events intake_events = {.may_take = may_take, .take =
 
 static void on_dynamic_room(void *arg)
 {
-    struct listener *l = arg;
+    struct local_listener *l = arg;
     if (l->session)
         intake_go(l->intake);
 }
 
 /* What listens for -L and -D. */
-static bool open_intake(struct listener *l, const struct forward *forward, struct error *e)
+static bool open_intake(struct local_listener *l, const struct forward *forward, struct error *e)
 {
     l->intake = intake_new(l->loop, &forward->listen, &intake_events, l, e);
     if (!l->intake)
@@ -82,9 +82,10 @@ static bool open_intake(struct listener *l, const struct forward *forward, struc
     return l->dynamic || error_no_memory(e);
 }
 
-struct listener *listener_new(struct loop *loop, const struct forward *forward, struct error *e)
+struct local_listener *local_listener_new(struct loop *loop, const struct forward *forward,
+                                          struct error *e)
 {
-    struct listener *l = calloc(1, sizeof *l);
+    struct local_listener *l = calloc(1, sizeof *l);
     if (!l) {
         error_no_memory(e);
         return NULL;
@@ -93,11 +94,11 @@ struct listener *listener_new(struct loop *loop, const struct forward *forward, 
     if (forward->kind == FORWARD_UDP ? (l->udp = udp_listener_new(loop, forward, e)) != NULL
                                      : open_intake(l, forward, e))
         return l;
-    listener_free(l);
+    local_listener_free(l);
     return NULL;
 }
 
-void listener_set_session(struct listener *l, struct session *s)
+void local_listener_set_session(struct local_listener *l, struct session *s)
 {
     l->session = s;
     if (l->udp) {
@@ -112,7 +113,7 @@ void listener_set_session(struct listener *l, struct session *s)
         intake_stop(l->intake);
 }
 
-void listener_resume(struct listener *l)
+void local_listener_resume(struct local_listener *l)
 {
     if (!l->session || l->udp)
         return;
@@ -121,12 +122,12 @@ void listener_resume(struct listener *l)
     intake_go(l->intake);
 }
 
-const char *listener_address(const struct listener *l)
+const char *local_listener_address(const struct local_listener *l)
 {
     return l->udp ? udp_listener_address(l->udp) : intake_address(l->intake);
 }
 
-void listener_free(struct listener *l)
+void local_listener_free(struct local_listener *l)
 {
     if (!l)
         return;

@@ -1,0 +1,139 @@
+/* The client's local listeners, its -R and its standard input and output, as one. How each works is
+ * forward's matter. */
+#include "client/forwards.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "forward/local_listener.h"
+#include "forward/remote.h"
+
+struct forwards {
+    struct loop *loop;
+    struct forwards_request request;
+    struct local_listener **listeners; /* of the -L, -D and -U among the forwards */
+    size_t listener_count;
+    struct remotes *remotes; /* of the -R among them */
+};
+
+static void stdio_ended(void *arg, unsigned code, const char *text)
+{
+    const struct forwards *f = arg;
+    char why[RESET_TEXT_BYTES] = "the stream is finished";
+    if (code)
+        reset_to_text(why, code, text);
+    f->request.ended(f->request.arg, code, why);
+}
+
+/* The client goes on as long as anything is forwarded. */
+static void remote_ended(void *arg, unsigned code, const char *text)
+{
+    const struct forwards *f = arg;
+    char why[RESET_TEXT_BYTES];
+    if (f->listener_count || remotes_alive(f->remotes))
+        return;
+    snprintf(why, sizeof why, "the agent does not listen: %s", text);
+    f->request.ended(f->request.arg, code, why);
+}
+
+/* Opens what listens for a forward here; false: e says why. */
+static bool open_forward(struct forwards *f, const struct forward *forward, struct error *e)
+{
+    char target[TARGET_TEXT_BYTES] = "what SOCKS or HTTP CONNECT asks for";
+    struct local_listener *l;
+    if (forward->kind == FORWARD_REMOTE)
+        return true; /* the agent listens for it */
+    l = local_listener_new(f->loop, forward, e);
+    if (!l)
+        return false;
+    f->listeners[f->listener_count++] = l;
+    if (forward->kind != FORWARD_DYNAMIC)
+        target_to_text(target, &forward->target);
+    log_info("forwarding %s to %s", local_listener_address(l), target);
+    return true;
+}
+
+static bool open_all(struct forwards *f, struct error *e)
+{
+    const struct forwards_request *q = &f->request;
+    f->listeners = calloc(q->count ? q->count : 1, sizeof *f->listeners);
+    f->remotes = remotes_new(f->loop, q->forwards, q->count, remote_ended, f);
+    if (!f->listeners || !f->remotes)
+        return error_no_memory(e);
+    for (size_t i = 0; i < q->count; i++)
+        if (!open_forward(f, &q->forwards[i], e))
+            return false;
+    return true;
+}
+
+struct forwards *forwards_new(struct loop *loop, const struct forwards_request *request,
+                              struct error *e)
+{
+    struct forwards *f = calloc(1, sizeof *f);
+    if (!f) {
+        error_no_memory(e);
+        return NULL;
+    }
+    f->loop = loop;
+    f->request = *request;
+    if (open_all(f, e))
+        return f;
+    forwards_free(f);
+    return NULL;
+}
+
+uint16_t forwards_agent_streams(const struct forwards *f)
+{
+    return remotes_count(f->remotes) ? AGENT_STREAMS_MAX : 0;
+}
+
+static bool open_stdio(struct forwards *f, struct session *s)
+{
+    char target[TARGET_TEXT_BYTES];
+    struct endpoint *e = endpoint_new_pair(f->loop, STDIN_FILENO, STDOUT_FILENO, stdio_ended, f);
+    struct stream *st;
+    target_to_text(target, f->request.stdio);
+    st = e ? stream_open(s, target, &endpoint_events, e) : NULL;
+    if (!st)
+        return false;
+    endpoint_start(e, st);
+    return true;
+}
+
+bool forwards_begin(struct forwards *f, struct session *s, struct error *e)
+{
+    if (f->request.stdio && !open_stdio(f, s))
+        return error_set(e, FAILURE_OTHER, "standard input or output cannot be used");
+    return remotes_ask(f->remotes, s, e);
+}
+
+void forwards_tie(struct forwards *f, struct session *s)
+{
+    for (size_t i = 0; i < f->listener_count; i++)
+        local_listener_set_session(f->listeners[i], s);
+}
+
+void forwards_resume(struct forwards *f)
+{
+    for (size_t i = 0; i < f->listener_count; i++)
+        local_listener_resume(f->listeners[i]);
+}
+
+void forwards_connect(struct forwards *f, struct stream *stream, const struct stream *listener,
+                      struct view peer)
+{
+    remotes_connect(f->remotes, stream, listener, peer);
+}
+
+void forwards_free(struct forwards *f)
+{
+    if (!f)
+        return;
+    for (size_t i = 0; i < f->listener_count; i++)
+        local_listener_free(f->listeners[i]);
+    free(f->listeners);
+    remotes_free(f->remotes);
+    free(f);
+}

@@ -1,0 +1,45 @@
+/* The connection's counts and the lines that show them. */
+#include "client/report.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+
+void report_add(struct report *r, const struct session *s)
+{
+    struct session_summary summary = session_summary(s);
+    r->sent += summary.bytes_sent;
+    r->received += summary.bytes_received;
+    r->streams += summary.streams_opened;
+}
+
+void report_show(const struct report *r, const struct session *s, const char *agent,
+                 const char *state, uint64_t now_us)
+{
+    char text[256], up[16], down[16], time[24], rtt[24] = "-";
+    struct session_summary now = {0};
+    if (s)
+        now = session_summary(s);
+    if (now.rtt_us)
+        text_duration(rtt, now.rtt_us);
+    text_bytes(up, r->sent + now.bytes_sent);
+    text_bytes(down, r->received + now.bytes_received);
+    text_duration(time, (now_us - r->begun_us) / CLOCK_US_PER_S * CLOCK_US_PER_S);
+    snprintf(text, sizeof text, "%s: %s | round trip %s | %u stream%s | %s up, %s down | %s", agent,
+             state, rtt, now.own_open, now.own_open == 1 ? "" : "s", up, down, time);
+    log_status(text);
+}
+
+void report_end(const struct report *r, enum failure failure, const char *why, uint64_t now_us)
+{
+    char up[16], down[16], time[24];
+    bool wanted = failure == FAILURE_NONE || failure == FAILURE_INTERRUPTED;
+    text_bytes(up, r->sent);
+    text_bytes(down, r->received);
+    text_duration(time, now_us - r->begun_us);
+    log_status(NULL);
+    log_line(wanted ? LOG_INFO : LOG_ERROR, "ended: %s; %u stream%s, %s up, %s down, %s", why,
+             r->streams, r->streams == 1 ? "" : "s", up, down, time);
+}
