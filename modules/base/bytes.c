@@ -1,3 +1,4 @@
+/* The parts of bytes.h that a compiler must not see through. */
 #include "base/bytes.h"
 
 void wipe(void *secret, size_t len)

@@ -1,3 +1,4 @@
+/* The clocks of the system, in the units of this program. */
 #include "base/clock.h"
 
 #include <stdio.h>

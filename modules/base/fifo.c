@@ -1,3 +1,4 @@
+/* Blocks of at least a page in a list. A block is wiped when it is freed: bytes may be keys'. */
 #include "base/fifo.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Reading and replacing small files without ever leaving half of one. */
 #include "base/files.h"
 
 #include <errno.h>

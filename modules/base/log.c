@@ -1,3 +1,5 @@
+/* Lines to standard error, each in one write that never waits: what a full pipe does not take
+ * is counted and told later. */
 #include "base/log.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* The leaky bucket, as the one moment at which it is empty again. */
 #include "base/rate.h"
 
 #include "base/clock.h"

@@ -1,3 +1,19 @@
+/* The replay ring.
+ *
+ * A position counts the bytes of a session since its beginning and never goes back; 64 bits of them
+ * last for centuries. Only `pieces` turns one into a place: (p - base) & (size - 1), which needs
+ * the size to be a power of two. base is the position that stands at data[0]. It is not always a
+ * multiple of the size: a ring that empties takes its head for base and starts again at data[0], so
+ * that a session of keystrokes stays in a page or two for ever.
+ *
+ * The memory is mapped without being reserved: its pages come when they are first written, and a
+ * large size costs nothing before it is used. `touched` is how far that was; only this much is to
+ * be wiped, since wiping makes pages come too.
+ *
+ * Growing maps a ring of the new size, copies tail to head to its beginning and makes tail its
+ * base: positions stay as they are, and whoever holds one need not know. With sizes that double,
+ * the copies together are less than the last size. When to grow, and that the ring never shrinks,
+ * is the session's decision (session/send.c). */
 #include "base/ring.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SipHash-2-4 as its paper gives it. */
 #include "base/siphash.h"
 
 struct siphash {

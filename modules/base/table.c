@@ -1,3 +1,4 @@
+/* Chains in a table of a power of two, which doubles when there are more entries than slots. */
 #include "base/table.h"
 
 #include <stdlib.h>

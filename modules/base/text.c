@@ -1,3 +1,4 @@
+/* What is done to text before it is shown, compared or sent. */
 #include "base/text.h"
 
 #include <inttypes.h>

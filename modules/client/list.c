@@ -1,3 +1,4 @@
+/* Asks one relay after the other for its list: to print it, or for one agent's key. */
 #include "client/list.h"
 
 #include <stdio.h>

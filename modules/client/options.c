@@ -1,3 +1,4 @@
+/* The client's options, each with its handler, and what they may not be combined with. */
 #include "client/options.h"
 
 #include <getopt.h>

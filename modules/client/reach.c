@@ -1,3 +1,5 @@
+/* From a relay's address to a circuit: a hop, LIST and CONNECT in one write, the session's
+ * handshake through the relay. It decides nothing about another try. */
 #include "client/reach.h"
 
 #include <errno.h>

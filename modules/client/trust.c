@@ -1,3 +1,4 @@
+/* The first word of an agent's key is the engineer's; a relay's list is only shown. */
 #include "client/trust.h"
 
 #include <stdio.h>

@@ -1,3 +1,5 @@
+/* Picks the fastest of BearSSL's constant-time implementations that this processor has, and
+ * checks them against published vectors before anything relies on them. */
 #include "crypto/backend.h"
 
 #include "crypto/cipher.h"

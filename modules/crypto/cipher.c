@@ -1,3 +1,5 @@
+/* Noise's CipherState over BearSSL's two AEADs: the nonce of each in its own byte order, REKEY, and
+ * a tag compared in constant time. */
 #include "crypto/cipher.h"
 
 #include "crypto/backend.h"

@@ -1,3 +1,4 @@
+/* The header and mac1 of a first message. The Noise part is noise.c's. */
 #include "crypto/handshake.h"
 
 #define MAGIC_BYTES 4

@@ -1,3 +1,4 @@
+/* Ephemeral keys made ahead, under a lock: worker threads take them. */
 #include "crypto/key_stock.h"
 
 void key_stock_init(struct key_stock *stock)

@@ -1,3 +1,4 @@
+/* Keys to and from text and files; a private key's text is wiped. */
 #include "crypto/keys.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* A table of public keys under a lock. A DH result is computed at a key's first handshake and
+ * kept as long as the key is. */
 #include "crypto/known_keys.h"
 
 #include <pthread.h>

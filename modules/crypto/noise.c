@@ -1,3 +1,4 @@
+/* Noise_IK, step by step in the framework's own tokens (e, es, s, ss, ee, se). */
 #include "crypto/noise.h"
 
 #include "crypto/known_keys.h"

@@ -1,3 +1,5 @@
+/* X25519, SHA-256, HMAC and HKDF by BearSSL. What its multiplication leaves to the caller is done
+ * here: clamping, keys that are not canonical, low-order points. */
 #include "crypto/primitives.h"
 
 #include <bearssl.h>

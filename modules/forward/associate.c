@@ -1,3 +1,4 @@
+/* A UDP socket of udp_local.c's whose peers are targets: the head of each datagram names one. */
 #include "forward/associate.h"
 
 #include <errno.h>

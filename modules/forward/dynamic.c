@@ -1,3 +1,5 @@
+/* Connections of applications that say by SOCKS or HTTP where they want to go. Reads what they
+ * say, lets proxy.c decide, opens the stream and answers; bytes behind that are an endpoint's. */
 #include "forward/dynamic.h"
 
 #include <errno.h>

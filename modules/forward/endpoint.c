@@ -1,3 +1,5 @@
+/* Moves bytes between an application's descriptors and a stream, as far as both take them, and
+ * turns the end of one into the same kind of end of the other. */
 #include "forward/endpoint.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* A door (net/door.h) for applications: it stays shut while its owner cannot take anybody. */
 #include "forward/intake.h"
 
 #include <errno.h>

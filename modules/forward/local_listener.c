@@ -1,3 +1,5 @@
+/* -L, -D and -U as one thing to the client. Only -L is done here: dynamic.c and udp_listener.c
+ * do the others. */
 #include "forward/local_listener.h"
 
 #include <stdlib.h>

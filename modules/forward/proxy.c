@@ -1,3 +1,4 @@
+/* SOCKS and HTTP CONNECT, byte for byte: what was asked, and what to answer. */
 #include "forward/proxy.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* A rate for the log's lines, and a count of those left out. */
 #include "forward/refusals.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* The client's side of -R: a LISTEN for each, and who connects is taken to the local target. */
 #include "forward/remote.h"
 
 #include <errno.h>

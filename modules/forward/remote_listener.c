@@ -1,3 +1,5 @@
+/* Checks what a client wants the agent to listen on, listens, and opens a stream for each
+ * connection. */
 #include "forward/remote_listener.h"
 
 #include <stdio.h>

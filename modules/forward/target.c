@@ -1,3 +1,5 @@
+/* The acceptor's side of OPEN: policy, connecting, and handing the stream to what moves its
+ * bytes. Until then an `opening` is the stream's owner. */
 #include "forward/target.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* A UDP socket of udp_local.c's with one target for all: a peer is its address. */
 #include "forward/udp_listener.h"
 
 #include <netinet/in.h>

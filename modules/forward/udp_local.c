@@ -1,3 +1,5 @@
+/* A UDP socket of the client, and a stream for each key that its user gives datagrams. A flow
+ * ends when it was idle for a while. */
 #include "forward/udp_local.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The acceptor's socket of a stream of datagrams. It has no end of its own but being idle. */
 #include "forward/udp_target.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* Asking to listen and opening streams for those who connect: the small part of listeners that
+ * is not already a stream's. */
 #include "session/listen.h"
 
 #include <errno.h>

@@ -1,3 +1,28 @@
+/* How much may be on its way at once.
+ *
+ * A round begins with everything that has been sent and ends when that is acknowledged. The bytes
+ * acknowledged in it, divided by its length, are a rate: what the path has delivered, however much
+ * was offered. ACKs that the path holds up and brings together make a round look short, so none
+ * counts as shorter than the shortest round trip. A round in which nothing was held back shows what
+ * the application offered, not what the path can do: it counts only where it is higher than what is
+ * known.
+ *
+ * The path's rate is the highest of this stretch of STRETCH_ROUNDS rounds and the one before, so
+ * that a path that has become slower is believed after two stretches at the latest. From it
+ *
+ *     limit = 2 * rate * (shortest round trip + SLACK_US)
+ *
+ * The product is what fills the path, counted with the time that a peer may wait with its ACK.
+ * Twice that lets a path that has become faster show it: the rate may double each round. What is
+ * more than the path holds waits in its queue, and a keystroke behind it: about a round trip long,
+ * not the seconds that a socket's buffer takes.
+ *
+ * At the start nothing is known: the limit begins at FIRST_BYTES and doubles with each round that
+ * was held back, until FLAT_ROUNDS such rounds in a row have not brought a quarter more. One alone
+ * may have been unlucky.
+ *
+ * No product overflows: a round's bytes stay below MOST_BYTES (2^32) and a ring, times 10^6; and
+ * the limit is computed in milliseconds, of thousands of bytes a second. */
 #include "session/pace.h"
 
 #include "base/clock.h"

@@ -1,5 +1,34 @@
-/* What goes out next: control frames, then small streams, then the others in turn, packed into
- * records. */
+/* What goes out next, packed into records.
+ *
+ * It takes two steps. Filling encodes frames into the replay ring behind all that is there: what
+ * streams owe, then DATA, which an owner puts straight into the ring. Building copies whole frames
+ * out of the ring from `resend` on into a record and seals it. The first sending and every later
+ * one take the same second step: a new circuit sets `resend` back, and the same frames go into
+ * other records.
+ *
+ *     ring.tail         resend          ring.head
+ *         |--- sent -------|--- to be sent --|        positions, invariants 1 and 2
+ *
+ * A frame is never cut: a receiver counts a frame's bytes when it has all of it, and an ACK lies
+ * between two frames. Filling is late: it encodes no more than the record that is being built can
+ * hold, so that a control frame or a keystroke that comes now does not find a megabyte of DATA
+ * before it. For the same reason the socket gets TX_RECORDS records at a time.
+ *
+ * A record holds, in this order: START (the first of a circuit), PING, PONG, ACK, sequenced frames,
+ * datagrams. The ACK goes before the frames, since the peer counts streams: an OPEN that takes the
+ * place of one that has ended must come behind the ACK of its end.
+ *
+ * A receiver can use nothing of a record before its tag, the last bytes, has come. So records are
+ * SMALL_RECORD until a burst of BURST_BYTES shows that there is much to carry, then as large as
+ * they can be, but on a slow path never more than the path carries in 1 / RECORDS_A_SECOND of a
+ * second. Below SMALL_RECORD the rate has no say. A frame may be as large as a whole record; then
+ * it goes alone.
+ *
+ * Order: frames that are owed; streams that sent little lately (a keystroke, a prompt); the others
+ * in turn, a frame each. DATA waits for credit, for the pace (session/pace.h), for the last
+ * RING_RESERVE bytes of the ring, which are kept for frames that are owed, and for DATA_MIN_ROOM,
+ * since frames of a few bytes would cost more than they carry. The ring doubles when it is what
+ * limits: as often as settings.ring_doublings says, and only while the owner's may_grow agrees. */
 #include "session/internal.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* A session as a whole: its life and its end, its move from circuit to circuit, the payloads of
+ * its handshake, and which bytes the peer has. Frames are made in send.c and read in receive.c. */
 #include "session/internal.h"
 
 #include <errno.h>

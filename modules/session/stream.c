@@ -1,3 +1,5 @@
+/* A stream's life, and what it owes its owner and its peer. Credit is window.c's, the order of
+ * sending send.c's. */
 #include "session/stream.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Tables of codes and their texts. */
 #include "wire/codes.h"
 
 #include <stdbool.h>

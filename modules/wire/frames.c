@@ -1,3 +1,4 @@
+/* Encoders and decoders of frames, field by field in the order of PROTOCOL.md. */
 #include "wire/frames.h"
 
 static const struct {

@@ -1,3 +1,4 @@
+/* Fields of messages, whole or not at all; every length is checked here and nowhere else. */
 #include "wire/reader.h"
 
 #include "base/text.h"

@@ -236,7 +236,7 @@ def test_status_line_on_a_terminal(world, echo):
     with client.dial() as connection:
         ask(connection, b"x" * 3000)
         client.expect(
-            r"\r\x1b\[Klab-1: connected \| round trip [\d.]+ [mu]?s \| 1 streams \| "
+            r"\r\x1b\[Klab-1: connected \| round trip [\d.]+ [mu]?s \| 1 stream \| "
             r"3\.0 KB up, 3\.0 KB down \| "
         )
     piped = world.start_client(*forwards(echo.port), name="client-piped")
