@@ -237,11 +237,13 @@ static bool take_close(struct session *s, const struct frame *f, uint64_t now_us
 {
     struct reset_frame close;
     char text[TEXT_MAX_BYTES + 1];
+    enum code code;
     (void)now_us;
     if (f->stream != 0 || !reset_decode(&close, f->payload))
         return bad_frame(s, f, "not well formed");
     text_clean(text, sizeof text, close.text);
-    wire_error_set(&s->error, close.code ? close.code : CODE_DONE, "%s", text);
+    code = close.code ? (enum code)close.code : CODE_DONE;
+    wire_error_set(&s->error, code, "%s", text[0] ? text : code_text(code));
     s->state = SESSION_CLOSED;
     s->ack_owed = true;
     session_end_streams(s, text);

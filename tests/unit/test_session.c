@@ -1387,6 +1387,58 @@ static void test_open_crosses_close(void **state)
     pair_free(p);
 }
 
+/* The peer of an abandoned session hears nothing; streams end when it is freed. */
+static void test_abandon(void **state)
+{
+    struct pair *p = pair_new(NULL, NULL);
+    struct session *s = p->side[CLIENT].s;
+    (void)state;
+    app_open(&p->side[CLIENT], 1);
+    pair_connect(p);
+    pair_run(p);
+    app_write(app_find(&p->side[CLIENT], 1), 100);
+    assert_string_equal(session_reason(s), "");
+    assert_int_equal(session_error(s)->code, CODE_OK);
+    session_abandon(s, CODE_RESUME_WINDOW, "too long");
+    assert_int_equal(session_state(s), SESSION_ENDED);
+    assert_int_equal(session_error(s)->code, CODE_RESUME_WINDOW);
+    assert_string_equal(session_reason(s), "too long");
+    assert_int_equal(circuit_output(&p->conn->end[CLIENT], p->now).len, 0);
+    assert_int_equal(app_find(&p->side[CLIENT], 1)->resets, 0);
+    assert_false(session_may_open(s));
+    session_free(s);
+    p->side[CLIENT].s = NULL;
+    assert_int_equal(app_find(&p->side[CLIENT], 1)->reset_code, RESET_SESSION_OVER);
+    assert_string_equal(app_find(&p->side[CLIENT], 1)->reset_text, "too long");
+    pair_free(p);
+}
+
+static void test_summary(void **state)
+{
+    struct pair *p = pair_new(NULL, NULL);
+    struct session_summary summary;
+    (void)state;
+    pair_connect(p);
+    app_write(app_open(&p->side[CLIENT], 1), 1000);
+    app_open(&p->side[CLIENT], 2);
+    pair_run(p);
+    summary = session_summary(p->side[CLIENT].s);
+    assert_int_equal(summary.bytes_sent, 1000);
+    assert_int_equal(summary.bytes_received, 0);
+    assert_int_equal(summary.streams_opened, 2);
+    assert_int_equal(summary.own_open, 2);
+    summary = session_summary(p->side[AGENT].s);
+    assert_int_equal(summary.bytes_received, 1000);
+    assert_int_equal(summary.streams_opened, 2);
+    assert_int_equal(summary.own_open, 0);
+    session_close(p->side[AGENT].s, CODE_SHUTDOWN, "the end");
+    assert_int_equal(session_error(p->side[AGENT].s)->code, CODE_OK);
+    assert_string_equal(session_reason(p->side[AGENT].s), "the end");
+    pair_run(p);
+    assert_string_equal(session_reason(p->side[CLIENT].s), "the end");
+    pair_free(p);
+}
+
 /* CLOSE waits for a circuit and outlives one. */
 static void test_close_over_circuits(void **state)
 {
@@ -1484,6 +1536,8 @@ int main(void)
         cmocka_unit_test(test_nothing_is_sent_again_behind_close),
         cmocka_unit_test(test_close_text_is_cut_between_characters),
         cmocka_unit_test(test_both_close),
+        cmocka_unit_test(test_abandon),
+        cmocka_unit_test(test_summary),
         cmocka_unit_test(test_open_crosses_close),
         cmocka_unit_test(test_close_over_circuits),
         cmocka_unit_test(test_free_tells_everyone),

@@ -495,6 +495,7 @@ static void test_close_without_a_code(void **state)
     (void)state;
     raw_send_code(r, FRAME_CLOSE, 0, 0, "");
     assert_int_equal(r->s->state, SESSION_CLOSED);
+    assert_string_equal(session_error(r->s)->text, code_text(CODE_DONE));
     assert_int_equal(r->s->error.code, CODE_DONE);
     raw_free(r);
 }
