@@ -1,9 +1,9 @@
-/* The configurations of a world, and its keys: files in memory alone, opened by /proc/self/fd. */
+/* The configurations of a world, and its keys: real files in a folder of the world's own, as the
+ * program looks at the owner and mode of each folder on the way. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "crypto/keys.h"
@@ -13,21 +13,43 @@
 #define DIAL_PORT 7000
 #define RELAY_PORT 443
 
-#define PATH_BYTES 32
+#define PATH_BYTES 48
 
 struct party_key {
     char path[PATH_BYTES]; /* of the private key */
     char text[KEY_TEXT_BYTES];
 };
 
+static struct party_key relay_keys[RELAYS], user_keys[CLIENTS], agent_key;
+
+static char folder[] = "/tmp/spx-programs.XXXXXX";
+static unsigned files;
+
+static void path_of(char path[PATH_BYTES], unsigned file)
+{
+    snprintf(path, PATH_BYTES, "%s/%u", folder, file);
+}
+
 static FILE *create(char path[PATH_BYTES])
 {
-    int fd = memfd_create("spx", 0);
-    FILE *f = fd < 0 || fchmod(fd, 0600) != 0 ? NULL : fdopen(dup(fd), "w");
+    if (files == 0 && !mkdtemp(folder))
+        abort();
+    path_of(path, files++);
+    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0600);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
     if (!f)
         abort();
-    snprintf(path, PATH_BYTES, "/proc/self/fd/%d", fd);
     return f;
+}
+
+void site_remove_files(void)
+{
+    char path[PATH_BYTES];
+    while (files > 0) {
+        path_of(path, --files);
+        unlink(path);
+    }
+    rmdir(folder);
 }
 
 static void make_key(struct party_key *key)
@@ -62,67 +84,80 @@ static const char *address_text(const struct host *h, unsigned port)
     return text;
 }
 
-static void write_relay(struct site *s, unsigned i, const struct party_key *own,
-                        const struct party_key users[], const struct party_key *agent)
+void site_write_relay(struct site *s, unsigned relay)
 {
-    FILE *f = create_for(&s->relay[i]);
+    const struct relay_file *file = &s->file[relay];
+    FILE *f = fopen(s->relay[relay].argv[2], "w");
+    if (!f)
+        abort();
     fprintf(f, "[Relay]\nListen = %s\nKeyFile = %s\nWorkers = %u\nKeepalive = %u\n",
-            address_text(s->relay[i].host, RELAY_PORT), own->path,
-            (unsigned)chance_between(&timeline, 1, 3),
-            (unsigned)chance_between(&timeline, KEEPALIVE_MIN_S, 15));
+            address_text(s->relay[relay].host, RELAY_PORT), relay_keys[relay].path, file->workers,
+            file->keepalive_s);
     for (unsigned u = 0; u < s->user_count; u++)
-        fprintf(f, "[User]\nName = user-%u\nPublicKey = %s\nAgents = *\n", u, users[u].text);
-    fprintf(f, "[Agent]\nName = storage\nPublicKey = %s\n", agent->text);
-    if (s->dialled)
-        fprintf(f, "Dial = tcp:%s\n", address_text(s->agent.host, DIAL_PORT));
+        if (file->user[u])
+            fprintf(f, "[User]\nName = user-%u\nPublicKey = %s\nAgents = *\n", u,
+                    user_keys[u].text);
+    if (file->agent) {
+        fprintf(f, "[Agent]\nName = storage\nPublicKey = %s\n", agent_key.text);
+        if (s->dialled)
+            fprintf(f, "Dial = tcp:%s\n", address_text(s->agent.host, DIAL_PORT));
+    }
     fclose(f);
 }
 
-static void write_relays_of(const struct site *s, FILE *f, const struct party_key relays[],
-                            bool addresses)
+static void make_relay(struct site *s, unsigned relay)
+{
+    struct relay_file *file = &s->file[relay];
+    fclose(create_for(&s->relay[relay]));
+    file->workers = (unsigned)chance_between(&timeline, 1, 3);
+    file->keepalive_s = (unsigned)chance_between(&timeline, KEEPALIVE_MIN_S, 15);
+    file->agent = true;
+    for (unsigned u = 0; u < s->user_count; u++)
+        file->user[u] = true;
+    site_write_relay(s, relay);
+}
+
+static void write_relays_of(const struct site *s, FILE *f, bool addresses)
 {
     for (unsigned i = 0; i < s->relay_count; i++) {
-        fprintf(f, "[Relay]\nPublicKey = %s\n", relays[i].text);
+        fprintf(f, "[Relay]\nPublicKey = %s\n", relay_keys[i].text);
         if (addresses)
             fprintf(f, "Address = %s\n", address_text(s->relay[i].host, RELAY_PORT));
     }
 }
 
-static void write_agent(struct site *s, const struct party_key *own,
-                        const struct party_key relays[], const struct party_key users[])
+static void write_agent(struct site *s)
 {
     FILE *f = create_for(&s->agent);
-    fprintf(f, "[Agent]\nName = storage\nKeyFile = %s\n", own->path);
+    fprintf(f, "[Agent]\nName = storage\nKeyFile = %s\n", agent_key.path);
     if (s->dialled)
         fprintf(f, "Listen = %s\n", address_text(s->agent.host, DIAL_PORT));
-    write_relays_of(s, f, relays, !s->dialled);
+    write_relays_of(s, f, !s->dialled);
     for (unsigned u = 0; u < s->user_count; u++)
         fprintf(f, "[User]\nName = user-%u\nPublicKey = %s\nAllow = tcp:127.0.0.1:*\n", u,
-                users[u].text);
+                user_keys[u].text);
     fclose(f);
 }
 
-static void write_client(struct site *s, struct user *u, const struct party_key *own,
-                         const struct party_key relays[], const struct party_key *agent)
+static void write_client(struct site *s, unsigned u)
 {
-    FILE *f = create_for(&u->program);
-    fprintf(f, "[Client]\nKeyFile = %s\n", own->path);
-    write_relays_of(s, f, relays, true);
-    fprintf(f, "[Agent]\nName = storage\nPublicKey = %s\n", agent->text);
+    FILE *f = create_for(&s->user[u].program);
+    fprintf(f, "[Client]\nKeyFile = %s\n", user_keys[u].path);
+    write_relays_of(s, f, true);
+    fprintf(f, "[Agent]\nName = storage\nPublicKey = %s\n", agent_key.text);
     fclose(f);
 }
 
 void site_configure(struct site *s)
 {
-    struct party_key relays[RELAYS], users[CLIENTS], agent;
     for (unsigned i = 0; i < s->relay_count; i++)
-        make_key(&relays[i]);
+        make_key(&relay_keys[i]);
     for (unsigned u = 0; u < s->user_count; u++)
-        make_key(&users[u]);
-    make_key(&agent);
+        make_key(&user_keys[u]);
+    make_key(&agent_key);
     for (unsigned i = 0; i < s->relay_count; i++)
-        write_relay(s, i, &relays[i], users, &agent);
-    write_agent(s, &agent, relays, users);
+        make_relay(s, i);
+    write_agent(s);
     for (unsigned u = 0; u < s->user_count; u++)
-        write_client(s, &s->user[u], &users[u], relays, &agent);
+        write_client(s, u);
 }

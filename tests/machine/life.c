@@ -240,6 +240,7 @@ static void calm(struct site *s)
     s->calm = true;
     event_cancel(&timeline, &s->trouble);
     site_each(s, calm_one);
+    policy_restore(s);
     talks_hurry(&s->talks);
     note(&timeline, "world", "is calm", talks_open(&s->talks), 0);
 }
@@ -304,6 +305,7 @@ bool site_run(struct site *s, uint64_t seed, bool verbose, struct totals *totals
     timeline.verbose = verbose;
     site_make(s);
     live(s);
+    site_remove_files();
     site_totals.done = s->talks.done;
     site_totals.reset = s->talks.reset;
     site_totals.bytes = s->talks.bytes;

@@ -120,6 +120,8 @@ static void on_start(struct event *e)
         p->process->on_line = on_client_line;
     } else if (p == &p->site->agent) {
         p->process->on_line = on_agent_line;
+    } else {
+        policy_relay_starts(p->site, (unsigned)(p - p->site->relay));
     }
     p->told = false;
     if (p->starts++)
@@ -155,19 +157,27 @@ void program_tell_to_end(struct program *p)
     process_signal(p->process, SIGTERM);
 }
 
+/* A client may give up for this, at a relay or an agent that is not there or does not know it. */
+static bool gave_up(struct user *u, enum failure code)
+{
+    bool has_session = u->sessions && the_site->agent.died_us < u->session_since_us;
+    if (code == FAILURE_NOT_AUTHENTICATED || code == FAILURE_DENIED)
+        return !has_session && policy_was_unknown(u);
+    return !u->sessions &&
+           (code == FAILURE_NO_AGENT || code == FAILURE_NETWORK || code == FAILURE_TIMED_OUT);
+}
+
 /* A process that has ended by itself: was it to? */
 void program_look_after(struct site *s, struct program *p)
 {
     struct process *process = p->process;
     if (!process || !process->ended)
         return;
-    int code = process->failure;
+    enum failure code = process->failure;
     bool told = p->told && code == (program_is_user(p) ? FAILURE_INTERRUPTED : FAILURE_NONE);
-    bool unlucky =
-        program_is_user(p) && !user_of(p)->sessions &&
-        (code == FAILURE_NO_AGENT || code == FAILURE_NETWORK || code == FAILURE_TIMED_OUT);
+    bool unlucky = program_is_user(p) && gave_up(user_of(p), code);
     if (!told && !unlucky && !process->killed)
-        site_fail(s, "%s has ended with %d", p->name, code);
+        site_fail(s, "%s has ended with %d", p->name, (int)code);
     if (process->left_open)
         site_fail(s, "%s has ended with %u descriptors open", p->name, process->left_open);
     p->process = NULL;

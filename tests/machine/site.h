@@ -29,7 +29,14 @@ struct user {
     unsigned sessions;         /* begun by this process */
     uint64_t session_since_us; /* when the agent has accepted the last one */
     unsigned calm_resumes;     /* since trouble is over */
+    uint64_t unknown_until_us; /* to some relay; CLOCK_NEVER: it is not known there now */
     struct event next_talk;
+};
+
+/* Who is in a relay's file, and its other lines that change. */
+struct relay_file {
+    bool agent, user[CLIENTS];
+    unsigned workers, keepalive_s;
 };
 
 struct site {
@@ -38,6 +45,7 @@ struct site {
     unsigned relay_count, user_count;
     bool dialled; /* the relays dial the agent */
     struct program relay[RELAYS], agent;
+    struct relay_file file[RELAYS]; /* as they are on the disk */
     struct user user[CLIENTS];
     struct talks talks;
     struct pipe_settings link;
@@ -49,7 +57,8 @@ struct site {
 };
 
 struct totals {
-    uint64_t sessions, resumes, restarts, cuts, done, reset, bytes, simulated_us, steps;
+    uint64_t sessions, resumes, restarts, cuts, done, reset, bytes, simulated_us, steps, changes,
+        revoked;
 };
 
 /* Runs the world of a seed; false: why says what did not hold. Once in a process. */
@@ -66,6 +75,26 @@ void site_make(struct site *s);
 
 /* Makes keys and configurations, and tells each program its own. */
 void site_configure(struct site *s);
+
+/* They are not needed any more. */
+void site_remove_files(void);
+
+/* Writes the relay's file as s->file says. */
+void site_write_relay(struct site *s, unsigned relay);
+
+/* ---- Policy (policy.c). ---- */
+
+/* Somebody comes into the relay's file or goes out of it, and the relay is told. */
+void policy_change(struct site *s, unsigned relay);
+
+/* All are in all files from now on, and the relays are told. */
+void policy_restore(struct site *s);
+
+/* True if a client that has no session may have been refused as unknown. */
+bool policy_was_unknown(const struct user *u);
+
+/* The relay's process is another one. */
+void policy_relay_starts(struct site *s, unsigned relay);
 
 /* Calls f for each program. */
 void site_each(struct site *s, void (*f)(struct site *s, struct program *p));
