@@ -29,7 +29,7 @@ struct relay {
     struct crowd crowd;      /* hops that have proven nothing yet */
     struct list peers;       /* every hop, by struct peer's all */
     struct list pendings;    /* every CONNECT under way, by struct pending's all */
-    struct list circuits;    /* by struct junction's all */
+    struct list junctions;   /* by struct junction's all */
     uint64_t last_offer;     /* number of the last OFFER made */
 };
 

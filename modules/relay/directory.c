@@ -220,7 +220,7 @@ struct pair *directory_pair(struct directory *d, const struct known_user *u,
     if (!pair)
         return NULL;
     memcpy(pair->keys, keys, sizeof keys);
-    list_init(&pair->circuits);
+    list_init(&pair->junctions);
     if (!table_insert(&d->pairs, &pair->entry)) {
         free(pair);
         return NULL;

@@ -51,8 +51,8 @@ struct pair {
     struct rate connects;
     unsigned pending;
     unsigned circuit_count;
-    struct list circuits; /* oldest first, by struct junction's of_pair */
-    struct list unused;   /* directory_sweep's */
+    struct list junctions; /* oldest first, by struct junction's of_pair */
+    struct list unused;    /* directory_sweep's */
 };
 
 struct directory {

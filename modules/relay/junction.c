@@ -82,7 +82,7 @@ static void end(struct junction *j, const char *why)
 
 void junctions_end_told(struct worker *w)
 {
-    list_each (link, &w->circuits) {
+    list_each (link, &w->junctions) {
         struct junction *j = container_of(link, struct junction, of_worker);
         const char *why = atomic_load(&j->told_to_end);
         if (why)
@@ -219,7 +219,7 @@ static void begin(void *arg)
 {
     struct junction *j = arg;
     const char *why = atomic_load(&j->told_to_end);
-    list_append(&j->worker->circuits, &j->of_worker);
+    list_append(&j->worker->junctions, &j->of_worker);
     for (int side = SIDE_CLIENT; !why && side <= SIDE_AGENT; side++)
         if (!carrier_enter(j->carrier[side], j->worker->loop, &user, j))
             why = "no memory or descriptors to join it";
@@ -261,7 +261,7 @@ static struct junction *junction_new(const struct pending *p)
 /* Two that work together could hold all descriptors otherwise; who does not has a few. */
 static void end_oldest(const struct pair *pair)
 {
-    junction_end(container_of(pair->circuits.next, struct junction, of_pair),
+    junction_end(container_of(pair->junctions.next, struct junction, of_pair),
                  "the user has too many to this agent, and this is the oldest");
 }
 
@@ -270,8 +270,8 @@ static void hand_over(struct junction *j)
 {
     if (j->pair->circuit_count >= CIRCUITS_PER_USER_AGENT)
         end_oldest(j->pair);
-    list_append(&j->relay->circuits, &j->all);
-    list_append(&j->pair->circuits, &j->of_pair);
+    list_append(&j->relay->junctions, &j->all);
+    list_append(&j->pair->junctions, &j->of_pair);
     j->pair->circuit_count++;
     j->worker->circuit_count++;
     if (worker_is_desk(j->worker))

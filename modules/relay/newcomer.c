@@ -7,9 +7,9 @@
 #include "relay/client_hop.h"
 #include "relay/control_hop.h"
 #include "relay/desk.h"
+#include "relay/hello.h"
 #include "relay/offer.h"
 #include "relay/peer.h"
-#include "relay/worker.h"
 
 /* ---- The crowd. ---- */
 
@@ -116,7 +116,7 @@ static bool on_first_message(struct hop *h, struct view message)
     advance(peer);
     hop_driver_set_deadline(&peer->driver,
                             loop_now(peer->relay->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
-    return workers_read_hello(peer, message);
+    return hello_read_elsewhere(peer, message);
 }
 
 static void on_not_authentic(struct hop *h)

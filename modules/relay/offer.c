@@ -1,4 +1,4 @@
-/* What is asked of an agent, and what comes of its answer. Tickets are made and compared here. */
+/* OFFERs, and the consequences of their answers. Tickets are made and compared here. */
 #include "relay/offer.h"
 
 #include "base/clock.h"

@@ -23,7 +23,7 @@ struct peer_message {
     bool (*read)(struct peer *peer, struct view body);
 };
 
-/* What a hop is decides what is done with it. Constant. */
+/* A kind of hop: its end, and the messages that it takes. Constant. */
 struct peer_kind {
     /* It has ended, or peer_bye ends it: takes it out of all that this kind has put it in, and may
      * use its user and agent. */

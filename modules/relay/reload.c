@@ -1,5 +1,5 @@
-/* What a new configuration ends. Reading the file, and what counts only at the next start, is the
- * server's affair. */
+/* The ends that a new configuration brings. Reading the file, and keys that take effect only at the
+ * next start, are the affair of server.c and config/. */
 #include "relay/reload.h"
 
 #include "base/log.h"
@@ -34,7 +34,7 @@ static void end_forbidden(struct relay *r)
         if (!still_allowed(r, p->user, p->agent))
             pending_refuse(p, CODE_REVOKED, "no longer permitted by the relay", 0);
     }
-    list_each (link, &r->circuits) {
+    list_each (link, &r->junctions) {
         struct junction *j = container_of(link, struct junction, all);
         if (j->user && !still_allowed(r, j->user, j->agent))
             junction_end(j, "no longer permitted");

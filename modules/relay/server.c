@@ -71,7 +71,7 @@ static void on_stop(void *arg, int signo)
         pending_refuse(container_of(r->pendings.next, struct pending, all), CODE_SHUTDOWN, why,
                        SHUTDOWN_RETRY_S);
     }
-    list_each (link, &r->circuits)
+    list_each (link, &r->junctions)
         junction_end(container_of(link, struct junction, all), why);
     while (!list_empty(&r->peers)) {
         peer_bye(container_of(r->peers.next, struct peer, all), CODE_SHUTDOWN, why,
@@ -107,7 +107,7 @@ static void init(struct server *s, const struct relay_config *config, const char
     r->party.labels = "";
     list_init(&r->peers);
     list_init(&r->pendings);
-    list_init(&r->circuits);
+    list_init(&r->junctions);
     random_bytes(hash_key, sizeof hash_key);
     crowd_init(&r->crowd, hash_key);
     random_bytes(hash_key, sizeof hash_key);
@@ -128,7 +128,7 @@ static bool start(struct server *s, struct error *e)
         return false;
     timer_set(r->loop, &s->sweep, loop_now(r->loop) + SWEEP_US);
     /* Threads start with signals blocked. */
-    return workers_start(r, e) && acceptor_start(&s->acceptor, r, e);
+    return workers_start(r, junctions_end_told, e) && acceptor_start(&s->acceptor, r, e);
 }
 
 static void finish(struct server *s)

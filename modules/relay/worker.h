@@ -14,15 +14,14 @@
 #include "net/loop.h"
 
 struct relay;
-struct peer;
 struct pipe_pool;
-struct hello_job;
 
 struct worker {
     struct relay *relay;
     struct loop *loop;
     struct pipe_pool *pipes;
-    struct list circuits;     /* by struct junction's of_worker; touched by its thread only */
+    void (*on_look)(struct worker *w); /* in its thread: ends what it was told to end */
+    struct list junctions;    /* by struct junction's of_worker; touched by its thread only */
     unsigned circuit_count;   /* given to it; touched by the desk only */
     _Atomic unsigned hellos;  /* first messages it has still to read */
     _Atomic bool look_posted; /* look is on its way */
@@ -32,9 +31,10 @@ struct worker {
 };
 
 /* Makes r->worker_count workers, r->loop being there already and the first one's, and starts their
- * threads, which have the signal mask of this one. False: e says why; workers_stop and workers_free
+ * threads, which have the signal mask of this one. on_look is called in a worker's thread after
+ * worker_look, and before the thread ends. False: e says why; workers_stop and workers_free
  * all the same. */
-bool workers_start(struct relay *r, struct error *e);
+bool workers_start(struct relay *r, void (*on_look)(struct worker *w), struct error *e);
 
 /* Ends every circuit and every thread; what they still had for the desk is in its loop. */
 void workers_stop(struct relay *r);
@@ -50,12 +50,5 @@ static inline bool worker_is_desk(const struct worker *w)
 {
     return !w->has_thread;
 }
-
-/* Has the peer's first message (copied) read by another thread that has time for it; its hop's
- * hop_hello_read follows in the desk's loop. False: there is none, the desk reads it itself. */
-bool workers_read_hello(struct peer *peer, struct view message);
-
-/* The peer is gone: nobody waits for what was read. */
-void hello_job_forget(struct hello_job *job);
 
 #endif

@@ -121,7 +121,7 @@ static void run_until(bool (*done)(void))
 
 static bool is_gone(void)
 {
-    return list_empty(&t.relay.circuits);
+    return list_empty(&t.relay.junctions);
 }
 
 static bool agent_has_some(void)
@@ -157,9 +157,9 @@ static int set_up(void **state)
     t.watchdog.on_fire = on_watchdog;
     t.each_round.run = on_round;
     t.relay.worker_count = 1;
-    list_init(&t.relay.circuits);
-    list_init(&t.pair.circuits);
-    assert_true(workers_start(&t.relay, &e));
+    list_init(&t.relay.junctions);
+    list_init(&t.pair.junctions);
+    assert_true(workers_start(&t.relay, junctions_end_told, &e));
     t.pending = calloc(1, sizeof *t.pending);
     assert_non_null(t.pending);
     t.pending->relay = &t.relay;
@@ -287,7 +287,7 @@ static void test_told_to_end(void **state)
     (void)state;
     join(masked_carrier_new, tcp_carrier_new, UINT64_MAX);
     run_until(agent_has_some);
-    junction_end(container_of(t.relay.circuits.next, struct junction, all), "told");
+    junction_end(container_of(t.relay.junctions.next, struct junction, all), "told");
     run_until(is_gone);
     read_all(&t.far[SIDE_AGENT]);
 }

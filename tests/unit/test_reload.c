@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "hop/driver.h"
 #include "hop_pair.h"
+#include "net/tcp_carrier.h"
 #include "relay/desk.h"
 #include "relay/listing.h"
 #include "relay/newcomer.h"
@@ -82,11 +83,11 @@ static struct guest *come(struct fixture *f, struct party *who, enum role role)
     struct address address;
     assert_true(address_from_literal(&address, "192.0.2.1", 7));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
-    newcomer_take(&f->relay, fd[0], &address);
+    newcomer_take(&f->relay, tcp_carrier_new(fd[0]), &address);
     g->driver.on_ended = on_ended;
     assert_true(hop_start(&g->driver.hop, &who->party, &guest_handler, role, f->own.keys.public_key,
                           NULL, loop_now(f->relay.loop)));
-    assert_true(hop_driver_open(&g->driver, f->relay.loop, fd[1]));
+    assert_true(hop_driver_open(&g->driver, f->relay.loop, tcp_carrier_new(fd[1])));
     return g;
 }
 
@@ -205,7 +206,7 @@ static int setup(void **state)
     r->worker_count = 1;
     list_init(&r->peers);
     list_init(&r->pendings);
-    list_init(&r->circuits);
+    list_init(&r->junctions);
     crowd_init(&r->crowd, hash_key);
     struct presence_watch *watch = r->directory.watch;
     directory_init(&r->directory, hash_key);
