@@ -6,7 +6,7 @@
 #include "net/carrier.h"
 
 struct hop_driver {
-    struct hop hop;          /* first: whoever embeds the driver first finds itself by the hop */
+    struct hop hop;          /* its handler finds the driver by hop_driver_of */
     struct carrier *carrier; /* NULL: not open yet, closed or taken */
     struct timer timer;
     struct loop *loop;

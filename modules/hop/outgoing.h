@@ -27,7 +27,7 @@ struct outgoing_request {
 };
 
 struct outgoing {
-    struct hop_driver driver; /* first */
+    struct hop_driver driver;
     struct loop *loop;
     struct dial *dial;
     struct outgoing_request request;

@@ -3,7 +3,7 @@
  * written and what was read ahead.
  *
  * Its users (the drivers of hops and of circuits, the relay's junction) know only this header. A
- * kind of carrier is one file: a struct that begins with struct carrier, the functions of struct
+ * kind of carrier is one file: a struct that embeds struct carrier, the functions of struct
  * carrier_kind, and a function that makes one (tcp_carrier.h). */
 #ifndef SPX_NET_CARRIER_H
 #define SPX_NET_CARRIER_H

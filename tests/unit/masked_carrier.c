@@ -11,7 +11,7 @@
 #define BEHIND_BYTES 9000
 
 struct masked {
-    struct carrier carrier; /* first: container_of */
+    struct carrier carrier;
     uint64_t read, written; /* bytes unmasked, masked */
     uint8_t ahead[AHEAD_BYTES];
     size_t ahead_start, ahead_end;

@@ -2,7 +2,9 @@
  * nothing of the kind. */
 #include "session_pair.h"
 
+#include <errno.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "hop/driver.h"
 #include "hop_pair.h"
@@ -246,10 +248,73 @@ static void test_order(void **state)
     carrier_close(NULL);
 }
 
+static struct {
+    struct carrier *carrier;
+    size_t given_back, got;
+} reader;
+
+static bool has_all(void)
+{
+    return reader.got == 2000;
+}
+
+static void read_on(struct carrier *c)
+{
+    uint8_t bytes[5000];
+    ssize_t n = carrier_read(c, bytes, sizeof bytes);
+    reader.got += n > 0 ? (size_t)n : 0;
+    if (n < 0)
+        assert_int_equal(errno, EAGAIN);
+    carrier_want_read(c);
+}
+
+static void write_nothing(struct carrier *c)
+{
+    (void)c;
+}
+
+static const struct carrier_user second_user = {.on_read = read_on, .on_write = write_nothing};
+
+/* The first user reads once, and the second has the carrier. */
+static void read_and_move(struct carrier *c)
+{
+    uint8_t bytes[5000];
+    ssize_t n = carrier_read(c, bytes, sizeof bytes);
+    assert_true(n > 0);
+    reader.got = (size_t)n - reader.given_back;
+    carrier_unread(c, view_of(bytes + reader.got, reader.given_back));
+    carrier_leave(c);
+    assert_true(carrier_enter(c, t.loop, &second_user, NULL));
+    carrier_want_read(c);
+}
+
+/* No edge tells the second user of bytes that were read ahead, by the first or by the kind. */
+static void test_moves_with_bytes_ahead(void **state)
+{
+    static const struct carrier_user first_user = {.on_read = read_and_move,
+                                                   .on_write = write_nothing};
+    static uint8_t bytes[2000];
+    (void)state;
+    for (int masked = 0; masked <= 1; masked++) {
+        int fd[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+        assert_int_equal(write(fd[1], bytes, sizeof bytes), sizeof bytes);
+        reader.given_back = masked ? 0 : 100;
+        reader.carrier = masked ? masked_carrier_new(fd[0]) : tcp_carrier_new(fd[0]);
+        assert_true(carrier_enter(reader.carrier, t.loop, &first_user, NULL));
+        carrier_want_read(reader.carrier);
+        run_until(has_all);
+        carrier_close(reader.carrier);
+        close(fd[1]);
+        reader.got = 0;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
+        cmocka_unit_test_setup_teardown(test_moves_with_bytes_ahead, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_plain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_masked, set_up, tear_down),
     };

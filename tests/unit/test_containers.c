@@ -77,6 +77,33 @@ static void fifo_like_an_array(void **state)
     assert_int_equal(f.bytes, 0);
 }
 
+static void fifo_moves_whole(void **state)
+{
+    static uint8_t more[9000];
+    struct fifo to = {0}, from = {0};
+
+    (void)state;
+    fifo_move(&to, &from);
+    assert_null(to.first);
+    assert_true(fifo_append(&from, "abc", 3));
+    fifo_move(&to, &from); /* to an empty one */
+    assert_null(from.first);
+    assert_null(from.last);
+    assert_int_equal(from.bytes, 0);
+    assert_true(fifo_append(&from, "de", 2));
+    memset(more, 'f', sizeof more);
+    assert_true(fifo_append(&from, more, sizeof more));
+    fifo_move(&to, &from); /* to one that holds some */
+    assert_true(fifo_append(&to, "g", 1));
+    assert_int_equal(to.bytes, 3 + 2 + sizeof more + 1);
+    const uint8_t *whole = fifo_front_whole(&to, to.bytes);
+    assert_memory_equal(whole, "abcdef", 6);
+    assert_int_equal(whole[to.bytes - 1], 'g');
+    fifo_move(&to, &from); /* nothing */
+    assert_int_equal(to.bytes, 3 + 2 + sizeof more + 1);
+    fifo_clear(&to);
+}
+
 static void fifo_holds_no_memory_while_empty(void **state)
 {
     struct fifo f = {0};
@@ -330,6 +357,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fifo_like_an_array),
+        cmocka_unit_test(fifo_moves_whole),
         cmocka_unit_test(fifo_holds_no_memory_while_empty),
         cmocka_unit_test(fifo_appends_after_everything_was_made_whole),
         cmocka_unit_test(ring_like_an_array),

@@ -24,7 +24,7 @@ static struct party client, relay;
 
 /* One end of a hop over a socket, what it does and what came. */
 struct side {
-    struct hop_driver driver; /* first */
+    struct hop_driver driver;
     bool refuse, bye_on_list, close_in_ended, detach_on_connected;
     unsigned opens, messages, ended, detached;
     size_t bytes; /* of messages */

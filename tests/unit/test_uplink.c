@@ -38,7 +38,7 @@ int clock_gettime(clockid_t id, struct timespec *t)
 
 /* A hop at the relay. */
 struct guest {
-    struct hop_driver driver; /* first */
+    struct hop_driver driver;
     enum role role;
     bool open, ended;
 };
@@ -70,7 +70,7 @@ static void tell(const struct guest *g, bool opens)
 
 static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
 {
-    struct guest *g = (struct guest *)(void *)h;
+    struct guest *g = container_of(hop_driver_of(h), struct guest, driver);
     g->role = (enum role)hello->role;
     answer->code = CODE_OK;
     answer->name = view_of_string("lab-1");
@@ -78,7 +78,7 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
 
 static void on_open(struct hop *h, const struct info *info)
 {
-    struct guest *g = (struct guest *)(void *)h;
+    struct guest *g = container_of(hop_driver_of(h), struct guest, driver);
     (void)info;
     g->open = true;
     tell(g, true);
@@ -102,7 +102,7 @@ static const struct hop_handler handler = {
 
 static void on_ended(struct hop_driver *c)
 {
-    struct guest *g = (struct guest *)(void *)c;
+    struct guest *g = container_of(c, struct guest, driver);
     if (g->open)
         tell(g, false);
     g->ended = true;
