@@ -21,8 +21,9 @@
 
 #include "base/clock.h"
 #include "crypto/keys.h"
-#include "hop/carrier.h"
+#include "hop/driver.h"
 #include "net/socket.h"
+#include "net/tcp_carrier.h"
 
 #define AT_ONCE 256 /* agents that connect at a time */
 
@@ -31,7 +32,7 @@ enum { CONTROL, CIRCUIT, HOPS };
 struct agent {
     struct keypair own;
     struct hop_party party;
-    struct carrier hops[HOPS];
+    struct hop_driver hops[HOPS];
 };
 
 static struct {
@@ -92,16 +93,16 @@ static int run_conf(char **argv)
 /* ---- Hops. ---- */
 
 static const struct hop_handler control_handler, circuit_handler;
-static void on_ended(struct carrier *c);
+static void on_ended(struct hop_driver *d);
 
 static void prepare_hop(struct agent *a, int which)
 {
-    struct carrier *c = &a->hops[which];
-    *c = (struct carrier){.on_ended = on_ended};
-    if (!hop_start(&c->hop, &a->party, which == CONTROL ? &control_handler : &circuit_handler,
+    struct hop_driver *d = &a->hops[which];
+    *d = (struct hop_driver){.on_ended = on_ended};
+    if (!hop_start(&d->hop, &a->party, which == CONTROL ? &control_handler : &circuit_handler,
                    which == CONTROL ? ROLE_AGENT : ROLE_AGENT_CIRCUIT, all.relay_key, NULL,
                    loop_refresh_now(all.loop)))
-        give_up(c->hop.error.text);
+        give_up(d->hop.error.text);
 }
 
 static int connect_from(size_t index)
@@ -123,10 +124,10 @@ static int connect_from(size_t index)
 
 static void connect_hop(struct agent *a, int which)
 {
-    struct carrier *c = &a->hops[which];
-    if (!carrier_open(c, all.loop, connect_from((size_t)(a - all.agents))))
+    struct hop_driver *d = &a->hops[which];
+    if (!hop_driver_open(d, all.loop, tcp_carrier_new(connect_from((size_t)(a - all.agents)))))
         give_up(strerror(errno));
-    carrier_set_deadline(c, loop_now(all.loop) + HANDSHAKE_S * CLOCK_US_PER_S);
+    hop_driver_set_deadline(d, loop_now(all.loop) + HANDSHAKE_S * CLOCK_US_PER_S);
     all.hops++;
 }
 
@@ -164,12 +165,12 @@ static void tell_lost(void)
 
 /* A hop that is lost while others connect is tried again; one of those that were all online is not,
  * until it is asked for. */
-static void on_ended(struct carrier *c)
+static void on_ended(struct hop_driver *d)
 {
-    bool circuit = c->hop.own_role == ROLE_AGENT_CIRCUIT;
-    struct agent *a = circuit ? container_of(c, struct agent, hops[CIRCUIT])
-                              : container_of(c, struct agent, hops[CONTROL]);
-    carrier_close(c);
+    bool circuit = d->hop.own_role == ROLE_AGENT_CIRCUIT;
+    struct agent *a = circuit ? container_of(d, struct agent, hops[CIRCUIT])
+                              : container_of(d, struct agent, hops[CONTROL]);
+    hop_driver_close(d);
     all.hops--;
     if (all.going) {
         all.failures++;
@@ -181,16 +182,16 @@ static void on_ended(struct carrier *c)
 
 static void control_on_open(struct hop *h, const struct info *info)
 {
-    struct agent *a = container_of(carrier_of(h), struct agent, hops[CONTROL]);
+    struct agent *a = container_of(hop_driver_of(h), struct agent, hops[CONTROL]);
     (void)info;
-    carrier_set_deadline(carrier_of(h), CLOCK_NEVER);
+    hop_driver_set_deadline(hop_driver_of(h), CLOCK_NEVER);
     connect_hop(a, CIRCUIT);
 }
 
 static void circuit_on_open(struct hop *h, const struct info *info)
 {
     (void)info;
-    carrier_set_deadline(carrier_of(h), CLOCK_NEVER);
+    hop_driver_set_deadline(hop_driver_of(h), CLOCK_NEVER);
     come_online();
 }
 

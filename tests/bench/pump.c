@@ -109,11 +109,11 @@ static struct {
 
 static void on_ended(struct outgoing *o)
 {
-    give_up(o->carrier.hop.error.text);
+    give_up(o->driver.hop.error.text);
 }
 
 static void open_hop(struct outgoing *o, const struct hop_handler *handler, enum role role,
-                     void (*on_detached)(struct outgoing *o, struct view rest))
+                     void (*on_detached)(struct outgoing *o))
 {
     struct outgoing_request request = {.host = "127.0.0.1",
                                        .port = party.port,
@@ -127,18 +127,17 @@ static void open_hop(struct outgoing *o, const struct hop_handler *handler, enum
         give_up("out of memory");
 }
 
+/* A descriptor for plain calls, at the circuit's first byte. */
 static int take_descriptor(struct outgoing *o)
 {
-    struct fifo unsent = {0};
-    int fd = carrier_take(&o->carrier, &unsent);
+    struct carrier *carrier = hop_driver_take(&o->driver);
+    int fd = dup(carrier->raw_in);
+    if (fd < 0)
+        give_up(strerror(errno));
     set_blocking(fd);
-    while (unsent.bytes > 0) {
-        struct view front = fifo_front(&unsent);
-        ssize_t n = send(fd, front.data, front.len, MSG_NOSIGNAL);
-        if (n < 0)
-            give_up(strerror(errno));
-        fifo_drop(&unsent, (size_t)n);
-    }
+    if (!carrier_flush(carrier))
+        give_up(strerror(errno));
+    carrier_close(carrier);
     outgoing_close(o);
     return fd;
 }
@@ -165,9 +164,8 @@ static void circuit_on_open(struct hop *h, const struct info *info)
 static const struct hop_handler circuit_handler = {.on_open = circuit_on_open,
                                                    .on_message = agent_on_message};
 
-static void agent_on_detached(struct outgoing *o, struct view rest)
+static void agent_on_detached(struct outgoing *o)
 {
-    (void)rest;
     sink(take_descriptor(o));
     open_hop(&party.circuit, &circuit_handler, ROLE_AGENT_CIRCUIT, agent_on_detached);
 }
@@ -210,9 +208,8 @@ static bool client_on_message(struct hop *h, unsigned type, struct view body)
 static const struct hop_handler client_handler = {.on_open = client_on_open,
                                                   .on_message = client_on_message};
 
-static void client_on_detached(struct outgoing *o, struct view rest)
+static void client_on_detached(struct outgoing *o)
 {
-    (void)rest;
     push(take_descriptor(o), party.seconds);
     loop_stop(party.loop);
 }
