@@ -34,6 +34,10 @@ else
   TESTED := ./spx
 endif
 
+# The applets, as the table in spx.c has them, and those that are services.
+APPLETS  = $(shell sed -n 's/^ *{"\([a-z]*\)", [a-z]*_main, .*/\1/p' spx.c)
+SERVICES = $(patsubst docs/%,%,$(wildcard docs/spx-*.service))
+
 MODULES := $(sort $(wildcard modules/*/*.c))
 PLAIN   := $(filter-out modules/compat/%,$(MODULES))
 ROBJ    := $(MODULES:%.c=$(R)/%.o) $(R)/spx.o
@@ -84,7 +88,7 @@ endif
 say = @printf '  %-7s %s\n' $(1) '$(2)'
 
 .DELETE_ON_ERROR:
-.PHONY: all help deps test-deps bench-deps lint-deps fuzz-deps demo test unit sim machines e2e test-mixed mixed \
+.PHONY: all help deps test-deps bench-deps lint-deps fuzz-deps applets demo test unit sim machines e2e test-mixed mixed \
         soak bench fuzz fuzz-targets lint format install uninstall clean
 
 #: make                build ./spx, one static binary
@@ -232,22 +236,25 @@ lint: lint-deps
 format:
 	clang-format -i spx.c modules/*/*.[ch] tests/*/*.[ch]
 
-#: make install        into PREFIX (/usr/local) under DESTDIR, with the links spx-client, spx-relay, spx-agent
+applets:
+	@echo $(APPLETS)
+
+#: make install        into PREFIX (/usr/local) under DESTDIR, with a link spx-APPLET for each applet
 install: spx
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' \
 	  '$(DESTDIR)$(PREFIX)/share/man/man5' '$(DESTDIR)$(UNITS)'
 	install -m 755 spx '$(DESTDIR)$(PREFIX)/bin/spx'
-	for a in client relay agent; do ln -sf spx '$(DESTDIR)$(PREFIX)/bin/spx-'$$a; done
+	for a in $(APPLETS); do ln -sf spx '$(DESTDIR)$(PREFIX)/bin/spx-'$$a; done
 	install -m 644 docs/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1/'
 	install -m 644 docs/*.5 '$(DESTDIR)$(PREFIX)/share/man/man5/'
-	for u in relay agent; do \
-	  sed 's|^ExecStart=[^ ]*|ExecStart="$(PREFIX)/bin/spx"|' docs/spx-$$u.service | \
-	    install -m 644 /dev/stdin '$(DESTDIR)$(UNITS)/spx-'$$u.service; done
+	for s in $(SERVICES); do \
+	  sed 's|^ExecStart=[^ ]*|ExecStart="$(PREFIX)/bin/spx"|' docs/$$s | \
+	    install -m 644 /dev/stdin '$(DESTDIR)$(UNITS)/'$$s; done
 
 uninstall:
-	for a in spx spx-client spx-relay spx-agent; do rm -f '$(DESTDIR)$(PREFIX)/bin/'$$a; done
+	for a in spx $(APPLETS:%=spx-%); do rm -f '$(DESTDIR)$(PREFIX)/bin/'$$a; done
 	for m in docs/*.1 docs/*.5; do rm -f '$(DESTDIR)$(PREFIX)/share/man/man'$${m##*.}/$${m##*/}; done
-	rm -f '$(DESTDIR)$(UNITS)/spx-relay.service' '$(DESTDIR)$(UNITS)/spx-agent.service'
+	for s in $(SERVICES); do rm -f '$(DESTDIR)$(UNITS)/'$$s; done
 
 #: make clean          remove what was built
 clean:

@@ -11,6 +11,7 @@
 #include "base/exits.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "cli/nearest.h"
 #include "client/client.h"
 #include "crypto/primitives.h"
 #include "key/key.h"
@@ -72,6 +73,18 @@ static void prepare_process(void)
         log_warning("the limit of open files stays as it is: %s", strerror(errno));
 }
 
+static enum failure unknown_applet(const char *word)
+{
+    struct nearest n = {.word = word};
+    char text[NEAREST_TEXT_BYTES];
+
+    for (size_t i = 0; i < APPLET_COUNT; i++)
+        nearest_offer(&n, applets[i].name);
+    nearest_text(text, &n, *word == '-' ? "option" : "command");
+    fprintf(stderr, "spx: %s\nTry 'spx --help'.\n", text);
+    return FAILURE_USAGE;
+}
+
 static enum failure run(const struct applet *applet, int argc, char **argv)
 {
     char name[32];
@@ -96,13 +109,24 @@ static enum failure choose(int argc, char **argv)
         return FAILURE_NONE;
     }
     if (argc > 1)
-        fprintf(stderr, "spx: '%s' is no applet\n", argv[1]);
+        return unknown_applet(argv[1]);
     print_help(stderr);
     return FAILURE_USAGE;
 }
 
+/* What goes to standard output has arrived, or the exit code says that it has not. */
+static enum failure finish_output(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return FAILURE_NONE;
+    fprintf(stderr, "spx: cannot write to standard output: %s\n", strerror(errno));
+    return FAILURE_OTHER;
+}
+
 int main(int argc, char **argv)
 {
+    enum failure failure;
+
     prepare_process();
     /* SPX_PORTABLE: for tests of the code for processors without AES instructions. */
     if (!crypto_start(getenv("SPX_PORTABLE") != NULL)) {
@@ -112,5 +136,6 @@ int main(int argc, char **argv)
               stderr);
         return exit_code(FAILURE_OTHER);
     }
-    return exit_code(choose(argc, argv));
+    failure = choose(argc, argv);
+    return exit_code(failure == FAILURE_NONE ? finish_output() : failure);
 }

@@ -100,7 +100,7 @@ END
 
 # Includes go down the layers only: what each folder may include besides itself.
 layers() {
-    awk '
+    awk -v applets="$(make -s applets)" '
     BEGIN {
         allowed["base"]    = ""
         allowed["crypto"]  = "base"
@@ -110,8 +110,9 @@ layers() {
         allowed["session"] = "base crypto wire"
         allowed["config"]  = "base crypto wire net"
         allowed["forward"] = "base wire net config session"
-        role = "base crypto wire net hop session config forward"
-        allowed["client"] = allowed["relay"] = allowed["agent"] = allowed["key"] = role
+        allowed["cli"]     = "base config"
+        for (n = split(applets, applet, " "); n > 0; n--)
+            allowed[applet[n]] = "base crypto wire net hop session config forward cli"
     }
     function may_include(file, folder, target) {
         if (file ~ /^modules\/session\/link\.[ch]$/ && target == "net")

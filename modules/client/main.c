@@ -1,15 +1,13 @@
-/* The client's command line, and what is to be settled before it connects. */
-#include <stdio.h>
-#include <stdlib.h>
+/* The client's verbs, and what is to be settled before it connects. */
 #include <string.h>
 
 #include "base/log.h"
 #include "base/version.h"
+#include "cli/cli.h"
 #include "client/client.h"
 #include "client/connection.h"
 #include "client/list.h"
 #include "client/trust.h"
-#include "config/options.h"
 
 /* The agent's key by the engineer's word, asking the relay for it and the engineer about it on
  * first use. */
@@ -45,65 +43,93 @@ static bool settle_forwards(struct client_task *t)
     return t->forward_count || t->options->stdio;
 }
 
-static enum failure connect_to_agent(struct client_task *t)
-{
-    enum failure failure;
-    if (!settle_forwards(t))
-        return usage_error("client",
-                           "nothing to do: give -L, -D, -R, -U or -W, or Forward lines in the "
-                           "agent's section of the configuration");
-    return settle_key(t, &failure) ? connection_run(t) : failure;
-}
-
-static enum failure with_config(const struct client_options *options,
-                                const struct client_config *config)
+static struct hop_party party_of(const struct client_config *config)
 {
     struct hop_party party = {.own = &config->key, .version = SPX_VERSION_TEXT, .labels = ""};
-    struct client_task task = {.options = options, .config = config, .party = &party};
+
     handshake_mac1_key(party.mac1_key, config->key.public_key);
-    if (options->list)
-        return list_agents(config, &party, options->query, options->watch);
-    return connect_to_agent(&task);
+    return party;
 }
 
-static enum failure run(const struct client_options *options, const char *path)
+static enum failure connect_to_agent(struct cli *c)
 {
-    struct client_config config;
-    struct error e = {0};
-    enum failure failure = FAILURE_NONE;
-    if (!client_config_load(&config, path, &e)) {
-        log_error("%s", e.text);
-        return e.failure;
-    }
-    if (options->check)
-        printf("%s is right\n", path);
-    else
-        failure = with_config(options, &config);
-    client_config_free(&config);
+    const struct client_command *command = c->state;
+    struct hop_party party = party_of(&command->config);
+    struct client_task task = {
+        .options = &command->options, .config = &command->config, .party = &party};
+    enum failure failure = FAILURE_USAGE;
+
+    /* Another program talks over this one: only what goes wrong is worth a line. */
+    if (command->options.stdio && !c->verbose)
+        log_setup("client", LOG_WARNING, c->json);
+    if (settle_forwards(&task))
+        return settle_key(&task, &failure) ? connection_run(&task) : failure;
+    log_error("nothing to do: give -L, -D, -R, -U or -W, or Forward lines in the agent's section "
+              "of the configuration");
     return failure;
 }
 
+static enum failure list(struct cli *c)
+{
+    const struct client_command *command = c->state;
+    struct hop_party party = party_of(&command->config);
+
+    return list_agents(&command->config, &party, c->word_count ? c->words[0] : "",
+                       command->options.watch);
+}
+
+static bool load(struct cli *c, const char *path, struct error *e)
+{
+    struct client_command *command = c->state;
+
+    return client_config_load(&command->config, path, e);
+}
+
+static void unload(struct cli *c)
+{
+    struct client_command *command = c->state;
+
+    client_config_free(&command->config);
+}
+
+static const struct cli_verb verbs[] = {
+    {
+        .words = "[--] AGENT [-L [ADDR:]PORT:HOST:PORT] [-D [ADDR:]PORT] ...\n"
+                 "[--] AGENT -W HOST:PORT",
+        .words_max = 1,
+        .options = client_connect_options,
+        .settle = client_settle_connect,
+        .run = connect_to_agent,
+    },
+    {
+        .name = "list",
+        .words = "[-w] [QUERY]",
+        .help = "list the agents that you may reach; QUERY: names, patterns\n"
+                "or label=value, quoted when it has several: all must match",
+        .words_max = 1,
+        .options = client_list_options,
+        .run = list,
+    },
+    {0},
+};
+
+static const struct cli_applet applet = {
+    .name = "client",
+    .about = "Reaches services at an agent through a relay.",
+    .verbs = verbs,
+    .load = load,
+    .unload = unload,
+    .notes = "An agent whose name is a command is reached after --, as in 'spx client -- list'.\n"
+             "Exit codes: 0 ok, 1 other, 2 usage, 3 configuration, 4 not authenticated,\n"
+             "5 denied by policy, 6 no such agent or offline, 7 network, 8 timed out,\n"
+             "130 interrupted.",
+};
+
 enum failure client_main(int argc, char **argv)
 {
-    struct client_options options;
-    char *path;
-    enum failure failure = FAILURE_OTHER;
-    if (!client_options_parse(&options, argc, argv, &failure)) {
-        client_options_free(&options);
-        return failure;
-    }
-    /* With -W another program talks over this one: only what goes wrong is worth a line. */
-    log_setup("client",
-              options.verbose ? LOG_DEBUG
-              : options.stdio ? LOG_WARNING
-                              : LOG_INFO,
-              options.json);
-    path = options.config_path ? strdup(options.config_path) : config_default_path("client");
-    if (path)
-        failure = run(&options, path);
-    else
-        log_error(NO_MEMORY_TEXT);
-    free(path);
-    client_options_free(&options);
+    struct client_command command = {0};
+    enum failure failure = cli_run(&applet, &command, argc, argv);
+
+    client_options_free(&command.options);
     return failure;
 }

@@ -56,7 +56,7 @@ static struct target_pattern *append_pattern(struct target_pattern **patterns, s
     struct target_pattern *grown = array_append(*patterns, count, sizeof *grown);
 
     if (!grown) {
-        error_set(e, FAILURE_CONFIG, "out of memory");
+        error_no_memory(e);
         return NULL;
     }
     *patterns = grown;

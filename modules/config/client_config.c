@@ -46,7 +46,7 @@ static bool parse_forward(struct config_reader *r, void *field, const char *valu
 
     (void)r;
     if (!forwards)
-        return error_set(e, FAILURE_CONFIG, "out of memory");
+        return error_no_memory(e);
     agent->forwards = forwards;
     return value_forward_option(&forwards[agent->forward_count - 1], value, e);
 }

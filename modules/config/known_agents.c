@@ -88,7 +88,7 @@ static bool make_directories(const char *path, struct error *e)
     bool good = true;
 
     if (!directory)
-        return error_set(e, FAILURE_OTHER, "%s: no memory to write it", path);
+        return error_no_memory(e);
     for (char *slash = strchr(directory, '/'); good && slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         if (*directory != '\0' && mkdir(directory, 0700) < 0 && errno != EEXIST)

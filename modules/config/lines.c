@@ -59,7 +59,7 @@ bool lines_start(struct lines *l, const char *file, const char *text, size_t len
         return false;
     l->copy = malloc(len + 1);
     if (!l->copy)
-        return error_set(e, FAILURE_CONFIG, "%s: no memory to read it", file);
+        return error_no_memory(e);
     memcpy(l->copy, text, len);
     l->copy[len] = '\0';
     l->next = l->copy;

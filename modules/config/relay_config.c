@@ -27,7 +27,7 @@ static bool append_agent_pattern(void *arg, const char *item, struct error *e)
     char(*agents)[NAME_TEXT_BYTES] = array_append(user->agents, &user->agent_count, sizeof *agents);
 
     if (!agents)
-        return error_set(e, FAILURE_CONFIG, "out of memory");
+        return error_no_memory(e);
     user->agents = agents;
     return value_name_pattern(agents[user->agent_count - 1], item, e);
 }

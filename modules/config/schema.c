@@ -14,11 +14,6 @@
 
 /* Errors. */
 
-static bool no_memory(const struct config_reader *r, struct error *e)
-{
-    return error_set(e, FAILURE_CONFIG, "%s: out of memory", r->path);
-}
-
 static void add_known(char known[KNOWN_TEXT_BYTES], const char *before, const char *name,
                       const char *after)
 {
@@ -141,7 +136,7 @@ static bool on_section(void *arg, const char *name, struct ini_place at, struct 
     r->section_line = at.line;
     memset(r->key_lines, 0, sizeof r->key_lines);
     r->object = begin_object(r);
-    return r->object || no_memory(r, e);
+    return r->object || error_no_memory(e);
 }
 
 static bool parse_value(struct config_reader *r, const struct config_key *k, const char *value,
@@ -207,7 +202,7 @@ bool config_note_peer(struct config_reader *r, const char *name, const uint8_t *
     struct config_peer *peers = array_append(r->peers, &r->peer_count, sizeof *peers);
 
     if (!peers)
-        return error_set(e, FAILURE_CONFIG, "out of memory");
+        return error_no_memory(e);
     r->peers = peers;
     struct config_peer *peer = &peers[r->peer_count - 1];
     peer->section = r->section;

@@ -44,7 +44,7 @@ static bool parse_key_file(struct config_reader *r, void *field, const char *val
     char *path = config_path(r->path, value);
 
     if (!path)
-        return error_set(e, FAILURE_CONFIG, "out of memory");
+        return error_no_memory(e);
     bool good = keypair_load(field, path, e);
     free(path);
     return good;
@@ -64,7 +64,7 @@ static bool parse_labels(struct config_reader *r, void *field, const char *value
                          value);
     char **labels = field;
     *labels = strdup(value);
-    return *labels || error_set(e, FAILURE_CONFIG, "out of memory");
+    return *labels || error_no_memory(e);
 }
 
 bool parse_path(struct config_reader *r, void *field, const char *value, struct error *e)
@@ -72,7 +72,7 @@ bool parse_path(struct config_reader *r, void *field, const char *value, struct 
     char **path = field;
 
     *path = config_path(r->path, value);
-    return *path || error_set(e, FAILURE_CONFIG, "out of memory");
+    return *path || error_no_memory(e);
 }
 
 bool parse_relay_address(struct config_reader *r, void *field, const char *value, struct error *e)
@@ -87,7 +87,7 @@ static bool append_listen(void *arg, const char *item, struct error *e)
     struct address *grown = array_append(list->items, &list->count, sizeof *grown);
 
     if (!grown)
-        return error_set(e, FAILURE_CONFIG, "out of memory");
+        return error_no_memory(e);
     list->items = grown;
     return value_listen(&grown[list->count - 1], item, "::", e);
 }

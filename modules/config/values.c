@@ -589,7 +589,7 @@ bool value_list(const char *text, bool (*each)(void *arg, const char *item, stru
     bool good = true;
 
     if (!copy)
-        return error_set(e, FAILURE_USAGE, "no memory for a list");
+        return error_no_memory(e);
     for (char *next = copy; good && next;) {
         char *item = next, *comma = strchr(item, ',');
 

@@ -1,49 +1,21 @@
+/* The applet for keys. */
 #include "key/key.h"
 
-#include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/files.h"
+#include "cli/cli.h"
 #include "crypto/keys.h"
 
 #define STANDARD_INPUT_MAX 1024
-
-/* Takes the words after its name; files: how many it was given. */
-struct command {
-    const char *name;
-    int files_min, files_max;
-    enum failure (*run)(int files, char **file);
-};
-
-static void print_usage(FILE *to)
-{
-    fputs("usage: spx key new FILE        make a private key in FILE (mode 0600; a file that is\n"
-          "                               there is never overwritten) and print its public key\n"
-          "       spx key public [FILE]   print the public key of the private key in FILE, or\n"
-          "                               of the one on standard input ('-' or no FILE)\n"
-          "       spx key --help          print this\n"
-          "\n"
-          "Keys are what `wg genkey` and `wg pubkey` write. Use a key for spx only.\n",
-          to);
-}
 
 static enum failure fail(const struct error *e)
 {
     fprintf(stderr, "spx key: %s\n", e->text);
     return e->failure;
-}
-
-/* What goes to standard output has arrived, or the exit code says that it has not. */
-static enum failure finish_output(void)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return FAILURE_NONE;
-    fprintf(stderr, "spx key: standard output: %s\n", strerror(errno));
-    return FAILURE_OTHER;
 }
 
 static enum failure print_public(const struct keypair *pair)
@@ -52,25 +24,27 @@ static enum failure print_public(const struct keypair *pair)
 
     key_to_text(text, pair->public_key);
     puts(text);
-    return finish_output();
+    return FAILURE_NONE;
 }
 
-static enum failure run_new(int files, char **file)
+static bool settle_new(struct cli *c, struct error *e)
+{
+    if (strcmp(c->words[0], "-") != 0)
+        return true;
+    return error_set(e, FAILURE_USAGE, "a new key goes to a file, never to standard output");
+}
+
+static enum failure run_new(struct cli *c)
 {
     struct error e = {0};
     struct keypair pair;
     char line[KEY_TEXT_BYTES];
     bool good;
 
-    (void)files;
-    if (strcmp(file[0], "-") == 0) {
-        fputs("spx key: a new key goes to a file, never to standard output\n", stderr);
-        return FAILURE_USAGE;
-    }
     keypair_generate(&pair);
     key_to_text(line, pair.private_key);
     line[KEY_TEXT_BYTES - 1] = '\n'; /* in the terminator's place */
-    good = file_create_secret(file[0], line, sizeof line, &e);
+    good = file_create_secret(c->words[0], line, sizeof line, &e);
     wipe(line, sizeof line);
     wipe(pair.private_key, sizeof pair.private_key);
     return good ? print_public(&pair) : fail(&e);
@@ -91,56 +65,48 @@ static bool read_standard_input(struct keypair *pair, struct error *e)
     return good;
 }
 
-static enum failure run_public(int files, char **file)
+static enum failure run_public(struct cli *c)
 {
     struct error e = {0};
     struct keypair pair;
-    bool from_input = files == 0 || strcmp(file[0], "-") == 0;
+    bool from_input = c->word_count == 0 || strcmp(c->words[0], "-") == 0;
 
-    if (!(from_input ? read_standard_input(&pair, &e) : keypair_load(&pair, file[0], &e)))
+    if (!(from_input ? read_standard_input(&pair, &e) : keypair_load(&pair, c->words[0], &e)))
         return fail(&e);
     wipe(pair.private_key, sizeof pair.private_key);
     return print_public(&pair);
 }
 
-static const struct command commands[] = {
-    {"new", 1, 1, run_new},
-    {"public", 0, 1, run_public},
+static const struct cli_verb verbs[] = {
+    {
+        .name = "new",
+        .words = "FILE",
+        .help = "make a private key in FILE, with the mode 0600, and print\n"
+                "its public key; an existing file is never overwritten",
+        .words_min = 1,
+        .words_max = 1,
+        .settle = settle_new,
+        .run = run_new,
+    },
+    {
+        .name = "public",
+        .words = "[FILE]",
+        .help = "print the public key of the private key in FILE, or of the\n"
+                "one on standard input ('-' or no FILE)",
+        .words_max = 1,
+        .run = run_public,
+    },
+    {0},
 };
 
-static int usage_error(void)
-{
-    print_usage(stderr);
-    return FAILURE_USAGE;
-}
-
-static int run_command(int count, char **word)
-{
-    if (count == 0)
-        return usage_error();
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        const struct command *c = &commands[i];
-
-        if (strcmp(word[0], c->name) != 0)
-            continue;
-        if (count - 1 < c->files_min || count - 1 > c->files_max)
-            return usage_error();
-        return c->run(count - 1, word + 1);
-    }
-    fprintf(stderr, "spx key: no such command: %s\n", word[0]);
-    return usage_error();
-}
+static const struct cli_applet applet = {
+    .name = "key",
+    .about = "Makes keys and shows public keys.",
+    .verbs = verbs,
+    .notes = "Keys have the form that `wg genkey` and `wg pubkey` use. Use a key for spx only.",
+};
 
 enum failure key_main(int argc, char **argv)
 {
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
-    int option;
-
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option != 'h')
-            return usage_error();
-        print_usage(stdout);
-        return finish_output();
-    }
-    return run_command(argc - optind, argv + optind);
+    return cli_run(&applet, NULL, argc, argv);
 }

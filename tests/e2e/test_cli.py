@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import CONFIG, SPX, USAGE, forwards, has_ipv6, run, spx
+from harness import CONFIG, OTHER, ROOT, SPX, USAGE, forwards, has_ipv6, run, spx
 from servers import ask
 
 pytestmark = pytest.mark.usefixtures("steady")
 
 APPLETS = ("client", "relay", "agent", "key")
+VERBS = {"client": ["list"], "agent": ["call"], "key": ["new", "public"]}
 
 
 def test_version():
@@ -48,6 +49,60 @@ def test_help_of_an_applet(applet, option):
     assert done.stdout.startswith("usage: spx")
     assert applet in done.stdout.splitlines()[0]
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+@pytest.mark.parametrize("applet, verb", [(a, v) for a, verbs in VERBS.items() for v in verbs])
+def test_help_of_a_verb(applet, verb, option):
+    """APPLET VERB --help shows that verb's usage and options, and none of another verb; so it does
+    when the option comes first."""
+    text = spx(applet, verb, option).stdout
+    assert re.match(rf"usage: spx {applet}( \[options\])? {verb} ", text)
+    assert ("--watch" in text) == (verb == "list") and "HOST:PORT" not in text
+    assert spx(applet, option, verb).stdout == text
+    assert re.search(rf"^  {verb} ", spx(applet, option).stdout, re.MULTILINE)
+
+
+def test_one_list_of_applets():
+    """The table in spx.c, from which make takes the list, has the applets that the help shows."""
+    shown = re.findall(r"^  ([a-z]+) ", spx("--help").stdout, re.MULTILINE)
+    listed = run("env", "-u", "MAKEFLAGS", "make", "-s", "-C", ROOT, "applets").stdout.split()
+    assert sorted(shown) == sorted(listed) == sorted(APPLETS)
+
+
+@pytest.mark.parametrize("name", ["list", "help"])
+def test_agent_whose_name_is_a_verb(world, echo, name):
+    """After "--" a word is an agent's name, whatever verbs there are."""
+    world.start_relay(agents={name: {}})
+    world.start_agent(name)
+    conf = world.client_conf(agents=(name,))
+    target = f"127.0.0.1:{echo.port}"
+    done = run(SPX, "client", "-c", conf, "-W", target, "--", name, input="hello")
+    assert done.stdout == "hello"
+
+
+@pytest.mark.parametrize("applet", ["client", "relay", "agent"])
+def test_no_configuration(world, applet):
+    """Without a file at the default place the way to one is told, with exit code 3."""
+    place = f"/etc/spx/{applet}.conf"
+    if applet == "client":
+        place = f"{world.directory}/spx/client.conf"
+    elif Path(place).exists():
+        pytest.skip(f"there is a {place}")
+    home = f"XDG_CONFIG_HOME={world.directory}"
+    failed = run("env", home, SPX, applet, "--check", code=CONFIG)
+    assert failed.stderr.endswith(
+        f"no configuration at {place}: see spx-{applet}.conf(5) for an example, or name a file "
+        "with -c\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["--help"], ["client", "list", "--help"], ["key", "public"]])
+def test_output_that_cannot_be_written(world, words):
+    """A full disk under standard output is told of, with exit code 1."""
+    key = world.key("alice").path.read_text()
+    failed = run("sh", "-c", 'exec "$@" >/dev/full', "sh", SPX, *words, code=OTHER, input=key)
+    assert "cannot write to standard output: No space left on device" in failed.stderr
 
 
 def test_help_names_the_options():
@@ -95,19 +150,26 @@ LONG_PATH = "/x:/" + "y" * 108
 # What is asked for, and what is said about it.
 USAGE_ERRORS = [
     ([], "usage: spx APPLET [options]"),
-    (["nonsense"], "spx: 'nonsense' is no applet"),
-    (["--nonsense"], "spx: '--nonsense' is no applet"),
-    (["relay", "extra"], "spx relay: it takes options only"),
+    (["nonsense"], "spx: unknown command 'nonsense'"),
+    (["agnet"], "spx: unknown command 'agnet'; did you mean 'agent'?"),
+    (["--nonsense"], "spx: unknown option '--nonsense'"),
+    (["relay", "extra"], "spx relay: unexpected argument 'extra'"),
+    (["relay", "--", "extra"], "spx relay: unexpected argument 'extra'"),
     (["relay", "--nonsense"], UNKNOWN),
     (["relay", "-c"], NO_VALUE),
     (["relay", "-c", "a", "-c", "b"], TWICE),
-    (["agent", "extra"], "spx agent: the only word it takes is 'call'"),
+    (["agent", "extra"], "spx agent: unknown command 'extra'"),
+    (["agent", "-v", "clal", "1", "x"], "spx agent: unknown command 'clal'; did you mean 'call'?"),
+    (["agent", "call"], "spx agent call: missing argument: SEVERITY [TEXT]"),
+    (["agent", "call", "1", "x", "y"], "spx agent call: unexpected argument 'y'"),
+    (["agent", "call", "--watch"], UNKNOWN),
     (["agent", "--nonsense"], UNKNOWN),
     (["agent", "-c", "a", "-c", "b"], TWICE),
-    (["client"], "spx client: which agent? Give its name, or 'list'"),
-    (["client", "-L", "1:h:1"], "spx client: which agent? Give its name, or 'list'"),
-    (["client", "lab-1", "extra", "-L", "1:h:1"], "'extra' is one word too many"),
-    (["client", "lab-1", "list"], "'list' is one word too many"),
+    (["client"], "spx client: no agent is given; 'spx client list' shows them"),
+    (["client", "-L", "1:h:1"], "spx client: no agent is given; 'spx client list' shows them"),
+    (["client", "lab-1", "extra", "-L", "1:h:1"], "spx client: unexpected argument 'extra'"),
+    (["client", "lab-1", "list"], "spx client: unexpected argument 'list'"),
+    (["client", "--", "list", "lab-1"], "spx client: unexpected argument 'lab-1'"),
     (["client", "--nonsense"], UNKNOWN),
     (["client", "-c", "a", "-c", "b", "lab-1", "-L", "1:h:1"], TWICE),
     (["client", "Lab_1", "-L", "1:h:1"], "'Lab_1' is not a name: 1 to 64 of a-z 0-9 . _ -"),
@@ -131,17 +193,18 @@ USAGE_ERRORS = [
     (["client", "lab-1", "-W", "h:1", "-W", "h:2"], "-W is given twice"),
     (["client", "lab-1", "-W", "h:1", "-L", "1:h:1"], "-W goes alone, without forwards"),
     (["client", "lab-1", "-W", "h:1", "-D", "1"], "-W goes alone, without forwards"),
-    (["client", "lab-1", "-w", "-L", "1:h:1"], "--watch goes with list only"),
-    (["client", "list", "-W", "h:1"], "list goes with neither forwards nor -W"),
-    (["client", "list", "-L", "1:h:1"], "list goes with neither forwards nor -W"),
-    (["client", "list", "-D", "1"], "list goes with neither forwards nor -W"),
-    (["client", "list", "a", "b"], "list takes one QUERY; quote it when it has several words"),
-    (["key"], "usage: spx key new FILE"),
-    (["key", "nonsense"], "spx key: no such command: nonsense"),
-    (["key", "new"], "usage: spx key new FILE"),
-    (["key", "new", "a", "b"], "usage: spx key new FILE"),
-    (["key", "new", "-"], "spx key: a new key goes to a file, never to standard output"),
-    (["key", "public", "a", "b"], "usage: spx key new FILE"),
+    (["client", "lab-1", "-w", "-L", "1:h:1"], "spx client: -w goes with 'list' only"),
+    (["client", "list", "-W", "h:1"], "spx client list: -W does not go with 'list'"),
+    (["client", "-L", "1:h:1", "list"], "spx client list: -L does not go with 'list'"),
+    (["client", "list", "-D", "1"], "spx client list: -D does not go with 'list'"),
+    (["client", "list", "a", "b"], "spx client list: unexpected argument 'b'"),
+    (["key"], "spx key: missing command"),
+    (["key", "nonsense"], "spx key: unknown command 'nonsense'"),
+    (["key", "pubilc"], "spx key: unknown command 'pubilc'; did you mean 'public'?"),
+    (["key", "new"], "spx key new: missing argument: FILE"),
+    (["key", "new", "a", "b"], "spx key new: unexpected argument 'b'"),
+    (["key", "new", "-"], "spx key new: a new key goes to a file, never to standard output"),
+    (["key", "public", "a", "b"], "spx key public: unexpected argument 'b'"),
     (["key", "--nonsense"], UNKNOWN),
 ]
 

@@ -473,7 +473,7 @@ def test_good_file(place, role):
     """The files that the mistakes below are made in are right: --check says so and ends with 0."""
     conf = write(role, FILES[role], place)
     done = spx(role, "-c", conf, "--check")
-    assert done.stdout.startswith(f"{conf} is right")
+    assert done.stdout.startswith(f"{conf}: OK\n")
     assert done.stderr == ""
 
 

@@ -27,7 +27,7 @@ def test_install_and_uninstall(world):
     place = root / PREFIX.lstrip("/")
     binaries, units = place / "bin", place / "lib" / "systemd" / "system"
     assert stat.S_IMODE((binaries / "spx").stat().st_mode) == 0o755
-    for applet in ("client", "relay", "agent"):
+    for applet in ("client", "relay", "agent", "key"):
         link = binaries / f"spx-{applet}"
         assert os.readlink(link) == "spx"
         assert run(link, "--help").stdout == spx(applet, "--help").stdout

@@ -115,7 +115,7 @@ def test_call_is_said_to_a_relay_that_comes_back(world):
         (["256", "text"], USAGE, "'256' is not a number from 0 to 255"),
         (["3"], USAGE, "a call has a text; severity 0 has none"),
         (["0", "text"], USAGE, "a call has a text; severity 0 has none"),
-        ([], USAGE, "call takes SEVERITY and TEXT"),
+        ([], USAGE, "missing argument: SEVERITY [TEXT]"),
         (["3", "x" * 1025], USAGE, "the path or the text is too long (text: at most 1024 bytes)"),
     ],
 )
@@ -128,4 +128,4 @@ def test_call_that_is_not_right(world, words, code, reason):
 def test_call_without_a_socket(world):
     """The configuration says of no socket."""
     failed = spx("agent", "-c", world.agent_conf(), "call", "3", "text", code=USAGE)
-    assert "the configuration has no CallSocket" in failed.stderr
+    assert "no CallSocket in [Agent]" in failed.stderr

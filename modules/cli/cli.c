@@ -1,0 +1,76 @@
+/* Running a command line: help, usage errors, the configuration and --check. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/help.h"
+#include "cli/parse.h"
+#include "config/config.h"
+
+static enum failure usage_error(const struct cli *c, const struct error *e)
+{
+    bool of_verb = c->verb && c->verb->name;
+    const char *applet = c->applet->name, *verb = of_verb ? c->verb->name : "";
+    const char *space = of_verb ? " " : "";
+
+    if (e->failure)
+        fprintf(stderr, "spx %s%s%s: %s\n", applet, space, verb, e->text);
+    fprintf(stderr, "Try 'spx %s%s%s --help'.\n", applet, space, verb);
+    return e->failure ? e->failure : FAILURE_USAGE;
+}
+
+static bool find_config(struct cli *c, struct error *e)
+{
+    c->path = c->config_option ? strdup(c->config_option) : config_default_path(c->applet->name);
+    if (!c->path)
+        return error_no_memory(e);
+    if (c->config_option || access(c->path, F_OK) == 0 || errno != ENOENT)
+        return true;
+    return error_set(e, FAILURE_CONFIG,
+                     "no configuration at %s: see spx-%s.conf(5) for an example, or name a file "
+                     "with -c",
+                     c->path, c->applet->name);
+}
+
+static enum failure check(struct cli *c)
+{
+    printf("%s: OK\n", c->path);
+    if (c->applet->show)
+        c->applet->show(c);
+    return FAILURE_NONE;
+}
+
+static enum failure run_with_config(struct cli *c)
+{
+    struct error e = {0};
+    enum failure failure;
+
+    log_setup(c->applet->name, c->verbose ? LOG_DEBUG : LOG_INFO, c->json);
+    if (find_config(c, &e) && c->applet->load(c, c->path, &e)) {
+        failure = c->check ? check(c) : c->verb->run(c);
+        c->applet->unload(c);
+    } else {
+        log_error("%s", e.text);
+        failure = e.failure;
+    }
+    free(c->path);
+    return failure;
+}
+
+enum failure cli_run(const struct cli_applet *applet, void *state, int argc, char **argv)
+{
+    struct cli c = {.applet = applet, .state = state};
+    struct error e = {0};
+
+    if (!cli_parse(&c, argc, argv, &e))
+        return usage_error(&c, &e);
+    if (!c.help)
+        return applet->load ? run_with_config(&c) : c.verb->run(&c);
+    cli_print_help(&c);
+    return FAILURE_NONE;
+}

@@ -1,0 +1,266 @@
+/* The command line, by getopt_long. It is gone through twice: once up to the first word, which says
+ * the verb and so which options there are, and then as a whole. */
+#include "cli/parse.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/nearest.h"
+
+#define OPTIONS_MAX 48
+#define FIRST_VALUE 256 /* of an option for getopt_long: above all letters */
+
+/* The shared options. */
+
+static bool take_config(struct cli *c, const char *value, struct error *e)
+{
+    if (c->config_option)
+        return error_set(e, FAILURE_USAGE, "-c is given twice");
+    c->config_option = value;
+    return true;
+}
+
+static bool take_check(struct cli *c, const char *value, struct error *e)
+{
+    (void)value, (void)e;
+    c->check = true;
+    return true;
+}
+
+static bool take_verbose(struct cli *c, const char *value, struct error *e)
+{
+    (void)value, (void)e;
+    c->verbose = true;
+    return true;
+}
+
+static bool take_json(struct cli *c, const char *value, struct error *e)
+{
+    (void)value, (void)e;
+    c->json = true;
+    return true;
+}
+
+static bool take_help(struct cli *c, const char *value, struct error *e)
+{
+    (void)value, (void)e;
+    c->help = true;
+    return true;
+}
+
+const struct cli_option cli_config_options[] = {
+    {'c', "config", "FILE", take_config, "the configuration"},
+    {0, "check", NULL, take_check, "check the configuration, and exit"},
+    {'v', "verbose", NULL, take_verbose, "log more"},
+    {0, "json", NULL, take_json, "log lines as JSON"},
+    {0},
+};
+
+const struct cli_option cli_help_options[] = {
+    {'h', "help", NULL, take_help, "show this"},
+    {0},
+};
+
+/* What getopt_long is told of: the verb's options, those that are shared, and then those of the
+ * other verbs, to say that they do not go with this one. */
+struct option_set {
+    const struct cli_option *rows[OPTIONS_MAX];
+    size_t count, own_count;
+    struct option names[OPTIONS_MAX + 1];
+    char letters[2 * OPTIONS_MAX + 2];
+};
+
+static bool has_option(const struct option_set *set, const struct cli_option *o)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        const struct cli_option *other = set->rows[i];
+        if ((o->letter && o->letter == other->letter) ||
+            (o->name && other->name && strcmp(o->name, other->name) == 0))
+            return true;
+    }
+    return false;
+}
+
+static void add_options(struct option_set *set, const struct cli_option *o)
+{
+    for (; o && o->take && set->count < OPTIONS_MAX; o++)
+        if (!has_option(set, o))
+            set->rows[set->count++] = o;
+}
+
+/* Makes getopt_long's own tables. */
+static void make_tables(struct option_set *set, bool up_to_first_word)
+{
+    struct option *name = set->names;
+    char *letter = set->letters;
+
+    if (up_to_first_word)
+        *letter++ = '+';
+    for (size_t i = 0; i < set->count; i++) {
+        const struct cli_option *o = set->rows[i];
+        if (o->name)
+            *name++ = (struct option){o->name, o->value ? required_argument : no_argument, NULL,
+                                      FIRST_VALUE + (int)i};
+        if (o->letter)
+            *letter++ = (char)o->letter;
+        if (o->letter && o->value)
+            *letter++ = ':';
+    }
+}
+
+static void collect(struct option_set *set, const struct cli_applet *applet,
+                    const struct cli_verb *verb, bool up_to_first_word)
+{
+    *set = (struct option_set){0};
+    add_options(set, verb ? verb->options : NULL);
+    if (applet->load)
+        add_options(set, cli_config_options);
+    add_options(set, cli_help_options);
+    set->own_count = set->count;
+    for (const struct cli_verb *v = applet->verbs; v->run; v++)
+        add_options(set, v->options);
+    make_tables(set, up_to_first_word);
+    optind = 0; /* getopt_long begins anew */
+}
+
+/* Which option getopt_long has returned. */
+static size_t index_of(const struct option_set *set, int value)
+{
+    size_t i = 0;
+
+    if (value >= FIRST_VALUE)
+        return (size_t)(value - FIRST_VALUE);
+    while (set->rows[i]->letter != value)
+        i++;
+    return i;
+}
+
+/* Verbs. */
+
+static const struct cli_verb *find_verb(const struct cli_applet *applet, const char *name)
+{
+    for (const struct cli_verb *v = applet->verbs; v->run; v++)
+        if (name ? v->name && strcmp(v->name, name) == 0 : !v->name)
+            return v;
+    return NULL;
+}
+
+static bool has_named_verbs(const struct cli_applet *applet)
+{
+    for (const struct cli_verb *v = applet->verbs; v->run; v++)
+        if (v->name)
+            return true;
+    return false;
+}
+
+/* The first word, and whether "--" stands before it; NULL: there is none, or an option is wrong. */
+static const char *first_word(const struct cli_applet *applet, int argc, char **argv,
+                              bool *after_dashes)
+{
+    struct option_set set;
+    int value, at;
+
+    collect(&set, applet, find_verb(applet, NULL), true);
+    opterr = 0;
+    do {
+        at = optind ? optind : 1;
+        value = getopt_long(argc, argv, set.letters, set.names, NULL);
+    } while (value != -1 && value != '?');
+    opterr = 1;
+    *after_dashes = value == -1 && optind == at + 1 && strcmp(argv[at], "--") == 0;
+    return value == -1 && optind < argc ? argv[optind] : NULL;
+}
+
+/* NULL: the first word should have been a verb, or there is none and should be. */
+static const struct cli_verb *choose_verb(const struct cli_applet *applet, int argc, char **argv)
+{
+    const struct cli_verb *other = find_verb(applet, NULL), *named = NULL;
+    bool after_dashes;
+    const char *word = first_word(applet, argc, argv, &after_dashes);
+
+    if (word && !(after_dashes && other && other->words_max > 0))
+        named = find_verb(applet, word);
+    if (named || !word || !other)
+        return named ? named : other;
+    return other->words_max > 0 || !has_named_verbs(applet) ? other : NULL;
+}
+
+/* The whole line. */
+
+/* An option of another verb. Always returns false. */
+static bool refuse_option(const struct cli *c, const struct cli_option *o, struct error *e)
+{
+    char text[32];
+
+    if (o->letter)
+        snprintf(text, sizeof text, "-%c", o->letter);
+    else
+        snprintf(text, sizeof text, "--%s", o->name);
+    if (c->verb && c->verb->name)
+        return error_set(e, FAILURE_USAGE, "%s does not go with '%s'", text, c->verb->name);
+    for (const struct cli_verb *v = c->applet->verbs; v->run; v++)
+        for (const struct cli_option *own = v->options; own && own->take; own++)
+            if (own == o)
+                return error_set(e, FAILURE_USAGE, "%s goes with '%s' only", text, v->name);
+    return false;
+}
+
+static bool parse_options(struct cli *c, int argc, char **argv, struct error *e)
+{
+    struct option_set set;
+    int value;
+
+    collect(&set, c->applet, c->verb, false);
+    while ((value = getopt_long(argc, argv, set.letters, set.names, NULL)) != -1) {
+        if (value == '?')
+            return false; /* getopt_long has told */
+        size_t i = index_of(&set, value);
+        if (i >= set.own_count)
+            return refuse_option(c, set.rows[i], e);
+        if (!set.rows[i]->take(c, optarg, e))
+            return false;
+        if (c->help)
+            return true;
+    }
+    c->word_count = argc - optind;
+    c->words = argv + optind;
+    return true;
+}
+
+static bool unknown_verb(const struct cli *c, struct error *e)
+{
+    struct nearest n = {.word = c->words[0]};
+    char text[NEAREST_TEXT_BYTES];
+
+    for (const struct cli_verb *v = c->applet->verbs; v->run; v++)
+        if (v->name)
+            nearest_offer(&n, v->name);
+    nearest_text(text, &n, "command");
+    return error_set(e, FAILURE_USAGE, "%s", text);
+}
+
+static bool check_words(struct cli *c, struct error *e)
+{
+    if (!c->verb)
+        return c->word_count == 0 ? error_set(e, FAILURE_USAGE, "missing command")
+                                  : unknown_verb(c, e);
+    if (c->verb->name) {
+        c->words++;
+        c->word_count--;
+    }
+    if (c->word_count > c->verb->words_max)
+        return error_set(e, FAILURE_USAGE, "unexpected argument '%s'",
+                         c->words[c->verb->words_max]);
+    if (c->check)
+        return true;
+    if (c->word_count < c->verb->words_min)
+        return error_set(e, FAILURE_USAGE, "missing argument: %s", c->verb->words);
+    return !c->verb->settle || c->verb->settle(c, e);
+}
+
+bool cli_parse(struct cli *c, int argc, char **argv, struct error *e)
+{
+    c->verb = choose_verb(c->applet, argc, argv);
+    return parse_options(c, argc, argv, e) && (c->help || check_words(c, e));
+}

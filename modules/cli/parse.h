@@ -1,0 +1,15 @@
+/* Reading a command line by an applet's tables. */
+#ifndef SPX_CLI_PARSE_H
+#define SPX_CLI_PARSE_H
+
+#include "cli/cli.h"
+
+/* Fills c, whose applet and state are set. argv[0] is what messages begin with. False: a usage
+ * error; without a text in e it was told already. With c->help nothing but that counts, and c->verb
+ * is NULL when no verb was given. */
+bool cli_parse(struct cli *c, int argc, char **argv, struct error *e);
+
+/* The options that applets share: with a configuration, and all. */
+extern const struct cli_option cli_config_options[], cli_help_options[];
+
+#endif
