@@ -11,7 +11,7 @@ struct access {
     struct permissions permissions;
     struct targets *targets;
     struct remote_listeners *listeners;
-    char user[NAME_MAX_BYTES + 1];
+    char user[NAME_TEXT_BYTES];
 };
 
 /* False without memory. label: of the session's circuit, for the log. */

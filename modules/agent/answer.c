@@ -124,7 +124,7 @@ static void log_decision(const struct answer *w)
 {
     struct agent *a = w->agent;
     const struct offer *offer = &w->kept->offer;
-    char user[NAME_MAX_BYTES + 1], from[ADDRESS_MAX_BYTES + 1], fingerprint[FINGERPRINT_TEXT_BYTES];
+    char user[NAME_TEXT_BYTES], from[ADDRESS_MAX_BYTES + 1], fingerprint[FINGERPRINT_TEXT_BYTES];
     char more[REFUSALS_MORE_BYTES];
     bool proven = w->message2_len > 0;
     text_clean(from, sizeof from, offer->user_address);

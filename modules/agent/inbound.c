@@ -201,23 +201,33 @@ static bool listen_on(struct inbound *in, const struct address *address, struct 
     return true;
 }
 
+static bool listen_on_all(struct inbound *in, struct error *e)
+{
+    const struct agent_config *config = &in->agent->config;
+    for (size_t i = 0; i < config->listen.count; i++)
+        if (!listen_on(in, &config->listen.items[i], e))
+            return false;
+    return true;
+}
+
 struct inbound *inbound_new(struct agent *a, struct error *e)
 {
     uint8_t hash_key[16];
     struct inbound *in = calloc(1, sizeof *in);
-    if (!in)
+    if (!in) {
+        error_set(e, FAILURE_OTHER, "out of memory");
         return NULL;
+    }
     in->agent = a;
     in->sweep.on_fire = on_sweep;
     list_init(&in->visitors);
     random_bytes(hash_key, sizeof hash_key);
     crowd_init(&in->crowd, hash_key);
     in->doors = calloc(a->config.listen.count, sizeof *in->doors);
-    for (size_t i = 0; in->doors && i < a->config.listen.count; i++) {
-        if (!listen_on(in, &a->config.listen.items[i], e)) {
-            inbound_free(in);
-            return NULL;
-        }
+    if (!in->doors || !listen_on_all(in, e)) {
+        error_set(e, FAILURE_OTHER, "out of memory");
+        inbound_free(in);
+        return NULL;
     }
     timer_set(a->loop, &in->sweep, loop_now(a->loop) + SWEEP_US);
     return in;

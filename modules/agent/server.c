@@ -145,23 +145,49 @@ static bool start(struct agent *a, struct error *e)
     return start_uplinks(a) || error_set(e, FAILURE_OTHER, "out of memory");
 }
 
+/* Everything that needs no loop, and cannot fail. */
+static void init(struct agent *a)
+{
+    a->party = (struct hop_party){.own = &a->key,
+                                  .stock = &a->stock,
+                                  .version = SPX_VERSION_TEXT,
+                                  .labels = labels_of(&a->config),
+                                  .keepalive_s = KEEPALIVE_DEFAULT_S};
+    handshake_mac1_key(a->party.mac1_key, a->key.public_key);
+    a->stop_limit.on_fire = on_stop_limit;
+    a->policy = &agent_policy;
+    a->on_path_in_doubt = probe_relays;
+    a->on_no_session = on_no_session;
+    key_stock_init(&a->stock);
+    seats_init(&a->seats);
+    list_init(&a->ended);
+}
+
+static void end(struct agent *a)
+{
+    a->stopping = false;
+    service_end_all(a);
+    refusals_end(&a->refusals, "OFFERs");
+    free_uplinks(a);
+    inbound_free(a->inbound);
+    call_socket_free(a->call_socket);
+    partings_free(&a->partings);
+    if (a->loop) {
+        timer_cancel(a->loop, &a->stop_limit);
+        timer_cancel(a->loop, &a->restock);
+        loop_free(a->loop);
+    }
+    known_keys_free(a->party.known);
+    key_stock_end(&a->stock);
+    agent_config_free(&a->config);
+    wipe(&a->key, sizeof a->key);
+}
+
 enum failure agent_serve(struct agent_config *config, const char *path)
 {
     struct agent a = {.config_path = path, .config = *config, .key = config->key};
     struct error e = {0};
-    a.party = (struct hop_party){.own = &a.key,
-                                 .version = SPX_VERSION_TEXT,
-                                 .labels = labels_of(&a.config),
-                                 .keepalive_s = KEEPALIVE_DEFAULT_S};
-    handshake_mac1_key(a.party.mac1_key, a.key.public_key);
-    a.stop_limit.on_fire = on_stop_limit;
-    a.policy = &agent_policy;
-    a.on_path_in_doubt = probe_relays;
-    a.on_no_session = on_no_session;
-    key_stock_init(&a.stock);
-    a.party.stock = &a.stock;
-    seats_init(&a.seats);
-    list_init(&a.ended);
+    init(&a);
     a.loop = loop_new();
     partings_init(&a.partings, a.loop);
     a.party.known = known_keys_new();
@@ -175,21 +201,6 @@ enum failure agent_serve(struct agent_config *config, const char *path)
         log_error("%s", e.text);
     else
         log_info("ending");
-    a.stopping = false;
-    service_end_all(&a);
-    refusals_end(&a.refusals, "OFFERs");
-    free_uplinks(&a);
-    inbound_free(a.inbound);
-    call_socket_free(a.call_socket);
-    partings_free(&a.partings);
-    if (a.loop) {
-        timer_cancel(a.loop, &a.stop_limit);
-        timer_cancel(a.loop, &a.restock);
-        loop_free(a.loop);
-    }
-    known_keys_free(a.party.known);
-    key_stock_end(&a.stock);
-    agent_config_free(&a.config);
-    wipe(&a.key, sizeof a.key);
+    end(&a);
     return e.failure;
 }

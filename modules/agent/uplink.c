@@ -13,9 +13,8 @@
 
 #define PROBE_US (3 * CLOCK_US_PER_S)
 #define HOP_AGE_US (HOP_MAX_AGE_S * CLOCK_US_PER_S)
-#define CALL_US                                                                      \
-    ((CALL_INTERVAL_S + 1) * CLOCK_US_PER_S) /* by the relay's clock, and on its way \
-                                              */
+/* By the relay's clock, and on its way. */
+#define CALL_US ((CALL_INTERVAL_S + 1) * CLOCK_US_PER_S)
 
 struct control {
     struct outgoing hop;
