@@ -33,6 +33,7 @@ struct agent {
     struct keypair own;
     struct hop_party party;
     struct hop_driver hops[HOPS];
+    bool counted; /* both hops have been open */
 };
 
 static struct {
@@ -185,14 +186,18 @@ static void control_on_open(struct hop *h, const struct info *info)
     struct agent *a = container_of(hop_driver_of(h), struct agent, hops[CONTROL]);
     (void)info;
     hop_driver_set_deadline(hop_driver_of(h), CLOCK_NEVER);
-    connect_hop(a, CIRCUIT);
+    if (!a->hops[CIRCUIT].carrier) /* there already when it is the control hop that was lost */
+        connect_hop(a, CIRCUIT);
 }
 
 static void circuit_on_open(struct hop *h, const struct info *info)
 {
+    struct agent *a = container_of(hop_driver_of(h), struct agent, hops[CIRCUIT]);
     (void)info;
     hop_driver_set_deadline(hop_driver_of(h), CLOCK_NEVER);
-    come_online();
+    if (!a->counted)
+        come_online();
+    a->counted = true;
 }
 
 static bool on_message(struct hop *h, unsigned type, struct view body)
@@ -211,9 +216,11 @@ static const struct hop_handler circuit_handler = {.on_open = circuit_on_open,
 static void prepare(size_t wanted)
 {
     all.wanted = wanted < all.count ? wanted : all.count;
-    for (size_t i = all.next; i < all.wanted; i++)
+    for (size_t i = all.next; i < all.wanted; i++) {
+        all.agents[i].counted = false;
         for (int which = 0; which < HOPS; which++)
             prepare_hop(&all.agents[i], which);
+    }
     answer("prepared");
 }
 
