@@ -134,7 +134,7 @@ bool file_create_secret(const char *path, const char *content, size_t len, struc
     int failed;
 
     if (fd < 0 && errno == EEXIST)
-        return error_set(e, FAILURE_OTHER, "%s: is there already and is left as it is", path);
+        return error_set(e, FAILURE_OTHER, "%s: already exists; not overwritten", path);
     if (fd < 0)
         return error_set(e, FAILURE_OTHER, "%s: cannot be created: %s", path, strerror(errno));
     /* fchmod: a umask may have taken even the owner's rights. */

@@ -36,7 +36,7 @@ def test_new_key_does_not_overwrite(world):
     path = world.directory / "kept.key"
     path.write_text("kept\n")
     failed = spx("key", "new", path, code=OTHER)
-    assert f"{path}: is there already and is left as it is" in failed.stderr
+    assert f"{path}: already exists; not overwritten" in failed.stderr
     assert failed.stdout == ""
     assert path.read_text() == "kept\n"
     link, target = world.directory / "link.key", world.directory / "nowhere"

@@ -259,7 +259,7 @@ static void secret_files_are_created_once(void **state)
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_false(file_create_secret("key", "second\n", 7, &e));
     assert_int_equal(e.failure, FAILURE_OTHER);
-    assert_string_equal(e.text, "key: is there already and is left as it is");
+    assert_string_equal(e.text, "key: already exists; not overwritten");
     assert_content("key", "first\n");
     error_clear(&e);
     assert_false(file_create_secret("dir/x", "x", 1, &e));
