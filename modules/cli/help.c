@@ -10,7 +10,7 @@
 
 #define LEFT_WIDTH 28 /* of the column with the options */
 
-/* Prints `what` for each line of a text, with the line. */
+/* A line of usage for each form of the verb. The first begins with `begin`. */
 static void print_usage_lines(const char *begin, const char *applet, const struct cli_verb *v,
                               bool options)
 {
@@ -84,23 +84,39 @@ static void print_usage(const struct cli_applet *applet)
     }
 }
 
-void cli_print_help(const struct cli *c)
+/* Below the usage: the verb's options, and those that all have. */
+static void print_all_options(const struct cli *c)
 {
-    const struct cli_applet *applet = c->applet;
-    const struct cli_verb *v = c->verb;
-    bool of_verb = v && v->name;
-
-    if (of_verb)
-        print_usage_lines("usage: ", applet->name, v, applet->load || v->options);
-    else
-        print_usage(applet);
-    printf("\n%s\n\n", of_verb ? v->help : applet->about);
-    if (!of_verb)
-        print_verbs(applet);
-    print_options(c, v ? v->options : NULL);
-    if (applet->load)
+    if (c->verb)
+        print_options(c, c->verb->options);
+    if (c->applet->load)
         print_options(c, cli_config_options);
     print_options(c, cli_help_options);
-    if (!of_verb && applet->notes)
-        printf("\n%s\n", applet->notes);
+}
+
+static void print_verb_help(const struct cli *c)
+{
+    const struct cli_verb *v = c->verb;
+
+    print_usage_lines("usage: ", c->applet->name, v, c->applet->load || v->options);
+    printf("\n%s\n\n", v->help);
+    print_all_options(c);
+}
+
+static void print_applet_help(const struct cli *c)
+{
+    print_usage(c->applet);
+    printf("\n%s\n\n", c->applet->about);
+    print_verbs(c->applet);
+    print_all_options(c);
+    if (c->applet->notes)
+        printf("\n%s\n", c->applet->notes);
+}
+
+void cli_print_help(const struct cli *c)
+{
+    if (c->verb && c->verb->name)
+        print_verb_help(c);
+    else
+        print_applet_help(c);
 }

@@ -38,7 +38,7 @@ void nearest_offer(struct nearest *n, const char *name)
         return;
 
     unsigned distance = distance_of(n->word, name);
-    if (3 * distance > strlen(name) + 1 || (n->best && distance >= n->distance))
+    if (distance > (strlen(name) + 1) / 3 || (n->best && distance >= n->distance))
         return;
     n->best = name;
     n->distance = distance;

@@ -8,7 +8,7 @@
 
 #include "cli/nearest.h"
 
-#define OPTIONS_MAX 48
+#define OPTIONS_MAX 48  /* of all verbs of an applet */
 #define FIRST_VALUE 256 /* of an option for getopt_long: above all letters */
 
 /* The shared options. */
@@ -124,16 +124,13 @@ static void collect(struct option_set *set, const struct cli_applet *applet,
     optind = 0; /* getopt_long begins anew */
 }
 
-/* Which option getopt_long has returned. */
+/* Which option getopt_long has returned, by its letter or long. */
 static size_t index_of(const struct option_set *set, int value)
 {
-    size_t i = 0;
-
-    if (value >= FIRST_VALUE)
-        return (size_t)(value - FIRST_VALUE);
-    while (set->rows[i]->letter != value)
-        i++;
-    return i;
+    for (size_t i = 0; i < set->count; i++)
+        if (value == set->rows[i]->letter || value == FIRST_VALUE + (int)i)
+            return i;
+    return set->count;
 }
 
 /* Verbs. */
@@ -213,9 +210,9 @@ static bool parse_options(struct cli *c, int argc, char **argv, struct error *e)
 
     collect(&set, c->applet, c->verb, false);
     while ((value = getopt_long(argc, argv, set.letters, set.names, NULL)) != -1) {
-        if (value == '?')
-            return false; /* getopt_long has told */
         size_t i = index_of(&set, value);
+        if (i == set.count)
+            return false; /* none of them: getopt_long has told */
         if (i >= set.own_count)
             return refuse_option(c, set.rows[i], e);
         if (!set.rows[i]->take(c, optarg, e))
