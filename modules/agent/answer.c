@@ -125,18 +125,18 @@ static void log_decision(const struct answer *w)
     struct agent *a = w->agent;
     const struct offer *offer = &w->kept->offer;
     char user[NAME_TEXT_BYTES], from[ADDRESS_MAX_BYTES + 1], fingerprint[FINGERPRINT_TEXT_BYTES];
-    char more[REFUSALS_MORE_BYTES];
     bool proven = w->message2_len > 0;
     text_clean(from, sizeof from, offer->user_address);
     key_fingerprint(fingerprint, w->proven_key);
     if (w->attachment) {
         log_info("circuit %s: accepted user %s (key %s) from %s, as the relay says", w->label,
                  agent_find_user(a, w->proven_key)->name, fingerprint, from);
-    } else if (refusals_show(&a->refusals, loop_now(a->loop), more)) {
+    } else {
         text_clean(user, sizeof user, offer->user);
-        log_warning("circuit %s: refused: %s; the relay names user %s from %s%s%s%s", w->label,
-                    w->refusal.text, user, from, proven ? ", the key is " : "",
-                    proven ? fingerprint : "", more);
+        log_rated(&a->refusals, loop_now(a->loop), LOG_WARNING,
+                  "circuit %s: refused: %s; the relay names user %s from %s%s%s", w->label,
+                  w->refusal.text, user, from, proven ? ", the key is " : "",
+                  proven ? fingerprint : "");
     }
 }
 

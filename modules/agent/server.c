@@ -167,7 +167,7 @@ static void end(struct agent *a)
 {
     a->stopping = false;
     service_end_all(a);
-    refusals_end(&a->refusals, "OFFERs");
+    log_rate_end(&a->refusals, LOG_WARNING, "circuits refused");
     free_uplinks(a);
     inbound_free(a->inbound);
     call_socket_free(a->call_socket);

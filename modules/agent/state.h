@@ -4,8 +4,8 @@
 #define SPX_AGENT_STATE_H
 
 #include "agent/seats.h"
+#include "base/log_rate.h"
 #include "config/config.h"
-#include "forward/refusals.h"
 #include "hop/hop.h"
 #include "net/parting.h"
 
@@ -27,7 +27,7 @@ struct agent {
     struct call_socket *call_socket; /* or NULL */
     struct seats seats;              /* of the sessions (service.h) */
     struct partings partings;        /* of sessions that ended for a fault of the client's */
-    struct refusals refusals;        /* of OFFERs */
+    struct log_rate refusals;        /* of OFFERs */
     struct list ended;               /* sessions that ended lately (ended.h) */
     uint8_t call_severity;           /* what the storage system asks for; 0: nothing */
     char call_text[TEXT_MAX_BYTES + 1];

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 /* Makes the array one zeroed item longer and counts it: the array's new place, or NULL without
- * memory; the old one is then as it was. An array that is NULL has a count of 0. */
+ * memory, which leaves the old one unchanged. An array that is NULL has a count of 0. */
 void *array_append(void *items, size_t *count, size_t item_bytes);
 
 #endif

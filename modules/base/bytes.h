@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Bytes that somebody else owns; valid as long as the owner says. */
+/* Bytes that belong to someone else, valid as long as the owner says. */
 struct view {
     const uint8_t *data;
     size_t len;
@@ -61,13 +61,13 @@ static inline void store_be64(uint8_t *p, uint64_t v)
     store_be32(p + 4, (uint32_t)v);
 }
 
-/* Overwrites a secret so that the compiler cannot leave the writing out. */
+/* Overwrites a secret; the compiler cannot optimise it away. */
 void wipe(void *secret, size_t len);
 
-/* Whether two secrets of one length are equal; takes the same time wherever they differ. */
+/* True if two secrets of one length are equal; takes the same time wherever they differ. */
 bool bytes_equal_secret(const void *a, const void *b, size_t len);
 
-/* Whether all bytes are zero; takes the same time wherever one is not. */
+/* True if all bytes are zero; takes the same time wherever one is not. */
 bool bytes_are_zero(const void *p, size_t len);
 
 #endif

@@ -19,7 +19,7 @@ void clock_wall_text(char out[25])
     char seconds[20];
 
     clock_gettime(CLOCK_REALTIME, &t);
-    /* A year of five digits does not fit: a clock so wrong is shown as no time at all. */
+    /* A year of five digits does not fit: such a clock is shown as zeros. */
     if (!gmtime_r(&t.tv_sec, &tm) ||
         strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &tm) != sizeof seconds - 1)
         snprintf(seconds, sizeof seconds, "0000-00-00T00:00:00");

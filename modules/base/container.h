@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* The structure of this type whose member ptr points to. The conditional is never decided the other
- * way: it lets the compiler refuse a ptr of another type than the member's. */
+/* The structure of this type whose member ptr points to. The conditional
+ * always picks ptr; it makes the compiler refuse a ptr whose type is not the member's. */
 #define container_of(ptr, type, member) \
     ((type *)(void *)((char *)(1 ? (ptr) : &((type *)0)->member) - offsetof(type, member)))
 

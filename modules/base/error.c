@@ -1,8 +1,10 @@
 /* Errors with a kind and one clean line of text. */
 #include "base/error.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/text.h"
 
@@ -18,8 +20,8 @@ bool error_set(struct error *e, enum failure failure, const char *format, ...)
     va_end(args);
 
     e->failure = failure;
-    /* Values quoted from files and peers may hold anything; the text stays one line that is safe to
-     * show. */
+    /* Values quoted from files and peers may hold anything; the text must be one line that is safe
+     * to show. */
     text_clean(e->text, sizeof e->text, view_of_string(raw));
     return false;
 }
@@ -27,6 +29,16 @@ bool error_set(struct error *e, enum failure failure, const char *format, ...)
 bool error_no_memory(struct error *e)
 {
     return error_set(e, FAILURE_OTHER, NO_MEMORY_TEXT);
+}
+
+const char *system_text(int error)
+{
+    static _Thread_local char text[96];
+
+    snprintf(text, sizeof text, "%s", strerror(error));
+    if (islower((unsigned char)text[0]) == 0 && islower((unsigned char)text[1]) != 0)
+        text[0] = (char)tolower((unsigned char)text[0]); /* "I/O error" stays */
+    return text;
 }
 
 void error_clear(struct error *e)

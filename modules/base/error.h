@@ -38,6 +38,10 @@ bool error_set(struct error *e, enum failure failure, const char *format, ...)
 /* FAILURE_OTHER, NO_MEMORY_TEXT. Always returns false. */
 bool error_no_memory(struct error *e);
 
+/* The system's text for an errno, in the form of our own: "connection refused". Valid until the
+ * thread's next call. */
+const char *system_text(int error);
+
 /* Forgets the error. */
 void error_clear(struct error *e);
 

@@ -1,4 +1,4 @@
-/* Blocks of at least a page in a list. A block is wiped when it is freed: bytes may be keys'. */
+/* A list of blocks of at least a page. A block is wiped when it is freed: it may hold keys. */
 #include "base/fifo.h"
 
 #include <stdlib.h>

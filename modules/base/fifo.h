@@ -1,4 +1,4 @@
-/* A bounded queue of bytes in blocks: what waits for a socket. Holds no memory while empty. */
+/* A queue of bytes in blocks, such as wait for a socket. Holds no memory while empty. */
 #ifndef SPX_BASE_FIFO_H
 #define SPX_BASE_FIFO_H
 
@@ -35,7 +35,7 @@ struct view fifo_front(const struct fifo *f);
 /* Drops the first len bytes; len <= bytes. */
 void fifo_drop(struct fifo *f, size_t len);
 
-/* Makes the first `len` (<= bytes) bytes stand in one piece and returns them; NULL without memory.
+/* Moves the first `len` (<= bytes) bytes into one piece and returns them; NULL without memory.
  */
 const uint8_t *fifo_front_whole(struct fifo *f, size_t len);
 

@@ -1,4 +1,4 @@
-/* Reading and replacing small files without ever leaving half of one. */
+/* Small files are read whole and written so that no half of one is ever left. */
 #include "base/files.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "base/bytes.h"
 #include "base/ownership.h"
 
-#define FIRST_BYTES 4096 /* what is allocated for a file before its size is known */
+#define FIRST_BYTES 4096 /* allocated for a file before its size is known */
 
 /* Doubles a buffer up to max bytes (and the terminator); the old one is wiped: it may hold a
  * secret. */
@@ -38,14 +38,14 @@ bool file_read_fd(int fd, const char *name, size_t max, char **text, size_t *len
     char *buffer = malloc(size + 1);
 
     if (!buffer)
-        return error_set(e, FAILURE_CONFIG, "%s: no memory to read it", name);
+        return error_set(e, FAILURE_CONFIG, "%s: out of memory", name);
     for (;;) {
         /* One byte more than fits shows that there is more. */
         ssize_t n = read(fd, buffer + used, size + 1 - used);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            error_set(e, FAILURE_CONFIG, "%s: cannot be read: %s", name, strerror(errno));
+            error_set(e, FAILURE_CONFIG, "cannot read %s: %s", name, system_text(errno));
             break;
         }
         used += (size_t)n;
@@ -58,12 +58,11 @@ bool file_read_fd(int fd, const char *name, size_t max, char **text, size_t *len
         if (used <= size)
             continue;
         if (size == max) {
-            error_set(e, FAILURE_CONFIG, "%s: is larger than the %zu bytes expected at most", name,
-                      max);
+            error_set(e, FAILURE_CONFIG, "%s: larger than %zu bytes", name, max);
             break;
         }
         if (!grow_buffer(&buffer, &size, used, max)) {
-            error_set(e, FAILURE_CONFIG, "%s: no memory to read it", name);
+            error_set(e, FAILURE_CONFIG, "%s: out of memory", name);
             break;
         }
     }
@@ -77,9 +76,9 @@ static bool check_file(int fd, const char *path, bool secret, struct error *e)
     struct stat st;
 
     if (fstat(fd, &st) < 0)
-        return error_set(e, FAILURE_CONFIG, "%s: cannot be read: %s", path, strerror(errno));
+        return error_set(e, FAILURE_CONFIG, "cannot read %s: %s", path, system_text(errno));
     if (!S_ISREG(st.st_mode))
-        return error_set(e, FAILURE_CONFIG, "%s: is not a regular file", path);
+        return error_set(e, FAILURE_CONFIG, "%s: not a regular file", path);
     return (!secret || ownership_is_secret(path, &st, e)) && ownership_is_trusted(path, &st, e);
 }
 
@@ -90,7 +89,7 @@ bool file_read(const char *path, size_t max, bool secret, char **text, size_t *l
     bool good;
 
     if (fd < 0)
-        return error_set(e, FAILURE_CONFIG, "%s: cannot be opened: %s", path, strerror(errno));
+        return error_set(e, FAILURE_CONFIG, "cannot open %s: %s", path, system_text(errno));
     good = check_file(fd, path, secret, e) && file_read_fd(fd, path, max, text, len, e);
     close(fd);
     return good;
@@ -110,8 +109,8 @@ static bool write_all(int fd, const char *data, size_t len)
     return true;
 }
 
-/* A new name is there for good when its directory is synced; where that cannot be done nothing is
- * lost. */
+/* A new name survives a crash once its directory is synced. A failure to do so loses nothing else.
+ */
 static void sync_directory_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -136,21 +135,21 @@ bool file_create_secret(const char *path, const char *content, size_t len, struc
     if (fd < 0 && errno == EEXIST)
         return error_set(e, FAILURE_OTHER, "%s: already exists; not overwritten", path);
     if (fd < 0)
-        return error_set(e, FAILURE_OTHER, "%s: cannot be created: %s", path, strerror(errno));
-    /* fchmod: a umask may have taken even the owner's rights. */
+        return error_set(e, FAILURE_OTHER, "cannot create %s: %s", path, system_text(errno));
+    /* A umask may have removed even the owner's rights. */
     failed = fchmod(fd, 0600) == 0 && write_all(fd, content, len) && fsync(fd) == 0 ? 0 : errno;
     if (close(fd) < 0 && failed == 0)
         failed = errno;
     if (failed != 0) {
         unlink(path);
-        return error_set(e, FAILURE_OTHER, "%s: cannot be written: %s", path, strerror(failed));
+        return error_set(e, FAILURE_OTHER, "cannot write %s: %s", path, system_text(failed));
     }
     sync_directory_of(path);
     return true;
 }
 
-/* Appends at the end of the file, after a newline if its last line lacks one; takes a half-written
- * line away. */
+/* Appends a line, after a newline if the last line lacks one. A line that could be written only in
+ * part is removed again. */
 static bool append_locked(int fd, const char *line)
 {
     struct stat st;
@@ -168,7 +167,7 @@ static bool append_locked(int fd, const char *line)
     free(whole);
     if (!good) {
         int failed = errno;
-        /* Where even that fails the next reader meets half a line and says so. */
+        /* If even that fails, the next reader finds half a line and reports it. */
         (void)!ftruncate(fd, st.st_size);
         errno = failed;
     }
@@ -181,11 +180,11 @@ bool file_append_line(const char *path, const char *line, struct error *e)
     bool good;
 
     if (fd < 0)
-        return error_set(e, FAILURE_OTHER, "%s: cannot be opened for writing: %s", path,
-                         strerror(errno));
+        return error_set(e, FAILURE_OTHER, "cannot open %s for writing: %s", path,
+                         system_text(errno));
     good = flock(fd, LOCK_EX) == 0 && append_locked(fd, line);
     if (!good)
-        error_set(e, FAILURE_OTHER, "%s: cannot be written: %s", path, strerror(errno));
+        error_set(e, FAILURE_OTHER, "cannot write %s: %s", path, system_text(errno));
     close(fd);
     if (good)
         sync_directory_of(path);

@@ -1,4 +1,4 @@
-/* Small files read whole, and files written so that they are there whole or not at all. */
+/* Small files, read whole, and written whole or not at all. */
 #ifndef SPX_BASE_FILES_H
 #define SPX_BASE_FILES_H
 
@@ -8,7 +8,7 @@
 #include "base/error.h"
 
 /* Reads a regular file of at most max bytes; *text is allocated, terminated, the caller's to wipe
- * and free. The file and its folders are to be trusted, and with `secret` closed to others
+ * and free. The file and its folders must be trusted, and with `secret` closed to others
  * (base/ownership.h). Errors are FAILURE_CONFIG, with the file's name. */
 bool file_read(const char *path, size_t max, bool secret, char **text, size_t *len,
                struct error *e);
@@ -20,7 +20,7 @@ bool file_read_fd(int fd, const char *name, size_t max, char **text, size_t *len
  * A half-written file is removed. */
 bool file_create_secret(const char *path, const char *content, size_t len, struct error *e);
 
-/* Appends one line to a file, creating it with mode 0600 if it is not there. */
+/* Appends one line to a file, creating it with mode 0600 if it does not exist. */
 bool file_append_line(const char *path, const char *line, struct error *e);
 
 /* "~/x" becomes "$HOME/x"; anything else is copied. Allocated; NULL without memory. */

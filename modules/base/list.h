@@ -21,7 +21,7 @@ static inline bool list_empty(const struct list *head)
     return head->next == head;
 }
 
-/* Whether a link (initialised) is on a list. */
+/* True if a link (initialised) is on a list. */
 static inline bool list_linked(const struct list *link)
 {
     return link->next != link;

@@ -1,5 +1,5 @@
-/* Lines to standard error, each in one write that never waits: what a full pipe does not take
- * is counted and told later. */
+/* Lines to standard error, each in one write that never waits. A line that a full pipe does not
+ * take is counted, and the count is told later. */
 #include "base/log.h"
 
 #include <inttypes.h>
@@ -32,7 +32,7 @@ static const struct level_names levels[] = {
     [LOG_DEBUG] = {"debug", "debug", "\033[2m", "<7>"},
 };
 
-/* Held while the log is written, so that threads' lines stay whole. */
+/* Held while the log is written, so that lines of several threads do not mix. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* The one log of the process. */
@@ -45,7 +45,7 @@ static struct {
     char status[STATUS_BYTES]; /* "" : none */
 } the_log = {.role = "spx", .level = LOG_INFO};
 
-/* A line being put together; what does not fit is left out. */
+/* A line under construction; anything that does not fit is cut off. */
 struct line {
     size_t len;
     char text[LINE_BYTES];
@@ -69,7 +69,7 @@ static void add_json(struct line *line, const char *s)
     }
 }
 
-/* Writes if that can be done at once. */
+/* Writes only if that is possible at once. */
 static bool write_now(const struct line *line)
 {
     struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -168,7 +168,8 @@ static bool report_lost(void)
 
     if (the_log.lost == 0)
         return true;
-    snprintf(text, sizeof text, "log lines lost before this one: %" PRIu64, the_log.lost);
+    snprintf(text, sizeof text, "%" PRIu64 " log line%s lost before this one", the_log.lost,
+             the_log.lost == 1 ? "" : "s");
     if (!write_line(LOG_WARNING, text))
         return false;
     the_log.lost = 0;

@@ -6,15 +6,15 @@
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
-/* How lines look. At start: text, LOG_INFO.
- * Text:  "2026-01-31T12:00:00.123Z info  relay: text" (the time is left out under a systemd
+/* Sets the form of the lines. At start: text, LOG_INFO.
+ * Text:  "2026-01-31T12:00:00.123Z info  relay: text" (there is no time under a systemd
  * journal, that is when JOURNAL_STREAM names standard error, which then gets "<6>" style
  * priorities; and on a terminal the level is coloured unless NO_COLOR is set). JSON:
  * {"time":"…","level":"info","role":"relay","text":"…"} role: a static string such as "relay",
  * shown in each line. */
 void log_setup(const char *role, enum log_level level, bool json);
 
-/* Whether a line of this level would be written. */
+/* True if a line of this level would be written. */
 bool log_enabled(enum log_level level);
 
 /* Writes one line. Never blocks: a line that standard error cannot take at once is dropped, and the
@@ -28,11 +28,11 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 
 /* Shows text as the status line at the bottom of the terminal, in place of the one before; log
- * lines go above it. NULL takes the line away. Does nothing when standard error is no terminal. The
+ * lines go above it. NULL removes the line. Does nothing when standard error is no terminal. The
  * text is copied, at most 255 bytes, cut at the terminal's width. */
 void log_status(const char *text);
 
-/* Whether standard error is a terminal that log_status can use. */
+/* True if standard error is a terminal that log_status can use. */
 bool log_on_terminal(void);
 
 #endif

@@ -10,7 +10,7 @@
 
 #define OTHERS_WRITE (S_IWGRP | S_IWOTH)
 
-/* As root, the owner may be only root: whoever else owned the file could become root by it. */
+/* For root only root counts: any other owner of the file could become root through it. */
 static bool is_ours(uid_t owner)
 {
     return owner == 0 || owner == geteuid();
@@ -52,16 +52,14 @@ bool ownership_is_trusted(const char *path, const struct stat *st, struct error 
         return false;
     whole = realpath(path, NULL);
     if (!whole)
-        return error_set(e, FAILURE_CONFIG, "%s: its folder cannot be examined: %s", path,
-                         strerror(errno));
+        return error_set(e, FAILURE_CONFIG, "cannot examine the folder of %s: %s", path,
+                         system_text(errno));
     good = true;
-    while (good && go_up(whole)) {
+    while (good && go_up(whole))
         if (stat(whole, &folder) == 0)
             good = check(whole, &folder, e);
         else
-            good =
-                error_set(e, FAILURE_CONFIG, "%s: cannot be examined: %s", whole, strerror(errno));
-    }
+            good = error_set(e, FAILURE_CONFIG, "cannot examine %s: %s", whole, system_text(errno));
     free(whole);
     return good;
 }

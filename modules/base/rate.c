@@ -1,4 +1,4 @@
-/* The leaky bucket, as the one moment at which it is empty again. */
+/* A leaky bucket, kept as the moment at which it is empty again. */
 #include "base/rate.h"
 
 #include "base/clock.h"

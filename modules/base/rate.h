@@ -1,4 +1,4 @@
-/* How often something may happen. */
+/* A limit for how often something may happen. */
 #ifndef SPX_BASE_RATE_H
 #define SPX_BASE_RATE_H
 
@@ -10,7 +10,7 @@ struct rate {
     uint64_t full_us; /* when it is full again */
 };
 
-/* Whether one more is allowed now; counts it then. */
+/* True if one more is allowed now; then it is counted. */
 bool rate_take(struct rate *r, uint64_t now_us, unsigned per_s, unsigned burst);
 
 #endif

@@ -1,4 +1,4 @@
-/* What is done to text before it is shown, compared or sent. */
+/* Encoding, cleaning, formatting and matching of text. */
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -6,8 +6,7 @@
 
 #include "base/unicode.h"
 
-/* What is written here may be a private key: digits are computed, never looked up by a secret
- * index. */
+/* The data may be a private key: digits are computed, never looked up by a secret index. */
 
 /* all ones when low <= v <= high, else 0; for values below 2^31 */
 static uint32_t mask_in_range(uint32_t v, uint32_t low, uint32_t high)
@@ -164,55 +163,109 @@ void text_bytes(char out[16], uint64_t bytes)
 
 void text_duration(char out[24], uint64_t us)
 {
-    uint64_t s = us / 1000000;
+    uint64_t tenths = (us + 50000) / 100000, s = (us + 500000) / 1000000;
 
-    if (us == 0)
-        snprintf(out, 24, "0 s");
-    else if (us < 1000)
-        snprintf(out, 24, "%u us", (unsigned)us);
-    else if (s < 1)
-        snprintf(out, 24, "%u.%u ms", (unsigned)(us / 1000), (unsigned)(us % 1000 / 100));
+    if (tenths < 100 && tenths % 10 != 0)
+        snprintf(out, 24, "%u.%u s", (unsigned)(tenths / 10), (unsigned)(tenths % 10));
     else if (s < 60)
-        snprintf(out, 24, "%u.%u s", (unsigned)s, (unsigned)(us % 1000000 / 100000));
+        snprintf(out, 24, "%u s", (unsigned)s);
     else if (s < 3600)
         snprintf(out, 24, "%u min %u s", (unsigned)(s / 60), (unsigned)(s % 60));
     else
         snprintf(out, 24, "%" PRIu64 " h %u min", s / 3600, (unsigned)(s % 3600 / 60));
 }
 
-/* The next character's start, so that '?' takes a whole UTF-8 character. */
-static const char *next_character(const char *s)
+void text_round_trip(char out[24], uint64_t us)
 {
-    do
-        s++;
-    while (((uint8_t)*s & 0xc0) == 0x80);
-    return s;
+    uint64_t tenths = (us + 50) / 100;
+
+    if (tenths < 100)
+        snprintf(out, 24, "%u.%u ms", (unsigned)(tenths / 10), (unsigned)(tenths % 10));
+    else
+        snprintf(out, 24, "%" PRIu64 " ms", (us + 500) / 1000);
+}
+
+/* A pattern as a machine that is in several states at once, a bit for each. In state i the first i
+ * elements (characters' bytes and '?') have matched. */
+#define STATE_WORDS (PATTERN_MAX_BYTES / 64 + 1)
+
+struct states {
+    uint64_t word[STATE_WORDS];
+};
+
+struct matcher {
+    struct states byte[256]; /* state i: element i is this byte */
+    struct states any;       /* state i: element i is '?' */
+    struct states
+        after_any;      /* state i: element i - 1 is '?'; the rest of its character may follow */
+    struct states star; /* state i: a '*' stands before element i */
+    unsigned count;     /* of elements */
+};
+
+static void add_state(struct states *s, unsigned i)
+{
+    s->word[i / 64] |= 1ULL << i % 64;
+}
+
+/* False: the pattern is too long. */
+static bool compile(struct matcher *m, const char *pattern)
+{
+    memset(m, 0, sizeof *m);
+    for (; *pattern != '\0'; pattern++) {
+        if (*pattern == '*') {
+            add_state(&m->star, m->count);
+            continue;
+        }
+        if (m->count == PATTERN_MAX_BYTES)
+            return false;
+        if (*pattern == '?') {
+            add_state(&m->any, m->count);
+            add_state(&m->after_any, m->count + 1);
+        } else {
+            add_state(&m->byte[(uint8_t)*pattern], m->count);
+        }
+        m->count++;
+    }
+    return true;
+}
+
+/* One byte of text. */
+static void step(const struct matcher *m, struct states *now, uint8_t byte)
+{
+    bool continues = (byte & 0xc0) == 0x80; /* a character of UTF-8 */
+    uint64_t carry = 0;
+
+    for (unsigned i = 0; i <= m->count / 64; i++) {
+        uint64_t here = now->word[i];
+        uint64_t go = here & (m->byte[byte].word[i] | (continues ? 0 : m->any.word[i]));
+        uint64_t stay = here & (m->star.word[i] | (continues ? m->after_any.word[i] : 0));
+        now->word[i] = go << 1 | carry | stay;
+        carry = go >> 63;
+    }
+}
+
+static bool machine_matches(const char *pattern, const char *text)
+{
+    struct matcher m;
+    struct states now = {{1}};
+
+    if (!compile(&m, pattern))
+        return false;
+    for (; *text != '\0'; text++)
+        step(&m, &now, (uint8_t)*text);
+    return (now.word[m.count / 64] >> m.count % 64 & 1) != 0;
 }
 
 bool text_matches(const char *pattern, const char *text)
 {
-    /* Only the last '*' can need another try: whatever an earlier one took, the later one can take
-     * more. */
-    const char *star = NULL, *star_text = NULL;
-
-    while (*text != '\0') {
-        if (*pattern == '*') {
-            star = ++pattern;
-            star_text = text;
-        } else if (*pattern == '?') {
-            pattern++;
-            text = next_character(text);
-        } else if (*pattern == *text) {
-            pattern++;
-            text++;
-        } else if (star) {
-            pattern = star;
-            text = star_text = next_character(star_text);
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*')
+    /* Most patterns are a name, or decided before the first wildcard. */
+    while (*pattern != '*' && *pattern != '?' && *pattern == *text && *text != '\0') {
         pattern++;
-    return *pattern == '\0';
+        text++;
+    }
+    if (*pattern == '\0' || (*pattern != '*' && *pattern != '?'))
+        return *pattern == *text;
+    if (pattern[0] == '*' && pattern[1] == '\0')
+        return true;
+    return machine_matches(pattern, text);
 }

@@ -16,7 +16,7 @@ void base64_encode(char *out, const uint8_t *data, size_t len);
  * else around it); false otherwise, out is then undefined. */
 bool base64_decode(uint8_t *out, size_t out_len, struct view text);
 
-/* Whether the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms). */
+/* True if the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool utf8_valid(struct view text);
 
 /* Copies a peer's text into out (size bytes, always terminated), made safe to show: every byte that
@@ -25,17 +25,24 @@ bool utf8_valid(struct view text);
  * the length written. */
 size_t text_clean(char *out, size_t size, struct view text);
 
-/* Whether the text holds nothing that text_clean would replace. */
+/* True if the text holds nothing that text_clean would replace. */
 bool text_is_clean(struct view text);
 
 /* "512 B", "1.5 KB", "3.2 MB", …: decimal units. out takes 16 bytes. */
 void text_bytes(char out[16], uint64_t bytes);
 
-/* "850 us", "1.2 ms", "3.4 s", "2 min 5 s", "3 h 2 min". out takes 24 bytes. */
+/* "0 s", "0.5 s", "4 s", "45 s", "2 min 5 s", "3 h 20 min": rounded, with a decimal below 10 s
+ * unless it is 0. out takes 24 bytes. */
 void text_duration(char out[24], uint64_t us);
 
-/* Shell-like pattern match: '*' any run of characters, '?' any one, nothing else special.
- * Bounded time for any pattern (no recursion). */
+/* A round trip in milliseconds: "0.3 ms", "4 ms", "120 ms". out takes 24 bytes. */
+void text_round_trip(char out[24], uint64_t us);
+
+#define PATTERN_MAX_BYTES 256 /* of text_matches, runs of '*' counted as one */
+
+/* Shell-like pattern match of valid UTF-8: '*' stands for any run of characters, '?' for one,
+ * nothing else is special. A longer pattern than PATTERN_MAX_BYTES matches nothing. Takes the same
+ * few steps for each byte of pattern and text, whatever they hold. */
 bool text_matches(const char *pattern, const char *text);
 
 #endif

@@ -1,4 +1,4 @@
-/* UTF-8 and the few properties of Unicode that texts from peers are held against. */
+/* UTF-8, and the few properties of Unicode that texts from peers are checked for. */
 #ifndef SPX_BASE_UNICODE_H
 #define SPX_BASE_UNICODE_H
 
@@ -12,8 +12,8 @@
  * point; 0 when there is none (RFC 3629 section 4: no surrogates, no overlong forms). */
 size_t utf8_next(struct view text, uint32_t *point);
 
-/* Whether a character misleads whoever reads the text it stands in: it shows nothing, breaks the
- * line, or changes the direction of what follows. */
+/* True if a character misleads readers of a text: it shows nothing, breaks the line, or changes
+ * the direction of the text after it. */
 bool unicode_misleads(uint32_t point);
 
 #endif

@@ -7,11 +7,10 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "base/log.h"
+#include "base/log_rate.h"
 #include "base/text.h"
 #include "forward/endpoint.h"
 #include "forward/intake.h"
-#include "forward/refusals.h"
 #include "net/descriptors.h"
 #include "net/socket.h"
 
@@ -23,7 +22,7 @@ struct remote_listeners {
     const struct target_pattern *allow;
     size_t allow_count;
     struct list all;
-    struct refusals refusals;
+    struct log_rate begun, ended, refused, connections;
 };
 
 /* One LISTEN that was granted. */
@@ -54,10 +53,21 @@ void remote_listeners_set_label(struct remote_listeners *r, const char *label)
     snprintf(r->label, sizeof r->label, "%s", label);
 }
 
+static void end_log(const struct remote_listeners *r, struct log_rate *rate, const char *kind)
+{
+    char what[sizeof r->label + 32];
+    snprintf(what, sizeof what, "%s: %s", r->label, kind);
+    log_rate_end(rate, LOG_INFO, what);
+}
+
 void remote_listeners_free(struct remote_listeners *r)
 {
-    if (r)
-        refusals_end(&r->refusals, r->label);
+    if (!r)
+        return;
+    end_log(r, &r->begun, "listening");
+    end_log(r, &r->ended, "no longer listening");
+    end_log(r, &r->refused, "refused to listen");
+    end_log(r, &r->connections, "connections to listeners");
     free(r);
 }
 
@@ -88,7 +98,8 @@ static void take(void *owner, int fd, const struct address *peer)
         endpoint_drop(e);
         return;
     }
-    log_info("%s: %s: connection from %s", l->set->label, intake_address(l->intake), text);
+    log_rated(&l->set->connections, loop_now(l->set->loop), LOG_INFO, "%s: %s: connection from %s",
+              l->set->label, intake_address(l->intake), text);
     endpoint_start(e, st);
 }
 
@@ -104,7 +115,8 @@ void remote_listeners_resume(struct remote_listeners *r)
 
 static void end(struct remote_listener *l)
 {
-    log_info("%s: no longer listening on %s", l->set->label, intake_address(l->intake));
+    log_rated(&l->set->ended, loop_now(l->set->loop), LOG_INFO, "%s: no longer listening on %s",
+              l->set->label, intake_address(l->intake));
     intake_free(l->intake);
     list_remove(&l->link);
     free(l);
@@ -197,9 +209,8 @@ static bool start(struct remote_listener *l, const struct address *a, struct err
 static void refuse_listen(struct remote_listeners *r, struct stream *listener, const char *address,
                           enum reset_code code, const char *why)
 {
-    char what[ADDRESS_MAX_BYTES + 32];
-    snprintf(what, sizeof what, "refused to listen on %s", address);
-    refusals_log(&r->refusals, loop_now(r->loop), r->label, what, why);
+    log_rated(&r->refused, loop_now(r->loop), LOG_INFO, "%s: refused to listen on %s: %s", r->label,
+              address, why);
     stream_reset(listener, code, why);
 }
 
@@ -216,7 +227,8 @@ static void try_listen(struct remote_listeners *r, struct stream *listener,
         return;
     }
     list_append(&r->all, &l->link);
-    log_info("%s: listening on %s for the client", r->label, intake_address(l->intake));
+    log_rated(&r->begun, loop_now(r->loop), LOG_INFO, "%s: listening on %s for the client",
+              r->label, intake_address(l->intake));
     stream_set_owner(listener, &listener_events, l);
     stream_accept(listener, intake_address(l->intake));
     intake_go(l->intake);

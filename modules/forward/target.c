@@ -7,10 +7,9 @@
 
 #include "base/clock.h"
 #include "base/fifo.h"
-#include "base/log.h"
+#include "base/log_rate.h"
 #include "base/text.h"
 #include "forward/endpoint.h"
-#include "forward/refusals.h"
 #include "forward/udp_target.h"
 #include "net/dial.h"
 #include "net/socket.h"
@@ -22,7 +21,7 @@ struct targets {
     size_t allow_count;
     struct list waiting; /* openings whose turn has not come */
     unsigned connecting;
-    struct refusals refusals;
+    struct log_rate opened, refused, udp_errors;
 };
 
 /* The owner of a stream until its target is connected. */
@@ -64,10 +63,20 @@ void targets_set_policy(struct targets *t, const struct target_pattern *allow, s
     t->allow_count = allow_count;
 }
 
+static void end_log(const struct targets *t, struct log_rate *rate, const char *kind)
+{
+    char what[sizeof t->label + 32];
+    snprintf(what, sizeof what, "%s: %s", t->label, kind);
+    log_rate_end(rate, LOG_INFO, what);
+}
+
 void targets_free(struct targets *t)
 {
-    if (t)
-        refusals_end(&t->refusals, t->label);
+    if (!t)
+        return;
+    end_log(t, &t->opened, "targets connected");
+    end_log(t, &t->refused, "targets refused");
+    end_log(t, &t->udp_errors, "errors of datagrams");
     free(t);
 }
 
@@ -108,7 +117,7 @@ static void opening_free(struct opening *o)
 static void refuse_stream(struct opening *o, enum reset_code code, const char *text)
 {
     struct targets *t = o->targets;
-    refusals_log(&t->refusals, loop_now(t->loop), t->label, o->text, text);
+    log_rated(&t->refused, loop_now(t->loop), LOG_INFO, "%s: %s: %s", t->label, o->text, text);
     stream_reset(o->stream, code, text);
     opening_free(o);
 }
@@ -151,7 +160,7 @@ static bool hand_over_datagrams(struct opening *o, int fd)
     char label[sizeof o->targets->label + sizeof o->text + 2];
     struct udp_target *u;
     snprintf(label, sizeof label, "%s: %s", o->targets->label, o->text);
-    u = udp_target_new(o->targets->loop, fd, label);
+    u = udp_target_new(o->targets->loop, fd, label, &o->targets->udp_errors);
     if (!u)
         return false;
     stream_set_owner(o->stream, &udp_target_events, u);
@@ -171,8 +180,9 @@ static void connected(struct opening *o, int fd, const struct address *address)
         return;
     }
     address_to_text(text, address);
-    log_info("%s: %s: %s, stream %u", o->targets->label, o->text,
-             datagrams ? "open for datagrams" : "connected", stream_id(st));
+    log_rated(&o->targets->opened, loop_now(o->targets->loop), LOG_INFO, "%s: %s: %s, stream %u",
+              o->targets->label, o->text, datagrams ? "open for datagrams" : "connected",
+              stream_id(st));
     opening_free(o);
     stream_accept(st, text);
 }

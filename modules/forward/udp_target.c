@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log_rate.h"
 
 #define LARGEST_BYTES 65536 /* no UDP datagram has as many */
 #define BUDGET_BYTES \
@@ -24,7 +24,8 @@ struct udp_target {
     struct stream *stream;
     uint64_t used_us;
     struct deferred burial;
-    bool refused; /* and said in the log */
+    bool failed; /* and the log says so */
+    struct log_rate *errors;
     char label[480];
 };
 
@@ -45,9 +46,10 @@ static void finish(struct udp_target *t)
 
 static void note_error(struct udp_target *t, int error)
 {
-    if (!t->refused)
-        log_info("%s: %s; datagrams go on", t->label, strerror(error));
-    t->refused = true;
+    if (!t->failed)
+        log_rated(t->errors, loop_now(t->loop), LOG_INFO, "%s: %s; datagrams go on", t->label,
+                  system_text(error));
+    t->failed = true;
 }
 
 static void on_read(struct io *io)
@@ -84,7 +86,8 @@ static void on_idle(struct timer *timer)
     finish(t);
 }
 
-struct udp_target *udp_target_new(struct loop *loop, int fd, const char *label)
+struct udp_target *udp_target_new(struct loop *loop, int fd, const char *label,
+                                  struct log_rate *errors)
 {
     struct udp_target *t = calloc(1, sizeof *t);
     if (!t)
@@ -93,6 +96,7 @@ struct udp_target *udp_target_new(struct loop *loop, int fd, const char *label)
     t->io.on_read = on_read;
     t->idle.on_fire = on_idle;
     t->burial.run = bury;
+    t->errors = errors;
     snprintf(t->label, sizeof t->label, "%s", label);
     if (io_add(loop, &t->io, fd))
         return t;

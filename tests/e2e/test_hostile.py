@@ -1192,12 +1192,12 @@ def test_offers_without_end_in_the_log(world, recording):
         for _ in range(10):
             control.send(peer.OFFER, offer(ticket=os.urandom(32)))
         wait_for(lambda: len(control.refused) == sent, 10, f"{sent} are refused")
-    most = 21 + time.monotonic() - begun
+    most = 51 + time.monotonic() - begun
     agent.stop()
     shown = len(agent.lines(r": refused: .*; the relay names user"))
-    more = sum(int(found[1]) for found in agent.lines(r"(\d+) more refused"))
+    more = sum(int(found[1]) for found in agent.lines(r"(\d+) more like this left out"))
     assert shown + more == count
-    assert 20 <= shown <= most
+    assert 50 <= shown <= most
 
 
 def test_messages_to_an_agent_that_calls_home(world, recording, echo):

@@ -55,7 +55,7 @@ def test_new_key_where_nothing_can_be_written(world):
     """A directory that is not there is named."""
     path = world.directory / "missing" / "new.key"
     assert (
-        f"{path}: cannot be created: No such file or directory"
+        f"cannot create {path}: no such file or directory"
         in spx("key", "new", path, code=OTHER).stderr
     )
 

@@ -281,7 +281,7 @@ static void relay_files_of_wrong_form(void **state)
     relay_refused(RELAY "[User]\nName = a\n\xff\n", "relay.conf:6: is not text; expected is UTF-8");
     unlink("relay.conf");
     assert_false(relay_config_load(&c, "relay.conf", &e));
-    assert_config_error(&e, "relay.conf: cannot be opened: No such file or directory");
+    assert_config_error(&e, "cannot open relay.conf: no such file or directory");
 }
 
 static void relay_files_of_wrong_values(void **state)
@@ -295,7 +295,7 @@ static void relay_files_of_wrong_values(void **state)
                   "relay.conf:2: Listen: '1,' has an empty item; expected are "
                   "items with commas between them");
     relay_refused("[Relay]\nKeyFile = none.key\n",
-                  "relay.conf:2: KeyFile: none.key: cannot be opened: No such file or directory");
+                  "relay.conf:2: KeyFile: cannot open none.key: no such file or directory");
     relay_refused(
         "[Relay]\nKeyFile = open.key\n",
         "relay.conf:2: KeyFile: open.key: its mode 0644 gives others access to a secret; run: "
@@ -754,7 +754,7 @@ static void known_agents_are_kept(void **state)
     assert_false(found);
     assert_false(known_agents_add("own.key/known", "a", key, &e));
     assert_int_equal(e.failure, FAILURE_OTHER);
-    assert_string_equal(e.text, "own.key/known: cannot be opened for writing: Not a directory");
+    assert_string_equal(e.text, "cannot open own.key/known for writing: not a directory");
 }
 
 static void known_agents_by_hand(void **state)

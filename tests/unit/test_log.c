@@ -16,7 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/log_rate.h"
 
 #define TIME_LEN 24 /* "2026-01-31T12:00:00.123Z" */
 
@@ -190,12 +192,47 @@ static void full_pipes_lose_lines_and_say_so(void **state)
     char expected[128];
     log_info("after");
     const char *line = written();
-    snprintf(expected, sizeof expected, " warn  relay: log lines lost before this one: %d\n",
+    snprintf(expected, sizeof expected, " warn  relay: %d log lines lost before this one\n",
              lines - got);
     assert_int_equal(strncmp(line + TIME_LEN, expected, strlen(expected)), 0);
     assert_string_equal(line + TIME_LEN + strlen(expected) + TIME_LEN, " info  relay: after\n");
     log_info("again");
     assert_string_equal(written() + TIME_LEN, " info  relay: again\n");
+}
+
+static unsigned count_lines(const char *text)
+{
+    unsigned lines = 0;
+
+    for (; *text != '\0'; text++)
+        lines += *text == '\n';
+    return lines;
+}
+
+static void rated_lines_are_counted_when_left_out(void **state)
+{
+    struct log_rate noisy = {0}, other = {0};
+    uint64_t now = 5 * CLOCK_US_PER_S;
+
+    (void)state;
+    log_setup("agent", LOG_INFO, false);
+    for (int i = 0; i < LOG_RATE_BURST + 12; i++) {
+        log_rated(&noisy, now, LOG_INFO, "alice: %d", i);
+        log_rated(&noisy, now, LOG_DEBUG, "not shown, and not counted");
+    }
+    assert_int_equal(count_lines(written()), LOG_RATE_BURST);
+    log_rated(&other, now, LOG_INFO, "bob");
+    assert_string_equal(written() + TIME_LEN, " info  agent: bob\n");
+    now += CLOCK_US_PER_S / LOG_RATE_PER_S;
+    log_rated(&noisy, now, LOG_INFO, "alice: on");
+    assert_string_equal(written() + TIME_LEN,
+                        " info  agent: alice: on (12 more like this left out)\n");
+    log_rate_end(&noisy, LOG_INFO, "alice");
+    assert_string_equal(written(), "");
+    log_rated(&noisy, now, LOG_INFO, "alice: more");
+    log_rate_end(&noisy, LOG_INFO, "alice: targets");
+    assert_string_equal(written() + TIME_LEN,
+                        " info  agent: alice: targets: 1 more like this left out\n");
 }
 
 static void closed_pipes_are_harmless(void **state)
@@ -212,7 +249,7 @@ static void closed_pipes_are_harmless(void **state)
     reader = fd[0];
     assert_int_equal(fcntl(reader, F_SETFL, O_NONBLOCK), 0);
     log_info("back");
-    assert_non_null(strstr(written(), "warn  relay: log lines lost before this one: 1\n"));
+    assert_non_null(strstr(written(), "warn  relay: 1 log line lost before this one\n"));
 }
 
 static void status_line_stays_below_the_log(void **state)
@@ -273,6 +310,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(lines_are_bounded, use_pipe, restore),
         cmocka_unit_test_setup_teardown(journal_lines_have_priorities, use_pipe, restore),
         cmocka_unit_test_setup_teardown(full_pipes_lose_lines_and_say_so, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(rated_lines_are_counted_when_left_out, use_pipe, restore),
         cmocka_unit_test_setup_teardown(closed_pipes_are_harmless, use_pipe, restore),
         cmocka_unit_test_setup_teardown(status_line_stays_below_the_log, use_terminal, restore),
         cmocka_unit_test_setup_teardown(status_line_is_cut_at_the_width, use_terminal, restore),

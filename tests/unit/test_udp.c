@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log_rate.h"
 #include "forward/associate.h"
 #include "forward/target.h"
 #include "forward/udp_listener.h"
@@ -558,10 +559,11 @@ static struct raw *new_connected(int *fd, struct address *from)
     struct raw *r = new_agent(fd, target, &st);
     struct udp_target *u;
     int connected;
+    static struct log_rate errors;
     assert_true(address_of_socket(&to, *fd, false));
     connected = socket_connect_datagram(&to);
     assert_true(connected >= 0 && address_of_socket(from, connected, false));
-    u = udp_target_new(loop, connected, "test");
+    u = udp_target_new(loop, connected, "test", &errors);
     assert_non_null(u);
     stream_set_owner(st, &udp_target_events, u);
     udp_target_start(u, st);

@@ -1,0 +1,30 @@
+/* A rate for log lines that a peer can cause, of success and of refusal alike: nobody can fill a
+ * disk with them, and where each peer has a rate of its own none hides what the others do. */
+#ifndef SPX_BASE_LOG_RATE_H
+#define SPX_BASE_LOG_RATE_H
+
+#include "base/log.h"
+#include "base/rate.h"
+
+#define LOG_RATE_BURST 50
+#define LOG_RATE_PER_S 1
+
+/* Of one kind of line and one peer: embedded where what is known of that peer is kept (its session,
+ * user or source). Zeroed: nothing was logged yet. */
+struct log_rate {
+    struct rate rate;
+    unsigned long left_out; /* since the last line that was logged */
+};
+
+/* Logs a line as log_line does if there were not LOG_RATE_BURST at once or more than LOG_RATE_PER_S
+ * a second in the long run; otherwise counts it. The next line that is logged ends with the count:
+ * "... (12 more like this left out)". */
+void log_rated(struct log_rate *r, uint64_t now_us, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The peer has ended: logs "WHAT: 12 more like this left out" if there are any that no line has
+ * told.
+ */
+void log_rate_end(struct log_rate *r, enum log_level level, const char *what);
+
+#endif
