@@ -9,7 +9,7 @@
 
 #define RETRY_S 1
 
-static bool refuse(struct peer *client, enum code code, const char *text)
+static bool refuse_at_once(struct peer *client, enum code code, const char *text)
 {
     struct refusal m = {.code = (uint16_t)code, .text = view_of_string(text), .retry_s = RETRY_S};
     log_debug("user %s: CONNECT refused: %s", client->user->config->name, text);
@@ -25,17 +25,18 @@ bool connect_read(struct peer *client, struct view body)
         return hop_fail(&client->driver.hop, CODE_PROTOCOL, "malformed CONNECT");
     struct known_agent *a = directory_agent_for(&r->directory, client->user, m.agent);
     if (!a)
-        return refuse(client, CODE_NO_AGENT, "no agent of this name is known here, or not to you");
+        return refuse_at_once(client, CODE_NO_AGENT,
+                              "no agent of this name is known here, or not to you");
     struct pair *pair = directory_pair(&r->directory, client->user, a);
     if (!pair)
-        return refuse(client, CODE_INTERNAL, "the relay has no memory left");
+        return refuse_at_once(client, CODE_INTERNAL, "the relay has no memory left");
     if (pair->pending >= PENDING_PER_USER_AGENT)
-        return refuse(client, CODE_FULL, "too many connects to this agent are under way");
+        return refuse_at_once(client, CODE_FULL, "too many connects to this agent are under way");
     if (!rate_take(&pair->connects, loop_now(r->loop), CONNECT_RATE_PER_S, CONNECT_BURST))
-        return refuse(client, CODE_FULL, "too many connects to this agent in a short time");
+        return refuse_at_once(client, CODE_FULL, "too many connects to this agent in a short time");
     struct pending *p = pending_new(client, a, pair, m.message1);
     if (!p)
-        return refuse(client, CODE_INTERNAL, "the relay has no memory left");
+        return refuse_at_once(client, CODE_INTERNAL, "the relay has no memory left");
     p->try_ways = ways_try;
     p->try_ways(p);
     return true;

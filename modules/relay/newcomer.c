@@ -63,7 +63,7 @@ static const struct peer_kind newcomer = {.on_ended = on_ended};
 
 /* ---- HELLO. ---- */
 
-static void refuse(struct welcome *answer, enum code code, const char *text)
+static void refuse_hello(struct welcome *answer, enum code code, const char *text)
 {
     answer->code = (uint16_t)code;
     answer->text = view_of_string(text);
@@ -81,9 +81,9 @@ static void hello_of_client(const struct directory *d, const struct hop *h, stru
     if (u)
         welcome(answer, u->config->name);
     else if (directory_agent_by_key(d, h->peer_key))
-        refuse(answer, CODE_WRONG_ROLE, "this key is an agent's, not a user's");
+        refuse_hello(answer, CODE_WRONG_ROLE, "this key is an agent's, not a user's");
     else
-        refuse(answer, CODE_UNKNOWN_KEY, "this key is not in the relay's configuration");
+        refuse_hello(answer, CODE_UNKNOWN_KEY, "this key is not in the relay's configuration");
 }
 
 /* Notes the OFFER that a ticket belongs to. False: to none that is still good. */
@@ -101,11 +101,11 @@ static void hello_of_agent(const struct directory *d, struct hop *h, const struc
 {
     const struct known_agent *a = directory_agent_by_key(d, h->peer_key);
     if (!a && directory_user_by_key(d, h->peer_key))
-        refuse(answer, CODE_WRONG_ROLE, "this key is a user's, not an agent's");
+        refuse_hello(answer, CODE_WRONG_ROLE, "this key is a user's, not an agent's");
     else if (!a)
-        refuse(answer, CODE_UNKNOWN_KEY, "this key is not in the relay's configuration");
+        refuse_hello(answer, CODE_UNKNOWN_KEY, "this key is not in the relay's configuration");
     else if (!note_ticket(peer_of(h), a, hello))
-        refuse(answer, CODE_TICKET, "the ticket is unknown, used or too old");
+        refuse_hello(answer, CODE_TICKET, "the ticket is unknown, used or too old");
     else
         welcome(answer, a->name);
 }
@@ -130,7 +130,7 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
     if (hello->role == ROLE_CLIENT)
         hello_of_client(&r->directory, h, answer);
     else if (hello->role == ROLE_RELAY)
-        refuse(answer, CODE_WRONG_ROLE, "a relay does not connect to a relay");
+        refuse_hello(answer, CODE_WRONG_ROLE, "a relay does not connect to a relay");
     else
         hello_of_agent(&r->directory, h, hello, answer);
 }
@@ -185,8 +185,8 @@ static const struct hop_handler newcomer_handler = {
 
 /* ---- Accepted. ---- */
 
-static void listen_on(struct relay *r, struct carrier *carrier, const struct address *address,
-                      const uint8_t source[SOURCE_BYTES])
+static void begin(struct relay *r, struct carrier *carrier, const struct address *address,
+                  const uint8_t source[SOURCE_BYTES])
 {
     struct error e = {0};
     uint64_t now = loop_now(r->loop);
@@ -214,5 +214,5 @@ void newcomer_take(struct relay *r, struct carrier *carrier, const struct addres
         return;
     }
     make_way(crowd_in_the_way(&r->crowd, CROWD_SILENT, source));
-    listen_on(r, carrier, address, source);
+    begin(r, carrier, address, source);
 }
