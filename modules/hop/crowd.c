@@ -1,3 +1,5 @@
+/* Sources, and how many connections each has in each phase. Ends nobody: it says who is in the way.
+ */
 #include "hop/crowd.h"
 
 #include <stdlib.h>

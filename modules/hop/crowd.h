@@ -66,7 +66,8 @@ void crowd_leave(struct crowd *c, struct crowd_member *m);
 /* A member's handshake has failed. */
 void crowd_count_failure(struct crowd_member *m, uint64_t now_us);
 
-/* Whether a source may try: fewer than HANDSHAKES_FAILED_PER_S failures in the second under way. */
+/* True while a source may try: fewer than HANDSHAKES_FAILED_PER_S failures in the second under way.
+ */
 bool crowd_allows(const struct crowd *c, const uint8_t source[SOURCE_BYTES], uint64_t now_us);
 
 /* Forgets sources whose failures are over; call every few seconds. */

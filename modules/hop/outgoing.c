@@ -1,3 +1,5 @@
+/* From a name to an open hop: dial, carrier, driver. The one place that picks the kind of carrier
+ * for hops that this side begins. */
 #include "hop/outgoing.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Addresses and their text. Opens no socket. */
 #include "net/address.h"
 
 #include <arpa/inet.h>

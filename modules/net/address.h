@@ -38,12 +38,12 @@ bool address_of_socket(struct address *a, int fd, bool remote);
  * 8). */
 void address_source(uint8_t out[9], const struct address *a);
 
-/* Whether the address lies in prefix/bits (families must agree; mapped IPv4 counts as IPv4). */
+/* True when the address lies in prefix/bits (families must agree; mapped IPv4 counts as IPv4). */
 bool address_in_prefix(const struct address *a, const struct address *prefix, unsigned bits);
 
 bool address_is_loopback(const struct address *a);
 
-/* Whether it is a UNIX socket's. */
+/* True for a UNIX socket's address. */
 bool address_is_unix(const struct address *a);
 
 #endif

@@ -1,4 +1,4 @@
-/* What is the same for every kind of carrier: its place in a loop, and the bytes that its users
+/* The part that every kind of carrier shares: its place in a loop, and the bytes that its users
  * hand on to each other. Knows no kind. */
 #include "net/carrier.h"
 
@@ -47,7 +47,7 @@ static bool add(struct carrier *c, struct loop *loop)
     return false;
 }
 
-/* What could be read or written in the last loop can be in this one, whatever epoll sees: a kind
+/* Bytes that could be read in the last loop can be in this one, whatever epoll sees: a kind
  * may have bytes in memory. */
 bool carrier_enter(struct carrier *c, struct loop *loop, const struct carrier_user *user,
                    void *owner)

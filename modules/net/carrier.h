@@ -17,7 +17,7 @@
 
 struct carrier;
 
-/* What a kind does. Non-blocking; EINTR is met inside. */
+/* The operations of a kind. Non-blocking; EINTR is met inside. */
 struct carrier_kind {
     /* As recv(2): how many bytes came, 0 at the end, -1 with errno. When there is no more, neither
      * in the descriptor nor in memory of its own, it has said io_read_drained of c->io: the next
@@ -86,7 +86,7 @@ ssize_t carrier_write(struct carrier *c, const void *data, size_t len);
 /* Writes what is unsent. True: all of it. False with errno. */
 bool carrier_flush(struct carrier *c);
 
-/* What was unsent has been written, and nothing follows. */
+/* Ends the sending half, once all that was unsent is written (carrier_flush). */
 void carrier_end(struct carrier *c);
 
 void carrier_set_options(struct carrier *c);

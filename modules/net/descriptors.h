@@ -8,8 +8,8 @@
  * False with errno: it stays as it is. */
 bool descriptors_raise_limit(void);
 
-/* Whether a descriptor is one of the last that the process may have. These are for carriers: the
- * streams of one user must not keep others, or the relay, from being reached. */
+/* True for a descriptor that is one of the last that the process may have. These are for carriers:
+ * the streams of one user must not keep others, or the relay, from being reached. */
 bool descriptor_is_scarce(int fd);
 
 #endif

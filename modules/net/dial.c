@@ -1,3 +1,4 @@
+/* From a name to a connected socket: look-up in threads, then its addresses one after the other. */
 #include "net/dial.h"
 
 #include <errno.h>

@@ -319,7 +319,8 @@ static void note_event(struct io *io, uint32_t events)
     requeue(io);
 }
 
-/* What is due when its turn comes is called; what a callback adds has its turn in the next round.
+/* Calls for all that is due when its turn comes; a wish from inside a callback waits for the next
+ * round.
  */
 static void serve(struct loop *loop, struct io *io)
 {

@@ -94,7 +94,7 @@ void io_write_blocked(struct io *io);
 void io_presume_readable(struct io *io);
 void io_presume_writable(struct io *io);
 
-/* Whether reading (writing) may be tried now: no EAGAIN since the last edge. */
+/* True when reading (writing) may be tried now: no EAGAIN since the last edge. */
 bool io_can_read(const struct io *io);
 bool io_can_write(const struct io *io);
 

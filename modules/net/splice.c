@@ -32,7 +32,7 @@
 
 #define SPARE_PIPES 64
 #define COPY_BYTES 65536
-/* What comes in smaller portions is copied: two system calls, where a pipe takes three. */
+/* Smaller portions are copied: two system calls, where a pipe takes three. */
 #define SMALL_BYTES 16384
 /* After the system gave no pipe, this many wishes are met by copying before it is asked again. */
 #define COPIES_AFTER_REFUSAL 1024
@@ -128,7 +128,7 @@ static void give_pipe_back(struct splice *s, struct pipe_pool *pool)
 
 /* ---- One direction. ---- */
 
-/* What a system call came to. */
+/* The outcome of a system call. */
 enum step { STEP_MOVED, STEP_NOTHING, STEP_END, STEP_CANNOT_SPLICE, STEP_ERROR };
 
 static enum step step_of(ssize_t result)
@@ -273,7 +273,8 @@ static enum splice_result copy_once(struct splice *s, struct carrier *source, st
     return carrier_can_read(source) ? SPLICE_AGAIN : SPLICE_NEED_READ;
 }
 
-/* What goes before all that is moved here: the sink's own, then what the source has read ahead. */
+/* Sends first all that goes before the bytes moved here: the sink's own, then what the source has
+ * read ahead. */
 static enum splice_result begin(struct splice *s, struct carrier *source, struct carrier *sink)
 {
     if (sink->unsent.bytes > 0 && !carrier_flush(sink))

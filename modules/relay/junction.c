@@ -54,7 +54,7 @@ static void gone(void *arg)
     free(j);
 }
 
-/* What follows is done in the worker's thread, up to the join. */
+/* ---- In the worker's thread, up to the join. ---- */
 
 static void tell_desk(struct deferred *d)
 {
@@ -229,7 +229,7 @@ static void begin(void *arg)
         start(j);
 }
 
-/* What follows is done in the desk's thread. */
+/* ---- In the desk's thread. ---- */
 
 void junction_end(struct junction *j, const char *why)
 {
