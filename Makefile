@@ -10,8 +10,8 @@ WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissi
            -Wno-missing-field-initializers
 CFLAGS  := -std=c11 -D_GNU_SOURCE -g -Os -fstack-protector-strong -Imodules $(WARN) -MMD -MP
 
-# The product: musl, static, position independent. BearSSL's headers come by links, so that glibc's
-# stay out.
+# The product: musl, static, position independent. BearSSL's headers come by links, which keeps
+# glibc's out.
 R       := build/release
 RFLAGS  := $(CFLAGS) -isystem build/include -U_FORTIFY_SOURCE -ffunction-sections -fdata-sections -fPIE \
            -fno-asynchronous-unwind-tables -fno-unwind-tables

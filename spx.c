@@ -61,8 +61,8 @@ static enum failure print_version(void)
     return FAILURE_NONE;
 }
 
-/* What holds for every role: no core dumps (they would hold keys), no death by a closed pipe,
- * enough descriptors. */
+/* For every role: no core dumps (they would hold keys), no end by a closed pipe, enough
+ * descriptors. */
 static void prepare_process(void)
 {
     struct rlimit limit = {0, 0};
@@ -70,7 +70,7 @@ static void prepare_process(void)
     prctl(PR_SET_DUMPABLE, 0);
     signal(SIGPIPE, SIG_IGN);
     if (!descriptors_raise_limit())
-        log_warning("the limit of open files stays as it is: %s", strerror(errno));
+        log_warning("cannot raise the limit of open files: %s", strerror(errno));
 }
 
 static enum failure unknown_applet(const char *word)
@@ -114,7 +114,7 @@ static enum failure choose(int argc, char **argv)
     return FAILURE_USAGE;
 }
 
-/* What goes to standard output has arrived, or the exit code says that it has not. */
+/* The exit code tells if standard output could not be written. */
 static enum failure finish_output(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
@@ -128,11 +128,10 @@ int main(int argc, char **argv)
     enum failure failure;
 
     prepare_process();
-    /* SPX_PORTABLE: for tests of the code for processors without AES instructions. */
+    /* SPX_PORTABLE: tests of the code for processors without AES instructions. */
     if (!crypto_start(getenv("SPX_PORTABLE") != NULL)) {
-        fputs("spx: the cryptographic self-test failed: this build's BearSSL does not compute what "
-              "it must. "
-              "Build again with the BearSSL version that the README names.\n",
+        fputs("spx: cryptographic self-test failed: wrong results from BearSSL: rebuild with the "
+              "BearSSL version that the README names\n",
               stderr);
         return exit_code(FAILURE_OTHER);
     }

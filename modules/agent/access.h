@@ -1,4 +1,4 @@
-/* What a session reaches: targets and listeners, by the permissions that its user had when it
+/* The targets and listeners that a session reaches, by the permissions that its user had when it
  * began. */
 #ifndef SPX_AGENT_ACCESS_H
 #define SPX_AGENT_ACCESS_H
@@ -18,7 +18,7 @@ struct access {
 bool access_init(struct access *x, struct loop *loop, const struct agent_user *user,
                  const char *label);
 
-/* Once the session's streams have ended. */
+/* After the session's streams have ended. */
 void access_free(struct access *x);
 
 /* The session has moved to another circuit. */

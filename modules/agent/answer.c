@@ -1,5 +1,5 @@
-/* Answers to OFFERs, for every kind of hop that they come on. What a step decides by is elsewhere:
- * the policy (policy.h), the sessions there are (service.h). */
+/* Answers to OFFERs, for every kind of hop that carries them. The decisions themselves are made
+ * elsewhere: the policy in policy.h, the sessions in service.h. */
 #include "agent/answer.h"
 
 #include <stdlib.h>
@@ -11,19 +11,19 @@
 #include "base/text.h"
 #include "crypto/circuit_label.h"
 
-/* Steps in their order. One that says no is followed by STEP_WRITE, for the refusal. */
+/* The steps in order. One that refuses is followed by STEP_WRITE, for the refusal. */
 enum step { STEP_READ, STEP_DECIDE, STEP_SETTLE, STEP_WRITE, STEPS };
 
-/* Invariants: 1. refusal.code is set once a step has said no, and then there is no attachment when
- * done is called. 2. noise works from STEP_READ on, unless message 1 was not authentic and well
- * formed. 3. the timer is set until done. */
+/* Invariants: 1. refusal.code is set once a step has refused, and then there is no attachment when
+ * done is called. 2. noise is usable from STEP_READ on, unless message 1 was not authentic or not
+ * well formed. 3. the timer is set until done. */
 struct answer {
     struct agent *agent;
     struct kept_offer *kept;
     answer_done *done;
     void *owner;
     enum step step;
-    bool asked; /* the policy has said LATER, and is to be told if nobody wants to know any more */
+    bool asked; /* the policy has said LATER: it is told if its verdict is no longer needed */
     struct wire_error refusal;
     struct attachment *attachment;
     struct noise noise;
@@ -31,7 +31,7 @@ struct answer {
     struct session_hello hello; /* points into payload */
     uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
     uint8_t message2[SESSION_MESSAGE2_MAX];
-    size_t message2_len; /* 0: there is none */
+    size_t message2_len; /* 0: none */
     char label[CIRCUIT_LABEL_BYTES];
     struct deferred turn;
     struct timer time_limit;
@@ -55,7 +55,7 @@ static enum verdict read_message1(struct answer *w)
     if (!session_hello_decode(&w->hello, view_of(w->payload, len), &unsupported)) {
         noise_wipe(&w->noise);
         wire_error_set(&w->refusal, unsupported ? CODE_UNSUPPORTED : CODE_PROTOCOL,
-                       "the client's first message is not well formed");
+                       "the client's first message is malformed");
         return VERDICT_NO;
     }
     memcpy(w->proven_key, w->noise.remote_static, sizeof w->proven_key);
@@ -96,7 +96,7 @@ static enum verdict write_message2(struct answer *w)
     struct attachment *t = w->attachment;
     uint8_t payload[TEXT_MAX_BYTES];
     size_t len;
-    if (t && !t->session) { /* it has ended while this step had to wait */
+    if (t && !t->session) { /* it ended while this step waited */
         wire_error_set(&w->refusal, CODE_ENDED, "the session has ended");
         return VERDICT_NO;
     }
@@ -118,7 +118,7 @@ static enum verdict (*const steps[STEPS])(struct answer *w) = {
     [STEP_WRITE] = write_message2,
 };
 
-/* ---- From one to the next. ---- */
+/* ---- From one step to the next. ---- */
 
 static void log_decision(const struct answer *w)
 {
@@ -162,7 +162,7 @@ static void finish(struct answer *w)
     answer_free(w);
 }
 
-/* Takes steps until one has to wait. */
+/* Takes steps until one must wait. */
 static void go_on(struct answer *w)
 {
     while (w->step < STEPS) {

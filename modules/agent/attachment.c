@@ -1,5 +1,5 @@
-/* A session's circuits as objects. When one carries the session, and what follows from its end, is
- * the service's affair. */
+/* A session's circuits as objects. When one carries the session, and the consequences of its end,
+ * are decided in agent/service.c. */
 #include "agent/attachment.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Who may take how much memory. It holds none itself. */
+/* Shares of memory. It holds none itself. */
 #include "agent/budget.h"
 
 #include "session/session.h"

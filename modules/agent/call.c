@@ -123,7 +123,7 @@ enum failure call_send(const char *path, unsigned severity, const char *text)
     memcpy(data + 1, text, len);
     n = sendto(fd, data, len + 1, 0, (const struct sockaddr *)&address, sizeof address);
     if (n < 0)
-        fprintf(stderr, "spx agent call: %s: %s; is the agent running with this CallSocket?\n",
+        fprintf(stderr, "spx agent call: %s: %s: is the agent running with this CallSocket?\n",
                 path, strerror(errno));
     close(fd);
     return n < 0 ? FAILURE_OTHER : FAILURE_NONE;

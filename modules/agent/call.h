@@ -13,8 +13,8 @@ struct call_socket;
 struct call_socket *call_socket_new(struct agent *a, const char *path, struct error *e);
 void call_socket_free(struct call_socket *s);
 
-/* Tells the agent whose socket this is. severity 0 clears, text is then empty. Returns how it
- * ended after writing what went wrong to standard error. */
+/* Sends a call for help to the agent with this socket. Severity 0 ends it; text is then empty. A
+ * failure is written to standard error. */
 enum failure call_send(const char *path, unsigned severity, const char *text);
 
 #endif

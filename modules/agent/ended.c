@@ -1,5 +1,4 @@
-/* The memory of sessions that have ended. Nothing of a session is in it but its id, its user and
- * the reason. */
+/* Records of ended sessions. A record holds only the session's id, its user and the reason. */
 #include "agent/ended.h"
 
 #include <stdio.h>

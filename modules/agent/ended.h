@@ -1,4 +1,4 @@
-/* Sessions that have ended lately, and why: a client that comes back hears it. */
+/* Sessions that ended recently, and why: for the answer to a client that resumes one. */
 #ifndef SPX_AGENT_ENDED_H
 #define SPX_AGENT_ENDED_H
 
@@ -9,11 +9,11 @@
 /* `all` is the list of them, in the order in which they ended. Each is kept for ENDED_KEPT_S, the
  * last 256 at most. */
 
-/* Left out without memory. */
+/* Does nothing without memory. */
 void ended_remember(struct list *all, const uint8_t id[SESSION_ID_BYTES],
                     const uint8_t user_key[KEY_BYTES], const char *why, uint64_t now_us);
 
-/* Why the user's session of this id has ended; NULL: that is not known. Valid until the next call.
+/* The reason why the user's session with this id ended; NULL: not known. Valid until the next call.
  */
 const char *ended_why(struct list *all, const uint8_t id[SESSION_ID_BYTES],
                       const uint8_t user_key[KEY_BYTES], uint64_t now_us);

@@ -1,4 +1,4 @@
-/* Being dialled: who may come in, and what becomes of the hop. */
+/* Dial mode: takes hops that relays open, and answers OFFERs on them. */
 #include "agent/inbound.h"
 
 #include <errno.h>
@@ -25,13 +25,13 @@ struct inbound {
     struct timer sweep;
 };
 
-/* A connection of what may be a relay. */
+/* A connection, possibly from a relay. */
 struct visitor {
     struct hop_driver driver;
     struct inbound *inbound;
     struct list place;
     struct crowd_member waiting;
-    struct answer *answer; /* to the OFFER that came on it; NULL: none is under way */
+    struct answer *answer; /* to the OFFER that arrived on it; NULL: none in progress */
     char address[ADDRESS_TEXT_BYTES];
 };
 
@@ -84,7 +84,7 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
     }
 }
 
-/* Whether a relay keeps within its hops, this one counted. */
+/* True if a relay is within its limit of hops, this one included. */
 static bool has_room(const struct inbound *in, const uint8_t relay_key[KEY_BYTES])
 {
     unsigned count = 0;
@@ -105,7 +105,7 @@ static void on_open(struct hop *h, const struct info *info)
         hop_bye(h, CODE_FULL, "too many connections of this relay are open", 1);
         return;
     }
-    log_debug("a relay at %s has dialled", v->address);
+    log_debug("a relay at %s has connected", v->address);
 }
 
 static void on_answered(void *owner, const struct answer_result *result)
@@ -169,8 +169,8 @@ static void take(void *owner, int fd, const struct address *address)
     hop_driver_set_deadline(&v->driver, loop_now(a->loop) + SILENT_S * CLOCK_US_PER_S);
 }
 
-/* The oldest silent connection gives its descriptor and memory back; accepting pauses all the same,
- * so that what else needs some comes first. */
+/* Closes the oldest silent connection for its descriptor and memory. Accepting pauses all the same:
+ * other work that needs a descriptor goes first. */
 static bool on_shortage(void *owner)
 {
     struct inbound *in = owner;

@@ -1,4 +1,4 @@
-/* Dial mode: the agent listens, and relays whose key it has may open a circuit hop. */
+/* Dial mode: the agent listens, and the configuration's relays may open circuit hops. */
 #ifndef SPX_AGENT_INBOUND_H
 #define SPX_AGENT_INBOUND_H
 
@@ -7,7 +7,7 @@
 
 struct inbound;
 
-/* Listens on every address of the configuration. NULL: e says where not, and why. */
+/* Listens on every address of the configuration. NULL: e says on which it cannot, and why. */
 struct inbound *inbound_new(struct agent *a, struct error *e);
 
 void inbound_free(struct inbound *in);

@@ -41,7 +41,7 @@ static enum failure serve(struct cli *c)
     struct command *command = c->state;
     enum failure failure = agent_serve(&command->config, c->path);
 
-    wipe(&command->config, sizeof command->config); /* it was taken over */
+    wipe(&command->config, sizeof command->config); /* agent_serve owns it */
     return failure;
 }
 
@@ -54,7 +54,7 @@ static bool settle_call(struct cli *c, struct error *e)
         return false;
     if ((command->severity == 0) == (c->word_count == 1))
         return true;
-    return error_set(e, FAILURE_USAGE, "a call has a text; severity 0 has none");
+    return error_set(e, FAILURE_USAGE, "a call has a TEXT; severity 0 has none");
 }
 
 static enum failure call(struct cli *c)
@@ -73,9 +73,9 @@ static const struct cli_verb verbs[] = {
     {
         .name = "call",
         .words = "SEVERITY [TEXT]",
-        .help = "tell the running agent (by its CallSocket) that the\n"
-                "storage system asks for help: severity 1 to 255;\n"
-                "0 and no text: it no longer does",
+        .help = "call for help for the storage system, through the\n"
+                "running agent's CallSocket: severity 1 to 255;\n"
+                "0 without a text ends the call",
         .words_min = 1,
         .words_max = 2,
         .settle = settle_call,
@@ -93,8 +93,8 @@ static const struct cli_applet applet = {
     .unload = unload,
     .show = show,
     .notes = "--check also shows the agent's name, public key and fingerprint.\n"
-             "Signals: HUP reloads the configuration (what is no longer allowed ends at once),\n"
-             "TERM and INT end.",
+             "Signals: HUP reloads the configuration (what it no longer allows ends at once),\n"
+             "TERM and INT stop the agent.",
 };
 
 enum failure agent_main(int argc, char **argv)

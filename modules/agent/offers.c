@@ -1,5 +1,4 @@
-/* Whose turn an OFFER of a control hop is. What it is answered with is decided elsewhere
- * (agent/answer.c). */
+/* The order of a control hop's OFFERs. The answers are made in agent/answer.c. */
 #include "agent/offers.h"
 
 #include <stdlib.h>
@@ -14,7 +13,7 @@ void offers_init(struct offers *o)
     o->working_count = o->waiting_count = 0;
 }
 
-/* Moves a view to a copy of its bytes; returns what is behind the copy. */
+/* Moves a view to a copy of its bytes; returns the end of the copy. */
 static uint8_t *copy_view(uint8_t *to, struct view *v)
 {
     if (v->len)
@@ -49,7 +48,7 @@ static bool same_user(const uint8_t *a, const struct offer *b)
     return memcmp(a, b->user_key, sizeof b->user_key) == 0;
 }
 
-/* How many of the user are worked on or wait. */
+/* The number of the user's that are worked on or wait. */
 static unsigned count_of_user(const struct offers *o, const struct offer *offer)
 {
     unsigned n = 0;

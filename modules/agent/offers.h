@@ -1,12 +1,13 @@
-/* The OFFERs of a control hop: a few are worked on at a time, some more wait for their turn, and no
- * user's second one goes before another's first (docs/PROTOCOL.md section 6). Knows no hops. */
+/* The OFFERs of a control hop: a few are worked on at a time, some more wait for their turn, and a
+ * user's second one never goes before another's first (docs/PROTOCOL.md section 6). Knows no hops.
+ */
 #ifndef SPX_AGENT_OFFERS_H
 #define SPX_AGENT_OFFERS_H
 
 #include "base/list.h"
 #include "wire/messages.h"
 
-/* Embedded in what works on an OFFER; zeroed: on none. */
+/* Embedded in an object that works on an OFFER; zeroed: on none. */
 struct offer_work {
     struct list place;
     uint8_t user_key[sizeof((struct offer){0}.user_key)];
@@ -16,8 +17,8 @@ struct kept_offer {
     struct list place;
     struct offer offer;
     uint64_t came_us;
-    unsigned round;  /* how many of the same user went before it when it came */
-    uint8_t bytes[]; /* that the offer's views point to */
+    unsigned round;  /* number of the same user's ahead of it when it arrived */
+    uint8_t bytes[]; /* the offer's views point into them */
 };
 
 /* Invariants: 1. at most OFFERS_WORKING are on working, OFFERS_QUEUED on waiting. 2. waiting is in
@@ -29,25 +30,25 @@ struct offers {
 
 void offers_init(struct offers *o);
 
-/* An OFFER (decoded) with its own copy of what its views point to. NULL without memory. */
+/* A decoded OFFER with its own copy of the bytes its views point to. NULL without memory. */
 struct kept_offer *kept_offer_new(const struct offer *offer, uint64_t now_us);
 
 /* Wipes the ticket. */
 void kept_offer_free(struct kept_offer *w);
 
-/* Takes one in. Returns the one that has lost its place by this, which may be another, or NULL; the
+/* Queues one. Returns the one that loses its place by this, which may be another, or NULL; the
  * caller frees it. */
 struct kept_offer *offers_wait(struct offers *o, struct kept_offer *w);
 
-/* Takes out the one whose turn it is; the caller frees it. NULL: none waits, or enough are worked
- * on. */
+/* Takes the next one out; the caller frees it. NULL: none waits, or OFFERS_WORKING are worked on.
+ */
 struct kept_offer *offers_next(struct offers *o);
 
 /* Work on an OFFER of this user begins, and ends (harmless for one that has not begun). */
 void offers_begin(struct offers *o, struct offer_work *work, const struct offer *offer);
 void offers_end(struct offers *o, struct offer_work *work);
 
-/* Forgets all that wait. */
+/* Frees all that wait. */
 void offers_clear(struct offers *o);
 
 #endif

@@ -1,5 +1,4 @@
-/* Copies and comparisons of what the configuration grants a user. What enforces it is in
- * agent/access.c. */
+/* Copies and compares a user's permissions. They are enforced in agent/access.c. */
 #include "agent/permissions.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* What a session's user may do, as the configuration said when the session began: a changed
- * configuration ends it. */
+/* The permissions of a session's user as configured when the session began: a change ends the
+ * session. */
 #ifndef SPX_AGENT_PERMISSIONS_H
 #define SPX_AGENT_PERMISSIONS_H
 

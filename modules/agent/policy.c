@@ -1,10 +1,8 @@
-/* What the configuration says to an OFFER. The limits on sessions are not its affair: they are
- * looked at when it has said yes (service.h). */
+/* The configuration's verdict on an OFFER. Limits on sessions are checked after it (service.h). */
 #include "agent/policy.h"
 
 #include <string.h>
 
-/* Returns VERDICT_NO unless nothing was said against it. */
 static enum verdict decide(struct agent *a, const struct facts *facts, struct answer *answer,
                            struct wire_error *no)
 {

@@ -8,7 +8,7 @@
 
 struct answer;
 
-/* What is decided upon; valid for as long as the answer is under way. */
+/* The facts of a decision; valid while the answer is in progress. */
 struct facts {
     const struct offer *offer;         /* the relay's word */
     const struct session_hello *hello; /* the client's word, authentic */
@@ -18,17 +18,17 @@ struct facts {
 enum verdict {
     VERDICT_YES,
     VERDICT_NO,
-    VERDICT_LATER, /* it needs work first: a key process, a disk, a signature */
+    VERDICT_LATER, /* work is needed first: a key process, a disk, a signature */
 };
 
 struct policy {
-    /* Asked once the facts are there, and anew after every answer_wake: so whatever it has said yes
-     * to is allowed by the configuration as it is then. NO: sets no. LATER: answer_wake follows
-     * when its work is done. */
+    /* Asked once the facts are there, and again after every answer_wake: a yes is always by the
+     * configuration as it is then. NO: sets no. LATER: answer_wake follows when its work is done.
+     */
     enum verdict (*decide)(struct agent *a, const struct facts *facts, struct answer *answer,
                            struct wire_error *no);
-    /* An answer of which it has said LATER, and nothing since, is no longer wanted: answer_wake
-     * must not follow. NULL if it never says LATER. */
+    /* An answer for which it said LATER is no longer needed: answer_wake must not follow. NULL if
+     * it never says LATER. */
     void (*forget)(struct agent *a, struct answer *answer);
 };
 

@@ -1,4 +1,4 @@
-/* Limits on the number of sessions, and who gives way. It ends nothing itself. */
+/* Limits on the number of sessions, and which one ends for another. It ends none itself. */
 #include "agent/seats.h"
 
 #include <string.h>

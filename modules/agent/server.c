@@ -1,4 +1,4 @@
-/* Start, reload and end: puts the parts together. Includes all of them, and none includes it. */
+/* Start, reload and end of an agent: puts its parts together. */
 #include "agent/server.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include "config/reload.h"
 #include "crypto/known_keys.h"
 
-/* A session whose circuit was on its way loses it here, and would probe those that are gone. */
+/* Detaches the list first: a session that loses its circuit here would probe freed uplinks. */
 static void free_uplinks(struct agent *a)
 {
     struct uplink **uplinks = a->uplinks;
@@ -68,7 +68,7 @@ static void probe_relays(struct agent *a)
         uplink_probe(a->uplinks[i]);
 }
 
-/* The keys whose handshakes this agent answers. Without memory some are computed with each time. */
+/* Tells the handshake which keys are known. Without memory their results are computed each time. */
 static void know(struct agent *a)
 {
     known_keys_begin(a->party.known);
@@ -145,7 +145,7 @@ static bool start(struct agent *a, struct error *e)
     return start_uplinks(a) || error_set(e, FAILURE_OTHER, "out of memory");
 }
 
-/* Everything that needs no loop, and cannot fail. */
+/* The parts that need no loop and cannot fail. */
 static void init(struct agent *a)
 {
     a->party = (struct hop_party){.own = &a->key,

@@ -6,8 +6,8 @@
 
 struct agent_config;
 
-/* Starts with a configuration, which it takes over (also when it fails), and runs until SIGTERM or
- * SIGINT; SIGHUP loads path again. Returns how it ended; why is in the log. */
+/* Starts with a configuration, which it owns from then on (also on failure), and runs until SIGTERM
+ * or SIGINT; SIGHUP reloads path. Failures are logged. */
 enum failure agent_serve(struct agent_config *config, const char *path);
 
 #endif

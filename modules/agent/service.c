@@ -1,5 +1,5 @@
-/* The life of a session: what its circuits, its client and its user's permissions do to it. Whether
- * it may begin is decided elsewhere (agent/answer.c). */
+/* The life of a session: its circuits, its client and its user's permissions. The decision that it
+ * may begin is made in agent/answer.c. */
 #include "agent/service.h"
 
 #include <stdio.h>
@@ -77,7 +77,7 @@ static void on_give_up(struct timer *timer)
                        : "no circuit came back within the resume window");
 }
 
-/* Says CLOSE on the circuit there is, and does not wait for ever for its ACK. */
+/* Sends CLOSE on the current circuit, and limits the wait for its ACK. */
 static void close_current(struct service *v, enum code code, const char *text)
 {
     if (session_state(v->session) != SESSION_ACTIVE)
@@ -87,8 +87,8 @@ static void close_current(struct service *v, enum code code, const char *text)
               loop_now(v->agent->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
 
-/* A session has its first circuit, which a recording cannot bring about: where that makes one too
- * many of its user's, the one that has waited for its client for longest goes, or else this one. */
+/* A session has started, which a recording cannot cause. If its user now has one too many, the one
+ * that has waited for its client longest ends, or else this one. */
 static void keep_to_limit(struct service *v)
 {
     struct agent *a = v->agent;
@@ -122,16 +122,15 @@ static void circuit_lost(struct service *v, const char *why)
                 "too many sessions of the user have not started");
 }
 
-/* A circuit ended before its START. The client may have message 2 and come back with what its
- * applications have said already. */
+/* A circuit ended before its START. The client may have message 2 and resume with data that its
+ * applications have sent already. */
 static void candidate_lost(struct service *v, const char *why)
 {
     if (!v->seat.started && !v->candidate)
         circuit_lost(v, why);
 }
 
-/* What ended the circuit or the session; an own CLOSE that was still on its way says more than the
- * link. */
+/* The reason for the end of the circuit or session; a CLOSE says more than the link. */
 static const char *reason_of(const struct service *v, const struct link *link)
 {
     const char *reason = session_reason(v->session);
@@ -156,20 +155,20 @@ static void on_change(struct attachment *t)
     else if (session_state(v->session) == SESSION_ACTIVE)
         circuit_lost(v, why);
     else if (!v->agent->stopping)
-        service_end(v, why); /* a client that comes back hears the reason */
+        service_end(v, why); /* a client that resumes is told the reason */
 }
 
 static void on_dropped(struct service *v, struct attachment *t)
 {
     if (v->candidate == t)
         v->candidate = NULL;
-    candidate_lost(v, "the circuit did not come about");
+    candidate_lost(v, "its connection to the relay was lost");
 }
 
 static const struct attachment_events attachment_events = {.on_change = on_change,
                                                            .on_dropped = on_dropped};
 
-/* START has come on the candidate: it is the session's circuit now. */
+/* START has arrived on the candidate: it is the session's circuit now. */
 static void on_move(struct session *s, struct circuit *circuit)
 {
     struct service *v = session_owner(s);
@@ -181,7 +180,7 @@ static void on_move(struct session *s, struct circuit *circuit)
         v->candidate = NULL;
     if (!first) {
         text_duration(time, loop_now(v->agent->loop) - v->seat.waiting_since_us);
-        log_info("circuit %s: carries on the session of circuit %s, user %s%s%s", v->current->label,
+        log_info("circuit %s: resumes the session of circuit %s, user %s%s%s", v->current->label,
                  v->label, v->access.user, old ? "" : ", after ", old ? "" : time);
     }
     v->seat.started = true;
@@ -228,14 +227,14 @@ static bool may_grow(struct session *s, size_t more)
     return budget_ring_may_grow(&v->agent->seats, s, more);
 }
 
-/* A path that is lost was lost for the control hop too: not to be found out one after the other. */
+/* A lost path is lost for the control hop too: it is probed at the same time, not afterwards. */
 static void on_silence(struct session *s)
 {
     struct service *v = session_owner(s);
     v->agent->on_path_in_doubt(v->agent);
 }
 
-/* The session's other end may wait on another way already, which needs the relay. */
+/* The client may already be trying another circuit, which needs the relay. */
 static void on_stall(struct session *s, uint64_t since_us)
 {
     struct service *v = session_owner(s);
@@ -254,7 +253,7 @@ static const struct session_events events = {
     .on_stall = on_stall,
 };
 
-/* ---- How a session begins, or goes on. ---- */
+/* ---- A session begins, or resumes. ---- */
 
 static struct service *service_new(struct agent *a, const struct agent_user *user,
                                    const char *label)
@@ -295,8 +294,8 @@ static struct service *find_service(struct agent *a, const uint8_t id[SESSION_ID
     return NULL;
 }
 
-/* An agent that ends need not wait for a client whose circuit broke before it had acknowledged
- * CLOSE: it has come back, and hears it in message 2. */
+/* A stopping agent need not wait for a client whose circuit broke before it acknowledged CLOSE: it
+ * has come to resume, and is told in message 2. */
 static void end_told(struct agent *a, const uint8_t key[KEY_BYTES],
                      const struct session_hello *hello)
 {
@@ -337,7 +336,7 @@ static struct service *resume(struct agent *a, const uint8_t key[KEY_BYTES],
     else
         wire_error_set(
             no, CODE_NO_SESSION,
-            "the session is not known here: the agent was started anew, or it ended long ago");
+            "the session is not known: the agent was restarted, or the session ended long ago");
     return NULL;
 }
 
@@ -382,7 +381,7 @@ static void service_close(struct service *v, enum code code, const char *text)
     if (v->current)
         close_current(v, code, text);
     else
-        service_end(v, text); /* a client that comes back hears the reason */
+        service_end(v, text); /* a client that resumes is told the reason */
 }
 
 void service_check_all(struct agent *a)

@@ -1,4 +1,4 @@
-/* What the parts of a running agent look up and ask for, and no decision of any of them. */
+/* Look-ups that the parts of a running agent share. */
 #include "agent/state.h"
 
 #include <string.h>

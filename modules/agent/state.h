@@ -1,5 +1,5 @@
-/* What the parts of a running agent share. Nothing here knows the parts: what they need of those
- * above them they call through struct agent. */
+/* The state that the parts of a running agent share. A part calls those above it through the
+ * function pointers here. */
 #ifndef SPX_AGENT_STATE_H
 #define SPX_AGENT_STATE_H
 
@@ -18,7 +18,7 @@ struct agent {
     struct loop *loop;
     const char *config_path;
     struct agent_config config;
-    struct keypair key; /* the one it was started with */
+    struct keypair key; /* the one at start: a reload does not change it */
     struct hop_party party;
     const struct policy *policy; /* who may begin a session */
     struct uplink **uplinks;     /* one for each relay with an address */
@@ -28,20 +28,20 @@ struct agent {
     struct seats seats;              /* of the sessions (service.h) */
     struct partings partings;        /* of sessions that ended for a fault of the client's */
     struct log_rate refusals;        /* of OFFERs */
-    struct list ended;               /* sessions that ended lately (ended.h) */
-    uint8_t call_severity;           /* what the storage system asks for; 0: nothing */
+    struct list ended;               /* sessions that ended recently (ended.h) */
+    uint8_t call_severity;           /* of the storage system's call for help; 0: none */
     char call_text[TEXT_MAX_BYTES + 1];
     struct key_stock stock; /* for answers to OFFERs */
     struct timer restock;
     struct timer stop_limit;
     bool stopping;
-    /* A circuit has ended or is silent: are the relays still there? */
+    /* A circuit has ended or is silent: probe the relays. */
     void (*on_path_in_doubt)(struct agent *a);
     /* The last session has ended. */
     void (*on_no_session)(struct agent *a);
 };
 
-/* The stock was used: it is filled when the connect that took of it is through. */
+/* The stock was used: refills it a little later, not during a connect. */
 void agent_restock(struct agent *a);
 
 /* The user with this key, or NULL. */

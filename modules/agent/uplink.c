@@ -1,5 +1,5 @@
-/* Calling home: which hops there are to a relay, and when. What an OFFER is answered with is the
- * affair of agent/answer.c. */
+/* Calling home: opens, parks and renews the hops at a relay. OFFERs are answered in
+ * agent/answer.c. */
 #include "agent/uplink.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 
 #define PROBE_US (3 * CLOCK_US_PER_S)
 #define HOP_AGE_US (HOP_MAX_AGE_S * CLOCK_US_PER_S)
-/* By the relay's clock, and on its way. */
+/* A second more than the relay's interval: its clock, and the time on the way, differ. */
 #define CALL_US ((CALL_INTERVAL_S + 1) * CLOCK_US_PER_S)
 
 struct control {
@@ -21,16 +21,16 @@ struct control {
     struct uplink *uplink;
 };
 
-/* A hop that is to become a circuit: parked, or with a ticket. One with a ticket has an answer
- * first, then an attachment and a hop. */
+/* A hop for a circuit: parked, or with a ticket. One with a ticket has an answer first, then an
+ * attachment and a hop. */
 struct circuit_hop {
     struct outgoing hop;
     struct uplink *uplink;
     struct list place;             /* parked; or on none */
     struct offer_work work;        /* with a ticket */
-    struct answer *answer;         /* to the OFFER that it is for; NULL: none is under way */
-    struct attachment *attachment; /* with a ticket: what it is to become */
-    struct fifo message2;          /* with a ticket: what ACCEPT says */
+    struct answer *answer;         /* to its OFFER; NULL: none in progress */
+    struct attachment *attachment; /* with a ticket: the circuit that it becomes */
+    struct fifo message2;          /* with a ticket: the body of ACCEPT */
     uint64_t begun_us;
 };
 
@@ -38,13 +38,13 @@ struct uplink {
     struct agent *agent;
     struct agent_relay relay;
     struct control *control; /* the current one, or NULL */
-    struct control *next;    /* being brought about */
+    struct control *next;    /* being opened */
     struct list parked;
     struct offers offers; /* those of the control hop; circuit hops with a ticket work on them */
     struct timer retry, renew, park_again, call_again;
-    uint64_t renewed_us; /* hops parked before are to be replaced */
-    bool renewing;       /* the control hop is, once the next hop is parked */
-    uint64_t called_us;  /* 0: no CALL was sent yet */
+    uint64_t renewed_us; /* hops parked before this time are replaced */
+    bool renewing;       /* the control hop is replaced once the next hop is parked */
+    uint64_t called_us;  /* 0: no CALL sent yet */
     struct backoff backoff, park_backoff;
     uint64_t started_us;
 };
@@ -94,7 +94,7 @@ static void circuit_hop_free(struct circuit_hop *c)
     free(c);
 }
 
-/* For how long a hop that has ended was open. */
+/* The time for which a hop that has ended was open. */
 static uint64_t worked_us(const struct outgoing *o)
 {
     return o->open ? loop_now(o->loop) - o->driver.hop.opened_us + 1 : 0;
@@ -116,7 +116,7 @@ static void circuit_hop_ended(struct outgoing *o)
               loop_now(u->agent->loop) + backoff_next(&u->park_backoff, worked));
 }
 
-/* The hop's carrier is the circuit's from now on; the hop's object is gone. */
+/* Moves the hop's carrier to the circuit and frees the hop. */
 static void become_circuit(struct circuit_hop *c, struct attachment *t)
 {
     struct carrier *carrier = hop_driver_take(&c->hop.driver);
@@ -139,8 +139,8 @@ static bool is_old(const struct circuit_hop *c)
     return c->begun_us < c->uplink->renewed_us;
 }
 
-/* Those that another hop, parked, has replaced go now, and not before; one on which an OFFER is
- * being answered, after that. */
+/* Ends old parked hops once a newer one is parked; one on which an OFFER is being answered ends
+ * after that. */
 static void end_replaced(struct uplink *u)
 {
     bool replaced = false;
@@ -175,7 +175,7 @@ static void circuit_on_open(struct hop *h, const struct info *info)
         parked(c->uplink);
 }
 
-/* The OFFER that came on a parked hop is answered. */
+/* The OFFER that arrived on a parked hop is answered. */
 static void parked_answered(void *owner, const struct answer_result *result)
 {
     struct circuit_hop *c = owner;
@@ -198,7 +198,7 @@ static bool circuit_on_message(struct hop *h, unsigned type, struct view body)
         return hop_fail(h, CODE_PROTOCOL, "an OFFER came on a hop that answers one");
     if (type == MESSAGE_OFFER)
         return answer_take_offer(c->uplink->agent, h, body, &c->answer, parked_answered, c);
-    /* The relay's INFO is the last record before the circuit's bytes when ACCEPT is out already. */
+    /* ACCEPT has been sent: the relay's INFO is the last record before the circuit's bytes. */
     if (type == MESSAGE_INFO && ticketed)
         hop_detach(h);
     return true;
@@ -207,7 +207,7 @@ static bool circuit_on_message(struct hop *h, unsigned type, struct view body)
 static const struct hop_handler circuit_handler = {.on_open = circuit_on_open,
                                                    .on_message = circuit_on_message};
 
-/* A circuit hop that is still to be opened. NULL without memory. */
+/* A circuit hop, not yet opened. NULL without memory. */
 static struct circuit_hop *circuit_hop_new(struct uplink *u)
 {
     struct circuit_hop *c = calloc(1, sizeof *c);
@@ -219,7 +219,7 @@ static struct circuit_hop *circuit_hop_new(struct uplink *u)
     return c;
 }
 
-/* ticket: NULL for one to be parked. False without memory. */
+/* ticket: NULL to park it. False without memory. */
 static bool open_circuit_hop(struct circuit_hop *c, const uint8_t *ticket)
 {
     struct uplink *u = c->uplink;
@@ -230,7 +230,7 @@ static bool open_circuit_hop(struct circuit_hop *c, const uint8_t *ticket)
     return outgoing_start(&c->hop, u->agent->loop, &request);
 }
 
-/* Sees to it that a hop is parked, or about to be, that is not to be replaced. */
+/* Parks a hop unless one that is not old is parked or being opened. */
 static void park(struct uplink *u)
 {
     struct circuit_hop *c;
@@ -253,7 +253,7 @@ static void on_park_again(struct timer *timer)
     park(container_of(timer, struct uplink, park_again));
 }
 
-/* An accepted one gets a hop of its own. */
+/* Opens the hop for an OFFER that was accepted. */
 static bool open_for_ticket(struct circuit_hop *c, const struct answer_result *result)
 {
     c->attachment = result->attachment; /* from here on it goes with the hop */
@@ -261,7 +261,7 @@ static bool open_for_ticket(struct circuit_hop *c, const struct answer_result *r
            open_circuit_hop(c, result->offer->ticket);
 }
 
-/* The OFFER that came on the control hop, which is the same still, is answered. */
+/* An OFFER of the control hop, which is still the same, is answered. */
 static void ticket_answered(void *owner, const struct answer_result *result)
 {
     struct circuit_hop *c = owner;
@@ -278,7 +278,7 @@ static void ticket_answered(void *owner, const struct answer_result *result)
     work_on_offers(u);
 }
 
-/* Begins to answer one of the control hop, whose turn it is. */
+/* Begins to answer an OFFER of the control hop. */
 static void answer_for_ticket(struct uplink *u, struct kept_offer *kept)
 {
     struct circuit_hop *c = circuit_hop_new(u);
@@ -292,7 +292,7 @@ static void answer_for_ticket(struct uplink *u, struct kept_offer *kept)
     kept_offer_free(kept);
 }
 
-/* Goes on with those that wait as long as there is a place to work on one. */
+/* Takes OFFERs that wait while there is a place to work on one. */
 static void work_on_offers(struct uplink *u)
 {
     uint64_t now = loop_now(u->agent->loop);
@@ -323,7 +323,7 @@ static bool take_control_offer(struct uplink *u, struct hop *h, struct view body
     return h->state == HOP_OPEN;
 }
 
-/* The control hop has gone: the relay makes the OFFERs anew that were not answered. */
+/* The control hop has ended: the relay makes unanswered OFFERs again. */
 static void forget_offers(struct uplink *u)
 {
     offers_clear(&u->offers);
@@ -341,12 +341,12 @@ static void control_free(struct control *c)
     if (!c)
         return;
     if (c->hop.open)
-        hop_bye(&c->hop.driver.hop, CODE_SHUTDOWN, "the agent leaves", 0);
+        hop_bye(&c->hop.driver.hop, CODE_SHUTDOWN, "disconnected", 0);
     outgoing_close(&c->hop);
     free(c);
 }
 
-/* The relay ignores a CALL within 10 s of the last one, so that the newest word waits that long. */
+/* The relay ignores a CALL within 10 s of the last one: the newest one waits that long. */
 void uplink_call(struct uplink *u)
 {
     struct agent *a = u->agent;
@@ -391,7 +391,7 @@ static void control_on_open(struct hop *h, const struct info *info)
     u->renewing = false;
     forget_offers(u);
     if (old) {
-        outgoing_close(&old->hop); /* the relay took the newer for the older */
+        outgoing_close(&old->hop); /* the relay has replaced it */
         free(old);
     }
     log_info("online at relay %s as %s", c->hop.address, h->peer_name);
@@ -412,7 +412,7 @@ static bool control_on_message(struct hop *h, unsigned type, struct view body)
 static const struct hop_handler control_handler = {.on_open = control_on_open,
                                                    .on_message = control_on_message};
 
-/* How long the relay, or having been replaced at once, makes this agent wait. */
+/* The shortest wait that the relay, or having been replaced soon after the start, imposes. */
 static uint64_t least_wait(const struct uplink *u, const struct hop *h, bool was_open)
 {
     uint64_t now = loop_now(u->agent->loop);
@@ -430,17 +430,17 @@ static uint64_t least_wait(const struct uplink *u, const struct hop *h, bool was
 static void log_control_ended(const struct outgoing *o, uint64_t wait_us)
 {
     const struct hop *h = &o->driver.hop;
-    char when[32] = "at once";
+    char when[32] = "now";
     if (wait_us) {
         memcpy(when, "in ", 3);
         text_duration(when + 3, wait_us);
     }
     if (o->open)
-        log_warning("lost relay %s: %s; trying again %s", o->address, h->error.text, when);
+        log_warning("lost relay %s: %s; retrying %s", o->address, h->error.text, when);
     else if (h->refused_by_peer)
-        log_warning("refused by relay %s: %s; trying again %s", o->address, h->error.text, when);
+        log_warning("refused by relay %s: %s; retrying %s", o->address, h->error.text, when);
     else
-        log_warning("cannot reach the relay: %s; trying again %s", h->error.text, when);
+        log_warning("cannot reach the relay: %s; retrying %s", h->error.text, when);
 }
 
 static void control_ended(struct outgoing *o)
@@ -473,7 +473,7 @@ static void start_control(struct uplink *u)
         return;
     request.on_ended = control_ended;
     u->started_us = loop_now(u->agent->loop);
-    log_debug("calling relay %s port %u", u->relay.address.host, u->relay.address.port);
+    log_debug("connecting to relay %s port %u", u->relay.address.host, u->relay.address.port);
     if (c && outgoing_start(&c->hop, u->agent->loop, &request)) {
         c->uplink = u;
         u->next = c;
@@ -488,8 +488,8 @@ static void on_retry(struct timer *timer)
     start_control(container_of(timer, struct uplink, retry));
 }
 
-/* The hops have their age: the parked one is replaced first, since the relay takes those parked
- * well before a control hop that takes another's place for as dead as that one. */
+/* The hops have reached their maximum age. The parked one is replaced first: the relay closes hops
+ * parked well before a control hop that replaces another. */
 static void on_renew(struct timer *timer)
 {
     struct uplink *u = container_of(timer, struct uplink, renew);

@@ -6,13 +6,13 @@
 
 struct uplink;
 
-/* Starts calling home, and goes on until uplink_free. NULL without memory. */
+/* Calls home from now until uplink_free. NULL without memory. */
 struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay);
 
-/* Tells the relay what the storage system asks for (agent->call_*). */
+/* Sends the storage system's call for help (agent->call_*) to the relay. */
 void uplink_call(struct uplink *u);
 
-/* Sees to it that a control hop which has died unnoticed is replaced within seconds. */
+/* Checks the control hop: if it was lost unnoticed it is replaced within seconds. */
 void uplink_probe(struct uplink *u);
 
 /* Ends its hops with BYE. */

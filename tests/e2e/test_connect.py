@@ -109,7 +109,7 @@ def test_agent_before_its_relay(world, echo):
     """An agent and a client that cannot reach their relay try again until it is there."""
     agent = world.start_agent(online=False)
     client = world.start_client(*forwards(echo.port), connected=False)
-    agent.expect(WARNING + r"agent: cannot reach the relay: .*refused; trying again at once")
+    agent.expect(WARNING + r"agent: cannot reach the relay: .*refused; retrying now")
     client.expect(WARNING + r"client: .*refused")
     world.start_relay()
     agent.expect(r"online at relay", seconds=30)
@@ -212,7 +212,7 @@ def test_wrong_relay_key_at_the_agent(world):
     agent = world.start_agent(relay_key="stranger", online=False)
     agent.expect(
         WARNING + r"agent: cannot reach the relay: \S+ does not answer the handshake: is its public "
-        r"key the one in the configuration, .*; trying again at once"
+        r"key the one in the configuration, .*; retrying now"
     )
     assert not relay.lines(r"agent \S+ online")
 
@@ -268,7 +268,7 @@ def test_two_agents_with_one_key(world, echo):
     conf = world.agent_conf()
     second = world.start_agent(conf=conf, name="lab-1-clone", options=["-v"])
     first.expect(r"Z error +agent: another agent uses this agent's key at relay \S+: waiting 60 s\.")
-    first.expect(WARNING + r"agent: lost relay \S+: .* took its place; trying again in 1 min 0 s")
+    first.expect(WARNING + r"agent: lost relay \S+: .* took its place; retrying in 1 min( 0 s)?")
     second.expect(r"a circuit hop is parked")  # before, one of the first would be taken
     client = world.start_client(*forwards(echo.port))
     assert_echoes(client)

@@ -731,7 +731,7 @@ def test_replayed_message_1_of_a_resume(world, recording, echo, times):
         assert ask(connection, b"and again") == b"and again"
         assert echo.open_connections() == 1
     assert len(client.lines(client.RESUMED)) == 1
-    assert len(agent.lines("carries on the session")) == 1
+    assert len(agent.lines("resumes the session")) == 1
 
 
 def test_another_key_than_is_proven(world, recording):
@@ -799,7 +799,7 @@ def test_message_1_alone_moves_nothing(world, echo):
     third = client.connect(first.session)
     assert third.ask(b"moved") == b"moved"
     assert first.wait_end() is None
-    assert len(agent.lines("carries on the session")) == 1
+    assert len(agent.lines("resumes the session")) == 1
 
 
 def test_resume_that_the_relay_sends_first(world, recording, echo):
@@ -823,7 +823,7 @@ def test_resume_that_the_relay_sends_first(world, recording, echo):
         client.resumed()
         assert forward_it.is_set()
         assert ask(connection, b"again") == b"again"
-    assert len(agent.lines("carries on the session")) == 1
+    assert len(agent.lines("resumes the session")) == 1
 
 
 # What a relay says.
@@ -839,7 +839,7 @@ def duration_s(text):
 
 def waits_s(program, count=1):
     """How long a program says for the count-th time that it waits."""
-    return duration_s(program.expect(r"trying again in (.*)$", count=count)[1])
+    return duration_s(program.expect(r"(?:trying again|retrying) in (.*)$", count=count)[1])
 
 
 # What a relay says -> what is taken for it, in seconds.
@@ -886,7 +886,7 @@ def test_welcome_that_refuses(world, serve):
     relay = serve(peer.Relay, pair(world, "relay"), world.relay_address)
     relay.welcome = lambda hop: peer.welcome(code=1, text="go away")
     agent = world.start_agent(online=False)
-    agent.expect("refused by relay .*go away; trying again")
+    agent.expect("refused by relay .*go away; retrying")
     del relay.welcome
     agent.expect(r"online at relay")
 
@@ -916,7 +916,7 @@ def test_refusals_during_a_resume(world, site):
         client.expect("so says the relay", count=2)
         refusals = iter([])
         client.expect("so says its BYE", seconds=20)
-        assert waits_s(client, count=len(client.lines("trying again in"))) == 30
+        assert waits_s(client, count=len(client.lines("(trying again|retrying) in"))) == 30
         connection.settimeout(0.3)
         with pytest.raises(TimeoutError):
             connection.recv(1)

@@ -37,7 +37,7 @@ def test_circuit_is_cut(world, target, serve, side, how):
         agent.expect(WAITS.format(first, 600))
         circuit = client.resumed()[1]
         agent.expect(
-            rf"circuit {circuit}: carries on the session of circuit {first}, user alice, after "
+            rf"circuit {circuit}: resumes the session of circuit {first}, user alice, after "
         )
     assert target.outcome() == "eof"
     assert_works(client, target)
