@@ -2,7 +2,7 @@
 #ifndef SPX_CLI_PARSE_H
 #define SPX_CLI_PARSE_H
 
-#include "cli/cli.h"
+#include "cli/tables.h"
 
 /* Fills c, whose applet and state are set. argv[0] is what messages begin with. False: a usage
  * error; without a text in e it was told already. With c->help nothing but that counts, and c->verb
