@@ -26,7 +26,7 @@ typedef void answer_done(void *owner, const struct answer_result *result);
 /* Begins to answer; takes ownership of the OFFER. Without a verdict TICKET_S after its arrival it
  * is refused with CODE_TIMEOUT. The decision is logged. NULL without memory: the OFFER remains the
  * caller's. */
-struct answer *answer_begin(struct agent *a, struct kept_offer *offer, answer_done *done,
+struct answer *answer_begin(struct agent *a, struct kept_offer *kept, answer_done *done,
                             void *owner);
 
 /* The work that a step, or the policy, waited for is done: the answer continues at the end of the

@@ -12,7 +12,7 @@ struct attachment_events {
     /* As struct link's: the circuit has failed, or the session is over. */
     void (*on_change)(struct attachment *t);
     /* It was dropped before it had its carrier, and no longer exists. v: the session it was for. */
-    void (*on_dropped)(struct service *v, struct attachment *t);
+    void (*on_dropped)(struct service *v, const struct attachment *t);
 };
 
 /* Until it has its carrier it belongs to the owner of that, who calls attachment_attach or

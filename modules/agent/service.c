@@ -158,7 +158,7 @@ static void on_change(struct attachment *t)
         service_end(v, why); /* a client that resumes is told the reason */
 }
 
-static void on_dropped(struct service *v, struct attachment *t)
+static void on_dropped(struct service *v, const struct attachment *t)
 {
     if (v->candidate == t)
         v->candidate = NULL;

@@ -77,9 +77,9 @@ static ssize_t masked_write(struct carrier *c, const void *data, size_t len)
     const uint8_t *bytes = data;
     if (m->behind_len > 0 && !send_behind(m))
         return -1;
-    size_t taken = len < sizeof m->behind ? len : sizeof m->behind;
-    for (size_t i = 0; i < taken; i++)
-        m->behind[i] = bytes[i] ^ masked_carrier_mask(m->written++);
+    size_t taken = 0;
+    for (; taken < len && taken < sizeof m->behind; taken++)
+        m->behind[taken] = bytes[taken] ^ masked_carrier_mask(m->written++);
     m->behind_len = taken;
     return send_behind(m) || errno == EAGAIN ? (ssize_t)taken : -1;
 }
