@@ -15,8 +15,8 @@
 enum step { STEP_READ, STEP_DECIDE, STEP_SETTLE, STEP_WRITE, STEPS };
 
 /* Invariants: 1. refusal.code is set once a step has refused, and then there is no attachment when
- * done is called. 2. noise is usable from STEP_READ on, unless message 1 was not authentic or not
- * well formed. 3. the timer is set until done. */
+ * done is called. 2. noise is usable from STEP_READ on, unless message 1 was not authentic. 3. the
+ * timer is set until done. */
 struct answer {
     struct agent *agent;
     struct kept_offer *kept;
@@ -39,12 +39,34 @@ struct answer {
 
 /* ---- The steps. ---- */
 
+/* True if a new session begins at its beginning. */
+static bool begins_well(const struct session_hello *hello)
+{
+    return !bytes_are_zero(hello->session_id, SESSION_ID_BYTES) ||
+           (hello->circuit > 0 && hello->receive_position == 0);
+}
+
+static enum verdict read_payload(struct answer *w, struct view payload)
+{
+    uint16_t unsupported = 0;
+    bool decoded = session_hello_decode(&w->hello, payload, &unsupported);
+    if (!decoded && unsupported)
+        wire_error_set(&w->refusal, CODE_UNSUPPORTED,
+                       "the client needs extension %u, which this agent does not support",
+                       unsupported);
+    else if (!decoded)
+        wire_error_set(&w->refusal, CODE_PROTOCOL, "malformed first message of the client");
+    else if (!begins_well(&w->hello))
+        wire_error_set(&w->refusal, CODE_PROTOCOL,
+                       "a new session has a circuit number of 0, or a position above 0");
+    return w->refusal.code ? VERDICT_NO : VERDICT_YES;
+}
+
 static enum verdict read_message1(struct answer *w)
 {
     struct agent *a = w->agent;
     struct view message1 = w->kept->offer.message1;
     size_t len;
-    uint16_t unsupported;
     if (handshake_look(a->party.mac1_key, PURPOSE_SESSION, message1, &len) != LOOK_COMPLETE ||
         len != message1.len ||
         !handshake_accept(&w->noise, &a->key, a->party.known, message1, w->payload, &len)) {
@@ -52,16 +74,10 @@ static enum verdict read_message1(struct answer *w)
                        "the client's first message is not for this agent's key");
         return VERDICT_NO;
     }
-    if (!session_hello_decode(&w->hello, view_of(w->payload, len), &unsupported)) {
-        noise_wipe(&w->noise);
-        wire_error_set(&w->refusal, unsupported ? CODE_UNSUPPORTED : CODE_PROTOCOL,
-                       "the client's first message is malformed");
-        return VERDICT_NO;
-    }
     memcpy(w->proven_key, w->noise.remote_static, sizeof w->proven_key);
     handshake_take_ephemeral(&w->noise, &a->stock);
     agent_restock(a);
-    return VERDICT_YES;
+    return read_payload(w, view_of(w->payload, len));
 }
 
 static enum verdict decide(struct answer *w)

@@ -140,24 +140,33 @@ static void run(void)
     loop_run(t.loop);
 }
 
-/* The client's message 1, for an agent of this name and key. */
-static void write_message1(const char *agent, const uint8_t agent_key[KEY_BYTES])
+static void write_payload(struct view payload, const uint8_t agent_key[KEY_BYTES])
 {
-    struct session_hello hello = {
-        .version = 1, .agent = view_of_string(agent), .circuit = 1, .ring = 1 << 20};
-    uint8_t payload[256];
-    size_t len = session_hello_encode(&hello, payload, sizeof payload);
     assert_true(handshake_start(&t.noise, SUITE_CHACHAPOLY, PURPOSE_SESSION, &t.client.keys,
-                                agent_key, NULL, view_of(payload, len), t.message1,
-                                &t.message1_len));
+                                agent_key, NULL, payload, t.message1, &t.message1_len));
 }
 
-/* Authentic, and no HELLO of a session. */
-static void write_malformed(void)
+/* The client's message 1, with an extension of this type unless it is 0. */
+static void write_hello(struct session_hello hello, unsigned extension,
+                        const uint8_t agent_key[KEY_BYTES])
 {
-    assert_true(handshake_start(&t.noise, SUITE_CHACHAPOLY, PURPOSE_SESSION, &t.client.keys,
-                                t.own.keys.public_key, NULL, view_of_string("?"), t.message1,
-                                &t.message1_len));
+    uint8_t payload[256];
+    size_t len;
+    hello.version = 1;
+    hello.ring = 1 << 20;
+    len = session_hello_encode(&hello, payload, sizeof payload);
+    if (extension) {
+        store_be16(payload + len, (uint16_t)extension);
+        store_be16(payload + len + 2, 0);
+        len += 4;
+    }
+    write_payload(view_of(payload, len), agent_key);
+}
+
+/* For an agent of this name and key. */
+static void write_message1(const char *agent, const uint8_t agent_key[KEY_BYTES])
+{
+    write_hello((struct session_hello){.agent = view_of_string(agent), .circuit = 1}, 0, agent_key);
 }
 
 static void begin(void)
@@ -297,17 +306,66 @@ static void test_other_key(void **state)
     assert_int_equal(t.asked, 0);
 }
 
-/* Nor is there for one that is not well formed. */
+/* Authentic, but not right: the client is told in message 2, and nothing is asked. */
+static void assert_told_without_asking(enum code code)
+{
+    begin();
+    run();
+    assert_refused(code);
+    assert_int_equal(t.asked, 0);
+}
+
 static void test_malformed(void **state)
 {
     (void)state;
-    write_malformed();
+    write_payload(view_of_string("?"), t.own.keys.public_key);
+    assert_told_without_asking(CODE_PROTOCOL);
+}
+
+static void test_critical_extension(void **state)
+{
+    (void)state;
+    struct session_hello hello = {.agent = view_of_string("lab-1"), .circuit = 1};
+    write_hello(hello, 0x8001, t.own.keys.public_key);
+    assert_told_without_asking(CODE_UNSUPPORTED);
+}
+
+static void test_extension(void **state)
+{
+    (void)state;
+    struct session_hello hello = {.agent = view_of_string("lab-1"), .circuit = 1};
+    write_hello(hello, 1, t.own.keys.public_key);
     begin();
     run();
-    assert_int_equal(t.told, 1);
-    assert_int_equal(t.code, CODE_PROTOCOL);
-    assert_int_equal(t.message2_len, 0);
-    assert_int_equal(t.asked, 0);
+    assert_accepted();
+}
+
+static void test_new_with_circuit_0(void **state)
+{
+    (void)state;
+    struct session_hello hello = {.agent = view_of_string("lab-1")};
+    write_hello(hello, 0, t.own.keys.public_key);
+    assert_told_without_asking(CODE_PROTOCOL);
+}
+
+static void test_new_with_position(void **state)
+{
+    (void)state;
+    struct session_hello hello = {
+        .agent = view_of_string("lab-1"), .circuit = 1, .receive_position = 1};
+    write_hello(hello, 0, t.own.keys.public_key);
+    assert_told_without_asking(CODE_PROTOCOL);
+}
+
+/* A client whose first tries failed has raised its number. */
+static void test_new_with_circuit_9(void **state)
+{
+    (void)state;
+    struct session_hello hello = {.agent = view_of_string("lab-1"), .circuit = 9};
+    write_hello(hello, 0, t.own.keys.public_key);
+    begin();
+    run();
+    assert_accepted();
 }
 
 static void wait_for_verdict(unsigned times)
@@ -436,6 +494,11 @@ int main(void)
         TEST(test_other_name),
         TEST(test_other_key),
         TEST(test_malformed),
+        TEST(test_critical_extension),
+        TEST(test_extension),
+        TEST(test_new_with_circuit_0),
+        TEST(test_new_with_position),
+        TEST(test_new_with_circuit_9),
         TEST(test_later),
         TEST(test_removed_meanwhile),
         TEST(test_removed_and_trusted),
