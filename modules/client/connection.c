@@ -1,5 +1,5 @@
-/* One connection: sessions with an agent, one after the other, each over one circuit after the
- * other. What goes through them is client/forwards.h, what is told of them client/report.h. */
+/* A client's connection: sessions with an agent, one after the other, each over one circuit after
+ * another. Their streams are client/forwards.h's, the lines about them client/report.h's. */
 #include "client/connection.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "hop/backoff.h"
 
 #define STATUS_US CLOCK_US_PER_S
-#define RESUME_RETRY_MAX_S 30 /* that a relay can make a session wait */
+#define RESUME_RETRY_MAX_S 30 /* a relay cannot make a session wait longer */
 
 /* A session: connecting -> connected -> resuming -> connected … until it is closing or ends;
  * between two sessions: waiting. */
@@ -55,7 +55,7 @@ struct client {
     struct timer give_up;
     struct forwards *forwards;
 
-    /* What is told at the end. */
+    /* For the last line of the log. */
     struct report report;
     enum failure failure;
     char why[480];
@@ -116,7 +116,7 @@ static void end_session(struct client *c)
     link_close(&c->links[1]);
     c->link = NULL;
     report_add(&c->report, s);
-    c->session = NULL; /* what its streams' ends bring about finds none */
+    c->session = NULL; /* the ends of its streams find none */
     session_free(s);
 }
 
@@ -129,7 +129,7 @@ static void on_retry(struct timer *timer)
         try_relay(c);
 }
 
-/* worked_us: for how long what the last try brought has worked. */
+/* worked_us: how long the circuit of the last try has worked. */
 static void retry_later(struct client *c, enum client_state meanwhile, uint64_t worked_us,
                         uint32_t at_least_s)
 {
@@ -139,12 +139,12 @@ static void retry_later(struct client *c, enum client_state meanwhile, uint64_t 
         wait = at_least_s * CLOCK_US_PER_S;
     text_duration(text, wait);
     if (wait)
-        log_info("trying again in %s", text);
+        log_info("retrying in %s", text);
     c->state = meanwhile;
     timer_set(c->loop, &c->retry, loop_now(c->loop) + wait);
 }
 
-/* Whether another try may help: a refusal is final until a session was there. */
+/* True if another try cannot help: a refusal is final until there was a session. */
 static bool is_final(const struct client *c, const struct wire_error *e)
 {
     if (c->task->options->stdio)
@@ -159,14 +159,14 @@ static bool is_final(const struct client *c, const struct wire_error *e)
     return true;
 }
 
-/* For how long the current circuit works: the agent has proven itself on it. */
+/* The time since the current circuit was joined, if the agent has proven itself on it. */
 static uint64_t circuit_worked_us(const struct client *c)
 {
     return c->link && c->link->circuit.started ? loop_now(c->loop) - c->connected_us + 1 : 0;
 }
 
-/* The session is over: its applications are reset. A client with listeners begins another unless it
- * cannot help. */
+/* The session is over, its applications are reset. A client with listeners begins another one,
+ * unless that cannot help. */
 static void session_over(struct client *c)
 {
     struct wire_error e = *session_error(c->session);
@@ -187,14 +187,14 @@ static void on_give_up(struct timer *timer)
     char text[80];
     stop_reaching(c);
     timer_cancel(c->loop, &c->retry);
-    snprintf(text, sizeof text, "no circuit could be had within the resume window of %u s",
+    snprintf(text, sizeof text, "not resumed within the resume window of %u s",
              session_resume_window_s(c->session));
     session_abandon(c->session, CODE_RESUME_WINDOW, text);
     session_over(c);
 }
 
-/* Whether another relay may do better: not when it is the agent's word, nor when keys differ before
- * there is a session, which the engineer is to be told. */
+/* True if another relay may do better: not if the agent itself has answered, nor if keys differ
+ * before there is a session, which the engineer must be told. */
 static bool is_the_relays(const struct client *c, const struct reach_outcome *o)
 {
     bool keys_differ =
@@ -237,8 +237,8 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
     if (try_next_relay(c, o))
         return;
     if (c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING) {
-        /* What a relay says never ends a session, nor by a wait beyond its resume window.
-         * Connected: the circuit that stalled is still there. */
+        /* A relay can neither end a session nor make it wait beyond its resume window. Connected:
+         * there is still the circuit that stalled. */
         retry_later(c, c->state, 0,
                     o->retry_s < RESUME_RETRY_MAX_S ? o->retry_s : RESUME_RETRY_MAX_S);
         return;
@@ -259,7 +259,7 @@ static void begin_closing(struct client *c, const char *text)
     timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
 
-/* What the client was there for has ended, with this RESET or, code 0, cleanly; why is set. */
+/* The last forward has ended, with this RESET or, code 0, cleanly; why is set. */
 static void close_session(struct client *c, unsigned code)
 {
     c->failure = !code                         ? FAILURE_NONE
@@ -323,7 +323,7 @@ static void on_open(struct session *s, struct stream *stream, struct view target
 {
     (void)s;
     (void)target;
-    stream_reset(stream, RESET_NOT_PERMITTED, "nothing is listened for");
+    stream_reset(stream, RESET_NOT_PERMITTED, "the client has no listener");
 }
 
 static void on_connection(struct session *s, struct stream *stream, struct stream *listener,
@@ -346,13 +346,13 @@ static void on_room(struct session *s)
     forwards_resume(c->forwards);
 }
 
-/* A circuit on which nothing comes back is not waited for: the next one starts beside it. */
+/* The circuit stalls: the next one starts beside it. */
 static void on_stall(struct session *s, uint64_t since_us)
 {
     struct client *c = session_owner(s);
     if (c->state != CLIENT_CONNECTED || c->reaching || timer_is_set(&c->retry))
         return;
-    log_warning("nothing comes back: trying another circuit beside this one");
+    log_warning("no answer from the agent: opening another circuit");
     c->lost_us = since_us;
     try_relay(c);
 }
@@ -368,7 +368,7 @@ static const struct session_events session_events = {
 static void link_lost(struct client *c, const char *why)
 {
     uint64_t worked_us = circuit_worked_us(c);
-    log_warning("link lost: %s; resuming", why);
+    log_warning("circuit lost: %s; resuming", why);
     drop_link(c);
     c->lost_us = loop_now(c->loop);
     timer_set(c->loop, &c->give_up,
@@ -396,7 +396,7 @@ static void close_again(struct client *c)
 static void on_change(struct client *c, struct link *link)
 {
     if (link != c->link || link->circuit.failed.code == CODE_REPLACED)
-        return; /* the session is on another one, and connected() takes note of it */
+        return; /* the session is on another one, which connected() has noted */
     if (c->state == CLIENT_CLOSING && session_error(c->session)->code) {
         link_part(link, &c->partings);
         loop_stop(c->loop);
@@ -470,10 +470,10 @@ static void on_signal(void *arg, int signo)
         return;
     }
     forwards_tie(c->forwards, NULL);
-    begin_closing(c, "the user is finished");
+    begin_closing(c, "ended by the user");
 }
 
-/* ssh tells its ProxyCommand by SIGHUP that it is done; under nohup it is not for us. */
+/* ssh ends its ProxyCommand by SIGHUP; under nohup the signal stays ignored. */
 static bool heeds_hangup(void)
 {
     struct sigaction action;
@@ -500,12 +500,13 @@ static bool start(struct client *c, struct error *e)
         .forwards = c->task->forwards,
         .count = c->task->forward_count,
         .stdio = options->stdio ? &options->stdio_target : NULL,
+        .agent = options->agent,
         .ended = on_forwards_ended,
         .arg = c,
     };
     c->loop = loop_new();
     if (!c->loop)
-        return error_set(e, FAILURE_OTHER, "the event loop cannot be made: %s", strerror(errno));
+        return error_set(e, FAILURE_OTHER, "cannot create the event loop: %s", system_text(errno));
     partings_init(&c->partings, c->loop);
     c->report.begun_us = loop_now(c->loop);
     if (!loop_on_signals(c->loop, on_signal, heeds_hangup() ? on_signal : NULL, c, e))

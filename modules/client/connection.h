@@ -7,7 +7,7 @@
 #include "config/config.h"
 #include "hop/hop.h"
 
-/* What it is to do, settled before it begins; the pointers' owner outlives it. */
+/* Its task, settled before it begins; the pointers' owner outlives it. */
 struct client_task {
     const struct client_options *options;
     const struct client_config *config;

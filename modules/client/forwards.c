@@ -1,5 +1,5 @@
-/* The client's local listeners, its -R and its standard input and output, as one. How each works is
- * forward's matter. */
+/* The client's local listeners, its -R and its standard input and output, as one object; the module
+ * forward does the work of each. */
 #include "client/forwards.h"
 
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "forward/failures.h"
 #include "forward/local_listener.h"
 #include "forward/remote.h"
 
@@ -16,36 +17,37 @@ struct forwards {
     struct local_listener **listeners; /* of the -L, -D and -U among the forwards */
     size_t listener_count;
     struct remotes *remotes; /* of the -R among them */
+    struct failures failures;
 };
 
 static void stdio_ended(void *arg, unsigned code, const char *text)
 {
     const struct forwards *f = arg;
-    char why[RESET_TEXT_BYTES] = "the stream is finished";
+    char why[RESET_TEXT_BYTES] = "finished";
     if (code)
         reset_to_text(why, code, text);
     f->request.ended(f->request.arg, code, why);
 }
 
-/* The client goes on as long as anything is forwarded. */
+/* The client goes on as long as it forwards anything. */
 static void remote_ended(void *arg, unsigned code, const char *text)
 {
     const struct forwards *f = arg;
     char why[RESET_TEXT_BYTES];
     if (f->listener_count || remotes_alive(f->remotes))
         return;
-    snprintf(why, sizeof why, "the agent does not listen: %s", text);
+    snprintf(why, sizeof why, "agent cannot listen: %s", text);
     f->request.ended(f->request.arg, code, why);
 }
 
-/* Opens what listens for a forward here; false: e says why. */
+/* Opens the local socket of a forward; false: e says why. */
 static bool open_forward(struct forwards *f, const struct forward *forward, struct error *e)
 {
-    char target[TARGET_TEXT_BYTES] = "what SOCKS or HTTP CONNECT asks for";
+    char target[TARGET_TEXT_BYTES] = "targets named by SOCKS or HTTP CONNECT";
     struct local_listener *l;
     if (forward->kind == FORWARD_REMOTE)
         return true; /* the agent listens for it */
-    l = local_listener_new(f->loop, forward, e);
+    l = local_listener_new(f->loop, forward, &f->failures, e);
     if (!l)
         return false;
     f->listeners[f->listener_count++] = l;
@@ -78,6 +80,7 @@ struct forwards *forwards_new(struct loop *loop, const struct forwards_request *
     }
     f->loop = loop;
     f->request = *request;
+    f->failures.agent = request->agent;
     if (open_all(f, e))
         return f;
     forwards_free(f);
@@ -105,7 +108,7 @@ static bool open_stdio(struct forwards *f, struct session *s)
 bool forwards_begin(struct forwards *f, struct session *s, struct error *e)
 {
     if (f->request.stdio && !open_stdio(f, s))
-        return error_set(e, FAILURE_OTHER, "standard input or output cannot be used");
+        return error_set(e, FAILURE_OTHER, "cannot use standard input or output");
     return remotes_ask(f->remotes, s, e);
 }
 

@@ -1,5 +1,5 @@
-/* What a client is there for: everything that the command line or the configuration forwards, in
- * one session after the other. */
+/* Everything that the command line or the configuration forwards, in one session after the other.
+ */
 #ifndef SPX_CLIENT_FORWARDS_H
 #define SPX_CLIENT_FORWARDS_H
 
@@ -9,7 +9,7 @@
 
 struct forwards;
 
-/* Nothing is forwarded any more in this session: standard input and output's stream has ended, or
+/* This session has nothing left to forward: standard input and output's stream has ended, or
  * the agent listens for no -R and nothing listens here. code: enum reset_code, 0: cleanly. */
 typedef void forwards_ended(void *arg, unsigned code, const char *why);
 
@@ -17,22 +17,23 @@ struct forwards_request {
     const struct forward *forwards; /* the caller's, as long as it lasts */
     size_t count;
     const struct target *stdio; /* -W; NULL: none */
+    const char *agent;          /* for the log; the caller's */
     forwards_ended *ended;
     void *arg;
 };
 
-/* Listens for -L, -D and -U; who connects waits until forwards_tie. NULL: e says why. */
+/* Listens for -L, -D and -U; connections wait until forwards_tie. NULL: e says why. */
 struct forwards *forwards_new(struct loop *loop, const struct forwards_request *request,
                               struct error *e);
 
-/* How many streams the agent may open: 0 without -R. */
+/* The number of streams that the agent may open: 0 without -R. */
 uint16_t forwards_agent_streams(const struct forwards *f);
 
 /* A new session, before its first circuit: asks the agent for -R and opens -W's stream. False: e
  * says why not. */
 bool forwards_begin(struct forwards *f, struct session *s, struct error *e);
 
-/* Who connects here gets streams of this session from now on; NULL: waits. */
+/* Connections become streams of this session from now on; NULL: they wait. */
 void forwards_tie(struct forwards *f, struct session *s);
 
 /* For session_events.on_room and on_connection. */

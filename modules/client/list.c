@@ -1,4 +1,4 @@
-/* Asks one relay after the other for its list: to print it, or for one agent's key. */
+/* Asks the relays in order for a list of agents: to print it, or for one agent's key. */
 #include "client/list.h"
 
 #include <stdio.h>
@@ -19,7 +19,7 @@ struct listing {
     const char *query;
     bool watch;
     void (*on_agent)(struct listing *l, const struct agent_entry *entry);
-    uint8_t *key; /* what list_find_key looks for */
+    uint8_t *key; /* list_find_key's result */
     bool found;
     size_t relay_index;
     bool done, interrupted;
@@ -34,7 +34,7 @@ static void on_open(struct hop *h, const struct info *info)
     (void)info;
     outgoing_opened(&l->hop);
     if (!len) {
-        hop_fail(h, CODE_UNSUPPORTED, "the query is longer than %d bytes", QUERY_MAX_BYTES);
+        hop_fail(h, CODE_UNSUPPORTED, "query longer than %d bytes", QUERY_MAX_BYTES);
         return;
     }
     if (!l->watch)
@@ -49,7 +49,7 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
     uint16_t unsupported;
     if (type == MESSAGE_AGENT) {
         if (!agent_entry_decode(&entry, body, &unsupported))
-            return hop_fail(h, CODE_PROTOCOL, "the relay's list is not well formed");
+            return hop_fail(h, CODE_PROTOCOL, "malformed list from the relay");
         l->on_agent(l, &entry);
     } else if (type == MESSAGE_END && !l->watch) {
         l->done = true;
@@ -102,13 +102,13 @@ static void on_signal(void *arg, int signo)
     loop_stop(l->loop);
 }
 
-/* error tells when it is not FAILURE_NONE. */
+/* Other than FAILURE_NONE: error says why. */
 static enum failure walk(struct listing *l)
 {
     struct error e = {0};
     l->loop = loop_new();
     if (!l->loop) {
-        wire_error_set(&l->error, CODE_INTERNAL, "the event loop cannot be made");
+        wire_error_set(&l->error, CODE_INTERNAL, "cannot create the event loop");
         return FAILURE_OTHER;
     }
     if (loop_on_signals(l->loop, on_signal, NULL, l, &e)) {
@@ -147,7 +147,7 @@ enum failure list_agents(const struct client_config *config, const struct hop_pa
     struct listing l = {
         .config = config, .party = party, .query = query, .watch = watch, .on_agent = print_agent};
     enum failure failure;
-    printf("%-24s %-10s %-12s %s\n", "AGENT", "STATE", "SINCE", "LABELS");
+    printf("%-24s %-10s %-12s %s\n", "AGENT", "STATE", "FOR", "LABELS");
     failure = walk(&l);
     if (failure != FAILURE_NONE && failure != FAILURE_INTERRUPTED)
         log_error("%s", l.error.text);
@@ -171,8 +171,7 @@ bool list_find_key(const struct client_config *config, const struct hop_party *p
     if (failure != FAILURE_NONE)
         return error_set(e, failure, "%s", l.error.text);
     return l.found || error_set(e, FAILURE_NO_AGENT,
-                                "no agent '%s' is known to the relay, or you may not reach it; "
-                                "'spx client list' shows "
-                                "those you may",
+                                "agent %s: unknown to the relay, or not permitted; "
+                                "'spx client list' shows the agents that you may reach",
                                 agent);
 }

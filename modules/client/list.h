@@ -6,7 +6,7 @@
 #include "hop/hop.h"
 
 /* Prints the agents the user may reach, one a line; with watch goes on with changes until
- * interrupted. Tries the relays in order. Returns how it ended. */
+ * interrupted. Tries the relays in order. */
 enum failure list_agents(const struct client_config *config, const struct hop_party *party,
                          const char *query, bool watch);
 

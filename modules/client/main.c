@@ -1,4 +1,4 @@
-/* The client's verbs, and what is to be settled before it connects. */
+/* The client's verbs, and the steps before it connects. */
 #include <string.h>
 
 #include "base/log.h"
@@ -9,8 +9,7 @@
 #include "client/list.h"
 #include "client/trust.h"
 
-/* The agent's key by the engineer's word, asking the relay for it and the engineer about it on
- * first use. */
+/* Finds the agent's key; on first use asks the relay for it and the engineer to confirm it. */
 static bool settle_key(struct client_task *t, enum failure *failure)
 {
     struct error e = {0};
@@ -28,7 +27,7 @@ static bool settle_key(struct client_task *t, enum failure *failure)
     return false;
 }
 
-/* What to forward: what the command line says, or else what the configuration says of the agent. */
+/* The forwards of the command line, or else those that the configuration has for the agent. */
 static bool settle_forwards(struct client_task *t)
 {
     t->forwards = t->options->forwards;
@@ -59,7 +58,7 @@ static enum failure connect_to_agent(struct cli *c)
         .options = &command->options, .config = &command->config, .party = &party};
     enum failure failure = FAILURE_USAGE;
 
-    /* Another program talks over this one: only what goes wrong is worth a line. */
+    /* Another program talks over this one: only warnings are worth a line. */
     if (command->options.stdio && !c->verbose)
         log_setup("client", LOG_WARNING, c->json);
     if (settle_forwards(&task))

@@ -1,4 +1,4 @@
-/* The options of the client's command line: their table, and what goes together. */
+/* The options of the client's command line, and which may be combined. */
 #include "client/options.h"
 
 #include <stdlib.h>
@@ -66,17 +66,17 @@ static bool take_watch(struct cli *c, const char *value, struct error *e)
 const struct cli_option client_connect_options[] = {
     {'L', NULL, LOCAL, take_local,
      "listen here, connect from the agent to HOST:PORT;\n"
-     "port 0: the system chooses one and it is shown;\n"
-     "/PATH of a UNIX socket instead of either side"},
+     "port 0: the system chooses one, and the log shows it;\n"
+     "instead of either side: the /PATH of a UNIX socket"},
     {'D', NULL, "[ADDR:]PORT", take_dynamic,
      "listen here as a SOCKS 5 and HTTP CONNECT proxy: the\n"
-     "application names the target, the agent looks names up"},
+     "application names the target, the agent resolves names"},
     {'R', NULL, LOCAL, take_remote, "listen at the agent, connect from here to HOST:PORT"},
     {'U', NULL, LOCAL, take_udp,
-     "the same as -L for UDP\n"
-     "Without these: the configuration's Forward lines"},
+     "like -L, for UDP\n"
+     "without any of these: the Forward lines of the configuration"},
     {'W', NULL, "HOST:PORT", take_stdio,
-     "tie standard input and output to HOST:PORT\n"
+     "connect standard input and output to HOST:PORT\n"
      "(for ssh: -o ProxyCommand='spx client -W %h:%p AGENT')"},
     {0},
 };
@@ -97,7 +97,7 @@ bool client_settle_connect(struct cli *c, struct error *e)
     if (!value_name(name, o->agent, e))
         return false;
     if (o->stdio && o->forward_count)
-        return error_set(e, FAILURE_USAGE, "-W goes alone, without forwards");
+        return error_set(e, FAILURE_USAGE, "-W cannot be combined with -L, -D, -R or -U");
     return true;
 }
 

@@ -84,7 +84,7 @@ static void on_open(struct hop *h, const struct info *info)
     outgoing_opened(&r->hop);
     if (r->finished)
         return; /* without message 1 there is nothing to ask for */
-    log_debug("relay %s has answered, asking for agent %s", r->hop.address, r->request.agent);
+    log_debug("relay %s: connected, asking for agent %s", r->hop.address, r->request.agent);
     r->outcome.answered = true;
     hop_driver_set_deadline(&r->hop.driver, loop_now(r->hop.loop) + ANSWER_S * CLOCK_US_PER_S);
     /* LIST goes with CONNECT in one write: its answer comes first, and shows the key the relay has
@@ -99,11 +99,11 @@ static bool show_keys_differ(struct reach *r)
     char text[sizeof r->outcome.error.text];
     key_fingerprint(ours, r->request.agent_key);
     key_fingerprint(theirs, r->listed_key);
-    snprintf(text, sizeof text,
-             "the relay lists another key for %s: %s; the known one is %s. Ask the agent's owner "
-             "which is right, "
-             "and put it into the configuration or the file of known agents",
-             r->request.agent, theirs, ours);
+    snprintf(
+        text, sizeof text,
+        "the relay lists another key for agent %s: %s; the known key is %s: ask the agent's owner "
+        "which is right, and put it into the configuration or the file of known agents",
+        r->request.agent, theirs, ours);
     return fail(r, CODE_UNKNOWN_KEY, text);
 }
 
@@ -112,7 +112,7 @@ static bool take_agent(struct reach *r, struct view body)
     struct agent_entry entry;
     uint16_t unsupported;
     if (!agent_entry_decode(&entry, body, &unsupported))
-        return hop_fail(&r->hop.driver.hop, CODE_PROTOCOL, "the relay's list is not well formed");
+        return hop_fail(&r->hop.driver.hop, CODE_PROTOCOL, "malformed list from the relay");
     if (!view_equal(entry.name, view_of_string(r->request.agent)))
         return true;
     memcpy(r->listed_key, entry.public_key, sizeof r->listed_key);
@@ -121,7 +121,7 @@ static bool take_agent(struct reach *r, struct view body)
     return true;
 }
 
-/* Reads the agent's message 2: its answer is the one that counts. */
+/* Reads the agent's message 2: only its answer counts. */
 static bool read_message2(struct reach *r, struct view message2)
 {
     struct session_welcome welcome;
@@ -129,15 +129,14 @@ static bool read_message2(struct reach *r, struct view message2)
     size_t len;
     uint16_t unsupported;
     if (!noise_read(&r->noise, message2, payload, &len))
-        return fail(r, CODE_BAD_HANDSHAKE,
-                    "the answer is not from the agent whose key is known here");
+        return fail(r, CODE_BAD_HANDSHAKE, "the answer is not from the agent with the known key");
     r->outcome.by_agent = true; /* what is wrong from here on */
     if (!session_welcome_decode(&welcome, view_of(payload, len), &unsupported))
-        return fail(r, CODE_PROTOCOL, "the agent's answer is not well formed");
+        return fail(r, CODE_PROTOCOL, "malformed answer from the agent");
     if (welcome.code)
         return fail_as_peer_says(r, welcome.code, welcome.text, 0);
     if (welcome.version == 0 || welcome.version > PROTOCOL_VERSION)
-        return fail(r, CODE_VERSION, "the agent's answer is of a protocol version not known here");
+        return fail(r, CODE_VERSION, "the agent answers with an unknown protocol version");
     if (!session_take_welcome(r->request.session, &welcome) ||
         !noise_split(&r->noise, &r->send, &r->receive))
         return fail(r, CODE_PROTOCOL, "the agent's answer does not fit the session");
@@ -150,7 +149,7 @@ static bool take_connected(struct reach *r, struct view body)
 {
     struct view message2;
     if (!message2_decode(&message2, body))
-        return hop_fail(&r->hop.driver.hop, CODE_PROTOCOL, "CONNECTED is not well formed");
+        return hop_fail(&r->hop.driver.hop, CODE_PROTOCOL, "malformed answer from the relay");
     if (!read_message2(r, message2))
         return false;
     hop_detach(&r->hop.driver.hop);
@@ -161,9 +160,9 @@ static bool take_refused(struct reach *r, struct view body)
 {
     struct refusal refusal;
     if (!refused_decode(&refusal, body))
-        return hop_fail(&r->hop.driver.hop, CODE_PROTOCOL, "REFUSED is not well formed");
+        return hop_fail(&r->hop.driver.hop, CODE_PROTOCOL, "malformed refusal from the relay");
     if (refusal.message2.len && read_message2(r, refusal.message2))
-        return fail(r, CODE_PROTOCOL, "the relay refuses what the agent has accepted");
+        return fail(r, CODE_PROTOCOL, "the relay refuses a circuit that the agent has accepted");
     return fail_as_peer_says(r, refusal.code, refusal.text, refusal.retry_s);
 }
 

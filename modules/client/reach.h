@@ -13,8 +13,8 @@ struct reach;
 struct reach_outcome {
     struct wire_error error; /* code 0: reached */
     bool answered;           /* the relay's hop was open */
-    bool by_agent;           /* error is the agent's own word, authenticated by session message 2 */
-    uint32_t retry_s;        /* the peer asks to wait so long */
+    bool by_agent;    /* the error is from the agent itself, authenticated by session message 2 */
+    uint32_t retry_s; /* the peer asks to wait as long as this */
 };
 
 #define SESSION_HELLO_MAX 256 /* the payload of session message 1, more than it ever takes */
@@ -26,7 +26,7 @@ struct reach_request {
     const uint8_t *agent_key;
     struct session *session; /* the circuit is for */
     struct link *link;       /* zeroed but for on_change; open when done says so */
-    /* Called once, from the loop: outcome says whether the link is open. The callee calls
+    /* Called once, from the loop: without an error in outcome the link is open. The callee calls
      * reach_end. */
     void (*done)(void *arg, struct reach *r);
     void *arg;

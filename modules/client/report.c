@@ -1,4 +1,4 @@
-/* The connection's counts and the lines that show them. */
+/* A connection's counts, and the lines that show them. */
 #include "client/report.h"
 
 #include <stdio.h>
@@ -23,7 +23,7 @@ void report_show(const struct report *r, const struct session *s, const char *ag
     if (s)
         now = session_summary(s);
     if (now.rtt_us)
-        text_duration(rtt, now.rtt_us);
+        text_round_trip(rtt, now.rtt_us);
     text_bytes(up, r->sent + now.bytes_sent);
     text_bytes(down, r->received + now.bytes_received);
     text_duration(time, (now_us - r->begun_us) / CLOCK_US_PER_S * CLOCK_US_PER_S);
@@ -36,10 +36,14 @@ void report_end(const struct report *r, enum failure failure, const char *why, u
 {
     char up[16], down[16], time[24];
     bool wanted = failure == FAILURE_NONE || failure == FAILURE_INTERRUPTED;
+    enum log_level level = wanted ? LOG_INFO : LOG_ERROR;
     text_bytes(up, r->sent);
     text_bytes(down, r->received);
     text_duration(time, now_us - r->begun_us);
     log_status(NULL);
-    log_line(wanted ? LOG_INFO : LOG_ERROR, "ended: %s; %u stream%s, %s up, %s down, %s", why,
-             r->streams, r->streams == 1 ? "" : "s", up, down, time);
+    if (r->streams)
+        log_line(level, "ended: %s; %u stream%s, %s up, %s down, %s", why, r->streams,
+                 r->streams == 1 ? "" : "s", up, down, time);
+    else
+        log_line(level, "ended: %s", why);
 }

@@ -1,4 +1,4 @@
-/* The first word of an agent's key is the engineer's; a relay's list is only shown. */
+/* Only the engineer says which key an agent has; a relay's list is shown, not believed. */
 #include "client/trust.h"
 
 #include <stdio.h>
@@ -25,9 +25,9 @@ static bool ask(FILE *in, FILE *out, const char *agent, const char *fingerprint)
     char line[64];
     fprintf(
         out,
-        "The agent '%s' is not known here. Its key, as the relay lists it, is\n  %s\n"
-        "Compare it with what the agent's owner tells you ('spx agent --check' shows it there).\n"
-        "Is it right? (yes/no) ",
+        "The agent %s is not known yet. The relay lists this key for it:\n  %s\n"
+        "Compare it with the one that the agent's owner tells you ('spx agent --check' shows it "
+        "there).\nIs it the same? (yes/no) ",
         agent, fingerprint);
     fflush(out);
     while (fgets(line, sizeof line, in)) {
@@ -36,7 +36,7 @@ static bool ask(FILE *in, FILE *out, const char *agent, const char *fingerprint)
             return true;
         if (strcmp(line, "no") == 0)
             return false;
-        fputs("Please type 'yes' or 'no': ", out);
+        fputs("Type 'yes' or 'no': ", out);
         fflush(out);
     }
     return false;
@@ -58,12 +58,13 @@ bool trust_confirm(const struct client_config *c, const char *agent, const uint8
     if (!terminal)
         return error_set(
             e, FAILURE_NOT_AUTHENTICATED,
-            "the agent '%s' is not known here and there is no terminal to ask on. The relay lists "
-            "the key %s "
-            "(%s): if the agent's owner confirms it, add an [Agent] section to the configuration",
+            "agent %s: its key is not known yet, and there is no terminal to ask on; the relay "
+            "lists "
+            "the key %s (%s): if the agent's owner confirms it, add an [Agent] section to the "
+            "configuration",
             agent, text, fingerprint);
     if (!yes)
-        return error_set(e, FAILURE_NOT_AUTHENTICATED, "the key of agent '%s' was not confirmed",
+        return error_set(e, FAILURE_NOT_AUTHENTICATED, "agent %s: its key was not confirmed",
                          agent);
     return known_agents_add(c->known_agents, agent, key, e);
 }

@@ -1,5 +1,5 @@
-/* Which key an agent has, by the engineer's own word: configuration, known agents, or a question on
- * the terminal. */
+/* The key of an agent as the engineer says: by the configuration, the file of known agents, or an
+ * answer on the terminal. */
 #ifndef SPX_CLIENT_TRUST_H
 #define SPX_CLIENT_TRUST_H
 

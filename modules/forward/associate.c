@@ -23,7 +23,7 @@ static bool is_application(struct associate *a, const struct address *from)
     return address_port(&a->application) == address_port(from);
 }
 
-/* What the application calls the target is the stream's key: answers bear it again. */
+/* The stream's key is the application's name for the target: answers carry it too. */
 static void take(void *owner, const struct address *from, struct view bytes)
 {
     struct associate *a = owner;
@@ -48,13 +48,14 @@ static void answer(void *owner, const uint8_t key[UDP_KEY_BYTES], struct view by
 
 static const struct udp_local_events events = {.take = take, .answer = answer};
 
-struct associate *associate_new(struct loop *loop, int control, struct session *s, struct error *e)
+struct associate *associate_new(struct loop *loop, int control, struct session *s,
+                                struct failures *failures, struct error *e)
 {
     struct associate *a = calloc(1, sizeof *a);
     struct address own;
     if (!a || !address_of_socket(&own, control, false) ||
         !address_of_socket(&a->application, control, true)) {
-        error_set(e, FAILURE_OTHER, "%s", a ? strerror(errno) : NO_MEMORY_TEXT);
+        error_set(e, FAILURE_OTHER, "%s", a ? system_text(errno) : NO_MEMORY_TEXT);
         free(a);
         return NULL;
     }
@@ -62,7 +63,7 @@ struct associate *associate_new(struct loop *loop, int control, struct session *
     address_unmap(&a->application);
     address_set_port(&own, 0);
     address_set_port(&a->application, 0);
-    a->local = udp_local_new(loop, &own, &events, a, e);
+    a->local = udp_local_new(loop, &own, &events, a, failures, e);
     if (!a->local) {
         free(a);
         return NULL;

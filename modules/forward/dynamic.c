@@ -1,14 +1,15 @@
-/* Connections of applications that say by SOCKS or HTTP where they want to go. Reads what they
- * say, lets proxy.c decide, opens the stream and answers; bytes behind that are an endpoint's. */
+/* Connections of applications that name their target by SOCKS or HTTP. Reads the request, lets
+ * proxy.c decide, opens the stream and answers; the bytes after that are an endpoint's. */
 #include "forward/dynamic.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "forward/associate.h"
+#include "forward/failures.h"
 #include "forward/proxy.h"
 #include "net/socket.h"
 #include "wire/limits.h"
@@ -18,6 +19,8 @@
 struct dynamic {
     struct loop *loop;
     const char *label;
+    struct failures *failures;
+    struct log_rate rate; /* of other lines */
     struct session *session;
     struct list requests; /* in the order they came */
     unsigned without_stream, associations;
@@ -31,7 +34,7 @@ enum request_state {
     REQUEST_WAITING,    /* for a session, or for its limit of streams */
     REQUEST_OPENING,    /* the agent has not answered */
     REQUEST_ASSOCIATED, /* a UDP socket is there until the application closes the connection */
-    REQUEST_LEAVING,    /* the application reads why it was refused; what it says is thrown away */
+    REQUEST_LEAVING,    /* the application reads why it was refused; its bytes are dropped */
 };
 
 struct request {
@@ -43,7 +46,7 @@ struct request {
     struct stream *stream;       /* opening */
     struct associate *associate; /* associated */
     struct proxy proxy;
-    uint8_t *buffer; /* what came and was not used */
+    uint8_t *buffer; /* received and not used */
     size_t len, size;
 };
 
@@ -59,11 +62,11 @@ static void set_state(struct request *r, enum request_state state)
         d->on_room(d->arg);
 }
 
-/* Frees it; the descriptor is somebody else's from now on. */
+/* Frees it; the caller owns the descriptor. */
 static int request_release(struct request *r)
 {
     int fd = r->io.fd;
-    set_state(r, REQUEST_OPENING); /* it counts no more */
+    set_state(r, REQUEST_OPENING); /* it is no longer counted */
     list_remove(&r->link);
     io_remove(&r->io);
     timer_cancel(r->dynamic->loop, &r->deadline);
@@ -85,24 +88,31 @@ static void set_deadline(struct request *r, uint64_t seconds)
     timer_set(loop, &r->deadline, loop_now(loop) + seconds * CLOCK_US_PER_S);
 }
 
+static void note(struct dynamic *d, const char *text)
+{
+    log_rated(&d->rate, loop_now(d->loop), LOG_INFO, "%s: %s", d->label, text);
+}
+
 static void on_deadline(struct timer *timer)
 {
     struct request *r = container_of(timer, struct request, deadline);
-    if (r->state == REQUEST_READING)
-        log_info("%s: the application did not say in %d s what it wants", r->dynamic->label,
-                 REQUEST_S);
+    char text[64];
+    if (r->state == REQUEST_READING) {
+        snprintf(text, sizeof text, "no request from the application within %d s", REQUEST_S);
+        note(r->dynamic, text);
+    }
     request_end(r);
 }
 
-/* An answer fits into the socket's empty buffer, or the application is not one to wait for. */
+/* An answer fits into the socket's empty buffer; an application whose buffer is full gets none. */
 static bool send_answer(struct request *r)
 {
     const struct proxy *p = &r->proxy;
     return send(r->io.fd, p->answer, p->answer_len, MSG_NOSIGNAL) == (ssize_t)p->answer_len;
 }
 
-/* Sends the answer and reads to the end: what is unread when a socket is closed becomes a reset,
- * which may overtake the answer. */
+/* Sends the answer and reads to the end: closing a socket with unread bytes sends a reset, which
+ * may overtake the answer. */
 static void leave(struct request *r)
 {
     if (!r->proxy.answer_len || !send_answer(r) || shutdown(r->io.fd, SHUT_WR) != 0) {
@@ -137,10 +147,10 @@ static void on_nothing(void *owner)
 static void on_reset(void *owner, unsigned code, const char *text)
 {
     struct request *r = owner;
-    char target[TARGET_TEXT_BYTES], why[RESET_TEXT_BYTES];
+    struct dynamic *d = r->dynamic;
+    char target[TARGET_TEXT_BYTES];
     target_to_text(target, &r->proxy.target);
-    reset_to_text(why, code, text);
-    log_info("%s: %s: %s", r->dynamic->label, target, why);
+    failures_log(d->failures, loop_now(d->loop), target, code, text);
     r->stream = NULL;
     proxy_settle(&r->proxy, code ? code : RESET_INTERNAL, text);
     leave(r);
@@ -149,12 +159,12 @@ static void on_reset(void *owner, unsigned code, const char *text)
 /* An open one ended with an error: the application sees only a reset. */
 static void on_ended(void *arg, unsigned code, const char *text)
 {
-    const struct dynamic *d = arg;
+    struct dynamic *d = arg;
     char why[RESET_TEXT_BYTES];
     if (!code)
         return;
     reset_to_text(why, code, text);
-    log_info("%s: %s", d->label, why);
+    note(d, why);
 }
 
 static void on_opened(void *owner, struct view address)
@@ -204,7 +214,7 @@ static void open_stream(struct request *r)
     if (r->stream)
         set_state(r, REQUEST_OPENING);
     else
-        on_reset(r, RESET_INTERNAL, strerror(errno));
+        on_reset(r, RESET_INTERNAL, system_text(errno));
 }
 
 /* ---- UDP. ---- */
@@ -214,11 +224,11 @@ static void start_association(struct request *r)
     struct dynamic *d = r->dynamic;
     struct error e = {0};
     if (d->associations < ASSOCIATIONS_MAX)
-        r->associate = associate_new(d->loop, r->io.fd, d->session, &e);
+        r->associate = associate_new(d->loop, r->io.fd, d->session, d->failures, &e);
     else
-        error_set(&e, FAILURE_OTHER, "too many applications have a UDP socket");
+        error_set(&e, FAILURE_OTHER, "too many UDP sockets of applications");
     if (!r->associate) {
-        log_info("%s: %s", d->label, e.text);
+        note(d, e.text);
         proxy_settle(&r->proxy, RESET_LIMIT, "");
         leave(r);
         return;
@@ -255,7 +265,7 @@ static void step(struct request *r)
         start_association(r);
         break;
     case PROXY_REFUSE:
-        log_info("%s: %s", r->dynamic->label, r->proxy.why);
+        note(r->dynamic, r->proxy.why);
         leave(r);
         break;
     case PROXY_ANSWER: /* could not be sent */
@@ -265,7 +275,7 @@ static void step(struct request *r)
     }
 }
 
-/* Makes place for more; the request's limit is the proxy's. */
+/* Makes room for more; proxy.c limits the size of a request. */
 static bool make_room(struct request *r)
 {
     size_t size = r->size ? 2 * r->size : BUFFER_FIRST_BYTES;
@@ -307,14 +317,15 @@ static void on_read(struct io *io)
 
 /* ---- All of them. ---- */
 
-struct dynamic *dynamic_new(struct loop *loop, const char *label, void (*on_room)(void *arg),
-                            void *arg)
+struct dynamic *dynamic_new(struct loop *loop, const char *label, struct failures *failures,
+                            void (*on_room)(void *arg), void *arg)
 {
     struct dynamic *d = calloc(1, sizeof *d);
     if (!d)
         return NULL;
     d->loop = loop;
     d->label = label;
+    d->failures = failures;
     d->on_room = on_room;
     d->arg = arg;
     list_init(&d->requests);

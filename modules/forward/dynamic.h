@@ -1,23 +1,24 @@
 /* -D: connections whose application names the target, by SOCKS or HTTP CONNECT (forward/proxy.h).
  * A connection is here until its stream is open: then it is an endpoint's; one that asked for a UDP
- * socket (forward/associate.h) stays as long as it wants that. */
+ * socket (forward/associate.h) stays until the application closes it. */
 #ifndef SPX_FORWARD_DYNAMIC_H
 #define SPX_FORWARD_DYNAMIC_H
 
 #include "forward/endpoint.h"
 
-#define REQUEST_S 10        /* for the application to say what it wants */
+#define REQUEST_S 10        /* for the application to send its request */
 #define ASSOCIATIONS_MAX 64 /* UDP sockets of a proxy */
 #define LEAVING_S 2         /* for an application that was refused to read why */
 
+struct failures;
 struct dynamic;
 
-/* label: put before log lines, the caller's. on_room: dynamic_has_room is true again. NULL without
- * memory. */
-struct dynamic *dynamic_new(struct loop *loop, const char *label, void (*on_room)(void *arg),
-                            void *arg);
+/* label: put before log lines. failures and it are the caller's. on_room: dynamic_has_room is true
+ * again. NULL without memory. */
+struct dynamic *dynamic_new(struct loop *loop, const char *label, struct failures *failures,
+                            void (*on_room)(void *arg), void *arg);
 
-/* Whether a connection can be taken: STREAMS_MAX are without a stream at most. */
+/* True if a connection can be taken: at most STREAMS_MAX are without a stream. */
 bool dynamic_has_room(const struct dynamic *d);
 
 /* Takes a connection; fd is its own. */

@@ -38,8 +38,7 @@ static void bury(struct deferred *burial)
     free(e);
 }
 
-/* The descriptors of a pair may be shared with other processes, which did not ask for O_NONBLOCK.
- */
+/* Other processes may share the descriptors of a pair, and did not ask for O_NONBLOCK. */
 static void restore_flags(const struct endpoint *e)
 {
     fcntl(e->in.fd, F_SETFL, e->in_flags);
@@ -107,8 +106,8 @@ static void fail(struct endpoint *e, int error)
 {
     struct stream *st = e->stream;
     if (st)
-        stream_reset(st, RESET_BY_TARGET, strerror(error));
-    finish(e, RESET_BY_TARGET, strerror(error));
+        stream_reset(st, RESET_BY_TARGET, system_text(error));
+    finish(e, RESET_BY_TARGET, system_text(error));
 }
 
 static void on_readable(struct io *io)

@@ -7,9 +7,9 @@
 
 struct endpoint;
 
-/* How it ended: code 0, both sides closed cleanly and the peer has all; otherwise the stream was
- * reset, by the peer or because the application's side failed. text says why. The endpoint frees
- * itself after the call. */
+/* Tells that it has ended: code 0, both sides closed cleanly and the peer has all; otherwise the
+ * stream was reset, by the peer or because the application's side failed. text says why. The
+ * endpoint frees itself after the call. */
 typedef void endpoint_ended(void *arg, unsigned code, const char *text);
 
 /* Ties a connected socket, TCP or UNIX, to a stream. fd is the endpoint's from now on. ended may be
@@ -21,7 +21,7 @@ struct endpoint *endpoint_new(struct loop *loop, int fd, bool is_unix, endpoint_
 struct endpoint *endpoint_new_pair(struct loop *loop, int in, int out, endpoint_ended *ended,
                                    void *arg);
 
-/* What a stream's owner does; the owner pointer is the endpoint. */
+/* For the stream; the owner pointer is the endpoint. */
 extern const struct stream_events endpoint_events;
 
 /* Before endpoint_start: bytes that were read from fd already go to the stream first (copied).

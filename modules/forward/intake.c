@@ -29,14 +29,14 @@ static void take(void *owner, int fd, const struct address *peer)
 {
     struct intake *a = owner;
     if (!address_is_loopback(&a->door.bound))
-        socket_avoid_pacing(fd); /* the application may be on this machine all the same */
+        socket_avoid_pacing(fd); /* the application may still be on this machine */
     a->events->take(a->owner, fd, peer);
 }
 
 static bool on_shortage(void *owner)
 {
     const struct intake *a = owner;
-    log_warning("cannot accept on %s: %s", a->text, strerror(errno));
+    log_warning("cannot accept on %s: %s", a->text, system_text(errno));
     return false;
 }
 
@@ -59,7 +59,7 @@ struct intake *intake_new(struct loop *loop, const struct address *listen,
     }
     if (descriptor_is_scarce(a->door.io.fd)) { /* hops and circuits keep the last for themselves */
         error_set(e, FAILURE_OTHER,
-                  "no descriptor is left to listen with; raise the limit of open files");
+                  "too few descriptors are left to listen: raise the limit of open files");
         intake_free(a);
         return NULL;
     }

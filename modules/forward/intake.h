@@ -9,7 +9,7 @@
 struct intake;
 
 struct intake_events {
-    /* Whether a connection can be taken now; if not, call intake_go when one can. */
+    /* True if a connection can be taken now; if not, call intake_go when one can. */
     bool (*may_take)(void *owner);
     /* Takes a connection: fd is the owner's. */
     void (*take)(void *owner, int fd, const struct address *peer);

@@ -1,11 +1,11 @@
-/* -L, -D and -U as one thing to the client. Only -L is done here: dynamic.c and udp_listener.c
- * do the others. */
+/* -L, -D and -U as one kind of object for the client. Only -L is done here: dynamic.c and
+ * udp_listener.c do the others. */
 #include "forward/local_listener.h"
 
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "forward/dynamic.h"
+#include "forward/failures.h"
 #include "forward/intake.h"
 #include "forward/udp_listener.h"
 #include "net/socket.h"
@@ -14,20 +14,18 @@ struct local_listener {
     struct loop *loop;
     struct intake *intake;
     struct session *session;
+    struct failures *failures;
     char target[TARGET_TEXT_BYTES]; /* -L */
     struct dynamic *dynamic;        /* -D; else NULL */
     struct udp_listener *udp;       /* -U: all it has; else NULL */
 };
 
-/* What went wrong with one connection, for the user: the application sees only a reset. */
+/* The application sees only a reset; the user is told why. */
 static void stream_ended(void *arg, unsigned code, const char *text)
 {
     struct local_listener *l = arg;
-    char why[RESET_TEXT_BYTES];
-    if (!code)
-        return;
-    reset_to_text(why, code, text);
-    log_info("%s: %s", l->target, why);
+    if (code)
+        failures_log(l->failures, loop_now(l->loop), l->target, code, text);
 }
 
 static void open_stream(struct local_listener *l, int fd, bool is_unix)
@@ -70,7 +68,7 @@ static void on_dynamic_room(void *arg)
         intake_go(l->intake);
 }
 
-/* What listens for -L and -D. */
+/* The socket of -L and -D. */
 static bool open_intake(struct local_listener *l, const struct forward *forward, struct error *e)
 {
     l->intake = intake_new(l->loop, &forward->listen, &intake_events, l, e);
@@ -80,12 +78,12 @@ static bool open_intake(struct local_listener *l, const struct forward *forward,
         target_to_text(l->target, &forward->target);
         return true;
     }
-    l->dynamic = dynamic_new(l->loop, intake_address(l->intake), on_dynamic_room, l);
+    l->dynamic = dynamic_new(l->loop, intake_address(l->intake), l->failures, on_dynamic_room, l);
     return l->dynamic || error_no_memory(e);
 }
 
 struct local_listener *local_listener_new(struct loop *loop, const struct forward *forward,
-                                          struct error *e)
+                                          struct failures *failures, struct error *e)
 {
     struct local_listener *l = calloc(1, sizeof *l);
     if (!l) {
@@ -93,8 +91,10 @@ struct local_listener *local_listener_new(struct loop *loop, const struct forwar
         return NULL;
     }
     l->loop = loop;
-    if (forward->kind == FORWARD_UDP ? (l->udp = udp_listener_new(loop, forward, e)) != NULL
-                                     : open_intake(l, forward, e))
+    l->failures = failures;
+    if (forward->kind == FORWARD_UDP
+            ? (l->udp = udp_listener_new(loop, forward, failures, e)) != NULL
+            : open_intake(l, forward, e))
         return l;
     local_listener_free(l);
     return NULL;

@@ -6,12 +6,14 @@
 #include "config/values.h"
 #include "forward/endpoint.h"
 
+struct failures;
 struct local_listener;
 
-/* Binds and listens; connections wait in the kernel until a session is set. NULL: e says what and
+/* Binds and listens; connections wait in the kernel until a session is set. failures: the
+ * caller's. NULL: e says what and
  * where. */
 struct local_listener *local_listener_new(struct loop *loop, const struct forward *forward,
-                                          struct error *e);
+                                          struct failures *failures, struct error *e);
 
 /* Connections become streams of this session from now on; NULL: they wait again. */
 void local_listener_set_session(struct local_listener *l, struct session *s);

@@ -1,4 +1,4 @@
-/* The client's side of -R: a LISTEN for each, and who connects is taken to the local target. */
+/* The client's side of -R: a LISTEN for each, and each connection goes to the local target. */
 #include "forward/remote.h"
 
 #include <errno.h>
@@ -82,13 +82,13 @@ static void on_reset(void *owner, unsigned code, const char *text)
         return;
     address_to_text(address, &r->forward->listen);
     text = text[0] ? text : reset_code_text(code);
-    log_error("the agent does not listen on %s: %s", address, text);
+    log_error("agent cannot listen on %s: %s", address, text);
     r->set->refused(r->set->arg, code, text);
 }
 
 static void on_done(void *owner)
 {
-    on_reset(owner, RESET_INTERNAL, "it has stopped");
+    on_reset(owner, RESET_INTERNAL, "the agent has stopped listening");
 }
 
 static const struct stream_events remote_events = {
@@ -105,11 +105,11 @@ bool remotes_ask(struct remotes *r, struct session *s, struct error *e)
         address_to_text(address, &remote->forward->listen);
         remote->listener = listen_request(s, address, &remote_events, remote);
         if (!remote->listener && errno == EAGAIN)
-            return error_set(e, FAILURE_OTHER, "an agent can be asked for at most %d -R",
+            return error_set(e, FAILURE_OTHER, "too many -R: an agent listens for at most %d",
                              LISTENERS_MAX);
         if (!remote->listener)
-            return error_set(e, FAILURE_OTHER, "the agent cannot be asked to listen on %s: %s",
-                             address, strerror(errno));
+            return error_set(e, FAILURE_OTHER, "cannot ask the agent to listen on %s: %s", address,
+                             system_text(errno));
     }
     return true;
 }

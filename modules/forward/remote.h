@@ -17,7 +17,7 @@ typedef void remote_refused(void *arg, unsigned code, const char *text);
 struct remotes *remotes_new(struct loop *loop, const struct forward *forwards, size_t count,
                             remote_refused *refused, void *arg);
 
-/* How many there are; how many of them were not refused in this session. */
+/* The number of them, and of those that were not refused in this session. */
 size_t remotes_count(const struct remotes *r);
 size_t remotes_alive(const struct remotes *r);
 

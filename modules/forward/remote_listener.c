@@ -1,5 +1,4 @@
-/* Checks what a client wants the agent to listen on, listens, and opens a stream for each
- * connection. */
+/* Checks a client's LISTEN, listens, and opens a stream for each connection. */
 #include "forward/remote_listener.h"
 
 #include <stdio.h>
@@ -157,7 +156,7 @@ static bool allows_path(const struct target_pattern *p, const struct address *a)
     return p->kind == TARGET_UNIX && strcmp(p->name, path) == 0;
 }
 
-/* Whether the pattern allows listening on the address, on any port of its own when that is 0. */
+/* True if the pattern allows listening on the address, or on any port of its own when that is 0. */
 static bool allows(const struct target_pattern *p, const struct address *a)
 {
     uint16_t port = address_port(a);

@@ -30,14 +30,14 @@ static void answer(void *owner, const uint8_t key[UDP_KEY_BYTES], struct view by
 static const struct udp_local_events events = {.take = take, .answer = answer};
 
 struct udp_listener *udp_listener_new(struct loop *loop, const struct forward *forward,
-                                      struct error *e)
+                                      struct failures *failures, struct error *e)
 {
     struct udp_listener *l = calloc(1, sizeof *l);
     if (!l) {
         error_no_memory(e);
         return NULL;
     }
-    l->local = udp_local_new(loop, &forward->listen, &events, l, e);
+    l->local = udp_local_new(loop, &forward->listen, &events, l, failures, e);
     if (!l->local) {
         free(l);
         return NULL;

@@ -8,11 +8,12 @@
 
 struct udp_listener;
 
-/* Binds; what comes is dropped until a session is set. NULL: e says what and where. */
+/* Binds; datagrams are dropped until a session is set. failures: the caller's. NULL: e says what
+ * and where. */
 struct udp_listener *udp_listener_new(struct loop *loop, const struct forward *forward,
-                                      struct error *e);
+                                      struct failures *failures, struct error *e);
 
-/* Peers become streams of this session from now on; NULL: what they send is dropped. */
+/* Peers become streams of this session from now on; NULL: their datagrams are dropped. */
 void udp_listener_set_session(struct udp_listener *l, struct session *s);
 
 /* The address that is bound, as text. */

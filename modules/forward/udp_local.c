@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/random.h"
 #include "base/table.h"
 #include "net/socket.h"
@@ -18,7 +17,6 @@
 #define BUDGET_BYTES (32U << 10) /* of one event: half of what a session lets wait */
 #define COST_BYTES 256           /* of one datagram, beside its own */
 #define IDLE_US (DATAGRAM_IDLE_S * CLOCK_US_PER_S)
-#define QUIET_US CLOCK_US_PER_S /* between two lines about streams that failed */
 
 struct udp_local {
     struct io io;
@@ -27,7 +25,7 @@ struct udp_local {
     struct session *session;
     struct table flows; /* by key */
     struct list by_use; /* the one idle longest first */
-    uint64_t quiet_until_us;
+    struct failures *failures;
     struct address bound;
     const struct udp_local_events *events;
     void *owner;
@@ -89,13 +87,8 @@ static void on_reset(void *owner, unsigned code, const char *text)
 {
     struct flow *f = owner;
     struct udp_local *l = f->local;
-    uint64_t now = loop_now(l->loop);
-    char why[RESET_TEXT_BYTES];
-    if (code != RESET_TIMEOUT && now >= l->quiet_until_us) {
-        l->quiet_until_us = now + QUIET_US;
-        reset_to_text(why, code, text);
-        log_info("%s: %s", f->target, why);
-    }
+    if (code != RESET_TIMEOUT)
+        failures_log(l->failures, loop_now(l->loop), f->target, code, text);
     flow_free(f);
 }
 
@@ -190,13 +183,14 @@ static bool start(struct udp_local *l, int fd, struct error *e)
     l->io.on_read = on_read;
     l->idle.on_fire = on_idle;
     if (!address_of_socket(&l->bound, fd, false) || !io_add(l->loop, &l->io, fd))
-        return error_set(e, FAILURE_OTHER, "cannot receive datagrams: %s", strerror(errno));
+        return error_set(e, FAILURE_OTHER, "cannot receive datagrams: %s", system_text(errno));
     io_want_read(&l->io);
     return true;
 }
 
 struct udp_local *udp_local_new(struct loop *loop, const struct address *listen,
-                                const struct udp_local_events *events, void *owner, struct error *e)
+                                const struct udp_local_events *events, void *owner,
+                                struct failures *failures, struct error *e)
 {
     struct udp_local *l;
     int fd = socket_bind_datagram(listen, e);
@@ -211,6 +205,7 @@ struct udp_local *udp_local_new(struct loop *loop, const struct address *listen,
     l->loop = loop;
     l->events = events;
     l->owner = owner;
+    l->failures = failures;
     if (start(l, fd, e))
         return l;
     close(fd);
@@ -234,7 +229,7 @@ void udp_local_free(struct udp_local *l)
         return;
     list_each (link, &l->by_use)
         flow_end(container_of(link, struct flow, use), RESET_BY_TARGET,
-                 "the application is finished");
+                 "the application has ended");
     io_remove(&l->io);
     timer_cancel(l->loop, &l->idle);
     table_free(&l->flows);

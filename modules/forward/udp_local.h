@@ -3,12 +3,13 @@
 #ifndef SPX_FORWARD_UDP_LOCAL_H
 #define SPX_FORWARD_UDP_LOCAL_H
 
+#include "forward/failures.h"
 #include "net/address.h"
 #include "net/loop.h"
 #include "session/stream.h"
 
 #define UDP_KEY_BYTES 260   /* at most; shorter ones have zeros behind */
-#define UDP_STREAMS_MAX 256 /* of a socket; for one more the one that is idle longest goes */
+#define UDP_STREAMS_MAX 256 /* of a socket; one more takes the place of the one idle longest */
 
 struct udp_local;
 
@@ -19,10 +20,10 @@ struct udp_local_events {
     void (*answer)(void *owner, const uint8_t key[UDP_KEY_BYTES], struct view bytes);
 };
 
-/* Binds. Without a session all that comes is dropped. NULL: e says what and where. */
+/* Binds. Without a session all datagrams are dropped. NULL: e says what and where. */
 struct udp_local *udp_local_new(struct loop *loop, const struct address *listen,
                                 const struct udp_local_events *events, void *owner,
-                                struct error *e);
+                                struct failures *failures, struct error *e);
 
 /* Streams are of this session from now on; NULL: there are none. */
 void udp_local_set_session(struct udp_local *l, struct session *s);
@@ -32,13 +33,13 @@ void udp_local_set_session(struct udp_local *l, struct session *s);
 void udp_local_send(struct udp_local *l, const void *key, size_t key_len, const char *target,
                     struct view bytes);
 
-/* Sends a datagram from the socket; what that does not take is lost. */
+/* Sends a datagram from the socket, or drops it. */
 void udp_local_reply(struct udp_local *l, const struct address *to, struct view bytes);
 
 /* The address that is bound. */
 const struct address *udp_local_bound(const struct udp_local *l);
 
-/* Resets what streams there are, and closes. NULL is harmless. */
+/* Resets its streams, and closes. NULL is harmless. */
 void udp_local_free(struct udp_local *l);
 
 #endif

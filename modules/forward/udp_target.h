@@ -16,7 +16,7 @@ struct udp_target;
 struct udp_target *udp_target_new(struct loop *loop, int fd, const char *label,
                                   struct log_rate *errors);
 
-/* What a stream's owner does; the owner pointer is the struct udp_target. */
+/* For the stream; the owner pointer is the struct udp_target. */
 extern const struct stream_events udp_target_events;
 
 /* Starts moving datagrams. stream has udp_target_events and this as its owner. */

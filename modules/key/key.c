@@ -1,4 +1,4 @@
-/* The applet for keys. */
+/* `spx key`: makes keys and shows public keys. */
 #include "key/key.h"
 
 #include <stdio.h>

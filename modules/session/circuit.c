@@ -1,4 +1,5 @@
-/* One circuit's records: what comes in is decrypted where it lies and cut into frames; liveness. */
+/* One circuit's records: bytes that come in are decrypted in place and cut into frames; liveness.
+ */
 #include "session/internal.h"
 
 #include <stdlib.h>
@@ -79,7 +80,7 @@ uint8_t *circuit_input_space(struct circuit *c, size_t *len)
     return c->rx + end;
 }
 
-/* Whether what comes in is of use. */
+/* True if bytes that come in are still of use. */
 static bool is_open(const struct circuit *c)
 {
     return c->session && c->session->state != SESSION_ENDED && !c->failed.code;
@@ -178,9 +179,9 @@ void circuit_tick(struct circuit *c, uint64_t now_us)
     if (!s || c->failed.code)
         return;
     if (!c->started && now_us - c->opened_us >= START_US)
-        circuit_fail(c, CODE_TIMEOUT, "the peer did not start the circuit in time");
+        circuit_fail(c, CODE_TIMEOUT, "no START from the peer in time");
     else if (now_us - c->last_read_us >= 2 * c->keepalive_us)
-        circuit_fail(c, CODE_TIMEOUT, "nothing was heard from the peer");
+        circuit_fail(c, CODE_TIMEOUT, "no answer from the peer");
     if (s->circuit != c)
         return;
     if (now_us >= s->ack_due_us) {

@@ -10,8 +10,8 @@
 #include "crypto/cipher.h"
 #include "session/session.h"
 
-/* Its memory is the session's owner's; it may exist before the session moves to it. An owner may
- * read session, number, started and failed; nobody outside this folder writes any. */
+/* Embedded by the session's owner; it may exist before the session moves to it. The owner may read
+ * session, number, started and failed, but write none of it. */
 struct circuit {
     struct session *session;
     struct list link; /* session->circuits */
@@ -29,10 +29,10 @@ struct circuit {
     uint64_t burst_bytes, last_built_us; /* sent without a pause, for the record size */
     uint64_t keepalive_us, opened_us, last_read_us, ping_sent_us, next_ping_us;
     uint64_t ping_token;
-    bool carried; /* something of the session, since the peer was last asked for a sign of life */
+    bool carried;      /* session data, since the peer was last asked for a sign of life */
     uint64_t asked_us; /* since when such a PING, sent after some silence, waits; 0: none does */
     bool stall_told;
-    struct wire_error failed; /* code set: the circuit is of no more use; the session may be */
+    struct wire_error failed; /* code set: the circuit can no longer be used; the session can */
 };
 
 /* Takes in a circuit after message 2: copies (and wipes) the ciphers. A client's session moves to
@@ -44,20 +44,20 @@ bool circuit_init(struct circuit *c, struct session *s, struct cipher *send, str
 /* Frees its buffers, wipes its keys; the session has no circuit then if it was the current one. */
 void circuit_free(struct circuit *c);
 
-/* Where bytes of the socket are read to: at least 64 KiB. Then circuit_input takes the n that came.
- * After it: look at c->failed and session_state. */
+/* The space that the socket's bytes are read into: at least 64 KiB. Then circuit_input takes the n
+ * that came. After it: look at c->failed and session_state. */
 uint8_t *circuit_input_space(struct circuit *c, size_t *len);
 void circuit_input(struct circuit *c, size_t n, uint64_t now_us);
 
-/* The bytes to write next, building records of what waits when all before were written; empty:
- * nothing waits. circuit_written takes the n that were. */
+/* The bytes to write next. When all earlier ones were written, builds records of the data that
+ * waits; empty: none does. circuit_written says how many were written. */
 struct view circuit_output(struct circuit *c, uint64_t now_us);
 void circuit_written(struct circuit *c, size_t n);
 
-/* What carries it has failed (CODE_NETWORK), or is not wanted any more. Returns false. */
+/* The carrier has failed (CODE_NETWORK), or the circuit is no longer wanted. Returns false. */
 bool circuit_fail(struct circuit *c, enum code code, const char *text);
 
-/* Does what is due: ACK, PING, liveness. */
+/* Handles the timers that are due: ACK, PING, liveness. */
 void circuit_tick(struct circuit *c, uint64_t now_us);
 uint64_t circuit_deadline(const struct circuit *c);
 

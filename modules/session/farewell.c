@@ -1,4 +1,4 @@
-/* The last word of a session that this side has ended because of a fault of the peer's. */
+/* The CLOSE of a session that this side has ended because of a fault of the peer's. */
 #include "session/internal.h"
 
 #include "base/text.h"

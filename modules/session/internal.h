@@ -1,4 +1,4 @@
-/* What the files of modules/session share among themselves. */
+/* Shared by the files of modules/session, and by nobody else. */
 #ifndef SPX_SESSION_INTERNAL_H
 #define SPX_SESSION_INTERNAL_H
 
@@ -12,7 +12,7 @@
 #define TX_RECORDS 4 /* built at once */
 #define TX_BYTES ((size_t)TX_RECORDS * (2 + RECORD_MAX))
 
-/* Ends the session for good with an error of this side's finding, which the current circuit's next
+/* Ends the session with an error that this side has found and that the current circuit's next
  * output tells the peer. Returns false. */
 bool session_fail(struct session *s, enum code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -20,17 +20,16 @@ bool session_fail(struct session *s, enum code code, const char *format, ...)
 /* Resets every stream towards its owner and frees them all. */
 void session_end_streams(struct session *s, const char *text);
 
-/* Whether one more own stream stays within the peer's limit. */
+/* True if one more own stream stays within the peer's limit. */
 bool session_has_room(const struct session *s);
 
-/* Every public function that may kill a stream stands between these; the outermost leave frees the
- * dead. */
+/* Every public function that may kill a stream calls both; the outermost leave frees the dead. */
 void session_enter(struct session *s);
 void session_leave(struct session *s);
 
 void session_wake(struct session *s);
 
-/* How long the current circuit may owe an answer before it counts as stalled. */
+/* The time that the current circuit may owe an answer before it counts as stalled. */
 uint64_t session_patience_us(const struct session *s);
 
 /* When the session's current circuit stalls (session_stalled), or has; CLOCK_NEVER: nothing is
@@ -41,11 +40,11 @@ uint64_t circuit_stalls_us(const struct circuit *c);
  * the circuit, because its number is not above that of the newest. */
 bool session_move(struct session *s, struct circuit *c);
 
-/* How many bytes the frame at a position of the ring takes. */
+/* The size in bytes of the frame at a position of the ring. */
 size_t session_frame_bytes(const struct session *s, uint64_t pos);
 
-/* Forgets what the peer has, as far as the circuit has carried it: what it had from an earlier one
- * is sent again all the same, since a receiver counts from START on without a gap. */
+/* Forgets what the peer has, as far as the circuit has carried it: data that it had from an earlier
+ * one is sent again, since a receiver counts from START on without a gap. */
 void session_discard(struct session *s);
 
 /* The peer acknowledged everything before position. False after session_fail: it was not sent, or
@@ -63,7 +62,8 @@ struct stream *stream_new_from_peer(struct session *s, uint32_t id, bool listene
 struct stream *stream_new_own(struct session *s, bool listener, const char *text, size_t text_max,
                               const struct stream_events *events, void *owner);
 
-/* What the opener may send before OPENED: the client has the agent's early credit, the agent none.
+/* The bytes that the opener may send before OPENED: the client has the agent's early credit, the
+ * agent none.
  */
 static inline uint32_t early_credit_given(const struct session *s)
 {
@@ -73,7 +73,7 @@ static inline uint32_t early_credit_given(const struct session *s)
 /* Gives a stream its id and puts it in the table. False without memory. */
 bool stream_set_id(struct stream *st, uint32_t id);
 
-/* Kills a stream without a word to anyone. */
+/* Removes a stream and tells neither owner nor peer. */
 void stream_kill(struct stream *st);
 
 /* The peer's RESET, or the session's end. */
@@ -96,7 +96,7 @@ void stream_settle(struct stream *st);
 /* After the owner took bytes: owes WINDOW when half of the window is free. */
 void stream_consumed(struct stream *st);
 
-/* Whether a target is one that takes datagrams: "udp:…". */
+/* True if a target takes datagrams: "udp:…". */
 bool target_takes_datagrams(struct view target);
 
 /* A new stream carries datagrams: it needs no window. */
@@ -105,14 +105,14 @@ void stream_becomes_datagram(struct stream *st);
 /* One of the peer's for this stream. */
 void stream_receive_datagram(struct stream *st, struct view bytes);
 
-/* Forgets what is not sent: of one stream, or all (NULL). */
+/* Drops the datagrams that are not sent yet: of one stream, or all (NULL). */
 void session_drop_datagrams(struct session *s, const struct stream *st);
 
-/* Whether one could be put into a record now. */
+/* True if one could be put into a record now. */
 bool session_has_datagram(const struct session *s);
 
 /* Puts those that wait into a record, as frames: about `room` bytes of them, or one that is larger;
- * never more than `most`. How many bytes. */
+ * never more than `most`. Returns the number of bytes. */
 size_t session_put_datagrams(struct session *s, uint8_t *out, size_t room, size_t most);
 
 /* The session's pool, after its settings were made to fit. False: they leave a stream no window. */
@@ -120,7 +120,7 @@ bool window_init(struct session *s);
 /* The first window of a stream out of the session's pool; and its return. */
 uint32_t window_begin(struct session *s);
 void window_end(struct stream *st);
-/* How much credit may be given now. */
+/* The credit that may be given now. */
 uint32_t window_free(const struct stream *st);
 /* Doubles the window when the owner took as much within two round trips. */
 void window_grow(struct stream *st, uint64_t now_us);

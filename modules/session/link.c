@@ -1,4 +1,4 @@
-/* A circuit's engine, its carrier and its timer, tied together. Decides nothing. */
+/* Ties a circuit's engine to its carrier and timer. Decides nothing. */
 #include "session/link.h"
 
 #include <errno.h>
@@ -36,7 +36,7 @@ static size_t write_some(struct link *link, struct view bytes)
         return (size_t)n;
     }
     if (errno != EAGAIN)
-        network_failed(link, strerror(errno));
+        network_failed(link, system_text(errno));
     return 0;
 }
 
@@ -68,7 +68,7 @@ static void on_write(struct carrier *c)
     settle(link);
 }
 
-/* Of use: what comes is the session's. */
+/* True if bytes that come in are of use to the session. */
 static bool link_reads(const struct link *link)
 {
     const struct session *s = link->circuit.session;
@@ -86,7 +86,7 @@ static void on_read(struct carrier *c)
         if (n < 0 && errno == EAGAIN)
             break;
         if (n <= 0) {
-            network_failed(link, n ? strerror(errno) : "the connection was closed");
+            network_failed(link, n ? system_text(errno) : "connection closed");
             break;
         }
         link->bytes_read += (uint64_t)n;

@@ -1,4 +1,4 @@
-/* How much may be on its way at once.
+/* The limit of bytes on their way at once.
  *
  * A round begins with everything that has been sent and ends when that is acknowledged. The bytes
  * acknowledged in it, divided by its length, are a rate: what the path has delivered, however much
@@ -13,8 +13,8 @@
  *     limit = 2 * rate * (shortest round trip + SLACK_US)
  *
  * The product is what fills the path, counted with the time that a peer may wait with its ACK.
- * Twice that lets a path that has become faster show it: the rate may double each round. What is
- * more than the path holds waits in its queue, and a keystroke behind it: about a round trip long,
+ * Twice that lets a path that has become faster show it: the rate may double each round. Bytes
+ * beyond what the path holds wait in its queue, with a keystroke behind them: about a round trip,
  * not the seconds that a socket's buffer takes.
  *
  * At the start nothing is known: the limit begins at FIRST_BYTES and doubles with each round that

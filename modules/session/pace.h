@@ -1,4 +1,4 @@
-/* How much of a session may be on its way at once, so that a keystroke never waits behind megabytes
+/* Limits the bytes of a session on their way, so that a keystroke never waits behind megabytes
  * (docs/PROTOCOL.md section 5, Sending). */
 #ifndef SPX_SESSION_PACE_H
 #define SPX_SESSION_PACE_H
@@ -24,7 +24,7 @@ struct pace {
 /* A new circuit: nothing is known of its path. position: acknowledged so far. */
 void pace_init(struct pace *p, uint64_t position, uint64_t now_us);
 
-/* Whether more may be sent with this much on its way; false is noted. */
+/* True if more may be sent with this much on its way; false is noted. */
 bool pace_allows(struct pace *p, uint64_t in_flight_bytes);
 
 /* Data waits because the circuit takes no more. */

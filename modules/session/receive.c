@@ -1,4 +1,4 @@
-/* What a frame does: which may come when, and from whom. */
+/* Incoming frames: which may come when and from whom, and their effect. */
 #include "session/internal.h"
 
 #include "base/clock.h"
@@ -16,7 +16,7 @@ static bool bad_frame(struct session *s, const struct frame *f, const char *why)
 
 static bool unknown_frame(struct session *s, const struct frame *f)
 {
-    return session_fail(s, CODE_PROTOCOL, "a frame of unknown type 0x%02x", f->type);
+    return session_fail(s, CODE_PROTOCOL, "unknown frame type 0x%02x", f->type);
 }
 
 /* The stream a frame is for. *stream NULL with true: it is closed, the frame is dropped. */
@@ -64,7 +64,7 @@ static bool take_open(struct session *s, const struct frame *f, uint64_t now_us)
     bool client = s->settings.client;
     (void)now_us;
     if (!open_decode(&open, client, f->payload, &unsupported) && !unsupported)
-        return bad_frame(s, f, "not well formed");
+        return bad_frame(s, f, "malformed");
     if (!take_id(s, f))
         return false;
     if (s->state != SESSION_ACTIVE)
@@ -97,7 +97,7 @@ static bool take_opened(struct session *s, const struct frame *f, uint64_t now_u
     if (!find_stream(s, f, &st))
         return false;
     if (!opened_decode(&opened, f->payload))
-        return bad_frame(s, f, "not well formed");
+        return bad_frame(s, f, "malformed");
     if (!st)
         return true;
     if (!st->own || st->listener || st->answered)
@@ -139,7 +139,7 @@ static bool take_eof(struct session *s, const struct frame *f, uint64_t now_us)
     if (!find_stream(s, f, &st))
         return false;
     if (f->payload.len)
-        return bad_frame(s, f, "not well formed");
+        return bad_frame(s, f, "malformed");
     if (!st)
         return true;
     if (st->listener) {
@@ -164,7 +164,7 @@ static bool take_reset(struct session *s, const struct frame *f, uint64_t now_us
     if (!find_stream(s, f, &st))
         return false;
     if (!reset_decode(&reset, f->payload))
-        return bad_frame(s, f, "not well formed");
+        return bad_frame(s, f, "malformed");
     if (!st)
         return true;
     text_clean(text, sizeof text, reset.text);
@@ -180,7 +180,7 @@ static bool take_window(struct session *s, const struct frame *f, uint64_t now_u
     if (!find_stream(s, f, &st))
         return false;
     if (!window_decode(&credit, f->payload))
-        return bad_frame(s, f, "not well formed");
+        return bad_frame(s, f, "malformed");
     if (!st)
         return true;
     if (st->listener || st->datagrams || (st->own && !st->answered))
@@ -199,7 +199,7 @@ static bool take_listen(struct session *s, const struct frame *f, uint64_t now_u
     struct stream *st;
     (void)now_us;
     if (s->settings.client || !address_decode(&address, f->payload))
-        return bad_frame(s, f, "not well formed, or not for a client");
+        return bad_frame(s, f, "malformed, or not for a client");
     if (!take_id(s, f))
         return false;
     if (s->state != SESSION_ACTIVE)
@@ -220,7 +220,7 @@ static bool take_listening(struct session *s, const struct frame *f, uint64_t no
     struct stream *st;
     (void)now_us;
     if (!s->settings.client || !address_decode(&address, f->payload))
-        return bad_frame(s, f, "not well formed, or not for an agent");
+        return bad_frame(s, f, "malformed, or not for an agent");
     if (!find_stream(s, f, &st))
         return false;
     if (!st)
@@ -240,7 +240,7 @@ static bool take_close(struct session *s, const struct frame *f, uint64_t now_us
     enum code code;
     (void)now_us;
     if (f->stream != 0 || !reset_decode(&close, f->payload))
-        return bad_frame(s, f, "not well formed");
+        return bad_frame(s, f, "malformed");
     text_clean(text, sizeof text, close.text);
     code = close.code ? (enum code)close.code : CODE_DONE;
     wire_error_set(&s->error, code, "%s", text[0] ? text : code_text(code));
@@ -256,7 +256,7 @@ static bool take_start(struct circuit *c, const struct frame *f)
     struct session *s = c->session;
     uint64_t position;
     if (c->started || f->stream != 0 || !position_decode(&position, f->payload))
-        return bad_frame(s, f, "not well formed, or not the first frame");
+        return bad_frame(s, f, "malformed, or not the first frame");
     if (!s->settings.client && !session_move(s, c))
         return false;
     if (position > s->receive_position)
@@ -273,7 +273,7 @@ static bool take_ack(struct circuit *c, const struct frame *f)
 {
     uint64_t position;
     if (f->stream != 0 || !position_decode(&position, f->payload))
-        return bad_frame(c->session, f, "not well formed");
+        return bad_frame(c->session, f, "malformed");
     if (!session_acknowledged(c->session, position))
         return false;
     session_wake(c->session); /* there may be room in the ring again */
@@ -284,7 +284,7 @@ static bool take_ping(struct circuit *c, const struct frame *f, uint64_t now_us)
 {
     struct session *s = c->session;
     if (f->stream != 0 || f->payload.len != sizeof c->pong)
-        return bad_frame(s, f, "not well formed");
+        return bad_frame(s, f, "malformed");
     if (f->type == FRAME_PING) {
         memcpy(c->pong, f->payload.data, sizeof c->pong);
         c->pong_owed = true;

@@ -1,4 +1,4 @@
-/* What goes out next, packed into records.
+/* Outgoing frames: their order, and how they are packed into records.
  *
  * It takes two steps. Filling encodes frames into the replay ring behind all that is there: what
  * streams owe, then DATA, which an owner puts straight into the ring. Building copies whole frames
@@ -256,8 +256,7 @@ static void grow_ring(struct session *s)
         s->settings.ring_doublings = 0;
 }
 
-/* How many bytes one DATA frame may carry now for a record with `room` bytes for frames; 0: none.
- */
+/* The bytes that one DATA frame may carry now in a record with `room` bytes for frames; 0: none. */
 static size_t data_room(struct session *s, size_t room)
 {
     size_t before = (size_t)(s->ring.head - s->resend) + FRAME_HEADER_BYTES;
@@ -284,7 +283,7 @@ void session_fill(struct session *s, size_t room, uint64_t now_us)
     fill_control(s); /* the EOFs met on the way */
 }
 
-/* How many bytes of whole frames from `resend` fit into room; the first always does. */
+/* The bytes of whole frames from `resend` that fit into room; the first always does. */
 static size_t whole_frames(const struct session *s, size_t room)
 {
     uint64_t pos = s->resend;
@@ -360,7 +359,7 @@ static size_t record_room(struct circuit *c, uint64_t now_us)
     return c->burst_bytes < BURST_BYTES || most < SMALL_RECORD ? SMALL_RECORD : most;
 }
 
-/* How many bytes of sequenced frames go into a record with this room. When it is the datagrams'
+/* The bytes of sequenced frames that go into a record with this room. When it is the datagrams'
  * turn only what is owed and small: DATA waits for a later record. */
 static size_t choose_frames(struct session *s, size_t room, bool turn, uint64_t now_us)
 {

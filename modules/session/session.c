@@ -290,8 +290,8 @@ size_t session_frame_bytes(const struct session *s, uint64_t pos)
     return sizeof header + frame_payload_len(header);
 }
 
-/* Whether a position beyond the one acknowledged lies between two frames. What was looked at before
- * is not looked at again: a circuit that takes nothing keeps it all in the ring. */
+/* True if a position beyond the one acknowledged lies between two frames. Frames that were looked
+ * at before are not looked at again: a circuit that takes nothing keeps them all in the ring. */
 static bool between_frames(const struct session *s, uint64_t position)
 {
     uint64_t pos = s->peer_position;

@@ -48,11 +48,11 @@ struct session_events {
     /* A stream may be opened again after stream_open had said that the limit is reached. May be
      * NULL. */
     void (*on_room)(struct session *s);
-    /* The ring is what limits: whether it may become so many bytes larger. No is asked again while
+    /* The ring limits the speed: may it grow by so many bytes? After a no it is asked again while
      * that lasts. NULL: always. */
     bool (*may_grow)(struct session *s, size_t more);
-    /* The current circuit has carried something and is silent: the peer is asked now whether it is
-     * there. An agent asks the relay at the same time. May be NULL. */
+    /* The current circuit has carried something and is silent: a PING goes to the peer. An agent
+     * sends one to the relay at the same time. May be NULL. */
     void (*on_silence)(struct session *s);
     /* The current circuit carries nothing any more (session_stalled), since then: told once for
      * each stall, from circuit_tick. A client begins the next circuit beside this one, an agent
@@ -108,7 +108,8 @@ bool session_has_circuit(const struct session *s);
 const struct session_settings *session_settings(const struct session *s);
 size_t session_ring_bytes(const struct session *s);
 
-/* How long the agent keeps it without a circuit; a client's: 0 before the agent has said so. */
+/* The time that the agent keeps it without a circuit; a client's: 0 before the agent has told it.
+ */
 uint32_t session_resume_window_s(const struct session *s);
 
 /* For logs. */
@@ -128,11 +129,11 @@ struct session_summary session_summary(const struct session *s);
 void session_fill_hello(struct session *s, struct session_hello *hello);
 void session_fill_welcome(const struct session *s, struct session_welcome *welcome);
 
-/* Agent: whether a message 1 with this circuit number may carry the session on: the number is above
+/* Agent: true if a message 1 with this circuit number may resume the session: the number is above
  * that of every circuit the session has moved to, and not below that of a message 1 taken since. */
 bool session_may_resume(const struct session *s, uint32_t number);
 
-/* What the peer's payload said: limits count until the session has moved to its first circuit, the
+/* Takes the peer's payload: limits count until the session has moved to its first circuit, the
  * circuit number always. The early credit stays what the first WELCOME told. */
 void session_take_hello(struct session *s, const struct session_hello *hello);
 bool session_take_welcome(struct session *s, const struct session_welcome *welcome);
@@ -143,14 +144,14 @@ bool session_take_welcome(struct session *s, const struct session_welcome *welco
  * and cut to 127 bytes; code 0 is taken as CODE_DONE. */
 void session_close(struct session *s, enum code code, const char *text);
 
-/* It is over without a word to the peer, which cannot be reached or has forgotten it: no circuit is
- * of use any more. Its streams end with session_free. */
+/* Ends it without telling the peer, which cannot be reached or does not know it any more. Its
+ * circuits are of no more use. Its streams end with session_free. */
 void session_abandon(struct session *s, enum code code, const char *text);
 
-/* Whether own frames wait for a circuit or an ACK. */
+/* True if own frames wait for a circuit or an ACK. */
 bool session_unacknowledged(const struct session *s);
 
-/* Whether no byte was read for max(3 s, 4 round trips) though something waits to be acknowledged,
+/* True if no byte was read for max(3 s, 4 round trips) though something waits to be acknowledged,
  * or after a PING that asked why the circuit fell silent: time for the next circuit, beside this
  * one. */
 bool session_stalled(const struct session *s, uint64_t now_us);

@@ -37,7 +37,7 @@ struct session {
     struct circuit *circuit; /* the current one, or NULL */
     struct list circuits;    /* all that point here */
 
-    /* What the peer told in its payload. */
+    /* From the peer's payload. */
     uint32_t peer_receive_limit, peer_ring;
     uint16_t peer_streams;
     uint32_t peer_early_credit;
@@ -109,7 +109,7 @@ struct stream {
     bool answered;  /* OPENED or LISTENING was sent or received */
     bool dead;
 
-    /* What is owed. */
+    /* Frames owed. */
     bool open_owed, opened_owed, eof_owed, reset_owed, window_owed;
     uint16_t reset_code;
     uint32_t listener_id; /* agent's own: the LISTEN it answers */

@@ -252,7 +252,7 @@ bool stream_receive(struct stream *st, struct view data, uint64_t now_us)
     struct session *s = st->session;
     size_t taken = 0;
     if (st->reset_owed || st->reset_sent)
-        return true; /* this side has given up; the bytes are on their way for nothing */
+        return true; /* this side has given up; the bytes were on their way */
     if (data.len > st->credit_out)
         return session_fail(s, CODE_PROTOCOL, "stream %u: %zu bytes beyond its credit of %u",
                             st->id, data.len, st->credit_out);

@@ -8,7 +8,7 @@
 
 enum { STREAM_PULL_NONE = 0, STREAM_PULL_EOF = -1, STREAM_PULL_GONE = -2 };
 
-/* What a stream's owner does; called from inside circuit_ and session_ calls, with the owner's own
+/* A stream's owner; called from inside circuit_ and session_ calls, with the owner's own
  * pointer. */
 struct stream_events {
     /* Fill the pieces with bytes to send: how many, or STREAM_PULL_NONE (nothing now: say
@@ -39,7 +39,7 @@ struct stream_events {
 struct stream *stream_open(struct session *s, const char *target,
                            const struct stream_events *events, void *owner);
 
-/* Whether stream_open would not meet the limit now; if it would, on_room comes when it no longer
+/* True if stream_open would not meet the limit now; if it would, on_room comes when it no longer
  * does. */
 bool session_may_open(struct session *s);
 
@@ -55,7 +55,8 @@ void stream_readable(struct stream *st);
 void stream_writable(struct stream *st);
 
 /* Sends a datagram, once, on the circuit there is, or drops it: without a circuit, when 64 KiB wait
- * to be sent, when it is larger than DATAGRAM_MAX, or without memory. Whether it was taken. */
+ * to be sent, when it is larger than DATAGRAM_MAX, or without memory. Returns true if it was taken.
+ */
 bool stream_send_datagram(struct stream *st, struct view datagram);
 
 /* Ends it with an error; no event comes any more. The stream is gone for the owner. The text is

@@ -1,5 +1,4 @@
-/* How much a peer may send on a stream: a floor each stream is sure of, and a share of the
- * session's pool. */
+/* Receive windows: a floor that each stream is sure of, and a share of the session's pool. */
 #include "session/internal.h"
 
 #define SHARE_OF_POOL 8 /* a stream takes at most one in so many of what is left */

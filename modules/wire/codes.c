@@ -3,6 +3,8 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
+#include <strings.h>
 
 static const struct {
     const char *text;
@@ -48,7 +50,7 @@ enum failure code_failure(enum code code)
 
 static const char *const reset_codes[] = {
     [RESET_REFUSED] = "connection refused",   [RESET_UNREACHABLE] = "target unreachable",
-    [RESET_TIMEOUT] = "connecting timed out", [RESET_NOT_PERMITTED] = "target not permitted",
+    [RESET_TIMEOUT] = "connecting timed out", [RESET_NOT_PERMITTED] = "not permitted",
     [RESET_NO_NAME] = "no such host name",    [RESET_BY_TARGET] = "reset by the target",
     [RESET_LIMIT] = "too many streams",       [RESET_UNSUPPORTED] = "not supported",
     [RESET_INTERNAL] = "internal error",      [RESET_SESSION_OVER] = "the session is over",
@@ -62,5 +64,12 @@ const char *reset_code_text(unsigned code)
 
 void reset_to_text(char out[RESET_TEXT_BYTES], unsigned code, const char *text)
 {
-    snprintf(out, RESET_TEXT_BYTES, "%s%s%s", reset_code_text(code), text[0] ? ": " : "", text);
+    const char *known = reset_code_text(code);
+    size_t known_len = strlen(known), len = strlen(text);
+    if (strncasecmp(text, known, known_len) == 0) /* it says the same, and more */
+        snprintf(out, RESET_TEXT_BYTES, "%s", text);
+    else if (len > known_len && strcasecmp(text + len - known_len, known) == 0)
+        snprintf(out, RESET_TEXT_BYTES, "%s", known);
+    else
+        snprintf(out, RESET_TEXT_BYTES, "%s%s%s", known, text[0] ? ": " : "", text);
 }

@@ -57,7 +57,7 @@ const char *reset_code_text(unsigned code);
 
 #define RESET_TEXT_BYTES 1088
 
-/* A RESET for people: the code's text and, behind ": ", the peer's where it said more. */
+/* A RESET for people: the code's text, then ": " and the peer's unless that says the same. */
 void reset_to_text(char out[RESET_TEXT_BYTES], unsigned code, const char *text);
 
 #endif

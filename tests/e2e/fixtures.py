@@ -101,7 +101,7 @@ def steady(world, serve):
     yield
     for program in world.programs:
         if isinstance(program, harness.Client):
-            assert not program.lines(r"link lost|nothing is acknowledged"), program.tail()
+            assert not program.lines(r"circuit lost|nothing is acknowledged"), program.tail()
 
 
 @pytest.fixture

@@ -379,7 +379,7 @@ class Says:
     ONLINE = r"online at relay \S+ as "
     FORWARDING = r"forwarding \[?([0-9a-fA-F.:]+?)\]?:(\d+) to (\S+)"
     CONNECTED = r"connected to agent (\S+) through relay (\S+), circuit ([0-9a-fA-F]{8})"
-    LOST = r"link lost: (.+); resuming"
+    LOST = r"(?:circuit|link) lost: (.+); resuming"
     RESUMED = r"resumed after (.+), nothing lost: through relay (\S+), circuit ([0-9a-f]{8})"
 
 

@@ -710,7 +710,7 @@ def test_replayed_message_1_of_a_new_session(world, recording, echo, times):
         if harness.SLOWNESS == 1:  # a sanitizer keeps what was freed
             assert agent.peak_memory_bytes() < before + 20 * peer.MIB
     assert len(agent.lines(r"connected, stream")) == 1
-    assert not client.lines("link lost|the session has ended")
+    assert not client.lines("circuit lost|the session has ended")
 
 
 @pytest.mark.parametrize("times", REPLAYS)

@@ -9,7 +9,7 @@ from harness import INTERRUPTED, OTHER, SPX, USAGE, Program, run, spx, wait_for
 
 
 def rows(text):
-    """name -> (state, what follows SINCE) of the last line of each agent."""
+    """name -> (state, what follows FOR) of the last line of each agent."""
     found = re.findall(r"^(\S+) +(\S+) +(\d.*?)(?:  +(.*))?$", text, re.MULTILINE)
     return {name: (state, rest) for name, state, _, rest in found}
 

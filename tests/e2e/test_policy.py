@@ -48,7 +48,7 @@ def assert_undisturbed(client, connection):
     """The connection works on, on the same circuit."""
     assert ask(connection, b"still here") == b"still here"
     assert len(client.lines(client.CONNECTED)) == 1
-    assert not client.lines(r"link lost")
+    assert not client.lines(r"circuit lost")
 
 
 def assert_bob_goes_on(site):

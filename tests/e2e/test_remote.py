@@ -242,8 +242,8 @@ def test_not_permitted(world, listen, wanted):
     agent = listening_agent(world, listen)
     client = world.start_client("-R", f"{wanted}:{LOOPBACK}:9")
     client.wait_exit(DENIED)
-    assert client.lines(r"error .*the agent does not listen on \S+: not permitted")
-    assert client.lines(r"ended: the agent does not listen: not permitted")
+    assert client.lines(r"error .*agent cannot listen on \S+: not permitted")
+    assert client.lines(r"ended: agent cannot listen: not permitted")
     agent.expect(r"alice: refused to listen on \S+: not permitted by this agent's configuration")
     assert not agent.lines(r"listening on \S+ for the client")
 
@@ -251,7 +251,7 @@ def test_not_permitted(world, listen, wanted):
 def test_one_of_two_is_refused(world, echo):
     """The others go on."""
     _, _, client = start(world, f"0.0.0.0:0:{LOOPBACK}:9", f"0:{LOOPBACK}:{echo.port}")
-    client.expect(r"the agent does not listen on 0\.0\.0\.0:0: not permitted")
+    client.expect(r"agent cannot listen on 0\.0\.0\.0:0: not permitted")
     with dial(client, echo.port) as connection:
         assert ask(connection, b"hello") == b"hello"
 
@@ -260,7 +260,7 @@ def test_refused_beside_a_local_one(world, echo):
     world.start_relay()
     world.start_agent()
     client = world.start_client(*forwards(echo.port), "-R", f"0:{LOOPBACK}:9")
-    client.expect(r"the agent does not listen on 127\.0\.0\.1:0: not permitted")
+    client.expect(r"agent cannot listen on 127\.0\.0\.1:0: not permitted")
     with client.dial() as connection:
         assert ask(connection, b"hello") == b"hello"
 
@@ -271,7 +271,7 @@ def test_port_in_use(world, echo):
     listening_agent(world)
     client = world.start_client("-R", f"{echo.port}:{LOOPBACK}:9")
     client.wait_exit(OTHER)
-    assert client.lines(r"the agent does not listen on \S+: .*Address (already )?in use")
+    assert client.lines(r"agent cannot listen on \S+: .*Address (already )?in use")
 
 
 def test_any_port_of_the_permitted_ones(world, echo):
@@ -286,7 +286,7 @@ def test_any_port_of_the_permitted_ones(world, echo):
     target = f"tcp:{LOOPBACK}:{echo.port}"
     ports = [bound(client, target, count)[1] for count in (1, 2)]
     assert sorted(ports) == [first, first + 1]
-    client.expect(r"the agent does not listen on 127\.0\.0\.1:0: ")
+    client.expect(r"agent cannot listen on 127\.0\.0\.1:0: ")
     for port in ports:
         with socket.create_connection((LOOPBACK, port), timeout=20) as connection:
             assert ask(connection, b"hello") == b"hello"
@@ -298,7 +298,7 @@ def test_more_than_the_agent_allows(world, echo):
     listening_agent(world, "default\nListeners = 2")
     options = [w for _ in range(3) for w in ("-R", f"0:{LOOPBACK}:{echo.port}")]
     client = world.start_client(*options)
-    client.expect(r"the agent does not listen on 127\.0\.0\.1:0: too many listeners")
+    client.expect(r"agent cannot listen on 127\.0\.0\.1:0: too many listeners")
     for count in (1, 2):
         address = bound(client, f"tcp:{LOOPBACK}:{echo.port}", count)
         with socket.create_connection(address, timeout=20) as connection:
@@ -312,7 +312,7 @@ def test_too_many(world):
     options = [w for _ in range(257) for w in ("-R", f"0:{LOOPBACK}:9")]
     client = world.start_client(*options, connected=False)
     client.wait_exit(OTHER)
-    assert client.lines(r"an agent can be asked for at most 256 -R")
+    assert client.lines(r"too many -R: an agent listens for at most 256")
 
 
 @pytest.mark.parametrize("listen", ["nothing", "127.0.0.1", "localhost:80", "127.0.0.1:0", "*:9-8"])
@@ -348,7 +348,7 @@ def test_another_number_is_loaded(world, echo):
     conf.write_text(conf.read_text().replace("Listeners = 2", "Listeners = 1"))
     agent.signal(signal.SIGHUP)
     client.expect(r"the session has ended: the user's permissions at this agent have changed")
-    client.expect(r"the agent does not listen on 127\.0\.0\.1:0: too many listeners", 40)
+    client.expect(r"agent cannot listen on 127\.0\.0\.1:0: too many listeners", 40)
     with socket.create_connection(bound(client, target, 3), timeout=20) as connection:
         assert ask(connection, b"hello") == b"hello"
 

@@ -406,7 +406,7 @@ def test_circuit_breaks_behind_the_clients_close(world, target, near):
         assert read_to_end(connection) == (b"", "reset")
     near.cut()
     client.wait_exit(130, seconds=2)
-    world.agent.expect(r"ended: the user is finished; user alice", seconds=3)
+    world.agent.expect(r"ended: ended by the user; user alice", seconds=3)
     assert target.outcome() == "reset"
 
 
@@ -455,7 +455,7 @@ def test_resume_window_over(world, serve, target, near):
         assert read_to_end(connection) == (b"", "reset")
         assert 1.5 < time.monotonic() - begun < 4 * SLOWNESS
     assert target.outcome() == "reset"
-    client.expect(r"the session has ended: no circuit could be had within the resume window of 2 s")
+    client.expect(r"the session has ended: not resumed within the resume window of 2 s")
     agent.expect(rf"circuit {first}: ended: no circuit came back within the resume window")
     near.refusing = False
     client.connected(count=2, seconds=40)
@@ -481,7 +481,7 @@ def test_resume_window_over_with_a_pipe(world, target, near):
     assert client.process.stdout.read(5) == b"hello"
     cut_off(near, client)
     client.wait_exit(TIMED_OUT)
-    client.expect(r"ended: .*no circuit could be had within the resume window of 2 s")
+    client.expect(r"ended: .*not resumed within the resume window of 2 s")
     assert target.outcome() == "reset"
 
 

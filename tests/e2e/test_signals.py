@@ -22,7 +22,7 @@ def test_client_ended_by_another_signal(world, target, number):
     client.signal(number)
     client.wait_exit(INTERRUPTED)
     assert read_to_end(connection) == (b"", "reset")
-    agent.expect(r"circuit \S+: ended: the user is finished")
+    agent.expect(r"circuit \S+: ended: ended by the user")
 
 
 def test_client_under_nohup(world, target):

@@ -171,7 +171,7 @@ def test_refused_target(world):
     assert "(5)" in curl(client, url, code=CURL_PROXY).stderr
     failed = curl(client, url, "--proxytunnel", proxy="http", code=CURL_HTTP)
     assert "502" in failed.stderr
-    client.expect(rf"tcp:127\.0\.0\.1:{port}: connection refused", count=3)
+    client.expect(rf"warn +client: target tcp:127\.0\.0\.1:{port} at lab-1: connection refused$", count=3)
 
 
 def test_not_permitted(world, echo):
@@ -338,7 +338,7 @@ def test_slow_requests(world, echo):
     wait_for(ended, 20, "the trickle is ended")
     assert 9 < time.monotonic() - begun < 14 * SLOWNESS
     assert read_to_end(silent)[0] == b""
-    client.expect(r"did not say in 10 s", count=2)
+    client.expect(r"no request from the application within 10 s", count=2)
     silent.close()
     trickle.close()
 
@@ -611,7 +611,7 @@ def test_unix_policy(world, serve, sockets):
     agent.expect(rf"unix:{there}: not permitted")
     with unix_dial(sockets / "b") as connection:
         assert read_to_end(connection)[0] == b""
-    client.expect(rf"unix:{sockets}/absent: target unreachable")
+    client.expect(rf"unix:{sockets}/absent at lab-1: target unreachable")
 
 
 def test_unix_file_of_a_killed_client(world, echo, sockets):

@@ -88,7 +88,7 @@ def test_revoked_on_every_thread(world, echo, workers):
     for connection in connections:
         assert ask(connection, b"still here") == b"still here"
         connection.close()
-    assert not any(client.lines("link lost") for client in bob)
+    assert not any(client.lines("circuit lost") for client in bob)
     relay.signal(signal.SIGHUP)  # once more, when those circuits are gone
     relay.expect("configuration reloaded", count=2)
 

@@ -222,6 +222,10 @@ static void test_reset_codes(void **state)
     assert_string_equal(text, "connection refused");
     reset_to_text(text, RESET_REFUSED, "a:1");
     assert_string_equal(text, "connection refused: a:1");
+    reset_to_text(text, RESET_REFUSED, "a:1: Connection refused");
+    assert_string_equal(text, "connection refused");
+    reset_to_text(text, RESET_NOT_PERMITTED, "not permitted by this agent's configuration");
+    assert_string_equal(text, "not permitted by this agent's configuration");
 }
 
 int main(void)

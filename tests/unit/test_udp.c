@@ -10,8 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/log_rate.h"
 #include "forward/associate.h"
+#include "forward/failures.h"
 #include "forward/target.h"
 #include "forward/udp_listener.h"
 #include "forward/udp_target.h"
@@ -43,6 +43,7 @@ int64_t clock_wall_s(void)
 /* --- The loop --- */
 
 static struct loop *loop;
+static struct failures failures = {.agent = "boston"};
 
 static void stop(struct deferred *d)
 {
@@ -151,7 +152,7 @@ static struct local new_local(void)
     raw_start(x.r);
     assert_true(address_from_literal(&forward.listen, "127.0.0.1", 0));
     forward.target.at = (struct host_port){.host = "192.0.2.7", .port = 53};
-    x.l = udp_listener_new(loop, &forward, &e);
+    x.l = udp_listener_new(loop, &forward, &failures, &e);
     assert_non_null(x.l);
     assert_int_equal(sscanf(udp_listener_address(x.l), "127.0.0.1:%u", &port), 1);
     assert_true(address_from_literal(&x.address, "127.0.0.1", (uint16_t)port));
@@ -339,7 +340,7 @@ static struct association new_association(void)
     struct error e = {0};
     raw_start(x.r);
     connect_control(x.control);
-    x.a = associate_new(loop, x.control[1], x.r->s, &e);
+    x.a = associate_new(loop, x.control[1], x.r->s, &failures, &e);
     assert_non_null(x.a);
     x.to = *associate_bound(x.a);
     x.application = new_socket(&own);

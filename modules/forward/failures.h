@@ -1,0 +1,18 @@
+/* Streams that could not be opened or ended with an error, as the client's log tells of them: the
+ * application mostly sees no more than a reset. */
+#ifndef SPX_FORWARD_FAILURES_H
+#define SPX_FORWARD_FAILURES_H
+
+#include "base/log_rate.h"
+
+/* One for all forwards of a client. Zeroed but for the agent's name, which is the owner's. */
+struct failures {
+    const char *agent;
+    struct log_rate rate;
+};
+
+/* Logs "target TARGET at AGENT: WHY" for this RESET. */
+void failures_log(struct failures *f, uint64_t now_us, const char *target, unsigned code,
+                  const char *text);
+
+#endif
