@@ -440,7 +440,7 @@ static void log_control_ended(const struct outgoing *o, uint64_t wait_us)
     else if (h->refused_by_peer)
         log_warning("refused by relay %s: %s; retrying %s", o->address, h->error.text, when);
     else
-        log_warning("cannot reach the relay: %s; retrying %s", h->error.text, when);
+        log_warning("%s; retrying %s", h->error.text, when);
 }
 
 static void control_ended(struct outgoing *o)

@@ -13,7 +13,10 @@ struct crypto_backend {
     bool has_aes; /* aes and ghash are the processor's instructions */
 };
 
-/* In use now; the portable one before crypto_start. */
+/* In use now; the portable one before crypto_backend_choose. */
 const struct crypto_backend *crypto_backend(void);
+
+/* portable: as crypto_start's. */
+void crypto_backend_choose(bool portable);
 
 #endif

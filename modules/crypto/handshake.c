@@ -29,7 +29,7 @@ static void compute_mac1(uint8_t out[MAC1_BYTES], const uint8_t key[HASH_BYTES],
     wipe(mac, sizeof mac);
 }
 
-/* Whether these bytes, the header or its beginning, can start a first message. */
+/* True if these bytes, the header or its beginning, can start a first message. */
 static bool header_possible(enum purpose purpose, struct view bytes)
 {
     for (size_t i = 0; i < bytes.len && i < MAGIC_BYTES; i++)

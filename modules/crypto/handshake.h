@@ -16,10 +16,10 @@ enum purpose { PURPOSE_HOP = 1, PURPOSE_SESSION = 2 };
 #define HANDSHAKE_MESSAGE1_MAX (HANDSHAKE_HEADER_BYTES + HANDSHAKE_NOISE_MAX + MAC1_BYTES)
 #define HANDSHAKE_PAYLOAD1_MAX (HANDSHAKE_NOISE_MAX - NOISE_MESSAGE1_OVERHEAD)
 
-/* Whether a suite's number, as it stands on the wire, is one of enum suite. */
+/* True if a suite's number, as it is on the wire, is one of enum suite. */
 bool suite_known(uint8_t suite);
 
-/* What the first bytes of a carrier are, so far. */
+/* The state of a carrier's first bytes, so far. */
 enum handshake_look {
     LOOK_MORE,    /* could still become a first message: read on */
     LOOK_WRONG,   /* never: stay silent */

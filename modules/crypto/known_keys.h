@@ -22,7 +22,7 @@ void known_keys_begin(struct known_keys *known);
 bool known_keys_add(struct known_keys *known, const uint8_t key[KEY_BYTES]);
 void known_keys_end(struct known_keys *known);
 
-/* What is known of a key. */
+/* The knowledge of a key. */
 enum key_knowledge { KEY_UNKNOWN, KEY_KNOWN, KEY_COMPUTED /* and shared is its DH result */ };
 enum key_knowledge known_keys_find(struct known_keys *known, const uint8_t key[KEY_BYTES],
                                    uint8_t shared[KEY_BYTES]);

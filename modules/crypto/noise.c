@@ -170,7 +170,7 @@ static bool read_message1(struct noise *n, const uint8_t *in)
            read_static(n, in + KEY_BYTES) && mix_ss(n);                       /* s, ss */
 }
 
-/* What message 2 takes of curve arithmetic. */
+/* Does the curve arithmetic of message 2. */
 static bool compute_answer(struct noise *n)
 {
     if (!n->prepared) {
@@ -198,7 +198,7 @@ static bool read_message2(struct noise *n, const uint8_t *in)
            mix_dh(n, n->own, n->remote_ephemeral);                                   /* se */
 }
 
-/* Whether the next message is this side's to write (or to read). */
+/* True if the next message is this side's to write (or to read). */
 static bool on_turn(const struct noise *n, bool writing)
 {
     bool first = n->step == 0;

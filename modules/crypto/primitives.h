@@ -19,12 +19,12 @@ struct keypair {
 };
 
 /* Computes RFC 7748's first vector (and one AEAD of each suite) through these wrappers. False: this
- * build's BearSSL does not do what this program takes it to do, and the program must end. Call
+ * build's BearSSL does not behave as this program expects, and the program must end. Call
  * before anything else here. portable: leave the processor's AES and carry-less multiply
  * instructions alone (for tests of the portable code). */
 bool crypto_start(bool portable);
 
-/* Whether AES-GCM uses the processor's instructions. */
+/* True if AES-GCM uses the processor's instructions. */
 bool crypto_has_aes(void);
 
 void sha256(uint8_t out[HASH_BYTES], struct view a, struct view b);
@@ -42,7 +42,7 @@ void keypair_generate(struct keypair *pair);
 /* Computes the public key of pair->private_key. */
 void keypair_derive(struct keypair *pair);
 
-/* Whether a public key has its one spelling: bit 255 clear and below 2^255 - 19 (PROTOCOL.md
+/* True if a public key has its one spelling: bit 255 clear and below 2^255 - 19 (PROTOCOL.md
  * section 2). */
 bool public_key_canonical(const uint8_t key[KEY_BYTES]);
 

@@ -187,6 +187,17 @@ static void connected(struct opening *o, int fd, const struct address *address)
     stream_accept(st, text);
 }
 
+/* Names the address that failed last, or what was to be looked up. */
+static void refuse_dial(struct opening *o, enum dial_result result, const struct address *address,
+                        const char *why)
+{
+    char at[ADDRESS_TEXT_BYTES] = "", text[512];
+    if (address->len > 0)
+        address_to_text(at, address);
+    snprintf(text, sizeof text, "%s: %s", at[0] ? at : o->text, why);
+    refuse_stream(o, code_of(result), text);
+}
+
 static void dial_done(void *arg, enum dial_result result, int fd, const struct address *address,
                       const char *text)
 {
@@ -196,7 +207,7 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
     if (result == DIAL_OK)
         connected(o, fd, address);
     else
-        refuse_stream(o, code_of(result), text);
+        refuse_dial(o, result, address, text);
 }
 
 static bool start(struct opening *o)

@@ -1,3 +1,4 @@
+/* Full jitter: a random part of a pause that doubles with each try. */
 #include "hop/backoff.h"
 
 #include "base/clock.h"

@@ -1,4 +1,4 @@
-/* When to try again: full jitter, base 1 s, cap 30 s; the first try of a series at once
+/* Pauses between tries: full jitter, base 1 s, cap 30 s; the first try of a series at once
  * (docs/PROTOCOL.md section 5.4). */
 #ifndef SPX_HOP_BACKOFF_H
 #define SPX_HOP_BACKOFF_H
@@ -15,7 +15,7 @@ struct backoff {
  * not to nothing; one that worked for 5 s ends it. */
 uint64_t backoff_most(struct backoff *b, uint64_t worked_us);
 
-/* How long to wait before the next try: any time up to that. */
+/* The pause before the next try: any time up to backoff_most's. */
 uint64_t backoff_next(struct backoff *b, uint64_t worked_us);
 
 #endif

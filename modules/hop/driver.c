@@ -16,8 +16,8 @@ static bool hop_reads(const struct hop *h)
            h->state != HOP_ENDED;
 }
 
-/* Writes what stands in out until it is empty or the carrier takes no more. An error is kept for
- * when reading has come to the end: what the peer said before it closed is still to be read. */
+/* Writes the bytes in out until it is empty or the carrier takes no more. An error is kept for
+ * when reading ends: what the peer said before it closed must still be read. */
 static void write_out(struct hop_driver *d)
 {
     struct fifo *out = &d->hop.out;
@@ -78,7 +78,7 @@ static void read_ended(struct hop_driver *d, ssize_t n)
 {
     int error = n < 0 ? errno : d->write_error;
     if (error)
-        hop_fail(&d->hop, CODE_NETWORK, "the connection failed: %s", strerror(error));
+        hop_fail(&d->hop, CODE_NETWORK, "the connection failed: %s", system_text(error));
     else
         hop_fail(&d->hop, CODE_NETWORK, "the connection was closed");
 }
@@ -135,13 +135,12 @@ static void fail_deadline(struct hop_driver *d)
     if (h->state == HOP_WAIT_HELLO || h->state == HOP_SILENT) {
         hop_fail(h, CODE_TIMEOUT, "no valid first message came in time");
     } else if (h->state == HOP_WAIT_WELCOME) {
-        hop_fail(h, CODE_TIMEOUT,
-                 "the %s did not answer the handshake in time; is its public key the right one?",
+        hop_fail(h, CODE_TIMEOUT, "no answer of the %s to the handshake in time",
                  role_name(h->peer_role));
     } else if (h->state == HOP_WAIT_FIRST) {
         hop_fail(h, CODE_TIMEOUT, "the handshake was not completed in time");
     } else {
-        hop_fail(h, CODE_TIMEOUT, "the time for it is over");
+        hop_fail(h, CODE_TIMEOUT, "timed out");
     }
 }
 

@@ -17,19 +17,19 @@ enum hop_state {
     HOP_WAIT_FIRST,   /* responder: WELCOME is out; the initiator's first record has not verified */
     HOP_OPEN,
     HOP_DETACHED, /* the bytes from here on belong to a circuit */
-    HOP_ENDED,    /* error says why; what stands in out may still be written */
+    HOP_ENDED,    /* error says why; the bytes in out may still be written */
 };
 
 const char *hop_state_name(enum hop_state state);
 
 struct hop;
 
-/* What the owner does. Called from inside hop_input; may send, detach and end, not free. */
+/* The owner's callbacks. Called from inside hop_input; may send, detach and end, not free. */
 struct hop_handler {
     /* Responder: a whole first message with a right mac1 and a known suite has come; nothing of it
      * is decrypted. May be NULL. True: the owner has taken (copied) it, lets handshake_accept and
-     * noise_prepare do the curve arithmetic wherever it likes, and calls hop_hello_read with what
-     * came of it; until then the hop reads nothing. False: the hop does it at once. */
+     * noise_prepare do the curve arithmetic wherever it likes, and calls hop_hello_read with the
+     * result; until then the hop reads nothing. False: the hop does it at once. */
     bool (*on_first_message)(struct hop *h, struct view message);
     /* Responder: the first message was not authentic; the hop is silent until its owner ends it.
      * May be NULL. */
@@ -47,7 +47,7 @@ struct hop_handler {
     bool (*on_message)(struct hop *h, unsigned type, struct view body);
 };
 
-/* What all hops of a party share. Outlives them. */
+/* Shared by all hops of a party. Outlives them. */
 struct hop_party {
     const struct keypair *own;
     struct known_keys *known;     /* of the peers; NULL: none */
@@ -113,7 +113,7 @@ bool hop_send(struct hop *h, enum message_type type, struct view body);
 /* Sends BYE and ends. Under the quiet rule, or before the hop is open, it ends without a BYE. */
 void hop_bye(struct hop *h, enum code code, const char *text, uint32_t retry_s);
 
-/* Ends with an error of the own side's finding; nothing is sent. Returns false. */
+/* Ends with an error that this side has found; nothing is sent. Returns false. */
 bool hop_fail(struct hop *h, enum code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -137,7 +137,7 @@ void hop_tick(struct hop *h, uint64_t now_us);
 /* Asks whether the peer is still there: unless something is read within the time, the hop fails. */
 void hop_probe(struct hop *h, uint64_t now_us, uint64_t within_us);
 
-/* When hop_tick is next due; CLOCK_NEVER for never. */
+/* The time of the next hop_tick; CLOCK_NEVER: none. */
 uint64_t hop_deadline(const struct hop *h);
 
 /* Wipes and frees; error, peer_key and peer_name stay readable. The struct may then be used again.

@@ -25,7 +25,7 @@ static void answer_suites(struct hop *h, uint8_t asked)
         hop_fail(h, CODE_VERSION, "the initiator asked for suite %u, which is not known here",
                  asked);
     } else {
-        hop_fail(h, CODE_INTERNAL, "no memory");
+        hop_fail(h, CODE_INTERNAL, NO_MEMORY_TEXT);
     }
 }
 
@@ -42,7 +42,7 @@ static bool write_welcome(struct hop *h, const struct welcome *w)
         return hop_fail(h, CODE_BAD_HANDSHAKE, "the initiator's ephemeral key cannot be used");
     store_be16(answer, (uint16_t)message_len);
     return fifo_append(&h->out, answer, ANSWER_LENGTH_BYTES + message_len) ||
-           hop_fail(h, CODE_INTERNAL, "no memory");
+           hop_fail(h, CODE_INTERNAL, NO_MEMORY_TEXT);
 }
 
 static void answer_hello(struct hop *h, const struct welcome *w)
@@ -131,7 +131,7 @@ static void read_message1(struct hop *h, struct view message)
     size_t len = 0;
     struct noise *noise = calloc(1, sizeof *noise);
     if (!noise) {
-        hop_fail(h, CODE_INTERNAL, "no memory");
+        hop_fail(h, CODE_INTERNAL, NO_MEMORY_TEXT);
         return;
     }
     if (handshake_accept(noise, h->party->own, h->party->known, message, payload, &len)) {

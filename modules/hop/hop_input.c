@@ -13,7 +13,7 @@ enum unit {
     UNIT_NONE, /* there is none to wait for: the hop has ended or is silent */
 };
 
-/* How the first message stands; *size as in measure. */
+/* Measures the first message; *size as in measure. */
 static enum unit measure_hello(struct hop *h, struct view bytes, size_t *size)
 {
     switch (handshake_look(h->party->mac1_key, PURPOSE_HOP, bytes, size)) {
@@ -34,7 +34,7 @@ static enum unit measure_hello(struct hop *h, struct view bytes, size_t *size)
     return UNIT_NONE;
 }
 
-/* Whether a length told in this state can be right; otherwise the hop fails. */
+/* True if a length announced in this state is allowed; otherwise the hop fails. */
 static bool length_allowed(struct hop *h, size_t len)
 {
     if (h->state == HOP_WAIT_WELCOME) {
@@ -49,7 +49,7 @@ static bool length_allowed(struct hop *h, size_t len)
     return true;
 }
 
-/* How the unit that begins with these bytes stands. *size: the whole unit's when its header is
+/* Measures the unit that begins with these bytes. *size: the whole unit's when its header is
  * there, else the header's. */
 static enum unit measure(struct hop *h, struct view bytes, size_t *size)
 {
@@ -81,7 +81,7 @@ static bool reserve(struct hop *h, size_t size)
     if (size > h->partial_size) {
         uint8_t *grown = realloc(h->partial, size);
         if (!grown)
-            return hop_fail(h, CODE_INTERNAL, "no memory");
+            return hop_fail(h, CODE_INTERNAL, NO_MEMORY_TEXT);
         h->partial = grown;
         h->partial_size = size;
     }

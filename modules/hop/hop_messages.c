@@ -124,7 +124,7 @@ bool hop_send(struct hop *h, enum message_type type, struct view body)
     size_t size = LENGTH_BYTES + plain + TAG_BYTES;
     uint8_t *record = malloc(size);
     if (!record)
-        return hop_fail(h, CODE_INTERNAL, "no memory");
+        return hop_fail(h, CODE_INTERNAL, NO_MEMORY_TEXT);
     store_be16(record, (uint16_t)(plain + TAG_BYTES));
     record[LENGTH_BYTES] = (uint8_t)type;
     if (body.len > 0)
@@ -133,7 +133,7 @@ bool hop_send(struct hop *h, enum message_type type, struct view body)
                 record + LENGTH_BYTES + plain);
     bool appended = fifo_append(&h->out, record, size);
     free(record);
-    return appended || hop_fail(h, CODE_INTERNAL, "no memory");
+    return appended || hop_fail(h, CODE_INTERNAL, NO_MEMORY_TEXT);
 }
 
 static struct view view_of_optional(const char *text)

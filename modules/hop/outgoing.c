@@ -13,26 +13,50 @@
 
 static void failed(struct outgoing *o, enum code code, const char *text)
 {
-    wire_error_set(&o->driver.hop.error, code, "%s", text);
+    wire_error_set(&o->driver.hop.error, code, "cannot connect to relay %s: %s", o->relay, text);
     o->request.on_ended(o);
+}
+
+/* "relay.example.com (10.77.1.1:7443)", or the address alone if that was configured. */
+static void name_relay(struct outgoing *o, const struct address *address)
+{
+    struct address literal;
+    const struct outgoing_request *r = &o->request;
+    snprintf(o->relay, sizeof o->relay, strchr(r->host, ':') ? "[%s]:%u" : "%s:%u", r->host,
+             r->port);
+    snprintf(o->address, sizeof o->address, "%.*s", (int)sizeof o->address - 1, o->relay);
+    if (!address || address->len == 0)
+        return;
+    address_to_text(o->address, address);
+    if (!address_from_literal(&literal, r->host, r->port))
+        snprintf(o->relay, sizeof o->relay, "%s (%s)", r->host, o->address);
+}
+
+/* A responder that does not see its own key behind the first message says nothing, so no more can
+ * be known. */
+static void set_unanswered(struct outgoing *o)
+{
+    char within[32] = "";
+    struct wire_error *e = &o->driver.hop.error;
+    uint64_t started_us = o->driver.deadline_us - HANDSHAKE_S * CLOCK_US_PER_S;
+    unsigned waited_s = (unsigned)((loop_now(o->loop) - started_us) / CLOCK_US_PER_S);
+    if (waited_s > 0)
+        snprintf(within, sizeof within, " within %u s", waited_s);
+    *e = (struct wire_error){0};
+    wire_error_set(e, CODE_TIMEOUT,
+                   "relay %s: no answer to the handshake%s: check PublicKey in [Relay], or "
+                   "something other than an spx relay listens there",
+                   o->relay, within);
 }
 
 static void driver_ended(struct hop_driver *d)
 {
     struct outgoing *o = container_of(d, struct outgoing, driver);
-    struct wire_error *e = &d->hop.error;
+    const struct wire_error *e = &d->hop.error;
     bool unanswered = !o->open && !d->hop.refused_by_peer &&
                       (!e->code || e->code == CODE_NETWORK || e->code == CODE_TIMEOUT);
-    /* A responder that does not see its own key behind the first message says nothing, so that is
-     * all we can know. */
-    if (unanswered) {
-        *e = (struct wire_error){0};
-        wire_error_set(
-            e, CODE_TIMEOUT,
-            "%s does not answer the handshake: is its public key the one in the configuration, "
-            "and is an spx of the other kind there?",
-            o->address);
-    }
+    if (unanswered)
+        set_unanswered(o);
     o->request.on_ended(o);
 }
 
@@ -48,11 +72,11 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
     struct outgoing *o = arg;
     const struct outgoing_request *r = &o->request;
     o->dial = NULL;
+    name_relay(o, address);
     if (result != DIAL_OK) {
         failed(o, result == DIAL_TIMED_OUT ? CODE_TIMEOUT : CODE_NETWORK, text);
         return;
     }
-    address_to_text(o->address, address);
     if (o->driver.hop.error.code) { /* the first message could not be written */
         close(fd);
         o->request.on_ended(o);
@@ -62,7 +86,7 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
     if (r->on_detached)
         o->driver.on_detached = driver_detached;
     if (!hop_driver_open(&o->driver, o->loop, tcp_carrier_new(fd))) {
-        failed(o, CODE_INTERNAL, strerror(errno));
+        failed(o, CODE_INTERNAL, system_text(errno));
         return;
     }
     carrier_set_options(o->driver.carrier);
@@ -85,7 +109,7 @@ bool outgoing_start(struct outgoing *o, struct loop *loop, const struct outgoing
     memcpy(o->peer_key, request->peer_key, sizeof o->peer_key);
     if (request->ticket)
         memcpy(o->ticket, request->ticket, sizeof o->ticket);
-    snprintf(o->address, sizeof o->address, "%s:%u", request->host, request->port);
+    name_relay(o, NULL);
     o->dial = dial_start(loop, &dial);
     o->running = o->dial != NULL;
     if (o->running) /* computed while the connection is set up; an error is told when it is */

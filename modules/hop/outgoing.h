@@ -1,4 +1,4 @@
-/* A hop this side brings about: name look-up, connect, handshake, in one object and one error. */
+/* A hop that this side opens: name look-up, connect and handshake in one object, with one error. */
 #ifndef SPX_HOP_OUTGOING_H
 #define SPX_HOP_OUTGOING_H
 
@@ -15,8 +15,8 @@ struct outgoing_request {
     enum role role;
     const uint8_t *peer_key;
     const uint8_t *ticket; /* NULL unless used */
-    /* The hop could not be brought about or has ended: o->driver.hop.error and, when it was not
-     * the relay that said so, the address tell. Called once, never inside outgoing_start; the
+    /* The hop could not be opened or has ended; o->driver.hop.error tells why, and names the peer
+     * and its address if the hop was never open. Called once, never inside outgoing_start; the
      * callee calls outgoing_close. */
     void (*on_ended)(struct outgoing *o);
     /* The first message is on its way: time to compute what is needed once it is answered. May be
@@ -26,6 +26,8 @@ struct outgoing_request {
     void (*on_detached)(struct outgoing *o);
 };
 
+#define OUTGOING_RELAY_BYTES (256 + ADDRESS_TEXT_BYTES + 4) /* a host's name is at most 255 */
+
 struct outgoing {
     struct hop_driver driver;
     struct loop *loop;
@@ -34,6 +36,7 @@ struct outgoing {
     uint8_t peer_key[KEY_BYTES];
     uint8_t ticket[TICKET_BYTES];
     char address[ADDRESS_TEXT_BYTES]; /* connected to, or tried last, or the name */
+    char relay[OUTGOING_RELAY_BYTES]; /* as configured, and that address */
     bool running;                     /* between outgoing_start and outgoing_close */
     bool open;                        /* the handshake is complete */
 };
@@ -50,7 +53,7 @@ bool outgoing_start(struct outgoing *o, struct loop *loop, const struct outgoing
 /* The handler's on_open calls this first: the time limits of connecting no longer count. */
 void outgoing_opened(struct outgoing *o);
 
-/* Ends whatever stage it is in; no callback comes any more. */
+/* Ends it at any stage; no callback comes any more. */
 void outgoing_close(struct outgoing *o);
 
 #endif

@@ -9,7 +9,7 @@
 #define WELCOME_MAX HANDSHAKE_NOISE_MAX
 #define FIRST_RECORD_MAX HANDSHAKE_NOISE_MAX
 
-/* hop.c */
+/* hop_life.c */
 
 /* HOP_WAIT_HELLO -> HOP_SILENT: forgets what came. */
 void hop_go_silent(struct hop *h);

@@ -150,7 +150,7 @@ bool address_from_path(struct address *a, const char *path)
     return true;
 }
 
-/* Where the port stands in storage, in network order; 0: this family has none. */
+/* Offset of the port in storage, in network order; 0: this family has none. */
 static size_t port_offset(const struct address *a)
 {
     if (a->storage.ss_family == AF_INET)

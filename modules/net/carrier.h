@@ -19,7 +19,7 @@ struct carrier;
 
 /* The operations of a kind. Non-blocking; EINTR is met inside. */
 struct carrier_kind {
-    /* As recv(2): how many bytes came, 0 at the end, -1 with errno. When there is no more, neither
+    /* As recv(2): the number of bytes, 0 at the end, -1 with errno. When there is no more, neither
      * in the descriptor nor in memory of its own, it has said io_read_drained of c->io: the next
      * edge tells of more. As long as it has not, it is asked again. */
     ssize_t (*read)(struct carrier *c, void *data, size_t len);
@@ -33,9 +33,9 @@ struct carrier_kind {
     void (*close)(struct carrier *c);
 };
 
-/* Who uses it now. Called from the loop once for each carrier_want_*, never inside a carrier_ call;
- * may move or close the carrier. A call that was not asked for is harmless: a kind that must write
- * in order to read, or read in order to write, asks the loop itself. */
+/* Its present user. Called from the loop once for each carrier_want_*, never inside a carrier_
+ * call; may move or close the carrier. A call that was not asked for is harmless: a kind that must
+ * write in order to read, or read in order to write, asks the loop itself. */
 struct carrier_user {
     void (*on_read)(struct carrier *c);
     void (*on_write)(struct carrier *c);

@@ -1,4 +1,4 @@
-/* How many descriptors the process may have, and for what the last of them are kept. */
+/* The limit of descriptors, and the purpose that the last of them are kept for. */
 #ifndef SPX_NET_DESCRIPTORS_H
 #define SPX_NET_DESCRIPTORS_H
 

@@ -26,8 +26,7 @@
 #define QUEUE_FULL_US (20 * CLOCK_US_PER_MS)
 #define FAILURE_TEXT_BYTES 512
 
-/* ---- Looking names up: threads that come when there is something to do and go when there is not.
- * ---- */
+/* ---- Looking names up: threads that start when there is work and end when there is none. ---- */
 
 /* Belongs to the resolver while it waits and while a thread works on it, then to the call posted to
  * the loop. */
@@ -197,7 +196,7 @@ struct dial {
     unsigned tried;   /* of them */
     unsigned pending; /* of these, connects under way */
 
-    /* What done is told when nothing connects. */
+    /* The result for done when nothing connects. */
     enum dial_result failure;
     struct address failed;
     char failure_text[FAILURE_TEXT_BYTES];
@@ -251,7 +250,7 @@ static void finish_failed(struct dial *dial)
 static void note_name_failure(struct dial *dial, enum dial_result failure, const char *what)
 {
     dial->failure = failure;
-    snprintf(dial->failure_text, sizeof dial->failure_text, "%s: %s", dial->name, what);
+    snprintf(dial->failure_text, sizeof dial->failure_text, "%s", what);
 }
 
 /* The last failure counts, but an address that was tried says more than one that was not allowed.
@@ -259,14 +258,11 @@ static void note_name_failure(struct dial *dial, enum dial_result failure, const
 static void note_failure(struct attempt *attempt, enum dial_result failure, const char *what)
 {
     struct dial *dial = attempt->dial;
-    char text[ADDRESS_TEXT_BYTES];
-
     if (failure == DIAL_NOT_ALLOWED && dial->failed.len != 0)
         return;
     dial->failure = failure;
     dial->failed = attempt->address;
-    address_to_text(text, &attempt->address);
-    snprintf(dial->failure_text, sizeof dial->failure_text, "%s: %s", text, what);
+    snprintf(dial->failure_text, sizeof dial->failure_text, "%s", what);
 }
 
 static enum dial_result result_of(int error)
@@ -289,7 +285,7 @@ static enum dial_result result_of(int error)
 
 static void note_error(struct attempt *attempt, int error)
 {
-    note_failure(attempt, result_of(error), strerror(error));
+    note_failure(attempt, result_of(error), system_text(error));
 }
 
 static void on_attempt_settled(struct io *io)
@@ -372,7 +368,7 @@ static void on_deadline(struct timer *timer)
     struct dial *dial = container_of(timer, struct dial, deadline);
 
     note_name_failure(dial, DIAL_TIMED_OUT,
-                      dial->lookup ? "the name servers did not answer in time" : "timed out");
+                      dial->lookup ? "no answer from the name servers in time" : "timed out");
     for (unsigned i = 0; i < dial->tried; i++)
         if (dial->attempts[i].io.loop)
             note_failure(&dial->attempts[i], DIAL_TIMED_OUT, "no answer in time");
@@ -407,7 +403,7 @@ static enum dial_result result_of_lookup(const struct lookup *lookup)
 static void take_addresses(struct dial *dial, struct lookup *lookup)
 {
     if (lookup->gai_error == EAI_SYSTEM)
-        note_name_failure(dial, result_of_lookup(lookup), strerror(lookup->system_error));
+        note_name_failure(dial, result_of_lookup(lookup), system_text(lookup->system_error));
     else if (lookup->gai_error != 0)
         note_name_failure(dial, result_of_lookup(lookup), gai_strerror(lookup->gai_error));
     else
@@ -490,7 +486,7 @@ static bool find_addresses(struct dial *dial, const char *host)
     else if (address_from_literal(&address, host, dial->port))
         add_address(dial, &address);
     else if (host[0] == '\0' || strlen(host) > MAX_NAME || is_invalid_name(host))
-        note_name_failure(dial, DIAL_NO_NAME, "there is no such name");
+        note_name_failure(dial, DIAL_NO_NAME, "no such host name");
     else
         return look_up(dial);
     timer_set(dial->loop, &dial->next, loop_now(dial->loop));

@@ -31,9 +31,9 @@ struct dial_request {
      * dial_cancel. */
     bool (*allow)(void *arg, const struct address *address);
     /* Called once, never inside dial_start; fd is the callee's (only with DIAL_OK, else -1),
-     * address what it is connected to, or what failed last (len 0: none was tried), text says what
-     * went wrong for people ("" with DIAL_OK); both are valid during the call. The dial is gone
-     * when it is called. */
+     * address the one connected to, or the one that failed last (len 0: none was tried), text the
+     * reason alone, without address or name ("" with DIAL_OK); both are valid during the call. The
+     * dial is gone when it is called. */
     void (*done)(void *arg, enum dial_result result, int fd, const struct address *address,
                  const char *text);
     void *arg;

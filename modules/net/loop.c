@@ -8,7 +8,7 @@
  * to stop wanting and to want again are then assignments: no epoll_ctl but at the beginning and the
  * end, and no edge is lost that came while nobody wanted it.
  *
- * What this asks of callers: to clear readiness without having met EAGAIN is to wait for an edge
+ * The callers' part: to clear readiness without having met EAGAIN is to wait for an edge
  * that was there already. A short read of a stream socket may count as EAGAIN, since what comes
  * after it is a new edge; not so when the peer has hung up, for the end is no new edge
  * (`hung_up`). Not to clear it is never wrong, it only costs a call.

@@ -1,5 +1,5 @@
 /* Bytes from one carrier to another: through a pipe in the kernel where both have a descriptor of
- * just their bytes and a pipe is to be had, otherwise by copying. */
+ * just their bytes and a pipe is available, otherwise by copying. */
 #ifndef SPX_NET_SPLICE_H
 #define SPX_NET_SPLICE_H
 
@@ -18,7 +18,7 @@ struct pipe_pool *pipe_pool_new(size_t pipe_bytes, unsigned max_pipes);
 /* Every direction ended before. NULL is harmless. */
 void pipe_pool_free(struct pipe_pool *pool);
 
-/* How many pipes are open now, in use or spare. */
+/* The number of pipes that are open now, in use or spare. */
 unsigned pipe_pool_open(const struct pipe_pool *pool);
 
 /* One direction of a joined pair. Holds a pipe only while bytes are in it. Zeroed: empty. */

@@ -119,7 +119,7 @@ void pending_refuse(struct pending *p, enum code code, const char *text, uint16_
 void pending_refuse_unreachable(struct pending *p, const char *why)
 {
     char text[TEXT_MAX_BYTES / 2];
-    snprintf(text, sizeof text, "the relay could not reach agent %s: %s", p->agent->name, why);
+    snprintf(text, sizeof text, "the relay cannot connect to agent %s: %s", p->agent->name, why);
     pending_refuse(p, CODE_OFFLINE, text, RETRY_S);
 }
 

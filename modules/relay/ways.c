@@ -29,6 +29,15 @@ static void log_dialling(const struct pending *p)
     log_way(p, way);
 }
 
+static void refuse(struct pending *p, const struct address *address, const char *why)
+{
+    char at[ADDRESS_TEXT_BYTES] = "", text[TEXT_MAX_BYTES / 2];
+    if (address->len > 0)
+        address_to_text(at, address);
+    snprintf(text, sizeof text, "%s: %s", at[0] ? at : p->agent->config->dial.host, why);
+    pending_refuse_unreachable(p, text);
+}
+
 static void on_dialled(void *arg, enum dial_result result, int fd, const struct address *address,
                        const char *text)
 {
@@ -36,9 +45,9 @@ static void on_dialled(void *arg, enum dial_result result, int fd, const struct 
     struct error e = {0};
     p->dial = NULL;
     if (result != DIAL_OK)
-        pending_refuse_unreachable(p, text);
+        refuse(p, address, text);
     else if (!circuit_hop_dial(p, tcp_carrier_new(fd), address, &e))
-        pending_refuse_unreachable(p, e.text);
+        refuse(p, address, e.text);
 }
 
 static void dial(struct pending *p)

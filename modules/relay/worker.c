@@ -104,7 +104,7 @@ bool workers_start(struct relay *r, void (*on_look)(struct worker *w), struct er
                              r->worker_count, strerror(errno));
         }
     }
-    return r->workers || error_set(e, FAILURE_OTHER, "no memory");
+    return r->workers || error_no_memory(e);
 }
 
 void workers_stop(struct relay *r)

@@ -36,7 +36,7 @@ enum code {
 /* "unknown key", …; "unknown code" for one that is not known. */
 const char *code_text(unsigned code);
 
-/* How a client that ends because of it has failed; CODE_OK and CODE_DONE: not at all. */
+/* The failure of a client that ends because of it; FAILURE_NONE for CODE_OK and CODE_DONE. */
 enum failure code_failure(enum code code);
 
 /* RESET's codes (section 5). */

@@ -180,7 +180,7 @@ struct session_welcome {
 size_t session_welcome_encode(const struct session_welcome *m, uint8_t *out, size_t size);
 bool session_welcome_decode(struct session_welcome *m, struct view body, uint16_t *unsupported);
 
-/* Whether a peer's name keeps section 6's rule for names. Every name in these messages does, or its
+/* True if a peer's name keeps section 6's rule for names. Every name in these messages does, or its
  * decoder fails. */
 bool name_valid(struct view name);
 

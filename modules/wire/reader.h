@@ -33,7 +33,7 @@ struct view read_blob(struct reader *r, size_t max);
  * none. */
 void read_extensions(struct reader *r, uint16_t *unsupported);
 
-/* Whether every field was there and nothing is left. */
+/* True if every field was there and nothing is left. */
 bool reader_done(const struct reader *r);
 
 /* A writer into a caller's buffer: too much sets failed and writes nothing more. */
@@ -52,7 +52,7 @@ void write_bytes(struct writer *w, struct view v);
 /* length (2) and the bytes: fails above 65,535. */
 void write_string(struct writer *w, struct view v);
 
-/* How much was written; 0 when it did not all fit. */
+/* The number of bytes written; 0 if they did not all fit. */
 size_t writer_len(const struct writer *w);
 
 #endif

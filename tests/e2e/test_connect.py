@@ -109,7 +109,9 @@ def test_agent_before_its_relay(world, echo):
     """An agent and a client that cannot reach their relay try again until it is there."""
     agent = world.start_agent(online=False)
     client = world.start_client(*forwards(echo.port), connected=False)
-    agent.expect(WARNING + r"agent: cannot reach the relay: .*refused; retrying now")
+    agent.expect(
+        WARNING + r"agent: cannot connect to relay \S+: connection refused; retrying now"
+    )
     client.expect(WARNING + r"client: .*refused")
     world.start_relay()
     agent.expect(r"online at relay", seconds=30)
@@ -202,7 +204,7 @@ def test_wrong_relay_key(world):
     after some seconds, and the text says where to look."""
     relay = world.start_relay()
     failed = world.run_pipe(relay_key="stranger", code=TIMED_OUT, seconds=40)
-    assert re.search(r"is its public key the one in the configuration", failed.stderr)
+    assert re.search(r"no answer to the handshake within 5 s: check PublicKey in \[Relay\]", failed.stderr)
     assert not relay.lines(r"connected from")
 
 
@@ -211,8 +213,8 @@ def test_wrong_relay_key_at_the_agent(world):
     relay = world.start_relay()
     agent = world.start_agent(relay_key="stranger", online=False)
     agent.expect(
-        WARNING + r"agent: cannot reach the relay: \S+ does not answer the handshake: is its public "
-        r"key the one in the configuration, .*; retrying now"
+        WARNING + r"agent: relay \S+: no answer to the handshake within 5 s: check PublicKey in "
+        r"\[Relay\], .*; retrying now"
     )
     assert not relay.lines(r"agent \S+ online")
 

@@ -394,7 +394,7 @@ static void test_deadline(void **state)
     run_until(a_ended);
     assert_true(loop_now(loop) >= start + SHORT_US);
     assert_int_equal(a->code, CODE_TIMEOUT);
-    assert_non_null(strstr(a->text, "the relay did not answer the handshake in time"));
+    assert_non_null(strstr(a->text, "no answer of the relay to the handshake in time"));
     close(fds[1]);
 }
 

@@ -57,7 +57,7 @@ static bool write_hello(struct hop *h, const uint8_t *ticket)
     }
     wipe(payload, sizeof payload);
     wipe(&hello, sizeof hello);
-    return fifo_append(&h->out, message, message_len) || hop_fail(h, CODE_INTERNAL, "no memory");
+    return fifo_append(&h->out, message, message_len) || hop_fail(h, CODE_INTERNAL, NO_MEMORY_TEXT);
 }
 
 bool hop_start(struct hop *h, const struct hop_party *party, const struct hop_handler *handler,
@@ -71,7 +71,7 @@ bool hop_start(struct hop *h, const struct hop_party *party, const struct hop_ha
     memcpy(h->peer_key, peer_key, KEY_BYTES);
     h->noise = calloc(1, sizeof *h->noise);
     if (!h->noise)
-        return hop_fail(h, CODE_INTERNAL, "no memory");
+        return hop_fail(h, CODE_INTERNAL, NO_MEMORY_TEXT);
     return write_hello(h, ticket);
 }
 
