@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "hop/crowd.h"
 #include "hop/driver.h"
+#include "hop/seen.h"
 #include "net/door.h"
 #include "net/tcp_carrier.h"
 
@@ -19,6 +20,7 @@
 struct inbound {
     struct agent *agent;
     struct crowd crowd;
+    struct seen seen;
     struct door *doors;
     size_t door_count;
     struct list visitors;
@@ -44,8 +46,7 @@ static void visitor_free(struct visitor *v)
 {
     if (v->answer)
         answer_cancel(v->answer);
-    if (v->waiting.source && v->driver.hop.mac1_valid)
-        crowd_count_failure(&v->waiting, loop_now(v->inbound->agent->loop));
+    crowd_failed(&v->inbound->crowd, &v->waiting, loop_now(v->inbound->agent->loop));
     crowd_leave(&v->inbound->crowd, &v->waiting);
     hop_driver_close(&v->driver);
     list_remove(&v->place);
@@ -63,16 +64,45 @@ static void make_way(struct crowd_member *m)
         visitor_free(visitor_of_member(m));
 }
 
-static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+/* Within the crowd's budget the hop reads it at once. */
+static bool on_first_message(struct hop *h, struct view message)
+{
+    struct visitor *v = visitor_of(h);
+    struct inbound *in = v->inbound;
+    uint64_t now = loop_now(in->agent->loop);
+    enum crowd_budget budget = CROWD_NOTHING;
+    make_way(crowd_in_the_way(&in->crowd, CROWD_HANDSHAKE, crowd_source(&v->waiting)));
+    crowd_advance(&in->crowd, &v->waiting);
+    if (!seen_before(&in->seen, message.data + HANDSHAKE_HEADER_BYTES, now))
+        budget = crowd_budget(&in->crowd, &v->waiting, now);
+    h->known_only = budget == CROWD_KNOWN;
+    if (budget != CROWD_NOTHING) {
+        v->waiting.owed = MULTIPLICATIONS_TO_READ;
+        return false;
+    }
+    hop_hello_read(h, NULL, view_of(NULL, 0));
+    return true;
+}
+
+static void on_not_authentic(struct hop *h)
 {
     struct visitor *v = visitor_of(h);
     struct crowd *crowd = &v->inbound->crowd;
-    make_way(crowd_in_the_way(crowd, CROWD_HANDSHAKE, crowd_source(&v->waiting)));
-    crowd_advance(crowd, &v->waiting);
+    crowd_failed(crowd, &v->waiting, loop_now(v->inbound->agent->loop));
+    make_way(crowd_in_the_way(crowd, CROWD_SILENT, crowd_source(&v->waiting)));
+    crowd_retreat(crowd, &v->waiting);
+}
+
+static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+{
+    struct visitor *v = visitor_of(h);
+    uint64_t now = loop_now(v->inbound->agent->loop);
+    v->waiting.owed += MULTIPLICATIONS_TO_ANSWER;
     carrier_set_options(v->driver.carrier);
-    hop_driver_set_deadline(&v->driver,
-                            loop_now(v->inbound->agent->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
+    hop_driver_set_deadline(&v->driver, now + HANDSHAKE_S * CLOCK_US_PER_S);
     if (!agent_find_relay(v->inbound->agent, h->peer_key)) {
+        crowd_spend(&v->inbound->crowd, crowd_source(&v->waiting), v->waiting.owed, true, now);
+        v->waiting.owed = 0;
         answer->code = CODE_UNKNOWN_KEY;
         answer->text = view_of_string("this agent does not know the relay's key");
     } else if (hello->role != ROLE_RELAY) {
@@ -99,7 +129,7 @@ static void on_open(struct hop *h, const struct info *info)
 {
     struct visitor *v = visitor_of(h);
     (void)info;
-    crowd_leave(&v->inbound->crowd, &v->waiting);
+    crowd_opened(&v->inbound->crowd, &v->waiting, loop_now(v->inbound->agent->loop));
     hop_driver_set_deadline(&v->driver, CLOCK_NEVER);
     if (!has_room(v->inbound, h->peer_key)) {
         hop_bye(h, CODE_FULL, "too many connections of this relay are open", 1);
@@ -130,7 +160,12 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
 }
 
 static const struct hop_handler handler = {
-    .on_hello = on_hello, .on_open = on_open, .on_message = on_message};
+    .on_first_message = on_first_message,
+    .on_not_authentic = on_not_authentic,
+    .on_hello = on_hello,
+    .on_open = on_open,
+    .on_message = on_message,
+};
 
 static void on_ended(struct hop_driver *d)
 {
@@ -146,10 +181,6 @@ static void take(void *owner, int fd, const struct address *address)
     uint8_t source[9];
     struct visitor *v;
     address_source(source, address);
-    if (!crowd_allows(&in->crowd, source, loop_now(a->loop))) {
-        close(fd);
-        return;
-    }
     make_way(crowd_in_the_way(&in->crowd, CROWD_SILENT, source));
     v = calloc(1, sizeof *v);
     if (!v || !crowd_enter(&in->crowd, &v->waiting, source)) {
@@ -223,6 +254,7 @@ struct inbound *inbound_new(struct agent *a, struct error *e)
     list_init(&in->visitors);
     random_bytes(hash_key, sizeof hash_key);
     crowd_init(&in->crowd, hash_key);
+    seen_init(&in->seen);
     in->doors = calloc(a->config.listen.count, sizeof *in->doors);
     if (!in->doors || !listen_on_all(in, e)) {
         error_set(e, FAILURE_OTHER, "out of memory");

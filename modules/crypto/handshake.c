@@ -102,8 +102,8 @@ bool handshake_start(struct noise *n, enum suite suite, enum purpose purpose,
     return true;
 }
 
-bool handshake_accept(struct noise *n, const struct keypair *own, struct known_keys *known,
-                      struct view message, uint8_t *payload, size_t *payload_len)
+static bool read_first(struct noise *n, const struct keypair *own, struct known_keys *known,
+                       bool known_only, struct view message, uint8_t *payload, size_t *payload_len)
 {
     memset(n, 0, sizeof *n);
     *payload_len = 0;
@@ -116,8 +116,22 @@ bool handshake_accept(struct noise *n, const struct keypair *own, struct known_k
     if (!noise_init(n, suite, false, view_of(message.data, PROLOGUE_BYTES), own, NULL))
         return false;
     noise_set_known(n, known);
+    if (known_only)
+        noise_refuse_unknown(n);
     return noise_read(n, view_of(message.data + HANDSHAKE_HEADER_BYTES, noise_len), payload,
                       payload_len);
+}
+
+bool handshake_accept(struct noise *n, const struct keypair *own, struct known_keys *known,
+                      struct view message, uint8_t *payload, size_t *payload_len)
+{
+    return read_first(n, own, known, false, message, payload, payload_len);
+}
+
+bool handshake_accept_known(struct noise *n, const struct keypair *own, struct known_keys *known,
+                            struct view message, uint8_t *payload, size_t *payload_len)
+{
+    return read_first(n, own, known, true, message, payload, payload_len);
 }
 
 void handshake_take_ephemeral(struct noise *n, struct key_stock *stock)

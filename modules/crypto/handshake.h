@@ -52,6 +52,11 @@ bool handshake_start(struct noise *n, enum suite suite, enum purpose purpose,
 bool handshake_accept(struct noise *n, const struct keypair *own, struct known_keys *known,
                       struct view message, uint8_t *payload, size_t *payload_len);
 
+/* The same, but a key that is not in known (not NULL) is as good as not authentic, and costs one
+ * multiplication, as a message that is not authentic does. */
+bool handshake_accept_known(struct noise *n, const struct keypair *own, struct known_keys *known,
+                            struct view message, uint8_t *payload, size_t *payload_len);
+
 /* After it: the answer's ephemeral comes from the stock, if there is one (NULL is harmless). */
 void handshake_take_ephemeral(struct noise *n, struct key_stock *stock);
 

@@ -127,6 +127,11 @@ void noise_set_known(struct noise *n, struct known_keys *known)
     n->known = known;
 }
 
+void noise_refuse_unknown(struct noise *n)
+{
+    n->known_only = true;
+}
+
 static void make_ephemeral(struct noise *n)
 {
     if (!n->has_ephemeral)
@@ -148,10 +153,18 @@ static bool read_ephemeral(struct noise *n, const uint8_t *in)
     return key_usable(n, n->remote_ephemeral);
 }
 
+static bool is_known(const struct noise *n)
+{
+    uint8_t shared[KEY_BYTES];
+    bool known = known_keys_find(n->known, n->remote_static, shared) != KEY_UNKNOWN;
+    wipe(shared, sizeof shared);
+    return known;
+}
+
 static bool read_static(struct noise *n, const uint8_t *in)
 {
     return decrypt_and_hash(n, view_of(in, SEALED_KEY_BYTES), n->remote_static) &&
-           key_usable(n, n->remote_static);
+           key_usable(n, n->remote_static) && (!n->known_only || is_known(n));
 }
 
 /* -> e, es, s, ss; the payload follows at out + KEY_BYTES + SEALED_KEY_BYTES */

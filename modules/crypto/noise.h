@@ -17,6 +17,7 @@ struct noise {
     const struct keypair *own; /* the caller's, must outlive the handshake; NULL: failed, split or
                                   wiped, nothing works */
     struct known_keys *known;  /* the caller's, or NULL: where ss of a peer it knows is kept */
+    bool known_only;           /* responder: a key that is not there fails, before its ss */
     struct keypair ephemeral;
     bool prepared; /* responder: ee and se are computed */
     uint8_t ee[KEY_BYTES], se[KEY_BYTES];
@@ -39,6 +40,10 @@ void noise_set_ephemeral(struct noise *n, const struct keypair *ephemeral);
 /* Takes ss from there and leaves it there, for peers that are known there. Outlives the handshake.
  */
 void noise_set_known(struct noise *n, struct known_keys *known);
+
+/* Responder, after it: a peer that is not known there is as good as not authentic, and costs no
+ * arithmetic beyond es. */
+void noise_refuse_unknown(struct noise *n);
 
 /* Responder, after message 1: does the curve arithmetic of message 2 now, so that noise_write has
  * none left. Needless otherwise. False: out of turn, or a DH result was all zero. */

@@ -1,5 +1,6 @@
-/* Sources, and how many connections each has in each phase. Ends nobody: it says who is in the way.
- */
+/* Counts by source: who goes when there are too many, and budgets of curve arithmetic, which are
+ * leaky buckets. A source that recently opened a hop has a reserve, so that a flood from elsewhere
+ * does not keep its parties out. */
 #include "hop/crowd.h"
 
 #include <stdlib.h>
@@ -17,8 +18,9 @@ struct source {
     struct table_entry entry;
     uint8_t key[SOURCE_BYTES];
     struct tally tally[CROWD_PHASES];
-    unsigned failed;
-    uint64_t failed_since_us;
+    struct rate spent, answers; /* multiplications in vain; those on answers */
+    uint64_t trusted_until_us;
+    struct log_rate log;
 };
 
 static const unsigned limit_of_source[CROWD_PHASES] = {SILENT_PER_SOURCE, HANDSHAKES_PER_SOURCE};
@@ -44,6 +46,8 @@ void crowd_init(struct crowd *c, const uint8_t hash_key[16])
     table_init(&c->sources, SOURCE_BYTES,
                (ptrdiff_t)offsetof(struct source, key) - (ptrdiff_t)offsetof(struct source, entry),
                hash_key);
+    c->spent = c->reserve = c->answers = (struct rate){0};
+    c->log = (struct log_rate){0};
     for (unsigned phase = 0; phase < CROWD_PHASES; phase++) {
         c->count[phase] = 0;
         for (unsigned n = 0; n <= HANDSHAKES_PER_SOURCE; n++)
@@ -121,6 +125,7 @@ static bool has_members(const struct source *source)
 
 static void forget(struct crowd *c, struct source *source)
 {
+    log_rate_end(&source->log, LOG_INFO, "refused connections");
     table_remove(&c->sources, &source->entry);
     free(source);
 }
@@ -158,35 +163,122 @@ void crowd_retreat(struct crowd *c, struct crowd_member *m)
     list_move(others, &m->place); /* before them */
 }
 
+/* ---- Budgets. ---- */
+
+struct budget {
+    unsigned per_s, burst;
+};
+
+static const struct budget of_source = {SOURCE_MULTIPLICATIONS_PER_S,
+                                        2 * SOURCE_MULTIPLICATIONS_PER_S};
+static const struct budget answers_of_source = {
+    SOURCE_ANSWERS_PER_S * MULTIPLICATIONS_TO_ANSWER,
+    4 * SOURCE_ANSWERS_PER_S *MULTIPLICATIONS_TO_ANSWER};
+static const struct budget in_all = {MULTIPLICATIONS_PER_S, MULTIPLICATIONS_PER_S};
+static const struct budget answers_in_all = {ANSWERS_PER_S * MULTIPLICATIONS_TO_ANSWER,
+                                             2 * ANSWERS_PER_S *MULTIPLICATIONS_TO_ANSWER};
+
+static uint64_t full_after_us(const struct budget *b)
+{
+    return b->burst * (CLOCK_US_PER_S / b->per_s);
+}
+
+static bool is_left(const struct rate *r, const struct budget *b, uint64_t now_us)
+{
+    return r->full_us <= now_us || r->full_us - now_us < full_after_us(b);
+}
+
+/* What was under way when it ran out is charged too, but no debt is longer than another burst. */
+static void charge(struct rate *r, const struct budget *b, unsigned n, uint64_t now_us)
+{
+    uint64_t begin_us = r->full_us > now_us ? r->full_us : now_us;
+    uint64_t most_us = now_us + 2 * full_after_us(b);
+    uint64_t full_us = begin_us + n * (CLOCK_US_PER_S / b->per_s);
+    r->full_us = full_us < most_us ? full_us : most_us;
+}
+
+static bool source_trusted(const struct source *source, uint64_t now_us)
+{
+    return now_us < source->trusted_until_us;
+}
+
+bool crowd_trusts(const struct crowd_member *m, uint64_t now_us)
+{
+    return m->source && source_trusted(m->source, now_us);
+}
+
+enum crowd_budget crowd_budget(const struct crowd *c, const struct crowd_member *m, uint64_t now_us)
+{
+    const struct source *own = m->source;
+    bool left = is_left(&c->spent, &in_all, now_us) ||
+                (source_trusted(own, now_us) && is_left(&c->reserve, &in_all, now_us));
+    if (!left || !is_left(&own->spent, &of_source, now_us))
+        return CROWD_NOTHING;
+    bool answer = is_left(&own->answers, &answers_of_source, now_us) &&
+                  is_left(&c->answers, &answers_in_all, now_us);
+    return answer ? CROWD_ANY : CROWD_KNOWN;
+}
+
+static void charge_in_all(struct crowd *c, const struct source *own, unsigned n, uint64_t now_us)
+{
+    bool left = is_left(&c->spent, &in_all, now_us);
+    bool trusted = own && source_trusted(own, now_us);
+    charge(trusted && !left ? &c->reserve : &c->spent, &in_all, n, now_us);
+}
+
+void crowd_spend(struct crowd *c, const uint8_t source[SOURCE_BYTES], unsigned multiplications,
+                 bool answer, uint64_t now_us)
+{
+    struct source *own = find_source(c, source);
+    if (!own)
+        own = add_source(c, source); /* it has left in haste, and pays all the same */
+    charge_in_all(c, own, multiplications, now_us);
+    if (own)
+        charge(&own->spent, &of_source, multiplications, now_us);
+    if (answer) {
+        charge(&c->answers, &answers_in_all, multiplications, now_us);
+        if (own)
+            charge(&own->answers, &answers_of_source, multiplications, now_us);
+    }
+}
+
+struct log_rate *crowd_log(struct crowd *c, const struct crowd_member *m, uint64_t now_us)
+{
+    return crowd_trusts(m, now_us) ? &m->source->log : &c->log;
+}
+
+/* ---- Leaving. ---- */
+
+static bool to_remember(const struct source *source, uint64_t now_us)
+{
+    return has_members(source) || source_trusted(source, now_us) ||
+           source->spent.full_us > now_us || source->answers.full_us > now_us;
+}
+
 void crowd_leave(struct crowd *c, struct crowd_member *m)
 {
     struct source *source = m->source;
     if (!source)
         return;
     part(c, m);
-    if (!has_members(source) && source->failed == 0)
+    if (!to_remember(source, 0))
         forget(c, source);
 }
 
-static bool failures_are_over(const struct source *source, uint64_t now_us)
+void crowd_opened(struct crowd *c, struct crowd_member *m, uint64_t now_us)
 {
-    return source->failed == 0 || now_us >= source->failed_since_us + CLOCK_US_PER_S;
+    if (!m->source)
+        return;
+    m->owed = 0;
+    m->source->trusted_until_us = now_us + CROWD_TRUST_S * CLOCK_US_PER_S;
+    crowd_leave(c, m);
 }
 
-void crowd_count_failure(struct crowd_member *m, uint64_t now_us)
+void crowd_failed(struct crowd *c, struct crowd_member *m, uint64_t now_us)
 {
-    struct source *source = m->source;
-    if (failures_are_over(source, now_us)) {
-        source->failed = 0;
-        source->failed_since_us = now_us;
-    }
-    source->failed++;
-}
-
-bool crowd_allows(const struct crowd *c, const uint8_t source[SOURCE_BYTES], uint64_t now_us)
-{
-    const struct source *own = find_source(c, source);
-    return !own || own->failed < HANDSHAKES_FAILED_PER_S || failures_are_over(own, now_us);
+    if (m->source && m->owed > 0)
+        crowd_spend(c, m->source->key, m->owed, false, now_us);
+    m->owed = 0;
 }
 
 void crowd_sweep(struct crowd *c, uint64_t now_us)
@@ -196,11 +288,8 @@ void crowd_sweep(struct crowd *c, uint64_t now_us)
     for (struct table_entry *entry = table_next(&c->sources, NULL); entry;
          entry = table_next(&c->sources, entry)) {
         struct source *source = source_of_entry(entry);
-        if (failures_are_over(source, now_us)) {
-            source->failed = 0;
-            if (!has_members(source))
-                list_append(&idle, &source->tally[CROWD_SILENT].place);
-        }
+        if (!to_remember(source, now_us))
+            list_append(&idle, &source->tally[CROWD_SILENT].place);
     }
     list_each (place, &idle)
         forget(c, container_of(place, struct source, tally[CROWD_SILENT].place));

@@ -1,10 +1,12 @@
 /* Connections that have proven nothing yet, counted by their source (docs/PROTOCOL.md section 6):
- * when there are too many, the oldest of the source with the most goes, never the newcomer. Knows
- * no sockets. */
+ * when there are too many, the oldest of the source with the most goes, never the newcomer. And the
+ * curve multiplications that they cost in vain, of a source and in all. Knows no sockets. */
 #ifndef SPX_HOP_CROWD_H
 #define SPX_HOP_CROWD_H
 
 #include "base/list.h"
+#include "base/log_rate.h"
+#include "base/rate.h"
 #include "base/table.h"
 #include "wire/limits.h"
 
@@ -23,6 +25,17 @@ struct crowd_member {
     struct list place;
     struct source *source; /* NULL: in no crowd */
     enum crowd_phase phase;
+    unsigned owed; /* multiplications that its source pays for if the handshake fails */
+};
+
+/* The arithmetic of a first message: to read it; to read and answer it. */
+#define MULTIPLICATIONS_TO_READ 1
+#define MULTIPLICATIONS_TO_ANSWER 4
+
+enum crowd_budget {
+    CROWD_NOTHING, /* no arithmetic: silence */
+    CROWD_KNOWN,   /* if its key is not known, no arithmetic beyond the reading, and silence */
+    CROWD_ANY,
 };
 
 /* Invariants: 1. a source with n members of a phase stands on by_count[phase][n], on none with n =
@@ -33,6 +46,10 @@ struct crowd {
     struct table sources;
     unsigned count[CROWD_PHASES];
     struct list by_count[CROWD_PHASES][HANDSHAKES_PER_SOURCE + 1];
+    struct rate spent;   /* by all sources */
+    struct rate reserve; /* by sources that recently opened a hop, when the others leave nothing */
+    struct rate answers; /* of spent, on answers to keys that are not known */
+    struct log_rate log; /* of lines that sources cause which did not recently open a hop */
 };
 
 void crowd_init(struct crowd *c, const uint8_t hash_key[16]);
@@ -40,7 +57,7 @@ void crowd_init(struct crowd *c, const uint8_t hash_key[16]);
 /* Every member has left before. */
 void crowd_free(struct crowd *c);
 
-/* Who must leave before this source can have one more in the phase; NULL: nobody. */
+/* The member that must leave before this source can have one more in the phase; NULL: none. */
 struct crowd_member *crowd_in_the_way(const struct crowd *c, enum crowd_phase phase,
                                       const uint8_t source[SOURCE_BYTES]);
 
@@ -63,14 +80,28 @@ void crowd_retreat(struct crowd *c, struct crowd_member *m);
 /* Harmless for one that is in no crowd. */
 void crowd_leave(struct crowd *c, struct crowd_member *m);
 
-/* A member's handshake has failed. */
-void crowd_count_failure(struct crowd_member *m, uint64_t now_us);
+/* Its hop is open: it leaves, owes nothing, and its source has recently opened a hop. */
+void crowd_opened(struct crowd *c, struct crowd_member *m, uint64_t now_us);
 
-/* True while a source may try: fewer than HANDSHAKES_FAILED_PER_S failures in the second under way.
- */
-bool crowd_allows(const struct crowd *c, const uint8_t source[SOURCE_BYTES], uint64_t now_us);
+/* Its handshake has failed: its source pays what it owes. It still is a member. */
+void crowd_failed(struct crowd *c, struct crowd_member *m, uint64_t now_us);
 
-/* Forgets sources whose failures are over; call every few seconds. */
+/* The arithmetic that a member's first message may cost now. */
+enum crowd_budget crowd_budget(const struct crowd *c, const struct crowd_member *m,
+                               uint64_t now_us);
+
+/* Multiplications were done in vain for a source, member or not. answer: for the answer to a key
+ * that is not known. */
+void crowd_spend(struct crowd *c, const uint8_t source[SOURCE_BYTES], unsigned multiplications,
+                 bool answer, uint64_t now_us);
+
+/* True if a member's source has opened a hop within the last CROWD_TRUST_S. */
+bool crowd_trusts(const struct crowd_member *m, uint64_t now_us);
+
+/* The rate of log lines that a member causes: its source's own if crowd_trusts it. */
+struct log_rate *crowd_log(struct crowd *c, const struct crowd_member *m, uint64_t now_us);
+
+/* Forgets sources of which nothing need be remembered; call every few seconds. */
 void crowd_sweep(struct crowd *c, uint64_t now_us);
 
 #endif

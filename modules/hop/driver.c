@@ -132,7 +132,7 @@ static const struct carrier_user user = {.on_read = on_read, .on_write = on_writ
 static void fail_deadline(struct hop_driver *d)
 {
     struct hop *h = &d->hop;
-    if (h->state == HOP_WAIT_HELLO || h->state == HOP_SILENT) {
+    if (h->state == HOP_WAIT_HELLO || h->state == HOP_READING || h->state == HOP_SILENT) {
         hop_fail(h, CODE_TIMEOUT, "no valid first message came in time");
     } else if (h->state == HOP_WAIT_WELCOME) {
         hop_fail(h, CODE_TIMEOUT, "no answer of the %s to the handshake in time",

@@ -31,8 +31,9 @@ struct hop_handler {
      * noise_prepare do the curve arithmetic wherever it likes, and calls hop_hello_read with the
      * result; until then the hop reads nothing. False: the hop does it at once. */
     bool (*on_first_message)(struct hop *h, struct view message);
-    /* Responder: the first message was not authentic; the hop is silent until its owner ends it.
-     * May be NULL. */
+    /* Responder: the first message was not authentic, or one that no honest initiator sends (its
+     * HELLO is malformed, bytes follow it before the answer); the hop is silent until its owner
+     * ends it. May be NULL. */
     void (*on_not_authentic)(struct hop *h);
     /* Responder: message 1 is authentic, peer_key set. Decide: the answer comes as CODE_FULL; set
      * code and text, and with CODE_OK also name. The views are used after the call: what they
@@ -67,6 +68,8 @@ struct hop {
     bool peer_has_aes; /* from INFO */
     bool info_read;
     bool mac1_valid; /* responder: a whole first message with a right mac1 has come */
+    bool known_only; /* the same: set in on_first_message, silence for a key that is not in the
+                        party's known */
     bool pinged;     /* a PING is out and nothing was read since */
     bool ping_waits; /* the last PING's PONG has not come */
     uint8_t own_role, peer_role;
@@ -99,8 +102,9 @@ bool hop_start(struct hop *h, const struct hop_party *party, const struct hop_ha
 void hop_listen(struct hop *h, const struct hop_party *party, const struct hop_handler *handler,
                 enum role own_role, uint64_t now_us);
 
-/* Ends HOP_READING: noise has read the first message, payload is what it gave. Takes noise over (it
- * is wiped and freed); NULL: the message was not authentic. Harmless in any other state. */
+/* Ends HOP_READING, also from inside on_first_message: noise has read the first message, payload is
+ * its result. Takes noise over (it is wiped and freed); NULL: the message was not authentic.
+ * Harmless in any other state. */
 void hop_hello_read(struct hop *h, struct noise *noise, struct view payload);
 
 /* Takes bytes of the carrier (decrypts in them). Returns how many belonged to the hop: fewer than

@@ -92,6 +92,13 @@ static void decide_hello(struct hop *h, const struct hello *hello)
     answer_hello(h, &w);
 }
 
+void hop_reject_hello(struct hop *h)
+{
+    hop_go_silent(h);
+    if (h->handler->on_not_authentic)
+        h->handler->on_not_authentic(h);
+}
+
 static void read_payload(struct hop *h, struct view payload)
 {
     struct hello hello;
@@ -102,7 +109,7 @@ static void read_payload(struct hop *h, struct view payload)
     else if (unsupported)
         refuse_hello(h, CODE_UNSUPPORTED, "HELLO has an extension that is not supported");
     else
-        hop_fail(h, CODE_PROTOCOL, "malformed HELLO");
+        hop_reject_hello(h);
     wipe(&hello, sizeof hello);
 }
 
@@ -117,11 +124,17 @@ void hop_hello_read(struct hop *h, struct noise *noise, struct view payload)
         noise_wipe(noise);
         free(noise);
     }
-    if (h->state == HOP_READING) {
-        hop_go_silent(h);
-        if (h->handler->on_not_authentic)
-            h->handler->on_not_authentic(h);
-    }
+    if (h->state == HOP_READING)
+        hop_reject_hello(h);
+}
+
+static bool accept_message1(const struct hop *h, struct noise *noise, struct view message,
+                            uint8_t *payload, size_t *len)
+{
+    const struct hop_party *p = h->party;
+    if (h->known_only && p->known)
+        return handshake_accept_known(noise, p->own, p->known, message, payload, len);
+    return handshake_accept(noise, p->own, p->known, message, payload, len);
 }
 
 /* Reads the first message here and now. */
@@ -134,7 +147,7 @@ static void read_message1(struct hop *h, struct view message)
         hop_fail(h, CODE_INTERNAL, NO_MEMORY_TEXT);
         return;
     }
-    if (handshake_accept(noise, h->party->own, h->party->known, message, payload, &len)) {
+    if (accept_message1(h, noise, message, payload, &len)) {
         handshake_take_ephemeral(noise, h->party->stock);
         hop_hello_read(h, noise, view_of(payload, len));
     } else {

@@ -154,9 +154,7 @@ size_t hop_input(struct hop *h, uint8_t *data, size_t len, uint64_t now_us)
     }
     while (used < len && takes_input(h))
         used += take_unit(h, data + used, len - used);
-    if (h->state == HOP_READING && used < len) {
-        /* It could not know yet what a record is sealed with. */
-        hop_fail(h, CODE_PROTOCOL, "something was sent behind the first message");
-    }
+    if (h->state == HOP_READING && used < len)
+        hop_reject_hello(h); /* before the answer nobody can know what a record is sealed with */
     return h->state == HOP_SILENT ? len : used;
 }

@@ -31,6 +31,9 @@ void hop_set_keepalive(struct hop *h, unsigned seconds);
 /* Responder: a whole first message with a right mac1, of a known or an unknown suite. */
 void hop_read_hello(struct hop *h, struct view message);
 
+/* Responder, HOP_READING -> HOP_SILENT: no honest initiator's first message. The owner is told. */
+void hop_reject_hello(struct hop *h);
+
 /* Initiator: the answer without its length: Noise message 2, or a list of suites. */
 void hop_read_welcome(struct hop *h, struct view message);
 

@@ -7,6 +7,7 @@
 #include "crypto/known_keys.h"
 #include "hop/crowd.h"
 #include "hop/hop.h"
+#include "hop/seen.h"
 #include "net/loop.h"
 #include "relay/directory.h"
 
@@ -27,10 +28,13 @@ struct relay {
     struct directory directory;
     struct listing *listing; /* who watches the directory */
     struct crowd crowd;      /* hops that have proven nothing yet */
-    struct list peers;       /* every hop, by struct peer's all */
-    struct list pendings;    /* every CONNECT under way, by struct pending's all */
-    struct list junctions;   /* by struct junction's all */
-    uint64_t last_offer;     /* number of the last OFFER made */
+    struct seen seen;        /* their ephemeral keys */
+    struct list hellos;   /* first messages that wait for a worker, by struct hello_job's waiting */
+    unsigned hello_count; /* of them */
+    struct list peers;    /* every hop, by struct peer's all */
+    struct list pendings; /* every CONNECT under way, by struct pending's all */
+    struct list junctions; /* by struct junction's all */
+    uint64_t last_offer;   /* number of the last OFFER made */
 };
 
 #endif

@@ -1,5 +1,5 @@
 /* The curve arithmetic of first messages (docs/PROTOCOL.md section 2.1), done by a worker that has
- * time for it. */
+ * time for it and within the budget that the crowd has for the message's source. */
 #ifndef SPX_RELAY_HELLO_H
 #define SPX_RELAY_HELLO_H
 
@@ -8,12 +8,12 @@
 struct peer;
 struct hello_job;
 
-/* Has the peer's first message (copied) read by another thread; its hop's hop_hello_read follows in
- * the desk's loop, peer->job is set until then. False: no thread has time, the desk reads it
- * itself. */
-bool hello_read_elsewhere(struct peer *peer, struct view message);
+/* Has the peer's first message (copied) read; its hop's hop_hello_read follows, or has happened
+ * when this returns. peer->job is set while it is under way. A message that is a recent one's
+ * repetition or beyond the budget is not read: the hop is silent. The peer is in the crowd. */
+void hello_read(struct peer *peer, struct view message);
 
-/* The peer is gone: nobody waits for what was read. */
+/* The peer is gone: nobody waits for the result. */
 void hello_job_forget(struct hello_job *job);
 
 #endif

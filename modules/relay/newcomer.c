@@ -49,8 +49,7 @@ bool newcomer_end_oldest(struct relay *r)
 static void on_ended(struct peer *peer, const char *why)
 {
     struct relay *r = peer->relay;
-    if (peer->waiting.source && peer->driver.hop.mac1_valid)
-        crowd_count_failure(&peer->waiting, loop_now(r->loop));
+    crowd_failed(&r->crowd, &peer->waiting, loop_now(r->loop));
     crowd_leave(&r->crowd, &peer->waiting);
     if (peer->job) {
         hello_job_forget(peer->job);
@@ -114,9 +113,8 @@ static bool on_first_message(struct hop *h, struct view message)
 {
     struct peer *peer = peer_of(h);
     advance(peer);
-    hop_driver_set_deadline(&peer->driver,
-                            loop_now(peer->relay->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
-    return hello_read_elsewhere(peer, message);
+    hello_read(peer, message);
+    return true;
 }
 
 static void on_not_authentic(struct hop *h)
@@ -126,7 +124,9 @@ static void on_not_authentic(struct hop *h)
 
 static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
 {
-    const struct relay *r = peer_of(h)->relay;
+    struct peer *peer = peer_of(h);
+    const struct relay *r = peer->relay;
+    hop_driver_set_deadline(&peer->driver, loop_now(r->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
     if (hello->role == ROLE_CLIENT)
         hello_of_client(&r->directory, h, answer);
     else if (hello->role == ROLE_RELAY)
@@ -167,7 +167,7 @@ static void open_agent(struct peer *peer, const struct info *info)
 static void on_open(struct hop *h, const struct info *info)
 {
     struct peer *peer = peer_of(h);
-    crowd_leave(&peer->relay->crowd, &peer->waiting);
+    crowd_opened(&peer->relay->crowd, &peer->waiting, loop_now(peer->relay->loop));
     hop_driver_set_deadline(&peer->driver, CLOCK_NEVER);
     if (h->peer_role == ROLE_CLIENT)
         open_client(peer);
@@ -209,10 +209,6 @@ void newcomer_take(struct relay *r, struct carrier *carrier, const struct addres
 {
     uint8_t source[SOURCE_BYTES];
     address_source(source, address);
-    if (!crowd_allows(&r->crowd, source, loop_now(r->loop))) {
-        carrier_close(carrier);
-        return;
-    }
     make_way(crowd_in_the_way(&r->crowd, CROWD_SILENT, source));
     begin(r, carrier, address, source);
 }

@@ -8,8 +8,7 @@
 struct carrier;
 struct relay;
 
-/* Takes a carrier just accepted (it is closed if the connection's source may have no more for
- * now). */
+/* Takes a carrier just accepted. */
 void newcomer_take(struct relay *r, struct carrier *carrier, const struct address *address);
 
 /* Descriptors or memory are short: ends the oldest silent one. False: there is none. */

@@ -105,11 +105,13 @@ static void init(struct server *s, const struct relay_config *config, const char
     handshake_mac1_key(r->party.mac1_key, r->key.public_key);
     r->party.version = SPX_VERSION_TEXT;
     r->party.labels = "";
+    list_init(&r->hellos);
     list_init(&r->peers);
     list_init(&r->pendings);
     list_init(&r->junctions);
     random_bytes(hash_key, sizeof hash_key);
     crowd_init(&r->crowd, hash_key);
+    seen_init(&r->seen);
     random_bytes(hash_key, sizeof hash_key);
     directory_init(&r->directory, hash_key);
 }

@@ -1,5 +1,5 @@
-/* Connections that have proven nothing: who goes when there are too many, and failures counted by
- * source. */
+/* Connections that have proven nothing: who goes when there are too many, and who pays for
+ * arithmetic in vain. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "hop/crowd.h"
+#include "hop/seen.h"
 
 #define S CLOCK_US_PER_S
 
@@ -163,24 +164,90 @@ static void test_retreat_alone(void **state)
     assert_int_equal(f->crowd.count[CROWD_SILENT], 1);
 }
 
+static enum crowd_budget budget(struct fixture *f, const struct crowd_member *m, uint64_t now_us)
+{
+    return crowd_budget(&f->crowd, m, now_us);
+}
+
+/* Spends until the source, or all, have nothing left; returns how much that was. */
+static unsigned spend_all(struct fixture *f, unsigned number, const struct crowd_member *m,
+                          uint64_t now_us)
+{
+    unsigned n = 0;
+    for (; n < 100000 && budget(f, m, now_us) != CROWD_NOTHING; n++)
+        crowd_spend(&f->crowd, source(number), 1, false, now_us);
+    return n;
+}
+
+/* What was spent in vain costs the source that caused it, and nobody else; it is forgotten in the
+ * end. */
+static void test_budget_of_a_source(void **state)
+{
+    struct fixture *f = *state;
+    struct crowd_member *m = enter(f, 1), *other = enter(f, 2);
+    assert_int_equal(budget(f, m, 10 * S), CROWD_ANY);
+    assert_int_equal(spend_all(f, 1, m, 10 * S), 2 * SOURCE_MULTIPLICATIONS_PER_S);
+    assert_int_equal(budget(f, other, 10 * S), CROWD_ANY);
+    assert_int_equal(budget(f, m, 10 * S + S / 100), CROWD_ANY); /* 3 more */
+    assert_int_equal(spend_all(f, 1, m, 11 * S), SOURCE_MULTIPLICATIONS_PER_S);
+    crowd_spend(&f->crowd, source(1), 100000, false, 11 * S);
+    assert_int_equal(budget(f, m, 15 * S + S / 10), CROWD_ANY); /* no debt is longer */
+}
+
+static void test_answers_to_strangers(void **state)
+{
+    struct fixture *f = *state;
+    struct crowd_member *m = enter(f, 1), *other = enter(f, 2);
+    unsigned answers = 0, cost = MULTIPLICATIONS_TO_ANSWER;
+    for (; budget(f, m, 10 * S) == CROWD_ANY; answers++)
+        crowd_spend(&f->crowd, source(1), cost, true, 10 * S);
+    assert_int_equal(answers, 4 * SOURCE_ANSWERS_PER_S);
+    assert_int_equal(budget(f, m, 10 * S), CROWD_KNOWN); /* who is known is answered */
+    assert_int_equal(budget(f, other, 10 * S), CROWD_ANY);
+    assert_int_equal(budget(f, m, 11 * S), CROWD_ANY);
+    for (; budget(f, other, 11 * S) == CROWD_ANY; answers++)
+        crowd_spend(&f->crowd, source(3 + answers), cost, true, 11 * S);
+    assert_int_equal(budget(f, m, 11 * S), CROWD_KNOWN); /* in all */
+    assert_in_range(answers, 2 * ANSWERS_PER_S, 4 * ANSWERS_PER_S);
+}
+
+/* A flood from everywhere leaves a reserve to a source that recently opened a hop. */
+static void test_reserve(void **state)
+{
+    struct fixture *f = *state;
+    struct crowd *c = &f->crowd;
+    struct crowd_member *m = enter(f, 1);
+    crowd_advance(c, m);
+    assert_false(crowd_trusts(m, 10 * S));
+    crowd_opened(c, m, 10 * S);
+    assert_false(crowd_trusts(m, 10 * S)); /* a member no more */
+    struct crowd_member *again = enter(f, 1), *stranger = enter(f, 2);
+    assert_true(crowd_trusts(again, 10 * S));
+    for (unsigned i = 0; budget(f, stranger, 10 * S) != CROWD_NOTHING; i++)
+        crowd_spend(c, source(100 + i), 1, false, 10 * S);
+    assert_int_equal(budget(f, again, 10 * S), CROWD_ANY);
+    assert_int_equal(spend_all(f, 1, again, 10 * S), 2 * SOURCE_MULTIPLICATIONS_PER_S);
+    assert_false(crowd_trusts(again, (10 + CROWD_TRUST_S) * S));
+    assert_ptr_not_equal(crowd_log(c, again, 10 * S), crowd_log(c, stranger, 10 * S));
+}
+
+/* A known key's handshake is paid for by its source if it fails, and by nobody if it opens. */
 static void test_failures(void **state)
 {
     struct fixture *f = *state;
     struct crowd *c = &f->crowd;
-    assert_true(crowd_allows(c, source(1), 10 * S));
-    for (int i = 0; i < HANDSHAKES_FAILED_PER_S; i++) {
-        assert_true(crowd_allows(c, source(1), 10 * S));
-        struct crowd_member *m = enter(f, 1);
-        crowd_advance(c, m);
-        crowd_count_failure(m, 10 * S);
-        crowd_leave(c, m);
-    }
-    assert_false(crowd_allows(c, source(1), 11 * S - 1));
-    assert_true(crowd_allows(c, source(2), 11 * S - 1));
-    assert_true(crowd_allows(c, source(1), 11 * S));
     struct crowd_member *m = enter(f, 1);
-    crowd_count_failure(m, 11 * S);
-    assert_true(crowd_allows(c, source(1), 11 * S)); /* counted anew */
+    crowd_advance(c, m);
+    m->owed = 3 * SOURCE_MULTIPLICATIONS_PER_S;
+    crowd_failed(c, m, 10 * S);
+    crowd_failed(c, m, 10 * S); /* once */
+    assert_int_equal(budget(f, m, 10 * S + S / 2), CROWD_NOTHING);
+    assert_int_equal(budget(f, m, 11 * S + S / 10), CROWD_ANY);
+    crowd_leave(c, m);
+    m = enter(f, 2);
+    m->owed = 3 * SOURCE_MULTIPLICATIONS_PER_S;
+    crowd_opened(c, m, 10 * S);
+    assert_int_equal(budget(f, enter(f, 2), 10 * S), CROWD_ANY);
 }
 
 static void test_forgets_sources(void **state)
@@ -190,17 +257,44 @@ static void test_forgets_sources(void **state)
     crowd_leave(c, enter(f, 1));
     assert_int_equal(c->sources.count, 0);
     struct crowd_member *m = enter(f, 2);
-    crowd_count_failure(m, 10 * S);
+    m->owed = SOURCE_MULTIPLICATIONS_PER_S;
+    crowd_failed(c, m, 10 * S);
     crowd_leave(c, m);
     assert_int_equal(c->sources.count, 1);
-    crowd_sweep(c, 11 * S - 1);
+    crowd_sweep(c, 11 * S - S / 10);
     assert_int_equal(c->sources.count, 1);
     enter(f, 3);
     crowd_sweep(c, 11 * S);
     assert_int_equal(c->sources.count, 1); /* the one with a member */
-    crowd_leave(c, &f->members[f->count - 1]);
+    crowd_opened(c, &f->members[f->count - 1], 11 * S);
+    crowd_sweep(c, (10 + CROWD_TRUST_S) * S);
+    assert_int_equal(c->sources.count, 1);
+    crowd_sweep(c, (11 + CROWD_TRUST_S) * S);
     assert_int_equal(c->sources.count, 0);
     crowd_leave(c, m); /* harmless */
+}
+
+/* Who left before it was computed what its message cost pays all the same. */
+static void test_spends_in_haste(void **state)
+{
+    struct fixture *f = *state;
+    crowd_leave(&f->crowd, enter(f, 1));
+    crowd_spend(&f->crowd, source(1), 3 * SOURCE_MULTIPLICATIONS_PER_S, false, 10 * S);
+    assert_int_equal(budget(f, enter(f, 1), 10 * S), CROWD_NOTHING);
+}
+
+static void test_seen(void **state)
+{
+    (void)state;
+    struct seen *s = calloc(1, sizeof *s);
+    uint8_t key[KEY_BYTES] = {1}, other[KEY_BYTES] = {2};
+    assert_non_null(s);
+    seen_init(s);
+    assert_false(seen_before(s, key, 10 * S));
+    assert_false(seen_before(s, other, 10 * S));
+    assert_true(seen_before(s, key, 10 * S + HANDSHAKE_S * S - 1));
+    assert_false(seen_before(s, other, 10 * S + HANDSHAKE_S * S));
+    free(s);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -208,10 +302,19 @@ static void test_forgets_sources(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_limit_of_a_source), TEST(test_oldest_of_the_source_with_the_most),
-        TEST(test_limit_in_all),      TEST(test_handshakes_are_counted_apart),
-        TEST(test_retreat),           TEST(test_retreat_alone),
-        TEST(test_failures),          TEST(test_forgets_sources),
+        TEST(test_limit_of_a_source),
+        TEST(test_oldest_of_the_source_with_the_most),
+        TEST(test_limit_in_all),
+        TEST(test_handshakes_are_counted_apart),
+        TEST(test_retreat),
+        TEST(test_retreat_alone),
+        TEST(test_failures),
+        TEST(test_forgets_sources),
+        TEST(test_budget_of_a_source),
+        TEST(test_answers_to_strangers),
+        TEST(test_reserve),
+        TEST(test_spends_in_haste),
+        cmocka_unit_test(test_seen),
     };
     return cmocka_run_group_tests_name("crowd", tests, NULL, NULL);
 }

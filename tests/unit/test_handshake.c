@@ -155,6 +155,27 @@ static void test_known_initiator(void **state)
     known_keys_free(known);
 }
 
+/* Where only known keys are wanted, another one is as good as not authentic. */
+static void test_only_known_initiators(void **state)
+{
+    struct parties p;
+    struct noise responder;
+    uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
+    size_t len;
+    struct known_keys *known = known_keys_new();
+
+    (void)state;
+    assert_non_null(known);
+    start(&p, SUITE_CHACHAPOLY);
+    struct view message = view_of(p.message, p.len);
+    assert_false(handshake_accept_known(&responder, &p.relay, known, message, payload, &len));
+    assert_false(noise_prepare(&responder));
+    known_keys_add(known, p.client.public_key);
+    assert_true(handshake_accept_known(&responder, &p.relay, known, message, payload, &len));
+    assert_true(answered(&p, &responder));
+    known_keys_free(known);
+}
+
 static void test_layout(void **state)
 {
     struct parties p;
@@ -452,6 +473,7 @@ int main(void)
         BOTH(test_both_parties),
         BOTH(test_prepared_answer),
         BOTH(test_known_initiator),
+        BOTH(test_only_known_initiators),
         BOTH(test_layout),
         BOTH(test_look_at_prefixes),
         BOTH(test_wrong_prefixes),

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "crypto/known_keys.h"
 #include "hop_pair.h"
 
 #define WHOLE ((size_t)1 << 20)
@@ -210,18 +211,91 @@ static void test_answer_from_stock(void **state)
 }
 
 /* Nothing can follow the first message before it is answered. */
+static unsigned not_authentic;
+
+static void on_not_authentic(struct hop *h)
+{
+    assert_int_equal(h->state, HOP_SILENT);
+    not_authentic++;
+}
+
+/* Nobody can know before the answer what to send: silence, whatever the reading gives later. */
 static void test_bytes_behind_what_is_read_elsewhere(void **state)
 {
     (void)state;
+    struct hop_handler handler = taking_handler;
+    handler.on_not_authentic = on_not_authentic;
+    for (size_t more = 1; more <= 4096; more *= 4) {
+        uint8_t *bytes, rest[4096] = {0}, payload[HANDSHAKE_PAYLOAD1_MAX];
+        struct pair p = pair_new(&agent, ROLE_AGENT, &relay);
+        hop_listen(&p.r->hop, &relay.party, &handler, ROLE_RELAY, START_US);
+        assert_true(fifo_append(&p.i->hop.out, rest, more));
+        size_t payload_len, len = hop_take_out(&p.i->hop, &bytes);
+        not_authentic = 0;
+        assert_int_equal(hop_feed(&p.r->hop, bytes, len, WHOLE, START_US), len);
+        assert_int_equal(p.r->hop.state, HOP_SILENT);
+        assert_int_equal(not_authentic, 1);
+        hop_hello_read(&p.r->hop, read_taken(payload, &payload_len), view_of(payload, payload_len));
+        assert_int_equal(p.r->hop.state, HOP_SILENT);
+        assert_int_equal(p.r->hellos, 0);
+        assert_int_equal(not_authentic, 1);
+        assert_idle(&p.r->hop);
+        free(bytes);
+        pair_free(p);
+    }
+}
+
+/* The owner may read it, and find it wanting, inside its callback. */
+static bool reject_first_message(struct hop *h, struct view message)
+{
+    (void)message;
+    hop_hello_read(h, NULL, view_of(NULL, 0));
+    return true;
+}
+
+static void test_rejected_at_once(void **state)
+{
+    (void)state;
+    struct hop_handler handler = taking_handler;
+    handler.on_first_message = reject_first_message;
     struct pair p = pair_new(&agent, ROLE_AGENT, &relay);
     uint8_t *bytes;
-    hop_listen(&p.r->hop, &relay.party, &taking_handler, ROLE_RELAY, START_US);
-    assert_true(fifo_append(&p.i->hop.out, "more", 4));
+    hop_listen(&p.r->hop, &relay.party, &handler, ROLE_RELAY, START_US);
     size_t len = hop_take_out(&p.i->hop, &bytes);
-    hop_feed(&p.r->hop, bytes, len, WHOLE, START_US);
-    assert_failed(&p.r->hop, CODE_PROTOCOL, "something was sent behind the first message");
+    assert_int_equal(hop_feed(&p.r->hop, bytes, len, WHOLE, START_US), len);
+    assert_int_equal(p.r->hop.state, HOP_SILENT);
+    assert_idle(&p.r->hop);
     free(bytes);
     pair_free(p);
+}
+
+static bool only_known(struct hop *h, struct view message)
+{
+    (void)message;
+    h->known_only = true;
+    return false;
+}
+
+/* Silence for a key that is not known, if the owner wants it so. */
+static void test_only_known(void **state)
+{
+    (void)state;
+    struct party own = relay;
+    struct hop_handler handler = taking_handler;
+    own.party.own = &own.keys;
+    own.party.known = known_keys_new();
+    assert_non_null(own.party.known);
+    handler.on_first_message = only_known;
+    for (int known = 0; known <= 1; known++) {
+        struct pair p = pair_new(&agent, ROLE_AGENT, &own);
+        hop_listen(&p.r->hop, &own.party, &handler, ROLE_RELAY, START_US);
+        pair_pump(p, WHOLE);
+        assert_int_equal(p.r->hop.state, known ? HOP_OPEN : HOP_SILENT);
+        assert_int_equal(p.r->hellos, known);
+        pair_free(p);
+        assert_true(known_keys_add(own.party.known, agent.keys.public_key));
+    }
+    known_keys_free(own.party.known);
 }
 
 static void test_opens(void **state)
@@ -471,8 +545,8 @@ static void test_hello_contents(void **state)
     (void)state;
     uint8_t hello[34 + 4] = {PROTOCOL_VERSION, ROLE_CLIENT};
     struct end *e = listener_with_hello(hello, 33);
-    assert_failed(&e->hop, CODE_PROTOCOL, "malformed HELLO");
-    assert_int_equal(e->hop.out.bytes, 0);
+    assert_int_equal(e->hop.state, HOP_SILENT);
+    assert_idle(&e->hop);
     assert_int_equal(e->hellos, 0);
     end_free(e);
 
@@ -1351,6 +1425,8 @@ int main(void)
         cmocka_unit_test(test_read_elsewhere_in_vain),
         cmocka_unit_test(test_answer_from_stock),
         cmocka_unit_test(test_bytes_behind_what_is_read_elsewhere),
+        cmocka_unit_test(test_rejected_at_once),
+        cmocka_unit_test(test_only_known),
         cmocka_unit_test(test_ticket),
         cmocka_unit_test(test_relay_dials),
         cmocka_unit_test(test_bad_own_use),
