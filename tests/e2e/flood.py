@@ -2,9 +2,10 @@
 test that measures.
 
 flood.py KIND ADDRESS PUBLIC-KEY SECONDS RATE SOURCES: opens RATE connections a second, coming from so
-many loopback addresses (127.1.0.1 and up), and says how many. KIND: `silent` sends nothing,
+many loopback addresses (127.1.0.1 and up), says that it begins, and in the
+end how many. KIND: `silent` sends nothing,
 `wrong` a first message whose mac1 is wrong, `garbage` one whose mac1 is right, `partial` most of a
-long first message.
+long first message, `unknown` a good one of a key that the relay does not know, each time another.
 """
 import errno
 import os
@@ -27,6 +28,15 @@ def first_bytes(kind, public_key):
     if kind == "partial":
         return noise.header(noise.CHACHA, noise.HOP, 4096) + os.urandom(4000)
     return noise.header(noise.CHACHA, noise.HOP, 114) + os.urandom(114 + 16)
+
+
+def good_messages(public_key, count):
+    """Of one key that nobody knows."""
+    own, hello = noise.Pair(), bytes([1, 1]) + bytes(32)
+    return [
+        noise.write_first_message(noise.CHACHA, noise.HOP, own, public_key, hello)[1]
+        for _ in range(count)
+    ]
 
 
 def source(number):
@@ -57,7 +67,11 @@ def say(sock, data):
 
 def flood(kind, address, public_key, seconds, rate, sources, open_at_once):
     """Keeps as many open as it may; the oldest goes for the next one."""
-    data = first_bytes(kind, public_key)
+    if kind == "unknown":
+        messages = good_messages(public_key, int(seconds * rate) + 1)
+    else:
+        messages = [first_bytes(kind, public_key)]
+    print("begun", flush=True)
     opened, begun, held = 0, time.monotonic(), deque()
     while time.monotonic() < begun + seconds:
         if len(held) >= open_at_once:
@@ -67,7 +81,7 @@ def flood(kind, address, public_key, seconds, rate, sources, open_at_once):
         if not sock:
             time.sleep(0.001)
             continue
-        say(sock, data)
+        say(sock, messages[opened % len(messages)])
         held.append(sock)
         opened += 1
     return opened, held

@@ -11,6 +11,7 @@ import time
 import pytest
 
 import harness
+import noise
 import peer
 from harness import LOOPBACK, OK, endpoint, forwards, free_port, stays_false, wait_for
 from peer import (
@@ -1110,6 +1111,74 @@ def assert_hop_ends(hop, messages, what):
         pass
     assert hop.wait_end() is None, what
     hop.close()
+
+
+def first_message(world, to, role, key, payload):
+    return noise.write_first_message(noise.CHACHA, noise.HOP, key, world.key(to).raw, payload)[1]
+
+
+def assert_all_silent(address, probes):
+    """None of these is answered or closed until the time is over; then all end in the same way."""
+    host, _, port = address.rpartition(":")
+    begun, socks = time.monotonic(), {}
+    for what, data in probes.items():
+        socks[what] = socket.create_connection((host, int(port)), 10)
+        socks[what].sendall(data)
+    for what, sock in socks.items():
+        sock.settimeout(max(0.01, 4.5 - (time.monotonic() - begun)))
+        with pytest.raises(TimeoutError):
+            pytest.fail(f"{what}: {sock.recv(1)!r}")
+    for what, sock in socks.items():
+        sock.settimeout(3 * harness.SLOWNESS)
+        assert sock.recv(1) == b"", what
+        assert time.monotonic() - begun < 6.5 * harness.SLOWNESS, what
+        sock.close()
+
+
+@pytest.mark.time_limit(60)
+def test_probes(world):
+    """Whatever is wrong with a first message, the prober learns nothing: neither from garbage behind a
+    right mac1 of any length, with and without bytes behind it, nor from a malformed HELLO, a message
+    with bytes behind it, or a recording; at a relay and at an agent that is dialled."""
+    world.start_relay()
+    address = endpoint(LOOPBACK, free_port())
+    world.start_agent("lab-2", relay="", listen=address, online=False).expect("listening on")
+    for to, at, role, key in (
+        ("relay", world.relay_address, peer.CLIENT, pair(world, "alice")),
+        ("lab-2", address, peer.RELAY, pair(world, "relay")),
+    ):
+        public = world.key(to).raw
+        good = first_message(world, to, role, key, peer.hello(role))
+        probes = {
+            "nothing": b"",
+            "a wrong mac1": good[:-1] + bytes([good[-1] ^ 1]),
+            "HELLO cut": first_message(world, to, role, key, peer.hello(role)[:-1]),
+            "HELLO with half an extension": first_message(
+                world, to, role, key, peer.hello(role) + b"\0\1\0\5x"
+            ),
+            "HELLO of a role that does not exist": first_message(world, to, role, key, peer.hello(9)),
+        }
+        for size in (96, 97, 114, 130, 1000, 4096):
+            for more in (0, 1, 2, 100, 5000):
+                garbage = noise.framed(
+                    noise.CHACHA, noise.HOP, peer.Pair().public + os.urandom(size - 32), public
+                )
+                probes[f"garbage of {size} and {more} more"] = garbage + bytes(more)
+        assert_all_silent(at, probes)
+
+
+@pytest.mark.time_limit(30)
+def test_recording_of_a_hop(world):
+    """A first message that is replayed while its handshake may be under way is met with silence, and
+    does no harm to whom it is from."""
+    world.start_relay()
+    alice = pair(world, "alice")
+    good = first_message(world, "relay", peer.CLIENT, alice, peer.hello(peer.CLIENT))
+    pipe = peer.Pipe.dial(world.relay_address)
+    pipe.write(good)
+    assert pipe.read(2)
+    assert_all_silent(world.relay_address, {f"replay {i}": good for i in range(5)})
+    assert user_client(world).list() == ["lab-1"]
 
 
 def test_messages_to_a_relay(world, echo):
