@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "crypto/keys.h"
 #include "relay/circuit_hop.h"
 #include "relay/client_hop.h"
 #include "relay/control_hop.h"
@@ -28,7 +29,6 @@ static void advance(struct peer *peer)
     struct crowd *crowd = &peer->relay->crowd;
     make_way(crowd_in_the_way(crowd, CROWD_HANDSHAKE, crowd_source(&peer->waiting)));
     crowd_advance(crowd, &peer->waiting);
-    carrier_set_options(peer->driver.carrier); /* not before: a stranger is worth few calls */
 }
 
 /* It was not authentic: it is counted as a silent one again, and another may go for it. */
@@ -109,6 +109,18 @@ static void hello_of_agent(const struct directory *d, struct hop *h, const struc
         welcome(answer, a->name);
 }
 
+static void log_refused(struct peer *peer, const struct welcome *answer)
+{
+    char fingerprint[FINGERPRINT_TEXT_BYTES];
+    struct relay *r = peer->relay;
+    const struct hop *h = &peer->driver.hop;
+    uint64_t now = loop_now(r->loop);
+    key_fingerprint(fingerprint, h->peer_key);
+    log_rated(crowd_log(&r->crowd, &peer->waiting, now), now, LOG_INFO,
+              "refused %s at %s, key %s: %.*s", role_name(h->peer_role), peer->address, fingerprint,
+              (int)answer->text.len, (const char *)answer->text.data);
+}
+
 static bool on_first_message(struct hop *h, struct view message)
 {
     struct peer *peer = peer_of(h);
@@ -133,6 +145,10 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
         refuse_hello(answer, CODE_WRONG_ROLE, "a relay does not connect to a relay");
     else
         hello_of_agent(&r->directory, h, hello, answer);
+    if (answer->code == CODE_OK)
+        carrier_set_options(peer->driver.carrier); /* not before: a stranger is worth few calls */
+    else
+        log_refused(peer, answer);
 }
 
 /* ---- Open. ---- */
