@@ -199,11 +199,13 @@ static int setup(void **state)
     memcpy(f->agents[1].public_key, f->storage.keys.public_key, KEY_BYTES);
     f->config.users = &f->user;
     f->config.agents = f->agents;
+    r->key = f->own.keys;
     r->party = f->own.party;
     r->loop = loop_new();
     r->known = known_keys_new();
     assert_true(r->loop && r->known && listing_start(r));
     r->worker_count = 1;
+    list_init(&r->hellos);
     list_init(&r->peers);
     list_init(&r->pendings);
     list_init(&r->junctions);
