@@ -2,6 +2,7 @@
 #include "relay/client_hop.h"
 
 #include "base/log.h"
+#include "net/descriptors.h"
 #include "relay/connect.h"
 #include "relay/desk.h"
 #include "relay/listing.h"
@@ -51,21 +52,24 @@ static const struct peer_kind client_hop = {
     .message_count = sizeof messages / sizeof *messages,
 };
 
-static bool has_room(const struct known_user *u)
+/* Also of descriptors: the last ones are for users who have few. */
+static bool has_room(const struct known_user *u, const struct peer *peer)
 {
     unsigned count = 0;
     list_each (link, &u->hops)
         count++;
-    return count < HOPS_PER_USER;
+    return count < HOPS_PER_USER && (count + 2 * u->circuit_count < DESCRIPTORS_KEPT_PER_USER ||
+                                     !descriptor_is_scarce(peer->driver.carrier->io.fd));
 }
 
 void client_hop_came(struct peer *peer, struct known_user *u)
 {
-    if (!has_room(u)) {
+    if (!has_room(u, peer)) {
         hop_bye(&peer->driver.hop, CODE_FULL, "too many connections of this user are open", 1);
         return;
     }
     peer->kind = &client_hop;
     peer_belongs_to_user(peer, u);
-    log_info("user %s connected from %s", u->config->name, peer->address);
+    log_rated(&u->connected, loop_now(peer->relay->loop), LOG_INFO, "user %s connected from %s",
+              u->config->name, peer->address);
 }

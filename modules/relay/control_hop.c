@@ -13,11 +13,12 @@ static void replace(struct known_agent *a, const struct peer *newer)
     uint64_t now = loop_now(newer->relay->loop);
     a->hops.control = NULL; /* the older one's end is not the agent's */
     if (presence_replaced(&a->presence, now)) {
-        log_warning("agent %s: two agents with its key take turns (now from %s, before from %s): "
-                    "is it running twice, or was its key copied?",
-                    a->name, newer->address, older->address);
+        log_rated(&a->log, now, LOG_WARNING,
+                  "agent %s: two agents with its key take turns (now from %s, before from %s): "
+                  "is it running twice, or was its key copied?",
+                  a->name, newer->address, older->address);
     }
-    peer_bye(older, CODE_REPLACED, "a newer control hop of the same key took its place", 0);
+    peer_bye(older, CODE_REPLACED, "another agent with the same key has connected", 0);
     circuit_hops_end_old(a, now);
 }
 
@@ -29,7 +30,7 @@ static bool read_call(struct peer *peer, struct view body)
         return hop_fail(&peer->driver.hop, CODE_PROTOCOL, "malformed CALL");
     if (a->hops.control != peer || !presence_call(&a->presence, &call, loop_now(peer->relay->loop)))
         return true;
-    if (a->presence.severity > 0) {
+    if (a->presence.severity > 0) { /* CALL has a rate of its own */
         log_info("agent %s calls for help, severity %u: %s", a->name, a->presence.severity,
                  a->presence.call_text ? a->presence.call_text : "");
     } else {
@@ -44,8 +45,9 @@ static void on_ended(struct peer *peer, const char *why)
     if (a->hops.control != peer) /* it was replaced */
         return;
     a->hops.control = NULL;
-    log_info("agent %s offline: %s", a->name, why);
-    presence_left(&a->presence, loop_now(peer->relay->loop));
+    uint64_t now = loop_now(peer->relay->loop);
+    log_rated(&a->log, now, LOG_INFO, "agent %s offline: %s", a->name, why);
+    presence_left(&a->presence, now);
 }
 
 static const struct peer_message messages[] = {
@@ -66,8 +68,9 @@ void control_hop_came(struct peer *peer, struct known_agent *a, const struct inf
     if (a->hops.control)
         replace(a, peer);
     a->hops.control = peer;
-    presence_came(&a->presence, info, loop_now(peer->relay->loop));
-    log_info("agent %s online from %s", a->name, peer->address);
+    uint64_t now = loop_now(peer->relay->loop);
+    presence_came(&a->presence, info, now);
+    log_rated(&a->log, now, LOG_INFO, "agent %s online from %s", a->name, peer->address);
     offer_withdraw_unanswered(a);
     pending_way_came(a);
 }

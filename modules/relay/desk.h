@@ -31,6 +31,7 @@ struct relay {
     struct seen seen;        /* their ephemeral keys */
     struct list hellos;   /* first messages that wait for a worker, by struct hello_job's waiting */
     unsigned hello_count; /* of them */
+    struct log_rate log;  /* of lines that nobody in particular causes */
     struct list peers;    /* every hop, by struct peer's all */
     struct list pendings; /* every CONNECT under way, by struct pending's all */
     struct list junctions; /* by struct junction's all */

@@ -26,18 +26,25 @@ static enum junction_side other_side(enum junction_side side)
     return side == SIDE_CLIENT ? SIDE_AGENT : SIDE_CLIENT;
 }
 
-static void log_end(const struct junction *j, const char *why)
+/* In the desk's thread. One that the relay has told to end is nobody's doing, and has no rate. */
+static void log_end(const struct junction *j)
 {
-    char up[16], down[16], duration[24];
+    char line[192], up[16], down[16], duration[24];
     text_bytes(up, j->direction[SIDE_CLIENT].bytes);
     text_bytes(down, j->direction[SIDE_AGENT].bytes);
-    text_duration(duration, loop_now(j->worker->loop) - j->started_us);
-    log_info("circuit %s: ended: %s, %s up, %s down, %s", j->label, why, up, down, duration);
+    text_duration(duration, j->last_us - j->started_us);
+    snprintf(line, sizeof line, "circuit %s: ended: %s, %s up, %s down, %s", j->label, j->why, up,
+             down, duration);
+    if (j->user)
+        log_rated(&j->user->circuits, loop_now(j->relay->loop), LOG_INFO, "%s", line);
+    else
+        log_info("%s", line);
 }
 
 static void leave_pair(struct junction *j)
 {
     if (j->pair) {
+        j->user->circuit_count--;
         j->pair->circuit_count--;
         list_remove(&j->of_pair);
         j->pair = NULL;
@@ -49,6 +56,7 @@ static void gone(void *arg)
 {
     struct junction *j = arg;
     j->worker->circuit_count--;
+    log_end(j);
     leave_pair(j);
     list_remove(&j->all);
     free(j);
@@ -69,7 +77,8 @@ static void tell_desk(struct deferred *d)
 /* Closes both carriers; why is for the log. */
 static void end(struct junction *j, const char *why)
 {
-    log_end(j, why);
+    snprintf(j->why, sizeof j->why, "%s", why);
+    j->last_us = loop_now(j->worker->loop);
     list_remove(&j->of_worker);
     timer_cancel(j->worker->loop, &j->timer);
     for (int side = SIDE_CLIENT; side <= SIDE_AGENT; side++) {
@@ -206,8 +215,6 @@ static void on_timer(struct timer *timer)
 /* Each direction begins by writing what goes first, and goes on by reading. */
 static void start(struct junction *j)
 {
-    log_info("circuit %s: joined", j->label);
-    j->started_us = j->last_us = loop_now(j->worker->loop);
     timer_set(j->worker->loop, &j->timer, j->last_us + CIRCUIT_IDLE_S * CLOCK_US_PER_S);
     for (int side = SIDE_CLIENT; side <= SIDE_AGENT; side++) {
         carrier_want_read(j->carrier[side]);
@@ -219,6 +226,7 @@ static void begin(void *arg)
 {
     struct junction *j = arg;
     const char *why = atomic_load(&j->told_to_end);
+    j->started_us = j->last_us = loop_now(j->worker->loop);
     list_append(&j->worker->junctions, &j->of_worker);
     for (int side = SIDE_CLIENT; !why && side <= SIDE_AGENT; side++)
         if (!carrier_enter(j->carrier[side], j->worker->loop, &user, j))
@@ -233,9 +241,9 @@ static void begin(void *arg)
 
 void junction_end(struct junction *j, const char *why)
 {
+    leave_pair(j);
     j->user = NULL;
     j->agent = NULL;
-    leave_pair(j);
     atomic_store(&j->told_to_end, why);
     worker_look(j->worker);
 }
@@ -273,7 +281,10 @@ static void hand_over(struct junction *j)
     list_append(&j->relay->junctions, &j->all);
     list_append(&j->pair->junctions, &j->of_pair);
     j->pair->circuit_count++;
+    j->user->circuit_count++;
     j->worker->circuit_count++;
+    log_rated(&j->user->circuits, loop_now(j->relay->loop), LOG_INFO, "circuit %s: joined",
+              j->label);
     if (worker_is_desk(j->worker))
         begin(j);
     else

@@ -42,7 +42,8 @@ struct junction {
     struct carrier *carrier[2];    /* by side */
     struct direction direction[2]; /* by the side it comes from */
     struct timer timer;
-    uint64_t started_us, last_us;
+    uint64_t started_us, last_us;   /* last_us: when bytes came last, and at the end that */
+    char why[96];                   /* it ended, for the log */
     uint64_t drain_until_us;        /* CLOCK_NEVER: both directions go on */
     enum junction_side first_ended; /* otherwise */
     struct deferred deferred;       /* the desk is told after the round */

@@ -214,9 +214,9 @@ static void begin(struct relay *r, struct carrier *carrier, const struct address
     hop_listen(&peer->driver.hop, &r->party, &newcomer_handler, ROLE_RELAY, now);
     peer->driver.deadline_us = now + SILENT_S * CLOCK_US_PER_S;
     if (!peer_open(peer, carrier, &e)) {
-        log_error("connection: %s", e.text);
+        log_rated(&r->log, now, LOG_ERROR, "connection: %s", e.text);
     } else if (!crowd_enter(&r->crowd, &peer->waiting, source)) {
-        log_error("connection from %s: out of memory", peer->address);
+        log_rated(&r->log, now, LOG_ERROR, "connection from %s: out of memory", peer->address);
         peer_bye(peer, CODE_INTERNAL, "out of memory", 0);
     }
 }

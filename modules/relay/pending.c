@@ -105,7 +105,8 @@ void pending_refuse_as(struct pending *p, const struct refusal *m)
     char text[256];
     if (text_clean(text, sizeof text, m->text) == 0)
         snprintf(text, sizeof text, "%s", code_text(m->code));
-    log_info("circuit %s: refused: %s", p->label, text);
+    log_rated(&p->user->circuits, loop_now(p->relay->loop), LOG_INFO, "circuit %s: refused: %s",
+              p->label, text);
     pending_send_refused(p->client, m);
     end(p);
 }
@@ -186,7 +187,8 @@ void pending_hop_lost(struct pending *p, const char *why)
 
 void pending_client_gone(struct pending *p)
 {
-    log_info("circuit %s: refused: the client has gone", p->label);
+    log_rated(&p->user->circuits, loop_now(p->relay->loop), LOG_INFO,
+              "circuit %s: refused: the client disconnected", p->label);
     p->client = NULL;
     end(p);
 }

@@ -2,10 +2,13 @@
  * next start, are the affair of server.c and config/. */
 #include "relay/reload.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "relay/desk.h"
 #include "relay/junction.h"
 #include "relay/peer.h"
+
+#define REVOKED_US (500 * CLOCK_US_PER_MS)
 
 static bool know(struct known_keys *known, const struct relay_config *config)
 {
@@ -41,11 +44,28 @@ static void end_forbidden(struct relay *r)
     }
 }
 
+static void end_revoked(struct peer *peer)
+{
+    peer_bye(peer, CODE_REVOKED, "this key is no longer in the relay's configuration", 0);
+}
+
 static void end_hops(const struct list *hops)
 {
-    while (!list_empty(hops)) {
-        peer_bye(container_of(hops->next, struct peer, of_party), CODE_REVOKED,
-                 "this key is no longer in the relay's configuration", 0);
+    while (!list_empty(hops))
+        end_revoked(container_of(hops->next, struct peer, of_party));
+}
+
+/* Hops whose key was welcome and no longer is before they are open. An honest one opens within the
+ * time, and is told why it ends; another one ends with it. */
+static void end_newcomers(struct relay *r)
+{
+    uint64_t until_us = loop_now(r->loop) + REVOKED_US;
+    list_each (link, &r->peers) {
+        struct peer *peer = container_of(link, struct peer, all);
+        const struct hop *h = &peer->driver.hop;
+        if (h->state == HOP_WAIT_FIRST && !directory_user_by_key(&r->directory, h->peer_key) &&
+            !directory_agent_by_key(&r->directory, h->peer_key))
+            hop_driver_set_deadline(&peer->driver, until_us);
     }
 }
 
@@ -74,5 +94,6 @@ void reload_apply(struct relay *r, const struct relay_config *config)
         log_error("no memory for all users and agents: some are not known");
     end_forbidden(r);
     end_gone(&gone_users, &gone_agents);
+    end_newcomers(r);
     r->party.keepalive_s = (uint16_t)config->keepalive_s;
 }

@@ -3,8 +3,10 @@ when it says nothing, seen by a peer that was written from the document."""
 import os
 import re
 import select
+import signal
 import socket
 import time
+import types
 
 import pytest
 
@@ -233,6 +235,63 @@ def test_circuits_of_a_user_to_an_agent(world):
             assert side.pipe.read_to_end() == b""
     for circuit in circuits:
         assert_carries(*circuit)
+
+
+def assert_end_within_a_second(relay, *hops):
+    """After SIGHUP these are closed."""
+    relay.signal(signal.SIGHUP)
+    until = time.monotonic() + 1 * SLOWNESS
+    for hop in hops:
+        hop.pipe.sock.settimeout(max(0.01, until - time.monotonic()))
+        hop.pipe.read_to_end()  # TimeoutError: it is not
+
+
+def test_revoked_within_a_second(world):
+    """What a relay has of a user, and then of an agent, ends within a second after their removal:
+    idle hops, circuits (both sides), a CONNECT under way, a dial under way, and hops that have not
+    finished their handshake. Others are not touched."""
+    users, agents = {"alice": "*", "bob": "*"}, {"lab-1": {}}
+    dialled = socket.create_server((LOOPBACK, 0))
+    dial = {"Dial": f"tcp:{LOOPBACK}:{dialled.getsockname()[1]}"}
+    relay = world.start_relay(users=users, agents={"lab-1": {}, "lab-2": dial})
+    address, public = world.relay_address, world.key("relay").raw
+    own = peer.Pair(world.key("lab-1").path)
+    agent = peer.Agent(own, "lab-1", address, public)
+    alice, bob = user(world), user(world, "bob")
+
+    def circuit(of):
+        hop, parked = of.hop(), agent.hop(peer.AGENT_CIRCUIT)
+        ask_for_a_circuit(hop)
+        parked.expect(peer.OFFER)
+        parked.send(peer.ACCEPT, b"message 2")
+        assert_joined(hop, parked)
+        return hop, parked
+
+    def dials(of):
+        hop = of.hop()
+        hop.send(peer.CONNECT, string("lab-2") + os.urandom(200))
+        connection = peer.Pipe(dialled.accept()[0])
+        connection.read_first_message()
+        return hop, types.SimpleNamespace(pipe=connection)
+
+    alices, bobs = circuit(alice), circuit(bob)
+    idle, waits = alice.hop(), alice.hop()
+    greeted = peer.Hop.greet(address, alice.own, public, peer.CLIENT)
+    dialling = dials(alice)
+    control = agent.hop(peer.CONTROL)
+    ask_for_a_circuit(waits)
+    offered = control.expect(peer.OFFER)
+    world.relay_conf(users={"bob": "*"}, agents={"lab-1": {}, "lab-2": dial})
+    assert_end_within_a_second(relay, *alices, idle, waits, greeted, *dialling)
+    assert offered and control.is_alive()
+    assert_carries(*bobs)
+
+    parked, greeted = agent.hop(peer.AGENT_CIRCUIT), peer.Hop.greet(address, own, public, peer.CONTROL)
+    dialling, idle = dials(bob), bob.hop()
+    world.relay_conf(users={"bob": "*"}, agents={"lab-3": {}})
+    assert_end_within_a_second(relay, *bobs, control, parked, greeted, dialling[1])
+    assert idle.is_alive()
+    dialled.close()
 
 
 class NamingRelay(peer.Relay):

@@ -966,6 +966,28 @@ def test_descriptors_run_out(world, echo):
     assert circuit.ask(b"again", 3) == b"again"
 
 
+def test_descriptors_of_a_relay(world, echo):
+    """One user who has nearly all that a relay may have gets no more, and keeps nobody else out."""
+    plain, world.binary = world.binary, ["prlimit", "--nofile=200:200", *world.binary]
+    relay = world.start_relay(users={"alice": "*", "bob": "*"}, Workers=1)
+    world.binary = plain
+    world.start_agent(users=dict.fromkeys(("alice", "bob"), "tcp:127.0.0.1:*"))
+    alice, hops = user_client(world), []
+    with pytest.raises(Refused) as refused:
+        while len(hops) < 200:
+            hops.append(alice.hop())
+            hops[-1].send(peer.LIST, string("lab-1"))
+            hops[-1].expect(peer.AGENT), hops[-1].expect(peer.END)
+    assert refused.value.code == peer.FULL and 100 < len(hops) < 190
+    circuits = [user_client(world, "bob").connect() for _ in range(2)]
+    for circuit in circuits:
+        circuit.open(tcp(echo))
+        assert circuit.ask(b"hello") == b"hello"
+    assert not relay.lines("short of descriptors")
+    hops.pop(0).close()
+    wait_for(lambda: alice.hop().is_alive(), 5, "a place is free")
+
+
 def test_opens_without_end(world):
     """Who goes on and on beyond that, and acknowledges none of the refusals, loses the session."""
     crowd = Crowd(world, 2)

@@ -43,6 +43,7 @@ static struct {
     struct timer watchdog;
     struct deferred each_round;
     struct relay relay;
+    struct known_user user;
     struct pair pair;
     struct pending *pending;
     struct far far[2];
@@ -146,6 +147,7 @@ static void join(carrier_maker client, carrier_maker agent, uint64_t bytes)
     t.far[SIDE_CLIENT].to_send = t.far[SIDE_AGENT].to_send = bytes;
     junction_join(t.pending, c, a);
     assert_int_equal(t.pair.circuit_count, 1);
+    assert_int_equal(t.user.circuit_count, 1);
 }
 
 static int set_up(void **state)
@@ -163,6 +165,7 @@ static int set_up(void **state)
     t.pending = calloc(1, sizeof *t.pending);
     assert_non_null(t.pending);
     t.pending->relay = &t.relay;
+    t.pending->user = &t.user;
     t.pending->pair = &t.pair;
     strcpy(t.pending->label, "0123abcd");
     return 0;
@@ -176,6 +179,7 @@ static int tear_down(void **state)
             close(t.far[side].fd);
     assert_true(is_gone());
     assert_int_equal(t.pair.circuit_count, 0);
+    assert_int_equal(t.user.circuit_count, 0);
     assert_int_equal(t.relay.workers[0].circuit_count, 0);
     loop_undefer(&t.each_round);
     workers_stop(&t.relay);
