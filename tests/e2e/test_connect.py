@@ -270,7 +270,7 @@ def test_two_agents_with_one_key(world, echo):
     conf = world.agent_conf()
     second = world.start_agent(conf=conf, name="lab-1-clone", options=["-v"])
     first.expect(r"Z error +agent: another agent uses this agent's key at relay \S+: waiting 60 s\.")
-    first.expect(WARNING + r"agent: lost relay \S+: .* took its place; retrying in 1 min( 0 s)?")
+    first.expect(WARNING + r"agent: lost relay \S+: another agent with the same key has connected; retrying in 1 min( 0 s)?")
     second.expect(r"a circuit hop is parked")  # before, one of the first would be taken
     client = world.start_client(*forwards(echo.port))
     assert_echoes(client)
