@@ -1,8 +1,10 @@
-/* libFuzzer: an application's bytes to the proxy of -D, in pieces of any size. Where the pieces are
- * cut must not change the outcome. */
+/* libFuzzer: an application's bytes to the proxy of -D, in pieces of any size; where the pieces are
+ * cut must not change the outcome. Or, the first byte from 128 on, a datagram to its UDP socket. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "forward/proxy.h"
+#include "forward/udp_local.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -59,11 +61,39 @@ static void check_target(struct outcome *o)
     }
 }
 
+/* A datagram's target is one that the agent takes; the head of its answers names the same. */
+static void take_datagram(const uint8_t *data, size_t size)
+{
+    struct view datagram = view_of(data, size), named, again;
+    uint8_t key[UDP_KEY_BYTES] = {0}, head[PROXY_SOCKS_MAX_BYTES];
+    char text[TARGET_TEXT_BYTES];
+    struct target target, same;
+    struct error e = {0};
+    if (!proxy_datagram(&datagram, &target, &named))
+        return;
+    target_to_text(text, &target);
+    if (target.kind != TARGET_UDP || named.len > sizeof key || !value_target(&same, text, &e))
+        abort();
+    memcpy(key, named.data, named.len);
+    struct view answer = view_of(head, proxy_datagram_head(head, key));
+    if (!proxy_datagram(&answer, &same, &again) || answer.len != 0 || !view_equal(named, again))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct outcome whole, cut;
     if (size < 1)
         return 0;
+    if (data[0] >= 128) {
+        uint8_t *copy = malloc(size);
+        if (!copy)
+            abort();
+        memcpy(copy, data + 1, size - 1);
+        take_datagram(copy, size - 1);
+        free(copy);
+        return 0;
+    }
     run(&whole, data + 1, size - 1, size);
     run(&cut, data + 1, size - 1, 1 + data[0] % 64);
     if (whole.decision != cut.decision)
