@@ -117,33 +117,52 @@ static void make_relay(struct site *s, unsigned relay)
     site_write_relay(s, relay);
 }
 
-static void write_relays_of(const struct site *s, FILE *f, bool addresses)
+/* relays: which ones. */
+static void write_relays_of(const struct site *s, FILE *f, const bool *relays, bool addresses)
 {
     for (unsigned i = 0; i < s->relay_count; i++) {
+        if (!relays[i])
+            continue;
         fprintf(f, "[Relay]\nPublicKey = %s\n", relay_keys[i].text);
         if (addresses)
             fprintf(f, "Address = %s\n", address_text(s->relay[i].host, RELAY_PORT));
     }
 }
 
-static void write_agent(struct site *s)
+void site_write_agent(struct site *s)
 {
-    FILE *f = create_for(&s->agent);
+    const struct agent_file *file = &s->agent_file;
+    FILE *f = fopen(s->agent.argv[2], "w");
+    if (!f)
+        abort();
     fprintf(f, "[Agent]\nName = storage\nKeyFile = %s\n", agent_key.path);
     if (s->dialled)
         fprintf(f, "Listen = %s\n", address_text(s->agent.host, DIAL_PORT));
-    write_relays_of(s, f, !s->dialled);
+    write_relays_of(s, f, file->relay, !s->dialled);
     for (unsigned u = 0; u < s->user_count; u++)
-        fprintf(f, "[User]\nName = user-%u\nPublicKey = %s\nAllow = tcp:127.0.0.1:*\n", u,
-                user_keys[u].text);
+        if (file->user[u])
+            fprintf(f, "[User]\nName = user-%u\nPublicKey = %s\nAllow = tcp:127.0.0.1:%s\n", u,
+                    user_keys[u].text, file->narrow[u] ? "22" : "*");
     fclose(f);
+}
+
+static void make_agent(struct site *s)
+{
+    struct agent_file *file = &s->agent_file;
+    fclose(create_for(&s->agent));
+    for (unsigned i = 0; i < s->relay_count; i++)
+        file->relay[i] = true;
+    for (unsigned u = 0; u < s->user_count; u++)
+        file->user[u] = true;
+    site_write_agent(s);
 }
 
 static void write_client(struct site *s, unsigned u)
 {
+    static const bool all[RELAYS] = {true, true};
     FILE *f = create_for(&s->user[u].program);
     fprintf(f, "[Client]\nKeyFile = %s\n", user_keys[u].path);
-    write_relays_of(s, f, true);
+    write_relays_of(s, f, all, true);
     fprintf(f, "[Agent]\nName = storage\nPublicKey = %s\n", agent_key.text);
     fclose(f);
 }
@@ -157,7 +176,7 @@ void site_configure(struct site *s)
     make_key(&agent_key);
     for (unsigned i = 0; i < s->relay_count; i++)
         make_relay(s, i);
-    write_agent(s);
+    make_agent(s);
     for (unsigned u = 0; u < s->user_count; u++)
         write_client(s, u);
 }

@@ -1,7 +1,8 @@
-/* Users and the agent come into the relays' files and go out of them, at any moment. What must
- * follow: a circuit of somebody whom its relay does not know any more ends within a second. That
- * the session lives on, and is resumed once all are known again, is checked with all else when the
- * world is calm. */
+/* Users and the agent come into the relays' files and go out of them, users and relays into and out
+ * of the agent's, at any moment. What must follow: a circuit of somebody whom its relay does not
+ * know any more ends within a second. That the session lives on, and is resumed once all are known
+ * again, is checked with all else when the world is calm; so is that a user has a session again
+ * whose last one the agent has ended. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -115,7 +116,7 @@ static void note_unknown(struct site *s)
     for (unsigned u = 0; u < s->user_count; u++) {
         bool known = true;
         for (unsigned i = 0; i < s->relay_count; i++)
-            known = known && s->file[i].user[u];
+            known = known && s->file[i].user[u] && s->agent_file.relay[i];
         if (!known)
             s->user[u].unknown_until_us = CLOCK_NEVER;
         else if (s->user[u].unknown_until_us == CLOCK_NEVER)
@@ -123,20 +124,48 @@ static void note_unknown(struct site *s)
     }
 }
 
-bool policy_was_unknown(const struct user *u)
+/* It was until then, or is now, or a refusal may be on its way. */
+static bool is_forgiven(uint64_t until_us)
 {
-    return u->unknown_until_us && (u->unknown_until_us == CLOCK_NEVER ||
-                                   timeline.now_us - u->unknown_until_us < FORGIVEN_US);
+    return until_us && (until_us == CLOCK_NEVER || timeline.now_us - until_us < FORGIVEN_US);
 }
 
-static void tell(struct site *s, unsigned relay)
+bool policy_was_unknown(const struct user *u)
 {
-    struct program *p = &s->relay[relay];
-    site_write_relay(s, relay);
+    return is_forgiven(u->unknown_until_us) || is_forgiven(u->refused_until_us);
+}
+
+uint64_t policy_refused_us(const struct user *u)
+{
+    return u->refused_until_us;
+}
+
+void policy_agent_has_read(struct site *s)
+{
+    for (unsigned u = 0; u < s->user_count; u++)
+        if (s->agent_file.user[u] && s->user[u].refused_until_us == CLOCK_NEVER)
+            s->user[u].refused_until_us = timeline.now_us;
+}
+
+static void signal_reload(struct program *p)
+{
     if (p->process && p->process->signals)
         process_signal(p->process, SIGHUP);
     else if (p->process)
         program_kill(p, 0); /* it may have read the file before */
+}
+
+static void tell(struct site *s, unsigned relay)
+{
+    site_write_relay(s, relay);
+    signal_reload(&s->relay[relay]);
+}
+
+static void tell_agent(struct site *s)
+{
+    site_write_agent(s);
+    note_unknown(s);
+    signal_reload(&s->agent);
 }
 
 void policy_change(struct site *s, unsigned relay)
@@ -155,8 +184,52 @@ void policy_change(struct site *s, unsigned relay)
     site_totals.changes++;
 }
 
+/* Not the last one: an agent has a relay. */
+static void change_relay_of_agent(struct site *s)
+{
+    bool *relay = &s->agent_file.relay[chance(&timeline, s->relay_count)];
+    unsigned count = 0;
+    for (unsigned i = 0; i < s->relay_count; i++)
+        count += s->agent_file.relay[i];
+    if (!*relay || count > 1)
+        *relay = !*relay;
+}
+
+void policy_change_agent(struct site *s)
+{
+    struct agent_file *file = &s->agent_file;
+    unsigned u = (unsigned)chance(&timeline, s->user_count), what = (unsigned)chance(&timeline, 3);
+    bool *changed = what == 0 ? &file->user[u] : what == 1 ? &file->narrow[u] : NULL;
+    note(&timeline, s->agent.name, "gets another configuration", what, u);
+    if (changed) {
+        *changed = !*changed;
+        s->user[u].refused_until_us = CLOCK_NEVER;
+    } else {
+        change_relay_of_agent(s);
+    }
+    tell_agent(s);
+    site_totals.changes++;
+}
+
+static void restore_agent(struct site *s)
+{
+    struct agent_file *file = &s->agent_file;
+    bool all = true;
+    for (unsigned i = 0; i < s->relay_count; i++) {
+        all = all && file->relay[i];
+        file->relay[i] = true;
+    }
+    for (unsigned u = 0; u < s->user_count; u++) {
+        all = all && file->user[u];
+        file->user[u] = true;
+    }
+    if (!all)
+        tell_agent(s);
+}
+
 void policy_restore(struct site *s)
 {
+    restore_agent(s);
     for (unsigned i = 0; i < s->relay_count; i++) {
         struct relay_file *file = &s->file[i];
         bool all = file->agent;

@@ -57,6 +57,10 @@ static void on_agent_line(const struct process *process, const char *line)
 {
     char name[9];
     (void)process;
+    if (strstr(line, "configuration reloaded"))
+        policy_agent_has_read(the_site);
+    if (strstr(line, ": ended: the user"))
+        site_totals.refused++;
     if (sscanf(line, ": circuit %8[0-9a-f]: accepted", name) != 1 || !strstr(line, "accepted"))
         return;
     unsigned i = accepted_count++ % ACCEPTED_MOST;
@@ -75,6 +79,13 @@ static uint64_t accepted_us(const char *line)
     return 0;
 }
 
+/* When the agent has lost the user's session last: it has died, or was told so by its file. */
+static uint64_t agent_lost_us(const struct user *u)
+{
+    uint64_t refused_us = policy_refused_us(u);
+    return refused_us > the_site->agent.died_us ? refused_us : the_site->agent.died_us;
+}
+
 /* What a client says of its session. */
 static void on_client_line(const struct process *process, const char *line)
 {
@@ -83,7 +94,7 @@ static void on_client_line(const struct process *process, const char *line)
         if (u->program.process != process)
             continue;
         if (strstr(line, "connected to agent")) {
-            if (u->sessions++ && the_site->agent.died_us < u->session_since_us)
+            if (u->sessions++ && agent_lost_us(u) < u->session_since_us)
                 site_fail(the_site, "%s begins another session for no reason", u->program.name);
             u->session_since_us = accepted_us(line);
             site_totals.sessions++;
@@ -120,6 +131,7 @@ static void on_start(struct event *e)
         p->process->on_line = on_client_line;
     } else if (p == &p->site->agent) {
         p->process->on_line = on_agent_line;
+        policy_agent_has_read(p->site);
     } else {
         policy_relay_starts(p->site, (unsigned)(p - p->site->relay));
     }
@@ -160,7 +172,7 @@ void program_tell_to_end(struct program *p)
 /* A client may give up for this, at a relay or an agent that is not there or does not know it. */
 static bool gave_up(struct user *u, enum failure code)
 {
-    bool has_session = u->sessions && the_site->agent.died_us < u->session_since_us;
+    bool has_session = u->sessions && agent_lost_us(u) < u->session_since_us;
     if (code == FAILURE_NOT_AUTHENTICATED || code == FAILURE_DENIED)
         return !has_session && policy_was_unknown(u);
     return !u->sessions &&
@@ -208,8 +220,8 @@ static void on_reset(struct talk *k)
     const struct user *u = k->owner;
     const struct program *client = &u->program, *agent = &the_site->agent;
     bool client_died = client->told || client->died_us > k->began_us || !client->process;
-    bool agent_died =
-        agent->told || agent->died_us > u->session_since_us || agent->died_us > k->began_us;
+    uint64_t lost_us = agent_lost_us(u);
+    bool agent_died = agent->told || lost_us > u->session_since_us || lost_us > k->began_us;
     if (!client_died && !agent_died && !the_site->over)
         site_fail(the_site, "talk %llu was reset for no reason", (unsigned long long)k->number);
 }

@@ -29,7 +29,8 @@ struct user {
     unsigned sessions;         /* begun by this process */
     uint64_t session_since_us; /* when the agent has accepted the last one */
     unsigned calm_resumes;     /* since trouble is over */
-    uint64_t unknown_until_us; /* to some relay; CLOCK_NEVER: it is not known there now */
+    uint64_t unknown_until_us; /* to some relay or, there, to the agent; CLOCK_NEVER: it is now */
+    uint64_t refused_until_us; /* by the agent: not known, or with other permissions; as above */
     struct event next_talk;
 };
 
@@ -39,6 +40,11 @@ struct relay_file {
     unsigned workers, keepalive_s;
 };
 
+/* The same for the agent. */
+struct agent_file {
+    bool relay[RELAYS], user[CLIENTS], narrow[CLIENTS]; /* narrow: the service alone is allowed */
+};
+
 struct site {
     struct host hosts[RELAYS + 2];
     struct host *all_hosts[RELAYS + 3];
@@ -46,6 +52,7 @@ struct site {
     bool dialled; /* the relays dial the agent */
     struct program relay[RELAYS], agent;
     struct relay_file file[RELAYS]; /* as they are on the disk */
+    struct agent_file agent_file;
     struct user user[CLIENTS];
     struct talks talks;
     struct pipe_settings link;
@@ -58,7 +65,7 @@ struct site {
 
 struct totals {
     uint64_t sessions, resumes, restarts, cuts, done, reset, bytes, simulated_us, steps, changes,
-        revoked;
+        revoked, refused;
 };
 
 /* Runs the world of a seed; false: why says what did not hold. Once in a process. */
@@ -81,20 +88,30 @@ void site_remove_files(void);
 
 /* Writes the relay's file as s->file says. */
 void site_write_relay(struct site *s, unsigned relay);
+void site_write_agent(struct site *s);
 
 /* ---- Policy (policy.c). ---- */
 
 /* Somebody comes into the relay's file or goes out of it, and the relay is told. */
 void policy_change(struct site *s, unsigned relay);
 
-/* All are in all files from now on, and the relays are told. */
+/* The same with the agent's file: a user, a relay, or what a user may do. */
+void policy_change_agent(struct site *s);
+
+/* All are in all files from now on, and relays and agent are told. */
 void policy_restore(struct site *s);
 
 /* True if a client that has no session may have been refused as unknown. */
 bool policy_was_unknown(const struct user *u);
 
+/* When the agent has ended the user's sessions last, or may do so yet. */
+uint64_t policy_refused_us(const struct user *u);
+
 /* The relay's process is another one. */
 void policy_relay_starts(struct site *s, unsigned relay);
+
+/* The agent acts by its file as it is now. */
+void policy_agent_has_read(struct site *s);
 
 /* Calls f for each program. */
 void site_each(struct site *s, void (*f)(struct site *s, struct program *p));

@@ -96,6 +96,11 @@ static void change_policy(struct site *s)
     policy_change(s, (unsigned)chance(&timeline, s->relay_count));
 }
 
+static void change_agent_policy(struct site *s)
+{
+    policy_change_agent(s);
+}
+
 static void kill_agent(struct site *s)
 {
     program_kill(&s->agent, a_while(DOWN_MOST_US));
@@ -130,9 +135,19 @@ struct kind {
 };
 
 static const struct kind kinds[] = {
-    {cut_one, 10},   {stall_one, 6},   {take_network, 4},    {stop_one, 3},
-    {kill_relay, 4}, {end_relay, 2},   {reload_one, 1},      {kill_agent, 1},
-    {end_agent, 1},  {lose_client, 2}, {power_off_relay, 2}, {change_policy, 4},
+    {cut_one, 10},
+    {stall_one, 6},
+    {take_network, 4},
+    {stop_one, 3},
+    {kill_relay, 4},
+    {end_relay, 2},
+    {reload_one, 1},
+    {kill_agent, 1},
+    {end_agent, 1},
+    {lose_client, 2},
+    {power_off_relay, 2},
+    {change_policy, 4},
+    {change_agent_policy, 4},
 };
 
 #define KINDS (sizeof kinds / sizeof kinds[0])
