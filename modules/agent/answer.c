@@ -11,6 +11,8 @@
 #include "base/text.h"
 #include "crypto/circuit_label.h"
 
+#define PAUSE_US (CLOCK_US_PER_S / OFFER_RATE_PER_S)
+
 /* The steps in order. One that refuses is followed by STEP_WRITE, for the refusal. */
 enum step { STEP_READ, STEP_DECIDE, STEP_SETTLE, STEP_WRITE, STEPS };
 
@@ -35,6 +37,7 @@ struct answer {
     char label[CIRCUIT_LABEL_BYTES];
     struct deferred turn;
     struct timer time_limit;
+    struct timer pause; /* until the relay's rate lets it be read */
 };
 
 /* ---- The steps. ---- */
@@ -62,14 +65,58 @@ static enum verdict read_payload(struct answer *w, struct view payload)
     return w->refusal.code ? VERDICT_NO : VERDICT_YES;
 }
 
+static struct relay_attempts *attempts_of_relay(const struct answer *w)
+{
+    return attempts_of(&w->agent->attempts, w->kept->relay_key);
+}
+
+/* Message 1's first token, which is in the clear. */
+static const uint8_t *ephemeral_of(const struct answer *w)
+{
+    return w->kept->offer.message1.data + HANDSHAKE_HEADER_BYTES;
+}
+
+static bool is_whole(const struct answer *w)
+{
+    struct view message1 = w->kept->offer.message1;
+    size_t len;
+    return handshake_look(w->agent->party.mac1_key, PURPOSE_SESSION, message1, &len) ==
+               LOOK_COMPLETE &&
+           len == message1.len;
+}
+
+/* Before any curve arithmetic: a copy of a message 1 whose session has moved on or ended since is
+ * refused, and the others of a relay wait for their turn. A relay makes an OFFER again with the
+ * same message 1 as long as its client waits, so a copy for a session that still waits is answered.
+ */
+static enum verdict may_read(struct answer *w)
+{
+    uint64_t now = loop_now(w->agent->loop);
+    struct relay_attempts *r = attempts_of_relay(w);
+    const struct attempt *earlier = r ? attempts_find(r, ephemeral_of(w)) : NULL;
+    if (!r) {
+        wire_error_set(&w->refusal, CODE_INTERNAL, "the agent is out of memory");
+        return VERDICT_NO;
+    }
+    if (earlier && !service_awaits(w->agent, earlier)) {
+        wire_error_set(&w->refusal, CODE_STALE, "the client's first message was used before");
+        return VERDICT_NO;
+    }
+    if (attempts_take(r, now))
+        return VERDICT_YES;
+    timer_set(w->agent->loop, &w->pause, now + PAUSE_US);
+    return VERDICT_LATER;
+}
+
 static enum verdict read_message1(struct answer *w)
 {
     struct agent *a = w->agent;
-    struct view message1 = w->kept->offer.message1;
+    enum verdict may = is_whole(w) ? may_read(w) : VERDICT_YES;
     size_t len;
-    if (handshake_look(a->party.mac1_key, PURPOSE_SESSION, message1, &len) != LOOK_COMPLETE ||
-        len != message1.len ||
-        !handshake_accept(&w->noise, &a->key, a->party.known, message1, w->payload, &len)) {
+    if (may != VERDICT_YES)
+        return may;
+    if (!is_whole(w) || !handshake_accept(&w->noise, &a->key, a->party.known,
+                                          w->kept->offer.message1, w->payload, &len)) {
         wire_error_set(&w->refusal, CODE_BAD_HANDSHAKE,
                        "the client's first message is not for this agent's key");
         return VERDICT_NO;
@@ -90,9 +137,26 @@ static enum verdict decide(struct answer *w)
     return verdict;
 }
 
+static void keep_attempt(const struct answer *w, struct relay_attempts *r)
+{
+    struct attempt attempt = {.number = w->hello.circuit};
+    memcpy(attempt.ephemeral, ephemeral_of(w), KEY_BYTES);
+    memcpy(attempt.session_id, session_id(w->attachment->session), SESSION_ID_BYTES);
+    attempts_keep(r, &attempt);
+}
+
 static enum verdict settle(struct answer *w)
 {
-    w->attachment = service_admit(w->agent, w->proven_key, &w->hello, w->label, &w->refusal);
+    struct relay_attempts *r = attempts_of_relay(w);
+    const struct attempt *earlier = r ? attempts_find(r, ephemeral_of(w)) : NULL;
+    const struct admission in = {.user_key = w->proven_key,
+                                 .relay_key = w->kept->relay_key,
+                                 .hello = &w->hello,
+                                 .earlier = earlier,
+                                 .label = w->label};
+    w->attachment = service_admit(w->agent, &in, &w->refusal);
+    if (w->attachment && r && !earlier)
+        keep_attempt(w, r);
     return w->attachment ? VERDICT_YES : VERDICT_NO;
 }
 
@@ -142,14 +206,18 @@ static void log_decision(const struct answer *w)
     const struct offer *offer = &w->kept->offer;
     char user[NAME_TEXT_BYTES], from[ADDRESS_MAX_BYTES + 1], fingerprint[FINGERPRINT_TEXT_BYTES];
     bool proven = w->message2_len > 0;
+    struct relay_attempts *r = attempts_of_relay(w);
     text_clean(from, sizeof from, offer->user_address);
     key_fingerprint(fingerprint, w->proven_key);
+    if (!r)
+        return;
     if (w->attachment) {
-        log_info("circuit %s: accepted user %s (key %s) from %s, as the relay says", w->label,
-                 agent_find_user(a, w->proven_key)->name, fingerprint, from);
+        log_rated(&r->accepted, loop_now(a->loop), LOG_INFO,
+                  "circuit %s: accepted user %s (key %s) from %s, as the relay says", w->label,
+                  agent_find_user(a, w->proven_key)->name, fingerprint, from);
     } else {
         text_clean(user, sizeof user, offer->user);
-        log_rated(&a->refusals, loop_now(a->loop), LOG_WARNING,
+        log_rated(&r->refused, loop_now(a->loop), LOG_WARNING,
                   "circuit %s: refused: %s; the relay names user %s from %s%s%s", w->label,
                   w->refusal.text, user, from, proven ? ", the key is " : "",
                   proven ? fingerprint : "");
@@ -160,6 +228,7 @@ static void answer_free(struct answer *w)
 {
     loop_undefer(&w->turn);
     timer_cancel(w->agent->loop, &w->time_limit);
+    timer_cancel(w->agent->loop, &w->pause);
     kept_offer_free(w->kept);
     wipe(w, sizeof *w);
     free(w);
@@ -195,6 +264,11 @@ static void on_turn(struct deferred *turn)
     go_on(container_of(turn, struct answer, turn));
 }
 
+static void on_pause_over(struct timer *timer)
+{
+    go_on(container_of(timer, struct answer, pause));
+}
+
 static void forget_policy(struct answer *w)
 {
     if (w->asked && w->agent->policy->forget)
@@ -224,6 +298,7 @@ struct answer *answer_begin(struct agent *a, struct kept_offer *kept, answer_don
     w->owner = owner;
     w->turn.run = on_turn;
     w->time_limit.on_fire = on_time_limit;
+    w->pause.on_fire = on_pause_over;
     circuit_label(w->label, kept->offer.message1);
     timer_set(a->loop, &w->time_limit, kept->came_us + TICKET_S * CLOCK_US_PER_S);
     loop_defer(a->loop, &w->turn);
@@ -276,7 +351,9 @@ struct kept_offer *answer_read_offer(struct agent *a, struct hop *h, struct view
         return NULL;
     }
     kept = kept_offer_new(&offer, loop_now(a->loop));
-    if (!kept)
+    if (kept)
+        memcpy(kept->relay_key, h->peer_key, sizeof kept->relay_key);
+    else
         answer_refuse(h, &offer, CODE_INTERNAL, "the agent is out of memory");
     return kept;
 }

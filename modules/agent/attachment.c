@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void on_change(struct link *link)
 {
@@ -13,7 +14,8 @@ static void on_change(struct link *link)
 
 struct attachment *attachment_new(struct loop *loop, const struct attachment_events *events,
                                   struct service *v, struct session *session,
-                                  const struct session_hello *hello, const char *label)
+                                  const struct session_hello *hello, const char *label,
+                                  const uint8_t relay_key[KEY_BYTES])
 {
     struct attachment *t = calloc(1, sizeof *t);
     if (!t)
@@ -26,6 +28,7 @@ struct attachment *attachment_new(struct loop *loop, const struct attachment_eve
     t->number = hello->circuit;
     t->told_position = hello->receive_position;
     snprintf(t->label, sizeof t->label, "%s", label);
+    memcpy(t->relay_key, relay_key, KEY_BYTES);
     return t;
 }
 

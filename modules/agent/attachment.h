@@ -27,6 +27,7 @@ struct attachment {
     bool attached; /* has its carrier */
     struct cipher send, receive;
     uint32_t number;
+    uint8_t relay_key[KEY_BYTES]; /* of the relay that joins it */
     uint64_t told_position;
     char label[CIRCUIT_LABEL_BYTES];
     struct deferred burial;
@@ -36,7 +37,8 @@ struct attachment {
  */
 struct attachment *attachment_new(struct loop *loop, const struct attachment_events *events,
                                   struct service *v, struct session *session,
-                                  const struct session_hello *hello, const char *label);
+                                  const struct session_hello *hello, const char *label,
+                                  const uint8_t relay_key[KEY_BYTES]);
 
 /* Gives it its carrier, which it owns from then on. */
 void attachment_attach(struct attachment *t, struct carrier *carrier);

@@ -11,13 +11,48 @@ uint64_t budget_share(uint64_t all, uint64_t floor, uint64_t taken, unsigned ses
     return taken + kept < all ? (all - taken - kept) / 3 : 0;
 }
 
-uint32_t budget_receive_limit(const struct seats *s)
+/* What a session uses, and at least what is kept for it. */
+static uint64_t windows_of(const struct session *session)
+{
+    uint64_t bytes = session_window_bytes(session);
+    return bytes < RECEIVE_LIMIT_LEAST ? RECEIVE_LIMIT_LEAST : bytes;
+}
+
+static uint64_t windows_of_all(const struct seats *s)
 {
     uint64_t taken = 0;
     list_each (link, &s->all)
-        taken += session_settings(container_of(link, struct seat, place)->session)->receive_limit;
-    return RECEIVE_LIMIT_LEAST +
-           (uint32_t)budget_share(RECEIVE_LIMIT_ALL, RECEIVE_LIMIT_LEAST, taken, s->count);
+        taken += windows_of(container_of(link, struct seat, place)->session);
+    return taken;
+}
+
+/* Sessions in use; more than there may be are being closed. */
+static unsigned places_taken(const struct seats *s)
+{
+    return s->count < SESSIONS_PER_AGENT ? s->count : SESSIONS_PER_AGENT;
+}
+
+static uint64_t windows_share(const struct seats *s)
+{
+    return budget_share(RECEIVE_LIMIT_ALL, RECEIVE_LIMIT_LEAST, windows_of_all(s), places_taken(s));
+}
+
+uint32_t budget_receive_limit(const struct seats *s)
+{
+    return RECEIVE_LIMIT_LEAST + (uint32_t)windows_share(s);
+}
+
+bool budget_windows_may_grow(const struct seats *s, const struct session *session, uint32_t more)
+{
+    return session_window_bytes(session) + (uint64_t)more <= RECEIVE_LIMIT_LEAST ||
+           more <= windows_share(s);
+}
+
+bool budget_has_room(const struct seats *s)
+{
+    return windows_of_all(s) +
+               (uint64_t)(SESSIONS_PER_AGENT - places_taken(s)) * RECEIVE_LIMIT_LEAST <=
+           RECEIVE_LIMIT_ALL;
 }
 
 bool budget_ring_may_grow(const struct seats *s, const struct session *session, size_t more)
@@ -25,6 +60,6 @@ bool budget_ring_may_grow(const struct seats *s, const struct session *session, 
     uint64_t taken = 0;
     list_each (link, &s->all)
         taken += session_ring_bytes(container_of(link, struct seat, place)->session);
-    return more <=
-           budget_share(RING_LIMIT_ALL, session_settings(session)->ring_bytes, taken, s->count);
+    return more <= budget_share(RING_LIMIT_ALL, session_settings(session)->ring_bytes, taken,
+                                places_taken(s));
 }

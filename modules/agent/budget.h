@@ -9,8 +9,15 @@
  * first ones are fast, and the last one still works. */
 uint64_t budget_share(uint64_t all, uint64_t floor, uint64_t taken, unsigned sessions);
 
-/* The receive limit of a new session, in addition to those that have a seat. */
+/* The receive limit of a new session. It is a promise of what it may have at most: the memory is
+ * shared by what the windows of started sessions use, so that idle ones hold little of it. */
 uint32_t budget_receive_limit(const struct seats *s);
+
+/* Returns true if the windows of a session may take `more` bytes in addition. */
+bool budget_windows_may_grow(const struct seats *s, const struct session *session, uint32_t more);
+
+/* Returns true if the floors of a session that has just started fit beside the others. */
+bool budget_has_room(const struct seats *s);
 
 /* Returns true if the ring of a session that has a seat may grow by `more` bytes. The memory of all
  * rings is bounded as that of all windows is, but a ring grows only when needed. */

@@ -265,6 +265,31 @@ struct inbound *inbound_new(struct agent *a, struct error *e)
     return in;
 }
 
+/* One whose first message has not come has no key yet, and is asked for it then. */
+static bool is_of_removed_relay(const struct visitor *v)
+{
+    const struct hop *h = &v->driver.hop;
+    return (h->state == HOP_WAIT_FIRST || h->state == HOP_OPEN) &&
+           !agent_find_relay(v->inbound->agent, h->peer_key);
+}
+
+void inbound_check(struct inbound *in)
+{
+    if (!in)
+        return;
+    list_each (link, &in->visitors) {
+        struct visitor *v = container_of(link, struct visitor, place);
+        if (!is_of_removed_relay(v))
+            continue;
+        log_info("%s: disconnected: its relay is no longer in the configuration", v->address);
+        if (v->answer)
+            answer_cancel(v->answer);
+        v->answer = NULL;
+        hop_bye(&v->driver.hop, CODE_REVOKED, "this agent no longer allows the relay", 0);
+        visitor_free(v);
+    }
+}
+
 void inbound_free(struct inbound *in)
 {
     if (!in)

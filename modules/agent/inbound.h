@@ -10,6 +10,9 @@ struct inbound;
 /* Listens on every address of the configuration. NULL: e says on which it cannot, and why. */
 struct inbound *inbound_new(struct agent *a, struct error *e);
 
+/* Ends every hop of a relay that the configuration no longer has. NULL is harmless. */
+void inbound_check(struct inbound *in);
+
 void inbound_free(struct inbound *in);
 
 #endif

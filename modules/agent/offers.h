@@ -17,6 +17,7 @@ struct kept_offer {
     struct list place;
     struct offer offer;
     uint64_t came_us;
+    uint8_t relay_key[sizeof((struct offer){0}.user_key)]; /* of the hop that it came on */
     unsigned round;  /* number of the same user's ahead of it when it arrived */
     uint8_t bytes[]; /* the offer's views point into them */
 };

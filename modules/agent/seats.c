@@ -6,27 +6,38 @@
 void seats_init(struct seats *s)
 {
     list_init(&s->all);
+    list_init(&s->unstarted);
     s->count = 0;
 }
 
 void seats_take(struct seats *s, struct seat *seat, const struct session *session,
-                const uint8_t user_key[KEY_BYTES])
+                const uint8_t user_key[KEY_BYTES], const uint8_t relay_key[KEY_BYTES])
 {
     *seat = (struct seat){.session = session};
     memcpy(seat->user_key, user_key, KEY_BYTES);
-    list_append(&s->all, &seat->place);
-    s->count++;
+    memcpy(seat->relay_key, relay_key, KEY_BYTES);
+    list_append(&s->unstarted, &seat->place);
 }
 
 void seats_leave(struct seats *s, struct seat *seat)
 {
     list_remove(&seat->place);
-    s->count--;
+    s->count -= seat->started;
 }
 
-static bool is_of(const struct seat *seat, const uint8_t user_key[KEY_BYTES])
+void seats_start(struct seats *s, struct seat *seat)
 {
-    return memcmp(seat->user_key, user_key, KEY_BYTES) == 0;
+    if (seat->started)
+        return;
+    list_remove(&seat->place);
+    list_append(&s->all, &seat->place);
+    seat->started = true;
+    s->count++;
+}
+
+bool seats_are_empty(const struct seats *s)
+{
+    return list_empty(&s->all) && list_empty(&s->unstarted);
 }
 
 static bool any(const struct seat *seat)
@@ -35,17 +46,7 @@ static bool any(const struct seat *seat)
     return true;
 }
 
-static bool has_started(const struct seat *seat)
-{
-    return seat->started;
-}
-
-static bool is_unstarted_orphan(const struct seat *seat)
-{
-    return seat->waiting_since_us && !seat->started;
-}
-
-static bool is_no_orphan(const struct seat *seat)
+static bool has_circuit(const struct seat *seat)
 {
     return !seat->waiting_since_us;
 }
@@ -56,42 +57,43 @@ static unsigned count(const struct seats *s, const uint8_t user_key[KEY_BYTES],
     unsigned n = 0;
     list_each (link, &s->all) {
         const struct seat *seat = container_of(link, struct seat, place);
-        n += is_of(seat, user_key) && counts(seat);
+        n += memcmp(seat->user_key, user_key, KEY_BYTES) == 0 && counts(seat);
     }
     return n;
 }
 
-struct seat *seats_longest_waiting(const struct seats *s, const uint8_t user_key[KEY_BYTES],
-                                   bool started)
+struct seat *seats_longest_waiting(const struct seats *s, const uint8_t user_key[KEY_BYTES])
 {
     struct seat *longest = NULL;
     list_each (link, &s->all) {
         struct seat *seat = container_of(link, struct seat, place);
-        if (seat->waiting_since_us && seat->started == started && is_of(seat, user_key) &&
+        if (seat->waiting_since_us && memcmp(seat->user_key, user_key, KEY_BYTES) == 0 &&
             (!longest || seat->waiting_since_us < longest->waiting_since_us))
             longest = seat;
     }
     return longest;
 }
 
-struct seat *seats_in_the_way(const struct seats *s, const uint8_t user_key[KEY_BYTES])
+struct seat *seats_in_the_way(const struct seats *s, const uint8_t relay_key[KEY_BYTES])
 {
-    if (s->count < SESSIONS_PER_AGENT && count(s, user_key, any) < SESSIONS_PER_USER)
-        return NULL;
-    return seats_longest_waiting(s, user_key, false);
+    struct seat *oldest = NULL;
+    unsigned n = 0;
+    list_each (link, &s->unstarted) {
+        struct seat *seat = container_of(link, struct seat, place);
+        if (memcmp(seat->relay_key, relay_key, KEY_BYTES) != 0)
+            continue;
+        oldest = oldest ? oldest : seat;
+        n++;
+    }
+    return n < SESSIONS_NOT_STARTED_PER_RELAY ? NULL : oldest;
 }
 
 bool seats_has_room(const struct seats *s, const uint8_t user_key[KEY_BYTES])
 {
-    return s->count < SESSIONS_PER_AGENT && count(s, user_key, is_no_orphan) < SESSIONS_PER_USER;
+    return s->count < SESSIONS_PER_AGENT && count(s, user_key, has_circuit) < SESSIONS_PER_USER;
 }
 
-bool seats_too_many_started(const struct seats *s, const uint8_t user_key[KEY_BYTES])
+bool seats_too_many(const struct seats *s, const uint8_t user_key[KEY_BYTES])
 {
-    return count(s, user_key, has_started) > SESSIONS_PER_USER;
-}
-
-bool seats_too_many_unstarted(const struct seats *s, const uint8_t user_key[KEY_BYTES])
-{
-    return count(s, user_key, is_unstarted_orphan) > SESSIONS_NOT_STARTED_PER_USER;
+    return s->count > SESSIONS_PER_AGENT || count(s, user_key, any) > SESSIONS_PER_USER;
 }

@@ -1,6 +1,7 @@
-/* The places for sessions at an agent: who has how many, and which one goes for another
- * (docs/PROTOCOL.md section 6). It asks nothing
- * of the sessions themselves. */
+/* The places for sessions at an agent: how many a user and the agent have, and which session ends
+ * for another (docs/PROTOCOL.md section 6). A session that has not started, which is all that a
+ * recorded message 1 can make, has a place among those of the relay that it came through, and takes
+ * none of anybody else's. Knows nothing of the sessions themselves. */
 #ifndef SPX_AGENT_SEATS_H
 #define SPX_AGENT_SEATS_H
 
@@ -15,40 +16,44 @@ struct session;
 /* Embedded in a service (service.c). */
 struct seat {
     struct list place;
-    const struct session *session; /* who has it; for budget.h */
+    const struct session *session; /* whose it is; for budget.h */
     uint8_t user_key[KEY_BYTES];
-    bool started;              /* a circuit has carried it */
-    uint64_t waiting_since_us; /* for its client, without a circuit; 0: it does not */
+    uint8_t relay_key[KEY_BYTES]; /* of the relay that its message 1 came through */
+    bool started;                 /* a circuit has carried it */
+    uint64_t waiting_since_us;    /* for its client, without a circuit; 0: it does not */
 };
 
+/* Invariant: a seat is on all if it has started, otherwise on unstarted, the oldest first. */
 struct seats {
-    struct list all;
-    unsigned count;
+    struct list all, unstarted;
+    unsigned count; /* of all */
 };
 
 void seats_init(struct seats *s);
 
+/* A place among those that have not started, which seats_in_the_way has made. */
 void seats_take(struct seats *s, struct seat *seat, const struct session *session,
-                const uint8_t user_key[KEY_BYTES]);
+                const uint8_t user_key[KEY_BYTES], const uint8_t relay_key[KEY_BYTES]);
 void seats_leave(struct seats *s, struct seat *seat);
 
-/* The user's session that must end before the user begins another: one that has not started. NULL:
- * none. */
-struct seat *seats_in_the_way(const struct seats *s, const uint8_t user_key[KEY_BYTES]);
+/* START has come: from now on it counts for its user and the agent. */
+void seats_start(struct seats *s, struct seat *seat);
 
-/* Returns true if the user may have one more, once nobody is in the way. All of the agent's and the
- * user's are counted, but of the latter not those that wait for their client, of which the oldest
- * goes when the new one starts. */
+bool seats_are_empty(const struct seats *s);
+
+/* The session that must end before one more is begun through a relay: the oldest of those through
+ * it that have not started. NULL: none. */
+struct seat *seats_in_the_way(const struct seats *s, const uint8_t relay_key[KEY_BYTES]);
+
+/* True if the user may have one more. All started ones of the agent and the user are counted, but
+ * of the latter not those that wait for their client, of which the oldest ends when the new one
+ * starts. */
 bool seats_has_room(const struct seats *s, const uint8_t user_key[KEY_BYTES]);
 
-/* Return true if the user has more sessions that have started, or that have not and wait for their
- * client, than are allowed. */
-bool seats_too_many_started(const struct seats *s, const uint8_t user_key[KEY_BYTES]);
-bool seats_too_many_unstarted(const struct seats *s, const uint8_t user_key[KEY_BYTES]);
+/* True if more sessions of the user, or of all, have started than are allowed. */
+bool seats_too_many(const struct seats *s, const uint8_t user_key[KEY_BYTES]);
 
-/* The user's session that has waited for its client for longest; of those that have started, or of
- * the others, which a recorded message 1 makes. NULL: none waits. */
-struct seat *seats_longest_waiting(const struct seats *s, const uint8_t user_key[KEY_BYTES],
-                                   bool started);
+/* The user's started session that has waited for its client for longest. NULL: none waits. */
+struct seat *seats_longest_waiting(const struct seats *s, const uint8_t user_key[KEY_BYTES]);
 
 #endif

@@ -79,11 +79,18 @@ static void know(struct agent *a)
     known_keys_end(a->party.known);
 }
 
+static bool is_relay(void *agent, const uint8_t key[KEY_BYTES])
+{
+    return agent_find_relay(agent, key) != NULL;
+}
+
 static void reload(struct agent *a)
 {
     struct agent_config config;
     struct error e = {0};
     bool relays_changed;
+    if (a->stopping)
+        return;
     if (!agent_config_load(&config, a->config_path, &e)) {
         log_error("%s; the old configuration stays in effect", e.text);
         return;
@@ -100,6 +107,8 @@ static void reload(struct agent *a)
         free_uplinks(a);
         start_uplinks(a);
     }
+    inbound_check(a->inbound);
+    attempts_forget(&a->attempts, is_relay, a);
 }
 
 static void on_reload(void *arg, int signo)
@@ -123,7 +132,7 @@ static void on_stop(void *arg, int signo)
 {
     struct agent *a = arg;
     (void)signo;
-    if (a->stopping || a->seats.count == 0) {
+    if (a->stopping || seats_are_empty(&a->seats)) {
         loop_stop(a->loop);
         return;
     }
@@ -161,17 +170,18 @@ static void init(struct agent *a)
     key_stock_init(&a->stock);
     seats_init(&a->seats);
     list_init(&a->ended);
+    list_init(&a->attempts);
 }
 
 static void end(struct agent *a)
 {
     a->stopping = false;
     service_end_all(a);
-    log_rate_end(&a->refusals, LOG_WARNING, "circuits refused");
     free_uplinks(a);
     inbound_free(a->inbound);
     call_socket_free(a->call_socket);
     partings_free(&a->partings);
+    attempts_forget(&a->attempts, NULL, NULL);
     if (a->loop) {
         timer_cancel(a->loop, &a->stop_limit);
         timer_cancel(a->loop, &a->restock);

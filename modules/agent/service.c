@@ -22,7 +22,8 @@ struct service {
     struct attachment *current, *candidate;
     char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
     uint64_t begun_us;
-    struct timer give_up; /* waiting for its client, or for the ACK of its CLOSE */
+    struct log_rate lines; /* about its circuits */
+    struct timer give_up;  /* waiting for its client, or for the ACK of its CLOSE */
 };
 
 static struct service *service_of_seat(struct list *place)
@@ -44,14 +45,18 @@ static void let_go(struct service *v, struct attachment *t)
 static void service_end(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
+    struct relay_attempts *r = attempts_of(&a->attempts, v->seat.relay_key);
     struct session_summary summary = session_summary(v->session);
     char up[16], down[16], time[24];
     text_bytes(up, summary.bytes_received);
     text_bytes(down, summary.bytes_sent);
     text_duration(time, loop_now(a->loop) - v->begun_us);
-    log_info("circuit %s: ended: %s; user %s, %u stream%s, %s up, %s down, %s", v->label, why,
-             v->access.user, summary.streams_opened, summary.streams_opened == 1 ? "" : "s", up,
-             down, time);
+    log_rate_end(&v->lines, LOG_INFO, v->label);
+    if (r)
+        log_rated(&r->ended, loop_now(a->loop), LOG_INFO,
+                  "circuit %s: ended: %s; user %s, %u stream%s, %s up, %s down, %s", v->label, why,
+                  v->access.user, summary.streams_opened, summary.streams_opened == 1 ? "" : "s",
+                  up, down, time);
     if (v->seat.started)
         ended_remember(&a->ended, session_id(v->session), v->seat.user_key, why, loop_now(a->loop));
     if (v->candidate)
@@ -63,7 +68,7 @@ static void service_end(struct service *v, const char *why)
     access_free(&v->access);
     seats_leave(&a->seats, &v->seat);
     free(v);
-    if (a->seats.count == 0)
+    if (seats_are_empty(&a->seats))
         a->on_no_session(a);
 }
 
@@ -93,9 +98,13 @@ static void keep_to_limit(struct service *v)
 {
     struct agent *a = v->agent;
     struct seat *oldest;
-    if (!seats_too_many_started(&a->seats, v->seat.user_key))
+    if (!budget_has_room(&a->seats)) {
+        close_current(v, CODE_FULL, "the sessions of this agent have no memory left");
         return;
-    oldest = seats_longest_waiting(&a->seats, v->seat.user_key, true);
+    }
+    if (!seats_too_many(&a->seats, v->seat.user_key))
+        return;
+    oldest = seats_longest_waiting(&a->seats, v->seat.user_key);
     if (oldest)
         service_end(container_of(oldest, struct service, seat),
                     "it was without a circuit, and the user has too many sessions");
@@ -106,20 +115,15 @@ static void keep_to_limit(struct service *v)
 static void circuit_lost(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
-    struct seat *oldest;
-    log_info("circuit %s: lost: %s; the session of %s waits up to %u s for its client", v->label,
-             why, v->access.user, session_resume_window_s(v->session));
+    log_rated(&v->lines, loop_now(a->loop), LOG_INFO,
+              "circuit %s: lost: %s; the session of %s waits up to %u s for its client", v->label,
+              why, v->access.user, session_resume_window_s(v->session));
     if (v->seat.started || !v->seat.waiting_since_us) {
         v->seat.waiting_since_us = loop_now(a->loop);
         timer_set(a->loop, &v->give_up,
                   v->seat.waiting_since_us + session_resume_window_s(v->session) * CLOCK_US_PER_S);
     }
     a->on_path_in_doubt(a);
-    if (!seats_too_many_unstarted(&a->seats, v->seat.user_key))
-        return;
-    oldest = seats_longest_waiting(&a->seats, v->seat.user_key, false);
-    service_end(container_of(oldest, struct service, seat),
-                "too many sessions of the user have not started");
 }
 
 /* A circuit ended before its START. The client may have message 2 and resume with data that its
@@ -180,10 +184,11 @@ static void on_move(struct session *s, struct circuit *circuit)
         v->candidate = NULL;
     if (!first) {
         text_duration(time, loop_now(v->agent->loop) - v->seat.waiting_since_us);
-        log_info("circuit %s: resumes the session of circuit %s, user %s%s%s", v->current->label,
-                 v->label, v->access.user, old ? "" : ", after ", old ? "" : time);
+        log_rated(&v->lines, loop_now(v->agent->loop), LOG_INFO,
+                  "circuit %s: resumes the session of circuit %s, user %s%s%s", v->current->label,
+                  v->label, v->access.user, old ? "" : ", after ", old ? "" : time);
     }
-    v->seat.started = true;
+    seats_start(&v->agent->seats, &v->seat);
     v->seat.waiting_since_us = 0;
     snprintf(v->label, sizeof v->label, "%s", v->current->label);
     access_set_label(&v->access, v->label);
@@ -227,6 +232,12 @@ static bool may_grow(struct session *s, size_t more)
     return budget_ring_may_grow(&v->agent->seats, s, more);
 }
 
+static bool may_widen(struct session *s, uint32_t more)
+{
+    const struct service *v = session_owner(s);
+    return budget_windows_may_grow(&v->agent->seats, s, more);
+}
+
 /* A lost path is lost for the control hop too: it is probed at the same time, not afterwards. */
 static void on_silence(struct session *s)
 {
@@ -249,6 +260,7 @@ static const struct session_events events = {
     .on_move = on_move,
     .on_room = on_room,
     .may_grow = may_grow,
+    .may_widen = may_widen,
     .on_silence = on_silence,
     .on_stall = on_stall,
 };
@@ -256,7 +268,7 @@ static const struct session_events events = {
 /* ---- A session begins, or resumes. ---- */
 
 static struct service *service_new(struct agent *a, const struct agent_user *user,
-                                   const char *label)
+                                   const struct admission *in)
 {
     struct session_settings settings = session_default_settings(false);
     struct service *v = calloc(1, sizeof *v);
@@ -264,7 +276,7 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     settings.receive_limit = budget_receive_limit(&a->seats);
     settings.own_streams = user->listen_count ? AGENT_STREAMS_MAX : 0;
     settings.listeners = user->listeners;
-    if (!v || !access_init(&v->access, a->loop, user, label)) {
+    if (!v || !access_init(&v->access, a->loop, user, in->label)) {
         free(v);
         return NULL;
     }
@@ -277,21 +289,38 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     v->agent = a;
     v->begun_us = loop_now(a->loop);
     v->give_up.on_fire = on_give_up;
-    snprintf(v->label, sizeof v->label, "%s", label);
-    seats_take(&a->seats, &v->seat, v->session, user->public_key);
+    snprintf(v->label, sizeof v->label, "%s", in->label);
+    seats_take(&a->seats, &v->seat, v->session, user->public_key, in->relay_key);
     return v;
 }
 
-static struct service *find_service(struct agent *a, const uint8_t id[SESSION_ID_BYTES],
-                                    const uint8_t key[KEY_BYTES])
+static struct service *find_on(const struct list *seats, const uint8_t id[SESSION_ID_BYTES])
 {
-    list_each (link, &a->seats.all) {
+    list_each (link, seats) {
         struct service *v = service_of_seat(link);
-        if (memcmp(session_id(v->session), id, SESSION_ID_BYTES) == 0 &&
-            memcmp(v->seat.user_key, key, KEY_BYTES) == 0)
+        if (memcmp(session_id(v->session), id, SESSION_ID_BYTES) == 0)
             return v;
     }
     return NULL;
+}
+
+static struct service *find_session(const struct agent *a, const uint8_t id[SESSION_ID_BYTES])
+{
+    struct service *v = find_on(&a->seats.all, id);
+    return v ? v : find_on(&a->seats.unstarted, id);
+}
+
+static struct service *find_service(const struct agent *a, const uint8_t id[SESSION_ID_BYTES],
+                                    const uint8_t key[KEY_BYTES])
+{
+    struct service *v = find_session(a, id);
+    return v && memcmp(v->seat.user_key, key, KEY_BYTES) == 0 ? v : NULL;
+}
+
+bool service_awaits(struct agent *a, const struct attempt *earlier)
+{
+    const struct service *v = find_session(a, earlier->session_id);
+    return v && session_may_resume(v->session, earlier->number);
 }
 
 /* A stopping agent need not wait for a client whose circuit broke before it acknowledged CLOSE: it
@@ -304,19 +333,28 @@ static void end_told(struct agent *a, const uint8_t key[KEY_BYTES],
         service_end(v, session_reason(v->session));
 }
 
-/* A new session. NULL: no says why there is none. */
-static struct service *begin(struct agent *a, const struct agent_user *user, const char *label,
-                             struct wire_error *no)
+/* A new session, or for a copy of its message 1 the same. NULL: no says why there is none. */
+static struct service *begin(struct agent *a, const struct agent_user *user,
+                             const struct admission *in, struct wire_error *no)
 {
-    const uint8_t *key = user->public_key;
-    struct seat *unstarted = seats_in_the_way(&a->seats, key);
+    struct seat *oldest;
     struct service *v = NULL;
-    if (unstarted)
-        service_end(container_of(unstarted, struct service, seat),
-                    "it has not started, and the user begins another");
-    if (!seats_has_room(&a->seats, key))
+    if (in->earlier && service_awaits(a, in->earlier))
+        return find_session(a, in->earlier->session_id);
+    if (in->earlier) {
+        wire_error_set(no, CODE_STALE, "the client's first message was used before");
+        return NULL;
+    }
+    if (!seats_has_room(&a->seats, user->public_key)) {
         wire_error_set(no, CODE_FULL, "too many sessions are open at this agent");
-    else if (!(v = service_new(a, user, label)))
+        return NULL;
+    }
+    oldest = seats_in_the_way(&a->seats, in->relay_key);
+    if (oldest)
+        service_end(container_of(oldest, struct service, seat),
+                    "it has not started, and too many others through its relay have not either");
+    v = service_new(a, user, in);
+    if (!v)
         wire_error_set(no, CODE_INTERNAL, "the agent is out of memory");
     return v;
 }
@@ -340,10 +378,10 @@ static struct service *resume(struct agent *a, const uint8_t key[KEY_BYTES],
     return NULL;
 }
 
-struct attachment *service_admit(struct agent *a, const uint8_t key[KEY_BYTES],
-                                 const struct session_hello *hello, const char *label,
-                                 struct wire_error *no)
+struct attachment *service_admit(struct agent *a, const struct admission *in, struct wire_error *no)
 {
+    const uint8_t *key = in->user_key;
+    const struct session_hello *hello = in->hello;
     const struct agent_user *user = agent_find_user(a, key);
     bool is_new = bytes_are_zero(hello->session_id, SESSION_ID_BYTES);
     struct attachment *t;
@@ -357,10 +395,10 @@ struct attachment *service_admit(struct agent *a, const uint8_t key[KEY_BYTES],
         end_told(a, key, hello);
         return NULL;
     }
-    v = is_new ? begin(a, user, label, no) : resume(a, key, hello, no);
+    v = is_new ? begin(a, user, in, no) : resume(a, key, hello, no);
     if (!v)
         return NULL;
-    t = attachment_new(a->loop, &attachment_events, v, v->session, hello, label);
+    t = attachment_new(a->loop, &attachment_events, v, v->session, hello, in->label, in->relay_key);
     if (!t) {
         wire_error_set(no, CODE_INTERNAL, "the agent is out of memory");
         if (!v->seat.started)
@@ -384,27 +422,57 @@ static void service_close(struct service *v, enum code code, const char *text)
         service_end(v, text); /* a client that resumes is told the reason */
 }
 
+/* A circuit through a relay that is no longer in the configuration ends; the session may resume
+ * through another. */
+static void drop_removed_relay(struct service *v)
+{
+    static const char why[] = "its relay is no longer in the configuration";
+    struct agent *a = v->agent;
+    if (v->candidate && !agent_find_relay(a, v->candidate->relay_key)) {
+        let_go(v, v->candidate);
+        candidate_lost(v, why);
+    }
+    if (!v->current || agent_find_relay(a, v->current->relay_key))
+        return;
+    let_go(v, v->current);
+    if (session_state(v->session) == SESSION_ACTIVE)
+        circuit_lost(v, why);
+    else
+        service_end(v, why);
+}
+
+static void check(struct service *v)
+{
+    const struct agent_user *user = agent_find_user(v->agent, v->seat.user_key);
+    if (!user)
+        service_close(v, CODE_REVOKED, "the user is no longer allowed at this agent");
+    else if (!permissions_same(&v->access.permissions, user))
+        service_close(v, CODE_REVOKED, "the user's permissions at this agent have changed");
+    else
+        drop_removed_relay(v);
+}
+
 void service_check_all(struct agent *a)
 {
-    list_each (link, &a->seats.all) {
-        struct service *v = service_of_seat(link);
-        const struct agent_user *user = agent_find_user(a, v->seat.user_key);
-        if (!user)
-            service_close(v, CODE_REVOKED, "the user is no longer allowed at this agent");
-        else if (!permissions_same(&v->access.permissions, user))
-            service_close(v, CODE_REVOKED, "the user's permissions at this agent have changed");
-    }
+    list_each (link, &a->seats.all)
+        check(service_of_seat(link));
+    list_each (link, &a->seats.unstarted)
+        check(service_of_seat(link));
 }
 
 void service_close_all(struct agent *a, enum code code, const char *text)
 {
     list_each (link, &a->seats.all)
         service_close(service_of_seat(link), code, text);
+    list_each (link, &a->seats.unstarted)
+        service_close(service_of_seat(link), code, text);
 }
 
 void service_end_all(struct agent *a)
 {
     list_each (link, &a->seats.all)
+        service_end(service_of_seat(link), "the agent is ending");
+    list_each (link, &a->seats.unstarted)
         service_end(service_of_seat(link), "the agent is ending");
     ended_free(&a->ended);
 }

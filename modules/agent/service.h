@@ -6,13 +6,24 @@
 #include "agent/attachment.h"
 #include "agent/state.h"
 
+/* An authentic session message 1. */
+struct admission {
+    const uint8_t *user_key;  /* that it proves */
+    const uint8_t *relay_key; /* that it came through */
+    const struct session_hello *hello;
+    const struct attempt *earlier; /* NULL: it was not admitted before */
+    const char *label;             /* of its circuit */
+};
+
 /* A circuit for the session that an authentic session message 1 asks for, new or resumed, within
- * the limits (docs/PROTOCOL.md sections 5 and 6); the caller gives it its carrier. key: the one
- * proven; without a user with this key in the configuration there is no session, whatever a policy
- * has said. NULL: no says why. */
-struct attachment *service_admit(struct agent *a, const uint8_t key[KEY_BYTES],
-                                 const struct session_hello *hello, const char *label,
+ * the limits (docs/PROTOCOL.md sections 5 and 6); the caller gives it its carrier. Without a user
+ * with this key in the configuration there is no session, whatever a policy has said. NULL: no says
+ * why. */
+struct attachment *service_admit(struct agent *a, const struct admission *in,
                                  struct wire_error *no);
+
+/* True if the session of an earlier message 1 still waits for a START that it may bring. */
+bool service_awaits(struct agent *a, const struct attempt *earlier);
 
 /* Closes every session that the configuration as it is now no longer allows. */
 void service_check_all(struct agent *a);

@@ -3,8 +3,8 @@
 #ifndef SPX_AGENT_STATE_H
 #define SPX_AGENT_STATE_H
 
+#include "agent/attempts.h"
 #include "agent/seats.h"
-#include "base/log_rate.h"
 #include "config/config.h"
 #include "hop/hop.h"
 #include "net/parting.h"
@@ -27,7 +27,7 @@ struct agent {
     struct call_socket *call_socket; /* or NULL */
     struct seats seats;              /* of the sessions (service.h) */
     struct partings partings;        /* of sessions that ended for a fault of the client's */
-    struct log_rate refusals;        /* of OFFERs */
+    struct list attempts;            /* session messages 1 that came, for each relay */
     struct list ended;               /* sessions that ended recently (ended.h) */
     uint8_t call_severity;           /* of the storage system's call for help; 0: none */
     char call_text[TEXT_MAX_BYTES + 1];

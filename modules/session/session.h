@@ -51,6 +51,9 @@ struct session_events {
     /* The ring limits the speed: may it grow by so many bytes? After a no it is asked again while
      * that lasts. NULL: always. */
     bool (*may_grow)(struct session *s, size_t more);
+    /* Windows are to take so many more bytes of receive_limit. No is asked again when they next
+     * would grow. NULL: always. */
+    bool (*may_widen)(struct session *s, uint32_t more);
     /* The current circuit has carried something and is silent: a PING goes to the peer. An agent
      * sends one to the relay at the same time. May be NULL. */
     void (*on_silence)(struct session *s);
@@ -107,6 +110,10 @@ bool session_has_circuit(const struct session *s);
 /* As given to session_new and made to fit; and how large the ring is now. */
 const struct session_settings *session_settings(const struct session *s);
 size_t session_ring_bytes(const struct session *s);
+
+/* How much of receive_limit is in use: the floors of all streams there may be, and what the windows
+ * of those there are have beyond. */
+uint32_t session_window_bytes(const struct session *s);
 
 /* The time that the agent keeps it without a circuit; a client's: 0 before the agent has told it.
  */

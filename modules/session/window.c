@@ -30,14 +30,25 @@ bool window_init(struct session *s)
     return t->early_credit > 0;
 }
 
+/* Takes from the pool if the owner agrees; otherwise nothing. */
+static uint32_t take_from_pool(struct session *s, uint32_t bytes)
+{
+    if (s->events->may_widen && !s->events->may_widen(s, bytes))
+        return 0;
+    s->pool_left -= bytes;
+    return bytes;
+}
+
+uint32_t session_window_bytes(const struct session *s)
+{
+    return s->settings.receive_limit - s->pool_left;
+}
+
 uint32_t window_begin(struct session *s)
 {
     uint32_t least = floor_bytes(s), share = s->pool_left / SHARE_OF_POOL;
     uint32_t most = least < INITIAL_WINDOW ? INITIAL_WINDOW - least : 0;
-    if (share > most)
-        share = most;
-    s->pool_left -= share;
-    return least + share;
+    return least + take_from_pool(s, share < most ? share : most);
 }
 
 void window_end(struct stream *st)
@@ -57,8 +68,7 @@ void window_grow(struct stream *st, uint64_t now_us)
         uint32_t more = st->window;
         if (more > s->pool_left / 2)
             more = s->pool_left / 2;
-        s->pool_left -= more;
-        st->window += more;
+        st->window += take_from_pool(s, more);
     }
     st->taken_since_us = now_us;
     st->taken_bytes = 0;

@@ -59,8 +59,10 @@
 #define LIST_BURST 20
 #define OFFERS_WORKING 4
 #define OFFERS_QUEUED 16
+#define OFFER_RATE_PER_S 50 /* session messages 1 through a relay that an agent computes with */
+#define OFFER_BURST 200
 #define SESSIONS_PER_USER 8
-#define SESSIONS_NOT_STARTED_PER_USER 4 /* whose first circuit was lost before its START */
+#define SESSIONS_NOT_STARTED_PER_RELAY 32 /* that came through it, and await START */
 #define SESSIONS_PER_AGENT 64
 #define RECEIVE_LIMIT_ALL (256U << 20) /* of all sessions of an agent */
 #define RING_LIMIT_ALL (256U << 20)    /* the same, of what they have sent */

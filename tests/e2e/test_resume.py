@@ -187,6 +187,22 @@ def test_relay_that_refuses(world, target):
         assert client.resumed()[0] == places[1][0]
 
 
+def test_relay_is_removed_at_the_agent(world, target):
+    """The agent's configuration has the relay in use no longer: its circuit ends within a second,
+    and the session waits for another."""
+    places, relays = two_relays(world)
+    agent = world.start_agent(more_relays=places[1:])
+    agent.expect(r"online at relay", count=2)
+    client = world.start_client(*forwards(target.port), more_relays=places[1:])
+    with client.dial() as connection:
+        assert ask(connection, b"first") == b"first"
+        world.agent_conf(relay=places[1][0], relay_key=places[1][1])
+        agent.signal(signal.SIGHUP)
+        agent.expect("lost: its relay is no longer in the configuration", seconds=1)
+        relays[0].expect("ended: agent closed")
+        client.lost()
+
+
 @soak
 @pytest.mark.time_limit(90)
 def test_relay_that_lost_the_agent(world, serve, target):

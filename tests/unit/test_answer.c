@@ -201,7 +201,7 @@ static void assert_refused(enum code code)
     assert_int_equal(t.code, code);
     assert_null(t.attachment);
     assert_int_equal(told_client(), code);
-    assert_int_equal(t.agent.seats.count, 0);
+    assert_true(seats_are_empty(&t.agent.seats));
 }
 
 /* Accepted: there is a session, and a circuit that waits for its socket. */
@@ -211,7 +211,7 @@ static void assert_accepted(void)
     assert_int_equal(t.code, CODE_OK);
     assert_non_null(t.attachment);
     assert_int_equal(told_client(), CODE_OK);
-    assert_int_equal(t.agent.seats.count, 1);
+    assert_false(seats_are_empty(&t.agent.seats));
     attachment_drop(t.attachment);
     t.attachment = NULL;
 }
@@ -243,6 +243,7 @@ static int set_up(void **state)
     snprintf(t.agent.config.name, sizeof t.agent.config.name, "lab-1");
     seats_init(&t.agent.seats);
     list_init(&t.agent.ended);
+    list_init(&t.agent.attempts);
     key_stock_init(&t.agent.stock);
     partings_init(&t.agent.partings, t.loop);
     write_message1("lab-1", t.own.keys.public_key);
@@ -257,6 +258,7 @@ static int tear_down(void **state)
     assert_int_equal(t.wiped, t.watching);
     assert_int_equal(t.left, 0);
     service_end_all(&t.agent);
+    attempts_forget(&t.agent.attempts, NULL, NULL);
     partings_free(&t.agent.partings);
     timer_cancel(t.loop, &t.agent.restock);
     timer_cancel(t.loop, &t.limit);
@@ -457,7 +459,7 @@ static void cancel(unsigned forgotten)
     run();
     assert_int_equal(t.told, 0);
     assert_int_equal(t.forgotten, forgotten);
-    assert_int_equal(t.agent.seats.count, 0);
+    assert_true(seats_are_empty(&t.agent.seats));
 }
 
 static void test_cancelled(void **state)
@@ -484,6 +486,75 @@ static void test_cancelled_at_once(void **state)
     assert_int_equal(t.asked, 0);
 }
 
+/* ---- Message 1 again: made anew by the relay, or a recording. ---- */
+
+static unsigned unstarted(void)
+{
+    unsigned n = 0;
+    list_each (link, &t.agent.seats.unstarted)
+        n++;
+    return n;
+}
+
+/* As long as its session waits for START each copy is answered, for the same session. */
+static void test_copy_of_one_that_waits(void **state)
+{
+    const struct noise client = t.noise;
+    uint8_t id[SESSION_ID_BYTES];
+    (void)state;
+    t.watching = false;
+    begin();
+    run();
+    memcpy(id, session_id(t.attachment->session), sizeof id);
+    assert_accepted();
+    for (unsigned i = 0; i < 3; i++) {
+        t.noise = client;
+        t.told = 0;
+        begin();
+        run();
+        assert_memory_equal(session_id(t.attachment->session), id, sizeof id);
+        assert_accepted();
+        assert_int_equal(unstarted(), 1);
+    }
+}
+
+/* Once it has ended a copy is refused before anything is computed with it. */
+static void test_copy_of_one_that_ended(void **state)
+{
+    (void)state;
+    t.watching = false;
+    begin();
+    run();
+    assert_accepted();
+    service_end_all(&t.agent);
+    t.told = 0;
+    begin();
+    run();
+    assert_int_equal(t.told, 1);
+    assert_int_equal(t.code, CODE_STALE);
+    assert_int_equal(t.message2_len, 0);
+    assert_int_equal(t.asked, 1);
+    assert_int_equal(unstarted(), 0);
+}
+
+/* Those of one relay that are too many wait for their turn; another relay's do not. */
+static void test_rate_of_a_relay(void **state)
+{
+    static const uint8_t other[KEY_BYTES] = {1};
+    struct relay_attempts *r = attempts_of(&t.agent.attempts, (const uint8_t[KEY_BYTES]){0});
+    (void)state;
+    while (attempts_take(r, loop_now(t.loop)))
+        ;
+    assert_true(attempts_take(attempts_of(&t.agent.attempts, other), loop_now(t.loop)));
+    begin();
+    run();
+    assert_int_equal(t.told, 0);
+    assert_int_equal(t.asked, 0);
+    ahead_s += 1;
+    run();
+    assert_accepted();
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -508,6 +579,9 @@ int main(void)
         TEST(test_cancelled),
         TEST(test_cancelled_when_awake),
         TEST(test_cancelled_at_once),
+        TEST(test_copy_of_one_that_waits),
+        TEST(test_copy_of_one_that_ended),
+        TEST(test_rate_of_a_relay),
     };
     log_setup("agent", LOG_ERROR, false);
     alarm(60);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "agent/budget.h"
+#include "session/session.h"
 #include "wire/limits.h"
 
 #define MIB (1ULL << 20)
@@ -43,11 +44,44 @@ static void test_what_is_left(void **state)
     assert_true(budget_share(ALL, MIB, ALL, 4) == 0); /* never below */
 }
 
+static void on_wake(struct session *s)
+{
+    (void)s;
+}
+
+/* Sessions without streams hold their floors alone: the ninth may have as much as it can use, and
+ * the last one its least; together the floors stay within the budget. */
+static void test_idle_sessions_hold_little(void **state)
+{
+    static const struct session_events events = {.on_wake = on_wake};
+    struct seat seat[SESSIONS_PER_AGENT];
+    struct session *session[SESSIONS_PER_AGENT];
+    static const uint8_t key[KEY_BYTES];
+    struct seats s;
+    (void)state;
+    seats_init(&s);
+    for (unsigned i = 0; i < SESSIONS_PER_AGENT; i++) {
+        struct session_settings settings = session_default_settings(false);
+        settings.receive_limit = budget_receive_limit(&s);
+        assert_true(settings.receive_limit >= (i < 9 ? 30 * MIB : MIB));
+        session[i] = session_new(&settings, &events, NULL);
+        assert_non_null(session[i]);
+        seats_take(&s, &seat[i], session[i], key, key);
+        seats_start(&s, &seat[i]);
+        assert_true(budget_has_room(&s));
+        assert_true(budget_windows_may_grow(&s, session[i], 64 << 10));
+    }
+    assert_false(budget_windows_may_grow(&s, session[0], 200 << 20));
+    for (unsigned i = 0; i < SESSIONS_PER_AGENT; i++)
+        session_free(session[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_double_as_they_may),
         cmocka_unit_test(test_what_is_left),
+        cmocka_unit_test(test_idle_sessions_hold_little),
     };
     return cmocka_run_group_tests_name("budget", tests, NULL, NULL);
 }

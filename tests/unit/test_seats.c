@@ -14,23 +14,32 @@ static struct seats s;
 static struct seat seat[SESSIONS_PER_AGENT + 1];
 static unsigned taken;
 
-static const uint8_t *key_of(uint8_t user)
+static const uint8_t *key_of(uint8_t party)
 {
-    static uint8_t key[KEY_BYTES];
-    memset(key, user, sizeof key);
-    return key;
+    static uint8_t key[2][KEY_BYTES]; /* of a user and a relay, for one call */
+    static unsigned turn;
+    turn = !turn;
+    memset(key[turn], party, KEY_BYTES);
+    return key[turn];
+}
+
+/* A session that has not started, through a relay. */
+static struct seat *take_through(uint8_t user, uint8_t relay)
+{
+    seats_take(&s, &seat[taken], NULL, key_of(user), key_of(relay));
+    return &seat[taken++];
 }
 
 static struct seat *take(uint8_t user)
 {
-    seats_take(&s, &seat[taken], NULL, key_of(user));
-    return &seat[taken++];
+    struct seat *new = take_through(user, 100);
+    seats_start(&s, new);
+    return new;
 }
 
-static struct seat *take_waiting(uint8_t user, bool started, uint64_t since_us)
+static struct seat *take_waiting(uint8_t user, uint64_t since_us)
 {
     struct seat *new = take(user);
-    new->started = started;
     new->waiting_since_us = since_us;
     return new;
 }
@@ -48,10 +57,10 @@ static void test_user_full(void **state)
     (void)state;
     for (unsigned i = 0; i < SESSIONS_PER_USER; i++) {
         assert_true(seats_has_room(&s, key_of(1)));
-        take(1)->started = true;
+        take(1);
     }
     assert_false(seats_has_room(&s, key_of(1)));
-    assert_null(seats_in_the_way(&s, key_of(1)));
+    assert_false(seats_too_many(&s, key_of(1)));
     assert_true(seats_has_room(&s, key_of(2)));
     seats_leave(&s, &seat[3]);
     assert_true(seats_has_room(&s, key_of(1)));
@@ -63,57 +72,60 @@ static void test_waiting_do_not_count(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < SESSIONS_PER_USER; i++)
-        take_waiting(1, true, 100 - i);
+        take_waiting(1, 100 - i);
     assert_true(seats_has_room(&s, key_of(1)));
-    assert_null(seats_in_the_way(&s, key_of(1)));
-    assert_false(seats_too_many_started(&s, key_of(1)));
-    take(1)->started = true;
-    assert_true(seats_too_many_started(&s, key_of(1)));
-    assert_ptr_equal(seats_longest_waiting(&s, key_of(1), true), &seat[SESSIONS_PER_USER - 1]);
-    assert_null(seats_longest_waiting(&s, key_of(1), false));
-    assert_null(seats_longest_waiting(&s, key_of(2), true));
-}
-
-/* A recorded message 1 makes sessions that do not start. They go first. */
-static void test_unstarted_is_in_the_way(void **state)
-{
-    struct seat *unstarted;
-    (void)state;
-    unstarted = take_waiting(1, false, 50);
-    assert_null(seats_in_the_way(&s, key_of(1)));
-    for (unsigned i = 1; i < SESSIONS_PER_USER; i++)
-        take(1);
-    assert_ptr_equal(seats_in_the_way(&s, key_of(1)), unstarted);
-    assert_null(seats_in_the_way(&s, key_of(2)));
-}
-
-static void test_too_many_unstarted(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i < SESSIONS_NOT_STARTED_PER_USER; i++)
-        take_waiting(1, false, 10 + i);
-    assert_false(seats_too_many_unstarted(&s, key_of(1)));
-    take_waiting(1, true, 1);
+    assert_false(seats_too_many(&s, key_of(1)));
     take(1);
-    take_waiting(2, false, 1);
-    assert_false(seats_too_many_unstarted(&s, key_of(1)));
-    take_waiting(1, false, 1);
-    assert_true(seats_too_many_unstarted(&s, key_of(1)));
+    assert_true(seats_too_many(&s, key_of(1)));
+    assert_ptr_equal(seats_longest_waiting(&s, key_of(1)), &seat[SESSIONS_PER_USER - 1]);
+    assert_null(seats_longest_waiting(&s, key_of(2)));
 }
 
-/* Of another user nobody is in the way. */
+/* A recorded message 1 makes sessions that do not start: they take no place of the user's, nor of
+ * the agent's, however many there are. */
+static void test_unstarted_take_no_place(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < SESSIONS_PER_AGENT; i++)
+        take_through(1, (uint8_t)i);
+    assert_int_equal(s.count, 0);
+    assert_true(seats_has_room(&s, key_of(1)));
+    assert_false(seats_too_many(&s, key_of(1)));
+    assert_false(seats_are_empty(&s));
+    seats_start(&s, &seat[0]);
+    assert_int_equal(s.count, 1);
+}
+
+/* Of each relay's the oldest goes for one more, and of no other's. */
+static void test_oldest_of_the_relay_goes(void **state)
+{
+    struct seat *other = take_through(1, 2);
+    struct seat *oldest = take_through(1, 1);
+    (void)state;
+    for (unsigned i = 1; i < SESSIONS_NOT_STARTED_PER_RELAY; i++) {
+        assert_null(seats_in_the_way(&s, key_of(1)));
+        take_through((uint8_t)i, 1);
+    }
+    assert_ptr_equal(seats_in_the_way(&s, key_of(1)), oldest);
+    assert_null(seats_in_the_way(&s, key_of(2)));
+    seats_start(&s, oldest);
+    assert_null(seats_in_the_way(&s, key_of(1)));
+    seats_leave(&s, other);
+    seats_leave(&s, oldest);
+    assert_int_equal(s.count, 0);
+}
+
 static void test_agent_full(void **state)
 {
-    struct seat *unstarted;
     (void)state;
-    unstarted = take_waiting(1, false, 5);
     while (s.count < SESSIONS_PER_AGENT)
         take((uint8_t)(10 + s.count));
     assert_false(seats_has_room(&s, key_of(1)));
-    assert_false(seats_has_room(&s, key_of(2)));
-    assert_ptr_equal(seats_in_the_way(&s, key_of(1)), unstarted);
-    assert_null(seats_in_the_way(&s, key_of(2)));
-    seats_leave(&s, unstarted);
+    assert_false(seats_too_many(&s, key_of(1)));
+    take(1);
+    assert_true(seats_too_many(&s, key_of(1)));
+    seats_leave(&s, &seat[0]);
+    seats_leave(&s, &seat[1]);
     assert_true(seats_has_room(&s, key_of(1)));
 }
 
@@ -122,8 +134,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_user_full, set_up),
         cmocka_unit_test_setup(test_waiting_do_not_count, set_up),
-        cmocka_unit_test_setup(test_unstarted_is_in_the_way, set_up),
-        cmocka_unit_test_setup(test_too_many_unstarted, set_up),
+        cmocka_unit_test_setup(test_unstarted_take_no_place, set_up),
+        cmocka_unit_test_setup(test_oldest_of_the_relay_goes, set_up),
         cmocka_unit_test_setup(test_agent_full, set_up),
     };
     return cmocka_run_group_tests_name("seats", tests, NULL, NULL);

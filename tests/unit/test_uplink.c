@@ -182,6 +182,7 @@ static int set_up(void **state)
     t.agent.party = t.own.party;
     seats_init(&t.agent.seats);
     list_init(&t.agent.ended);
+    list_init(&t.agent.attempts);
     snprintf(relay.address.host, sizeof relay.address.host, "127.0.0.1");
     relay.address.port = address_port(&bound);
     memcpy(relay.public_key, t.relay.keys.public_key, KEY_BYTES);
@@ -194,6 +195,7 @@ static int tear_down(void **state)
 {
     (void)state;
     uplink_free(t.uplink);
+    attempts_forget(&t.agent.attempts, NULL, NULL);
     for (unsigned i = 0; i < t.guests; i++)
         if (!t.guest[i].ended)
             hop_driver_close(&t.guest[i].driver);
