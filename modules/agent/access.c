@@ -11,7 +11,14 @@ static void write_prefix(char out[PREFIX_BYTES], const struct access *x, const c
     snprintf(out, PREFIX_BYTES, "circuit %s: %s", label, x->user);
 }
 
-bool access_init(struct access *x, struct loop *loop, const struct agent_user *user,
+/* Targets and listeners that no permission gives. */
+static bool is_forbidden(void *agent, const struct address *address)
+{
+    const struct agent *a = agent;
+    return a->is_own && a->is_own(a, address);
+}
+
+bool access_init(struct access *x, struct agent *a, const struct agent_user *user,
                  const char *label)
 {
     const struct permissions *p = &x->permissions;
@@ -20,11 +27,14 @@ bool access_init(struct access *x, struct loop *loop, const struct agent_user *u
     snprintf(x->user, sizeof x->user, "%s", user->name);
     write_prefix(prefix, x, label);
     if (permissions_copy(&x->permissions, user)) {
-        x->targets = targets_new(loop, prefix, p->allow, p->allow_count);
-        x->listeners = remote_listeners_new(loop, prefix, p->listen, p->listen_count);
+        x->targets = targets_new(a->loop, prefix, p->allow, p->allow_count);
+        x->listeners = remote_listeners_new(a->loop, prefix, p->listen, p->listen_count);
     }
-    if (x->targets && x->listeners)
+    if (x->targets && x->listeners) {
+        targets_forbid(x->targets, is_forbidden, a);
+        remote_listeners_forbid(x->listeners, is_forbidden, a);
         return true;
+    }
     access_free(x);
     return false;
 }

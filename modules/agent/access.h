@@ -4,6 +4,7 @@
 #define SPX_AGENT_ACCESS_H
 
 #include "agent/permissions.h"
+#include "agent/state.h"
 #include "forward/remote_listener.h"
 #include "forward/target.h"
 
@@ -14,8 +15,8 @@ struct access {
     char user[NAME_TEXT_BYTES];
 };
 
-/* False without memory. label: of the session's circuit, for the log. */
-bool access_init(struct access *x, struct loop *loop, const struct agent_user *user,
+/* False without memory. label: of the session's circuit, for the log. a outlives it. */
+bool access_init(struct access *x, struct agent *a, const struct agent_user *user,
                  const char *label);
 
 /* After the session's streams have ended. */

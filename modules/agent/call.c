@@ -16,21 +16,25 @@
 struct call_socket {
     struct io io;
     struct agent *agent;
+    struct log_rate lines;
     char path[sizeof((struct sockaddr_un){0}).sun_path];
+    struct stat file; /* its own: not one that took its place */
 };
 
 /* One datagram: severity (1), text. */
-static void take_call(struct agent *a, const uint8_t *data, size_t len)
+static void take_call(struct call_socket *s, const uint8_t *data, size_t len)
 {
+    struct agent *a = s->agent;
     if (len < 1)
         return;
     a->call_severity = data[0];
     text_clean(a->call_text, sizeof a->call_text, view_of(data + 1, data[0] ? len - 1 : 0));
     if (a->call_severity)
-        log_info("the storage system calls for help, severity %u: %s", a->call_severity,
-                 a->call_text);
+        log_rated(&s->lines, loop_now(a->loop), LOG_INFO,
+                  "the storage system calls for help, severity %u: %s", a->call_severity,
+                  a->call_text);
     else
-        log_info("the call for help is over");
+        log_rated(&s->lines, loop_now(a->loop), LOG_INFO, "the call for help is over");
     for (size_t i = 0; i < a->uplink_count; i++)
         uplink_call(a->uplinks[i]);
 }
@@ -43,7 +47,7 @@ static void on_read(struct io *io)
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         io_read_drained(io);
     else if (n > 0)
-        take_call(s->agent, data, (size_t)n);
+        take_call(s, data, (size_t)n);
     io_want_read(io);
 }
 
@@ -54,12 +58,35 @@ static bool address_of(struct sockaddr_un *address, const char *path)
            sizeof address->sun_path;
 }
 
-/* Only a socket is replaced, never another kind of file. */
-static void remove_old_socket(const char *path)
+static bool is_socket(const char *path, struct stat *st)
+{
+    return lstat(path, st) == 0 && S_ISSOCK(st->st_mode);
+}
+
+/* True if a process listens there: then a connect succeeds, or says anything but that none does. */
+static bool is_in_use(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool used = fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ||
+                errno != ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    return used;
+}
+
+/* Removes a socket that a process left behind; never one in use, nor another kind of file. False: e
+ * says why. */
+static bool remove_old_socket(const struct sockaddr_un *address, struct error *e)
 {
     struct stat st;
-    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-        unlink(path);
+    if (!is_socket(address->sun_path, &st))
+        return true;
+    if (is_in_use(address))
+        return error_set(e, FAILURE_NETWORK,
+                         "CallSocket = %s: in use: another agent with this configuration runs",
+                         address->sun_path);
+    unlink(address->sun_path);
+    return true;
 }
 
 struct call_socket *call_socket_new(struct agent *a, const char *path, struct error *e)
@@ -74,7 +101,8 @@ struct call_socket *call_socket_new(struct agent *a, const char *path, struct er
                   path);
         goto fail;
     }
-    remove_old_socket(path);
+    if (!remove_old_socket(&address, e))
+        goto fail;
     old_mask = umask(0177);
     bound = bind(fd, (const struct sockaddr *)&address, sizeof address) == 0;
     umask(old_mask);
@@ -82,6 +110,7 @@ struct call_socket *call_socket_new(struct agent *a, const char *path, struct er
         error_set(e, FAILURE_CONFIG, "CallSocket = %s: %s", path, strerror(errno));
         goto fail;
     }
+    is_socket(path, &s->file);
     s->agent = a;
     s->io.on_read = on_read;
     memcpy(s->path, address.sun_path, sizeof s->path);
@@ -100,8 +129,15 @@ void call_socket_free(struct call_socket *s)
         return;
     io_remove(&s->io);
     close(s->io.fd);
-    unlink(s->path);
+    if (call_socket_is(s, s->path))
+        unlink(s->path);
     free(s);
+}
+
+bool call_socket_is(const struct call_socket *s, const char *path)
+{
+    struct stat st;
+    return s && stat(path, &st) == 0 && st.st_dev == s->file.st_dev && st.st_ino == s->file.st_ino;
 }
 
 enum failure call_send(const char *path, unsigned severity, const char *text)

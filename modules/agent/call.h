@@ -8,10 +8,14 @@
 
 struct call_socket;
 
-/* Listens on the configured path (mode 0600; a socket left behind is replaced). NULL: e says why.
+/* Listens on the configured path (mode 0600; a socket left behind is replaced, one in
+ * use is not). NULL: e says why.
  */
 struct call_socket *call_socket_new(struct agent *a, const char *path, struct error *e);
 void call_socket_free(struct call_socket *s);
+
+/* True if this path leads to the socket. NULL: there is none. */
+bool call_socket_is(const struct call_socket *s, const char *path);
 
 /* Sends a call for help to the agent with this socket. Severity 0 ends it; text is then empty. A
  * failure is written to standard error. */

@@ -13,6 +13,7 @@
 #include "hop/driver.h"
 #include "hop/seen.h"
 #include "net/door.h"
+#include "net/socket.h"
 #include "net/tcp_carrier.h"
 
 #define SWEEP_US (5 * CLOCK_US_PER_S)
@@ -288,6 +289,22 @@ void inbound_check(struct inbound *in)
         hop_bye(&v->driver.hop, CODE_REVOKED, "this agent no longer allows the relay", 0);
         visitor_free(v);
     }
+}
+
+static bool is_of_door(const struct door *door, const struct address *address)
+{
+    return address_port(address) == address_port(&door->bound) &&
+           (address_is_any(address) || address_is_any(&door->bound) ||
+            address_same_host(address, &door->bound)) &&
+           socket_is_own_address(address);
+}
+
+bool inbound_is(const struct inbound *in, const struct address *address)
+{
+    for (size_t i = 0; in && i < in->door_count; i++)
+        if (is_of_door(&in->doors[i], address))
+            return true;
+    return false;
 }
 
 void inbound_free(struct inbound *in)

@@ -13,6 +13,10 @@ struct inbound *inbound_new(struct agent *a, struct error *e);
 /* Ends every hop of a relay that the configuration no longer has. NULL is harmless. */
 void inbound_check(struct inbound *in);
 
+/* True if a connect to this address, on this machine, would come to the agent. NULL: it does not
+ * listen. */
+bool inbound_is(const struct inbound *in, const struct address *address);
+
 void inbound_free(struct inbound *in);
 
 #endif

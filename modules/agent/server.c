@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/un.h>
 
 #include "agent/call.h"
 #include "agent/inbound.h"
@@ -122,6 +123,15 @@ static void on_stop_limit(struct timer *timer)
     loop_stop(container_of(timer, struct agent, stop_limit)->loop);
 }
 
+/* Whatever Allow and Listen say: the addresses listened on, and the call socket. */
+static bool is_own(const struct agent *a, const struct address *address)
+{
+    if (address_is_unix(address))
+        return call_socket_is(a->call_socket,
+                              ((const struct sockaddr_un *)&address->storage)->sun_path);
+    return inbound_is(a->inbound, address);
+}
+
 static void on_no_session(struct agent *a)
 {
     if (a->stopping)
@@ -167,6 +177,7 @@ static void init(struct agent *a)
     a->policy = &agent_policy;
     a->on_path_in_doubt = probe_relays;
     a->on_no_session = on_no_session;
+    a->is_own = is_own;
     key_stock_init(&a->stock);
     seats_init(&a->seats);
     list_init(&a->ended);

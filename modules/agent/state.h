@@ -35,6 +35,9 @@ struct agent {
     struct timer restock;
     struct timer stop_limit;
     bool stopping;
+    /* True if an address is one of the agent's own: a user must not reach what decides about them.
+     * NULL: none is. */
+    bool (*is_own)(const struct agent *a, const struct address *address);
     /* A circuit has ended or is silent: probe the relays. */
     void (*on_path_in_doubt)(struct agent *a);
     /* The last session has ended. */

@@ -46,7 +46,8 @@ struct uplink {
     bool renewing;       /* the control hop is replaced once the next hop is parked */
     uint64_t called_us;  /* 0: no CALL sent yet */
     struct backoff backoff, park_backoff;
-    uint64_t started_us;
+    bool settled;      /* it was online for DUPLICATE_SETTLED_S at a time */
+    unsigned replaced; /* by another agent with the same key, one time soon after the other */
 };
 
 static const struct hop_handler control_handler, circuit_handler;
@@ -412,19 +413,32 @@ static bool control_on_message(struct hop *h, unsigned type, struct view body)
 static const struct hop_handler control_handler = {.on_open = control_on_open,
                                                    .on_message = control_on_message};
 
-/* The shortest wait that the relay, or having been replaced soon after the start, imposes. */
-static uint64_t least_wait(const struct uplink *u, const struct hop *h, bool was_open)
+/* An agent that was online for a while comes back soon. One that was not is the second of two and
+ * gives way. Both wait longer each time, so that they do not replace each other without end. */
+static uint64_t wait_as_duplicate(struct uplink *u, const struct outgoing *o)
 {
-    uint64_t now = loop_now(u->agent->loop);
-    if (was_open && h->error.code == CODE_REPLACED &&
-        now - u->started_us < DUPLICATE_WAIT_S * CLOCK_US_PER_S) {
-        log_error("another agent uses this agent's key at relay %s: waiting %d s. Give every agent "
-                  "a key of its own "
-                  "('spx key new FILE')",
-                  u->control ? u->control->hop.address : u->relay.address.host, DUPLICATE_WAIT_S);
-        return DUPLICATE_WAIT_S * CLOCK_US_PER_S;
-    }
-    return h->retry_s * CLOCK_US_PER_S;
+    uint64_t online = worked_us(o), wait;
+    bool newcomer;
+    u->settled = u->settled || online >= DUPLICATE_SETTLED_S * CLOCK_US_PER_S;
+    newcomer = !u->settled;
+    if (online >= DUPLICATE_WAIT_S * CLOCK_US_PER_S)
+        u->replaced = 0;
+    wait = (newcomer ? DUPLICATE_WAIT_S : DUPLICATE_RETURN_S) * CLOCK_US_PER_S;
+    wait <<= u->replaced < (newcomer ? 2 : 5) ? u->replaced : (newcomer ? 2 : 5);
+    u->replaced++;
+    if (newcomer)
+        log_error("another agent with this agent's key is online at relay %s: stop one of them, or "
+                  "give it a key of its own ('spx key new FILE')",
+                  o->address);
+    return wait;
+}
+
+/* The shortest wait that the relay asks for, or that another agent with the same key requires. */
+static uint64_t least_wait(struct uplink *u, const struct outgoing *o)
+{
+    const struct hop *h = &o->driver.hop;
+    return o->open && h->error.code == CODE_REPLACED ? wait_as_duplicate(u, o)
+                                                     : h->retry_s * CLOCK_US_PER_S;
 }
 
 static void log_control_ended(const struct outgoing *o, uint64_t wait_us)
@@ -449,7 +463,7 @@ static void control_ended(struct outgoing *o)
     struct uplink *u = c->uplink;
     struct loop *loop = u->agent->loop;
     uint64_t wait = backoff_next(&u->backoff, worked_us(o)), least;
-    least = least_wait(u, &o->driver.hop, o->open);
+    least = least_wait(u, o);
     if (wait < least)
         wait = least;
     log_control_ended(o, wait);
@@ -472,7 +486,6 @@ static void start_control(struct uplink *u)
     if (u->next)
         return;
     request.on_ended = control_ended;
-    u->started_us = loop_now(u->agent->loop);
     log_debug("connecting to relay %s port %u", u->relay.address.host, u->relay.address.port);
     if (c && outgoing_start(&c->hop, u->agent->loop, &request)) {
         c->uplink = u;

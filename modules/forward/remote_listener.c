@@ -20,6 +20,8 @@ struct remote_listeners {
     char label[160];
     const struct target_pattern *allow;
     size_t allow_count;
+    bool (*forbidden)(void *arg, const struct address *address); /* or NULL */
+    void *forbidden_arg;
     struct list all;
     struct log_rate begun, ended, refused, connections;
 };
@@ -45,6 +47,13 @@ struct remote_listeners *remote_listeners_new(struct loop *loop, const char *lab
     list_init(&r->all);
     remote_listeners_set_label(r, label);
     return r;
+}
+
+void remote_listeners_forbid(struct remote_listeners *r,
+                             bool (*forbidden)(void *arg, const struct address *address), void *arg)
+{
+    r->forbidden = forbidden;
+    r->forbidden_arg = arg;
 }
 
 void remote_listeners_set_label(struct remote_listeners *r, const char *label)
@@ -168,6 +177,8 @@ static bool allows(const struct target_pattern *p, const struct address *a)
 
 static bool permitted(const struct remote_listeners *r, const struct address *a)
 {
+    if (r->forbidden && r->forbidden(r->forbidden_arg, a))
+        return false;
     for (size_t i = 0; i < r->allow_count; i++)
         if (allows(&r->allow[i], a))
             return true;

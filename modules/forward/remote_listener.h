@@ -15,6 +15,11 @@ struct remote_listeners *remote_listeners_new(struct loop *loop, const char *lab
                                               const struct target_pattern *allow,
                                               size_t allow_count);
 
+/* Addresses for which forbidden says true are refused, whatever is permitted. */
+void remote_listeners_forbid(struct remote_listeners *r,
+                             bool (*forbidden)(void *arg, const struct address *address),
+                             void *arg);
+
 /* A newer circuit carries the session. */
 void remote_listeners_set_label(struct remote_listeners *r, const char *label);
 

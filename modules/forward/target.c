@@ -19,6 +19,8 @@ struct targets {
     char label[160];
     const struct target_pattern *allow;
     size_t allow_count;
+    bool (*forbidden)(void *arg, const struct address *address); /* or NULL */
+    void *forbidden_arg;
     struct list waiting; /* openings whose turn has not come */
     unsigned connecting;
     struct log_rate opened, refused, udp_errors;
@@ -70,6 +72,13 @@ static void end_log(const struct targets *t, struct log_rate *rate, const char *
     log_rate_end(rate, LOG_INFO, what);
 }
 
+void targets_forbid(struct targets *t, bool (*forbidden)(void *arg, const struct address *address),
+                    void *arg)
+{
+    t->forbidden = forbidden;
+    t->forbidden_arg = arg;
+}
+
 void targets_free(struct targets *t)
 {
     if (!t)
@@ -92,6 +101,8 @@ static bool allows(void *arg, const struct address *address)
 {
     const struct opening *o = arg;
     const struct targets *t = o->targets;
+    if (o->target.kind != TARGET_UDP && t->forbidden && t->forbidden(t->forbidden_arg, address))
+        return false;
     for (size_t i = 0; i < t->allow_count; i++)
         if (target_pattern_allows(&t->allow[i], &o->target, address))
             return true;

@@ -16,6 +16,10 @@ struct targets *targets_new(struct loop *loop, const char *label,
 
 void targets_set_policy(struct targets *t, const struct target_pattern *allow, size_t allow_count);
 
+/* Targets at an address for which forbidden says true are refused, whatever the policy allows. */
+void targets_forbid(struct targets *t, bool (*forbidden)(void *arg, const struct address *address),
+                    void *arg);
+
 /* A newer circuit carries the session. */
 void targets_set_label(struct targets *t, const char *label);
 

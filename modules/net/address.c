@@ -238,3 +238,17 @@ bool address_is_unix(const struct address *a)
 {
     return a->storage.ss_family == AF_UNIX;
 }
+
+bool address_is_any(const struct address *a)
+{
+    struct ip ip = ip_of(a);
+
+    return ip.len > 0 && bytes_are_zero(ip.bytes, ip.len);
+}
+
+bool address_same_host(const struct address *a, const struct address *b)
+{
+    struct ip x = ip_of(a), y = ip_of(b);
+
+    return x.len > 0 && x.len == y.len && memcmp(x.bytes, y.bytes, x.len) == 0;
+}

@@ -41,6 +41,12 @@ void address_source(uint8_t out[9], const struct address *a);
 /* True when the address lies in prefix/bits (families must agree; mapped IPv4 counts as IPv4). */
 bool address_in_prefix(const struct address *a, const struct address *prefix, unsigned bits);
 
+/* True for 0.0.0.0 and [::], also mapped. */
+bool address_is_any(const struct address *a);
+
+/* True if the IP addresses are the same, whatever the ports (mapped IPv4 is IPv4). */
+bool address_same_host(const struct address *a, const struct address *b);
+
 bool address_is_loopback(const struct address *a);
 
 /* True for a UNIX socket's address. */

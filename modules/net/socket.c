@@ -339,3 +339,19 @@ void socket_close_clean(int fd)
     set_reset_on_close(fd, false);
     close(fd);
 }
+
+bool socket_is_own_address(const struct address *a)
+{
+    struct address ip = *a;
+    int fd;
+    bool bound;
+    if (address_is_any(a))
+        return true;
+    address_unmap(&ip);
+    address_set_port(&ip, 0);
+    fd = socket(ip.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bound = fd >= 0 && bind(fd, (const struct sockaddr *)&ip.storage, ip.len) == 0;
+    if (fd >= 0)
+        close(fd);
+    return bound;
+}

@@ -55,4 +55,7 @@ void socket_close_reset(int fd);
  * socket_set_application has seen. */
 void socket_close_clean(int fd);
 
+/* True if the IP address is this machine's: 0.0.0.0, [::], or one that a socket can be bound to. */
+bool socket_is_own_address(const struct address *a);
+
 #endif

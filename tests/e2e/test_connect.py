@@ -18,6 +18,7 @@ from harness import (
     free_port,
     has_ipv6,
     spx,
+    stays_false,
     wait_for,
 )
 from proxy import DOWN, UP, Proxy
@@ -269,14 +270,29 @@ def test_two_agents_with_one_key(world, echo):
     first = world.start_agent()
     conf = world.agent_conf()
     second = world.start_agent(conf=conf, name="lab-1-clone", options=["-v"])
-    first.expect(r"Z error +agent: another agent uses this agent's key at relay \S+: waiting 60 s\.")
-    first.expect(WARNING + r"agent: lost relay \S+: another agent with the same key has connected; retrying in 1 min( 0 s)?")
+    first.expect(r"Z error +agent: another agent with this agent's key is online at relay \S+: stop")
+    first.expect(WARNING + r"agent: lost relay \S+: .*; retrying in 1 min( 0 s)?")
     second.expect(r"a circuit hop is parked")  # before, one of the first would be taken
     client = world.start_client(*forwards(echo.port))
     assert_echoes(client)
     second.expect(r"accepted user alice")
     assert len(relay.lines(r"agent lab-1 online")) == 2
     assert not first.lines(r"accepted user")
+
+
+def test_second_agent_by_mistake(world):
+    """An agent that has been online for a while is back within seconds of the start of a second one
+    with its key, which is told, and gives way."""
+    relay = world.start_relay()
+    first = world.start_agent()
+    stays_false(lambda: first.lines("lost relay"), 10.5, "it is not left alone")
+    second = world.start_agent(conf=world.agent_conf(), name="lab-1-clone")
+    first.expect("online at relay", count=2, seconds=6)
+    second.expect(r"Z error +agent: another agent with this agent's key is online at relay")
+    second.expect(r"lost relay .*; retrying in 1 min( 0 s)?")
+    assert not first.lines("Z error")
+    stays_false(lambda: len(first.lines("lost relay")) > 1, 3, "the second one comes back at once")
+    relay.expect("two agents with its key take turns")
 
 
 def test_list_shows_what_the_user_may_reach(world):

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from harness import INTERRUPTED, OTHER, SPX, USAGE, Program, run, spx, wait_for
+from harness import INTERRUPTED, NETWORK, OK, OTHER, SPX, USAGE, Program, run, spx, wait_for
 
 
 def rows(text):
@@ -21,6 +21,25 @@ def labelled(world):
         agents={"lab-1": {"Labels": "site=boston rack=7"}, "lab-2": {"Labels": "site=berlin"}}
     )
     world.start_agent(Labels="model=vmax rack=8")
+
+
+def test_call_socket_in_use(world):
+    """A second agent with the same CallSocket does not start, and the first one still hears calls; a
+    socket that a killed agent left is replaced."""
+    world.start_relay()
+    path = world.directory / "call"
+    conf = world.agent_conf(CallSocket=path)
+    first = world.start_agent(conf=conf)
+    second = world.start_agent(conf=conf, name="second", online=False)
+    second.expect(f"CallSocket = {path}: in use: another agent")
+    second.wait_exit(NETWORK)
+    spx("agent", "-c", conf, "call", "3", "fan 2", code=OK)
+    first.expect("calls for help, severity 3: fan 2")
+    first.kill()
+    assert path.exists()
+    third = world.start_agent(conf=conf, name="third")
+    spx("agent", "-c", conf, "call", "4", "fan 3", code=OK)
+    third.expect("calls for help, severity 4: fan 3")
 
 
 def test_labels(world, labelled):

@@ -250,3 +250,28 @@ def test_labels_and_relays_of_an_agent_are_loaded_again(world, site):
     site.relay.expect(r"agent lab-1 online", count=2)
     assert "rack=9" in world.list_agents(user="bob")
     assert_both_go_on(site)
+
+
+def test_agent_itself_is_no_target(world, echo):
+    """Whatever Allow and Listen say, nobody reaches the agent's own address or its call socket through
+    it, by whatever spelling; others on the machine are reached."""
+    port, call = free_port(), world.directory / "call"
+    other_name = world.directory / "other-name"
+    other_name.symlink_to(call)
+    allow = f"tcp:*:*, unix:{call}, unix:{other_name}"
+    world.start_relay()
+    agent = world.start_agent(users={"alice": allow}, listen=f"0.0.0.0:{port}", CallSocket=call)
+    client = peer.Client(
+        peer.Pair(world.key("alice").path), world.relay_address, world.key("relay").raw, "lab-1",
+        world.key("lab-1").raw,
+    )  # fmt: skip
+    circuit = client.connect()
+    hosts = [LOOPBACK, "127.0.0.2", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"]
+    own = [f"tcp:{host}:{port}" for host in hosts] + [f"unix:{call}", f"unix:{other_name}"]
+    for i, target in enumerate(own):
+        with pytest.raises(peer.Refused) as refused:
+            circuit.open(target, stream=2 * i + 1)
+        assert refused.value.code == 4, target
+    circuit.open(f"tcp:{LOOPBACK}:{echo.port}", stream=2 * len(own) + 1)
+    circuit.finish()
+    assert len(agent.lines("not allowed|not permitted")) == len(own)

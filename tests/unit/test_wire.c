@@ -443,6 +443,8 @@ static void test_limits(void **state)
         LIMIT(DATAGRAM_IDLE_S, 120),
         /* and of sections 4 and 5 */
         LIMIT(DUPLICATE_WAIT_S, 60),
+        LIMIT(DUPLICATE_SETTLED_S, 10),
+        LIMIT(DUPLICATE_RETURN_S, 2),
         LIMIT(RESUME_WINDOW_DEFAULT_S, 600),
         LIMIT(CLOSE_WAIT_S, 3),
         LIMIT(ENDED_KEPT_S, 60),
