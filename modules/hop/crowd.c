@@ -188,7 +188,8 @@ static bool is_left(const struct rate *r, const struct budget *b, uint64_t now_u
     return r->full_us <= now_us || r->full_us - now_us < full_after_us(b);
 }
 
-/* What was under way when it ran out is charged too, but no debt is longer than another burst. */
+/* Arithmetic that was under way when the budget ran out is charged too, but no debt is longer than
+ * another burst. */
 static void charge(struct rate *r, const struct budget *b, unsigned n, uint64_t now_us)
 {
     uint64_t begin_us = r->full_us > now_us ? r->full_us : now_us;

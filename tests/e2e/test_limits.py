@@ -294,6 +294,8 @@ def test_arithmetic_for_strangers(world):
     print(f"{opened} messages; desk {100 * share:.1f} %; of {len(times)} hops "
           f"p99 {1000 * p99(times):.1f} ms, idle {1000 * p99(idle):.1f} ms")  # fmt: skip
     assert opened >= 1000 * FLOOD_S // SLOWNESS // 2 and len(times) >= 20
+    refused = relay.lines(r"refused client at 127\.1\.\S+, key SHA256:\S+: this key is not in")
+    assert 1 <= len(refused) < 51 + 10 * SLOWNESS  # all these sources have one rate together
     if SLOWNESS == 1:
         assert share < 0.1
         assert p99(times) < 0.1 and p99(times) < 5 * max(p99(idle), 0.005)
@@ -367,6 +369,25 @@ def test_hops_of_a_user(world):
     hops.pop(0).close()
     wait_for(lambda: alice.hop().is_alive(), 5, "a place is free")
     assert all(hop.is_alive() for hop in hops)
+
+
+def test_connections_in_the_log(world):
+    """However often a user connects, the log shows the first ones, then one a second, and how many it
+    left out; another user's are not among those."""
+    relay = world.start_relay(users={"alice": "*", "bob": "*"})
+    alice, bob, begun = user_client(world), user_client(world, "bob"), time.monotonic()
+    for _ in range(200):
+        alice.hop().close()
+    bob.hop().close()
+    relay.expect("user bob connected from")
+
+    def told():
+        alice.hop().close()
+        more = relay.lines(r"user alice connected from .* \((\d+) more like this")
+        return sum(int(found[1]) for found in more) > 100
+
+    wait_for(told, 5, "the log tells how many it left out")
+    assert len(relay.lines("user alice connected")) <= 51 + time.monotonic() - begun
 
 
 def test_hops_of_a_relay_at_an_agent(world):
