@@ -12,7 +12,8 @@
 /* A worker's circuits never wait for more of them than this. */
 #define HELLOS_MAX 4
 
-/* More than these do not wait for a worker. */
+/* When as many wait for a worker, as when all agents come back at once, the desk takes its share.
+ */
 #define HELLOS_WAITING_MAX 128
 
 /* A first message on its way to a worker and back. The desk's while it waits, and again once `read`
@@ -196,23 +197,21 @@ static void give_to_worker(struct hello_job *job, struct worker *w)
 }
 
 /* The desk computes for sources that recently opened a hop when the workers have no time, and for
- * all if it has no worker; others wait. */
+ * all if it has no worker or too many wait; the budget limits that too. */
 static void start(struct hello_job *job)
 {
     struct relay *r = job->relay;
     struct worker *w = worker_for_hello(r);
     if (w && list_empty(&r->hellos)) {
         give_to_worker(job, w);
-    } else if (r->worker_count == 1 || crowd_trusts(&job->peer->waiting, loop_now(r->loop))) {
+    } else if (r->worker_count == 1 || r->hello_count >= HELLOS_WAITING_MAX ||
+               crowd_trusts(&job->peer->waiting, loop_now(r->loop))) {
         compute(job);
         finish(job);
         job_free(job);
-    } else if (r->hello_count < HELLOS_WAITING_MAX) {
+    } else {
         list_append(&r->hellos, &job->waiting);
         r->hello_count++;
-    } else {
-        say_nothing(job->peer);
-        job_free(job);
     }
 }
 
