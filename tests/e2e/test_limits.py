@@ -480,7 +480,7 @@ def test_connects_of_a_user_to_an_agent(world):
         hops[-1].send(peer.CONNECT, connect_body(agent))
     relay.expect("waiting for it", count=6)
     hops[0].close()
-    relay.expect("the client has gone")
+    relay.expect("the client disconnected")
     hops[4].send(peer.CONNECT, connect_body("lab-1"))  # on the hop that was refused
     relay.expect("waiting for it", count=7)
     for hop in hops:
