@@ -1,7 +1,6 @@
 """Sentences of docs/PROTOCOL.md that an independent peer holds against the program: who is answered
 when refused and who is not, where a session begins, and what of it stays the same."""
 import signal
-import time
 
 import pytest
 
@@ -57,6 +56,15 @@ REFUSED_IN_WELCOME = {
     ),
 }  # fmt: skip
 
+# Section 2.1: as for one that is not authentic, so that whoever has recorded it learns nothing.
+MALFORMED_HELLO = {
+    "role 0": peer.hello(0),
+    "a role that does not exist": peer.hello(5),
+    "a byte too many": peer.hello(peer.CLIENT) + b"x",
+    "a byte too few": peer.hello(peer.CLIENT)[:-1],
+    "half an extension": peer.hello(peer.CLIENT) + b"\0\x01\0\x05x",
+}
+
 WELCOMED = {
     "a version to come": ("alice", peer.hello(peer.CLIENT, version=9)),
     "another extension": ("alice", peer.hello(peer.CLIENT) + b"\0\x01\0\x01x"),
@@ -70,6 +78,22 @@ def test_hello_that_is_answered(world):
         assert greet(world, key, payload) == code, what
     for what, (key, payload) in WELCOMED.items():
         assert greet(world, key, payload) == 0, what
+
+
+def test_hello_that_is_met_with_silence(world):
+    world.start_relay()
+    for what, payload in MALFORMED_HELLO.items():
+        assert greet(world, "alice", payload) == "silence", what
+
+
+def test_failed_handshakes_lock_out_nobody(world):
+    """Section 6: they cost multiplications, of which a source has 600 at once; many more than were a
+    limit of failures once fail here, and an honest hop opens after them."""
+    world.start_relay()
+    client = peer_client(world)
+    for _ in range(60):
+        greeted(world).close()
+    assert client.hop().is_alive()
 
 
 # Section 2.2: what comes first on a hop and is not a right INFO, and what breaks section 3 later.
@@ -243,5 +267,4 @@ def test_early_credit_is_the_first_that_was_told(world, serve, later):
         for one in (connection, second):
             one.sendall(b"x" * 100000)
         wait_for(lambda: len(site.early.get(3, b"")) >= first, 10, "the early data")
-        time.sleep(0)
         assert len(site.early[3]) == first
