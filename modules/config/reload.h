@@ -1,4 +1,4 @@
-/* What a reload leaves for later. */
+/* Settings that a reload does not change at once. */
 #ifndef SPX_CONFIG_RELOAD_H
 #define SPX_CONFIG_RELOAD_H
 

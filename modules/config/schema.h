@@ -8,14 +8,14 @@
 
 struct config_reader;
 
-/* How often a section stands in a file, a key in a section. */
+/* The number of times a section may stand in a file, or a key in a section. */
 enum config_count { AT_MOST_ONE, EXACTLY_ONE, ANY_NUMBER, AT_LEAST_ONE };
 
 /* When a change of a key counts after a reload. */
 enum config_effect { AT_ONCE, NEXT_HOP, NEXT_SESSION, NEXT_START };
 
-/* What a key's field is. parse reads a value into the field (NULL: the core reads a number); its
- * errors name neither file nor line. same and bytes, the size of the field, are for keys whose
+/* The type of a key's field. parse reads a value into the field (NULL: the core reads a number);
+ * its errors name neither file nor line. same and bytes, the size of the field, are for keys whose
  * change counts later; same NULL otherwise. */
 struct config_type {
     bool (*parse)(struct config_reader *r, void *field, const char *value, struct error *e);

@@ -103,7 +103,7 @@ static bool parse_port(uint16_t *out, const char *text, uint16_t low)
 
 /* Hosts. */
 
-/* Whether a label is what old resolvers take for a number ("10", "0x7f"): a name that ends so would
+/* True if a label is a number to old resolvers ("10", "0x7f"): a name that ends so would
  * be an address in disguise. */
 static bool is_numeric_label(const char *label)
 {
@@ -411,7 +411,7 @@ bool value_listen_pattern(struct target_pattern *out, const char *text, struct e
         text);
 }
 
-/* What needs no address: kind, port, path. */
+/* The parts that need no address: kind, port, path. */
 static bool kind_and_port_agree(const struct target_pattern *p, const struct target *t)
 {
     if (p->kind != t->kind)

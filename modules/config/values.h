@@ -47,7 +47,8 @@ bool value_target(struct target *out, const char *text, struct error *e);
 #define TARGET_TEXT_BYTES (HOST_TEXT_BYTES + 16)
 void target_to_text(char out[TARGET_TEXT_BYTES], const struct target *t);
 
-/* What a policy allows: "tcp:HOST:PORTS": HOST a name, a literal address, a prefix ("10.0.0.0/8",
+/* A target that a policy allows: "tcp:HOST:PORTS": HOST a name, a literal address, a prefix
+ * ("10.0.0.0/8",
  * "[fd00::]/8") or "*"; PORTS a number, "a-b" or "*". "unix:/path" exactly. */
 struct target_pattern {
     enum target_kind kind;
@@ -64,19 +65,19 @@ bool value_target_pattern(struct target_pattern *out, const char *text, struct e
  * prefix or "*") is of TARGET_TCP, "unix:/path" of TARGET_UNIX. */
 bool value_listen_pattern(struct target_pattern *out, const char *text, struct error *e);
 
-/* Whether the pattern could allow the target before its name is looked up: kind and port agree, and
+/* True if the pattern could allow the target before its name is looked up: kind and port agree, and
  * name, address or "*" agree or the pattern is of addresses and the target a name. */
 bool target_pattern_may_allow(const struct target_pattern *p, const struct target *t);
 
-/* Whether the pattern allows connecting to this address for this target. */
+/* True if the pattern allows connecting to this address for this target. */
 bool target_pattern_allows(const struct target_pattern *p, const struct target *t,
                            const struct address *a);
 
-/* Whether two allow the same. */
+/* True if two allow the same. */
 bool target_pattern_same(const struct target_pattern *a, const struct target_pattern *b);
 bool host_port_same(const struct host_port *a, const struct host_port *b);
 
-/* What the client's -L, -D, -R and -U ask for. */
+/* A forward: one -L, -D, -R or -U of the client. */
 enum forward_kind { FORWARD_LOCAL, FORWARD_DYNAMIC, FORWARD_REMOTE, FORWARD_UDP };
 struct forward {
     enum forward_kind kind;
