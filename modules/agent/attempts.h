@@ -17,7 +17,7 @@ struct attempt {
     uint32_t number; /* of its circuit */
 };
 
-/* What came through one relay. */
+/* The attempts through one relay, and the rates of its log lines. */
 struct relay_attempts {
     struct list place;
     uint8_t relay_key[KEY_BYTES];

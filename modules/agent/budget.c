@@ -11,7 +11,7 @@ uint64_t budget_share(uint64_t all, uint64_t floor, uint64_t taken, unsigned ses
     return taken + kept < all ? (all - taken - kept) / 3 : 0;
 }
 
-/* What a session uses, and at least what is kept for it. */
+/* A session's use, at least the memory that is kept for it. */
 static uint64_t windows_of(const struct session *session)
 {
     uint64_t bytes = session_window_bytes(session);

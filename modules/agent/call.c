@@ -21,14 +21,24 @@ struct call_socket {
     struct stat file; /* its own: not one that took its place */
 };
 
-/* One datagram: severity (1), text. */
-static void take_call(struct call_socket *s, const uint8_t *data, size_t len)
+bool help_call_read(struct help_call *call, struct view datagram)
+{
+    if (datagram.len < 1)
+        return false;
+    call->severity = datagram.data[0];
+    text_clean(call->text, sizeof call->text,
+               view_of(datagram.data + 1, call->severity ? datagram.len - 1 : 0));
+    return true;
+}
+
+static void take_call(struct call_socket *s, struct view datagram)
 {
     struct agent *a = s->agent;
-    if (len < 1)
+    struct help_call call;
+    if (!help_call_read(&call, datagram))
         return;
-    a->call_severity = data[0];
-    text_clean(a->call_text, sizeof a->call_text, view_of(data + 1, data[0] ? len - 1 : 0));
+    a->call_severity = call.severity;
+    memcpy(a->call_text, call.text, sizeof a->call_text);
     if (a->call_severity)
         log_rated(&s->lines, loop_now(a->loop), LOG_INFO,
                   "the storage system calls for help, severity %u: %s", a->call_severity,
@@ -47,7 +57,7 @@ static void on_read(struct io *io)
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         io_read_drained(io);
     else if (n > 0)
-        take_call(s, data, (size_t)n);
+        take_call(s, view_of(data, (size_t)n));
     io_want_read(io);
 }
 

@@ -8,6 +8,16 @@
 
 struct call_socket;
 
+/* A call for help, or with severity 0 the end of one; the text is cleaned. */
+struct help_call {
+    uint8_t severity;
+    char text[TEXT_MAX_BYTES + 1];
+};
+
+/* Reads the socket's datagram: severity (1), text (the rest; ignored with severity 0). False: it is
+ * empty. */
+bool help_call_read(struct help_call *call, struct view datagram);
+
 /* Listens on the configured path (mode 0600; a socket left behind is replaced, one in
  * use is not). NULL: e says why.
  */

@@ -252,6 +252,27 @@ def test_labels_and_relays_of_an_agent_are_loaded_again(world, site):
     assert_both_go_on(site)
 
 
+def alice(world):
+    return peer.Client(
+        peer.Pair(world.key("alice").path), world.relay_address, world.key("relay").raw, "lab-1",
+        world.key("lab-1").raw,
+    )  # fmt: skip
+
+
+def test_reload_of_an_agent_that_stops(world):
+    """SIGHUP does nothing any more while sessions are being closed."""
+    world.start_relay()
+    agent = world.start_agent()
+    circuit = alice(world).connect()
+    agent.signal(signal.SIGTERM)
+    circuit.expect(peer.CLOSE)
+    world.agent_conf(users={})
+    agent.signal(signal.SIGHUP)
+    circuit.close()
+    agent.wait_exit(OK)
+    assert not agent.lines("reloaded")
+
+
 def test_agent_itself_is_no_target(world, echo):
     """Whatever Allow and Listen say, nobody reaches the agent's own address or its call socket through
     it, by whatever spelling; others on the machine are reached."""
@@ -261,11 +282,7 @@ def test_agent_itself_is_no_target(world, echo):
     allow = f"tcp:*:*, unix:{call}, unix:{other_name}"
     world.start_relay()
     agent = world.start_agent(users={"alice": allow}, listen=f"0.0.0.0:{port}", CallSocket=call)
-    client = peer.Client(
-        peer.Pair(world.key("alice").path), world.relay_address, world.key("relay").raw, "lab-1",
-        world.key("lab-1").raw,
-    )  # fmt: skip
-    circuit = client.connect()
+    circuit = alice(world).connect()
     hosts = [LOOPBACK, "127.0.0.2", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"]
     own = [f"tcp:{host}:{port}" for host in hosts] + [f"unix:{call}", f"unix:{other_name}"]
     for i, target in enumerate(own):

@@ -68,6 +68,7 @@ static void start(void)
     snprintf(a->config.name, sizeof a->config.name, "lab-1");
     seats_init(&a->seats);
     list_init(&a->ended);
+    list_init(&a->attempts);
     key_stock_init(&a->stock);
     partings_init(&a->partings, a->loop);
 }
@@ -80,6 +81,7 @@ static void answer(const struct offer *offer)
     loop_run(t.agent.loop);
     require(t.told == 1);
     service_end_all(&t.agent);
+    attempts_forget(&t.agent.attempts, NULL, NULL);
     timer_cancel(t.agent.loop, &t.agent.restock);
 }
 
