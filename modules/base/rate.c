@@ -12,3 +12,13 @@ bool rate_take(struct rate *r, uint64_t now_us, unsigned per_s, unsigned burst)
     r->full_us = full_us;
     return true;
 }
+
+bool rate_charge(struct rate *r, uint64_t now_us, unsigned per_s, unsigned burst, unsigned cost)
+{
+    uint64_t each_us = CLOCK_US_PER_S / per_s;
+    uint64_t from_us = r->full_us > now_us ? r->full_us : now_us;
+    if (from_us - now_us >= burst * each_us)
+        return false;
+    r->full_us = from_us + cost * each_us;
+    return true;
+}

@@ -13,4 +13,9 @@ struct rate {
 /* True if one more is allowed now; then it is counted. */
 bool rate_take(struct rate *r, uint64_t now_us, unsigned per_s, unsigned burst);
 
+/* True if something of this cost is allowed now, that is while less than `burst` is charged. Then
+ * all of the cost is charged: one thing may be larger than the burst, but the next one waits for
+ * it. */
+bool rate_charge(struct rate *r, uint64_t now_us, unsigned per_s, unsigned burst, unsigned cost);
+
 #endif

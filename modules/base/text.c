@@ -186,74 +186,77 @@ void text_round_trip(char out[24], uint64_t us)
 }
 
 /* A pattern as a machine that is in several states at once, a bit for each. In state i the first i
- * elements (characters' bytes and '?') have matched. */
+ * elements (bytes of characters, and '?') have matched. Each row has as many words as there are
+ * states. */
 #define STATE_WORDS (PATTERN_MAX_BYTES / 64 + 1)
 
-struct states {
-    uint64_t word[STATE_WORDS];
-};
-
 struct matcher {
-    struct states byte[256]; /* state i: element i is this byte */
-    struct states any;       /* state i: element i is '?' */
-    struct states
-        after_any;      /* state i: element i - 1 is '?'; the rest of its character may follow */
-    struct states star; /* state i: a '*' stands before element i */
-    unsigned count;     /* of elements */
+    uint64_t byte[256 * STATE_WORDS]; /* a row for each byte; state i: element i is that byte */
+    uint64_t any[STATE_WORDS];        /* state i: element i is '?' */
+    uint64_t
+        after_any[STATE_WORDS]; /* state i: element i - 1 is; its character's rest may follow */
+    uint64_t star[STATE_WORDS]; /* state i: a '*' stands before element i */
+    size_t elements, words;
 };
 
-static void add_state(struct states *s, unsigned i)
+static void add_state(uint64_t *row, size_t i)
 {
-    s->word[i / 64] |= 1ULL << i % 64;
+    row[i / 64] |= 1ULL << i % 64;
 }
 
-/* False: the pattern is too long. */
-static bool compile(struct matcher *m, const char *pattern)
+/* Compiles a pattern with so many elements. */
+static void compile(struct matcher *m, const char *pattern, size_t elements)
 {
-    memset(m, 0, sizeof *m);
-    for (; *pattern != '\0'; pattern++) {
+    m->elements = elements;
+    m->words = elements / 64 + 1;
+    memset(m->byte, 0, 256 * m->words * sizeof m->byte[0]);
+    memset(m->any, 0, sizeof m->any);
+    memset(m->after_any, 0, sizeof m->after_any);
+    memset(m->star, 0, sizeof m->star);
+    for (size_t i = 0; *pattern != '\0'; pattern++) {
         if (*pattern == '*') {
-            add_state(&m->star, m->count);
-            continue;
-        }
-        if (m->count == PATTERN_MAX_BYTES)
-            return false;
-        if (*pattern == '?') {
-            add_state(&m->any, m->count);
-            add_state(&m->after_any, m->count + 1);
+            add_state(m->star, i);
+        } else if (*pattern == '?') {
+            add_state(m->any, i++);
+            add_state(m->after_any, i);
         } else {
-            add_state(&m->byte[(uint8_t)*pattern], m->count);
+            add_state(m->byte + (uint8_t)*pattern * m->words, i++);
         }
-        m->count++;
     }
-    return true;
 }
 
-/* One byte of text. */
-static void step(const struct matcher *m, struct states *now, uint8_t byte)
+/* Runs over the text; inline, so that the common case of one word is a loop without another inside.
+ */
+static inline bool run(const struct matcher *m, const char *text, size_t words)
 {
-    bool continues = (byte & 0xc0) == 0x80; /* a character of UTF-8 */
-    uint64_t carry = 0;
+    uint64_t now[STATE_WORDS] = {1};
 
-    for (unsigned i = 0; i <= m->count / 64; i++) {
-        uint64_t here = now->word[i];
-        uint64_t go = here & (m->byte[byte].word[i] | (continues ? 0 : m->any.word[i]));
-        uint64_t stay = here & (m->star.word[i] | (continues ? m->after_any.word[i] : 0));
-        now->word[i] = go << 1 | carry | stay;
-        carry = go >> 63;
+    for (; *text != '\0'; text++) {
+        bool continues = ((uint8_t)*text & 0xc0) == 0x80; /* a character of UTF-8 */
+        const uint64_t *row = m->byte + (uint8_t)*text * words;
+        uint64_t carry = 0;
+
+        for (size_t i = 0; i < words; i++) {
+            uint64_t go = now[i] & (row[i] | (continues ? 0 : m->any[i]));
+            uint64_t stay = now[i] & (m->star[i] | (continues ? m->after_any[i] : 0));
+            now[i] = go << 1 | carry | stay;
+            carry = go >> 63;
+        }
     }
+    return (now[m->elements / 64] >> m->elements % 64 & 1) != 0;
 }
 
 static bool machine_matches(const char *pattern, const char *text)
 {
     struct matcher m;
-    struct states now = {{1}};
+    size_t elements = 0;
 
-    if (!compile(&m, pattern))
+    for (const char *c = pattern; *c != '\0'; c++)
+        elements += *c != '*';
+    if (elements > PATTERN_MAX_BYTES)
         return false;
-    for (; *text != '\0'; text++)
-        step(&m, &now, (uint8_t)*text);
-    return (now.word[m.count / 64] >> m.count % 64 & 1) != 0;
+    compile(&m, pattern, elements);
+    return m.words == 1 ? run(&m, text, 1) : run(&m, text, m.words);
 }
 
 bool text_matches(const char *pattern, const char *text)

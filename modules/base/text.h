@@ -38,7 +38,7 @@ void text_duration(char out[24], uint64_t us);
 /* A round trip in milliseconds: "0.3 ms", "4 ms", "120 ms". out takes 24 bytes. */
 void text_round_trip(char out[24], uint64_t us);
 
-#define PATTERN_MAX_BYTES 256 /* of text_matches, runs of '*' counted as one */
+#define PATTERN_MAX_BYTES 256 /* of text_matches, without '*' */
 
 /* Shell-like pattern match of valid UTF-8: '*' stands for any run of characters, '?' for one,
  * nothing else is special. A longer pattern than PATTERN_MAX_BYTES matches nothing. Takes the same

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/log_rate.h"
 #include "net/descriptors.h"
 #include "net/door.h"
 #include "net/socket.h"
@@ -16,6 +16,7 @@ struct intake {
     struct door door;
     const struct intake_events *events;
     void *owner;
+    struct log_rate shortages;
     char text[ADDRESS_TEXT_BYTES];
 };
 
@@ -35,8 +36,9 @@ static void take(void *owner, int fd, const struct address *peer)
 
 static bool on_shortage(void *owner)
 {
-    const struct intake *a = owner;
-    log_warning("cannot accept on %s: %s", a->text, system_text(errno));
+    struct intake *a = owner;
+    log_rated(&a->shortages, loop_now(a->door.io.loop), LOG_WARNING, "cannot accept on %s: %s",
+              a->text, system_text(errno));
     return false;
 }
 

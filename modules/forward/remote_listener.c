@@ -23,6 +23,7 @@ struct remote_listeners {
     bool (*forbidden)(void *arg, const struct address *address); /* or NULL */
     void *forbidden_arg;
     struct list all;
+    struct rate listens;
     struct log_rate begun, ended, refused, connections;
 };
 
@@ -254,6 +255,8 @@ void remote_listeners_add(struct remote_listeners *r, struct stream *listener, s
     else if (!permitted(r, &wanted))
         refuse_listen(r, listener, text, RESET_NOT_PERMITTED,
                       "not permitted by this agent's configuration");
+    else if (!rate_take(&r->listens, loop_now(r->loop), LISTEN_RATE_PER_S, LISTEN_BURST))
+        refuse_listen(r, listener, text, RESET_LIMIT, "too many listeners in a short time");
     else
         try_listen(r, listener, &wanted, text);
 }

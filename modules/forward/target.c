@@ -23,6 +23,7 @@ struct targets {
     void *forbidden_arg;
     struct list waiting; /* openings whose turn has not come */
     unsigned connecting;
+    struct rate udp_opens;
     struct log_rate opened, refused, udp_errors;
 };
 
@@ -339,6 +340,9 @@ void targets_open(struct targets *t, struct stream *stream, struct view target)
         refuse_stream(o, RESET_UNSUPPORTED, why.text);
     else if (!may_allow(t, &o->target))
         refuse_stream(o, RESET_NOT_PERMITTED, "not permitted by this agent's configuration");
+    else if (o->target.kind == TARGET_UDP &&
+             !rate_take(&t->udp_opens, loop_now(t->loop), UDP_OPEN_RATE_PER_S, UDP_OPEN_BURST))
+        refuse_stream(o, RESET_LIMIT, "too many streams of datagrams in a short time");
     else {
         list_append(&t->waiting, &o->link);
         start_waiting(t);

@@ -22,6 +22,7 @@ struct known_user {
     struct list all;
     struct list hops;                    /* its open client hops, by struct peer's of_party */
     unsigned circuit_count;              /* joined, to any agent */
+    struct rate looks;                   /* at agents, for LIST and WATCH */
     struct rate lists;                   /* its LISTs and WATCHes of more than one agent */
     struct log_rate connected, circuits; /* of lines about its connections, and circuits */
 };

@@ -54,6 +54,22 @@ static bool send_agent(struct peer *client, const struct known_agent *a, const c
     return len > 0 && hop_send(&client->driver.hop, MESSAGE_AGENT, view_of(body, len));
 }
 
+/* Looking at an agent costs as much as the query has words. */
+static unsigned look_cost(const char *query)
+{
+    unsigned words = 1;
+    for (; *query != '\0'; query++)
+        words += *query == ' ';
+    return words;
+}
+
+/* True if agents may be looked at for the client's user now; charges for so many. */
+static bool may_look(struct peer *client, unsigned cost)
+{
+    return rate_charge(&client->user->looks, loop_now(client->relay->loop), LOOK_RATE_PER_S,
+                       LOOK_BURST, cost);
+}
+
 /* False: the hop has failed. */
 static bool send_if_wanted(struct peer *client, const struct known_agent *a, const char *query)
 {
@@ -90,8 +106,9 @@ static bool read_query(struct peer *client, struct view body, char query[QUERY_M
 static bool list_all(struct peer *client, const char *query)
 {
     struct hop *h = &client->driver.hop;
-    if (!rate_take(&client->user->lists, loop_now(client->relay->loop), LIST_RATE_PER_S,
-                   LIST_BURST)) {
+    unsigned looks = 0;
+    if (!may_look(client, 0) || !rate_take(&client->user->lists, loop_now(client->relay->loop),
+                                           LIST_RATE_PER_S, LIST_BURST)) {
         hop_bye(h, CODE_FULL, "too many lists were asked for in a short time", RETRY_S);
         return false;
     }
@@ -99,9 +116,12 @@ static bool list_all(struct peer *client, const char *query)
         hop_bye(h, CODE_FULL, "other lists of this user stay unread", RETRY_S);
         return false;
     }
-    list_each (link, &client->relay->directory.agents)
+    list_each (link, &client->relay->directory.agents) {
+        looks++;
         if (!send_if_wanted(client, container_of(link, struct known_agent, all), query))
             return hop_fail(h, CODE_INTERNAL, "an agent could not be listed");
+    }
+    may_look(client, looks * look_cost(query));
     return true;
 }
 
@@ -189,6 +209,8 @@ static void tell_watchers(struct listing *l, const struct known_agent *a)
         struct peer *client = container_of(link, struct peer, watching);
         if (behind(client)) {
             peer_bye(client, CODE_FULL, "the changes it watches stay unread", 0);
+        } else if (!may_look(client, look_cost(client->watch))) {
+            peer_bye(client, CODE_FULL, "too many changes are watched for this user", RETRY_S);
         } else {
             send_if_wanted(client, a, client->watch);
             hop_driver_update(&client->driver);

@@ -9,6 +9,7 @@
 #define READ_BYTES ((size_t)256 << 10)
 #define RX_BYTES (READ_BYTES + 2 + RECORD_MAX)
 #define READ_MIN_BYTES ((size_t)64 << 10)
+#define FRAME_WORK 256 /* the least that a frame costs: an empty one takes time too */
 #define START_US (CIRCUIT_START_S * CLOCK_US_PER_S)
 #define CLIENT_SILENCE_US (3 * CLOCK_US_PER_S)
 #define AGENT_SILENCE_US (4 * CLOCK_US_PER_S) /* the client's PING comes first */
@@ -86,49 +87,102 @@ static bool is_open(const struct circuit *c)
     return c->session && c->session->state != SESSION_ENDED && !c->failed.code;
 }
 
-static bool take_record(struct circuit *c, uint8_t *data, size_t len, uint64_t now_us)
+/* Whole records only: the first one's length, 0 while its end has not come. */
+static size_t first_record(const struct circuit *c)
 {
-    struct view rest = view_of(data, len - TAG_BYTES);
+    size_t len = c->rx_len >= 2 ? load_be16(c->rx + c->rx_start) : 0;
+    return len && c->rx_len >= 2 + len ? len : 0;
+}
+
+/* Decrypts the first record where it lies; its frames are then taken one by one. */
+static bool open_record(struct circuit *c, size_t len)
+{
+    uint8_t *data = c->rx + c->rx_start + 2;
     if (!cipher_open(&c->receive, view_of(NULL, 0), data, len - TAG_BYTES, data + len - TAG_BYTES))
         return circuit_fail(c, CODE_PROTOCOL,
                             "a record failed its check: the bytes were changed on the way");
-    while (rest.len && c->session->state != SESSION_ENDED) {
-        struct frame f;
-        if (!frame_next(&f, &rest))
-            return session_fail(c->session, CODE_PROTOCOL, "a record does not hold whole frames");
-        if (!session_take_frame(c, &f, now_us))
-            return false;
-    }
+    c->frames_left = len - TAG_BYTES;
     return true;
 }
 
-void circuit_input(struct circuit *c, size_t n, uint64_t now_us)
+static void drop_record(struct circuit *c, size_t len)
+{
+    c->rx_start += 2 + len;
+    c->rx_len -= 2 + len;
+}
+
+/* The next frame of the first record, which is open; its cost as work, 0: session or circuit has
+ * failed. */
+static size_t take_frame(struct circuit *c, size_t len, uint64_t now_us)
+{
+    const uint8_t *end = c->rx + c->rx_start + 2 + len - TAG_BYTES;
+    struct view rest = view_of(end - c->frames_left, c->frames_left);
+    struct frame f;
+    size_t cost;
+    if (!frame_next(&f, &rest)) {
+        session_fail(c->session, CODE_PROTOCOL, "a record does not hold whole frames");
+        return 0;
+    }
+    cost = c->frames_left - rest.len;
+    c->frames_left = rest.len;
+    if (!session_take_frame(c, &f, now_us))
+        return 0;
+    if (!rest.len)
+        drop_record(c, len);
+    return cost > FRAME_WORK ? cost : FRAME_WORK;
+}
+
+static bool too_short(const struct circuit *c)
+{
+    return c->rx_len >= 2 && load_be16(c->rx + c->rx_start) <= TAG_BYTES;
+}
+
+/* True if there is a frame to be taken: of a record that is open, or of one that it opens. */
+static bool has_frame(struct circuit *c)
+{
+    if (!is_open(c) || c->frames_left)
+        return is_open(c);
+    if (too_short(c))
+        return circuit_fail(c, CODE_PROTOCOL, "a record is too short");
+    return first_record(c) && open_record(c, first_record(c));
+}
+
+size_t circuit_work(struct circuit *c, size_t work, uint64_t now_us)
 {
     struct session *s = c->session;
+    size_t done = 0, cost = 1;
+    if (!is_open(c))
+        return 0;
+    session_enter(s);
+    while (done < work && cost && has_frame(c)) {
+        cost = take_frame(c, first_record(c), now_us);
+        done += cost;
+    }
+    if (!is_open(c))
+        c->rx_len = c->frames_left = 0;
+    session_leave(s);
+    return done;
+}
+
+bool circuit_has_work(const struct circuit *c)
+{
+    return c->frames_left || too_short(c) || first_record(c);
+}
+
+void circuit_received(struct circuit *c, size_t n, uint64_t now_us)
+{
     if (!is_open(c))
         return; /* the bytes are dropped */
     c->rx_len += n;
     c->last_read_us = now_us;
     c->stall_told = false;
     c->asked_us = 0;
-    session_enter(s);
-    while (c->rx_len >= 2 && is_open(c)) {
-        uint8_t *record = c->rx + c->rx_start;
-        size_t len = load_be16(record);
-        if (len <= TAG_BYTES) {
-            circuit_fail(c, CODE_PROTOCOL, "a record is too short");
-            break;
-        }
-        if (c->rx_len < 2 + len)
-            break;
-        if (!take_record(c, record + 2, len, now_us))
-            break;
-        c->rx_start += 2 + len;
-        c->rx_len -= 2 + len;
-    }
-    if (!is_open(c))
-        c->rx_len = 0;
-    session_leave(s);
+}
+
+void circuit_input(struct circuit *c, size_t n, uint64_t now_us)
+{
+    circuit_received(c, n, now_us);
+    circuit_work(c, SIZE_MAX, now_us);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)

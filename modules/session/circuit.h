@@ -24,7 +24,9 @@ struct circuit {
     uint64_t skip; /* sequenced bytes to come that were received before */
     uint8_t *rx;   /* bytes of the circuit not looked at yet: rx[rx_start, rx_start + rx_len) */
     size_t rx_start, rx_len;
-    uint8_t *tx; /* records not written yet: tx[tx_start, tx_len) */
+    size_t frames_left; /* bytes of the first record's frames, decrypted and not taken; 0: it is
+                           still encrypted */
+    uint8_t *tx;        /* records not written yet: tx[tx_start, tx_len) */
     size_t tx_start, tx_len;
     uint64_t burst_bytes, last_built_us; /* sent without a pause, for the record size */
     uint64_t keepalive_us, opened_us, last_read_us, ping_sent_us, next_ping_us;
@@ -44,9 +46,21 @@ bool circuit_init(struct circuit *c, struct session *s, struct cipher *send, str
 /* Frees its buffers, wipes its keys; the session has no circuit then if it was the current one. */
 void circuit_free(struct circuit *c);
 
-/* The space that the socket's bytes are read into: at least 64 KiB. Then circuit_input takes the n
- * that came. After it: look at c->failed and session_state. */
+/* The space that the socket's bytes are read into: at least 64 KiB. Then circuit_received takes the
+ * n that came. */
 uint8_t *circuit_input_space(struct circuit *c, size_t *len);
+void circuit_received(struct circuit *c, size_t n, uint64_t now_us);
+
+/* Takes frames that were received until they have cost `work`: their bytes, but at least 256 for
+ * each. Returns the cost; 0: no whole record is left. After it: look at c->failed and
+ * session_state. */
+size_t circuit_work(struct circuit *c, size_t work, uint64_t now_us);
+
+/* True while circuit_work has left frames that were received: it wants to be called again, once
+ * others have had their turn, and before more is read. */
+bool circuit_has_work(const struct circuit *c);
+
+/* Receives and takes it all, without a limit: for callers that serve nobody else. */
 void circuit_input(struct circuit *c, size_t n, uint64_t now_us);
 
 /* The bytes to write next. When all earlier ones were written, builds records of the data that

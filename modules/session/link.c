@@ -4,7 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
-#define BUDGET_BYTES (1U << 20) /* of one event, then the others have their turn */
+/* Of one event; then the others have their turn. */
+#define BUDGET_BYTES (1U << 20) /* to write */
+#define TURN_WORK (1U << 20)    /* to take, as circuit_work counts */
+#define TURN_US 1000            /* for that */
+#define STEP_WORK 4096          /* between two looks at the clock */
 
 static void set_timer(struct link *link)
 {
@@ -75,25 +79,52 @@ static bool link_reads(const struct link *link)
     return !link->circuit.failed.code && s && session_state(s) != SESSION_ENDED;
 }
 
+/* False: nothing came. */
+static bool read_some(struct link *link)
+{
+    size_t room;
+    uint8_t *space = circuit_input_space(&link->circuit, &room);
+    ssize_t n = carrier_read(link->carrier, space, room);
+    if (n > 0) {
+        link->bytes_read += (uint64_t)n;
+        circuit_received(&link->circuit, (size_t)n, loop_now(link->loop));
+    } else if (n == 0 || errno != EAGAIN) {
+        network_failed(link, n ? system_text(errno) : "connection closed");
+    }
+    return n > 0;
+}
+
+/* A session's turn, within a limit of work and of time: however much its peer sends, and whatever
+ * that asks for, the others have theirs. */
+static void take_turn(struct link *link)
+{
+    struct circuit *c = &link->circuit;
+    uint64_t until = loop_refresh_now(link->loop) + TURN_US;
+    size_t work = 0;
+    while (work < TURN_WORK && link_reads(link)) {
+        if (!circuit_has_work(c) && (!carrier_can_read(link->carrier) || !read_some(link)))
+            break;
+        work += circuit_work(c, STEP_WORK, loop_now(link->loop));
+        if (loop_refresh_now(link->loop) >= until)
+            break;
+    }
+    if (link_reads(link) && circuit_has_work(c))
+        loop_defer(link->loop, &link->more); /* no edge will come for what was read */
+    else
+        carrier_want_read(link->carrier);
+}
+
 static void on_read(struct carrier *c)
 {
     struct link *link = c->owner;
-    size_t budget = BUDGET_BYTES;
-    while (budget > 0 && link_reads(link) && carrier_can_read(c)) {
-        size_t room;
-        uint8_t *space = circuit_input_space(&link->circuit, &room);
-        ssize_t n = carrier_read(c, space, room);
-        if (n < 0 && errno == EAGAIN)
-            break;
-        if (n <= 0) {
-            network_failed(link, n ? system_text(errno) : "connection closed");
-            break;
-        }
-        link->bytes_read += (uint64_t)n;
-        circuit_input(&link->circuit, (size_t)n, loop_now(link->loop));
-        budget -= (size_t)n < budget ? (size_t)n : budget;
-    }
-    carrier_want_read(c);
+    take_turn(link);
+    settle(link);
+}
+
+static void on_more(struct deferred *more)
+{
+    struct link *link = container_of(more, struct link, more);
+    take_turn(link);
     settle(link);
 }
 
@@ -117,6 +148,7 @@ bool link_open(struct link *link, struct loop *loop, struct carrier *carrier)
 {
     link->timer.on_fire = on_fire;
     link->flush.run = on_deferred;
+    link->more.run = on_more;
     if (!carrier_enter(carrier, loop, &user, link)) {
         int error = errno;
         carrier_close(carrier);
@@ -142,6 +174,7 @@ static struct carrier *link_release(struct link *link)
 {
     struct carrier *carrier = link->carrier;
     loop_undefer(&link->flush);
+    loop_undefer(&link->more);
     carrier_leave(carrier);
     timer_cancel(link->loop, &link->timer);
     circuit_free(&link->circuit);

@@ -59,6 +59,8 @@
 #define CIRCUITS_PER_USER_AGENT 32 /* joined, at a relay */
 #define LIST_RATE_PER_S 5          /* of a user, but for those of one agent by its name */
 #define LIST_BURST 20
+#define LOOK_RATE_PER_S 50000 /* agents looked at for a user, times the words of the query */
+#define LOOK_BURST 50000
 #define OFFERS_WORKING 4
 #define OFFERS_QUEUED 16
 #define OFFER_RATE_PER_S 50 /* session messages 1 through a relay that an agent computes with */
@@ -86,6 +88,10 @@
 #define AGENT_STREAMS_MAX 256 /* that an agent may have open for a client's listeners */
 #define LISTENERS_DEFAULT 16  /* of a session, unless the agent is configured otherwise */
 #define LISTENERS_MAX 256     /* that it can be configured for */
+#define LISTEN_RATE_PER_S 10  /* of a session */
+#define LISTEN_BURST 256
+#define UDP_OPEN_RATE_PER_S 200 /* of a session */
+#define UDP_OPEN_BURST 1024
 #define CREDIT_MAX 0x7fffffffU
 #define CONNECTS_IN_PROGRESS 64
 #define TARGET_CONNECT_S 15

@@ -529,7 +529,7 @@ def test_lists_without_end(world):
         hop.send(peer.LIST, string("lab-1"))
         assert hop.expect(peer.AGENT).text() == "lab-1"
         hop.expect(peer.END)
-    costly = (peer.LIST, string("*=* " * 60 + "no=where"))
+    costly = (peer.LIST, string("*=* " * 3 + "no=where"))
     begun = time.monotonic()
     hop.send_together(*[costly] * 1000)
     circuit = user_client(world).connect()
@@ -548,6 +548,24 @@ def test_lists_without_end(world):
             return None
 
     wait_for(asks_again, 5, "bob may ask again")
+
+
+def test_agents_looked_at(world):
+    """A list or watch costs as much as it has agents to look at, times the words of its query. Who is
+    over it is told to wait, and loses a watch at the next change; other users notice nothing."""
+    world.start_relay(users={"alice": "*", "bob": "*"}, agents=agents_with_labels(world, 2000))
+    alice, bob = user_client(world), user_client(world, "bob")
+    watching, listing, bobs = alice.hop(), alice.hop(), bob.hop()
+    bobs.send(peer.WATCH, string("lab-1"))
+    bobs.expect(peer.AGENT)
+    bobs.expect(peer.END)
+    watching.send(peer.WATCH, string("* " * 126 + "none"))
+    watching.expect(peer.END)
+    assert refusal_of(listing.send(peer.LIST, string("*")) or listing.expect, peer.END) == peer.FULL
+    world.start_agent()
+    assert refusal_of(watching.expect, peer.END) == peer.FULL
+    assert bobs.expect(peer.AGENT).text() == "lab-1"
+    assert len(bob.list("*")) == 2001
 
 
 def test_lists_that_stay_unread(world):
@@ -1135,7 +1153,7 @@ def assert_logged(agent, user, what, count, most):
     """The agent's log shows some of a user's refusals, and tells of all."""
 
     def told():
-        more = agent.lines(rf": {user}: ({what}: .*\(|.* refused.*: )(\d+) more like this")
+        more = agent.lines(rf": {user}: ({what}: .*\(|.*refused.*: )(\d+) more like this")
         return shown() + sum(int(found[2]) for found in more)
 
     def shown():

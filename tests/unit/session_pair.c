@@ -524,7 +524,11 @@ size_t conn_deliver(struct conn *c, int i, size_t max)
     memcpy(space, front.data, n);
     fifo_drop(&c->pipe[i], n);
     c->carried[i] += n;
-    circuit_input(to, n, p->now);
+    circuit_received(to, n, p->now);
+    /* With slices a frame at a time, as a driver with others to serve. */
+    while (circuit_work(to, p->slice ? 1 : SIZE_MAX, p->now))
+        pair_check(p);
+    assert_true(!circuit_has_work(to) || to->failed.code);
     pair_check(p);
     return n;
 }

@@ -404,12 +404,21 @@ static bool matches_by_trying(const char *pattern, const char *text)
            matches_by_trying(pattern + 1, text + n);
 }
 
+/* The next of always the same numbers, below `end`. */
+static unsigned next_number(unsigned end)
+{
+    static uint32_t state = 1;
+
+    state = state * 1664525U + 1013904223U;
+    return (state >> 8) % end;
+}
+
 /* Up to `most` characters out of a few. */
 static void make_text(char *out, const char *const *characters, unsigned count, unsigned most)
 {
     out[0] = '\0';
-    for (unsigned left = (unsigned)rand() % (most + 1); left > 0; left--)
-        strcat(out, characters[(unsigned)rand() % count]);
+    for (unsigned left = next_number(most + 1); left > 0; left--)
+        strcat(out, characters[next_number(count)]);
 }
 
 static void patterns_match_as_their_elements_do(void **state)
@@ -419,7 +428,6 @@ static void patterns_match_as_their_elements_do(void **state)
     unsigned matched = 0;
 
     (void)state;
-    srand(1);
     for (int i = 0; i < 200000; i++) {
         make_text(pattern, characters, COUNT(characters), 9);
         make_text(text, characters, 4, 9);
@@ -577,6 +585,12 @@ static void rate_is_kept(void **state)
     for (int i = 0; i < 10; i++)
         assert_true(rate_take(&rate, 100 * s, 1, 10)); /* full again, not fuller */
     assert_false(rate_take(&rate, 100 * s, 1, 10));
+    struct rate charged = {0};
+    assert_true(rate_charge(&charged, 50 * s, 10, 100, 1000)); /* more than the burst, once */
+    assert_false(rate_charge(&charged, 140 * s, 10, 100, 0));
+    assert_true(rate_charge(&charged, 140 * s + 1, 10, 100, 50));
+    assert_false(rate_charge(&charged, 144 * s, 10, 100, 1));
+    assert_true(rate_charge(&charged, 146 * s, 10, 100, 1));
 }
 
 int main(void)

@@ -619,6 +619,36 @@ static void test_over_the_limit(void **state)
     raw_free(r);
 }
 
+/* Frames that cost little to send cost their receiver as much as 256 bytes, and what is left waits
+ * for the next turn, also when nothing more is received. */
+static void test_work_is_limited(void **state)
+{
+    enum { FRAMES = 4000, WORK = 256 };
+    struct raw *r = raw_with_stream(false, true);
+    static struct record record;
+    uint8_t *space;
+    size_t room, len;
+    (void)state;
+    record.len = 0;
+    for (int i = 0; i < FRAMES; i++)
+        record_frame(&record, FRAME_DATAGRAM, 1, NULL, 0);
+    len = record_seal(&record, &r->send);
+    space = circuit_input_space(&r->c, &room);
+    memcpy(space, record.bytes, len);
+    circuit_received(&r->c, len, r->now);
+    assert_int_equal(came.count, 0);
+    for (unsigned i = 1; i <= 10; i++) {
+        assert_int_equal(circuit_work(&r->c, 10 * WORK, r->now), 10 * WORK);
+        assert_int_equal(came.count, 10 * i);
+        assert_true(circuit_has_work(&r->c));
+    }
+    circuit_work(&r->c, (FRAMES - 100) * WORK, r->now);
+    assert_int_equal(came.count, FRAMES);
+    assert_false(circuit_has_work(&r->c));
+    assert_int_equal(circuit_work(&r->c, WORK, r->now), 0);
+    raw_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -642,6 +672,7 @@ int main(void)
         cmocka_unit_test(test_nothing_after_reset),
         cmocka_unit_test(test_record_size),
         cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_work_is_limited),
         cmocka_unit_test(test_over_the_limit),
     };
     return cmocka_run_group_tests_name("session_datagram", tests, NULL, NULL);

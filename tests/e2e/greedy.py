@@ -1,0 +1,81 @@
+"""A user who asks for as much work as the protocol lets one ask for; a program of its own, so that it
+does not slow the test that measures.
+
+greedy.py KIND KEY-FILE RELAY RELAY-KEY AGENT AGENT-KEY TARGET: goes on until it is stopped, and says
+"begun" when its work is under way. KIND: `listen` and `open` send LISTEN or OPEN and its RESET in
+pairs, `datagrams` sends datagrams of no bytes, `list` asks for lists with a query that is hard to
+match, as often as the relay answers.
+"""
+import sys
+import time
+
+import peer
+from peer import DATAGRAM, FRAME_PING, FRAME_PONG, LISTEN, RESET, frame, open_frame, string, u16
+
+AT_ONCE = 250  # pairs before an answer is awaited
+HARD = f"x=*{'a' * 240}b"
+
+
+def settle(circuit):
+    """All that was sent has been taken, and what came back is acknowledged."""
+    circuit.send(frame(FRAME_PING, 0, b"settled?"))
+    circuit.expect(FRAME_PONG)
+
+
+def pairs(circuit, make):
+    stream = 1
+    while True:
+        frames = []
+        for stream in range(stream, stream + 2 * AT_ONCE, 2):
+            frames += [make(stream), frame(RESET, stream, u16(1) + string(""))]
+        stream += 2
+        circuit.send(*frames)
+        settle(circuit)
+        yield
+
+
+def listen(client, target):
+    return pairs(client.connect(streams=16), lambda i: frame(LISTEN, i, string("127.0.0.1:0")))
+
+
+def opens(client, target):
+    return pairs(client.connect(), lambda i: open_frame(i, f"tcp:{target}"))
+
+
+def datagrams(client, target):
+    circuit = client.connect()
+    circuit.open(f"udp:{target}")
+    many = frame(DATAGRAM, 1) * 8000
+    while True:
+        for _ in range(16):
+            circuit.records.send(many)
+        settle(circuit)
+        yield
+
+
+def lists(client, target):
+    hop = client.hop()
+    while True:
+        try:
+            hop.send(peer.LIST, string(HARD))
+            hop.expect(peer.END)
+        except (peer.Gone, peer.Refused):
+            hop.close()
+            time.sleep(1)  # as the BYE asks
+            hop = client.hop()
+        yield
+
+
+KINDS = {"listen": listen, "open": opens, "datagrams": datagrams, "list": lists}
+
+
+def main(kind, key_file, relay, relay_key, agent, agent_key, target):
+    client = peer.Client(
+        peer.Pair(key_file), relay, bytes.fromhex(relay_key), agent, bytes.fromhex(agent_key)
+    )
+    for turn, _ in enumerate(KINDS[kind](client, target)):
+        if turn == 1:
+            print("begun", flush=True)
+
+
+main(*sys.argv[1:])

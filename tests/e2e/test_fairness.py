@@ -1,0 +1,104 @@
+"""One user's work is not everybody's wait: while one asks for as much as the protocol lets one ask for,
+another's keystrokes come back almost as soon as when nobody does."""
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import peer
+from harness import LOOPBACK, SLOWNESS, forwards
+from servers import ask
+
+GREEDY = Path(__file__).with_name("greedy.py")
+TIMES, TRIES = 400, 4
+MOST_RATIO, MOST_S = 3, 0.1
+LOG_LINES, LOG_LINES_A_SECOND = 300, 10
+
+
+@contextlib.contextmanager
+def greedy(world, kind, target):
+    """Mallory at work."""
+    argv = [
+        sys.executable, GREEDY, kind, world.key("mallory").path, world.relay_address,
+        world.key("relay").raw.hex(), "lab-1", world.key("lab-1").raw.hex(), target,
+    ]  # fmt: skip
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "begun\n"
+            yield
+            assert process.poll() is None, "it goes on"
+        finally:
+            process.kill()
+
+
+def p99_s(once):
+    """Of the times that something takes which is done again and again."""
+    times = []
+    for number in range(TIMES):
+        begun = time.monotonic()
+        once(number)
+        times.append(time.monotonic() - begun)
+        time.sleep(0.002)
+    return sorted(times)[TIMES * 99 // 100]
+
+
+def assert_fair(world, kind, target, once, program):
+    """While mallory works, `once` takes in 99 of 100 times less than three times as long as when idle,
+    and less than 100 ms; and the program's log does not grow with the work. A busy machine may need
+    several tries."""
+    measured = []
+    for _ in range(TRIES):
+        idle, lines, begun = p99_s(once), program.log().count("\n"), time.monotonic()
+        with greedy(world, kind, target):
+            busy = p99_s(once)
+            grown = program.log().count("\n") - lines - LOG_LINES
+            assert grown < LOG_LINES_A_SECOND * (time.monotonic() - begun)
+        measured.append((idle, busy))
+        if busy < MOST_RATIO * idle and busy < MOST_S * SLOWNESS:
+            break
+    told = ", ".join(f"{idle * 1e3:.1f} -> {busy * 1e3:.1f} ms" for idle, busy in measured)
+    print(f"{kind}: p99 {told}")
+    assert any(b < MOST_RATIO * i and b < MOST_S * SLOWNESS for i, b in measured), told
+
+
+def start(world):
+    """Alice, and mallory who may do as much; many agents whose labels are hard to match."""
+    users = dict.fromkeys(("alice", "mallory"), "*")
+    agents = {f"far-{i}": {"Labels": "x=" + "a" * 2000} for i in range(40)}
+    relay = world.start_relay(users=users, agents={"lab-1": {}, **agents})
+    conf = world.agent_conf(users=dict.fromkeys(users, "tcp:127.0.0.1:*, udp:127.0.0.1:*"))
+    conf.write_text(conf.read_text() + "Listen = 127.0.0.1:*\n")  # mallory's, who comes last
+    return relay, world.start_agent(conf=conf)
+
+
+@pytest.mark.parametrize("kind", ["listen", "open", "datagrams"])
+def test_keystrokes(world, echo, kind):
+    """LISTEN and its RESET, OPEN and its RESET, datagrams of no bytes, without end."""
+    _, agent = start(world)
+    client = world.start_client(*forwards(echo.port))
+    with socket.socket(type=socket.SOCK_DGRAM) as sink, socket.create_connection(client.address()) as connection:
+        sink.bind((LOOPBACK, 0))
+        target = f"{LOOPBACK}:{sink.getsockname()[1] if kind == 'datagrams' else echo.port}"
+        assert_fair(world, kind, target, lambda n: ask(connection, b"%d" % n), agent)
+
+
+def test_lists(world):
+    """Lists of agents whose labels are hard to match, and another user's question for one of them."""
+    relay, _ = start(world)
+    alice = peer.Client(
+        peer.Pair(world.key("alice").path), world.relay_address, world.key("relay").raw, "lab-1",
+        world.key("lab-1").raw,
+    )  # fmt: skip
+    hop = alice.hop()
+
+    def ask_for_one(_):
+        hop.send(peer.LIST, peer.string("lab-1"))
+        hop.expect(peer.AGENT)
+        hop.expect(peer.END)
+
+    assert_fair(world, "list", "none:0", ask_for_one, relay)
+    hop.close()
