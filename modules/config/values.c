@@ -378,10 +378,19 @@ static bool parse_target_pattern(struct target_pattern *out, const char *text)
     return parse_pattern_host(out, &text) && *text == ':' && parse_ports(out, text + 1);
 }
 
+/* A link-local prefix holds the addresses of one interface. */
+static bool check_interface(const struct target_pattern *p, const char *text, struct error *e)
+{
+    if (!p->has_prefix || p->prefix_bits < 10 || !address_lacks_interface(&p->prefix))
+        return true;
+    return error_set(e, FAILURE_USAGE,
+                     "'%s' is link-local and needs an interface, such as [fe80::1%%eth0]", text);
+}
+
 bool value_target_pattern(struct target_pattern *out, const char *text, struct error *e)
 {
     if (parse_target_pattern(out, text))
-        return true;
+        return check_interface(out, text, e);
     return error_set(
         e, FAILURE_USAGE,
         "'%s' is not a target to allow: tcp:HOST:PORTS or udp:HOST:PORTS (HOST a name, "
@@ -403,7 +412,7 @@ static bool parse_listen_pattern(struct target_pattern *out, const char *text)
 bool value_listen_pattern(struct target_pattern *out, const char *text, struct error *e)
 {
     if (parse_listen_pattern(out, text))
-        return true;
+        return check_interface(out, text, e);
     return error_set(
         e, FAILURE_USAGE,
         "'%s' is not where listening can be allowed: ADDRESS:PORTS (ADDRESS in numbers, "

@@ -211,8 +211,33 @@ void address_source(uint8_t out[9], const struct address *a)
     memcpy(out + 1, ip.bytes, ip.len < 8 ? ip.len : 8);
 }
 
+/* The interface of an IPv6 address; 0: none is said. */
+static uint32_t scope_of(const struct address *a)
+{
+    struct sockaddr_in6 in6;
+
+    if (a->storage.ss_family != AF_INET6)
+        return 0;
+    memcpy(&in6, &a->storage, sizeof in6);
+    return in6.sin6_scope_id;
+}
+
+bool address_lacks_interface(const struct address *a)
+{
+    struct sockaddr_in6 in6;
+
+    if (a->storage.ss_family != AF_INET6)
+        return false;
+    memcpy(&in6, &a->storage, sizeof in6);
+    return in6.sin6_scope_id == 0 &&
+           (IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr) || IN6_IS_ADDR_MC_LINKLOCAL(&in6.sin6_addr));
+}
+
 bool address_in_prefix(const struct address *a, const struct address *prefix, unsigned bits)
 {
+    if (scope_of(prefix) != 0 && scope_of(prefix) != scope_of(a))
+        return false;
+
     struct ip ip = ip_of(a), network = ip_of(prefix);
     unsigned skipped = network.mapped ? 96 : 0; /* of a mapped prefix its last 32 bits count */
 

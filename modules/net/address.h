@@ -38,7 +38,8 @@ bool address_of_socket(struct address *a, int fd, bool remote);
  * 8). */
 void address_source(uint8_t out[9], const struct address *a);
 
-/* True when the address lies in prefix/bits (families must agree; mapped IPv4 counts as IPv4). */
+/* True if the address lies in prefix/bits: of the same family, where mapped IPv4 counts as IPv4,
+ * and on the same interface if the prefix has one (fe80::%eth0). */
 bool address_in_prefix(const struct address *a, const struct address *prefix, unsigned bits);
 
 /* True for 0.0.0.0 and [::], also mapped. */
@@ -46,6 +47,10 @@ bool address_is_any(const struct address *a);
 
 /* True if the IP addresses are the same, whatever the ports (mapped IPv4 is IPv4). */
 bool address_same_host(const struct address *a, const struct address *b);
+
+/* True for an IPv6 address that means nothing without an interface, and has none: fe80::1, ff02::1.
+ */
+bool address_lacks_interface(const struct address *a);
 
 bool address_is_loopback(const struct address *a);
 

@@ -291,6 +291,12 @@ static void target_patterns_are_checked(void **state)
         assert_false(value_target_pattern(&p, bad[i], &e));
         error_clear(&e);
     }
+    assert_false(value_target_pattern(&p, "tcp:[fe80::]/10:22", &e));
+    assert_usage(&e, "'tcp:[fe80::]/10:22' is link-local and needs an interface, such as "
+                     "[fe80::1%eth0]");
+    assert_false(value_target_pattern(&p, "udp:[ff02::1]:22", &e));
+    assert_usage(&e,
+                 "'udp:[ff02::1]:22' is link-local and needs an interface, such as [fe80::1%eth0]");
     assert_false(value_target_pattern(&p, "tcp:a", &e));
     assert_usage(&e, "'tcp:a' is not a target to allow: tcp:HOST:PORTS or udp:HOST:PORTS (HOST a "
                      "name, an address, 10.0.0.0/8, [fd00::]/8 or *; PORTS 22, 8000-8099 or *) or "
@@ -317,6 +323,9 @@ static void listen_patterns_are_checked(void **state)
         assert_false(value_listen_pattern(&p, bad[i], &e));
         error_clear(&e);
     }
+    assert_true(value_listen_pattern(&p, "[fe80::1%1]:80", &e));
+    assert_false(value_listen_pattern(&p, "[fe80::1]:80", &e));
+    assert_usage(&e, "'[fe80::1]:80' is link-local and needs an interface, such as [fe80::1%eth0]");
     assert_true(value_listen_pattern(&p, "10.0.0.0/8:8000-8999", &e));
     assert_true(p.has_prefix && p.prefix_bits == 8);
     assert_int_equal(p.port_first, 8000);
@@ -340,6 +349,12 @@ static void target_patterns_allow(void **state)
         {"tcp:10.0.0.0/8:1-9", "tcp:10.2.3.4:9", "10.2.3.4", true, true},
         {"tcp:10.0.0.0/8:1-9", "tcp:10.2.3.4:10", "10.2.3.4", false, false},
         {"tcp:10.0.0.0/8:1-9", "tcp:host:1", "11.2.3.4", true, false},
+        {"tcp:[fe80::1%1]:22", "tcp:[fe80::1%1]:22", "fe80::1%1", true, true},
+        {"tcp:[fe80::1%1]:22", "tcp:[fe80::1%2]:22", "fe80::1%2", false, false},
+        {"tcp:[fe80::1%1]:22", "tcp:[fe80::1]:22", "fe80::1", false, false},
+        {"tcp:[fe80::%1]/10:22", "tcp:host:22", "fe80::5%1", true, true},
+        {"tcp:[fe80::%1]/10:22", "tcp:host:22", "fe80::5%2", true, false},
+        {"tcp:[::]/0:22", "tcp:[fe80::1%2]:22", "fe80::1%2", true, true},
         {"tcp:[fd00::]/8:443", "tcp:[fd01::1]:443", "fd01::1", true, true},
         {"tcp:[fd00::]/8:443", "tcp:10.0.0.1:443", "10.0.0.1", false, false},
         {"tcp:db.lab:5432", "tcp:db.lab:5432", "192.0.2.9", true, true},
