@@ -23,6 +23,7 @@ struct dynamic {
     struct log_rate rate; /* of other lines */
     struct session *session;
     struct list requests; /* in the order they came */
+    struct list reading;  /* those whose request is not whole, the oldest first */
     unsigned without_stream, associations;
     void (*on_room)(void *arg);
     void *arg;
@@ -38,7 +39,8 @@ enum request_state {
 };
 
 struct request {
-    struct list link; /* dynamic->requests */
+    struct list link;    /* dynamic->requests */
+    struct list reading; /* dynamic->reading, in that state */
     struct dynamic *dynamic;
     enum request_state state;
     struct io io;
@@ -57,6 +59,7 @@ static void set_state(struct request *r, enum request_state state)
     bool had_room = dynamic_has_room(d);
     d->without_stream -= r->state != REQUEST_OPENING;
     r->state = state;
+    list_remove(&r->reading);
     d->without_stream += r->state != REQUEST_OPENING;
     if (!had_room && dynamic_has_room(d))
         d->on_room(d->arg);
@@ -329,17 +332,30 @@ struct dynamic *dynamic_new(struct loop *loop, const char *label, struct failure
     d->on_room = on_room;
     d->arg = arg;
     list_init(&d->requests);
+    list_init(&d->reading);
     return d;
 }
 
 bool dynamic_has_room(const struct dynamic *d)
 {
-    return d->without_stream < STREAMS_MAX;
+    return d->without_stream < STREAMS_MAX || !list_empty(&d->reading);
+}
+
+/* Connections without a request hold up none that come later. */
+static void make_place(struct dynamic *d)
+{
+    struct request *oldest;
+    if (d->without_stream < STREAMS_MAX || list_empty(&d->reading))
+        return;
+    oldest = container_of(d->reading.next, struct request, reading);
+    note(d, "too many connections without a request: the oldest is closed");
+    request_end(oldest);
 }
 
 void dynamic_take(struct dynamic *d, int fd)
 {
     struct request *r = calloc(1, sizeof *r);
+    make_place(d);
     if (!r || !io_add(d->loop, &r->io, fd)) {
         free(r);
         socket_close_reset(fd);
@@ -351,6 +367,7 @@ void dynamic_take(struct dynamic *d, int fd)
     r->state = REQUEST_READING;
     d->without_stream++;
     list_append(&d->requests, &r->link);
+    list_append(&d->reading, &r->reading);
     set_deadline(r, REQUEST_S);
     io_want_read(&r->io);
 }

@@ -18,7 +18,8 @@ struct dynamic;
 struct dynamic *dynamic_new(struct loop *loop, const char *label, struct failures *failures,
                             void (*on_room)(void *arg), void *arg);
 
-/* True if a connection can be taken: at most STREAMS_MAX are without a stream. */
+/* True if a connection can be taken: at most STREAMS_MAX are without a stream. One more takes the
+ * place of the oldest whose request is not whole; only without such a one there is no room. */
 bool dynamic_has_room(const struct dynamic *d);
 
 /* Takes a connection; fd is its own. */
