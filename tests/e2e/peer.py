@@ -489,12 +489,14 @@ class Circuit:
         self.close()
 
     def wait_end(self):
-        """Reads until the other side closes; the code of its CLOSE, or None."""
+        """Reads until the other side closes; the code of its CLOSE, or None, and its close_text."""
         code = None
         try:
             while True:
                 got = self.receive()
-                code = int.from_bytes(got.payload[:2], "big") if got.kind == CLOSE else code
+                if got.kind == CLOSE:
+                    reader = Reader(got.payload)
+                    code, self.close_text = reader.number(2), reader.text()
         except Gone:
             return code
 

@@ -230,11 +230,36 @@ def test_frames_to_an_agent(world, echo):
         circuit.open(tcp(echo))
         send_all(circuit, frames)
         assert circuit.wait_end() == peer.PROTOCOL, what
-        users.agent.expect(r"circuit \S+: ended: ", count=number)
+        logged = users.agent.expect(r"circuit \S+: ended: (.*?); user ", count=number)[1]
+        assert circuit.close_text == logged[:127], what
     assert beside.ask(b"still here") == b"still here"
     send_all(beside, HARMLESS)
     assert beside.ask(b"still here") == b"still here"
     assert_serves(world, echo, "user-0")
+
+
+def test_texts_of_resets(world):
+    """What a RESET tells the client is what the agent's log says."""
+    users = Users(world)
+    circuit = users.next().connect()
+    targets = [f"tcp:{LOOPBACK}:{free_port()}", "tcp:192.0.2.1:80", "nonsense", "tcp:no.such.invalid:1",
+               f"tcp:{LOOPBACK}:{free_port()}", "unix:/nothing"]  # fmt: skip
+    for stream, target in enumerate(targets):
+        circuit.send(open_frame(2 * stream + 1, target))
+        text = reset_text(circuit)
+        assert text == users.agent.expect(rf": user-1: {re.escape(target)}: (.*)$")[1]
+    for stream, address in enumerate(["192.0.2.1:1", "nonsense", "unix:/nothing"], len(targets)):
+        circuit.send(frame(LISTEN, 2 * stream + 1, string(address)))
+        text = reset_text(circuit)
+        assert text == users.agent.expect(rf"refused to listen on {re.escape(address)}: (.*)$")[1]
+    circuit.finish()
+
+
+def reset_text(circuit):
+    """Of the RESET that comes next; not empty."""
+    reader = peer.Reader(circuit.expect(RESET).payload)
+    assert reader.number(2) and (text := reader.text())
+    return text
 
 
 def test_first_frames_to_an_agent(world, echo):
@@ -626,12 +651,19 @@ def test_payloads_to_an_agent(world, echo):
     for what, payload in PAYLOADS_1.items():
         client = users.next()
         payload = payload(client, peer.Session()) if callable(payload) else payload
-        _, message1 = peer.noise.write_first_message(
+        handshake, message1 = peer.noise.write_first_message(
             client.suite, peer.noise.SESSION, client.own, client.agent_public, payload
         )
+        hop = client.hop()
         with pytest.raises(Refused) as refused:
-            client.ask(message1)
+            client.ask(message1, hop)
         assert refused.value.code in (peer.PROTOCOL, 5, 6), what
+        logged = users.agent.expect(
+            rf"circuit {peer.circuit_name(message1)}: refused: (.*?); the relay names user"
+        )
+        with pytest.raises(Refused) as refused_in_message2:
+            peer.read_message2(handshake, hop.refusal2)
+        assert refused_in_message2.value.text == logged[1], what
     # Not authentic at all: any bytes, another purpose, a wrong mac1, another agent's key.
     client = users.next()
     genuine = client.message1(peer.Session())[1]
