@@ -57,6 +57,7 @@ static void on_agent_line(const struct process *process, const char *line)
 {
     char name[9];
     (void)process;
+    sessions_agent_line(line);
     if (strstr(line, "configuration reloaded"))
         policy_agent_has_read(the_site);
     if (strstr(line, ": ended: the user"))
@@ -132,6 +133,7 @@ static void on_start(struct event *e)
     } else if (p == &p->site->agent) {
         p->process->on_line = on_agent_line;
         policy_agent_has_read(p->site);
+        sessions_agent_starts(p->site);
     } else {
         policy_relay_starts(p->site, (unsigned)(p - p->site->relay));
     }

@@ -113,6 +113,16 @@ void policy_relay_starts(struct site *s, unsigned relay);
 /* The agent acts by its file as it is now. */
 void policy_agent_has_read(struct site *s);
 
+/* ---- The agent's sessions (sessions.c). ---- */
+
+/* The agent's process is another one. */
+void sessions_agent_starts(struct site *s);
+
+/* A line of its log. */
+void sessions_agent_line(const char *line);
+
+/* ---- For all of them. ---- */
+
 /* Calls f for each program. */
 void site_each(struct site *s, void (*f)(struct site *s, struct program *p));
 
