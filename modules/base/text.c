@@ -169,8 +169,12 @@ void text_duration(char out[24], uint64_t us)
         snprintf(out, 24, "%u.%u s", (unsigned)(tenths / 10), (unsigned)(tenths % 10));
     else if (s < 60)
         snprintf(out, 24, "%u s", (unsigned)s);
-    else if (s < 3600)
+    else if (s < 3600 && s % 60 != 0)
         snprintf(out, 24, "%u min %u s", (unsigned)(s / 60), (unsigned)(s % 60));
+    else if (s < 3600)
+        snprintf(out, 24, "%u min", (unsigned)(s / 60));
+    else if (s % 3600 < 60)
+        snprintf(out, 24, "%" PRIu64 " h", s / 3600);
     else
         snprintf(out, 24, "%" PRIu64 " h %u min", s / 3600, (unsigned)(s % 3600 / 60));
 }

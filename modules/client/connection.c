@@ -33,6 +33,8 @@ enum client_state {
 static const char *const state_names[] = {"connecting", "waiting", "connected", "resuming",
                                           "closing"};
 
+#define TRY_TEXT_BYTES (ERROR_TEXT_BYTES + OUTGOING_RELAY_BYTES + 16) /* who failed, and why */
+
 struct client {
     struct loop *loop;
     const struct client_task *task;
@@ -58,7 +60,7 @@ struct client {
     /* For the last line of the log. */
     struct report report;
     enum failure failure;
-    char why[480];
+    char why[TRY_TEXT_BYTES];
     struct timer close_limit, status;
     struct partings partings;
 };
@@ -216,24 +218,35 @@ static bool try_next_relay(struct client *c, const struct reach_outcome *o)
     return true;
 }
 
+/* Who has failed or refused, and why. */
+static void failure_text(char *out, size_t size, const struct client *c,
+                         const struct reach_outcome *o)
+{
+    if (o->by_agent)
+        snprintf(out, size, "agent %s: %s", c->task->options->agent, o->error.text);
+    else if (o->answered)
+        snprintf(out, size, "relay %s: %s", c->reach.hop.relay, o->error.text);
+    else
+        snprintf(out, size, "%s", o->error.text);
+}
+
 static void try_failed(struct client *c, const struct reach_outcome *o)
 {
-    char relay[HOST_TEXT_BYTES + 8];
-    relay_text(relay, relay_of(c));
+    char text[TRY_TEXT_BYTES];
+    failure_text(text, sizeof text, c, o);
     if (c->state == CLIENT_CLOSING) {
         if (!c->link)
             loop_stop(c->loop); /* it was the one try to tell the agent of the end */
         return;
     }
-    if (o->answered)
-        log_warning("relay %s: %s", relay, o->error.text);
-    else
-        log_warning("%s", o->error.text);
     if (c->state == CLIENT_RESUMING && o->by_agent) {
         session_abandon(c->session, o->error.code, o->error.text);
         session_over(c);
         return;
     }
+    if (c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING || !is_final(c, &o->error) ||
+        (is_the_relays(c, o) && c->failures + 1 < c->task->config->relay_count))
+        log_warning("%s", text); /* otherwise it is told at the end */
     if (try_next_relay(c, o))
         return;
     if (c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING) {
@@ -245,7 +258,7 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
     }
     end_session(c);
     if (is_final(c, &o->error))
-        stop_for(c, code_failure(o->error.code), o->error.text);
+        stop_for(c, code_failure(o->error.code), text);
     else
         retry_later(c, CLIENT_WAITING, 0, o->retry_s);
 }

@@ -23,9 +23,13 @@ struct forwards {
 static void stdio_ended(void *arg, unsigned code, const char *text)
 {
     const struct forwards *f = arg;
-    char why[RESET_TEXT_BYTES] = "finished";
-    if (code)
-        reset_to_text(why, code, text);
+    char target[TARGET_TEXT_BYTES], reason[RESET_TEXT_BYTES];
+    char why[sizeof target + sizeof reason + NAME_TEXT_BYTES + 16] = "finished";
+    if (code) {
+        target_to_text(target, f->request.stdio);
+        reset_to_text(reason, code, text);
+        snprintf(why, sizeof why, "target %s at %s: %s", target, f->failures.agent, reason);
+    }
     f->request.ended(f->request.arg, code, why);
 }
 

@@ -18,6 +18,7 @@ struct listing {
     const struct hop_party *party;
     const char *query;
     bool watch;
+    void (*on_open)(void); /* a relay has taken the hop; may be NULL */
     void (*on_agent)(struct listing *l, const struct agent_entry *entry);
     uint8_t *key; /* list_find_key's result */
     bool found;
@@ -33,6 +34,8 @@ static void on_open(struct hop *h, const struct info *info)
     size_t len = query_encode(view_of_string(l->query), body, sizeof body);
     (void)info;
     outgoing_opened(&l->hop);
+    if (l->on_open)
+        l->on_open();
     if (!len) {
         hop_fail(h, CODE_UNSUPPORTED, "query longer than %d bytes", QUERY_MAX_BYTES);
         return;
@@ -66,7 +69,12 @@ static void on_ended(struct outgoing *o)
 {
     struct listing *l = container_of(o, struct listing, hop);
     bool answered = o->open || o->driver.hop.refused_by_peer;
-    l->error = o->driver.hop.error;
+    l->error = (struct wire_error){0};
+    if (o->driver.hop.refused_by_peer && !o->open)
+        wire_error_set(&l->error, o->driver.hop.error.code, "refused by relay %s: %s", o->relay,
+                       o->driver.hop.error.text);
+    else
+        l->error = o->driver.hop.error;
     outgoing_close(o);
     if (!answered && ++l->relay_index < l->config->relay_count) {
         log_warning("%s", l->error.text);
@@ -126,10 +134,16 @@ static enum failure walk(struct listing *l)
                           : code_failure(l->error.code);
 }
 
+static void print_header(void)
+{
+    printf("%-24s %-10s %-12s %s\n", "AGENT", "STATE", "FOR", "LABELS");
+    fflush(stdout);
+}
+
 static void print_agent(struct listing *l, const struct agent_entry *entry)
 {
     char name[NAME_MAX_BYTES + 1], labels[LABELS_MAX_BYTES + 1], call[TEXT_MAX_BYTES + 1], age[24];
-    (void)l;
+    l->found = true;
     text_clean(name, sizeof name, entry->name);
     text_clean(labels, sizeof labels, entry->labels);
     text_clean(call, sizeof call, entry->call_text);
@@ -144,13 +158,18 @@ static void print_agent(struct listing *l, const struct agent_entry *entry)
 enum failure list_agents(const struct client_config *config, const struct hop_party *party,
                          const char *query, bool watch)
 {
-    struct listing l = {
-        .config = config, .party = party, .query = query, .watch = watch, .on_agent = print_agent};
-    enum failure failure;
-    printf("%-24s %-10s %-12s %s\n", "AGENT", "STATE", "FOR", "LABELS");
-    failure = walk(&l);
+    struct listing l = {.config = config,
+                        .party = party,
+                        .query = query,
+                        .watch = watch,
+                        .on_open = print_header,
+                        .on_agent = print_agent};
+    enum failure failure = walk(&l);
     if (failure != FAILURE_NONE && failure != FAILURE_INTERRUPTED)
         log_error("%s", l.error.text);
+    else if (failure == FAILURE_NONE && !l.found)
+        log_info(*query ? "no agent that you may reach matches '%s'" : "you may reach no agent%s",
+                 query);
     return failure;
 }
 

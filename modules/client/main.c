@@ -93,8 +93,8 @@ static void unload(struct cli *c)
 
 static const struct cli_verb verbs[] = {
     {
-        .words = "[--] AGENT [-L [ADDR:]PORT:HOST:PORT] [-D [ADDR:]PORT] ...\n"
-                 "[--] AGENT -W HOST:PORT",
+        .words = "AGENT [-L [ADDR:]PORT:HOST:PORT] [-D [ADDR:]PORT] ...\n"
+                 "AGENT -W HOST:PORT",
         .words_max = 1,
         .options = client_connect_options,
         .settle = client_settle_connect,

@@ -189,8 +189,10 @@ static void on_ended(struct outgoing *o)
 {
     struct reach *r = container_of(o, struct reach, hop);
     const struct hop *h = &o->driver.hop;
+    char text[ERROR_TEXT_BYTES + sizeof o->relay + 32];
     r->outcome.retry_s = h->retry_s;
-    fail(r, (enum code)h->error.code, h->error.text);
+    snprintf(text, sizeof text, "refused by relay %s: %s", o->relay, h->error.text);
+    fail(r, h->error.code, h->refused_by_peer && !o->open ? text : h->error.text);
 }
 
 static void on_detached(struct outgoing *o)

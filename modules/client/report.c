@@ -41,7 +41,7 @@ void report_end(const struct report *r, enum failure failure, const char *why, u
     text_bytes(down, r->received);
     text_duration(time, now_us - r->begun_us);
     log_status(NULL);
-    if (r->streams)
+    if (r->sent + r->received > 0)
         log_line(level, "ended: %s; %u stream%s, %s up, %s down, %s", why, r->streams,
                  r->streams == 1 ? "" : "s", up, down, time);
     else

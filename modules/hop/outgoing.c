@@ -49,14 +49,27 @@ static void set_unanswered(struct outgoing *o)
                    o->relay, within);
 }
 
+/* Something has answered that cannot be the relay with this key. */
+static void set_strange(struct outgoing *o)
+{
+    struct wire_error *e = &o->driver.hop.error;
+    *e = (struct wire_error){0};
+    wire_error_set(e, CODE_NETWORK,
+                   "relay %s: the answer to the handshake is not an spx relay's: something else "
+                   "listens there",
+                   o->relay);
+}
+
 static void driver_ended(struct hop_driver *d)
 {
     struct outgoing *o = container_of(d, struct outgoing, driver);
-    const struct wire_error *e = &d->hop.error;
-    bool unanswered = !o->open && !d->hop.refused_by_peer &&
-                      (!e->code || e->code == CODE_NETWORK || e->code == CODE_TIMEOUT);
-    if (unanswered)
-        set_unanswered(o);
+    enum code code = d->hop.error.code;
+    if (!o->open && !d->hop.refused_by_peer) {
+        if (!code || code == CODE_NETWORK || code == CODE_TIMEOUT)
+            set_unanswered(o);
+        else if (code == CODE_PROTOCOL || code == CODE_BAD_HANDSHAKE)
+            set_strange(o);
+    }
     o->request.on_ended(o);
 }
 
