@@ -1,5 +1,6 @@
 """Who meets whom: the three-party connect, its refusals and their exit codes."""
 import re
+import socket
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from harness import (
     NETWORK,
     NO_AGENT,
     NOT_AUTHENTICATED,
+    Program,
     SLOWNESS,
     TIMED_OUT,
     endpoint,
@@ -207,6 +209,24 @@ def test_wrong_relay_key(world):
     failed = world.run_pipe(relay_key="stranger", code=TIMED_OUT, seconds=40)
     assert re.search(r"no answer to the handshake within 5 s: check PublicKey in \[Relay\]", failed.stderr)
     assert not relay.lines(r"connected from")
+
+
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_something_else_at_the_relays_address(world, greeting):
+    """A program that speaks first, or answers in its own way, is told as what it is: not a relay."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        host, port = listener.getsockname()
+        client = world.start(
+            Program("client", world.argv("client", world.client_conf(relay=f"{host}:{port}"), "list"),
+                    world.directory)
+        )
+        connection = listener.accept()[0]
+        with connection:
+            connection.sendall(greeting)
+            client.wait_exit(NETWORK)
+    client.expect(
+        rf"relay {host}:{port}: the answer to the handshake is not an spx relay's: something else"
+    )
 
 
 def test_wrong_relay_key_at_the_agent(world):
