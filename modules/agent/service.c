@@ -45,15 +45,19 @@ static void let_go(struct service *v, struct attachment *t)
 static void service_end(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
-    struct relay_attempts *r = attempts_of(&a->attempts, v->seat.relay_key);
+    struct relay_attempts *through = attempts_of(&a->attempts, v->seat.relay_key);
+    struct log_rate always = {0}, *r = through ? &through->ended : NULL;
     struct session_summary summary = session_summary(v->session);
     char up[16], down[16], time[24];
     text_bytes(up, summary.bytes_received);
     text_bytes(down, summary.bytes_sent);
     text_duration(time, loop_now(a->loop) - v->begun_us);
     log_rate_end(&v->lines, LOG_INFO, v->label);
+    /* A session that has started is always in the log: it took the user's own START. */
+    if (v->seat.started)
+        r = &always;
     if (r)
-        log_rated(&r->ended, loop_now(a->loop), LOG_INFO,
+        log_rated(r, loop_now(a->loop), LOG_INFO,
                   "circuit %s: ended: %s; user %s, %u stream%s, %s up, %s down, %s", v->label, why,
                   v->access.user, summary.streams_opened, summary.streams_opened == 1 ? "" : "s",
                   up, down, time);
