@@ -65,7 +65,7 @@ static enum failure call(struct cli *c)
         return call_send(command->config.call_socket, command->severity,
                          c->word_count == 2 ? c->words[1] : "");
     fprintf(stderr, "spx agent call: %s: no CallSocket in [Agent]\n", c->path);
-    return FAILURE_USAGE;
+    return FAILURE_CONFIG;
 }
 
 static const struct cli_verb verbs[] = {

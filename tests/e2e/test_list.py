@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from harness import INTERRUPTED, NETWORK, OK, OTHER, SPX, USAGE, Program, run, spx, wait_for
+from harness import CONFIG, INTERRUPTED, NETWORK, OK, OTHER, SPX, USAGE, Program, run, spx, wait_for
 
 
 def rows(text):
@@ -146,5 +146,5 @@ def test_call_that_is_not_right(world, words, code, reason):
 
 def test_call_without_a_socket(world):
     """The configuration says of no socket."""
-    failed = spx("agent", "-c", world.agent_conf(), "call", "3", "text", code=USAGE)
+    failed = spx("agent", "-c", world.agent_conf(), "call", "3", "text", code=CONFIG)
     assert "no CallSocket in [Agent]" in failed.stderr
