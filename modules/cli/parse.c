@@ -62,7 +62,7 @@ const struct cli_option cli_help_options[] = {
     {0},
 };
 
-/* What getopt_long is told of: the verb's options, those that are shared, and then those of the
+/* The options that getopt_long knows: the verb's own, the shared ones, and then those of the
  * other verbs, to say that they do not go with this one. */
 struct option_set {
     const struct cli_option *rows[OPTIONS_MAX];

@@ -82,7 +82,7 @@ static void on_stop(void *arg, int signo)
     loop_stop(r->loop);
 }
 
-/* How many this process may run on. */
+/* The number of processors this process may run on. */
 static unsigned cores(void)
 {
     cpu_set_t set;

@@ -111,8 +111,8 @@ bool session_has_circuit(const struct session *s);
 const struct session_settings *session_settings(const struct session *s);
 size_t session_ring_bytes(const struct session *s);
 
-/* How much of receive_limit is in use: the floors of all streams there may be, and what the windows
- * of those there are have beyond. */
+/* The part of receive_limit that is in use: the floors of all streams there may be, and what the
+ * windows of those there are have beyond. */
 uint32_t session_window_bytes(const struct session *s);
 
 /* The time that the agent keeps it without a circuit; a client's: 0 before the agent has told it.
