@@ -117,11 +117,11 @@ static void make_relay(struct site *s, unsigned relay)
     site_write_relay(s, relay);
 }
 
-/* relays: which ones. */
+/* relays: which ones; NULL: all. */
 static void write_relays_of(const struct site *s, FILE *f, const bool *relays, bool addresses)
 {
     for (unsigned i = 0; i < s->relay_count; i++) {
-        if (!relays[i])
+        if (relays && !relays[i])
             continue;
         fprintf(f, "[Relay]\nPublicKey = %s\n", relay_keys[i].text);
         if (addresses)
@@ -159,10 +159,9 @@ static void make_agent(struct site *s)
 
 static void write_client(struct site *s, unsigned u)
 {
-    static const bool all[RELAYS] = {true, true};
     FILE *f = create_for(&s->user[u].program);
     fprintf(f, "[Client]\nKeyFile = %s\n", user_keys[u].path);
-    write_relays_of(s, f, all, true);
+    write_relays_of(s, f, NULL, true);
     fprintf(f, "[Agent]\nName = storage\nPublicKey = %s\n", agent_key.text);
     fclose(f);
 }
