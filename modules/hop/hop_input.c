@@ -39,8 +39,8 @@ static bool length_allowed(struct hop *h, size_t len)
 {
     if (h->state == HOP_WAIT_WELCOME) {
         return len <= WELCOME_MAX ||
-               hop_fail(h, CODE_PROTOCOL, "an answer of %zu bytes to the first message: too long",
-                        len);
+               hop_fail(h, CODE_BAD_HANDSHAKE,
+                        "an answer of %zu bytes to the first message: too long", len);
     }
     if (len <= TAG_BYTES)
         return hop_fail(h, CODE_PROTOCOL, "a record of %zu bytes: too short", len);

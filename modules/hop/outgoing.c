@@ -67,7 +67,7 @@ static void driver_ended(struct hop_driver *d)
     if (!o->open && !d->hop.refused_by_peer) {
         if (!code || code == CODE_NETWORK || code == CODE_TIMEOUT)
             set_unanswered(o);
-        else if (code == CODE_PROTOCOL || code == CODE_BAD_HANDSHAKE)
+        else if (code == CODE_BAD_HANDSHAKE)
             set_strange(o);
     }
     o->request.on_ended(o);

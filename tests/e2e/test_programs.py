@@ -3,6 +3,7 @@ import array
 import fcntl
 import hashlib
 import random
+import re
 import socket
 import subprocess
 import termios
@@ -252,8 +253,8 @@ def test_pipe_ends_when_its_reader_goes(world, serve):
 @pytest.mark.parametrize(
     "target, reason",
     [
-        ("127.0.0.1:{}", "connection refused: "),
-        ("no-such-host.invalid:{}", "no such host name: "),
+        ("127.0.0.1:{}", "connection refused"),
+        ("no-such-host.invalid:{}", "no such host name"),
     ],
 )
 def test_pipe_to_a_target_that_is_not_there(world, target, reason):
@@ -262,7 +263,7 @@ def test_pipe_to_a_target_that_is_not_there(world, target, reason):
     world.start_agent(users={"alice": "tcp:*:*"})
     failed = world.run_pipe(target.format(free_port()), code=OTHER)
     assert failed.stdout == ""
-    assert f"ended: {reason}" in failed.stderr
+    assert re.search(rf"ended: target tcp:\S+ at lab-1: {reason}", failed.stderr)
 
 
 def test_pipe_options_stand_before_or_after_the_agent(world, echo):

@@ -282,7 +282,7 @@ def test_stalled_link(world, target, near):
         wait_for(lambda: answers.bytes > 10, 10, "answers come")
         near.stall()
         begun = time.monotonic()
-        client.expect(r"trying another circuit beside this one", seconds=5)
+        client.expect(r"opening another circuit", seconds=5)
         before = answers.bytes
         wait_for(lambda: answers.bytes > before + 10, 10, "answers come again")
         assert 2.9 < time.monotonic() - begun < 10 * SLOWNESS
@@ -353,7 +353,7 @@ def test_stalled_download(world, serve, side):
         receiving = Task(servers.receive_stream, connection, got)
         wait_for(lambda: got.bytes > 2 * MIB, 20, "the download has begun")
         proxy.stall()
-        client.expect(r"trying another circuit beside this one", seconds=8)
+        client.expect(r"opening another circuit", seconds=8)
         assert receiving.result(20) == (size, source.outcome())
     client.resumed()
 
@@ -382,7 +382,7 @@ def test_stalled_trickle(world, serve, side):
         Task(servers.receive_stream, connection, got)
         wait_for(lambda: got.bytes > 100, 20, "the first lines come")
         proxy.stall()
-        client.expect(r"trying another circuit beside this one", seconds=8)
+        client.expect(r"opening another circuit", seconds=8)
         client.resumed(seconds=12)
         before = got.bytes
         wait_for(lambda: got.bytes > before + 100, 5, "more lines come")
@@ -572,7 +572,7 @@ def end_agent(world, agent, number):
 
 
 REASONS = {
-    signal.SIGKILL: "the session is not known here: the agent was started anew",
+    signal.SIGKILL: "the session is not known: the agent was restarted",
     signal.SIGTERM: "the agent is ending",
 }
 both_ends = pytest.mark.parametrize("number", REASONS, ids=["killed", "ended"])
@@ -621,7 +621,7 @@ def test_session_ends_while_the_next_circuit_is_on_its_way(world, target, near):
         assert ask(connection, b"hello") == b"hello"
         near.hold(UP)
         connection.sendall(b"x")
-        client.expect(r"trying another circuit beside this one")
+        client.expect(r"opening another circuit")
         world.agent.signal(signal.SIGTERM)
         assert read_to_end(connection) == (b"", "reset")
     client.expect(r"the session has ended: .*the agent is ending")

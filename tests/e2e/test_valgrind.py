@@ -127,7 +127,7 @@ def test_relays_change_while_a_circuit_is_on_its_way(checked, serve):
     wait_for(lambda: relay.tickets, 20, "the hop for it waits")
     world.agent_conf(more_relays=more, Labels="rack=9")
     agent.signal(signal.SIGHUP)
-    agent.expect("the circuit did not come about")
+    agent.expect("its connection to the relay was lost")
     agent.expect("online at relay", count=4)
     agent.signal(signal.SIGTERM)
     agent.wait_exit(harness.OK)

@@ -699,7 +699,7 @@ static void test_answer_too_long(void **state)
     uint8_t length[2] = {0x10, 0x01};
     hop_feed(&p.i->hop, length, 2, 1, START_US);
     assert_int_equal(p.i->hop.state, HOP_ENDED);
-    assert_int_equal(p.i->hop.error.code, CODE_PROTOCOL);
+    assert_int_equal(p.i->hop.error.code, CODE_BAD_HANDSHAKE);
     pair_free(p);
 
     p = pair_new(&client, ROLE_CLIENT, &relay);
