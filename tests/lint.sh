@@ -63,11 +63,13 @@ kinds() {
         if said=$(gcc -fsyntax-only $warnings "${flags[@]}" -x c - 2>&1 <<END
 #include "base/exits.h"
 #include "session/stream.h"
+#include "wire/frames.h"
+#include "wire/messages.h"
 #include "wire/wire_error.h"
-int f(struct error *e, struct wire_error *w, struct stream *st);
-int f(struct error *e, struct wire_error *w, struct stream *st)
+int f(struct error *e, struct wire_error *w, struct stream *st, struct welcome *answer);
+int f(struct error *e, struct wire_error *w, struct stream *st, struct welcome *answer)
 {
-    (void)e, (void)w, (void)st;
+    (void)e, (void)w, (void)st, (void)answer;
     $statement
     return 0;
 }
@@ -94,6 +96,14 @@ refused e->failure = CODE_DENIED;
 refused w->code = e->failure;
 refused return e->failure == CODE_DENIED;
 refused return exit_code(w->code);
+accepted answer->code = CODE_DENIED;
+refused answer->code = FAILURE_DENIED;
+refused answer->code = RESET_LIMIT;
+refused return *code_text(FAILURE_DENIED);
+refused return *reset_code_text(CODE_DENIED);
+refused return (int)(struct refusal){.code = RESET_LIMIT}.retry_s;
+refused return (int)(struct reset_frame){.code = CODE_DENIED}.text.len;
+refused return (int)(struct close_frame){.code = RESET_LIMIT}.text.len;
 END
     return "$bad"
 }

@@ -170,7 +170,7 @@ static void drop_attachment(struct answer *w)
 /* Writes session message 2 and, for an accepted one, readies the ciphers. */
 static enum verdict write_message2(struct answer *w)
 {
-    struct session_welcome welcome = {.code = (uint16_t)w->refusal.code,
+    struct session_welcome welcome = {.code = w->refusal.code,
                                       .text = view_of_string(w->refusal.text),
                                       .version = PROTOCOL_VERSION};
     struct attachment *t = w->attachment;
@@ -321,7 +321,7 @@ void answer_cancel(struct answer *w)
 
 bool answer_send_refusal(struct hop *h, const struct answer_result *result)
 {
-    struct refusal refusal = {.code = (uint16_t)result->refusal->code,
+    struct refusal refusal = {.code = result->refusal->code,
                               .text = view_of_string(result->refusal->text),
                               .message2 = result->message2};
     uint8_t body[SESSION_MESSAGE2_MAX + 512];

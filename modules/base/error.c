@@ -10,19 +10,14 @@
 
 bool error_set(struct error *e, enum failure failure, const char *format, ...)
 {
-    char raw[1024] = "";
     va_list args;
 
     if (e->failure != FAILURE_NONE)
         return false;
     va_start(args, format);
-    vsnprintf(raw, sizeof raw, format, args);
+    text_format(e->text, sizeof e->text, format, args);
     va_end(args);
-
     e->failure = failure;
-    /* Values quoted from files and peers may hold anything; the text must be one line that is safe
-     * to show. */
-    text_clean(e->text, sizeof e->text, view_of_string(raw));
     return false;
 }
 

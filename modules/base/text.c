@@ -133,6 +133,13 @@ size_t text_clean(char *out, size_t size, struct view text)
     return written;
 }
 
+void text_format(char *out, size_t size, const char *format, va_list args)
+{
+    char raw[1024] = "";
+    vsnprintf(raw, sizeof raw, format, args);
+    text_clean(out, size, view_of_string(raw));
+}
+
 bool text_is_clean(struct view text)
 {
     uint32_t point = 0;

@@ -2,6 +2,7 @@
 #ifndef SPX_BASE_TEXT_H
 #define SPX_BASE_TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +25,10 @@ bool utf8_valid(struct view text);
  * direction (base/unicode.h) becomes '?'; what does not fit is cut at a character's border. Returns
  * the length written. */
 size_t text_clean(char *out, size_t size, struct view text);
+
+/* Formats as vsnprintf does, at most 1,023 bytes, and makes it safe to show as text_clean does:
+ * values quoted from files and peers may hold anything. */
+void text_format(char *out, size_t size, const char *format, va_list args);
 
 /* True if the text holds nothing that text_clean would replace. */
 bool text_is_clean(struct view text);

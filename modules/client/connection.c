@@ -273,7 +273,7 @@ static void begin_closing(struct client *c, const char *text)
 }
 
 /* The last forward has ended, with this RESET or, code 0, cleanly; why is set. */
-static void close_session(struct client *c, unsigned code)
+static void close_session(struct client *c, enum reset_code code)
 {
     c->failure = !code                         ? FAILURE_NONE
                  : code == RESET_NOT_PERMITTED ? FAILURE_DENIED
@@ -283,7 +283,7 @@ static void close_session(struct client *c, unsigned code)
     begin_closing(c, "finished");
 }
 
-static void on_forwards_ended(void *arg, unsigned code, const char *why)
+static void on_forwards_ended(void *arg, enum reset_code code, const char *why)
 {
     struct client *c = arg;
     if (!c->session)

@@ -20,7 +20,7 @@ struct forwards {
     struct failures failures;
 };
 
-static void stdio_ended(void *arg, unsigned code, const char *text)
+static void stdio_ended(void *arg, enum reset_code code, const char *text)
 {
     const struct forwards *f = arg;
     char target[TARGET_TEXT_BYTES], reason[RESET_TEXT_BYTES];
@@ -34,7 +34,7 @@ static void stdio_ended(void *arg, unsigned code, const char *text)
 }
 
 /* The client goes on as long as it forwards anything. */
-static void remote_ended(void *arg, unsigned code, const char *text)
+static void remote_ended(void *arg, enum reset_code code, const char *text)
 {
     const struct forwards *f = arg;
     char why[RESET_TEXT_BYTES];

@@ -11,7 +11,7 @@ struct forwards;
 
 /* This session has nothing left to forward: standard input and output's stream has ended, or
  * the agent listens for no -R and nothing listens here. code: enum reset_code, 0: cleanly. */
-typedef void forwards_ended(void *arg, unsigned code, const char *why);
+typedef void forwards_ended(void *arg, enum reset_code code, const char *why);
 
 struct forwards_request {
     const struct forward *forwards; /* the caller's, as long as it lasts */

@@ -32,7 +32,7 @@ static bool fail(struct reach *r, enum code code, const char *text)
     return false;
 }
 
-static bool fail_as_peer_says(struct reach *r, unsigned code, struct view text, uint32_t retry_s)
+static bool fail_as_peer_says(struct reach *r, enum code code, struct view text, uint32_t retry_s)
 {
     char clean[TEXT_MAX_BYTES + 1];
     text_clean(clean, sizeof clean, text);

@@ -147,7 +147,7 @@ static void on_nothing(void *owner)
 }
 
 /* Refused: the application is told in its own protocol. */
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     struct request *r = owner;
     struct dynamic *d = r->dynamic;
@@ -160,7 +160,7 @@ static void on_reset(void *owner, unsigned code, const char *text)
 }
 
 /* An open one ended with an error: the application sees only a reset. */
-static void on_ended(void *arg, unsigned code, const char *text)
+static void on_ended(void *arg, enum reset_code code, const char *text)
 {
     struct dynamic *d = arg;
     char why[RESET_TEXT_BYTES];

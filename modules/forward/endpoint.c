@@ -85,7 +85,7 @@ static void close_clean(struct endpoint *e)
 }
 
 /* Closes (with a reset unless it ended cleanly), tells the owner, frees at the end of the round. */
-static void finish(struct endpoint *e, unsigned code, const char *text)
+static void finish(struct endpoint *e, enum reset_code code, const char *text)
 {
     io_remove(&e->in);
     io_remove(&e->out);
@@ -290,7 +290,7 @@ static void on_eof(void *owner)
     fcntl(e->in.fd, F_SETFL, e->in_flags | O_NONBLOCK); /* they may be one open file */
 }
 
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     finish(owner, code ? code : RESET_INTERNAL, text);
 }

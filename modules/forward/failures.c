@@ -3,7 +3,7 @@
 
 #include "wire/codes.h"
 
-void failures_log(struct failures *f, uint64_t now_us, const char *target, unsigned code,
+void failures_log(struct failures *f, uint64_t now_us, const char *target, enum reset_code code,
                   const char *text)
 {
     char why[RESET_TEXT_BYTES];

@@ -4,6 +4,7 @@
 #define SPX_FORWARD_FAILURES_H
 
 #include "base/log_rate.h"
+#include "wire/codes.h"
 
 /* One for all forwards of a client. Zeroed but for the agent's name, which is the owner's. */
 struct failures {
@@ -12,7 +13,7 @@ struct failures {
 };
 
 /* Logs "target TARGET at AGENT: WHY" for this RESET. */
-void failures_log(struct failures *f, uint64_t now_us, const char *target, unsigned code,
+void failures_log(struct failures *f, uint64_t now_us, const char *target, enum reset_code code,
                   const char *text);
 
 #endif

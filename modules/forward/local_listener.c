@@ -21,7 +21,7 @@ struct local_listener {
 };
 
 /* The application sees only a reset; the user is told why. */
-static void stream_ended(void *arg, unsigned code, const char *text)
+static void stream_ended(void *arg, enum reset_code code, const char *text)
 {
     struct local_listener *l = arg;
     if (code)

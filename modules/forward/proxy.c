@@ -213,7 +213,7 @@ size_t proxy_datagram_head(uint8_t out[PROXY_SOCKS_MAX_BYTES], const uint8_t *na
     return SOCKS_ADDRESS_AT + a.len;
 }
 
-static enum socks_reply socks_reply_of(unsigned code)
+static enum socks_reply socks_reply_of(enum reset_code code)
 {
     static const uint8_t replies[] = {
         [0] = SOCKS_SUCCEEDED,
@@ -316,21 +316,16 @@ static enum proxy_decision http_request(struct proxy *p, struct view bytes, size
     return http_line(p, view_of(bytes.data, end ? (size_t)(end - bytes.data) : len));
 }
 
-static const char *http_status_of(unsigned code)
+static const char *http_status_of(enum reset_code code)
 {
-    switch (code) {
-    case RESET_NOT_PERMITTED:
+    if (code == RESET_NOT_PERMITTED)
         return "403 Forbidden";
-    case RESET_LIMIT:
+    if (code == RESET_LIMIT)
         return "503 Service Unavailable";
-    case RESET_TIMEOUT:
-        return "504 Gateway Timeout";
-    default:
-        return "502 Bad Gateway";
-    }
+    return code == RESET_TIMEOUT ? "504 Gateway Timeout" : "502 Bad Gateway";
 }
 
-static void http_settle(struct proxy *p, unsigned code, const char *text)
+static void http_settle(struct proxy *p, enum reset_code code, const char *text)
 {
     static const char opened[] = "HTTP/1.1 200 Connection established\r\n\r\n";
     char why[RESET_TEXT_BYTES];
@@ -377,7 +372,7 @@ enum proxy_decision proxy_take(struct proxy *p, struct view bytes, size_t *used)
     }
 }
 
-void proxy_settle(struct proxy *p, unsigned code, const char *text)
+void proxy_settle(struct proxy *p, enum reset_code code, const char *text)
 {
     if (p->phase == HTTP_REQUEST)
         http_settle(p, code, text);

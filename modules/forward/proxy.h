@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "config/values.h"
+#include "wire/codes.h"
 
 #define PROXY_SOCKS_MAX_BYTES 262 /* the longest message of SOCKS */
 #define PROXY_HTTP_MAX_BYTES 8192 /* request line and header */
@@ -38,7 +39,7 @@ enum proxy_decision proxy_take(struct proxy *p, struct view bytes, size_t *used)
 
 /* Writes the answer to a request after PROXY_OPEN: code 0, the stream is open; otherwise the code
  * and text of its RESET. */
-void proxy_settle(struct proxy *p, unsigned code, const char *text);
+void proxy_settle(struct proxy *p, enum reset_code code, const char *text);
 
 /* The answer to a request after PROXY_ASSOCIATE: the UDP socket is there, at this address. When
  * there is none proxy_settle answers. */

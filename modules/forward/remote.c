@@ -71,7 +71,7 @@ static void on_listening(void *owner, struct view address)
     log_info("forwarding %s at the agent to %s", text, target);
 }
 
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     char address[ADDRESS_TEXT_BYTES];
     struct remote *r = owner;

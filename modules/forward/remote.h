@@ -11,7 +11,7 @@ struct remotes;
 
 /* The agent refuses one of them, or has stopped listening; a line in the log has said so. code:
  * enum reset_code. Not called when the session ends. */
-typedef void remote_refused(void *arg, unsigned code, const char *text);
+typedef void remote_refused(void *arg, enum reset_code code, const char *text);
 
 /* Those of kind FORWARD_REMOTE among the forwards, which are the caller's. NULL without memory. */
 struct remotes *remotes_new(struct loop *loop, const struct forward *forwards, size_t count,

@@ -131,7 +131,7 @@ static void end(struct remote_listener *l)
     free(l);
 }
 
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     (void)code;
     (void)text;

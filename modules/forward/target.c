@@ -254,7 +254,7 @@ static void start_waiting(struct targets *t)
 }
 
 /* The peer gave up, or the session ended. */
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     (void)code;
     (void)text;

@@ -83,7 +83,7 @@ static void on_datagram(void *owner, struct view bytes)
 }
 
 /* The application is told nothing: its next datagram tries again. */
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     struct flow *f = owner;
     struct udp_local *l = f->local;

@@ -127,7 +127,7 @@ static void on_datagram(void *owner, struct view bytes)
     udp_target_send(owner, bytes);
 }
 
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     (void)code;
     (void)text;

@@ -62,7 +62,7 @@ static void answer_hello(struct hop *h, const struct welcome *w)
 
 static void refuse_hello(struct hop *h, enum code code, const char *text)
 {
-    struct welcome w = {.code = (uint16_t)code, .text = view_of_string(text)};
+    struct welcome w = {.code = code, .text = view_of_string(text)};
     answer_hello(h, &w);
 }
 

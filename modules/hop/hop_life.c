@@ -131,18 +131,16 @@ static void end(struct hop *h)
 bool hop_fail(struct hop *h, enum code code, const char *format, ...)
 {
     if (h->state != HOP_ENDED) {
-        char text[sizeof h->error.text];
         va_list args;
         va_start(args, format);
-        vsnprintf(text, sizeof text, format, args);
+        wire_error_vset(&h->error, code, format, args);
         va_end(args);
-        wire_error_set(&h->error, code, "%s", text);
         end(h);
     }
     return false;
 }
 
-void hop_refused(struct hop *h, unsigned code, struct view text, uint32_t retry_s)
+void hop_refused(struct hop *h, enum code code, struct view text, uint32_t retry_s)
 {
     char clean[sizeof h->error.text];
     if (code == CODE_OK)
@@ -163,8 +161,7 @@ void hop_bye(struct hop *h, enum code code, const char *text, uint32_t retry_s)
         char clean[TEXT_MAX_BYTES + 1];
         uint8_t body[2 + 2 + TEXT_MAX_BYTES + 4];
         size_t text_len = text_clean(clean, sizeof clean, view_of_string(text));
-        struct bye bye = {
-            .code = (uint16_t)code, .text = view_of(clean, text_len), .retry_s = retry_s};
+        struct bye bye = {.code = code, .text = view_of(clean, text_len), .retry_s = retry_s};
         size_t len = bye_encode(&bye, body, sizeof body);
         if (len > 0)
             hop_send(h, MESSAGE_BYE, view_of(body, len));

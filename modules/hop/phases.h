@@ -21,7 +21,7 @@ bool hop_split(struct hop *h, enum hop_state next);
 void hop_drop_noise(struct hop *h);
 
 /* Ends with what the peer said; its text is cleaned. */
-void hop_refused(struct hop *h, unsigned code, struct view text, uint32_t retry_s);
+void hop_refused(struct hop *h, enum code code, struct view text, uint32_t retry_s);
 
 /* The keepalive from a configured or told number of seconds, within its limits. */
 void hop_set_keepalive(struct hop *h, unsigned seconds);

@@ -11,7 +11,7 @@
 
 static bool refuse_at_once(struct peer *client, enum code code, const char *text)
 {
-    struct refusal m = {.code = (uint16_t)code, .text = view_of_string(text), .retry_s = RETRY_S};
+    struct refusal m = {.code = code, .text = view_of_string(text), .retry_s = RETRY_S};
     log_debug("user %s: CONNECT refused: %s", client->user->config->name, text);
     pending_send_refused(client, &m);
     return true;

@@ -64,7 +64,7 @@ static const struct peer_kind newcomer = {.on_ended = on_ended};
 
 static void refuse_hello(struct welcome *answer, enum code code, const char *text)
 {
-    answer->code = (uint16_t)code;
+    answer->code = code;
     answer->text = view_of_string(text);
 }
 

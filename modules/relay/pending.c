@@ -113,7 +113,7 @@ void pending_refuse_as(struct pending *p, const struct refusal *m)
 
 void pending_refuse(struct pending *p, enum code code, const char *text, uint16_t retry_s)
 {
-    struct refusal m = {.code = (uint16_t)code, .text = view_of_string(text), .retry_s = retry_s};
+    struct refusal m = {.code = code, .text = view_of_string(text), .retry_s = retry_s};
     pending_refuse_as(p, &m);
 }
 

@@ -15,8 +15,8 @@ static size_t encode_close(const struct session *s, uint8_t *out)
 {
     char text[sizeof s->close_text];
     size_t text_len = text_clean(text, sizeof text, view_of_string(s->error.text));
-    struct reset_frame close = {.code = (uint16_t)s->error.code, .text = view_of(text, text_len)};
-    size_t len = reset_encode(&close, out + FRAME_HEADER_BYTES, sizeof text + 8);
+    struct close_frame close = {.code = s->error.code, .text = view_of(text, text_len)};
+    size_t len = close_encode(&close, out + FRAME_HEADER_BYTES, sizeof text + 8);
     frame_header(out, FRAME_CLOSE, 0, len);
     return FRAME_HEADER_BYTES + len;
 }

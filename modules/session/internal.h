@@ -77,7 +77,7 @@ bool stream_set_id(struct stream *st, uint32_t id);
 void stream_kill(struct stream *st);
 
 /* The peer's RESET, or the session's end. */
-void stream_ended_by_peer(struct stream *st, unsigned code, const char *text);
+void stream_ended_by_peer(struct stream *st, enum reset_code code, const char *text);
 
 /* Puts the stream on a ready list, or takes it off, by invariant 2. A new one is put on
  * ready_small; whether it sent little lately is looked at when its turn comes. */

@@ -235,14 +235,14 @@ static bool take_listening(struct session *s, const struct frame *f, uint64_t no
 
 static bool take_close(struct session *s, const struct frame *f, uint64_t now_us)
 {
-    struct reset_frame close;
+    struct close_frame close;
     char text[TEXT_MAX_BYTES + 1];
     enum code code;
     (void)now_us;
-    if (f->stream != 0 || !reset_decode(&close, f->payload))
+    if (f->stream != 0 || !close_decode(&close, f->payload))
         return bad_frame(s, f, "malformed");
     text_clean(text, sizeof text, close.text);
-    code = close.code ? (enum code)close.code : CODE_DONE;
+    code = close.code ? close.code : CODE_DONE;
     wire_error_set(&s->error, code, "%s", text[0] ? text : code_text(code));
     s->state = SESSION_CLOSED;
     s->ack_owed = true;

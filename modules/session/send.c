@@ -178,9 +178,9 @@ static void fill_control(struct session *s)
         list_remove(&st->owing_link);
     }
     if (s->close_owed) {
-        struct reset_frame close = {.code = s->close_code, .text = view_of_string(s->close_text)};
+        struct close_frame close = {.code = s->close_code, .text = view_of_string(s->close_text)};
         uint8_t payload[sizeof s->close_text + 8];
-        size_t len = reset_encode(&close, payload, sizeof payload);
+        size_t len = close_encode(&close, payload, sizeof payload);
         if (!put_frame(s, FRAME_CLOSE, 0, payload, len))
             return;
         s->close_owed = false;

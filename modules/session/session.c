@@ -160,12 +160,10 @@ void session_abandon(struct session *s, enum code code, const char *text)
 
 bool session_fail(struct session *s, enum code code, const char *format, ...)
 {
-    char text[sizeof s->error.text];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    wire_error_vset(&s->error, code, format, args);
     va_end(args);
-    wire_error_set(&s->error, code, "%s", text);
     s->farewell_owed = s->state == SESSION_ACTIVE;
     s->state = SESSION_ENDED;
     return false;
@@ -344,7 +342,7 @@ void session_close(struct session *s, enum code code, const char *text)
     if (s->state != SESSION_ACTIVE)
         return;
     s->state = SESSION_CLOSING;
-    s->close_code = (uint16_t)(code ? code : CODE_DONE);
+    s->close_code = code ? code : CODE_DONE;
     text_clean(s->close_text, sizeof s->close_text, view_of_string(text));
     s->close_owed = true;
     /* CLOSE ends them all at the peer; frames that are owed or sent already need no answer any

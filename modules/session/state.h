@@ -49,7 +49,7 @@ struct session {
     struct pace pace;        /* of the current circuit */
     uint64_t waiting_us;     /* since when something sent waits for an ACK without any progress */
     uint64_t close_position; /* end of the own CLOSE frame, once encoded */
-    uint16_t close_code;
+    enum code close_code;
     char close_text[128];
     bool close_owed, farewell_owed;
 
@@ -111,7 +111,7 @@ struct stream {
 
     /* Frames owed. */
     bool open_owed, opened_owed, eof_owed, reset_owed, window_owed;
-    uint16_t reset_code;
+    enum reset_code reset_code;
     uint32_t listener_id; /* agent's own: the LISTEN it answers */
     char *text; /* the target or peer of OPEN, the address of OPENED, LISTEN or LISTENING, or the
                    text of RESET; allocated */

@@ -291,7 +291,7 @@ void stream_settle(struct stream *st)
 
 static void owe_reset(struct stream *st, enum reset_code code, const char *text)
 {
-    st->reset_code = (uint16_t)code;
+    st->reset_code = code;
     free(st->text);
     st->text = copy_clean(text, TEXT_MAX_BYTES);
     st->reset_owed = true;
@@ -317,7 +317,7 @@ void stream_reset(struct stream *st, enum reset_code code, const char *text)
     session_leave(s);
 }
 
-void stream_ended_by_peer(struct stream *st, unsigned code, const char *text)
+void stream_ended_by_peer(struct stream *st, enum reset_code code, const char *text)
 {
     const struct stream_events *events = st->events;
     void *owner = st->owner;

@@ -28,7 +28,7 @@ struct stream_events {
     void (*on_opened)(void *owner, struct view address);
     /* It ended with an error (never an end of file): abort the connection. The stream is gone. text
      * is clean. */
-    void (*on_reset)(void *owner, unsigned code, const char *text);
+    void (*on_reset)(void *owner, enum reset_code code, const char *text);
     /* Both halves ended cleanly and the peer has all. The stream is gone. */
     void (*on_done)(void *owner);
 };

@@ -38,7 +38,7 @@ static const struct {
 
 #define CODES (sizeof codes / sizeof codes[0])
 
-const char *code_text(unsigned code)
+const char *code_text(enum code code)
 {
     return code < CODES ? codes[code].text : "unknown code";
 }
@@ -56,13 +56,13 @@ static const char *const reset_codes[] = {
     [RESET_INTERNAL] = "internal error",      [RESET_SESSION_OVER] = "the session is over",
 };
 
-const char *reset_code_text(unsigned code)
+const char *reset_code_text(enum reset_code code)
 {
     bool known = code > 0 && code < sizeof reset_codes / sizeof reset_codes[0];
     return known ? reset_codes[code] : "unknown code";
 }
 
-void reset_to_text(char out[RESET_TEXT_BYTES], unsigned code, const char *text)
+void reset_to_text(char out[RESET_TEXT_BYTES], enum reset_code code, const char *text)
 {
     const char *known = reset_code_text(code);
     size_t known_len = strlen(known), len = strlen(text);

@@ -34,13 +34,14 @@ enum code {
 };
 
 /* "unknown key", …; "unknown code" for one that is not known. */
-const char *code_text(unsigned code);
+const char *code_text(enum code code);
 
 /* The failure of a client that ends because of it; FAILURE_NONE for CODE_OK and CODE_DONE. */
 enum failure code_failure(enum code code);
 
 /* RESET's codes (section 5). */
 enum reset_code {
+    RESET_NONE = 0, /* local: a clean end; never on the wire */
     RESET_REFUSED = 1,
     RESET_UNREACHABLE = 2,
     RESET_TIMEOUT = 3,
@@ -53,11 +54,11 @@ enum reset_code {
     RESET_SESSION_OVER = 10, /* local: the whole session has ended; never on the wire */
 };
 
-const char *reset_code_text(unsigned code);
+const char *reset_code_text(enum reset_code code);
 
 #define RESET_TEXT_BYTES 1088
 
 /* A RESET for people: the code's text, then ": " and the peer's unless that says the same. */
-void reset_to_text(char out[RESET_TEXT_BYTES], unsigned code, const char *text);
+void reset_to_text(char out[RESET_TEXT_BYTES], enum reset_code code, const char *text);
 
 #endif

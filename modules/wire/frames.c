@@ -92,7 +92,7 @@ bool opened_decode(struct opened_frame *m, struct view payload)
 size_t reset_encode(const struct reset_frame *m, uint8_t *out, size_t size)
 {
     struct writer w = writer_of(out, size);
-    write_u16(&w, m->code);
+    write_reset_code(&w, m->code);
     write_string(&w, m->text);
     return writer_len(&w);
 }
@@ -100,7 +100,23 @@ size_t reset_encode(const struct reset_frame *m, uint8_t *out, size_t size)
 bool reset_decode(struct reset_frame *m, struct view payload)
 {
     struct reader r = reader_of(payload);
-    m->code = read_u16(&r);
+    m->code = read_reset_code(&r);
+    m->text = read_string(&r, TEXT_MAX_BYTES);
+    return reader_done(&r);
+}
+
+size_t close_encode(const struct close_frame *m, uint8_t *out, size_t size)
+{
+    struct writer w = writer_of(out, size);
+    write_code(&w, m->code);
+    write_string(&w, m->text);
+    return writer_len(&w);
+}
+
+bool close_decode(struct close_frame *m, struct view payload)
+{
+    struct reader r = reader_of(payload);
+    m->code = read_code(&r);
     m->text = read_string(&r, TEXT_MAX_BYTES);
     return reader_done(&r);
 }

@@ -73,13 +73,21 @@ struct opened_frame {
 size_t opened_encode(const struct opened_frame *m, uint8_t *out, size_t size);
 bool opened_decode(struct opened_frame *m, struct view payload);
 
-/* RESET and CLOSE: code (2), text string (at most TEXT_MAX_BYTES) */
+/* RESET: code (2), text string (at most TEXT_MAX_BYTES) */
 struct reset_frame {
-    uint16_t code;
+    enum reset_code code;
     struct view text;
 };
 size_t reset_encode(const struct reset_frame *m, uint8_t *out, size_t size);
 bool reset_decode(struct reset_frame *m, struct view payload);
+
+/* CLOSE: code (2), text string (at most TEXT_MAX_BYTES) */
+struct close_frame {
+    enum code code;
+    struct view text;
+};
+size_t close_encode(const struct close_frame *m, uint8_t *out, size_t size);
+bool close_decode(struct close_frame *m, struct view payload);
 
 /* WINDOW: credit (4), 1 to CREDIT_MAX */
 bool window_decode(uint32_t *credit, struct view payload);

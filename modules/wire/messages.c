@@ -177,7 +177,7 @@ bool message2_decode(struct view *message2, struct view body)
 
 static void write_refusal(struct writer *w, const struct refusal *m)
 {
-    write_u16(w, m->code);
+    write_code(w, m->code);
     write_string(w, m->text);
     write_u16(w, m->retry_s);
     write_bytes(w, m->message2);
@@ -185,7 +185,7 @@ static void write_refusal(struct writer *w, const struct refusal *m)
 
 static void read_refusal(struct reader *r, struct refusal *m)
 {
-    m->code = read_u16(r);
+    m->code = read_code(r);
     m->text = read_string(r, TEXT_MAX_BYTES);
     m->retry_s = read_u16(r);
     m->message2 = read_last(r, SESSION_MESSAGE2_MAX);
@@ -248,7 +248,7 @@ bool ping_decode(uint8_t out[8], struct view body)
 size_t bye_encode(const struct bye *m, uint8_t *out, size_t size)
 {
     struct writer w = writer_of(out, size);
-    write_u16(&w, m->code);
+    write_code(&w, m->code);
     write_string(&w, m->text);
     write_u32(&w, m->retry_s);
     return writer_len(&w);
@@ -257,7 +257,7 @@ size_t bye_encode(const struct bye *m, uint8_t *out, size_t size)
 bool bye_decode(struct bye *m, struct view body)
 {
     struct reader r = reader_of(body);
-    m->code = read_u16(&r);
+    m->code = read_code(&r);
     m->text = read_string(&r, TEXT_MAX_BYTES);
     m->retry_s = read_u32(&r);
     return reader_done(&r);

@@ -48,7 +48,7 @@ bool hello_decode(struct hello *m, struct view body, uint16_t *unsupported);
 
 /* code (2) text; with code 0 also: version (1) name keepalive seconds (2) extensions */
 struct welcome {
-    uint16_t code;
+    enum code code;
     struct view text;
     uint8_t version;
     struct view name; /* what the responder knows the initiator by */
@@ -116,7 +116,7 @@ bool message2_decode(struct view *message2, struct view body);
  * rest, may be empty) */
 struct refusal {
     uint8_t ticket[TICKET_BYTES]; /* REFUSE only */
-    uint16_t code;
+    enum code code;
     struct view text;
     uint16_t retry_s;
     struct view message2;
@@ -139,7 +139,7 @@ bool ping_decode(uint8_t out[8], struct view body);
 
 /* code (2), text, retry seconds (4) */
 struct bye {
-    uint16_t code;
+    enum code code;
     struct view text;
     uint32_t retry_s;
 };
@@ -166,7 +166,7 @@ bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *u
  * receive position (8), receive limit (4), ring (4), streams (2), early credit (4), resume window
  * seconds (4), extensions */
 struct session_welcome {
-    uint16_t code;
+    enum code code;
     struct view text;
     uint8_t version;
     uint8_t session_id[SESSION_ID_BYTES];

@@ -41,9 +41,9 @@ bool hello_decode(struct hello *m, struct view body, uint16_t *unsupported)
 size_t welcome_encode(const struct welcome *m, uint8_t *out, size_t size)
 {
     struct writer w = writer_of(out, size);
-    write_u16(&w, m->code);
+    write_code(&w, m->code);
     write_string(&w, m->text);
-    if (m->code == 0) {
+    if (m->code == CODE_OK) {
         write_u8(&w, m->version);
         write_string(&w, m->name);
         write_u16(&w, m->keepalive_s);
@@ -55,9 +55,9 @@ bool welcome_decode(struct welcome *m, struct view body, uint16_t *unsupported)
 {
     struct reader r = reader_of(body);
     *unsupported = 0;
-    *m = (struct welcome){.code = read_u16(&r)};
+    *m = (struct welcome){.code = read_code(&r)};
     m->text = read_string(&r, TEXT_MAX_BYTES);
-    if (m->code == 0) {
+    if (m->code == CODE_OK) {
         m->version = read_u8(&r);
         m->name = read_name(&r);
         m->keepalive_s = read_u16(&r);
@@ -101,9 +101,9 @@ bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *u
 size_t session_welcome_encode(const struct session_welcome *m, uint8_t *out, size_t size)
 {
     struct writer w = writer_of(out, size);
-    write_u16(&w, m->code);
+    write_code(&w, m->code);
     write_string(&w, m->text);
-    if (m->code == 0) {
+    if (m->code == CODE_OK) {
         write_u8(&w, m->version);
         write_bytes(&w, view_of(m->session_id, sizeof m->session_id));
         write_u64(&w, m->receive_position);
@@ -120,9 +120,9 @@ bool session_welcome_decode(struct session_welcome *m, struct view body, uint16_
 {
     struct reader r = reader_of(body);
     *unsupported = 0;
-    *m = (struct session_welcome){.code = read_u16(&r)};
+    *m = (struct session_welcome){.code = read_code(&r)};
     m->text = read_string(&r, TEXT_MAX_BYTES);
-    if (m->code == 0) {
+    if (m->code == CODE_OK) {
         m->version = read_u8(&r);
         read_bytes(&r, m->session_id, sizeof m->session_id);
         m->receive_position = read_u64(&r);

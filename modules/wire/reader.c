@@ -53,6 +53,16 @@ struct view read_view(struct reader *r, size_t len)
     return view_of(p, p == NULL ? 0 : len);
 }
 
+enum code read_code(struct reader *r)
+{
+    return (enum code)read_u16(r);
+}
+
+enum reset_code read_reset_code(struct reader *r)
+{
+    return (enum reset_code)read_u16(r);
+}
+
 void read_bytes(struct reader *r, void *out, size_t len)
 {
     struct view v = read_view(r, len);
@@ -144,6 +154,16 @@ void write_u64(struct writer *w, uint64_t v)
     uint8_t *p = room(w, 8);
     if (p != NULL)
         store_be64(p, v);
+}
+
+void write_code(struct writer *w, enum code code)
+{
+    write_u16(w, (uint16_t)code);
+}
+
+void write_reset_code(struct writer *w, enum reset_code code)
+{
+    write_u16(w, (uint16_t)code);
 }
 
 void write_bytes(struct writer *w, struct view v)

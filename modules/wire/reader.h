@@ -4,6 +4,7 @@
 #define SPX_WIRE_READER_H
 
 #include "base/bytes.h"
+#include "wire/codes.h"
 
 struct reader {
     const uint8_t *data;
@@ -18,6 +19,9 @@ uint8_t read_u8(struct reader *r);
 uint16_t read_u16(struct reader *r);
 uint32_t read_u32(struct reader *r);
 uint64_t read_u64(struct reader *r);
+/* A number (2) that has no name here stays what it is: its text is "unknown code". */
+enum code read_code(struct reader *r);
+enum reset_code read_reset_code(struct reader *r);
 void read_bytes(struct reader *r, void *out, size_t len); /* zeros when failed */
 struct view read_view(struct reader *r, size_t len);
 struct view read_rest(struct reader *r);
@@ -48,6 +52,8 @@ void write_u8(struct writer *w, uint8_t v);
 void write_u16(struct writer *w, uint16_t v);
 void write_u32(struct writer *w, uint32_t v);
 void write_u64(struct writer *w, uint64_t v);
+void write_code(struct writer *w, enum code code);
+void write_reset_code(struct writer *w, enum reset_code code);
 void write_bytes(struct writer *w, struct view v);
 /* length (2) and the bytes: fails above 65,535. */
 void write_string(struct writer *w, struct view v);

@@ -3,6 +3,7 @@
 #ifndef SPX_WIRE_WIRE_ERROR_H
 #define SPX_WIRE_WIRE_ERROR_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 
 #include "base/error.h"
@@ -16,5 +17,7 @@ struct wire_error {
 /* Sets code (not CODE_OK) and text unless an error is set already. Always returns false. */
 bool wire_error_set(struct wire_error *e, enum code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+bool wire_error_vset(struct wire_error *e, enum code code, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
 
 #endif

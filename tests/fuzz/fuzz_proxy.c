@@ -54,7 +54,7 @@ static void check_target(struct outcome *o)
     target_to_text(text, &o->p.target);
     if (o->p.target.kind != TARGET_TCP || !value_target(&again, text, &e))
         abort();
-    for (unsigned code = 0; code < 12; code++) {
+    for (enum reset_code code = 0; code < 12; code++) {
         proxy_settle(&o->p, code, "a text");
         if (o->p.answer_len == 0 || o->p.answer_len > sizeof o->p.answer)
             abort();

@@ -148,7 +148,7 @@ static void on_done(void *owner)
     act(a, the_fuzz);
 }
 
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     (void)code;
     require(strlen(text) <= TEXT_MAX_BYTES);
@@ -369,7 +369,8 @@ static void step_stream(struct fuzz *f)
     } else if (what % 8 == 4) {
         send_frame(f, f->in_use, FRAME_DATAGRAM, st->id, zeros, amount % 2000);
     } else if (what % 8 == 5) {
-        struct reset_frame reset = {.code = (uint16_t)amount, .text = view_of_string("gone")};
+        struct reset_frame reset = {.code = (enum reset_code)amount,
+                                    .text = view_of_string("gone")};
         send_frame(f, f->in_use, FRAME_RESET, st->id, payload,
                    reset_encode(&reset, payload, sizeof payload));
     } else if (wild || (st->credit_out && !st->eof_received)) {

@@ -197,7 +197,7 @@ void agent_offered(struct agent *a, const struct letter *offer)
     if (a->down_until_us > a->world->timeline.now_us)
         return;
     v = settle(a, offer, &hello, &code);
-    welcome.code = (uint16_t)code;
+    welcome.code = code;
     if (v) {
         session_fill_welcome(v->session, &welcome);
         path = accept_offer(v, &hello);

@@ -36,7 +36,7 @@ static void on_opened(void *owner, struct view address)
     ((struct datagrams *)owner)->accepted = true;
 }
 
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     struct datagrams *d = owner;
     const struct talk *k = d->talk;

@@ -99,7 +99,7 @@ static void on_eof(void *owner)
     (void)owner;
 }
 
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     struct app *a = owner;
     (void)code;

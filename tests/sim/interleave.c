@@ -200,7 +200,7 @@ static void on_eof(void *owner)
         is_wrong("an end of file that nobody sent", NULL);
 }
 
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     struct side *side = owner;
     (void)code;

@@ -161,7 +161,7 @@ static void end_app(struct app *a, enum app_state state)
     event_cancel(time_of(a->talk), &a->act);
 }
 
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     struct app *a = owner;
     /* A stream counts at its acceptor until the application there has taken all, so the opener may
@@ -308,7 +308,7 @@ static void on_listening(void *owner, struct view address)
     world_expect(k->world, view_equal(address, view_of_string("there")), "another's LISTENING");
 }
 
-static void on_listener_reset(void *owner, unsigned code, const char *text)
+static void on_listener_reset(void *owner, enum reset_code code, const char *text)
 {
     struct talk *k = owner;
     (void)text;
@@ -316,7 +316,7 @@ static void on_listener_reset(void *owner, unsigned code, const char *text)
     world_expect(k->world, k->excused || code == RESET_NOT_PERMITTED, "a listener was reset");
 }
 
-static void on_listener_ended(void *owner, unsigned code, const char *text)
+static void on_listener_ended(void *owner, enum reset_code code, const char *text)
 {
     struct talk *k = owner;
     (void)code;

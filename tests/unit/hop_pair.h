@@ -17,7 +17,7 @@ struct end {
     struct hop hop; /* first: handlers find their end by it */
     /* What it does. */
     const char *name;        /* on_hello: the name, or NULL for leaving the answer as it came */
-    uint16_t refuse_code;    /* on_hello: refuse so */
+    enum code refuse_code;   /* on_hello: refuse so */
     const char *refuse_text; /* with this text */
     bool fail_on_hello;
     unsigned detach_on, fail_on, reject_on, answer_on; /* on_message of this type */

@@ -151,7 +151,7 @@ static void app_gone(struct app *app)
     app->stream = NULL;
 }
 
-static void app_on_reset(void *owner, unsigned code, const char *text)
+static void app_on_reset(void *owner, enum reset_code code, const char *text)
 {
     struct app *app = owner;
     app_gone(app);
@@ -723,7 +723,7 @@ void raw_send_data(struct raw *r, uint32_t stream, uint64_t from, size_t len)
 void raw_send_code(struct raw *r, unsigned type, uint32_t stream, unsigned code, const char *text)
 {
     uint8_t payload[TEXT_MAX_BYTES + 8];
-    struct reset_frame reset = {.code = (uint16_t)code, .text = view_of_string(text)};
+    struct reset_frame reset = {.code = (enum reset_code)code, .text = view_of_string(text)};
     raw_send(r, type, stream, payload, reset_encode(&reset, payload, sizeof payload));
 }
 

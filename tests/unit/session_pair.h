@@ -47,7 +47,7 @@ struct app {
     size_t bite;                 /* most bytes of one push; 0: any */
     /* What came. */
     unsigned opened, eofs, resets, dones;
-    unsigned reset_code;
+    enum reset_code reset_code;
     char reset_text[TEXT_MAX_BYTES + 1];
     char address[ADDRESS_MAX_BYTES + 1];
 };

@@ -404,12 +404,12 @@ static void test_suite_of_peer(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    for (unsigned code = CODE_UNKNOWN_KEY; code <= CODE_DONE; code++) {
+    for (enum code code = CODE_UNKNOWN_KEY; code <= CODE_DONE; code++) {
         struct pair p = pair_new(&client, ROLE_CLIENT, &relay);
-        p.r->refuse_code = (uint16_t)code;
+        p.r->refuse_code = code;
         p.r->refuse_text = "ask \xe2\x80\xae the\x1b[1m owner\n";
         pair_pump(p, code % 2 ? 1 : WHOLE);
-        assert_failed(&p.i->hop, (enum code)code, "ask ? the?[1m owner?");
+        assert_failed(&p.i->hop, code, "ask ? the?[1m owner?");
         assert_true(p.i->hop.refused_by_peer);
         assert_int_equal(p.i->opens, 0);
         assert_int_equal(p.r->hop.state, HOP_ENDED);

@@ -299,7 +299,7 @@ static void socks_replies(void **state)
 
     (void)state;
     say(&d, BYTES(GREETING TO_IPV4), 100);
-    for (unsigned code = 0; code < COUNT(replies); code++) {
+    for (enum reset_code code = 0; code < COUNT(replies); code++) {
         proxy_settle(&d.p, code, "text");
         assert_int_equal(d.p.answer_len, 10);
         assert_int_equal(d.p.answer[0], 5);
@@ -379,7 +379,7 @@ static void http_limit(void **state)
 static void http_answers(void **state)
 {
     static const struct {
-        unsigned code;
+        enum reset_code code;
         const char *status;
     } cases[] = {
         {RESET_REFUSED, "HTTP/1.1 502 Bad Gateway\r\n"},

@@ -17,7 +17,7 @@
 struct owner {
     struct stream *listener; /* NULL: gone */
     unsigned listening, resets, dones;
-    unsigned reset_code;
+    enum reset_code reset_code;
     char reset_text[TEXT_MAX_BYTES + 1], address[ADDRESS_MAX_BYTES + 1];
 };
 
@@ -53,7 +53,7 @@ static void on_listening(void *owner, struct view address)
     text_clean(o->address, sizeof o->address, address);
 }
 
-static void on_reset(void *owner, unsigned code, const char *text)
+static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     struct owner *o = owner;
     assert_non_null(o->listener);

@@ -23,7 +23,7 @@ static void check_done(const struct app *app, uint64_t received)
     assert_int_equal(app->received, received);
 }
 
-static void check_reset(const struct app *app, unsigned code, const char *text)
+static void check_reset(const struct app *app, enum reset_code code, const char *text)
 {
     assert_null(app->stream);
     assert_int_equal(app->resets, 1);
