@@ -558,7 +558,6 @@ void loop_free(struct loop *loop)
         run_deferred(loop);
     close_io(&loop->wake);
     close_io(&loop->signals);
-    pthread_sigmask(SIG_UNBLOCK, &loop->signal_set, NULL);
     if (loop->timer_fd >= 0)
         close(loop->timer_fd);
     if (loop->epoll_fd >= 0)

@@ -58,7 +58,8 @@ struct deferred {
 struct loop *loop_new(void);
 
 /* Every io removed and timer cancelled by its owner before. Makes the calls that loop_defer and
- * loop_post still owe; signals have their default action again. NULL is harmless. */
+ * loop_post still owe; its signals stay blocked: one that comes while the process ends does not
+ * change how it ends. NULL is harmless. */
 void loop_free(struct loop *loop);
 
 /* Runs until loop_stop, whose round is finished first; a stop from before makes it return at once.
