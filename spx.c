@@ -70,7 +70,7 @@ static void prepare_process(void)
     prctl(PR_SET_DUMPABLE, 0);
     signal(SIGPIPE, SIG_IGN);
     if (!descriptors_raise_limit())
-        log_warning("cannot raise the limit of open files: %s", strerror(errno));
+        log_warning("cannot raise the limit of open files: %s", system_text(errno));
 }
 
 static enum failure unknown_applet(const char *word)
@@ -119,7 +119,7 @@ static enum failure finish_output(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return FAILURE_NONE;
-    fprintf(stderr, "spx: cannot write to standard output: %s\n", strerror(errno));
+    fprintf(stderr, "spx: cannot write to standard output: %s\n", system_text(errno));
     return FAILURE_OTHER;
 }
 

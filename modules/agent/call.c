@@ -117,7 +117,7 @@ struct call_socket *call_socket_new(struct agent *a, const char *path, struct er
     bound = bind(fd, (const struct sockaddr *)&address, sizeof address) == 0;
     umask(old_mask);
     if (!bound || !io_add(a->loop, &s->io, fd)) {
-        error_set(e, FAILURE_CONFIG, "CallSocket = %s: %s", path, strerror(errno));
+        error_set(e, FAILURE_CONFIG, "CallSocket = %s: %s", path, system_text(errno));
         goto fail;
     }
     is_socket(path, &s->file);
@@ -170,7 +170,7 @@ enum failure call_send(const char *path, unsigned severity, const char *text)
     n = sendto(fd, data, len + 1, 0, (const struct sockaddr *)&address, sizeof address);
     if (n < 0)
         fprintf(stderr, "spx agent call: %s: %s: is the agent running with this CallSocket?\n",
-                path, strerror(errno));
+                path, system_text(errno));
     close(fd);
     return n < 0 ? FAILURE_OTHER : FAILURE_NONE;
 }

@@ -206,7 +206,7 @@ static void take(void *owner, int fd, const struct address *address)
 static bool on_shortage(void *owner)
 {
     struct inbound *in = owner;
-    log_warning("cannot accept connections: %s", strerror(errno));
+    log_warning("cannot accept connections: %s", system_text(errno));
     make_way(crowd_oldest(&in->crowd, CROWD_SILENT));
     return false;
 }

@@ -215,7 +215,7 @@ enum failure agent_serve(struct agent_config *config, const char *path)
     if (!a.party.known)
         error_set(&e, FAILURE_OTHER, "out of memory");
     else if (!a.loop)
-        error_set(&e, FAILURE_OTHER, "the event loop cannot be made: %s", strerror(errno));
+        error_set(&e, FAILURE_OTHER, "the event loop cannot be made: %s", system_text(errno));
     else if (start(&a, &e))
         loop_run(a.loop);
     if (e.failure)

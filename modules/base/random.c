@@ -19,7 +19,7 @@ void random_bytes(void *out, size_t len)
             continue;
         if (n <= 0) {
             dprintf(STDERR_FILENO, "spx: no randomness from the kernel (getrandom: %s)\n",
-                    strerror(errno));
+                    system_text(errno));
             _exit(exit_code(FAILURE_OTHER));
         }
         p += n;

@@ -92,8 +92,8 @@ static bool make_directories(const char *path, struct error *e)
     for (char *slash = strchr(directory, '/'); good && slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         if (*directory != '\0' && mkdir(directory, 0700) < 0 && errno != EEXIST)
-            good = error_set(e, FAILURE_OTHER, "%s: cannot be created: %s", directory,
-                             strerror(errno));
+            good =
+                error_set(e, FAILURE_OTHER, "cannot create %s: %s", directory, system_text(errno));
         *slash = '/';
     }
     free(directory);

@@ -285,7 +285,7 @@ static enum dial_result result_of(int error)
 
 static void note_error(struct attempt *attempt, int error)
 {
-    note_failure(attempt, result_of(error), system_text(error));
+    note_failure(attempt, result_of(error), socket_error_text(error, &attempt->address));
 }
 
 static void on_attempt_settled(struct io *io)
@@ -400,14 +400,27 @@ static enum dial_result result_of_lookup(const struct lookup *lookup)
     }
 }
 
+static const char *lookup_text(const struct lookup *lookup)
+{
+    switch (lookup->gai_error) {
+    case EAI_AGAIN:
+        return "no answer from the name servers";
+    case EAI_FAIL:
+        return "the name servers cannot answer";
+    case EAI_MEMORY:
+        return NO_MEMORY_TEXT;
+    case EAI_SYSTEM:
+        return system_text(lookup->system_error);
+    case EAI_NONAME:
+        return "no such host name";
+    default:
+        return "the name has no address";
+    }
+}
+
 static void take_addresses(struct dial *dial, struct lookup *lookup)
 {
-    if (lookup->gai_error == EAI_SYSTEM)
-        note_name_failure(dial, result_of_lookup(lookup), system_text(lookup->system_error));
-    else if (lookup->gai_error != 0)
-        note_name_failure(dial, result_of_lookup(lookup), gai_strerror(lookup->gai_error));
-    else
-        note_name_failure(dial, DIAL_NO_NAME, "the name has no address");
+    note_name_failure(dial, result_of_lookup(lookup), lookup_text(lookup));
 
     for (unsigned i = 0; i < lookup->count; i++) {
         address_set_port(&lookup->found[i], dial->port);

@@ -66,7 +66,7 @@ bool door_open(struct door *d, struct loop *loop, const struct address *listen, 
                        .events = events,
                        .owner = owner};
     if (!address_of_socket(&d->bound, fd, false) || !io_add(loop, &d->io, fd)) {
-        error_set(e, FAILURE_OTHER, "cannot listen: %s", strerror(errno));
+        error_set(e, FAILURE_OTHER, "cannot listen: %s", system_text(errno));
         close(fd);
         socket_remove_file(listen);
         return false;

@@ -488,7 +488,7 @@ bool loop_on_signals(struct loop *loop, void (*stop)(void *arg, int signo),
     if (loop_on_signal(loop, SIGINT, stop, arg) && loop_on_signal(loop, SIGTERM, stop, arg) &&
         (!hangup || loop_on_signal(loop, SIGHUP, hangup, arg)))
         return true;
-    return error_set(e, FAILURE_OTHER, "cannot handle signals: %s", strerror(errno));
+    return error_set(e, FAILURE_OTHER, "cannot handle signals: %s", system_text(errno));
 }
 
 /* ---- The loop. ---- */

@@ -122,6 +122,13 @@ static int listen_on(const struct address *a, int type, int backlog)
     return fd;
 }
 
+const char *socket_error_text(int error, const struct address *a)
+{
+    if (error == EINVAL && address_lacks_interface(a))
+        return "a link-local address needs its interface, as in fe80::1%eth0";
+    return system_text(error);
+}
+
 static const char *listen_advice(int error)
 {
     switch (error) {
@@ -151,8 +158,8 @@ static int listen_or_say(const struct address *a, int type, int backlog, struct 
         int error = errno;
         char text[ADDRESS_TEXT_BYTES];
         address_to_text(text, a);
-        error_set(e, FAILURE_NETWORK, "cannot listen on %s: %s%s", text, strerror(error),
-                  listen_advice(error));
+        error_set(e, FAILURE_NETWORK, "cannot listen on %s: %s%s", text,
+                  socket_error_text(error, a), listen_advice(error));
     }
     return fd;
 }

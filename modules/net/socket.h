@@ -28,6 +28,9 @@ int socket_bind_datagram(const struct address *a, struct error *e);
 /* A UDP socket to and from this address only. -1 with errno. */
 int socket_connect_datagram(const struct address *a);
 
+/* The text for an errno of listening on or connecting to the address. Valid as system_text's. */
+const char *socket_error_text(int error, const struct address *a);
+
 /* 0, or the errno of a connect to the address that failed. */
 int socket_connect_result(int fd, const struct address *a);
 

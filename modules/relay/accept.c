@@ -24,7 +24,7 @@ static void log_shortage(struct acceptor *a, uint64_t now_us)
     if (a->shortage_us == 0 || now_us - a->shortage_us >= SHORTAGE_LOG_US) {
         log_error("short of descriptors or memory for new connections: %s; raise the limit of open "
                   "files (LimitNOFILE=)",
-                  strerror(errno));
+                  system_text(errno));
         a->shortage_us = now_us;
     }
 }

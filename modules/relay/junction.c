@@ -102,7 +102,7 @@ void junctions_end_told(struct worker *w)
 static void end_failed(struct junction *j, enum junction_side side, int error)
 {
     char why[96];
-    snprintf(why, sizeof why, "%s: %s", side_name(side), strerror(error));
+    snprintf(why, sizeof why, "%s: %s", side_name(side), system_text(error));
     end(j, why);
 }
 

@@ -74,7 +74,7 @@ bool peer_open(struct peer *peer, struct carrier *carrier, struct error *e)
     } else if (hop_driver_open(&peer->driver, peer->relay->loop, carrier)) {
         return true;
     } else {
-        error_set(e, FAILURE_OTHER, "%s", strerror(errno));
+        error_set(e, FAILURE_OTHER, "%s", system_text(errno));
     }
     hop_free(h);
     list_remove(&peer->of_party);

@@ -101,7 +101,7 @@ bool workers_start(struct relay *r, void (*on_look)(struct worker *w), struct er
     for (unsigned i = 0; r->workers && i < r->worker_count; i++) {
         if (!start_worker(r, &r->workers[i], on_look)) {
             return error_set(e, FAILURE_OTHER, "cannot start worker %u of %u: %s", i + 1,
-                             r->worker_count, strerror(errno));
+                             r->worker_count, system_text(errno));
         }
     }
     return r->workers || error_no_memory(e);

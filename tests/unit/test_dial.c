@@ -351,6 +351,22 @@ static void test_literal_ipv6(void **state)
     close(listener);
 }
 
+static void test_link_local_without_an_interface(void **state)
+{
+    struct outcome outcome = {0};
+    uint16_t port = 0;
+    int listener = listen_at("::1", &port, 8);
+
+    (void)state;
+    if (listener < 0)
+        skip(); /* a machine without IPv6 */
+    dial_to(&outcome, "fe80::1", port, LONG_US);
+    assert_int_equal(outcome.result, DIAL_UNREACHABLE);
+    assert_string_equal(outcome.text,
+                        "a link-local address needs its interface, as in fe80::1%eth0");
+    close(listener);
+}
+
 static void test_unix_paths(void **state)
 {
     struct outcome good = {0}, absent = {0}, too_long = {0}, nothing = {0};
@@ -460,12 +476,13 @@ static void test_name(void **state)
     close(listener);
 }
 
-static void expect_no_name(const char *host, enum dial_result expected)
+static void expect_no_name(const char *host, enum dial_result expected, const char *text)
 {
     struct outcome outcome = {0};
 
     dial_to(&outcome, host, 1, LONG_US);
     assert_int_equal(outcome.result, expected);
+    assert_string_equal(outcome.text, text);
     assert_int_equal(outcome.address.len, 0);
 }
 
@@ -474,20 +491,20 @@ static void test_names_without_address(void **state)
     char too_long[400];
 
     (void)state;
-    expect_no_name("gone.test", DIAL_NO_NAME);
-    expect_no_name("empty.test", DIAL_NO_NAME);
-    expect_no_name("later.test", DIAL_UNREACHABLE);
-    expect_no_name("memory.test", DIAL_INTERNAL);
-    expect_no_name("system.test", DIAL_INTERNAL); /* with EMFILE */
+    expect_no_name("gone.test", DIAL_NO_NAME, "no such host name");
+    expect_no_name("empty.test", DIAL_NO_NAME, "the name has no address");
+    expect_no_name("later.test", DIAL_UNREACHABLE, "no answer from the name servers");
+    expect_no_name("memory.test", DIAL_INTERNAL, "out of memory");
+    expect_no_name("system.test", DIAL_INTERNAL, system_text(EMFILE)); /* with EMFILE */
     assert_int_equal(asked, 5);
     snprintf(too_long, sizeof too_long, "%0300d.test", 1);
-    expect_no_name(too_long, DIAL_NO_NAME);
-    expect_no_name("", DIAL_NO_NAME);
-    expect_no_name("host.invalid", DIAL_NO_NAME);
-    expect_no_name("Host.INVALID.", DIAL_NO_NAME);
-    expect_no_name("invalid", DIAL_NO_NAME);
+    expect_no_name(too_long, DIAL_NO_NAME, "no such host name");
+    expect_no_name("", DIAL_NO_NAME, "no such host name");
+    expect_no_name("host.invalid", DIAL_NO_NAME, "no such host name");
+    expect_no_name("Host.INVALID.", DIAL_NO_NAME, "no such host name");
+    expect_no_name("invalid", DIAL_NO_NAME, "no such host name");
     assert_int_equal(asked, 5); /* these were not asked for */
-    expect_no_name("notinvalid", DIAL_NO_NAME);
+    expect_no_name("notinvalid", DIAL_NO_NAME, "no such host name");
     assert_int_equal(asked, 6);
 }
 
@@ -933,6 +950,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         DIAL_TEST(test_literal),
         DIAL_TEST(test_literal_ipv6),
+        DIAL_TEST(test_link_local_without_an_interface),
         DIAL_TEST(test_unix_paths),
         DIAL_TEST(test_unix_queue_full),
         DIAL_TEST(test_refused),
