@@ -250,7 +250,7 @@ static ssize_t pull(void *owner, struct iovec *piece, int pieces)
         fail(e, errno);
         return STREAM_PULL_GONE;
     }
-    if ((size_t)n < asked && e->is_socket && !e->in.hung_up)
+    if ((size_t)n < asked && e->is_socket && !e->in.hung_up && !e->in.urgent)
         io_read_drained(&e->in); /* a short read: the next bytes make a new edge */
     return n;
 }

@@ -216,7 +216,7 @@ static void requeue(struct io *io)
 
 bool io_add(struct loop *loop, struct io *io, int fd)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET | EPOLLRDHUP,
+    struct epoll_event event = {.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLET | EPOLLRDHUP,
                                 .data.ptr = io};
 
     io->always_ready = false;
@@ -228,7 +228,7 @@ bool io_add(struct loop *loop, struct io *io, int fd)
     io->fd = fd;
     io->loop = loop;
     io->readable = io->writable = io->always_ready;
-    io->want_read = io->want_write = io->hung_up = false;
+    io->want_read = io->want_write = io->hung_up = io->urgent = false;
     list_init(&io->queue);
     return true;
 }
@@ -316,6 +316,8 @@ static void note_event(struct io *io, uint32_t events)
         io->writable = true;
     if (events & (EPOLLRDHUP | failed))
         io->hung_up = true;
+    if (events & EPOLLPRI)
+        io->urgent = true;
     requeue(io);
 }
 

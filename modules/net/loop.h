@@ -26,6 +26,7 @@ struct io {
     struct list queue;
     bool readable, writable, want_read, want_write;
     bool hung_up;      /* the peer has closed or failed: reading goes on to the end */
+    bool urgent;       /* urgent data came once: a read may stop before it, short of all there is */
     bool always_ready; /* epoll does not take it (a regular file, /dev/null) */
 };
 

@@ -325,6 +325,7 @@ void socket_set_application(int fd, const struct address *a)
     socket_reset_on_close(fd);
     if (address_is_unix(a))
         return;
+    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES);
     if (address_is_loopback(a)) {

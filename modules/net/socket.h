@@ -39,9 +39,10 @@ int socket_connect_result(int fd, const struct address *a);
 void socket_set_carrier(int fd);
 
 /* Options of an application's or target's socket, which is bound or connected to the address:
- * TCP_NODELAY, TCP_NOTSENT_LOWAT 128 KiB (what is more for a reader that does not read stays with
- * its sender), keepalive unless both ends are on this machine, and that its peer sees a reset when
- * the process is killed. Of a listening socket the connections that it accepts inherit them. */
+ * TCP_NODELAY, SO_OOBINLINE (urgent data is data), TCP_NOTSENT_LOWAT 128 KiB (what is more for a
+ * reader that does not read stays with its sender), keepalive unless both ends are on this machine,
+ * and that its peer sees a reset when the process is killed. Of a listening socket the connections
+ * that it accepts inherit them. */
 void socket_set_application(int fd, const struct address *a);
 
 /* From now on closing it, by the kernel at the end of the process too, is a reset. */

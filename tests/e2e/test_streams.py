@@ -7,7 +7,7 @@ import pytest
 import servers
 from harness import DENIED, LOOPBACK, OK, forwards, free_port, run, stays_false, wait_for
 from proxy import DOWN, Proxy
-from servers import ask, read_exactly, read_to_end, receive_stream, reset, send_stream
+from servers import Target, ask, read_exactly, read_to_end, receive_stream, reset, send_stream
 
 pytestmark = pytest.mark.usefixtures("steady")
 
@@ -281,3 +281,43 @@ def test_several_forwards_in_one_session(world, serve):
         with client.dial(number) as connection:
             assert read_to_end(connection) == (b"%d" % number, "eof")
     assert len(client.lines(client.CONNECTED)) == 1
+
+
+URGENT = b"bytes before\xff\xf2", b"!", b"and after", b"?", b""  # every second one is urgent
+
+
+def send_urgent(connection):
+    for i, piece in enumerate(URGENT * 200):
+        connection.send(piece, socket.MSG_OOB if i % 5 in (1, 3) else 0)
+    connection.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("option", ["-L", "-R", "-D"])
+def test_urgent_data(world, serve, option):
+    """Urgent data, as telnet and rlogin send it, keeps its bytes and their order in both
+    directions; nothing waits for it."""
+
+    def answer(connection):
+        got, end = read_to_end(connection)
+        send_urgent(connection)
+        return got, end
+
+    target = serve(Target, answer)
+    world.start_relay()
+    conf = world.agent_conf()
+    conf.write_text(conf.read_text() + "Listen = default\n")
+    world.start_agent(conf=conf)
+    address = "0" if option == "-D" else f"0:127.0.0.1:{target.port}"
+    client = world.start_client(option, address)
+    if option == "-R":
+        port = int(client.expect(r"forwarding \S+:(\d+) at the agent")[1])
+        connection = socket.create_connection((LOOPBACK, port), timeout=20)
+    else:
+        connection = client.dial()
+    if option == "-D":
+        connection.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n\r\n" % target.port)
+        assert read_exactly(connection, 39).startswith(b"HTTP/1.1 200 ")
+    send_urgent(connection)
+    assert target.outcome() == (b"".join(URGENT * 200), "eof")
+    assert read_to_end(connection) == (b"".join(URGENT * 200), "eof")
+    connection.close()
