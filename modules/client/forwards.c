@@ -47,7 +47,7 @@ static void remote_ended(void *arg, enum reset_code code, const char *text)
 /* Opens the local socket of a forward; false: e says why. */
 static bool open_forward(struct forwards *f, const struct forward *forward, struct error *e)
 {
-    char target[TARGET_TEXT_BYTES] = "targets named by SOCKS or HTTP CONNECT";
+    char target[TARGET_TEXT_BYTES] = "targets named by SOCKS or HTTP";
     struct local_listener *l;
     if (forward->kind == FORWARD_REMOTE)
         return true; /* the agent listens for it */

@@ -69,7 +69,7 @@ const struct cli_option client_connect_options[] = {
      "port 0: the system chooses one, and the log shows it;\n"
      "instead of either side: the /PATH of a UNIX socket"},
     {'D', NULL, "[ADDR:]PORT", take_dynamic,
-     "listen here as a SOCKS 5 and HTTP CONNECT proxy: the\n"
+     "listen here as a SOCKS 5 and HTTP proxy: the\n"
      "application names the target, the agent resolves names"},
     {'R', NULL, LOCAL, take_remote, "listen at the agent, connect from here to HOST:PORT"},
     {'U', NULL, LOCAL, take_udp,

@@ -9,7 +9,6 @@
 
 #include "config/lines.h"
 
-#define HOST_NAME_MAX_BYTES 253
 #define HOST_LABEL_MAX_BYTES 63
 #define ANY_ADDRESS "::"
 #define LOOPBACK "127.0.0.1"
@@ -168,7 +167,8 @@ static bool is_host(const char *host, bool bracketed)
     return is_host_name(host) || (!strchr(host, ':') && address_from_literal(&a, host, 0));
 }
 
-/* "host", "[host]" at the start of a text, up to ':', '/' or the end. */
+/* "host", "[host]" at the start of a text, up to ':', '/' or the end. A dot at the end of a name
+ * says that it is absolute, as every name here, and is left out. */
 struct cut_host {
     char host[HOST_TEXT_BYTES];
     bool bracketed;
@@ -183,9 +183,11 @@ static bool cut_host(struct cut_host *out, const char *text)
     size_t len = strcspn(text, out->bracketed ? "]" : ":/");
     if (len >= sizeof out->host || (out->bracketed && text[len] != ']'))
         return false;
+    out->rest = text + len + (out->bracketed ? 1 : 0);
+    if (len > 1 && text[len - 1] == '.' && is_host_character(text[len - 2]))
+        len--;
     memcpy(out->host, text, len);
     out->host[len] = '\0';
-    out->rest = text + len + (out->bracketed ? 1 : 0);
     return true;
 }
 

@@ -14,13 +14,16 @@
 #define HOST_TEXT_BYTES \
     256 /* a name of at most 253 characters, a literal address, or "unix:/path" */
 
+#define HOST_NAME_MAX_BYTES 253
+
 #define NAME_TEXT_BYTES (NAME_MAX_BYTES + 1)
 
 /* Every parser returns false after error_set(e, FAILURE_USAGE, …) with a text that quotes the value
  * and says what is expected, without file or line (the caller puts them in front, and chooses the
  * code). */
 
-/* A host to connect to and its port: "host:port", "192.0.2.1:22", "[::1]:22". */
+/* A host to connect to and its port: "host:port", "192.0.2.1:22", "[::1]:22". A dot at the end of a
+ * host, here and below, is left out. */
 struct host_port {
     char host[HOST_TEXT_BYTES];
     uint16_t port;

@@ -185,6 +185,8 @@ static void on_opened(void *owner, struct view address)
         request_end(r);
         return;
     }
+    if (r->proxy.plain)
+        endpoint_limit(e, &r->proxy.body);
     if (endpoint_unread(e, view_of(r->buffer, r->len))) {
         stream_set_owner(st, &endpoint_events, e);
         endpoint_start(e, st);
@@ -248,12 +250,31 @@ static void start_association(struct request *r)
 
 /* ---- The request. ---- */
 
+/* A plain request of HTTP: its place takes what the target gets. */
+static void open_rewritten(struct request *r, size_t used)
+{
+    size_t size = PROXY_REQUEST_MAX_BYTES(used, r->len - used);
+    uint8_t *rewritten = malloc(size);
+    if (!rewritten) {
+        request_end(r);
+        return;
+    }
+    r->len = proxy_request(&r->proxy, view_of(r->buffer, used),
+                           view_of(r->buffer + used, r->len - used), rewritten);
+    free(r->buffer);
+    r->buffer = rewritten;
+    r->size = size;
+    open_stream(r);
+}
+
 static void step(struct request *r)
 {
     enum proxy_decision decision;
+    size_t used;
     do {
-        size_t used;
         decision = proxy_take(&r->proxy, view_of(r->buffer, r->len), &used);
+        if (decision == PROXY_REQUEST)
+            break;
         r->len -= used;
         memmove(r->buffer, r->buffer + used, r->len);
     } while (decision == PROXY_ANSWER && send_answer(r));
@@ -263,6 +284,9 @@ static void step(struct request *r)
         break;
     case PROXY_OPEN:
         open_stream(r);
+        break;
+    case PROXY_REQUEST:
+        open_rewritten(r, used);
         break;
     case PROXY_ASSOCIATE:
         start_association(r);

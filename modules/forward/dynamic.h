@@ -1,4 +1,4 @@
-/* -D: connections whose application names the target, by SOCKS or HTTP CONNECT (forward/proxy.h).
+/* -D: connections whose application names the target, by SOCKS or HTTP (forward/proxy.h).
  * A connection is here until its stream is open: then it is an endpoint's; one that asked for a UDP
  * socket (forward/associate.h) stays until the application closes it. */
 #ifndef SPX_FORWARD_DYNAMIC_H

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fifo.h"
+#include "forward/http_request.h"
 #include "net/socket.h"
 
 struct endpoint {
@@ -21,6 +22,9 @@ struct endpoint {
     struct loop *loop;
     struct stream *stream;
     struct fifo unread; /* read from the application before: goes first */
+    bool limited;
+    struct http_body body; /* limited: of the application's bytes these go to the stream, and its
+                              end when there are others */
     struct deferred burial;
     endpoint_ended *ended;
     void *arg;
@@ -193,11 +197,17 @@ bool endpoint_unread(struct endpoint *e, struct view bytes)
     return fifo_append(&e->unread, bytes.data, bytes.len);
 }
 
+void endpoint_limit(struct endpoint *e, const struct http_body *body)
+{
+    e->limited = true;
+    e->body = *body;
+}
+
 void endpoint_start(struct endpoint *e, struct stream *stream)
 {
     e->stream = stream;
     io_want_read(&e->in);
-    if (e->unread.bytes)
+    if (e->unread.bytes || e->body.surplus)
         stream_readable(stream);
 }
 
@@ -223,6 +233,17 @@ static ssize_t pull_unread(struct endpoint *e, const struct iovec *piece)
     return (ssize_t)n;
 }
 
+/* So many of n bytes that were read belong to the body. */
+static ssize_t within_body(struct endpoint *e, const struct iovec *piece, ssize_t n)
+{
+    size_t left = (size_t)n, taken = 0, len = 0;
+    for (; left > 0 && taken == (size_t)n - left; piece++, left -= len) {
+        len = left < piece->iov_len ? left : piece->iov_len;
+        taken += http_body_take(&e->body, view_of(piece->iov_base, len));
+    }
+    return taken > 0 ? (ssize_t)taken : STREAM_PULL_EOF;
+}
+
 static ssize_t pull(void *owner, struct iovec *piece, int pieces)
 {
     struct endpoint *e = owner;
@@ -230,6 +251,8 @@ static ssize_t pull(void *owner, struct iovec *piece, int pieces)
     ssize_t n;
     if (e->unread.bytes)
         return pull_unread(e, piece);
+    if (e->body.surplus)
+        return STREAM_PULL_EOF;
     if (!io_can_read(&e->in)) {
         io_want_read(&e->in);
         return STREAM_PULL_NONE;
@@ -252,7 +275,7 @@ static ssize_t pull(void *owner, struct iovec *piece, int pieces)
     }
     if ((size_t)n < asked && e->is_socket && !e->in.hung_up && !e->in.urgent)
         io_read_drained(&e->in); /* a short read: the next bytes make a new edge */
-    return n;
+    return e->limited ? within_body(e, piece, n) : n;
 }
 
 static size_t push(void *owner, const uint8_t *data, size_t len)

@@ -6,6 +6,7 @@
 #include "session/stream.h"
 
 struct endpoint;
+struct http_body;
 
 /* Tells that it has ended: code 0, both sides closed cleanly and the peer has all; otherwise the
  * stream was reset, by the peer or because the application's side failed. text says why. The
@@ -27,6 +28,10 @@ extern const struct stream_events endpoint_events;
 /* Before endpoint_start: bytes that were read from fd already go to the stream first (copied).
  * False without memory. */
 bool endpoint_unread(struct endpoint *e, struct view bytes);
+
+/* Before endpoint_start: of what the application sends only what belongs to this body (copied) goes
+ * to the stream, which ends when there is more. */
+void endpoint_limit(struct endpoint *e, const struct http_body *body);
 
 /* Starts moving bytes. stream has endpoint_events and the endpoint as its owner. */
 void endpoint_start(struct endpoint *e, struct stream *stream);

@@ -1,8 +1,9 @@
-/* SOCKS and HTTP CONNECT, byte for byte: what was asked, and what to answer. */
+/* SOCKS and HTTP, byte for byte: what was asked, and what to answer. */
 #include "forward/proxy.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -33,8 +34,55 @@ enum socks_reply {
 
 static enum proxy_decision refuse_request(struct proxy *p, const char *why)
 {
-    p->why = why;
+    if (why != p->why)
+        snprintf(p->why, sizeof p->why, "%s", why);
     return PROXY_REFUSE;
+}
+
+/* ---- Targets. ---- */
+
+static bool is_port(const char *text)
+{
+    size_t len = strlen(text);
+    return len > 0 && len <= 5 && strspn(text, "0123456789") == len && atoi(text) > 0 &&
+           atoi(text) <= UINT16_MAX;
+}
+
+/* The reason why a host and a port are no target, into out. */
+static void why_no_target(char out[PROXY_WHY_BYTES], const char *host, const char *port)
+{
+    char name[96];
+    size_t len = strlen(host);
+    text_clean(name, sizeof name, view_of_string(host));
+    if (!is_port(port))
+        snprintf(out, PROXY_WHY_BYTES, "the application asks for port %.8s of %s", port, name);
+    else if (len == 0)
+        snprintf(out, PROXY_WHY_BYTES, "the application names no host");
+    else if (len > HOST_NAME_MAX_BYTES)
+        snprintf(out, PROXY_WHY_BYTES,
+                 "the application names a host of more than %d characters: %.64s...",
+                 HOST_NAME_MAX_BYTES, name);
+    else
+        snprintf(out, PROXY_WHY_BYTES,
+                 "the application names the host %s, which is neither a name nor an address", name);
+}
+
+/* A host and a port as they were named, IPv6 in brackets or without. False: why says what is wrong.
+ */
+static bool set_target(struct target *t, enum target_kind kind, const char *host, const char *port,
+                       char why[PROXY_WHY_BYTES])
+{
+    char text[TARGET_TEXT_BYTES];
+    struct error ignored = {0};
+    bool bare = strchr(host, ':') && host[0] != '[';
+    int len =
+        snprintf(text, sizeof text, "%s%s%s:%s", bare ? "[" : "", host, bare ? "]" : "", port);
+    t->kind = kind;
+    if (is_port(port) && len > 0 && (size_t)len < sizeof text &&
+        value_host_port(&t->at, text, 0, &ignored))
+        return true;
+    why_no_target(why, host, port);
+    return false;
 }
 
 /* ---- SOCKS ---- */
@@ -80,24 +128,6 @@ static enum proxy_decision socks_refuse(struct proxy *p, enum socks_reply reply,
     return refuse_request(p, why);
 }
 
-/* A host and a port as they were named; false: they are none. */
-static bool set_target(struct target *t, const char *kind, const char *host, uint16_t port)
-{
-    char text[TARGET_TEXT_BYTES];
-    struct error ignored = {0};
-    bool brackets = strchr(host, ':') != NULL;
-    int len = snprintf(text, sizeof text, "%s:%s%s%s:%u", kind, brackets ? "[" : "", host,
-                       brackets ? "]" : "", port);
-    return len > 0 && (size_t)len < sizeof text && value_target(t, text, &ignored);
-}
-
-/* The dot at the end of an absolute name is not part of a target. */
-static void cut_last_dot(char *host, size_t len)
-{
-    if (len > 1 && host[len - 1] == '.')
-        host[len - 1] = '\0';
-}
-
 /* Kind, address or name, port: where they stand in a request or in the head of a datagram. */
 struct socks_address {
     enum socks_kind kind;
@@ -131,20 +161,22 @@ static enum address_result read_address(struct socks_address *a, struct view byt
     return bytes.len < a->len ? ADDRESS_MORE : ADDRESS_WHOLE;
 }
 
-/* An address, or a name that the agent looks up; false: it is none. */
-static bool address_to_target(struct target *t, const char *kind, const struct socks_address *a)
+/* An address, or a name that the agent looks up. False: why says what is wrong. */
+static bool address_to_target(struct target *t, enum target_kind kind,
+                              const struct socks_address *a, char why[PROXY_WHY_BYTES])
 {
-    char host[HOST_TEXT_BYTES] = "";
+    char host[HOST_TEXT_BYTES] = "", port[8];
+    snprintf(port, sizeof port, "%u", load_be16(a->host + a->host_len));
     if (a->kind != SOCKS_NAME) {
         inet_ntop(a->kind == SOCKS_IPV4 ? AF_INET : AF_INET6, a->host, host, sizeof host);
     } else if (memchr(a->host, '\0', a->host_len)) {
+        snprintf(why, PROXY_WHY_BYTES, "the application names a host with a zero byte in it");
         return false;
     } else {
         memcpy(host, a->host, a->host_len); /* at most 255 */
         host[a->host_len] = '\0';
-        cut_last_dot(host, a->host_len);
     }
-    return set_target(t, kind, host, load_be16(a->host + a->host_len));
+    return set_target(t, kind, host, port, why);
 }
 
 static enum proxy_decision socks_request(struct proxy *p, struct view bytes, size_t *used)
@@ -170,9 +202,10 @@ static enum proxy_decision socks_request(struct proxy *p, struct view bytes, siz
     if (bytes.data[1] != SOCKS_COMMAND_CONNECT)
         return socks_refuse(p, SOCKS_NO_COMMAND,
                             "of SOCKS only CONNECT and UDP ASSOCIATE are supported");
-    if (!address_to_target(&p->target, "tcp", &a))
-        return socks_refuse(p, SOCKS_HOST_UNREACHABLE, "the SOCKS request names no host");
-    return PROXY_OPEN;
+    if (address_to_target(&p->target, TARGET_TCP, &a, p->why))
+        return PROXY_OPEN;
+    return socks_refuse(p, load_be16(a.host + a.host_len) ? SOCKS_HOST_UNREACHABLE : SOCKS_FAILURE,
+                        p->why);
 }
 
 void proxy_associated(struct proxy *p, const struct address *bound)
@@ -194,10 +227,12 @@ bool proxy_datagram(struct view *datagram, struct target *target, struct view *n
     const uint8_t *data = datagram->data;
     struct socks_address a;
     struct view rest;
+    char ignored[PROXY_WHY_BYTES];
     if (datagram->len < SOCKS_ADDRESS_AT || data[2] != 0) /* two bytes reserved, fragment */
         return false;
     rest = view_of(data + SOCKS_ADDRESS_AT, datagram->len - SOCKS_ADDRESS_AT);
-    if (read_address(&a, rest) != ADDRESS_WHOLE || !address_to_target(target, "udp", &a))
+    if (read_address(&a, rest) != ADDRESS_WHOLE ||
+        !address_to_target(target, TARGET_UDP, &a, ignored))
         return false;
     *named = view_of(rest.data, a.len);
     *datagram = view_of(rest.data + a.len, rest.len - a.len);
@@ -229,33 +264,26 @@ static enum socks_reply socks_reply_of(enum reset_code code)
     return code < sizeof replies ? (enum socks_reply)replies[code] : SOCKS_FAILURE;
 }
 
-/* ---- HTTP CONNECT ---- */
+/* ---- HTTP ---- */
 
 /* An error: its body tells people why. */
-static void http_answer(struct proxy *p, const char *status, const char *header, const char *why)
+static void http_answer(struct proxy *p, const char *status, const char *why)
 {
     char body[256];
     size_t len = text_clean(body, sizeof body - 1, view_of_string(why));
     body[len++] = '\n';
     p->answer_len = (size_t)snprintf(p->answer, sizeof p->answer,
-                                     "HTTP/1.1 %s\r\n%s"
+                                     "HTTP/1.1 %s\r\n"
                                      "Content-Type: text/plain; charset=utf-8\r\n"
                                      "Content-Length: %zu\r\n"
                                      "Connection: close\r\n\r\n%.*s",
-                                     status, header, len, (int)len, body);
+                                     status, len, (int)len, body);
 }
 
-static enum proxy_decision http_refuse(struct proxy *p, const char *status, const char *header,
-                                       const char *why)
+static enum proxy_decision http_refuse(struct proxy *p, const char *status, const char *why)
 {
-    http_answer(p, status, header, why);
+    http_answer(p, status, why);
     return refuse_request(p, why);
-}
-
-static enum proxy_decision http_bad(struct proxy *p)
-{
-    return http_refuse(p, "400 Bad Request", "",
-                       "the HTTP request is not CONNECT HOST:PORT HTTP/1.1");
 }
 
 /* The bytes of the header with the empty line at its end; 0: it is not whole. A line ends with LF,
@@ -271,49 +299,52 @@ static size_t http_header_len(struct proxy *p, struct view bytes)
     return 0;
 }
 
-/* The method and a space are cut off: HOST:PORT HTTP/1.x is left. */
-static bool http_target(struct proxy *p, char *rest)
+/* HOST:PORT; port 80 may go without saying for http://. An IPv6 address without brackets ends at
+ * the last colon: python3's urllib asks for ::1:443. */
+static bool http_target(struct proxy *p, char *authority, bool connect)
 {
-    struct error ignored = {0};
-    char *space = strchr(rest, ' '), *colon;
-    if (!space || strncmp(space + 1, "HTTP/1.", 7) != 0 || strlen(space + 1) != 8)
-        return false;
-    *space = '\0';
-    colon = strrchr(rest, ':');
-    if (colon && colon - rest > 1 && colon[-1] == '.')
-        memmove(colon - 1, colon, strlen(colon) + 1); /* an absolute name */
-    p->target.kind = TARGET_TCP;
-    return value_host_port(&p->target.at, rest, 0, &ignored);
+    char *colon = strrchr(authority, ':'), *bracket = strchr(authority, ']');
+    const char *port = connect ? "" : "80";
+    if (colon && (!bracket || bracket < colon)) {
+        *colon = '\0';
+        port = colon + 1;
+    }
+    return set_target(&p->target, TARGET_TCP, authority, port, p->why);
 }
 
-static enum proxy_decision http_line(struct proxy *p, struct view line)
+static enum proxy_decision http_head(struct proxy *p, struct view head)
 {
-    static const char method[] = "CONNECT ";
-    char text[TARGET_TEXT_BYTES + 32];
-    if (line.len > 0 && line.data[line.len - 1] == '\r')
-        line.len--;
-    if (line.len < sizeof method - 1 || memcmp(line.data, method, sizeof method - 1) != 0)
-        return http_refuse(p, "405 Method Not Allowed", "Allow: CONNECT\r\n",
-                           "of HTTP only CONNECT is supported (curl: --proxytunnel)");
-    if (line.len >= sizeof text || memchr(line.data, '\0', line.len))
-        return http_bad(p);
-    memcpy(text, line.data, line.len);
-    text[line.len] = '\0';
-    return http_target(p, text + sizeof method - 1) ? PROXY_OPEN : http_bad(p);
+    struct http_request r;
+    const char *why = http_read(&r, head);
+    if (!why && !http_target(p, r.authority, r.connect))
+        why = p->why;
+    if (why)
+        return http_refuse(p, "400 Bad Request", why);
+    p->plain = !r.connect;
+    p->body = r.body;
+    return r.connect ? PROXY_OPEN : PROXY_REQUEST;
+}
+
+size_t proxy_request(struct proxy *p, struct view used, struct view behind, uint8_t *out)
+{
+    struct http_request r;
+    size_t len, body = http_body_take(&p->body, behind);
+    http_read(&r, used); /* as before */
+    len = http_rewrite(&r, (char *)out);
+    memcpy(out + len, behind.data, body);
+    return len + body;
 }
 
 static enum proxy_decision http_request(struct proxy *p, struct view bytes, size_t *used)
 {
     size_t len = http_header_len(p, bytes);
-    const uint8_t *end;
-    if (len == 0 && bytes.len < PROXY_HTTP_MAX_BYTES)
+    if (len == 0 && bytes.len < HTTP_HEAD_MAX_BYTES)
         return PROXY_MORE;
-    if (len == 0 || len > PROXY_HTTP_MAX_BYTES)
-        return http_refuse(p, "431 Request Header Fields Too Large", "",
+    if (len == 0 || len > HTTP_HEAD_MAX_BYTES)
+        return http_refuse(p, "431 Request Header Fields Too Large",
                            "the HTTP request is longer than 8192 bytes");
     *used = len;
-    end = memchr(bytes.data, '\n', len);
-    return http_line(p, view_of(bytes.data, end ? (size_t)(end - bytes.data) : len));
+    return http_head(p, view_of(bytes.data, len));
 }
 
 static const char *http_status_of(enum reset_code code)
@@ -331,11 +362,11 @@ static void http_settle(struct proxy *p, enum reset_code code, const char *text)
     char why[RESET_TEXT_BYTES];
     if (code) {
         reset_to_text(why, code, text);
-        http_answer(p, http_status_of(code), "", why);
+        http_answer(p, http_status_of(code), why);
         return;
     }
-    memcpy(p->answer, opened, sizeof opened);
-    p->answer_len = sizeof opened - 1;
+    p->answer_len = p->plain ? 0 : sizeof opened - 1; /* the server's answer is the answer */
+    memcpy(p->answer, opened, p->answer_len);
 }
 
 /* ---- Both ---- */

@@ -1,4 +1,4 @@
-"""-D: SOCKS 5 and HTTP CONNECT, by curl and by hand."""
+"""-D: SOCKS 5 and HTTP, by curl and by hand."""
 import os
 import re
 import socket
@@ -45,9 +45,9 @@ def request(host, port, command=1):
     return struct.pack("!BBBBB", 5, command, 0, 3, len(name)) + name + struct.pack("!H", port)
 
 
-def socks(client, host, port, more=b""):
+def socks(client, host, port, more=b"", index=0):
     """Asks for a target by hand; returns the connection and the reply's code."""
-    connection = client.dial()
+    connection = client.dial(index)
     connection.sendall(GREETING + request(host, port) + more)
     answer = read_exactly(connection, 12)
     assert answer[:3] == b"\x05\x00\x05" and answer[4:] == b"\x00\x01" + bytes(6)
@@ -55,13 +55,13 @@ def socks(client, host, port, more=b""):
 
 
 def test_curl_by_every_protocol(world, site):
-    """curl fetches a page by SOCKS with the name or the address, and by HTTP CONNECT, all on one
-    port."""
+    """curl fetches a page by SOCKS with the name or the address, by HTTP CONNECT and by plain
+    HTTP, all on one port."""
     directory, port = site
     _, client = start(world)
     page = (directory / "page.html").read_text()
     url = f"http://127.0.0.1:{port}/page.html"
-    for proxy, options in (("socks5h", ()), ("socks5", ()), ("http", ("--proxytunnel",))):
+    for proxy, options in (("socks5h", ()), ("socks5", ()), ("http", ("--proxytunnel",)), ("http", ())):
         assert curl(client, url, *options, proxy=proxy).stdout == page
     run("curl", "-sS", "--fail", "--socks5-hostname", endpoint(*client.address()), url)
 
@@ -285,11 +285,114 @@ def test_other_commands(world, command):
     connection.close()
 
 
-def test_plain_http_request(world, site):
-    """A request for the proxy itself to fetch is refused with the way that works."""
+def answer_http(connection):
+    """A web server that answers one request with what it got, and stays open for another."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        got += connection.recv(65536)
+    head, _, body = got.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    while (length and len(body) < int(length[1])) or (b"chunked" in head and not body.endswith(b"0\r\n\r\n")):
+        body += connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+    rest, _ = read_to_end(connection)
+    return head, body + rest
+
+
+def test_plain_http_requests(world, site, serve):
+    """http:// pages through -D as the HTTP proxy of curl, as browsers use it: several in a row, with
+    bodies of both kinds; the server gets a request as if there were no proxy."""
+    directory, port = site
+    (directory / "other.html").write_text("other")
     _, client = start(world)
-    failed = curl(client, f"http://127.0.0.1:{site[1]}/", proxy="http", code=CURL_HTTP)
-    assert "405" in failed.stderr
+    url = f"http://127.0.0.1:{port}"
+    page = (directory / "page.html").read_text()
+    assert curl(client, f"{url}/other.html", f"{url}/page.html", proxy="http").stdout == page + "other"
+    target = serve(Target, answer_http)
+    body = os.urandom(200000).hex()
+    file = world.write("body", body)
+    for options, framing in (("--data-binary", f"@{file}"), b"Content-Length: 400000"), (("-T", "-"), b"Transfer-Encoding: chunked"):
+        got = curl(client, f"http://127.0.0.1:{target.port}/up?x", *options, "-m", "20", proxy="http", input=body)
+        assert got.stdout == "hello"
+        head, sent = target.outcome()
+        assert re.match(rb"(POST|PUT) /up\?x HTTP/1\.1\r\nHost: 127\.0\.0\.1:%d\r\n" % target.port, head)
+        assert framing in head and b"Proxy-" not in head and head.endswith(b"\r\nConnection: close")
+        assert body.encode() in sent or framing != b"Content-Length: 400000"
+        assert len(sent) >= len(body)
+
+
+def test_plain_http_refused(world):
+    """What goes wrong is answered in HTTP, with its reason."""
+    _, client = start(world)
+    port = free_port()
+    failed = curl(client, f"http://127.0.0.1:{port}/", proxy="http", code=CURL_HTTP)
+    assert "502" in failed.stderr
+    with client.dial() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        got, end = read_to_end(connection)
+    assert got.startswith(b"HTTP/1.1 400 ") and b"this is a proxy" in got and end == "eof"
+    client.expect("this is a proxy, not a web server")
+
+
+def test_second_request_goes_nowhere(world, serve):
+    """What follows a plain request on its connection may be for another server: the first gets none
+    of it, sent at once or later."""
+    _, client = start(world)
+    target = serve(Target, answer_http)
+    first = b"GET http://127.0.0.1:%d/ HTTP/1.1\r\n\r\n" % target.port
+    second = b"GET http://secret.example/ HTTP/1.1\r\nCookie: secret\r\n\r\n"
+    for at_once in (True, False):
+        with client.dial() as connection:
+            connection.sendall(first + second if at_once else first)
+            if not at_once:
+                assert read_exactly(connection, 43).endswith(b"hello")
+                connection.sendall(second)
+            read_to_end(connection)
+        head, rest = target.outcome()
+        assert head.startswith(b"GET / HTTP/1.1\r\n") and rest == b""
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+def test_ipv6_as_programs_name_it(world, serve):
+    """python3's urllib asks for CONNECT ::1:PORT, others give SOCKS an address in brackets as a
+    name."""
+    target = serve(Target, lambda connection: connection.recv(1), "::1")
+    _, client = start(world, allow="tcp:[::1]:*")
+    script = "import sys, urllib.request as u; u.build_opener(u.ProxyHandler({'https': sys.argv[1]})).open(sys.argv[2])"
+    run("python3", "-c", script, f"http://{endpoint(*client.address())}", f"https://[::1]:{target.port}/", code=1)
+    assert target.outcome() == b"\x16"  # of TLS
+    for host in ("[::1]", "::1"):
+        connection, reply = socks(client, host, target.port, b"x")
+        assert reply == 0
+        assert target.outcome() == b"x"
+        connection.close()
+
+
+def test_real_reasons(world):
+    """Log and answer say what was wrong with the request."""
+    _, client = start(world, allow="tcp:*:*")
+    connection, reply = socks(client, "web.example", 0)
+    assert reply == 1
+    connection.close()
+    client.expect("the application asks for port 0 of web.example$")
+    connection, reply = socks(client, "a" * 254, 80)
+    assert reply == 4
+    connection.close()
+    client.expect("names a host of more than 253 characters: aaa")
+    with client.dial() as connection:
+        connection.sendall(b"CONNECT web.example:0 HTTP/1.1\r\n\r\n")
+        got, _ = read_to_end(connection)
+    assert got.startswith(b"HTTP/1.1 400 ") and got.endswith(b"\r\n\r\nthe application asks for port 0 of web.example\n")
+
+
+def test_final_dots(world, echo):
+    """An absolute name is the name: on the command line, in files, by the proxy."""
+    world.start_relay()
+    world.start_agent(users={"alice": "tcp:localhost.:*"})
+    client = world.start_client("-L", f"localhost.:0:localhost.:{echo.port}", "-D", "0")
+    for connection in (client.dial(0), socks(client, "localhost.", echo.port, index=1)[0]):
+        assert ask(connection, b"x") == b"x"
+        connection.close()
 
 
 @pytest.mark.parametrize(
@@ -348,7 +451,7 @@ def test_refused_application_that_stays(world):
     _, client = start(world)
     with client.dial() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        assert read_to_end(connection)[0].startswith(b"HTTP/1.1 405 ")
+        assert read_to_end(connection)[0].startswith(b"HTTP/1.1 400 ")
         begun = time.monotonic()
 
         def ended():

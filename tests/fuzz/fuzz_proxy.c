@@ -26,9 +26,9 @@ static enum proxy_decision take(struct outcome *o, const uint8_t *data, size_t l
     free(copy);
     if (used > len || o->p.answer_len > sizeof o->p.answer)
         abort();
-    if (decision == PROXY_MORE && (used || len >= PROXY_HTTP_MAX_BYTES))
+    if (decision == PROXY_MORE && (used || len >= HTTP_HEAD_MAX_BYTES))
         abort();
-    if (decision == PROXY_REFUSE && !o->p.why)
+    if (decision == PROXY_REFUSE && !o->p.why[0])
         abort();
     o->used += used;
     return decision;
@@ -56,9 +56,31 @@ static void check_target(struct outcome *o)
         abort();
     for (enum reset_code code = 0; code < 12; code++) {
         proxy_settle(&o->p, code, "a text");
-        if (o->p.answer_len == 0 || o->p.answer_len > sizeof o->p.answer)
+        if ((o->p.answer_len == 0 && (code || !o->p.plain)) || o->p.answer_len > sizeof o->p.answer)
             abort();
     }
+}
+
+/* What the server gets of a plain request: a head that ends once, and no byte beyond its body,
+ * however that is cut. */
+static void check_request(struct outcome *o, const uint8_t *data, size_t size, size_t piece)
+{
+    struct http_body body = o->p.body;
+    struct view behind = view_of(data + o->used, size - o->used);
+    uint8_t *out = malloc(PROXY_REQUEST_MAX_BYTES(o->used, behind.len));
+    size_t belonging = 0, len;
+    if (!out)
+        abort();
+    for (size_t at = 0; at < behind.len; at += piece)
+        belonging += http_body_take(
+            &body, view_of(behind.data + at, behind.len - at < piece ? behind.len - at : piece));
+    len = proxy_request(&o->p, view_of(data, o->used), behind, out);
+    const uint8_t *end = memmem(out, len, "\r\n\r\n", 4);
+    if (len > PROXY_REQUEST_MAX_BYTES(o->used, behind.len) || !end ||
+        (size_t)(end + 4 - out) + belonging != len ||
+        (belonging && memcmp(end + 4, behind.data, belonging) != 0))
+        abort();
+    free(out);
 }
 
 /* A datagram's target is one that the agent takes; the head of its answers names the same. */
@@ -98,9 +120,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     run(&cut, data + 1, size - 1, 1 + data[0] % 64);
     if (whole.decision != cut.decision)
         abort();
-    if (whole.decision == PROXY_OPEN) {
+    if (whole.decision == PROXY_OPEN || whole.decision == PROXY_REQUEST) {
         if (whole.used != cut.used)
             abort();
+        if (whole.decision == PROXY_REQUEST)
+            check_request(&whole, data + 1, size - 1, 1 + data[0] % 64);
         check_target(&whole);
     }
     return 0;

@@ -1,4 +1,4 @@
-/* SOCKS 5 and HTTP CONNECT as bytes: whole, byte by byte, and what is refused. */
+/* SOCKS 5 and HTTP as bytes: whole, byte by byte, and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@
 /* What an application sends and what becomes of it. */
 struct dialogue {
     struct proxy p;
-    uint8_t in[2 * PROXY_HTTP_MAX_BYTES];
+    uint8_t in[2 * HTTP_HEAD_MAX_BYTES];
     size_t len; /* in `in`, not used */
     char out[2048];
     size_t out_len;
@@ -87,7 +87,7 @@ static void assert_refuses(const char *bytes, size_t len, const char *answer, si
         struct dialogue d;
         say(&d, bytes, len, pieces[i]);
         assert_int_equal(d.decision, PROXY_REFUSE);
-        assert_non_null(d.p.why);
+        assert_true(d.p.why[0]);
         assert_true(d.out_len >= answer_len);
         assert_memory_equal(d.out, answer, answer_len);
         if (answer_len == 0)
@@ -122,6 +122,8 @@ static void socks_opens(void **state)
                                 "8.8.8.8\x00\x35"),
                  "tcp:8.8.8.8:53", BYTES("\x05\x00"), "");
     assert_opens(BYTES(GREETING "\x05\x01\x00\x03\x03::1\x00\x35"), "tcp:[::1]:53",
+                 BYTES("\x05\x00"), "");
+    assert_opens(BYTES(GREETING "\x05\x01\x00\x03\x05[::1]\x00\x35"), "tcp:[::1]:53",
                  BYTES("\x05\x00"), "");
     assert_opens(BYTES(GREETING "\x05\x01\x00\x03\x04web.\x00\x35"), "tcp:web:53",
                  BYTES("\x05\x00"), "");
@@ -277,6 +279,10 @@ static void socks_refusals(void **state)
     assert_refuses(BYTES(GREETING "\x05\x01\x00\x03\x02-x\x00\x50"),
                    BYTES("\x05\x00\x05\x04" SOCKS_TAIL));
     assert_refuses(BYTES(GREETING "\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x00"),
+                   BYTES("\x05\x00\x05\x01" SOCKS_TAIL));
+    assert_refuses(BYTES(GREETING "\x05\x01\x00\x03\x07[::1]:9\x00\x50"),
+                   BYTES("\x05\x00\x05\x04" SOCKS_TAIL));
+    assert_refuses(BYTES(GREETING "\x05\x01\x00\x03\x04[::1\x00\x50"),
                    BYTES("\x05\x00\x05\x04" SOCKS_TAIL));
     assert_refuses(BYTES(GREETING "\x04\x01\x00\x01\xc0\x00\x02\x01\x00\x50"),
                    BYTES("\x05\x00\x05\x01" SOCKS_TAIL));
@@ -323,18 +329,44 @@ static void http_opens(void **state)
     assert_opens(BYTES("CONNECT 192.0.2.1:22 HTTP/1.1\r\n\r\n"), "tcp:192.0.2.1:22", BYTES(""), "");
     assert_opens(BYTES("CONNECT web.example.:22 HTTP/1.1\r\n\r\n"), "tcp:web.example:22", BYTES(""),
                  "");
+    assert_opens(BYTES("CONNECT ::1:443 HTTP/1.0\r\n\r\n"), "tcp:[::1]:443", BYTES(""), "");
     assert_more(BYTES("CONNECT web:443 HTTP/1.1\r\nHost: web:443\r\n\r\n"));
 }
 
 static void http_refusals(void **state)
 {
     static const char *const bad[] = {
-        "CONNECT web HTTP/1.1",      "CONNECT web:0 HTTP/1.1",  "CONNECT web:65536 HTTP/1.1",
-        "CONNECT  web:1 HTTP/1.1",   "CONNECT web:1  HTTP/1.1", "CONNECT web:1 HTTP/2.0",
-        "CONNECT web:1 HTTP/1.1 ",   "CONNECT web:1",           "CONNECT web:1 HTTP/1.",
-        "CONNECT :1 HTTP/1.1",       "CONNECT a@b:1 HTTP/1.1",  "CONNECT ::1:1 HTTP/1.1",
-        "CONNECT http://a HTTP/1.1", "CONNECT .:1 HTTP/1.1",    "CONNECT ",
+        "CONNECT web HTTP/1.1",
+        "CONNECT web:0 HTTP/1.1",
+        "CONNECT web:65536 HTTP/1.1",
+        "CONNECT  web:1 HTTP/1.1",
+        "CONNECT web:1  HTTP/1.1",
+        "CONNECT web:1 HTTP/2.0",
+        "CONNECT web:1 HTTP/1.1 ",
+        "CONNECT web:1",
+        "CONNECT web:1 HTTP/1.",
+        "CONNECT :1 HTTP/1.1",
+        "CONNECT a@b:1 HTTP/1.1",
+        "CONNECT ::g:1 HTTP/1.1",
+        "CONNECT http://a HTTP/1.1",
+        "CONNECT .:1 HTTP/1.1",
+        "CONNECT ",
         "CONNECT unix:/x HTTP/1.1",
+        "CONNECT [::1] HTTP/1.1",
+        "CONNECT [::1:1 HTTP/1.1",
+        "GET / HTTP/1.1",
+        "GET https://a/ HTTP/1.1",
+        "GET ftp://a/ HTTP/1.1",
+        "GET http:// HTTP/1.1",
+        "GET http://a:0/ HTTP/1.1",
+        "GET http://u@a/ HTTP/1.1",
+        "GET http://a/",
+        "GET http://a/ HTTP/2.0",
+        "GET http://a/ x HTTP/1.1",
+        "G(T http://a/ HTTP/1.1",
+        "GET\thttp://a/ HTTP/1.1",
+        "X",
+        "CONNECTS web:1 HTTP/1.1",
     };
     static const char nul[] = "CONNECT web:443 HTTP/1.1\0 \r\n\r\n";
     char bytes[1024];
@@ -349,31 +381,170 @@ static void http_refusals(void **state)
     memcpy(bytes, "CONNECT ", 8);
     memcpy(bytes + sizeof bytes - 15, ":1 HTTP/1.1\r\n\r\n", 15);
     assert_refuses(bytes, sizeof bytes, BYTES("HTTP/1.1 400 Bad Request\r\n"));
-    assert_refuses(BYTES("GET http://web/ HTTP/1.1\r\nHost: web\r\n\r\n"),
-                   BYTES("HTTP/1.1 405 Method Not Allowed\r\nAllow: CONNECT\r\n"));
-    assert_refuses(BYTES("CONNECTS web:1 HTTP/1.1\r\n\r\n"), BYTES("HTTP/1.1 405 "));
-    assert_refuses(BYTES("X\n\n"), BYTES("HTTP/1.1 405 "));
+    assert_refuses(BYTES("X\n\n"), BYTES("HTTP/1.1 400 "));
+}
+
+static void assert_reason(const char *bytes, size_t len, const char *why)
+{
+    struct dialogue d;
+    say(&d, bytes, len, 1);
+    assert_int_equal(d.decision, PROXY_REFUSE);
+    assert_string_equal(d.p.why, why);
+    if (bytes[0] != 5) { /* HTTP tells the application too */
+        d.out[d.out_len] = '\0';
+        assert_non_null(strstr(d.out, why));
+    }
+}
+
+/* What is wrong is said as it is. */
+static void reasons(void **state)
+{
+    static const char too_long[] =
+        "the application names a host of more than 253 characters: "
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...";
+    char bytes[512] = GREETING "\x05\x01\x00\x03\xfe";
+    (void)state;
+    assert_reason(BYTES(GREETING "\x05\x01\x00\x03\x03web\x00\x00"),
+                  "the application asks for port 0 of web");
+    assert_reason(BYTES("CONNECT web:0 HTTP/1.1\r\n\r\n"),
+                  "the application asks for port 0 of web");
+    assert_reason(BYTES("CONNECT web:70000 HTTP/1.1\r\n\r\n"),
+                  "the application asks for port 70000 of web");
+    assert_reason(BYTES(GREETING "\x05\x01\x00\x03\x00\x00\x50"), "the application names no host");
+    assert_reason(BYTES(GREETING "\x05\x01\x00\x03\x02-\x1b\x00\x50"),
+                  "the application names the host -?, which is neither a name nor an address");
+    memset(bytes + 8, 'a', 254);
+    memcpy(bytes + 8 + 254, "\x00\x50", 2);
+    assert_reason(bytes, 8 + 256, too_long);
+    assert_reason(BYTES("GET /index.html HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+                  "this is a proxy, not a web server: an application names it as SOCKS 5 or HTTP "
+                  "proxy");
+}
+
+/* What the target gets for a request and the bytes behind it. */
+static void assert_rewrites(const char *bytes, size_t len, const char *target, const char *expected)
+{
+    struct dialogue d;
+    struct view all = view_of(bytes, len);
+    char text[TARGET_TEXT_BYTES];
+    size_t used = (size_t)(strstr(bytes, "\r\n\r\n") - bytes) + 4, got;
+    uint8_t *out = malloc(PROXY_REQUEST_MAX_BYTES(used, len - used));
+    assert_non_null(out);
+    for (size_t i = 0; i < COUNT(pieces); i++) {
+        say(&d, bytes, len, pieces[i]);
+        assert_int_equal(d.decision, PROXY_REQUEST);
+        assert_int_equal(d.out_len, 0);
+        assert_int_equal(d.len, len - used);
+        target_to_text(text, &d.p.target);
+        assert_string_equal(text, target);
+        got =
+            proxy_request(&d.p, view_of(all.data, used), view_of(all.data + used, len - used), out);
+        assert_int_equal(got, strlen(expected));
+        assert_memory_equal(out, expected, got);
+        proxy_settle(&d.p, 0, "");
+        assert_int_equal(d.p.answer_len, 0);
+        proxy_settle(&d.p, RESET_REFUSED, "");
+        assert_memory_equal(d.p.answer, "HTTP/1.1 502 ", 13);
+    }
+    free(out);
+}
+
+/* A plain request reaches its server as if there were no proxy, and as the only one. */
+static void http_requests(void **state)
+{
+    (void)state;
+    assert_rewrites(BYTES("GET http://Web.example./a?b HTTP/1.1\r\nhost: other\r\nAccept: */*\r\n"
+                          "Proxy-Connection: keep-alive\r\nConnection: keep-alive\r\n\r\n"),
+                    "tcp:Web.example:80",
+                    "GET /a?b HTTP/1.1\r\nHost: Web.example.\r\nAccept: */*\r\n"
+                    "Connection: close\r\n\r\n");
+    assert_rewrites(BYTES("GET HTTP://[::1]:8080 HTTP/1.0\nX:y\r\n\r\nGET http://b/ HTTP/1.0"),
+                    "tcp:[::1]:8080",
+                    "GET / HTTP/1.0\r\nHost: [::1]:8080\r\nX:y\r\nConnection: close\r\n\r\n");
+    assert_rewrites(BYTES("OPTIONS http://a:1 HTTP/1.1\r\n\r\n"), "tcp:a:1",
+                    "OPTIONS * HTTP/1.1\r\nHost: a:1\r\nConnection: close\r\n\r\n");
+    assert_rewrites(BYTES("GET http://a?q HTTP/1.1\r\n\r\n"), "tcp:a:80",
+                    "GET /?q HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_rewrites(
+        BYTES("POST http://a/ HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET "), "tcp:a:80",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+}
+
+/* Where the server might see another end of the request than the proxy does. */
+static void http_framing(void **state)
+{
+    static const char *const bad[] = {
+        "Content-Length: 1\r\nContent-Length: 1",
+        "Content-Length: 1\r\nTransfer-Encoding: chunked",
+        "Content-Length: +1",
+        "Content-Length:",
+        "Content-Length: 1234567890123456789",
+        "Transfer-Encoding: gzip",
+        "Transfer-Encoding: chunked, identity",
+        "Content-Length : 1",
+        " folded",
+        "no colon",
+        ": x",
+        "A: \rb",
+        "Content-Length: 1\r\n X: 1",
+    };
+    char bytes[256];
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        int len = snprintf(bytes, sizeof bytes, "POST http://a/ HTTP/1.1\r\n%s\r\n\r\n", bad[i]);
+        assert_refuses(bytes, (size_t)len, BYTES("HTTP/1.1 400 "));
+    }
+}
+
+static void assert_body(struct http_body body, const char *bytes, size_t belonging)
+{
+    size_t len = strlen(bytes);
+    for (size_t i = 0; i < COUNT(pieces); i++) {
+        struct http_body b = body;
+        size_t taken = 0;
+        for (size_t at = 0; at < len; at += pieces[i])
+            taken += http_body_take(
+                &b, view_of(bytes + at, len - at < pieces[i] ? len - at : pieces[i]));
+        assert_int_equal(taken, belonging);
+        if (belonging < len)
+            assert_int_equal(b.state, BODY_DONE);
+    }
+}
+
+static void http_bodies(void **state)
+{
+    const struct http_body chunked = {.state = CHUNK_SIZE};
+    (void)state;
+    assert_body((struct http_body){0}, "GET", 0);
+    assert_body((struct http_body){.state = BODY_LENGTH, .left = 5}, "abc", 3);
+    assert_body((struct http_body){.state = BODY_LENGTH, .left = 5}, "abcdeGET", 5);
+    assert_body(chunked, "3\r\nabc\r\n0\r\n\r\nGET", 13);
+    assert_body(chunked, "A;x=y\r\n0123456789\r\n00\r\nT: 1\r\nU: 2\r\n\r\nGET", 37);
+    assert_body(chunked, "1\na\n0\n\nGET", 7);
+    assert_body(chunked, "3\r\nabcd", 7); /* no end of the line: it is cut off */
+    assert_body(chunked, "GET", 1);
+    assert_body(chunked, "0000000000000001\r\nabc", 16);
 }
 
 /* A header of exactly 8 KiB is taken; one that has not ended then is refused. */
 static void http_limit(void **state)
 {
     static const char line[] = "CONNECT web:443 HTTP/1.1\r\nX: ";
-    static char bytes[PROXY_HTTP_MAX_BYTES + 1];
+    static char bytes[HTTP_HEAD_MAX_BYTES + 1];
     struct dialogue d;
 
     (void)state;
     memset(bytes, 'x', sizeof bytes);
     memcpy(bytes, line, sizeof line - 1);
-    say(&d, bytes, PROXY_HTTP_MAX_BYTES - 1, 1000);
+    say(&d, bytes, HTTP_HEAD_MAX_BYTES - 1, 1000);
     assert_int_equal(d.decision, PROXY_MORE);
-    assert_refuses(bytes, PROXY_HTTP_MAX_BYTES, BYTES("HTTP/1.1 431 "));
-    memcpy(bytes + PROXY_HTTP_MAX_BYTES - 4, "\r\n\r\n", 4);
-    say(&d, bytes, PROXY_HTTP_MAX_BYTES, 1000);
+    assert_refuses(bytes, HTTP_HEAD_MAX_BYTES, BYTES("HTTP/1.1 431 "));
+    memcpy(bytes + HTTP_HEAD_MAX_BYTES - 4, "\r\n\r\n", 4);
+    say(&d, bytes, HTTP_HEAD_MAX_BYTES, 1000);
     assert_int_equal(d.decision, PROXY_OPEN);
-    memset(bytes + PROXY_HTTP_MAX_BYTES - 4, 'x', 4);
-    memcpy(bytes + PROXY_HTTP_MAX_BYTES - 3, "\r\n\r\n", 4);
-    assert_refuses(bytes, PROXY_HTTP_MAX_BYTES + 1, BYTES("HTTP/1.1 431 "));
+    memset(bytes + HTTP_HEAD_MAX_BYTES - 4, 'x', 4);
+    memcpy(bytes + HTTP_HEAD_MAX_BYTES - 3, "\r\n\r\n", 4);
+    assert_refuses(bytes, HTTP_HEAD_MAX_BYTES + 1, BYTES("HTTP/1.1 431 "));
 }
 
 static void http_answers(void **state)
@@ -442,7 +613,9 @@ int main(void)
         cmocka_unit_test(http_opens),       cmocka_unit_test(http_refusals),
         cmocka_unit_test(http_limit),       cmocka_unit_test(http_answers),
         cmocka_unit_test(socks_associates), cmocka_unit_test(socks_datagrams),
-        cmocka_unit_test(neither),
+        cmocka_unit_test(neither),          cmocka_unit_test(reasons),
+        cmocka_unit_test(http_requests),    cmocka_unit_test(http_framing),
+        cmocka_unit_test(http_bodies),
     };
 
     return cmocka_run_group_tests_name("proxy", tests, NULL, NULL);
