@@ -280,6 +280,7 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     settings.receive_limit = budget_receive_limit(&a->seats);
     settings.own_streams = user->listen_count ? AGENT_STREAMS_MAX : 0;
     settings.listeners = user->listeners;
+    settings.streams = user->streams;
     if (!v || !access_init(&v->access, a, user, in->label)) {
         free(v);
         return NULL;

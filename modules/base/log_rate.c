@@ -4,11 +4,25 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/clock.h"
+
 #define TEXT_BYTES 1800 /* as much as the log takes */
+
+/* Takes the count of those left out. */
+static void log_counted(unsigned long *left_out, enum log_level level, const char *format,
+                        va_list args)
+{
+    char text[TEXT_BYTES] = "";
+    vsnprintf(text, sizeof text, format, args);
+    if (*left_out)
+        log_line(level, "%s (%lu more like this left out)", text, *left_out);
+    else
+        log_line(level, "%s", text);
+    *left_out = 0;
+}
 
 void log_rated(struct log_rate *r, uint64_t now_us, enum log_level level, const char *format, ...)
 {
-    char text[TEXT_BYTES] = "";
     va_list args;
 
     if (!log_enabled(level))
@@ -18,18 +32,37 @@ void log_rated(struct log_rate *r, uint64_t now_us, enum log_level level, const 
         return;
     }
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    log_counted(&r->left_out, level, format, args);
     va_end(args);
-    if (r->left_out)
-        log_line(level, "%s (%lu more like this left out)", text, r->left_out);
-    else
-        log_line(level, "%s", text);
-    r->left_out = 0;
+}
+
+void log_seldom(struct log_seldom *r, uint64_t now_us, enum log_level level, const char *format,
+                ...)
+{
+    va_list args;
+    if (now_us < r->next_us) {
+        r->left_out++;
+        return;
+    }
+    r->next_us = now_us + LOG_SELDOM_S * CLOCK_US_PER_S;
+    va_start(args, format);
+    log_counted(&r->left_out, level, format, args);
+    va_end(args);
+}
+
+static void end_count(unsigned long *left_out, enum log_level level, const char *what)
+{
+    if (*left_out)
+        log_line(level, "%s: %lu more like this left out", what, *left_out);
+    *left_out = 0;
 }
 
 void log_rate_end(struct log_rate *r, enum log_level level, const char *what)
 {
-    if (r->left_out)
-        log_line(level, "%s: %lu more like this left out", what, r->left_out);
-    r->left_out = 0;
+    end_count(&r->left_out, level, what);
+}
+
+void log_seldom_end(struct log_seldom *r, enum log_level level, const char *what)
+{
+    end_count(&r->left_out, level, what);
 }

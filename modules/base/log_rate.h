@@ -22,9 +22,20 @@ struct log_rate {
 void log_rated(struct log_rate *r, uint64_t now_us, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* For a state that lasts, such as a shortage: the first line is logged and then one in
+ * LOG_SELDOM_S at most, with the count of those left out. */
+#define LOG_SELDOM_S 60
+struct log_seldom {
+    uint64_t next_us; /* not before; 0: nothing was logged yet */
+    unsigned long left_out;
+};
+void log_seldom(struct log_seldom *r, uint64_t now_us, enum log_level level, const char *format,
+                ...) __attribute__((format(printf, 4, 5)));
+
 /* The peer has ended: logs "WHAT: 12 more like this left out" if there are any that no line has
  * told.
  */
 void log_rate_end(struct log_rate *r, enum log_level level, const char *what);
+void log_seldom_end(struct log_seldom *r, enum log_level level, const char *what);
 
 #endif

@@ -145,6 +145,13 @@ static const struct config_key user_keys[] = {
      USER_NUMBER(listeners),
      {1, LISTENERS_MAX},
      LISTENERS_DEFAULT},
+    {"Streams",
+     AT_MOST_ONE,
+     AT_ONCE,
+     &config_number,
+     USER_NUMBER(streams),
+     {1, STREAMS_MAX},
+     STREAMS_DEFAULT},
 };
 
 static const struct config_section sections[] = {

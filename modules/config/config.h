@@ -57,6 +57,7 @@ struct agent_user {
     struct target_pattern *listen; /* where the user's -R may listen; none: nowhere */
     size_t listen_count;
     uint32_t listeners; /* how many a session of the user's may have */
+    uint32_t streams;   /* how many it may have open at once */
 };
 
 struct agent_config {

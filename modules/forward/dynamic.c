@@ -32,7 +32,7 @@ struct dynamic {
 /* reading -> waiting -> opening -> an endpoint's; or leaving, when it was refused. */
 enum request_state {
     REQUEST_READING,    /* the request is not whole */
-    REQUEST_WAITING,    /* for a session, or for its limit of streams */
+    REQUEST_WAITING,    /* for a session */
     REQUEST_OPENING,    /* the agent has not answered */
     REQUEST_ASSOCIATED, /* a UDP socket is there until the application closes the connection */
     REQUEST_LEAVING,    /* the application reads why it was refused; its bytes are dropped */
@@ -146,7 +146,13 @@ static void on_nothing(void *owner)
     (void)owner;
 }
 
-/* Refused: the application is told in its own protocol. */
+/* The application is told in its own protocol. */
+static void refuse(struct request *r, enum reset_code code, const char *text)
+{
+    proxy_settle(&r->proxy, code, text);
+    leave(r);
+}
+
 static void on_reset(void *owner, enum reset_code code, const char *text)
 {
     struct request *r = owner;
@@ -155,8 +161,7 @@ static void on_reset(void *owner, enum reset_code code, const char *text)
     target_to_text(target, &r->proxy.target);
     failures_log(d->failures, loop_now(d->loop), target, code, text);
     r->stream = NULL;
-    proxy_settle(&r->proxy, code ? code : RESET_INTERNAL, text);
-    leave(r);
+    refuse(r, code ? code : RESET_INTERNAL, text);
 }
 
 /* An open one ended with an error: the application sees only a reset. */
@@ -212,6 +217,11 @@ static void open_stream(struct request *r)
     char target[TARGET_TEXT_BYTES];
     set_state(r, REQUEST_WAITING);
     timer_cancel(r->dynamic->loop, &r->deadline);
+    if (s && session_is_full(s)) {
+        failures_note_full(r->dynamic->failures, loop_now(r->dynamic->loop), s);
+        refuse(r, RESET_LIMIT, "");
+        return;
+    }
     if (!s || !session_may_open(s))
         return;
     target_to_text(target, &r->proxy.target);
@@ -234,8 +244,7 @@ static void start_association(struct request *r)
         error_set(&e, FAILURE_OTHER, "too many UDP sockets of applications");
     if (!r->associate) {
         note(d, e.text);
-        proxy_settle(&r->proxy, RESET_LIMIT, "");
-        leave(r);
+        refuse(r, RESET_LIMIT, "");
         return;
     }
     d->associations++;
@@ -362,14 +371,14 @@ struct dynamic *dynamic_new(struct loop *loop, const char *label, struct failure
 
 bool dynamic_has_room(const struct dynamic *d)
 {
-    return d->without_stream < STREAMS_MAX || !list_empty(&d->reading);
+    return d->without_stream < WITHOUT_STREAM_MAX || !list_empty(&d->reading);
 }
 
 /* Connections without a request hold up none that come later. */
 static void make_place(struct dynamic *d)
 {
     struct request *oldest;
-    if (d->without_stream < STREAMS_MAX || list_empty(&d->reading))
+    if (d->without_stream < WITHOUT_STREAM_MAX || list_empty(&d->reading))
         return;
     oldest = container_of(d->reading.next, struct request, reading);
     note(d, "too many connections without a request: the oldest is closed");
@@ -403,16 +412,6 @@ void dynamic_set_session(struct dynamic *d, struct session *s)
         struct request *r = container_of(link, struct request, link);
         if (r->associate)
             associate_set_session(r->associate, s);
-    }
-    dynamic_resume(d);
-}
-
-void dynamic_resume(struct dynamic *d)
-{
-    list_each (link, &d->requests) {
-        struct request *r = container_of(link, struct request, link);
-        if (!d->session || !session_may_open(d->session))
-            return;
         if (r->state == REQUEST_WAITING)
             open_stream(r);
     }

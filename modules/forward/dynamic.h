@@ -6,7 +6,8 @@
 
 #include "forward/endpoint.h"
 
-#define REQUEST_S 10        /* for the application to send its request */
+#define REQUEST_S 10 /* for the application to send its request */
+#define WITHOUT_STREAM_MAX 1024
 #define ASSOCIATIONS_MAX 64 /* UDP sockets of a proxy */
 #define LEAVING_S 2         /* for an application that was refused to read why */
 
@@ -18,18 +19,17 @@ struct dynamic;
 struct dynamic *dynamic_new(struct loop *loop, const char *label, struct failures *failures,
                             void (*on_room)(void *arg), void *arg);
 
-/* True if a connection can be taken: at most STREAMS_MAX are without a stream. One more takes the
- * place of the oldest whose request is not whole; only without such a one there is no room. */
+/* True if a connection can be taken: at most WITHOUT_STREAM_MAX are without a stream. One more
+ * takes the place of the oldest whose request is not whole; only without such a one there is no
+ * room. */
 bool dynamic_has_room(const struct dynamic *d);
 
 /* Takes a connection; fd is its own. */
 void dynamic_take(struct dynamic *d, int fd);
 
-/* Requests become streams of this session from now on; NULL: they wait. */
+/* Requests become streams of this session from now on, or are refused when it has no more; NULL:
+ * they wait. */
 void dynamic_set_session(struct dynamic *d, struct session *s);
-
-/* A stream may be opened again: for the requests that wait. */
-void dynamic_resume(struct dynamic *d);
 
 /* Resets the connections it has. After the session's streams have ended. NULL is harmless. */
 void dynamic_free(struct dynamic *d);

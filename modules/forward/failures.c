@@ -1,6 +1,7 @@
 /* The line about a stream's failure. */
 #include "forward/failures.h"
 
+#include "session/stream.h"
 #include "wire/codes.h"
 
 void failures_log(struct failures *f, uint64_t now_us, const char *target, enum reset_code code,
@@ -9,4 +10,13 @@ void failures_log(struct failures *f, uint64_t now_us, const char *target, enum 
     char why[RESET_TEXT_BYTES];
     reset_to_text(why, code, text);
     log_rated(&f->rate, now_us, LOG_WARNING, "target %s at %s: %s", target, f->agent, why);
+}
+
+void failures_note_full(struct failures *f, uint64_t now_us, const struct session *s)
+{
+    if (session_is_full(s))
+        log_seldom(&f->full, now_us, LOG_WARNING,
+                   "%u streams are open at %s, the most of a session (Streams in its "
+                   "configuration): no other until one ends",
+                   session_places(s), f->agent);
 }

@@ -10,10 +10,15 @@
 struct failures {
     const char *agent;
     struct log_rate rate;
+    struct log_seldom full;
 };
 
 /* Logs "target TARGET at AGENT: WHY" for this RESET. */
 void failures_log(struct failures *f, uint64_t now_us, const char *target, enum reset_code code,
                   const char *text);
+
+/* Warns that the session has as many streams as it may, if it has. */
+struct session;
+void failures_note_full(struct failures *f, uint64_t now_us, const struct session *s);
 
 #endif

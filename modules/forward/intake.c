@@ -2,6 +2,7 @@
 #include "forward/intake.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ struct intake {
     struct door door;
     const struct intake_events *events;
     void *owner;
-    struct log_rate shortages;
+    struct log_seldom shortages;
     char text[ADDRESS_TEXT_BYTES];
 };
 
@@ -26,9 +27,23 @@ static bool may_take(void *owner)
     return a->events->may_take(a->owner);
 }
 
+/* Hops and circuits keep the last descriptors for themselves. */
+static void turn_away(struct intake *a, int fd)
+{
+    socket_close_reset(fd);
+    log_seldom(&a->shortages, loop_now(a->door.io.loop), LOG_WARNING,
+               "a connection to %s is reset: too few descriptors are left (raise the limit of open "
+               "files)",
+               a->text);
+}
+
 static void take(void *owner, int fd, const struct address *peer)
 {
     struct intake *a = owner;
+    if (descriptor_is_scarce(fd)) {
+        turn_away(a, fd);
+        return;
+    }
     if (!address_is_loopback(&a->door.bound))
         socket_avoid_pacing(fd); /* the application may still be on this machine */
     a->events->take(a->owner, fd, peer);
@@ -37,8 +52,8 @@ static void take(void *owner, int fd, const struct address *peer)
 static bool on_shortage(void *owner)
 {
     struct intake *a = owner;
-    log_rated(&a->shortages, loop_now(a->door.io.loop), LOG_WARNING, "cannot accept on %s: %s",
-              a->text, system_text(errno));
+    log_seldom(&a->shortages, loop_now(a->door.io.loop), LOG_WARNING,
+               "cannot accept on %s: %s; connections wait", a->text, system_text(errno));
     return false;
 }
 
@@ -59,7 +74,7 @@ struct intake *intake_new(struct loop *loop, const struct address *listen,
         free(a);
         return NULL;
     }
-    if (descriptor_is_scarce(a->door.io.fd)) { /* hops and circuits keep the last for themselves */
+    if (descriptor_is_scarce(a->door.io.fd)) {
         error_set(e, FAILURE_OTHER,
                   "too few descriptors are left to listen: raise the limit of open files");
         intake_free(a);
@@ -92,8 +107,11 @@ const struct address *intake_bound(const struct intake *a)
 
 void intake_free(struct intake *a)
 {
+    char what[sizeof a->text + 16];
     if (!a)
         return;
     door_close(&a->door);
+    snprintf(what, sizeof what, "connections to %s", a->text);
+    log_seldom_end(&a->shortages, LOG_INFO, what);
     free(a);
 }

@@ -46,8 +46,12 @@ static void open_stream(struct local_listener *l, int fd, bool is_unix)
 static bool may_take(void *owner)
 {
     struct local_listener *l = owner;
-    return l->session && session_may_open(l->session) &&
-           (!l->dynamic || dynamic_has_room(l->dynamic));
+    if (l->dynamic)
+        return l->session && dynamic_has_room(l->dynamic);
+    if (!l->session || session_may_open(l->session))
+        return l->session != NULL;
+    failures_note_full(l->failures, loop_now(l->loop), l->session);
+    return false;
 }
 
 static void take(void *owner, int fd, const struct address *peer)
@@ -117,11 +121,8 @@ void local_listener_set_session(struct local_listener *l, struct session *s)
 
 void local_listener_resume(struct local_listener *l)
 {
-    if (!l->session || l->udp)
-        return;
-    if (l->dynamic)
-        dynamic_resume(l->dynamic);
-    intake_go(l->intake);
+    if (l->session && !l->udp)
+        intake_go(l->intake);
 }
 
 const char *local_listener_address(const struct local_listener *l)

@@ -10,7 +10,6 @@
 #include "base/text.h"
 #include "forward/endpoint.h"
 #include "forward/intake.h"
-#include "net/descriptors.h"
 #include "net/socket.h"
 
 #define PORTS_TRIED 1024
@@ -25,6 +24,7 @@ struct remote_listeners {
     struct list all;
     struct rate listens;
     struct log_rate begun, ended, refused, connections;
+    struct log_seldom full;
 };
 
 /* One LISTEN that was granted. */
@@ -86,15 +86,20 @@ static bool may_take(void *owner)
 {
     const struct remote_listener *l = owner;
     struct session *s = stream_session(l->listener);
-    return session_has_circuit(s) && session_may_open(s);
+    if (session_has_circuit(s) && session_may_open(s))
+        return true;
+    if (session_is_full(s))
+        log_seldom(&l->set->full, loop_now(l->set->loop), LOG_WARNING,
+                   "%s: %u connections to the client's listeners are open, the most of a session: "
+                   "no other until one ends",
+                   l->set->label, session_places(s));
+    return false;
 }
 
 static void take(void *owner, int fd, const struct address *peer)
 {
     struct remote_listener *l = owner;
-    struct endpoint *e = descriptor_is_scarce(fd)
-                             ? NULL
-                             : endpoint_new(l->set->loop, fd, address_is_unix(peer), NULL, NULL);
+    struct endpoint *e = endpoint_new(l->set->loop, fd, address_is_unix(peer), NULL, NULL);
     char text[ADDRESS_TEXT_BYTES];
     struct stream *st;
     if (!e) {

@@ -105,6 +105,8 @@ static struct flow *flow_new(struct udp_local *l, const uint8_t key[UDP_KEY_BYTE
     memcpy(f->key, key, UDP_KEY_BYTES);
     snprintf(f->target, sizeof f->target, "%s", target);
     f->stream = stream_open(l->session, target, &flow_events, f);
+    if (!f->stream)
+        failures_note_full(l->failures, loop_now(l->loop), l->session);
     if (!f->stream || !table_insert(&l->flows, &f->entry)) {
         if (f->stream)
             stream_reset(f->stream, RESET_INTERNAL, NO_MEMORY_TEXT);

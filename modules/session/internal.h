@@ -7,7 +7,7 @@
 
 #define INITIAL_WINDOW (256U << 10)
 #define RING_RESERVE (64U << 10) /* DATA leaves this much of the ring to control frames */
-#define REFUSED_MAX STREAMS_MAX  /* OPENs over the limit whose RESET is not acknowledged */
+#define REFUSED_MAX 1024         /* OPENs over the limit whose RESET is not acknowledged */
 #define STREAM_ID_LAST (UINT32_MAX - 2)
 #define TX_RECORDS 4 /* built at once */
 #define TX_BYTES ((size_t)TX_RECORDS * (2 + RECORD_MAX))
@@ -19,9 +19,6 @@ bool session_fail(struct session *s, enum code code, const char *format, ...)
 
 /* Resets every stream towards its owner and frees them all. */
 void session_end_streams(struct session *s, const char *text);
-
-/* True if one more own stream stays within the peer's limit. */
-bool session_has_room(const struct session *s);
 
 /* Every public function that may kill a stream calls both; the outermost leave frees the dead. */
 void session_enter(struct session *s);
@@ -117,6 +114,9 @@ size_t session_put_datagrams(struct session *s, uint8_t *out, size_t room, size_
 
 /* The session's pool, after its settings were made to fit. False: they leave a stream no window. */
 bool window_init(struct session *s);
+/* The peer takes more streams than there are places: as many are made as the settings permit, with
+ * floors that are smaller if need be. Windows stay as they are. */
+void window_add_places(struct session *s, unsigned own_places);
 /* The first window of a stream out of the session's pool; and its return. */
 uint32_t window_begin(struct session *s);
 void window_end(struct stream *st);

@@ -26,7 +26,7 @@ struct session_settings session_default_settings(bool client)
         .receive_limit = 64U << 20,
         .ring_bytes = client ? 8U << 20 : 1U << 20,
         .ring_doublings = client ? 2 : 5,
-        .streams = client ? 0 : STREAMS_MAX,
+        .streams = client ? 0 : STREAMS_DEFAULT,
         .own_streams = client ? STREAMS_MAX : 0,
         .listeners = client ? LISTENERS_MAX : LISTENERS_DEFAULT,
         .early_credit = 8U << 10,
@@ -232,8 +232,10 @@ bool session_take_welcome(struct session *s, const struct session_welcome *welco
     s->peer_receive_limit = welcome->receive_limit;
     s->peer_ring = welcome->ring;
     s->peer_streams = welcome->streams;
-    if (first) /* OPENs not answered yet count on it */
+    if (first) { /* OPENs not answered yet count on it */
         s->peer_early_credit = welcome->early_credit;
+        window_add_places(s, welcome->streams);
+    }
     s->peer_resume_window_s = welcome->resume_window_s;
     session_enter(s);
     session_leave(s); /* there may be room for streams now */

@@ -69,7 +69,8 @@ struct session_settings {
     uint32_t ring_bytes;     /* a power of two, at least 128 KiB */
     unsigned ring_doublings; /* how often the ring may double while it is what limits */
     uint16_t streams;        /* the peer may have open at once; a client's: 0 without listeners */
-    uint16_t own_streams;    /* this side has open at once; an agent's: 0 without listeners */
+    uint16_t own_streams;    /* this side has open at once, as many as the peer takes but at most so
+                                many; an agent's: 0 without listeners */
     uint16_t listeners;      /* that the client may have; a client's: that it asks for at most */
     uint32_t early_credit;   /* agent: what the client may send on a stream before OPENED; every
                                 stream's floor window. Cut where the floors of all streams would take
@@ -78,8 +79,8 @@ struct session_settings {
     uint32_t resume_window_s; /* agent: what it tells the client */
 };
 
-/* 64 MiB, 8 MiB twice doubled (an agent: 1 MiB five times), STREAMS_MAX, LISTENERS_DEFAULT (a
- * client: LISTENERS_MAX), 8 KiB, 15 s, 10 min. */
+/* 64 MiB, 8 MiB twice doubled (an agent: 1 MiB five times), STREAMS_DEFAULT (a client's own:
+ * STREAMS_MAX), LISTENERS_DEFAULT (a client: LISTENERS_MAX), 8 KiB, 15 s, 10 min. */
 struct session_settings session_default_settings(bool client);
 
 /* Nothing is sent or accepted before a circuit. An agent's session has its id from the beginning.

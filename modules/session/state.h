@@ -72,6 +72,7 @@ struct session {
     size_t datagrams_ahead;  /* bytes of them that went before frames that wait; 0: their turn */
     uint32_t next_id;        /* of the next own stream */
     uint32_t peer_next_id;   /* that the peer must use next */
+    unsigned own_places;     /* own streams that may be open at once: each is sure of its floor */
     unsigned own_open, peer_open,
         refused;        /* counted streams of either side, and OPENs over the limit not done yet */
     unsigned listeners; /* of the client, asked for or live */

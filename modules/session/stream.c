@@ -88,14 +88,24 @@ size_t stream_held(const struct stream *st)
     return st->held.bytes;
 }
 
-bool session_has_room(const struct session *s)
+unsigned session_places(const struct session *s)
 {
-    return s->own_open < s->peer_streams && s->own_open < s->settings.own_streams;
+    return s->peer_streams < s->own_places ? s->peer_streams : s->own_places;
+}
+
+static bool has_room(const struct session *s)
+{
+    return s->own_open < session_places(s);
+}
+
+bool session_is_full(const struct session *s)
+{
+    return s->state == SESSION_ACTIVE && !has_room(s);
 }
 
 bool session_may_open(struct session *s)
 {
-    bool room = session_has_room(s);
+    bool room = has_room(s);
     if (!room)
         s->room_wanted = true;
     return room && s->state == SESSION_ACTIVE;
@@ -365,7 +375,7 @@ void session_leave(struct session *s)
     if (--s->depth > 0)
         return;
     bury(s);
-    if (s->room_wanted && s->state == SESSION_ACTIVE && session_has_room(s)) {
+    if (s->room_wanted && s->state == SESSION_ACTIVE && has_room(s)) {
         s->room_wanted = false;
         if (s->events->on_room)
             s->events->on_room(s);

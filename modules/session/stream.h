@@ -43,6 +43,10 @@ struct stream *stream_open(struct session *s, const char *target,
  * does. */
 bool session_may_open(struct session *s);
 
+/* How many streams of this side may be open at once; and true if they are. */
+unsigned session_places(const struct session *s);
+bool session_is_full(const struct session *s);
+
 /* Acceptor: who takes the stream's events from now on. First inside on_open. */
 void stream_set_owner(struct stream *st, const struct stream_events *events, void *owner);
 

@@ -10,24 +10,47 @@ static uint32_t floor_bytes(const struct session *s)
     return s->settings.early_credit;
 }
 
-/* Streams with a window there may be at once. */
-static uint32_t places(const struct session *s)
+/* The floor with so many own streams: those of all streams there may be take at most half of what
+ * there is. */
+static uint32_t fitting_floor(const struct session *s, unsigned own_places)
 {
-    return (uint32_t)s->settings.streams + s->settings.own_streams;
+    uint32_t places = s->settings.streams + own_places;
+    uint32_t most = s->settings.receive_limit / 2 / (places ? places : 1);
+    return floor_bytes(s) < most ? floor_bytes(s) : most;
+}
+
+/* Every stream is sure of its floor, so that many idle streams never starve a busy one. The streams
+ * there are hold so much beyond theirs. */
+static void set_places(struct session *s, unsigned own_places, uint32_t floor, uint32_t beyond)
+{
+    s->own_places = own_places;
+    s->settings.early_credit = floor;
+    s->pool_left = s->settings.receive_limit - (s->settings.streams + own_places) * floor - beyond;
 }
 
 bool window_init(struct session *s)
 {
     struct session_settings *t = &s->settings;
-    uint32_t most;
+    unsigned places = t->own_streams < STREAMS_DEFAULT ? t->own_streams : STREAMS_DEFAULT;
     if (t->receive_limit > CREDIT_MAX)
         t->receive_limit = CREDIT_MAX;
-    most = t->receive_limit / 2 / (places(s) ? places(s) : 1);
-    if (t->early_credit > most)
-        t->early_credit = most;
-    /* Every stream is sure of its floor, so that many idle streams never starve a busy one. */
-    s->pool_left = t->receive_limit - places(s) * t->early_credit;
+    set_places(s, places, fitting_floor(s, places), 0);
     return t->early_credit > 0;
+}
+
+void window_add_places(struct session *s, unsigned own_places)
+{
+    unsigned most = s->settings.own_streams < STREAMS_MAX ? s->settings.own_streams : STREAMS_MAX;
+    unsigned places = own_places < most ? own_places : most;
+    uint32_t floor = fitting_floor(s, places), beyond = 0;
+    if (places <= s->own_places || floor == 0)
+        return;
+    list_each (link, &s->all) {
+        const struct stream *st = container_of(link, struct stream, all_link);
+        beyond += st->window ? st->window - floor : 0;
+    }
+    if (beyond <= s->settings.receive_limit / 2)
+        set_places(s, places, floor, beyond);
 }
 
 /* Takes from the pool if the owner agrees; otherwise nothing. */

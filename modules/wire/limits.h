@@ -84,7 +84,8 @@
 #define DATAGRAM_IDLE_S 120 /* a stream of datagrams without any */
 #define EARLY_DATAGRAMS 4   /* kept for a target that is not there yet, of so many bytes in all */
 #define EARLY_DATAGRAM_BYTES (8U << 10)
-#define STREAMS_MAX 1024      /* that a client may have open */
+#define STREAMS_DEFAULT 1024  /* that a client may have open, unless the agent is configured */
+#define STREAMS_MAX 16384     /* otherwise: at most */
 #define AGENT_STREAMS_MAX 256 /* that an agent may have open for a client's listeners */
 #define LISTENERS_DEFAULT 16  /* of a session, unless the agent is configured otherwise */
 #define LISTENERS_MAX 256     /* that it can be configured for */

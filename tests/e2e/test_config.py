@@ -150,7 +150,7 @@ MISTAKES = [
         "agent",
         "Allow",
         "Agents",
-        ":13: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, Listen, Listeners",
+        ":13: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, Listen, Listeners, Streams",
     ),
     (
         "client",

@@ -21,7 +21,7 @@ from harness import LOOPBACK, SLOWNESS, SPX, endpoint, free_port, run, stays_fal
 from peer import (
     DATA, FRAME_PING, FRAME_PONG, OPENED, RESET, Gone, Refused, frame, open_frame, string, u16,
 )  # fmt: skip
-from servers import Target, Task
+from servers import Target, Task, ask, read_exactly, read_to_end
 
 FLOOD = Path(__file__).with_name("flood.py")
 FLOOD_S = 2
@@ -1019,6 +1019,57 @@ def test_more_streams_than_may_be_open(world, serve, echo):
         assert grown < circuit.session.peer_limit + 32 * MIB
 
 
+def test_all_streams_in_use(world, echo):
+    """When a session has all streams that it may have the log says so with their number; a further
+    connection to -L waits and is served later, one to -D is refused in its own protocol, and a
+    datagram is dropped."""
+    world.start_relay()
+    conf = world.agent_conf(users={"alice": "tcp:127.0.0.1:*, udp:127.0.0.1:*"})
+    conf.write_text(conf.read_text() + "Streams = 3\n")
+    world.start_agent(conf=conf)
+    client = world.start_client("-L", f"0:127.0.0.1:{echo.port}", "-D", "0", "-U", "0:127.0.0.1:9")
+    open_now = [client.dial() for _ in range(3)]
+    for connection in open_now:
+        assert ask(connection, b"x") == b"x"
+    client.expect(r"warn +client: 3 streams are open at lab-1, the most of a session \(Streams in its configuration\): no other until one ends$")
+    waiting = client.dial()
+    waiting.sendall(b"waited")
+    for request, answer in (
+        (b"\x05\x01\x00\x05\x01\x00\x01\x7f\0\0\x01" + u16(echo.port), b"\x05\x00\x05\x01"),
+        (b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n\r\n" % echo.port, b"HTTP/1.1 503 "),
+        (b"GET http://127.0.0.1:%d/ HTTP/1.1\r\n\r\n" % echo.port, b"HTTP/1.1 503 "),
+    ):
+        with client.dial(1) as connection:
+            connection.sendall(request)
+            got, end = read_to_end(connection)
+        assert got.startswith(answer) and end == "eof"
+    assert len(client.lines("no other until one ends")) == 1
+    assert echo.open_connections() == 3
+    close_all(open_now[:1])
+    assert read_exactly(waiting, 6) == b"waited"
+    close_all([waiting, *open_now[1:]])
+    wait_for(lambda: echo.open_connections() == 0, 10, "they are closed")
+    with client.dial(1) as connection:
+        connection.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n\r\n" % echo.port)
+        assert read_exactly(connection, 13) == b"HTTP/1.1 200 "
+
+
+def test_more_streams_than_usual(world, echo):
+    """As many as the agent is configured for, more than without."""
+    world.start_relay()
+    conf = world.agent_conf()
+    conf.write_text(conf.read_text() + "Streams = 1500\n")
+    world.start_agent(conf=conf)
+    client = world.start_client("-L", f"0:127.0.0.1:{echo.port}")
+    connections = [client.dial() for _ in range(1500)]
+    for i, connection in enumerate(connections):
+        connection.sendall(b"%04d" % i)
+    for i, connection in enumerate(connections):
+        assert read_exactly(connection, 4) == b"%04d" % i
+    client.expect("warn +client: 1500 streams are open at lab-1")
+    close_all(connections)
+
+
 def test_descriptors_run_out(world, echo):
     """Of those that an agent may have, streams leave some to its hops and circuits: a user who has
     all the others keeps nobody from connecting, nor the agent from coming back to its relay."""
@@ -1042,6 +1093,33 @@ def test_descriptors_run_out(world, echo):
     agent.expect("online at relay", count=2, seconds=30)
     circuit = user_client(world, "bob").connect(circuits[0].session)
     assert circuit.ask(b"again", 3) == b"again"
+
+
+def test_descriptors_of_a_client(world, echo):
+    """A client that may not open enough files resets the connections that are too many, says so once,
+    and keeps what it needs to come back to its relay."""
+    relay = world.start_relay()
+    world.start_agent()
+    plain, world.binary = world.binary, ["prlimit", "--nofile=100:100", *world.binary]
+    client = world.start_client("-L", f"0:127.0.0.1:{echo.port}")
+    world.binary = plain
+    works, tried = [], 0
+    while tried < 150:
+        tried += 1
+        with contextlib.suppress(OSError):
+            connection = client.dial()
+            connection.sendall(b"x")
+            works += [connection] if connection.recv(1) else []
+    assert 60 < len(works) < 90
+    client.expect(r"warn +client: a connection to \S+ is reset: too few descriptors are left \(raise the limit of open files\)$")
+    assert len(client.lines("descriptors are left")) == 1
+    relay.kill()
+    world.start_relay()
+    client.expect("resumed after", seconds=30)
+    assert ask(works[0], b"again") == b"again"
+    close_all(works)
+    client.stop()
+    client.expect(r"connections to \S+: \d+ more like this left out$")
 
 
 def test_descriptors_of_a_relay(world, echo):

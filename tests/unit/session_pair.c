@@ -622,14 +622,14 @@ struct raw *raw_new(bool client, const struct session_settings *settings)
         struct session_hello hello;
         struct session_welcome welcome = {.ring = RAW_RING,
                                           .receive_limit = 16U << 20,
-                                          .streams = STREAMS_MAX,
+                                          .streams = STREAMS_DEFAULT,
                                           .early_credit = RAW_EARLY_CREDIT};
         memset(welcome.session_id, 0xa5, sizeof welcome.session_id);
         session_fill_hello(r->s, &hello);
         assert_true(session_take_welcome(r->s, &welcome));
     } else {
         struct session_hello hello = {
-            .ring = RAW_RING, .receive_limit = 16U << 20, .streams = STREAMS_MAX, .circuit = 1};
+            .ring = RAW_RING, .receive_limit = 16U << 20, .streams = STREAMS_DEFAULT, .circuit = 1};
         session_take_hello(r->s, &hello);
     }
     raw_circuit(r, &r->c, &r->send, &r->receive, 1, 0);

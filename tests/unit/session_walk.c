@@ -72,7 +72,7 @@ static const char *check_lists(const struct session *s)
 static const char *check_sums(const struct session *s)
 {
     const struct session_settings *t = &s->settings;
-    uint64_t windows = 0, shares = 0, places = (uint64_t)t->streams + t->own_streams;
+    uint64_t windows = 0, shares = 0, places = (uint64_t)t->streams + s->own_places;
     unsigned own = 0, peer = 0, listeners = 0, refused = 0, with_id = 0;
     list_each (link, &s->all) {
         const struct stream *st = container_of(link, struct stream, all_link);

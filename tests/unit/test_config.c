@@ -455,7 +455,7 @@ static void agent_file_is_read(void **state)
                                "[User]\nName = alice\nPublicKey = " KEY_3 "\n"
                                "Allow = tcp:127.0.0.1:22, tcp:127.0.0.1:443\n"
                                "Listen = 127.0.0.1:8000-8999, Default, unix:/run/a\n"
-                               "Listeners = 256\n"
+                               "Listeners = 256\nStreams = 16384\n"
                                "[User]\nName = bob\nPublicKey = " KEY_4 "\n");
     assert_true(agent_config_load(&c, "agent.conf", &e));
     assert_string_equal(c.name, "boston-vmax-01");
@@ -549,9 +549,13 @@ static void bad_agent_files(void **state)
                   "agent.conf:8: Listeners: '257' is not a number from 1 to 256");
     agent_refused(AGENT "[User]\nListeners = 1\nListeners = 1\n",
                   "agent.conf:9: Listeners is given twice in [User], first at line 8");
+    agent_refused(AGENT "[User]\nStreams = 0\n",
+                  "agent.conf:8: Streams: '0' is not a number from 1 to 16384");
+    agent_refused(AGENT "[User]\nStreams = 16385\n",
+                  "agent.conf:8: Streams: '16385' is not a number from 1 to 16384");
     agent_refused(AGENT "[User]\nAgents = *\n",
                   "agent.conf:8: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, "
-                  "Listen, Listeners");
+                  "Listen, Listeners, Streams");
     agent_refused(AGENT "[Client]\n",
                   "agent.conf:7: unknown section [Client]; known are [Agent], [Relay], [User]");
     agent_refused(AGENT PEER("User", "a", KEY_2) PEER("User", "a", KEY_3),

@@ -235,6 +235,27 @@ static void rated_lines_are_counted_when_left_out(void **state)
                         " info  agent: alice: targets: 1 more like this left out\n");
 }
 
+static void lasting_states_are_told_seldom(void **state)
+{
+    struct log_seldom full = {0};
+    uint64_t now = 5 * CLOCK_US_PER_S;
+    (void)state;
+    log_setup("agent", LOG_INFO, false);
+    for (int i = 0; i < 600; i++)
+        log_seldom(&full, now + (uint64_t)i * CLOCK_US_PER_S / 10, LOG_WARNING, "full: %d", i);
+    assert_string_equal(written() + TIME_LEN, " warn  agent: full: 0\n");
+    now += LOG_SELDOM_S * CLOCK_US_PER_S;
+    log_seldom(&full, now, LOG_WARNING, "full");
+    assert_string_equal(written() + TIME_LEN,
+                        " warn  agent: full (599 more like this left out)\n");
+    log_seldom(&full, now, LOG_WARNING, "full");
+    log_seldom_end(&full, LOG_INFO, "connections");
+    assert_string_equal(written() + TIME_LEN,
+                        " info  agent: connections: 1 more like this left out\n");
+    log_seldom_end(&full, LOG_INFO, "connections");
+    assert_string_equal(written(), "");
+}
+
 static void closed_pipes_are_harmless(void **state)
 {
     (void)state;
@@ -311,6 +332,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(journal_lines_have_priorities, use_pipe, restore),
         cmocka_unit_test_setup_teardown(full_pipes_lose_lines_and_say_so, use_pipe, restore),
         cmocka_unit_test_setup_teardown(rated_lines_are_counted_when_left_out, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(lasting_states_are_told_seldom, use_pipe, restore),
         cmocka_unit_test_setup_teardown(closed_pipes_are_harmless, use_pipe, restore),
         cmocka_unit_test_setup_teardown(status_line_stays_below_the_log, use_terminal, restore),
         cmocka_unit_test_setup_teardown(status_line_is_cut_at_the_width, use_terminal, restore),

@@ -36,7 +36,7 @@ static void test_settings(void **state)
     s = session_new(&t, &none, NULL);
     assert_non_null(s);
     assert_int_equal(session_settings(s)->receive_limit, CREDIT_MAX);
-    assert_int_equal(session_settings(s)->early_credit, CREDIT_MAX / 2 / STREAMS_MAX);
+    assert_int_equal(session_settings(s)->early_credit, CREDIT_MAX / 2 / STREAMS_DEFAULT);
     session_check(s);
     session_free(s);
     session_free(NULL);

@@ -358,7 +358,7 @@ static void test_limit_of_streams(void **state)
     assert_null(app_open_for(&p->side[AGENT], had.listener, 4));
     pair_free(p);
 
-    client.streams = STREAMS_MAX; /* the agent's own bound holds too */
+    client.streams = STREAMS_DEFAULT; /* the agent's own bound holds too */
     p = listening_pair_with(&client);
     ask(p->side[CLIENT].s, HERE);
     pair_connect(p);

@@ -119,6 +119,45 @@ static void test_thousand_streams(void **state)
     pair_free(p);
 }
 
+/* As many streams as an agent can be configured for, all open at once, each with its floor; the
+ * client has places for them once the agent has told it. */
+static void test_most_streams(void **state)
+{
+    struct session_settings agent = session_default_settings(false);
+    struct session *client;
+    struct pair *p;
+    struct app *first;
+    (void)state;
+    agent.streams = STREAMS_MAX;
+    p = pair_new(NULL, &agent);
+    client = p->side[CLIENT].s;
+    p->side[AGENT].model.appetite = 0;
+    first = app_open(&p->side[CLIENT], 0);
+    assert_int_equal(session_places(client), 1);
+    assert_int_equal(client->settings.early_credit, 8 << 10);
+    pair_connect(p);
+    pair_run(p);
+    assert_int_equal(session_places(client), STREAMS_MAX);
+    assert_int_equal(client->settings.early_credit, (64 << 20) / 2 / STREAMS_MAX);
+    session_check(client);
+    for (unsigned i = 1; i < STREAMS_MAX; i++) {
+        assert_false(session_is_full(client));
+        app_write(app_open(&p->side[CLIENT], i), 3000);
+    }
+    assert_true(session_is_full(client));
+    assert_null(app_open(&p->side[CLIENT], STREAMS_MAX));
+    pair_wait(p, 100000);
+    assert_int_equal(p->side[AGENT].s->peer_open, STREAMS_MAX);
+    session_check(p->side[AGENT].s);
+    app_reset(first, RESET_TIMEOUT, "");
+    pair_wait(p, 100000);
+    assert_false(session_is_full(client));
+    assert_non_null(app_open(&p->side[CLIENT], STREAMS_MAX));
+    pair_wait(p, 100000);
+    session_check(client);
+    pair_free(p);
+}
+
 /* A sink that takes nothing holds up its own stream, and takes no more memory than its window. */
 static void test_stuck_sink(void **state)
 {
@@ -169,10 +208,10 @@ static void test_many_stuck_sinks(void **state)
     p->side[AGENT].model.appetite = 0;
     pair_connect(p);
     pair_run(p);
-    for (unsigned i = 0; i < STREAMS_MAX - 1; i++)
+    for (unsigned i = 0; i < STREAMS_DEFAULT - 1; i++)
         app_write(app_open(&p->side[CLIENT], i), 1 << 20);
     pair_wait(p, 100000);
-    for (unsigned i = 0; i < STREAMS_MAX - 1; i++)
+    for (unsigned i = 0; i < STREAMS_DEFAULT - 1; i++)
         held += stream_held(accepted(p, i)->stream);
     assert_true(held <= p->side[AGENT].s->settings.receive_limit);
     assert_true(held > 4 << 20);
@@ -316,7 +355,8 @@ static void test_early_data(void **state)
         early_data(8193, eof, NULL);
         early_data(3 << 20, eof, NULL);
     }
-    agent.receive_limit = 2 * STREAMS_MAX * 1000; /* floors of 1,000 bytes, and as much to share */
+    agent.receive_limit =
+        2 * STREAMS_DEFAULT * 1000; /* floors of 1,000 bytes, and as much to share */
     early_data(1 << 20, true, &agent);
     agent.early_credit = 1;
     early_data(100000, true, &agent);
@@ -1016,7 +1056,7 @@ static void test_control_frames_beyond_the_ring(void **state)
     text[TEXT_MAX_BYTES] = '\0';
     pair_connect(p);
     pair_run(p);
-    for (unsigned i = 0; i < STREAMS_MAX; i++)
+    for (unsigned i = 0; i < STREAMS_DEFAULT; i++)
         assert_non_null(app_open(&p->side[CLIENT], i));
     pair_run(p);
     p->pipe_bytes = SIZE_MAX;
@@ -1026,7 +1066,7 @@ static void test_control_frames_beyond_the_ring(void **state)
     assert_false(list_empty(&p->side[CLIENT].s->owing));
     assert_true(ring_room(&p->side[CLIENT].s->ring) < 2048);
     pair_wait(p, 1000000);
-    for (unsigned i = 0; i < STREAMS_MAX; i++)
+    for (unsigned i = 0; i < STREAMS_DEFAULT; i++)
         check_reset(accepted(p, i), RESET_TIMEOUT, text);
     pair_check_empty(p);
     pair_free(p);
@@ -1038,6 +1078,7 @@ int main(void)
         cmocka_unit_test(test_half_close),
         cmocka_unit_test(test_stream_without_bytes),
         cmocka_unit_test(test_thousand_streams),
+        cmocka_unit_test(test_most_streams),
         cmocka_unit_test(test_stuck_sink),
         cmocka_unit_test(test_many_stuck_sinks),
         cmocka_unit_test(test_window_grows),
