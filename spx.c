@@ -1,11 +1,13 @@
 /* spx: one binary for all roles. The applet table: argv[0] or the first word picks one. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "base/exits.h"
@@ -59,6 +61,17 @@ static enum failure print_version(void)
     printf("spx %s\ncommit %s\nBearSSL %s\ncompiler %s\nAES instructions %s\n", SPX_VERSION,
            SPX_COMMIT, SPX_BEARSSL, SPX_COMPILER, crypto_has_aes() ? "in use" : "not in use");
     return FAILURE_NONE;
+}
+
+/* A role's own files and sockets must not become its standard streams. */
+static void fill_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
 }
 
 /* For every role: no core dumps (they would hold keys), no end by a closed pipe, enough
@@ -127,6 +140,7 @@ int main(int argc, char **argv)
 {
     enum failure failure;
 
+    fill_standard_streams();
     prepare_process();
     /* SPX_PORTABLE: tests of the code for processors without AES instructions. */
     if (!crypto_start(getenv("SPX_PORTABLE") != NULL)) {

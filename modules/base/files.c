@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,12 +192,23 @@ bool file_append_line(const char *path, const char *line, struct error *e)
     return good;
 }
 
-char *file_expand_home(const char *path)
+/* Under systemd, cron or env -i HOME may be missing. */
+static const char *home_directory(void)
 {
     const char *home = getenv("HOME");
+    const struct passwd *user;
+    if (home && *home != '\0')
+        return home;
+    user = getpwuid(geteuid());
+    return user ? user->pw_dir : NULL;
+}
+
+char *file_expand_home(const char *path)
+{
+    const char *home = strncmp(path, "~/", 2) == 0 ? home_directory() : NULL;
     char *expanded = NULL;
 
-    if (strncmp(path, "~/", 2) != 0 || !home || *home == '\0')
+    if (!home || *home == '\0')
         return strdup(path);
     return asprintf(&expanded, "%s/%s", home, path + 2) < 0 ? NULL : expanded;
 }

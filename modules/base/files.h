@@ -23,7 +23,8 @@ bool file_create_secret(const char *path, const char *content, size_t len, struc
 /* Appends one line to a file, creating it with mode 0600 if it does not exist. */
 bool file_append_line(const char *path, const char *line, struct error *e);
 
-/* "~/x" becomes "$HOME/x"; anything else is copied. Allocated; NULL without memory. */
+/* "~/x" becomes "$HOME/x", or without HOME the same in the home directory that the user has;
+ * anything else is copied. Allocated; NULL without memory. */
 char *file_expand_home(const char *path);
 
 #endif

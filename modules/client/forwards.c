@@ -10,6 +10,7 @@
 #include "forward/failures.h"
 #include "forward/local_listener.h"
 #include "forward/remote.h"
+#include "net/socket.h"
 
 struct forwards {
     struct loop *loop;
@@ -44,27 +45,40 @@ static void remote_ended(void *arg, enum reset_code code, const char *text)
     f->request.ended(f->request.arg, code, why);
 }
 
-/* Opens the local socket of a forward; false: e says why. */
-static bool open_forward(struct forwards *f, const struct forward *forward, struct error *e)
+/* NULL: e says why. */
+static struct local_listener *open_listener(struct forwards *f, const struct forward *forward,
+                                            struct error *e)
 {
     char target[TARGET_TEXT_BYTES] = "targets named by SOCKS or HTTP";
-    struct local_listener *l;
-    if (forward->kind == FORWARD_REMOTE)
-        return true; /* the agent listens for it */
-    l = local_listener_new(f->loop, forward, &f->failures, e);
+    struct local_listener *l = local_listener_new(f->loop, forward, &f->failures, e);
     if (!l)
-        return false;
+        return NULL;
     f->listeners[f->listener_count++] = l;
     if (forward->kind != FORWARD_DYNAMIC)
         target_to_text(target, &forward->target);
     log_info("forwarding %s to %s", local_listener_address(l), target);
-    return true;
+    return l;
+}
+
+/* Opens the local sockets of a forward; false: e says why. A program that looks up localhost may
+ * try ::1 first, and must not meet another program there. */
+static bool open_forward(struct forwards *f, const struct forward *forward, struct error *e)
+{
+    struct forward second = *forward;
+    const struct local_listener *l;
+    if (forward->kind == FORWARD_REMOTE)
+        return true; /* the agent listens for it */
+    l = open_listener(f, forward, e);
+    if (!l || !forward->both_loopbacks)
+        return l != NULL;
+    address_from_literal(&second.listen, "::1", local_listener_port(l));
+    return !socket_is_own_address(&second.listen) || open_listener(f, &second, e);
 }
 
 static bool open_all(struct forwards *f, struct error *e)
 {
     const struct forwards_request *q = &f->request;
-    f->listeners = calloc(q->count ? q->count : 1, sizeof *f->listeners);
+    f->listeners = calloc(2 * q->count + 1, sizeof *f->listeners);
     f->remotes = remotes_new(f->loop, q->forwards, q->count, remote_ended, f);
     if (!f->listeners || !f->remotes)
         return error_no_memory(e);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "config/known_agents.h"
 
 bool trust_find(const struct client_config *c, const char *agent, uint8_t key[KEY_BYTES],
@@ -42,6 +43,20 @@ static bool ask(FILE *in, FILE *out, const char *agent, const char *fingerprint)
     return false;
 }
 
+/* A file that cannot be written is no reason to keep the engineer from the agent. */
+static void remember(const struct client_config *c, const char *agent, const uint8_t key[KEY_BYTES])
+{
+    struct error e = {0};
+    char text[KEY_TEXT_BYTES];
+    if (known_agents_add(c->known_agents, agent, key, &e))
+        return;
+    key_to_text(text, key);
+    log_warning("the key of %s counts for this session only: %s; to be asked no more, name "
+                "another file with KnownAgents in [Client], or add PublicKey = %s to an [Agent] "
+                "section with Name = %s",
+                agent, e.text, text, agent);
+}
+
 bool trust_confirm(const struct client_config *c, const char *agent, const uint8_t key[KEY_BYTES],
                    struct error *e)
 {
@@ -66,5 +81,6 @@ bool trust_confirm(const struct client_config *c, const char *agent, const uint8
     if (!yes)
         return error_set(e, FAILURE_NOT_AUTHENTICATED, "agent %s: its key was not confirmed",
                          agent);
-    return known_agents_add(c->known_agents, agent, key, e);
+    remember(c, agent, key);
+    return true;
 }

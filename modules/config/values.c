@@ -380,6 +380,23 @@ static bool parse_target_pattern(struct target_pattern *out, const char *text)
     return parse_pattern_host(out, &text) && *text == ':' && parse_ports(out, text + 1);
 }
 
+/* " any-port" may follow a pattern of UDP. */
+static bool parse_allowed_target(struct target_pattern *out, const char *text)
+{
+    static const char word[] = "any-port";
+    char pattern[2 * HOST_TEXT_BYTES];
+    size_t len = strlen(text), at = len < sizeof word ? 0 : len - (sizeof word - 1);
+    if (at == 0 || len >= sizeof pattern || strcmp(text + at, word) != 0 ||
+        (text[at - 1] != ' ' && text[at - 1] != '\t'))
+        return parse_target_pattern(out, text);
+    memcpy(pattern, text, at);
+    pattern[at] = '\0';
+    if (!parse_target_pattern(out, strip_space(pattern)))
+        return false;
+    out->any_port = true;
+    return out->kind == TARGET_UDP;
+}
+
 /* A link-local prefix holds the addresses of one interface. */
 static bool check_interface(const struct target_pattern *p, const char *text, struct error *e)
 {
@@ -391,7 +408,7 @@ static bool check_interface(const struct target_pattern *p, const char *text, st
 
 bool value_target_pattern(struct target_pattern *out, const char *text, struct error *e)
 {
-    if (parse_target_pattern(out, text))
+    if (parse_allowed_target(out, text))
         return check_interface(out, text, e);
     return error_set(
         e, FAILURE_USAGE,
@@ -507,6 +524,12 @@ static const char *cut_listen_path(struct address *listen, const char *text)
     return address_from_path(listen, path) ? text + len + 1 : NULL;
 }
 
+static bool names_localhost(const char *text)
+{
+    struct cut_host cut;
+    return cut_host(&cut, text) && !cut.bracketed && strcasecmp(cut.host, "localhost") == 0;
+}
+
 static bool parse_forward(struct forward *out, enum forward_kind kind, const char *text)
 {
     bool paths = forwards[kind].paths;
@@ -514,6 +537,7 @@ static bool parse_forward(struct forward *out, enum forward_kind kind, const cha
 
     memset(out, 0, sizeof *out);
     out->kind = kind;
+    out->both_loopbacks = kind != FORWARD_REMOTE && names_localhost(text);
     if (kind == FORWARD_DYNAMIC)
         return value_listen(&out->listen, text, LOOPBACK, &ignored);
     text = paths && *text == '/' ? cut_listen_path(&out->listen, text)
@@ -628,7 +652,8 @@ bool target_pattern_same(const struct target_pattern *a, const struct target_pat
 {
     char address_a[ADDRESS_TEXT_BYTES] = "", address_b[ADDRESS_TEXT_BYTES] = "";
     if (a->kind != b->kind || a->any_host != b->any_host || a->has_prefix != b->has_prefix ||
-        a->port_first != b->port_first || a->port_last != b->port_last)
+        a->port_first != b->port_first || a->port_last != b->port_last ||
+        a->any_port != b->any_port)
         return false;
     if (!a->has_prefix)
         return a->any_host || strcmp(a->name, b->name) == 0;

@@ -61,6 +61,7 @@ struct target_pattern {
     unsigned prefix_bits;
     char name[HOST_TEXT_BYTES]; /* otherwise */
     uint16_t port_first, port_last;
+    bool any_port; /* "udp:HOST:PORTS any-port": answers may come from any port of the host */
 };
 bool value_target_pattern(struct target_pattern *out, const char *text, struct error *e);
 
@@ -85,6 +86,7 @@ enum forward_kind { FORWARD_LOCAL, FORWARD_DYNAMIC, FORWARD_REMOTE, FORWARD_UDP 
 struct forward {
     enum forward_kind kind;
     struct address listen; /* here; with FORWARD_REMOTE at the agent */
+    bool both_loopbacks;   /* "localhost", here: on ::1 too, where there is one */
     struct target target; /* from the agent; with FORWARD_REMOTE from here; not for FORWARD_DYNAMIC,
                              where the application names it */
 };

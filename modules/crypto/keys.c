@@ -52,9 +52,13 @@ static struct view strip(struct view text)
 
 bool keypair_from_text(struct keypair *pair, struct view text, const char *name, struct error *e)
 {
+    static const char byte_order_mark[] = "\xef\xbb\xbf"; /* some editors put it first */
+    const size_t mark_len = sizeof byte_order_mark - 1;
     struct keypair loaded;
     bool good;
 
+    if (text.len >= mark_len && memcmp(text.data, byte_order_mark, mark_len) == 0)
+        text = view_of(text.data + mark_len, text.len - mark_len);
     text = strip(text);
     if (text.len == 0)
         return error_set(e, FAILURE_CONFIG, "%s: holds no key; make one with: spx key new FILE",

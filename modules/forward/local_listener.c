@@ -130,6 +130,11 @@ const char *local_listener_address(const struct local_listener *l)
     return l->udp ? udp_listener_address(l->udp) : intake_address(l->intake);
 }
 
+uint16_t local_listener_port(const struct local_listener *l)
+{
+    return address_port(l->udp ? udp_listener_bound(l->udp) : intake_bound(l->intake));
+}
+
 void local_listener_free(struct local_listener *l)
 {
     if (!l)

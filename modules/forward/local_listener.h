@@ -21,8 +21,9 @@ void local_listener_set_session(struct local_listener *l, struct session *s);
 /* A stream may be opened again (session_events.on_room). */
 void local_listener_resume(struct local_listener *l);
 
-/* The address that is bound, as text. */
+/* The address that is bound, as text, and its port. */
 const char *local_listener_address(const struct local_listener *l);
+uint16_t local_listener_port(const struct local_listener *l);
 
 /* After the session's streams have ended. */
 void local_listener_free(struct local_listener *l);

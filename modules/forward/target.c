@@ -167,12 +167,23 @@ static void send_early(struct opening *o, struct udp_target *u)
     }
 }
 
-static bool hand_over_datagrams(struct opening *o, int fd)
+/* True if the policy takes the target's answers from any of its ports. */
+static bool takes_any_port(const struct opening *o, const struct address *address)
+{
+    const struct targets *t = o->targets;
+    for (size_t i = 0; i < t->allow_count; i++)
+        if (t->allow[i].any_port && target_pattern_allows(&t->allow[i], &o->target, address))
+            return true;
+    return false;
+}
+
+static bool hand_over_datagrams(struct opening *o, int fd, const struct address *address)
 {
     char label[sizeof o->targets->label + sizeof o->text + 2];
     struct udp_target *u;
     snprintf(label, sizeof label, "%s: %s", o->targets->label, o->text);
-    u = udp_target_new(o->targets->loop, fd, label, &o->targets->udp_errors);
+    u = udp_target_new(o->targets->loop, fd, address, takes_any_port(o, address), label,
+                       &o->targets->udp_errors);
     if (!u)
         return false;
     stream_set_owner(o->stream, &udp_target_events, u);
@@ -186,7 +197,7 @@ static void connected(struct opening *o, int fd, const struct address *address)
     char text[ADDRESS_TEXT_BYTES];
     struct stream *st = o->stream;
     bool datagrams = o->target.kind == TARGET_UDP;
-    if (!(datagrams ? hand_over_datagrams(o, fd) : hand_over_connection(o, fd, address))) {
+    if (!(datagrams ? hand_over_datagrams(o, fd, address) : hand_over_connection(o, fd, address))) {
         socket_close_reset(fd);
         refuse_stream(o, RESET_INTERNAL, "out of memory or descriptors");
         return;

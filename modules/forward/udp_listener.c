@@ -57,6 +57,11 @@ const char *udp_listener_address(const struct udp_listener *l)
     return l->address;
 }
 
+const struct address *udp_listener_bound(const struct udp_listener *l)
+{
+    return udp_local_bound(l->local);
+}
+
 void udp_listener_free(struct udp_listener *l)
 {
     if (!l)

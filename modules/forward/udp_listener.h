@@ -16,8 +16,9 @@ struct udp_listener *udp_listener_new(struct loop *loop, const struct forward *f
 /* Peers become streams of this session from now on; NULL: their datagrams are dropped. */
 void udp_listener_set_session(struct udp_listener *l, struct session *s);
 
-/* The address that is bound, as text. */
+/* The address that is bound, as text and as it is. */
 const char *udp_listener_address(const struct udp_listener *l);
+const struct address *udp_listener_bound(const struct udp_listener *l);
 
 /* NULL is harmless. */
 void udp_listener_free(struct udp_listener *l);

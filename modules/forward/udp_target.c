@@ -10,11 +10,14 @@
 
 #include "base/clock.h"
 #include "base/log_rate.h"
+#include "net/address.h"
+#include "net/socket.h"
 
 #define LARGEST_BYTES 65536 /* no UDP datagram has as many */
 #define BUDGET_BYTES \
     (32U << 10)        /* of one event: half of what a session lets wait, so that it keeps up */
 #define COST_BYTES 256 /* of one datagram, beside its own */
+#define ANSWERED_US (5 * CLOCK_US_PER_S) /* an answer's port counts so long */
 #define IDLE_US (DATAGRAM_IDLE_S * CLOCK_US_PER_S)
 
 struct udp_target {
@@ -24,6 +27,9 @@ struct udp_target {
     struct stream *stream;
     uint64_t used_us;
     struct deferred burial;
+    struct address address, peer; /* of the target, and where its last answer came from */
+    bool any_port;
+    uint64_t answered_us;
     bool failed; /* and the log says so */
     struct log_rate *errors;
     char label[480];
@@ -52,13 +58,28 @@ static void note_error(struct udp_target *t, int error)
     t->failed = true;
 }
 
+/* False: a datagram of another host. */
+static bool take_from(struct udp_target *t, const struct address *from)
+{
+    unsigned all_bits = from->storage.ss_family == AF_INET ? 32 : 128;
+    if (!t->any_port)
+        return true;
+    if (!address_in_prefix(from, &t->address, all_bits))
+        return false;
+    t->peer = *from;
+    t->answered_us = loop_now(t->loop);
+    return true;
+}
+
 static void on_read(struct io *io)
 {
     struct udp_target *t = container_of(io, struct udp_target, io);
     uint8_t bytes[LARGEST_BYTES];
     size_t done = 0;
     while (t->stream && done < BUDGET_BYTES) {
-        ssize_t n = recv(io->fd, bytes, sizeof bytes, 0);
+        struct address from = {.len = sizeof from.storage};
+        ssize_t n =
+            recvfrom(io->fd, bytes, sizeof bytes, 0, (struct sockaddr *)&from.storage, &from.len);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             io_read_drained(io);
             break;
@@ -69,6 +90,8 @@ static void on_read(struct io *io)
             continue;
         }
         done += (size_t)n;
+        if (!take_from(t, &from))
+            continue;
         t->used_us = loop_now(t->loop);
         stream_send_datagram(t->stream, view_of(bytes, (size_t)n));
     }
@@ -86,8 +109,8 @@ static void on_idle(struct timer *timer)
     finish(t);
 }
 
-struct udp_target *udp_target_new(struct loop *loop, int fd, const char *label,
-                                  struct log_rate *errors)
+struct udp_target *udp_target_new(struct loop *loop, int fd, const struct address *address,
+                                  bool any_port, const char *label, struct log_rate *errors)
 {
     struct udp_target *t = calloc(1, sizeof *t);
     if (!t)
@@ -97,8 +120,10 @@ struct udp_target *udp_target_new(struct loop *loop, int fd, const char *label,
     t->idle.on_fire = on_idle;
     t->burial.run = bury;
     t->errors = errors;
+    t->address = t->peer = *address;
+    t->any_port = any_port;
     snprintf(t->label, sizeof t->label, "%s", label);
-    if (io_add(loop, &t->io, fd))
+    if ((!any_port || socket_leave_peer(fd)) && io_add(loop, &t->io, fd))
         return t;
     free(t);
     return NULL;
@@ -112,14 +137,24 @@ void udp_target_start(struct udp_target *t, struct stream *stream)
     io_want_read(&t->io);
 }
 
+static ssize_t transmit(struct udp_target *t, struct view bytes)
+{
+    const struct sockaddr *to = (const struct sockaddr *)&t->peer.storage;
+    if (!t->any_port)
+        return send(t->io.fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+    if (loop_now(t->loop) - t->answered_us > ANSWERED_US)
+        t->peer = t->address;
+    return sendto(t->io.fd, bytes.data, bytes.len, MSG_NOSIGNAL, to, t->peer.len);
+}
+
 void udp_target_send(struct udp_target *t, struct view bytes)
 {
-    ssize_t n = send(t->io.fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+    ssize_t n = transmit(t, bytes);
     t->used_us = loop_now(t->loop);
     if (n >= 0 || errno == EAGAIN || errno == EWOULDBLOCK)
         return;
     note_error(t, errno); /* perhaps of one before: then this one was not sent */
-    send(t->io.fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+    transmit(t, bytes);
 }
 
 static void on_datagram(void *owner, struct view bytes)

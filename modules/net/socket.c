@@ -241,6 +241,12 @@ int socket_connect_datagram(const struct address *a)
     return connect(fd, address_raw(a), a->len) == 0 ? fd : close_failed(fd);
 }
 
+bool socket_leave_peer(int fd)
+{
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
+    return connect(fd, &none, sizeof none) == 0;
+}
+
 /* A connect to a free port of this machine can pick that port as its own and meet itself (RFC 793's
  * simultaneous open). */
 static bool is_connected_to_itself(int fd, const struct address *a)

@@ -31,6 +31,9 @@ int socket_connect_datagram(const struct address *a);
 /* The text for an errno of listening on or connecting to the address. Valid as system_text's. */
 const char *socket_error_text(int error, const struct address *a);
 
+/* It is to and from any address again. False with errno. */
+bool socket_leave_peer(int fd);
+
 /* 0, or the errno of a connect to the address that failed. */
 int socket_connect_result(int fd, const struct address *a);
 

@@ -1,14 +1,20 @@
 """The command line: applets by word and by name, help, version, usage errors; the log's two forms.
 """
 import json
+import os
+import pwd
 import re
 import resource
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness import CONFIG, OTHER, ROOT, SPX, USAGE, forwards, has_ipv6, run, spx
-from servers import ask
+from harness import (
+    CONFIG, LOOPBACK, NETWORK, OTHER, ROOT, SPX, USAGE, forwards, free_port, has_ipv6, run, spx, wait_for,
+)  # fmt: skip
+from servers import ask, read_exactly
 
 pytestmark = pytest.mark.usefixtures("steady")
 
@@ -103,6 +109,72 @@ def test_output_that_cannot_be_written(world, words):
     key = world.key("alice").path.read_text()
     failed = run("sh", "-c", 'exec "$@" >/dev/full', "sh", SPX, *words, code=OTHER, input=key)
     assert "cannot write to standard output: No space left on device" in failed.stderr
+
+
+def test_closed_standard_streams(world, echo):
+    """Standard streams that are closed at the start are /dev/null: nothing of the program's own takes
+    their place."""
+    world.start_relay()
+    world.start_agent()
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    run(*closed, SPX, "key", "new", world.directory / "new.key")
+    assert len((world.directory / "new.key").read_text().split()) == 1
+    port = free_port()
+    argv = [*closed, SPX, "client", "-c", world.client_conf(), "lab-1", "-L", f"{port}:127.0.0.1:{echo.port}"]
+    with subprocess.Popen([str(word) for word in argv]) as client:
+
+        def works():
+            try:
+                with socket.create_connection((LOOPBACK, port), timeout=20) as connection:
+                    return ask(connection, b"hello") == b"hello"
+            except ConnectionRefusedError:
+                return False
+
+        try:
+            wait_for(works, 20, "a stream through the client")
+            if os.geteuid() == 0:
+                assert [os.readlink(f"/proc/{client.pid}/fd/{n}") for n in range(3)] == ["/dev/null"] * 3
+        finally:
+            client.terminate()
+
+
+def test_configuration_without_home(world, echo):
+    """Where HOME is missing, as under cron, the user's own directory is looked up; a key file may
+    begin with a byte order mark."""
+    key = world.key("alice").path
+    key.write_bytes(b"\xef\xbb\xbf" + key.read_bytes())
+    assert run(SPX, "key", "public", key).stdout.strip() == world.key("alice").public
+    home = pwd.getpwuid(os.geteuid()).pw_dir
+    failed = run("env", "-u", "HOME", "-u", "XDG_CONFIG_HOME", SPX, "client", "--check", code=None)
+    assert failed.returncode == 0 or home in failed.stderr
+
+
+def both_loopbacks(client):
+    """The two addresses that the client says it listens on."""
+    first = client.expect(r"forwarding 127\.0\.0\.1:(\d+) to")[1]
+    client.expect(rf"forwarding \[::1\]:{first} to")
+    return [(LOOPBACK, int(first)), ("::1", int(first))]
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+@pytest.mark.parametrize("option", ["-L", "-D"])
+def test_localhost_is_both_loopbacks(world, echo, option):
+    """localhost in front of the port: on 127.0.0.1 and on ::1, one port, as with ssh. A program on
+    ::1 is not what localhost should reach: the client does not start beside it."""
+    world.start_relay()
+    world.start_agent()
+    target = "" if option == "-D" else f":127.0.0.1:{echo.port}"
+    client = world.start_client(option, f"localhost:0{target}")
+    for address in both_loopbacks(client):
+        with socket.create_connection(address, timeout=20) as connection:
+            if option == "-D":
+                connection.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n\r\n" % echo.port)
+                assert read_exactly(connection, 39).startswith(b"HTTP/1.1 200 ")
+            assert ask(connection, b"hello") == b"hello"
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        port = other.getsockname()[1]
+        failed = run(SPX, "client", "-c", world.client_conf(), "lab-1", option, f"localhost:{port}{target}", code=NETWORK)
+    assert f"cannot listen on [::1]:{port}: " in failed.stderr
 
 
 def test_help_names_the_options():

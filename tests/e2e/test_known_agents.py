@@ -44,6 +44,23 @@ def test_first_use_is_confirmed_on_a_terminal(world, site, echo):
     )
 
 
+def test_first_use_that_cannot_be_kept(world, echo):
+    """A file that cannot be written is warned of, with what to do; the session goes on, and the next
+    one asks again."""
+    world.start_relay()
+    world.start_agent()
+    for _ in range(2):
+        client = world.start_client(*forwards(echo.port), agents=(), known="/proc/spx/known_agents", terminal=True, connected=False)
+        client.expect(r"\(yes/no\)")
+        client.type("yes\n")
+        client.connected()
+        told = client.expect(r"warn +client: the key of lab-1 counts for this session only: .*/proc/spx: .*")[0]
+        assert "KnownAgents" in told and f"PublicKey = {world.key('lab-1').public}" in told
+        with client.dial() as connection:
+            assert ask(connection, b"hello") == b"hello"
+        client.stop()
+
+
 def test_first_use_is_declined_on_a_terminal(world, site):
     """ "no" ends the client with exit code 4, and nothing is kept."""
     client = world.start_client(*forwards(9), agents=(), known=site, terminal=True, connected=False)

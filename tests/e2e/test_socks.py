@@ -389,8 +389,8 @@ def test_final_dots(world, echo):
     """An absolute name is the name: on the command line, in files, by the proxy."""
     world.start_relay()
     world.start_agent(users={"alice": "tcp:localhost.:*"})
-    client = world.start_client("-L", f"localhost.:0:localhost.:{echo.port}", "-D", "0")
-    for connection in (client.dial(0), socks(client, "localhost.", echo.port, index=1)[0]):
+    client = world.start_client("-D", "0", "-L", f"localhost.:0:localhost.:{echo.port}")
+    for connection in (client.dial(1), socks(client, "localhost.", echo.port)[0]):
         assert ask(connection, b"x") == b"x"
         connection.close()
 

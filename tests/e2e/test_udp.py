@@ -1,5 +1,6 @@
 """UDP through -U: real programs, many peers, policy, and what a lost circuit does to it."""
 import json
+import os
 import shutil
 import socket
 import threading
@@ -416,3 +417,80 @@ def test_snmp(world, start):
     location = run("snmpget", *once, "-Oqv", address, ".1.3.6.1.2.1.1.6.0").stdout
     assert location.strip().strip('"') == "rack 7"
     assert "rack 7" in run("snmpwalk", *once, address, ".1.3.6.1.2.1.1").stdout
+
+
+TFTP_HOST = "127.6.9.69"  # the port is 69
+
+
+@pytest.fixture
+def tftp(world):
+    """A real TFTP server, which answers from another port for each transfer: its file's bytes."""
+    if os.geteuid() != 0:
+        pytest.skip("port 69 needs root")
+    root = world.directory / "tftp"
+    root.mkdir()
+    data = bytes(range(256)) * 300
+    (root / "image").write_bytes(data)
+    conf = world.write(
+        "dnsmasq.conf",
+        f"port=0\nenable-tftp\ntftp-root={root}\nlisten-address={TFTP_HOST}\nbind-interfaces\n",
+    )
+    argv = [find("dnsmasq"), "--keep-in-foreground", f"--conf-file={conf}", "--log-facility=-"]
+    argv += ["--user=root", "--group=", f"--pid-file={world.directory}/dnsmasq.pid"]
+    world.start(Program("dnsmasq", argv, world.directory)).expect(r"TFTP root is")
+    return data
+
+
+def test_tftp(start, tftp):
+    """curl fetches files by TFTP, twice from one port, where the agent takes answers from any port of
+    the host."""
+    client = start("-U", f"0:{TFTP_HOST}:69", allow=f"udp:{TFTP_HOST}:69 any-port")
+    url = f"tftp://{endpoint(*client.address())}/image"
+    for _ in range(2):
+        assert run("curl", "-sS", "-m", "20", url, text=False, seconds=30).stdout == tftp
+
+
+class Elsewhere:
+    """Answers a datagram from another port of its host, or from another host; tells what comes to
+    that port."""
+
+    def __init__(self, host):
+        self.socket, self.other = (socket.socket(type=socket.SOCK_DGRAM) for _ in range(2))
+        self.socket.bind((LOOPBACK, 0))
+        self.other.bind((host, 0))
+        self.port = self.socket.getsockname()[1]
+        for each in (self.socket, self.other):
+            each.settimeout(10 * SLOWNESS)
+
+    def answer(self, data):
+        asked, peer = self.socket.recvfrom(100)
+        self.other.sendto(data, peer)
+        return asked, peer
+
+    def close(self):
+        self.socket.close()
+        self.other.close()
+
+
+@pytest.mark.parametrize(
+    "words,host,taken",
+    [(" any-port", LOOPBACK, True), ("", LOOPBACK, False), (" any-port", "127.0.0.2", False)],
+)
+def test_answers_from_another_port(start, serve, words, host, taken):
+    """They come through where the policy says so, and only from the target's host; what follows goes
+    to the port that has answered."""
+    target = serve(Elsewhere, host)
+    client = start(*udp(target.port), allow=f"udp:127.0.0.1:*{words}")
+    application = Application(client.address())
+    application.socket.send(b"question")
+    asked, peer = target.answer(b"from elsewhere")
+    assert asked == b"question"
+    target.socket.sendto(b"from the port itself", peer)
+    if taken:
+        assert application.answer(10 * SLOWNESS) == b"from elsewhere"
+    assert application.answer(10 * SLOWNESS) == b"from the port itself"
+    target.other.sendto(b"again", peer)
+    if taken:
+        assert application.answer(10 * SLOWNESS) == b"again"
+    application.socket.send(b"more")
+    assert (target.other if taken else target.socket).recv(100) == b"more"

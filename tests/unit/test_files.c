@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -314,10 +315,18 @@ static void home_is_expanded(void **state)
         assert_string_equal(path, cases[i][1]);
         free(path);
     }
-    unsetenv("HOME");
-    char *path = file_expand_home("~/x");
-    assert_string_equal(path, "~/x");
-    free(path);
+    const struct passwd *user = getpwuid(geteuid());
+    char expected[4096];
+    snprintf(expected, sizeof expected, "%s/x", user ? user->pw_dir : "~");
+    for (int empty = 0; empty < 2; empty++) { /* the user's own directory stands in for HOME */
+        if (empty)
+            setenv("HOME", "", 1);
+        else
+            unsetenv("HOME");
+        char *path = file_expand_home("~/x");
+        assert_string_equal(path, expected);
+        free(path);
+    }
 }
 
 int main(void)

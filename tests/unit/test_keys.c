@@ -107,7 +107,8 @@ static void assert_wg_pair(const struct keypair *pair)
 static void test_load(void **state)
 {
     static const char *const texts[] = {WG_PRIVATE "\n", WG_PRIVATE, WG_PRIVATE "\r\n",
-                                        " \n\t" WG_PRIVATE "  \n\n"};
+                                        " \n\t" WG_PRIVATE "  \n\n",
+                                        "\xef\xbb\xbf" WG_PRIVATE "\r\n"};
     struct keypair pair;
     struct error e = {0};
 

@@ -246,8 +246,7 @@ static void lasting_states_are_told_seldom(void **state)
     assert_string_equal(written() + TIME_LEN, " warn  agent: full: 0\n");
     now += LOG_SELDOM_S * CLOCK_US_PER_S;
     log_seldom(&full, now, LOG_WARNING, "full");
-    assert_string_equal(written() + TIME_LEN,
-                        " warn  agent: full (599 more like this left out)\n");
+    assert_string_equal(written() + TIME_LEN, " warn  agent: full (599 more like this left out)\n");
     log_seldom(&full, now, LOG_WARNING, "full");
     log_seldom_end(&full, LOG_INFO, "connections");
     assert_string_equal(written() + TIME_LEN,

@@ -564,7 +564,7 @@ static struct raw *new_connected(int *fd, struct address *from)
     assert_true(address_of_socket(&to, *fd, false));
     connected = socket_connect_datagram(&to);
     assert_true(connected >= 0 && address_of_socket(from, connected, false));
-    u = udp_target_new(loop, connected, "test", &errors);
+    u = udp_target_new(loop, connected, &to, false, "test", &errors);
     assert_non_null(u);
     stream_set_owner(st, &udp_target_events, u);
     udp_target_start(u, st);

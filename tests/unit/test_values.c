@@ -256,9 +256,18 @@ static void targets(void **state)
 
 static void target_patterns_are_checked(void **state)
 {
-    static const char *const good[] = {"tcp:*:*",          "tcp:127.0.0.1:22",   "udp:a.b:1-65535",
-                                       "tcp:10.0.0.0/8:*", "tcp:[fd00::]/8:443", "tcp:[::1]:22-22",
-                                       "tcp:0.0.0.0/0:1",  "unix:/run/x",        "tcp:[::]/128:1"};
+    static const char *const good[] = {"tcp:*:*",
+                                       "tcp:127.0.0.1:22",
+                                       "udp:a.b:1-65535",
+                                       "tcp:10.0.0.0/8:*",
+                                       "tcp:[fd00::]/8:443",
+                                       "tcp:[::1]:22-22",
+                                       "tcp:0.0.0.0/0:1",
+                                       "unix:/run/x",
+                                       "tcp:[::]/128:1",
+                                       "udp:a:69 any-port",
+                                       "udp:10.0.0.0/8:69 \t any-port",
+                                       "tcp:a.:1"};
     static const char *const bad[] = {"",
                                       "tcp:",
                                       "tcp:*",
@@ -284,6 +293,12 @@ static void target_patterns_are_checked(void **state)
                                       "tcp:10.0:22",
                                       "tcp:1.2.3.4/0008:1",
                                       "tcp:a b:1",
+                                      "tcp:a:1 any-port",
+                                      "unix:/a any-port",
+                                      "udp:a:1any-port",
+                                      "udp:a:1 any-ports",
+                                      "any-port",
+                                      " any-port",
                                       "tcp:[127.0.0.1]:1"};
     struct target_pattern p;
     struct error e = {0};
@@ -403,10 +418,13 @@ static void forwards(void **state)
         {FORWARD_LOCAL, "[::1]:8022:/c", "[::1]:8022", "unix:/c"},
         {FORWARD_LOCAL, "*:8022:/c", "[::]:8022", "unix:/c"},
         {FORWARD_REMOTE, "8022:host:22", "127.0.0.1:8022", "tcp:host:22"},
+        {FORWARD_LOCAL, "localhost.:8022:host.:22", "127.0.0.1:8022", "tcp:host:22"},
+        {FORWARD_REMOTE, "localhost:8022:host:22", "127.0.0.1:8022", "tcp:host:22"},
         {FORWARD_REMOTE, "/a:/b", "unix:/a", "unix:/b"},
         {FORWARD_UDP, "53:host:53", "127.0.0.1:53", "udp:host:53"},
         {FORWARD_UDP, "*:53:[::1]:53", "[::]:53", "udp:[::1]:53"},
         {FORWARD_DYNAMIC, "1080", "127.0.0.1:1080", NULL},
+        {FORWARD_DYNAMIC, "localhost:1080", "127.0.0.1:1080", NULL},
         {FORWARD_DYNAMIC, "*:0", "[::]:0", NULL},
         {FORWARD_DYNAMIC, "[::1]:1080", "[::1]:1080", NULL},
     };
@@ -450,6 +468,8 @@ static void forwards(void **state)
     for (size_t i = 0; i < COUNT(good); i++) {
         assert_true(value_forward(&f, good[i].kind, good[i].text, &e));
         assert_int_equal(f.kind, good[i].kind);
+        assert_int_equal(f.both_loopbacks, strncmp(good[i].text, "localhost", 9) == 0 &&
+                                               good[i].kind != FORWARD_REMOTE);
         address_to_text(listen, &f.listen);
         assert_string_equal(listen, good[i].listen);
         target_to_text(target, &f.target);
