@@ -10,7 +10,7 @@ WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissi
            -Wno-missing-field-initializers
 CFLAGS  := -std=c11 -D_GNU_SOURCE -g -Os -fstack-protector-strong -Imodules $(WARN) -MMD -MP
 
-# The product: musl, static, position independent. BearSSL's headers come by links, which keeps
+# The product: musl, static, position independent. The libraries' headers come by links, which keeps
 # glibc's out.
 R       := build/release
 # Variables without a value are zeros: nothing left on the stack can reach a peer. The tests' build
@@ -20,7 +20,7 @@ RFLAGS  := $(CFLAGS) -isystem build/include -U_FORTIFY_SOURCE -ffunction-section
            -fno-asynchronous-unwind-tables -fno-unwind-tables $(ZEROED)
 MUSL    := /usr/lib/$(shell uname -m)-linux-musl
 GCCFILE  = $(shell gcc -print-file-name=$(1))
-BEARLIB := $(call GCCFILE,libbearssl.a)
+LIBRARIES := $(call GCCFILE,libbearssl.a) $(call GCCFILE,libcares.a)
 
 # The tests' build: glibc; with SAN=1 under the address and undefined behaviour sanitizers, with
 # SAN=thread under the thread sanitizer.
@@ -57,9 +57,9 @@ SIMOBJ  := $(filter-out $(SIMS:=.o),$(patsubst %.c,$(T)/%.o,$(wildcard tests/sim
 MACHINE := $(patsubst %.c,$(T)/%.o,$(wildcard tests/machine/*.c)) \
            $(patsubst %,$(T)/tests/sim/%.o,pipe seeds timeline)
 CALLS   := accept4 bind clock_gettime close connect epoll_create1 epoll_ctl epoll_wait eventfd \
-           eventfd_read eventfd_write fcntl getpeername getrandom getrlimit getsockname getsockopt \
+           eventfd_read eventfd_write fcntl fopen getpeername getrandom getrlimit getsockname getsockopt \
            ioctl listen pipe2 poll pthread_create pthread_join pthread_setname_np \
-           pthread_setschedparam pthread_sigmask read readv recv send setrlimit setsockopt shutdown \
+           pthread_setschedparam pthread_sigmask read readv recv recvfrom send setrlimit setsockopt shutdown \
            signalfd socket splice timerfd_create timerfd_settime write
 PROGRAMS := $(T)/tests/machine/programs
 # The thread sanitizer does not follow the simulation's change of stacks, and nothing is parallel there.
@@ -76,7 +76,7 @@ FUZZ    := $(patsubst tests/fuzz/%.c,$(F)/%,$(sort $(wildcard tests/fuzz/fuzz_*.
 FFLAGS  := -std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Imodules -Itests/unit -MMD -MP \
            -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
-PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev
+PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev libc-ares-dev
 TEST_PACKAGES := $(PACKAGES) git libcmocka-dev python3-pytest python3-dissononce python3-cryptography curl openssh-client \
            openssh-server rsync wireguard-tools valgrind postgresql iproute2 bind9-dnsutils dnsmasq-base \
            iperf3 snmp snmpd python3-socks
@@ -104,16 +104,17 @@ help:
 spx: $(ROBJ)
 	$(call say,LINK,$@)
 	$(Q)gcc -nostdlib -static-pie -o $(R)/spx.full -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack \
-	  $(MUSL)/rcrt1.o $(MUSL)/crti.o $(call GCCFILE,crtbeginS.o) $(ROBJ) $(BEARLIB) $(MUSL)/libc.a \
+	  $(MUSL)/rcrt1.o $(MUSL)/crti.o $(call GCCFILE,crtbeginS.o) $(ROBJ) $(LIBRARIES) $(MUSL)/libc.a \
 	  $(call GCCFILE,libgcc.a) $(call GCCFILE,crtendS.o) $(MUSL)/crtn.o
 	$(Q)strip -o $@ $(R)/spx.full
 	@printf '  %-7s %s bytes\n' SIZE "$$(stat -c %s $@)"
 
-build/include: /usr/include/bearssl.h
-	$(Q)mkdir -p $@
-	$(Q)ln -sf /usr/include/bearssl* $@/
+HEADERS := build/include/bearssl.h build/include/ares.h
+build/include/%.h: /usr/include/%.h
+	@mkdir -p $(@D)
+	$(Q)ln -sf /usr/include/$**.h $(@D)/
 
-$(R)/%.o: %.c | build/include
+$(R)/%.o: %.c | $(HEADERS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)musl-gcc $(RFLAGS) $(DEFINES) -c -o $@ $<
@@ -136,24 +137,24 @@ $(T)/libspx.a: $(TOBJ)
 
 $(T)/spx: $(T)/spx.o $(T)/libspx.a
 	$(call say,LINK,$@)
-	$(Q)gcc $(SANITIZE) -o $@ $^ -lbearssl -lpthread
+	$(Q)gcc $(SANITIZE) -o $@ $^ $(LIBRARIES) -lpthread
 
 $(T)/tests/unit/test_%: $(T)/tests/unit/test_%.o $(SUPPORT) $(T)/libspx.a
 	$(call say,LINK,$@)
-	$(Q)gcc $(SANITIZE) -o $@ $^ -lcmocka -lbearssl -lpthread
+	$(Q)gcc $(SANITIZE) -o $@ $^ -lcmocka $(LIBRARIES) -lpthread
 
 $(SIMS): $(T)/tests/sim/%: $(T)/tests/sim/%.o $(SIMOBJ) $(T)/libspx.a
 	$(call say,LINK,$@)
-	$(Q)gcc $(SANITIZE) -o $@ $^ -lbearssl -lpthread
+	$(Q)gcc $(SANITIZE) -o $@ $^ $(LIBRARIES) -lpthread
 
 $(PROGRAMS): $(MACHINE) $(T)/libspx.a
 	$(call say,LINK,$@)
-	$(Q)gcc $(SANITIZE) $(CALLS:%=-Wl,--wrap=%) -o $@ $^ -lbearssl -lpthread
+	$(Q)gcc $(SANITIZE) $(CALLS:%=-Wl,--wrap=%) -o $@ $^ $(LIBRARIES) -lpthread
 
 $(B)/%: tests/bench/%.c $(T)/libspx.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)gcc $(CFLAGS) -O2 -o $@ $< $(T)/libspx.a -lbearssl -lpthread
+	$(Q)gcc $(CFLAGS) -O2 -o $@ $< $(T)/libspx.a $(LIBRARIES) -lpthread
 
 .PRECIOUS: $(T)/%.o $(F)/modules/%.o
 
@@ -164,7 +165,7 @@ $(F)/modules/%.o: modules/%.c
 
 $(F)/fuzz_%: tests/fuzz/fuzz_%.c $(FOBJ)
 	$(call say,LINK,$@)
-	$(Q)clang $(FFLAGS) -fsanitize=fuzzer -o $@ $< $(FOBJ) -lbearssl -lpthread
+	$(Q)clang $(FFLAGS) -fsanitize=fuzzer -o $@ $< $(FOBJ) $(LIBRARIES) -lpthread
 
 #: make deps           install what building takes (Debian)
 deps:

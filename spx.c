@@ -1,4 +1,5 @@
 /* spx: one binary for all roles. The applet table: argv[0] or the first word picks one. */
+#include <ares_version.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -58,8 +59,9 @@ static void print_help(FILE *out)
 
 static enum failure print_version(void)
 {
-    printf("spx %s\ncommit %s\nBearSSL %s\ncompiler %s\nAES instructions %s\n", SPX_VERSION,
-           SPX_COMMIT, SPX_BEARSSL, SPX_COMPILER, crypto_has_aes() ? "in use" : "not in use");
+    printf("spx %s\ncommit %s\nBearSSL %s\nc-ares %s\ncompiler %s\nAES instructions %s\n",
+           SPX_VERSION, SPX_COMMIT, SPX_BEARSSL, ARES_VERSION_STR, SPX_COMPILER,
+           crypto_has_aes() ? "in use" : "not in use");
     return FAILURE_NONE;
 }
 

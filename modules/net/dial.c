@@ -1,12 +1,8 @@
-/* From a name to a connected socket: look-up in threads, then its addresses one after the other. */
+/* From a name to a connected socket: its addresses are tried as they become known, one after the
+ * other. */
 #include "net/dial.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,156 +12,16 @@
 
 #include "base/clock.h"
 #include "net/descriptors.h"
+#include "net/lookup.h"
 
-#define MAX_ADDRESSES 16 /* of one name */
-#define MAX_NAME 255
-#define MAX_RESOLVERS 64 /* threads at a time */
-#define RESOLVERS_OF_OWNER 6
-#define RESOLVER_STACK_BYTES (256UL * 1024)
+#define MAX_ADDRESSES LOOKUP_ADDRESSES_MAX
+#define MAX_NAME (LOOKUP_NAME_BYTES - 1)
+#define IPV6_GRACE_US (50 * CLOCK_US_PER_MS) /* for IPv6 addresses when IPv4 ones are there */
 #define NEXT_ADDRESS_US (250 * CLOCK_US_PER_MS)
 #define QUEUE_FULL_US (20 * CLOCK_US_PER_MS)
 #define FAILURE_TEXT_BYTES 512
-
-/* ---- Looking names up: threads that start when there is work and end when there is none. ---- */
-
-/* Belongs to the resolver while it waits and while a thread works on it, then to the call posted to
- * the loop. */
-struct lookup {
-    struct list link; /* on resolver.waiting or running, or on no list */
-    bool running;
-    const void *owner; /* compared only */
-    struct loop *loop;
-    struct loop_call call;
-    struct dial *dial; /* NULL: nobody waits for it any more; guarded by resolver.lock */
-    char name[MAX_NAME + 1];
-    int gai_error, system_error;
-    unsigned count;
-    struct address found[MAX_ADDRESSES];
-};
-
-static struct {
-    pthread_mutex_t lock;
-    struct list waiting, running;
-    unsigned threads;
-} resolver = {
-    .lock = PTHREAD_MUTEX_INITIALIZER,
-    .waiting = {&resolver.waiting, &resolver.waiting},
-    .running = {&resolver.running, &resolver.running},
-};
-
-static void lookup_run(struct lookup *lookup)
-{
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *list = NULL;
-
-    lookup->gai_error = getaddrinfo(lookup->name, NULL, &hints, &list);
-    lookup->system_error = errno;
-    if (lookup->gai_error != 0)
-        return;
-    for (struct addrinfo *it = list; it && lookup->count < MAX_ADDRESSES; it = it->ai_next) {
-        if (it->ai_family != AF_INET && it->ai_family != AF_INET6)
-            continue;
-        struct address *a = &lookup->found[lookup->count++];
-        memcpy(&a->storage, it->ai_addr, it->ai_addrlen);
-        a->len = it->ai_addrlen;
-    }
-    freeaddrinfo(list);
-}
-
-/* With resolver.lock held, so that a cancel comes before the post or sees it done. */
-static void lookup_hand_over(struct lookup *lookup)
-{
-    if (lookup->dial)
-        loop_post(lookup->loop, &lookup->call);
-    else
-        free(lookup);
-}
-
-static bool may_run(const struct lookup *lookup)
-{
-    unsigned of_owner = 0;
-
-    list_each (link, &resolver.running)
-        of_owner += container_of(link, struct lookup, link)->owner == lookup->owner;
-    return !lookup->owner || of_owner < RESOLVERS_OF_OWNER;
-}
-
-/* The first that waits and whose owner has not its share of the threads; NULL: none. */
-static struct lookup *lookup_next(void)
-{
-    list_each (link, &resolver.waiting) {
-        struct lookup *lookup = container_of(link, struct lookup, link);
-        if (may_run(lookup))
-            return lookup;
-    }
-    return NULL;
-}
-
-static void *resolver_thread(void *unused)
-{
-    struct lookup *lookup;
-
-    (void)unused;
-    pthread_mutex_lock(&resolver.lock);
-    while ((lookup = lookup_next()) != NULL) {
-        list_move(&resolver.running, &lookup->link);
-        lookup->running = true;
-        pthread_mutex_unlock(&resolver.lock);
-        lookup_run(lookup);
-        pthread_mutex_lock(&resolver.lock);
-        list_remove(&lookup->link);
-        lookup_hand_over(lookup);
-    }
-    resolver.threads--;
-    pthread_mutex_unlock(&resolver.lock);
-    return NULL;
-}
-
-/* Signals are the loop's thread's business: a new thread starts with all of them blocked. */
-static bool start_resolver_thread(void)
-{
-    pthread_attr_t attributes;
-    pthread_t thread;
-    sigset_t all, before;
-
-    if (pthread_attr_init(&attributes) != 0)
-        return false;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, RESOLVER_STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    bool started = pthread_create(&thread, &attributes, resolver_thread, NULL) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return started;
-}
-
-static void lookup_start(struct lookup *lookup)
-{
-    pthread_mutex_lock(&resolver.lock);
-    list_append(&resolver.waiting, &lookup->link);
-    if (resolver.threads < MAX_RESOLVERS && may_run(lookup)) {
-        if (start_resolver_thread()) {
-            resolver.threads++;
-        } else if (resolver.threads == 0) { /* nobody would come for it */
-            list_remove(&lookup->link);
-            lookup->gai_error = EAI_MEMORY;
-            lookup_hand_over(lookup);
-        }
-    }
-    pthread_mutex_unlock(&resolver.lock);
-}
-
-static void lookup_abandon(struct lookup *lookup)
-{
-    pthread_mutex_lock(&resolver.lock);
-    lookup->dial = NULL;
-    if (list_linked(&lookup->link) && !lookup->running) { /* no thread has begun with it */
-        list_remove(&lookup->link);
-        free(lookup);
-    }
-    pthread_mutex_unlock(&resolver.lock);
-}
+#define NO_NAME_TEXT "no such host name"
+#define NO_ANSWER_TEXT "no answer from the name servers in time"
 
 /* ---- Connecting. ---- */
 
@@ -178,9 +34,8 @@ struct attempt {
 
 struct dial {
     struct loop *loop;
-    struct lookup *lookup; /* under way; then there are no addresses yet */
+    struct lookup *lookup; /* under way: there may be more addresses */
     const void *owner;     /* compared only */
-    char name[MAX_NAME + 1];
     uint16_t port;
     bool datagrams;
     bool (*allow)(void *arg, const struct address *address);
@@ -193,7 +48,7 @@ struct dial {
 
     struct attempt attempts[MAX_ADDRESSES];
     unsigned count;   /* addresses known */
-    unsigned tried;   /* of them */
+    unsigned tried;   /* of them, the first ones */
     unsigned pending; /* of these, connects under way */
 
     /* The result for done when nothing connects. */
@@ -214,7 +69,7 @@ static void attempt_stop(struct attempt *attempt)
 static void dial_free(struct dial *dial)
 {
     if (dial->lookup)
-        lookup_abandon(dial->lookup);
+        lookup_cancel(dial->lookup);
     for (unsigned i = 0; i < dial->tried; i++)
         attempt_stop(&dial->attempts[i]);
     timer_cancel(dial->loop, &dial->deadline);
@@ -253,12 +108,20 @@ static void note_name_failure(struct dial *dial, enum dial_result failure, const
     snprintf(dial->failure_text, sizeof dial->failure_text, "%s", what);
 }
 
-/* The last failure counts, but an address that was tried says more than one that was not allowed.
- */
+/* What a failure says: an address that was not allowed says least, one that could not even be tried
+ * little. */
+static unsigned weight(enum dial_result failure)
+{
+    if (failure == DIAL_NOT_ALLOWED)
+        return 0;
+    return failure == DIAL_UNREACHABLE ? 1 : 2;
+}
+
+/* Of those that say as much the last counts. */
 static void note_failure(struct attempt *attempt, enum dial_result failure, const char *what)
 {
     struct dial *dial = attempt->dial;
-    if (failure == DIAL_NOT_ALLOWED && dial->failed.len != 0)
+    if (dial->failed.len != 0 && weight(failure) < weight(dial->failure))
         return;
     dial->failure = failure;
     dial->failed = attempt->address;
@@ -347,19 +210,42 @@ static bool attempt_start(struct attempt *attempt)
     return true;
 }
 
+static int family_of(const struct attempt *attempt)
+{
+    return attempt->address.storage.ss_family;
+}
+
+/* The families take turns, IPv6 first (RFC 8305 section 4): brings the address that is next to the
+ * front of those that were not tried. */
+static struct attempt *next_attempt(struct dial *dial)
+{
+    struct attempt *next = &dial->attempts[dial->tried++];
+    int last = dial->tried > 1 ? family_of(next - 1) : AF_INET;
+    unsigned other = dial->tried - 1;
+
+    while (other < dial->count && family_of(&dial->attempts[other]) == last)
+        other++;
+    for (; other < dial->count && other >= dial->tried; other--) {
+        struct address address = dial->attempts[other].address;
+        dial->attempts[other].address = dial->attempts[other - 1].address;
+        dial->attempts[other - 1].address = address;
+    }
+    return next;
+}
+
 /* The next address, or those after it while they fail at once. */
 static void on_next(struct timer *timer)
 {
     struct dial *dial = container_of(timer, struct dial, next);
 
     while (dial->tried < dial->count) {
-        struct attempt *attempt = &dial->attempts[dial->tried++];
+        struct attempt *attempt = next_attempt(dial);
         if (dial->tried < dial->count)
             timer_set(dial->loop, timer, loop_now(dial->loop) + NEXT_ADDRESS_US);
         if (attempt_start(attempt))
             return;
     }
-    if (dial->pending == 0)
+    if (dial->pending == 0 && !dial->lookup)
         finish_failed(dial);
 }
 
@@ -367,8 +253,8 @@ static void on_deadline(struct timer *timer)
 {
     struct dial *dial = container_of(timer, struct dial, deadline);
 
-    note_name_failure(dial, DIAL_TIMED_OUT,
-                      dial->lookup ? "no answer from the name servers in time" : "timed out");
+    if (dial->failed.len == 0)
+        note_name_failure(dial, DIAL_TIMED_OUT, dial->lookup ? NO_ANSWER_TEXT : "timed out");
     for (unsigned i = 0; i < dial->tried; i++)
         if (dial->attempts[i].io.loop)
             note_failure(&dial->attempts[i], DIAL_TIMED_OUT, "no answer in time");
@@ -385,84 +271,66 @@ static void add_address(struct dial *dial, const struct address *address)
     attempt->address = *address;
 }
 
-static enum dial_result result_of_lookup(const struct lookup *lookup)
+/* RFC 8305 section 3: connecting begins with the first answer, but IPv4 waits a moment for IPv6.
+ * Later addresses have their turn as if they had been there before. */
+static void on_found(void *arg, const struct address *addresses, unsigned count, bool more)
 {
-    switch (lookup->gai_error) {
-    case EAI_AGAIN: /* no answer from the servers, or none that says whether the name is there */
-    case EAI_FAIL:
-        return DIAL_UNREACHABLE;
-    case EAI_MEMORY:
-        return DIAL_INTERNAL;
-    case EAI_SYSTEM:
-        return result_of(lookup->system_error);
-    default:
-        return DIAL_NO_NAME;
+    struct dial *dial = arg;
+    uint64_t wait_us = 0;
+
+    for (unsigned i = 0; i < count && dial->count < MAX_ADDRESSES; i++) {
+        add_address(dial, &addresses[i]);
+        address_set_port(&dial->attempts[dial->count - 1].address, dial->port);
     }
+    if (dial->pending > 0)
+        wait_us = NEXT_ADDRESS_US;
+    else if (more && dial->tried == 0 && family_of(&dial->attempts[0]) == AF_INET)
+        wait_us = IPV6_GRACE_US;
+    if (dial->pending == 0 || !timer_is_set(&dial->next))
+        timer_set(dial->loop, &dial->next, loop_now(dial->loop) + wait_us);
 }
 
-static const char *lookup_text(const struct lookup *lookup)
+static void note_lookup(struct dial *dial, enum lookup_result result)
 {
-    switch (lookup->gai_error) {
-    case EAI_AGAIN:
-        return "no answer from the name servers";
-    case EAI_FAIL:
-        return "the name servers cannot answer";
-    case EAI_MEMORY:
-        return NO_MEMORY_TEXT;
-    case EAI_SYSTEM:
-        return system_text(lookup->system_error);
-    case EAI_NONAME:
-        return "no such host name";
-    default:
-        return "the name has no address";
-    }
+    static const struct {
+        enum dial_result failure;
+        const char *text;
+    } failures[] = {
+        [LOOKUP_FOUND] = {DIAL_NO_NAME, "the name has no address"},
+        [LOOKUP_NO_NAME] = {DIAL_NO_NAME, NO_NAME_TEXT},
+        [LOOKUP_NO_ADDRESS] = {DIAL_NO_NAME, "the name has no address"},
+        [LOOKUP_FAILED] = {DIAL_UNREACHABLE, "the name servers cannot answer"},
+        [LOOKUP_TIMED_OUT] = {DIAL_TIMED_OUT, NO_ANSWER_TEXT},
+        [LOOKUP_NOT_HERE] = {DIAL_NOT_ALLOWED, "not allowed"},
+        [LOOKUP_NO_MEMORY] = {DIAL_INTERNAL, NO_MEMORY_TEXT},
+    };
+    note_name_failure(dial, failures[result].failure, failures[result].text);
 }
 
-static void take_addresses(struct dial *dial, struct lookup *lookup)
+static void on_looked_up(void *arg, enum lookup_result result)
 {
-    note_name_failure(dial, result_of_lookup(lookup), lookup_text(lookup));
+    struct dial *dial = arg;
 
-    for (unsigned i = 0; i < lookup->count; i++) {
-        address_set_port(&lookup->found[i], dial->port);
-        add_address(dial, &lookup->found[i]);
-    }
+    dial->lookup = NULL;
+    if (dial->count == 0)
+        note_lookup(dial, result);
+    if (dial->pending == 0)
+        timer_set(dial->loop, &dial->next, loop_now(dial->loop));
 }
 
-static void on_looked_up(void *arg)
+static bool look_up(struct dial *dial, const struct dial_request *request)
 {
-    struct lookup *lookup = arg;
+    const struct lookup_request lookup = {
+        .name = request->host,
+        .owner = dial->owner,
+        .no_servers = request->no_servers,
+        .found = on_found,
+        .ended = on_looked_up,
+        .arg = dial,
+    };
 
-    /* The lock also tells that the thread has come out of loop_post: done may be about to free the
-     * loop. */
-    pthread_mutex_lock(&resolver.lock);
-    struct dial *dial = lookup->dial;
-    pthread_mutex_unlock(&resolver.lock);
-
-    if (dial) {
-        dial->lookup = NULL;
-        take_addresses(dial, lookup);
-    }
-    free(lookup);
-    if (dial)
-        on_next(&dial->next);
-}
-
-static bool look_up(struct dial *dial)
-{
-    struct lookup *lookup = calloc(1, sizeof *lookup);
-
-    if (lookup == NULL)
-        return false;
-    list_init(&lookup->link);
-    lookup->owner = dial->owner;
-    lookup->loop = dial->loop;
-    lookup->call.f = on_looked_up;
-    lookup->call.arg = lookup;
-    lookup->dial = dial;
-    memcpy(lookup->name, dial->name, sizeof lookup->name);
-    dial->lookup = lookup;
-    lookup_start(lookup);
-    return true;
+    dial->lookup = lookup_start(dial->loop, &lookup);
+    return dial->lookup != NULL;
 }
 
 /* RFC 6761 section 6.4: such names are known not to exist. */
@@ -490,8 +358,9 @@ static void use_unix_path(struct dial *dial, const char *path)
 }
 
 /* Finds the addresses, or why there are none, or starts to look them up. False without memory. */
-static bool find_addresses(struct dial *dial, const char *host)
+static bool find_addresses(struct dial *dial, const struct dial_request *request)
 {
+    const char *host = request->host;
     struct address address;
 
     if (strncmp(host, "unix:", 5) == 0)
@@ -499,9 +368,9 @@ static bool find_addresses(struct dial *dial, const char *host)
     else if (address_from_literal(&address, host, dial->port))
         add_address(dial, &address);
     else if (host[0] == '\0' || strlen(host) > MAX_NAME || is_invalid_name(host))
-        note_name_failure(dial, DIAL_NO_NAME, "no such host name");
+        note_name_failure(dial, DIAL_NO_NAME, NO_NAME_TEXT);
     else
-        return look_up(dial);
+        return look_up(dial, request);
     timer_set(dial->loop, &dial->next, loop_now(dial->loop));
     return true;
 }
@@ -522,8 +391,7 @@ struct dial *dial_start(struct loop *loop, const struct dial_request *request)
     dial->arg = request->arg;
     dial->deadline.on_fire = on_deadline;
     dial->next.on_fire = on_next;
-    snprintf(dial->name, sizeof dial->name, "%s", request->host);
-    if (!find_addresses(dial, request->host)) {
+    if (!find_addresses(dial, request)) {
         free(dial);
         return NULL;
     }

@@ -1,4 +1,4 @@
-/* Name look-up off the loop, and connecting to the first address that answers. */
+/* Looking up a name, and connecting to the first of its addresses that answers. */
 #ifndef SPX_NET_DIAL_H
 #define SPX_NET_DIAL_H
 
@@ -25,7 +25,9 @@ struct dial_request {
      * names which nobody answers for do not hold up those of others, and the last descriptors are
      * left to carriers. A target's connection that is given up is reset. NULL: a carrier. */
     const void *owner;
-    bool datagrams;      /* UDP: the first address that is allowed and has a route is taken */
+    bool no_servers; /* a name is looked up in what this machine knows by itself, and nowhere else;
+                        one that is not there is not allowed */
+    bool datagrams;  /* UDP: the first address that is allowed and has a route is taken */
     uint64_t timeout_us; /* for all of it */
     /* Asked for each address just before connecting to it; NULL allows all. Must not call
      * dial_cancel. */
@@ -39,14 +41,15 @@ struct dial_request {
     void *arg;
 };
 
-/* Starts. Literal addresses are tried at once; names are looked up in a thread (at most 16 at a
- * time, more wait). At most 16 addresses are tried, in the order of getaddrinfo; when one has not
- * answered after 250 ms the next is tried beside it (RFC 8305), the first that connects wins. Names
- * under .invalid are never asked for (RFC 6761). Every dial ends, by done or dial_cancel, before
- * its loop is freed. NULL without memory. */
+/* Starts. Literal addresses are tried at once; names are looked up (net/lookup.h; at most 64 at a
+ * time, more wait). Connecting begins with the first answer; IPv4 addresses wait 50 ms for IPv6
+ * ones. At most 16 addresses are tried, the families in turn; when one has not answered after
+ * 250 ms the next is tried beside it (RFC 8305), the first that connects wins. Names under .invalid
+ * are never asked for (RFC 6761). Every dial ends, by done or dial_cancel, before its loop is
+ * freed. NULL without memory. */
 struct dial *dial_start(struct loop *loop, const struct dial_request *request);
 
-/* Ends it; done is not called any more. A look-up under way ends by itself and is thrown away. */
+/* Ends it; done is not called any more. */
 void dial_cancel(struct dial *dial);
 
 #endif

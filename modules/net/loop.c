@@ -46,6 +46,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "net/lookup.h"
 
 #define EVENTS_A_ROUND 256
 #define SIGNALS 65 /* Linux has 1 to 64 */
@@ -72,6 +73,8 @@ struct loop {
     uint64_t armed_us;    /* when timer_fd will: not after the earliest timer while asleep */
 
     struct list deferred; /* to run at the end of the round */
+
+    struct resolver resolver;
 
     struct io wake; /* an eventfd */
     pthread_mutex_t posted_lock;
@@ -534,6 +537,7 @@ struct loop *loop_new(void)
     pthread_mutex_init(&loop->posted_lock, NULL);
     loop->posted_end = &loop->posted;
     list_init(&loop->deferred);
+    resolver_init(&loop->resolver);
     if (!open_descriptors(loop)) {
         int error = errno;
         loop_free(loop);
@@ -566,6 +570,11 @@ void loop_free(struct loop *loop)
         close(loop->epoll_fd);
     pthread_mutex_destroy(&loop->posted_lock);
     free(loop);
+}
+
+struct resolver *loop_resolver(struct loop *loop)
+{
+    return &loop->resolver;
 }
 
 uint64_t loop_now(const struct loop *loop)

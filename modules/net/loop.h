@@ -10,6 +10,7 @@
 #include "base/list.h"
 
 struct loop;
+struct resolver;
 
 /* A descriptor in the loop. Edge-triggered inside, one-shot outside: io_want_read asks once, and
  * on_read is called once, in a later step of the loop, never inside io_want_*. The callback then
@@ -72,6 +73,9 @@ void loop_stop(struct loop *loop);
  */
 uint64_t loop_now(const struct loop *loop);
 uint64_t loop_refresh_now(struct loop *loop);
+
+/* What its look-ups of names share: net/lookup.h. */
+struct resolver *loop_resolver(struct loop *loop);
 
 /* Adds a descriptor, non-blocking, not in a loop yet. False with errno. */
 bool io_add(struct loop *loop, struct io *io, int fd);

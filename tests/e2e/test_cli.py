@@ -23,11 +23,11 @@ VERBS = {"client": ["list"], "agent": ["call"], "key": ["new", "public"]}
 
 
 def test_version():
-    """--version tells version, commit, BearSSL's version, the compiler, and whether AES
+    """--version tells version, commit, the libraries' versions, the compiler, and whether AES
     instructions are used."""
     done = spx("--version")
     assert re.search(r"\b\d+\.\d+\.\d+\b", done.stdout)
-    for word in ("BearSSL", "gcc", "AES"):
+    for word in ("BearSSL", "c-ares", "gcc", "AES"):
         assert word.lower() in done.stdout.lower()
     assert re.search(r"\b([0-9a-f]{12}|unknown)\b", done.stdout)
     assert done.stderr == ""

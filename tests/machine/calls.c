@@ -22,7 +22,7 @@
 
 #include "base/clock.h"
 #include "calls.h"
-#include "tcp.h"
+#include "names.h"
 
 /* What a call replaces. */
 #define CALL(result, name, ...)        \
@@ -35,6 +35,13 @@
 static bool is_real(int fd)
 {
     return fd < FD_FIRST || !process_current();
+}
+
+/* NULL: it is none. */
+static struct udp *datagrams_of(int fd)
+{
+    struct file *f = process_file(fd);
+    return f ? udp_of(f) : NULL;
 }
 
 static struct tcp *socket_of(int fd)
@@ -72,6 +79,8 @@ CALL(int, socket, int domain, int type, int protocol)
         return __real_socket(domain, type, protocol);
     if (domain == AF_INET && (type & SOCK_STREAM))
         return process_take_file(&tcp_new(process_current()->host)->file);
+    if (domain == AF_INET && (type & SOCK_DGRAM))
+        return process_take_file(udp_file(udp_new(process_current()->host)));
     errno = EAFNOSUPPORT;
     return -1;
 }
@@ -115,8 +124,11 @@ CALL(int, accept4, int fd, struct sockaddr *address, socklen_t *len, int flags)
 
 CALL(int, connect, int fd, const struct sockaddr *address, socklen_t len)
 {
-    struct tcp *t = socket_of(fd);
+    struct udp *u = datagrams_of(fd);
+    struct tcp *t = u ? NULL : socket_of(fd);
     (void)len;
+    if (u)
+        return udp_connect(u, place_of(address));
     return t ? tcp_connect(t, place_of(address)) : -1;
 }
 
@@ -181,12 +193,33 @@ CALL(ssize_t, recv, int fd, void *out, size_t len, int flags)
 
 CALL(ssize_t, send, int fd, const void *data, size_t len, int flags)
 {
-    struct tcp *t = is_real(fd) ? NULL : socket_of(fd);
+    struct udp *u = is_real(fd) ? NULL : datagrams_of(fd);
+    struct tcp *t = is_real(fd) || u ? NULL : socket_of(fd);
     (void)flags;
+    if (u)
+        return udp_send(u, data, len);
     return t ? tcp_send(t, data, len) : -1;
 }
 
+CALL(ssize_t, recvfrom, int fd, void *out, size_t len, int flags, struct sockaddr *address,
+     socklen_t *address_len)
+{
+    struct udp *u = datagrams_of(fd);
+    struct place from;
+    ssize_t n = u ? udp_receive(u, out, len, &from) : -1;
+    (void)flags;
+    if (n >= 0)
+        tell_place(&from, address, address_len);
+    return n;
+}
+
 /* ---- Files. ---- */
+
+CALL(FILE *, fopen, const char *path, const char *mode)
+{
+    FILE *f = process_current() ? names_open_file(path) : NULL;
+    return f ? f : __real_fopen(path, mode);
+}
 
 CALL(ssize_t, read, int fd, void *out, size_t len)
 {

@@ -84,6 +84,16 @@ static const char *address_text(const struct host *h, unsigned port)
     return text;
 }
 
+/* Where others find it. */
+static const char *place_text(const struct site *s, const struct host *h, unsigned port)
+{
+    static char text[32];
+    if (!s->named)
+        return address_text(h, port);
+    snprintf(text, sizeof text, "%s:%u", h->name, port);
+    return text;
+}
+
 void site_write_relay(struct site *s, unsigned relay)
 {
     const struct relay_file *file = &s->file[relay];
@@ -100,7 +110,7 @@ void site_write_relay(struct site *s, unsigned relay)
     if (file->agent) {
         fprintf(f, "[Agent]\nName = storage\nPublicKey = %s\n", agent_key.text);
         if (s->dialled)
-            fprintf(f, "Dial = tcp:%s\n", address_text(s->agent.host, DIAL_PORT));
+            fprintf(f, "Dial = tcp:%s\n", place_text(s, s->agent.host, DIAL_PORT));
     }
     fclose(f);
 }
@@ -125,7 +135,7 @@ static void write_relays_of(const struct site *s, FILE *f, const bool *relays, b
             continue;
         fprintf(f, "[Relay]\nPublicKey = %s\n", relay_keys[i].text);
         if (addresses)
-            fprintf(f, "Address = %s\n", address_text(s->relay[i].host, RELAY_PORT));
+            fprintf(f, "Address = %s\n", place_text(s, s->relay[i].host, RELAY_PORT));
     }
 }
 

@@ -1,5 +1,6 @@
 /* What happens in a world, one thing after the other, and what must hold then. */
 #include "base/clock.h"
+#include "names.h"
 #include "site.h"
 #include "wire/limits.h"
 
@@ -287,6 +288,7 @@ static bool live(struct site *s)
         event_set(&timeline, &s->user[i].next_talk, timeline.now_us + 1);
     s->trouble_until_us =
         timeline.now_us + chance_scaled(&timeline, CLOCK_US_PER_S, TROUBLE_MOST_US);
+    names_lose_until(s->trouble_until_us);
     trouble_begin(s);
     if (!run_until(s, trouble_over, CLOCK_NEVER / 2, "trouble"))
         return false;

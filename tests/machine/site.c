@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "calls.h"
 #include "client/client.h"
+#include "names.h"
 #include "relay/relay.h"
 
 #define SERVICE_PORT 22U
@@ -244,7 +245,7 @@ static void on_next_talk(struct event *e)
 static void route(const struct host *from, const struct host *to, struct pipe_settings *settings)
 {
     *settings = the_site->link;
-    if (from == to)
+    if (from == to) /* NULL: the name server */
         *settings = (struct pipe_settings){.rate = 1000000000,
                                            .delay_us = 20,
                                            .unsent_bytes = 256 << 10,
@@ -259,6 +260,7 @@ static void make_hosts(struct site *s)
         s->all_hosts[i] = &s->hosts[i];
     }
     tcp_begin(s->all_hosts, route);
+    names_begin(s->all_hosts, route, (enum ipv6_answer)chance(&timeline, IPV6_ANSWERS));
 }
 
 static void make_program(struct site *s, struct program *p, const char *role, unsigned number,
@@ -277,7 +279,8 @@ static void make_user(struct site *s, unsigned i)
     struct user *u = &s->user[i];
     make_program(s, &u->program, "user", i, &s->hosts[RELAYS + 1], client_main);
     u->port = (uint16_t)(FIRST_PORT + i);
-    snprintf(forward, sizeof forward, "127.0.0.1:%u:127.0.0.1:%u", u->port, SERVICE_PORT);
+    snprintf(forward, sizeof forward, "127.0.0.1:%u:%s:%u", u->port,
+             s->named ? "localhost" : "127.0.0.1", SERVICE_PORT);
     u->program.argv[3] = strdup("-L");
     u->program.argv[4] = strdup(forward);
     u->program.argv[5] = strdup("storage");
@@ -300,6 +303,7 @@ void site_make(struct site *s)
     s->relay_count = (unsigned)chance_between(t, 1, RELAYS);
     s->user_count = (unsigned)chance_between(t, 1, CLIENTS);
     s->dialled = chance(t, 4) == 0;
+    s->named = chance(t, 2) == 0;
     s->link = (struct pipe_settings){.rate = chance_scaled(t, 20000, 100000000),
                                      .delay_us = chance_scaled(t, 100, 150000),
                                      .unsent_bytes = 128 << 10,

@@ -50,6 +50,7 @@ struct site {
     struct host *all_hosts[RELAYS + 3];
     unsigned relay_count, user_count;
     bool dialled; /* the relays dial the agent */
+    bool named;   /* programs know each other by names */
     struct program relay[RELAYS], agent;
     struct relay_file file[RELAYS]; /* as they are on the disk */
     struct agent_file agent_file;

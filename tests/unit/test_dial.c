@@ -1,6 +1,6 @@
 /* Dialling: literals, names, the filter, fallback to the next address, cancelling, time-outs.
- * Loopback only: the test's own getaddrinfo stands in for the system's, so that no name leaves the
- * machine. */
+ * Loopback only: name servers of the test's own stand in for the system's, so that no name leaves
+ * the machine. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,10 +11,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,127 +22,135 @@
 
 #include "base/clock.h"
 #include "net/dial.h"
+#include "net/name_servers.h"
 
 #define LONG_US (20 * CLOCK_US_PER_S) /* never waited for */
 
 static struct loop *loop;
 
-/* ---- A name server of the test's own. ---- */
+/* ---- Name servers of the test's own, in place of net/name_servers.c. ---- */
 
 struct name {
     const char *name;
-    const char *addresses[3];
-    int error;
+    const char *addresses[6];
+    enum answer_kind ipv6, ipv4; /* 0: as the addresses are; but ANSWER_ADDRESSES: when asked to */
 };
+
+#define LATER ANSWER_ADDRESSES
 
 static const struct name names[] = {
     {.name = "one.test", .addresses = {"127.0.0.1"}},
     {.name = "two.test", .addresses = {"127.0.0.2", "127.0.0.1"}},
     {.name = "three.test", .addresses = {"127.0.0.2", "127.0.0.3", "127.0.0.1"}},
     {.name = "six.test", .addresses = {"::1", "127.0.0.1"}},
+    {.name = "turns.test", .addresses = {"127.0.0.2", "127.0.0.3", "127.0.0.4", "::1", "::2"}},
     {.name = "empty.test"},
-    {.name = "gone.test", .error = EAI_NONAME},
-    {.name = "later.test", .error = EAI_AGAIN},
-    {.name = "memory.test", .error = EAI_MEMORY},
-    {.name = "system.test", .error = EAI_SYSTEM},
-    {.name = "slow.test", .addresses = {"127.0.0.1"}},
+    {.name = "failing.test", .ipv6 = ANSWER_FAILURE, .ipv4 = ANSWER_FAILURE},
+    {.name = "silent.test", .ipv6 = ANSWER_TIMED_OUT, .ipv4 = ANSWER_TIMED_OUT},
+    {.name = "memory.test", .ipv6 = ANSWER_NO_MEMORY, .ipv4 = ANSWER_NO_MEMORY},
+    {.name = "no-six.test", .addresses = {"127.0.0.1"}, .ipv6 = ANSWER_FAILURE},
+    {.name = "late-six.test", .addresses = {"127.0.0.1", "::1"}, .ipv6 = LATER},
+    {.name = "late-four.test", .addresses = {"127.0.0.1", "::1"}, .ipv4 = LATER},
+    {.name = "slow.test", .addresses = {"127.0.0.1"}, .ipv6 = LATER, .ipv4 = LATER},
 };
 
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
-static bool gate_open;
-static unsigned slow_inside, slow_most, slow_left, asked;
-static bool signals_blocked;
+struct name_servers {
+    struct list link; /* on those_asked */
+    struct loop *loop;
+    struct timer timer;
+    const struct name *name; /* NULL: not there */
+    struct answer answers[QUESTION_FAMILIES];
+    void (*on_answer)(void *arg);
+    void *arg;
+};
 
-/* slow.test is answered when the test opens the gate. */
-static void wait_at_gate(void)
+static struct list those_asked = {&those_asked, &those_asked};
+static unsigned asked, running, most_running;
+static bool answer_later; /* no more: now */
+
+static void fake_answer(struct name_servers *ns, int family, enum answer_kind kind)
 {
-    sigset_t mask;
+    struct answer *answer = &ns->answers[family];
 
-    pthread_sigmask(SIG_BLOCK, NULL, &mask);
-    signals_blocked = sigismember(&mask, SIGTERM) && sigismember(&mask, SIGUSR1);
-    slow_inside++;
-    if (slow_inside > slow_most)
-        slow_most = slow_inside;
-    pthread_cond_broadcast(&gate_moved);
-    while (!gate_open)
-        pthread_cond_wait(&gate_moved, &gate);
-    slow_inside--;
-    slow_left++;
-    pthread_cond_broadcast(&gate_moved);
-}
-
-static void gate_set(bool is_open)
-{
-    pthread_mutex_lock(&gate);
-    gate_open = is_open;
-    pthread_cond_broadcast(&gate_moved);
-    pthread_mutex_unlock(&gate);
-}
-
-static void wait_until(const unsigned *count, unsigned value)
-{
-    pthread_mutex_lock(&gate);
-    while (*count < value)
-        pthread_cond_wait(&gate_moved, &gate);
-    pthread_mutex_unlock(&gate);
-}
-
-static struct addrinfo *answer(const char *text)
-{
-    struct entry {
-        struct addrinfo info;
-        struct sockaddr_storage storage;
-    } *entry = calloc(1, sizeof *entry);
-    struct sockaddr_in *in = (struct sockaddr_in *)&entry->storage;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&entry->storage;
-
-    entry->info.ai_addr = (struct sockaddr *)&entry->storage;
-    if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
-        in->sin_family = AF_INET;
-        entry->info.ai_addrlen = sizeof *in;
-    } else {
-        inet_pton(AF_INET6, text, &in6->sin6_addr);
-        in6->sin6_family = AF_INET6;
-        entry->info.ai_addrlen = sizeof *in6;
+    if (kind == LATER && answer_later)
+        return;
+    if (kind != ANSWER_AWAITED && kind != LATER) {
+        answer->kind = kind;
+        return;
     }
-    entry->info.ai_family = entry->storage.ss_family;
-    return &entry->info;
+    answer->count = 0;
+    for (size_t i = 0; i < 6 && ns->name->addresses[i]; i++)
+        if (!strchr(ns->name->addresses[i], ':') == (family == QUESTION_IPV4))
+            address_from_literal(&answer->addresses[answer->count++], ns->name->addresses[i], 0);
+    answer->kind = answer->count > 0 ? ANSWER_ADDRESSES : ANSWER_NO_ADDRESS;
 }
 
-int getaddrinfo(const char *restrict host, const char *restrict service,
-                const struct addrinfo *restrict hints, struct addrinfo **restrict result)
+static void on_fake_timer(struct timer *timer)
 {
-    struct addrinfo **end = result;
+    struct name_servers *ns = container_of(timer, struct name_servers, timer);
 
-    (void)service;
-    (void)hints;
-    pthread_mutex_lock(&gate);
+    fake_answer(ns, QUESTION_IPV6, ns->name ? ns->name->ipv6 : ANSWER_NO_NAME);
+    fake_answer(ns, QUESTION_IPV4, ns->name ? ns->name->ipv4 : ANSWER_NO_NAME);
+    ns->on_answer(ns->arg);
+}
+
+/* The answers that are still awaited come after_us from now. */
+static void answer_now(uint64_t after_us)
+{
+    answer_later = false;
+    list_each (link, &those_asked) {
+        struct name_servers *ns = container_of(link, struct name_servers, link);
+        timer_set(ns->loop, &ns->timer, loop_now(ns->loop) + after_us);
+    }
+}
+
+struct name_servers *name_servers_new(struct loop *its_loop, bool kept_low,
+                                      void (*on_answer)(void *arg), void *arg)
+{
+    struct name_servers *ns = calloc(1, sizeof *ns);
+
+    (void)kept_low;
+    assert_non_null(ns);
+    ns->loop = its_loop;
+    ns->timer.on_fire = on_fake_timer;
+    ns->on_answer = on_answer;
+    ns->arg = arg;
+    list_append(&those_asked, &ns->link);
+    if (++running > most_running)
+        most_running = running;
+    return ns;
+}
+
+void name_servers_ask(struct name_servers *ns, const char *name)
+{
     asked++;
-    if (strcmp(host, "slow.test") == 0)
-        wait_at_gate();
-    pthread_mutex_unlock(&gate);
-    *result = NULL;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(names[i].name, host) != 0)
-            continue;
-        for (size_t n = 0; n < 3 && names[i].addresses[n]; n++) {
-            *end = answer(names[i].addresses[n]);
-            end = &(*end)->ai_next;
-        }
-        errno = EMFILE;
-        return names[i].error;
-    }
-    return EAI_NONAME;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i].name, name) == 0)
+            ns->name = &names[i];
+    timer_set(ns->loop, &ns->timer, loop_now(ns->loop));
 }
 
-void freeaddrinfo(struct addrinfo *list)
+const struct answer *name_servers_answer(const struct name_servers *ns, enum question_family family)
 {
-    while (list) {
-        struct addrinfo *next = list->ai_next;
-        free(list);
-        list = next;
-    }
+    return &ns->answers[family];
+}
+
+bool name_servers_search(char out[FULL_NAME_BYTES], const struct name_servers *ns, const char *name,
+                         unsigned *n)
+{
+    (void)ns;
+    snprintf(out, FULL_NAME_BYTES, "%s", name);
+    return (*n)++ == 0;
+}
+
+void name_servers_free(struct name_servers *ns)
+{
+    if (!ns)
+        return;
+    running--;
+    list_remove(&ns->link);
+    timer_cancel(ns->loop, &ns->timer);
+    free(ns);
 }
 
 /* ---- What a dial came to. ---- */
@@ -158,10 +164,12 @@ struct outcome {
     char text[512];
     const char *refuse; /* an address that is not allowed; "*": all */
     unsigned asked_for;
+    char order[512]; /* their addresses */
 };
 
 static unsigned dials_left;
 static const void *owner; /* of the dials that are started */
+static bool no_servers;   /* are asked by them */
 
 static void on_done(void *arg, enum dial_result result, int fd, const struct address *address,
                     const char *text)
@@ -188,6 +196,8 @@ static bool allow(void *arg, const struct address *address)
 
     outcome->asked_for++;
     address_to_text(text, address);
+    strcat(outcome->order, text);
+    strcat(outcome->order, " ");
     return strcmp(outcome->refuse, "*") != 0 &&
            strncmp(text, outcome->refuse, strlen(outcome->refuse)) != 0;
 }
@@ -200,6 +210,7 @@ static struct dial *start(struct outcome *outcome, const char *host, uint16_t po
         .host = copy,
         .port = port,
         .owner = owner,
+        .no_servers = no_servers,
         .timeout_us = timeout_us,
         .allow = outcome->refuse ? allow : NULL,
         .done = on_done,
@@ -303,10 +314,9 @@ static int set_up(void **state)
     (void)state;
     open_before = count_descriptors();
     dials_left = 0;
-    pthread_mutex_lock(&gate); /* a thread of the test before may still be on its way out */
-    asked = slow_inside = slow_most = slow_left = 0;
-    gate_open = false;
-    pthread_mutex_unlock(&gate);
+    asked = running = most_running = 0;
+    answer_later = true;
+    no_servers = false;
     loop = loop_new();
     return loop ? 0 : -1;
 }
@@ -315,6 +325,7 @@ static int tear_down(void **state)
 {
     (void)state;
     loop_free(loop);
+    assert_int_equal(running, 0);
     assert_int_equal(count_descriptors(), open_before);
     return 0;
 }
@@ -493,9 +504,9 @@ static void test_names_without_address(void **state)
     (void)state;
     expect_no_name("gone.test", DIAL_NO_NAME, "no such host name");
     expect_no_name("empty.test", DIAL_NO_NAME, "the name has no address");
-    expect_no_name("later.test", DIAL_UNREACHABLE, "no answer from the name servers");
+    expect_no_name("failing.test", DIAL_UNREACHABLE, "the name servers cannot answer");
+    expect_no_name("silent.test", DIAL_TIMED_OUT, "no answer from the name servers in time");
     expect_no_name("memory.test", DIAL_INTERNAL, "out of memory");
-    expect_no_name("system.test", DIAL_INTERNAL, system_text(EMFILE)); /* with EMFILE */
     assert_int_equal(asked, 5);
     snprintf(too_long, sizeof too_long, "%0300d.test", 1);
     expect_no_name(too_long, DIAL_NO_NAME, "no such host name");
@@ -629,9 +640,7 @@ static void test_time_out_of_the_look_up(void **state)
     dial_to(&outcome, "slow.test", 1, 50 * CLOCK_US_PER_MS);
     assert_int_equal(outcome.result, DIAL_TIMED_OUT);
     assert_int_equal(outcome.address.len, 0);
-    wait_until(&slow_inside, 1);
-    gate_set(true); /* the thread throws its answer away */
-    wait_until(&slow_left, 1);
+    assert_int_equal(running, 0);
 }
 
 static void test_cancel_connecting(void **state)
@@ -694,11 +703,25 @@ static void test_cancel_connected(void **state)
     close(listener);
 }
 
-/* While it waits for a thread, while a thread works on it, and when the answer is posted already.
- */
+static void on_pause(struct timer *timer)
+{
+    (void)timer;
+    loop_stop(loop);
+}
+
+/* What is due happens. */
+static void run_a_while(void)
+{
+    struct timer pause = {.on_fire = on_pause};
+
+    timer_set(loop, &pause, loop_refresh_now(loop) + 10 * CLOCK_US_PER_MS);
+    loop_run(loop);
+}
+
+/* Before it begins, while it waits for its turn, and while the name servers are asked. */
 static void test_cancel_looking_up(void **state)
 {
-    enum { COUNT = 100, THREADS = 64 };
+    enum { COUNT = 100, AT_A_TIME = 64 };
     static struct outcome outcomes[COUNT];
     struct dial *dials[COUNT];
     struct outcome other = {0};
@@ -707,28 +730,26 @@ static void test_cancel_looking_up(void **state)
     memset(outcomes, 0, sizeof outcomes);
     for (int i = 0; i < COUNT; i++)
         dials[i] = start(&outcomes[i], "slow.test", closed_port(), LONG_US);
-    wait_until(&slow_inside, THREADS);
-    assert_true(signals_blocked);
-    for (int i = 0; i < 4; i++)
-        dial_cancel(dials[i]); /* in a thread */
+    dial_cancel(dials[0]);
+    run_a_while();
+    assert_int_equal(running, AT_A_TIME);
+    for (int i = 1; i < 5; i++)
+        dial_cancel(dials[i]); /* asking */
     for (int i = COUNT - 4; i < COUNT; i++)
         dial_cancel(dials[i]); /* waiting */
-    gate_set(true);
-    wait_until(&slow_left, COUNT - 4);
-    for (int i = 4; i < 14; i++)
-        dial_cancel(dials[i]); /* posted, or about to be */
-    dials_left = COUNT - 8 - 10;
+    run_a_while();
+    assert_int_equal(running, AT_A_TIME);
+    answer_now(0);
+    dials_left = COUNT - 9;
     loop_run(loop);
     dials_left = 0;
     dial_to(&other, "one.test", closed_port(), LONG_US);
-    assert_int_equal(slow_most, THREADS); /* at a time */
-    assert_int_equal(slow_left, COUNT - 4);
+    assert_int_equal(most_running, AT_A_TIME);
     for (int i = 0; i < COUNT; i++)
-        assert_int_equal(outcomes[i].calls, i >= 14 && i < COUNT - 4 ? 1 : 0);
+        assert_int_equal(outcomes[i].calls, i >= 5 && i < COUNT - 4 ? 1 : 0);
 }
 
-/* An owner whose names nobody answers for holds up its own ones only, and those that it gives up no
- * longer than they take. */
+/* An owner whose names nobody answers for holds up its own ones only. */
 static void test_names_of_one_owner(void **state)
 {
     enum { COUNT = 30, OF_OWNER = 6 };
@@ -741,27 +762,26 @@ static void test_names_of_one_owner(void **state)
     owner = &outcomes;
     for (int i = 0; i < COUNT; i++)
         dials[i] = start(&outcomes[i], "slow.test", closed_port(), LONG_US);
-    wait_until(&slow_inside, OF_OWNER);
+    run_a_while();
+    assert_int_equal(running, OF_OWNER);
     dials_left = 0;
     dial_to(&own, "one.test", closed_port(), 50 * CLOCK_US_PER_MS);
     assert_int_equal(own.result, DIAL_TIMED_OUT);
     owner = &other;
     dial_to(&other, "one.test", closed_port(), LONG_US);
     assert_int_equal(other.result, DIAL_REFUSED);
+    assert_int_equal(most_running, OF_OWNER + 1);
     for (int i = 0; i < COUNT / 2; i++)
-        dial_cancel(dials[i]); /* in threads, and waiting */
+        dial_cancel(dials[i]); /* asking, and waiting */
     dials_left = COUNT - COUNT / 2;
-    gate_set(true);
+    answer_now(0);
     loop_run(loop);
     owner = NULL;
-    wait_until(&slow_left, COUNT - COUNT / 2 + OF_OWNER); /* those given up may be the last */
-    assert_int_equal(slow_most, OF_OWNER);
-    assert_int_equal(slow_left, COUNT - COUNT / 2 + OF_OWNER);
+    assert_int_equal(most_running, OF_OWNER + 1);
     for (int i = 0; i < COUNT; i++)
         assert_int_equal(outcomes[i].calls, i >= COUNT / 2);
 }
 
-/* A dial cancelled just before its loop goes: the thread must not touch the loop any more. */
 static void test_cancel_and_free_the_loop(void **state)
 {
     struct outcome outcome = {0};
@@ -775,6 +795,112 @@ static void test_cancel_and_free_the_loop(void **state)
         assert_non_null(loop);
     }
     assert_int_equal(outcome.calls, 0);
+}
+
+/* ---- The two families. ---- */
+
+/* The port of listeners on both loopback addresses. */
+static bool listen_at_both(int listeners[2], uint16_t *port)
+{
+    listeners[0] = listen_at("::1", port, 8);
+    if (listeners[0] < 0)
+        return false; /* a machine without IPv6 */
+    listeners[1] = listen_at("127.0.0.1", port, 8);
+    assert_true(listeners[1] >= 0);
+    return true;
+}
+
+static void close_both(const int listeners[2])
+{
+    close(listeners[0]);
+    close(listeners[1]);
+}
+
+/* The first answer counts, whatever comes of the other question. */
+static void test_other_family_is_not_needed(void **state)
+{
+    static const char *const hosts[] = {"no-six.test", "late-six.test", "late-four.test"};
+    int listeners[2];
+    uint16_t port = 0;
+
+    (void)state;
+    if (!listen_at_both(listeners, &port))
+        skip();
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        struct outcome outcome = {0};
+        dial_to(&outcome, hosts[i], port, LONG_US);
+        assert_connected(&outcome, listeners[i < 2]);
+    }
+    close_both(listeners);
+}
+
+/* For a moment IPv4 waits for IPv6. */
+static void test_ipv6_is_waited_for(void **state)
+{
+    struct outcome outcome = {0};
+    int listeners[2];
+    uint16_t port = 0;
+
+    (void)state;
+    if (!listen_at_both(listeners, &port))
+        skip();
+    start(&outcome, "late-six.test", port, LONG_US);
+    run_a_while();
+    assert_int_equal(outcome.calls, 0);
+    answer_now(10 * CLOCK_US_PER_MS); /* timers come in their order: before the 50 ms are over */
+    loop_run(loop);
+    assert_connected(&outcome, listeners[0]);
+    close_both(listeners);
+}
+
+/* One that comes when all others have failed is tried. */
+static void test_late_answer_is_used(void **state)
+{
+    struct outcome outcome = {0}, nothing = {0};
+    uint16_t port = 0;
+    int listener = listen_at("::1", &port, 8);
+
+    (void)state;
+    if (listener < 0)
+        skip();
+    start(&outcome, "late-six.test", port, LONG_US);
+    for (int i = 0; i < 8; i++)
+        run_a_while(); /* 127.0.0.1 refuses */
+    assert_int_equal(outcome.calls, 0);
+    answer_now(0);
+    loop_run(loop);
+    assert_connected(&outcome, listener);
+    close(listener);
+    answer_later = true;
+    dial_to(&nothing, "late-six.test", closed_port(), 200 * CLOCK_US_PER_MS);
+    assert_int_equal(nothing.result, DIAL_REFUSED); /* says more than that the time is over */
+}
+
+static void test_families_take_turns(void **state)
+{
+    struct outcome outcome = {.refuse = "*"};
+
+    (void)state;
+    dial_to(&outcome, "turns.test", 1, LONG_US);
+    assert_string_equal(outcome.order, "[::1]:1 127.0.0.2:1 [::2]:1 127.0.0.3:1 127.0.0.4:1 ");
+}
+
+/* A name for which no name server may be asked. */
+static void test_no_name_server(void **state)
+{
+    struct outcome outcome = {0}, local = {0};
+    uint16_t port = 0;
+    int listener = listen_at("127.0.0.1", &port, 8);
+
+    (void)state;
+    no_servers = true;
+    dial_to(&outcome, "one.test", port, LONG_US);
+    assert_int_equal(outcome.result, DIAL_NOT_ALLOWED);
+    assert_int_equal(outcome.address.len, 0);
+    dial_to(&local, "LocalHost", port, LONG_US);
+    assert_connected(&local, listener);
+    assert_int_equal(asked, 0);
+    close(listener);
 }
 
 static void test_many_at_once(void **state)
@@ -970,6 +1096,11 @@ int main(void)
         DIAL_TEST(test_cancel_looking_up),
         DIAL_TEST(test_cancel_and_free_the_loop),
         DIAL_TEST(test_many_at_once),
+        DIAL_TEST(test_other_family_is_not_needed),
+        DIAL_TEST(test_ipv6_is_waited_for),
+        DIAL_TEST(test_late_answer_is_used),
+        DIAL_TEST(test_families_take_turns),
+        DIAL_TEST(test_no_name_server),
         DIAL_TEST(test_listen_error_says_where),
         DIAL_TEST(test_close_reset),
         DIAL_TEST(test_options_of_a_carrier),

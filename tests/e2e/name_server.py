@@ -1,0 +1,109 @@
+"""A name server with faults, and programs that ask it alone."""
+import random
+import socket
+import struct
+import threading
+
+import pytest
+
+A, AAAA = 1, 28
+NOERROR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 2, 3, 4, 5
+TRUNCATED = 0x0200
+PORT = 53
+
+
+def loopback_address():
+    """One that others do not have."""
+    return "127.%d.%d.%d" % tuple(random.randint(1, 254) for _ in range(3))
+
+
+class NameServer:
+    """Answers over UDP and TCP. names: name -> addresses. faults: type of a question -> the code of
+    the answer to it, or "drop" or "truncate" (over UDP)."""
+
+    def __init__(self, names=None, faults=None):
+        self.names = names or {}
+        self.faults = faults or {}
+        self.asked = []  # (name, type, "udp" or "tcp")
+        self.address = loopback_address()
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self.udp.bind((self.address, PORT))
+        except PermissionError:
+            pytest.skip("name servers' port is not permitted here")
+        self.tcp = socket.create_server((self.address, PORT))
+        for serve in (self._serve_udp, self._serve_tcp):
+            threading.Thread(target=serve, daemon=True).start()
+
+    def types(self, name):
+        """The types that were asked for, as often as they were."""
+        return [kind for asked, kind, _ in self.asked if asked == name]
+
+    def close(self):
+        for listener in (self.udp, self.tcp):
+            try:
+                listener.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            listener.close()
+
+    def _serve_udp(self):
+        while True:
+            try:
+                question, sender = self.udp.recvfrom(512)
+                answer = self._answer(question, "udp") if question else None
+                if answer:
+                    self.udp.sendto(answer, sender)
+            except OSError:
+                return
+
+    def _serve_tcp(self):
+        while True:
+            try:
+                connection, _ = self.tcp.accept()
+            except OSError:
+                return
+            with connection, connection.makefile("rb") as stream:
+                while len(size := stream.read(2)) == 2:
+                    answer = self._answer(stream.read(*struct.unpack("!H", size)), "tcp")
+                    if answer:
+                        connection.sendall(struct.pack("!H", len(answer)) + answer)
+
+    def _answer(self, message, transport):
+        labels, at = [], 12
+        while message[at]:
+            labels.append(message[at + 1 : at + 1 + message[at]].decode())
+            at += 1 + message[at]
+        question = message[12 : at + 5]
+        (kind,) = struct.unpack("!H", message[at + 1 : at + 3])
+        name = ".".join(labels).lower()
+        self.asked.append((name, kind, transport))
+        return self._reply(message[:2], question, name, kind, transport)
+
+    def _reply(self, number, question, name, kind, transport):
+        fault = self.faults.get(kind)
+        code = fault if isinstance(fault, int) else NOERROR
+        family = {A: socket.AF_INET, AAAA: socket.AF_INET6}[kind]
+        found = [a for a in self.names.get(name, ()) if (":" in a) == (kind == AAAA)]
+        flags = 0x8180
+        if fault == "drop":
+            return None
+        if fault == "truncate" and transport == "udp":
+            found, flags = [], flags | TRUNCATED
+        elif code != NOERROR:
+            found = []
+        elif name not in self.names:
+            code = NXDOMAIN
+        data = [socket.inet_pton(family, address) for address in found]
+        head = number + struct.pack("!HHHHH", flags | code, 1, len(data), 0, 0)
+        record = b"\xc0\x0c" + struct.pack("!HHI", kind, 1, 0)
+        return head + question + b"".join(record + struct.pack("!H", len(d)) + d for d in data)
+
+
+def mounted(world, **files):
+    """What stands before a program's command line, for it to have these files in /etc."""
+    mounts = []
+    for name, text in files.items():
+        name = name.replace("_", ".")
+        mounts.append(f"mount --bind {world.write('etc-' + name, text)} /etc/{name}")
+    return ["unshare", "-rm", "sh", "-c", " && ".join([*mounts, 'exec "$@"']), "sh"]

@@ -1,0 +1,184 @@
+"""Names of targets and relays: name servers with faults, and /etc/hosts."""
+import subprocess
+
+import pytest
+
+import servers
+from harness import LOOPBACK, OTHER, has_ipv6
+from name_server import (
+    A,
+    AAAA,
+    NOTIMP,
+    NXDOMAIN,
+    REFUSED,
+    SERVFAIL,
+    NameServer,
+    loopback_address,
+    mounted,
+)
+
+NAME = "db.site.example"
+
+
+@pytest.fixture(autouse=True)
+def namespaces():
+    if subprocess.run(["unshare", "-rm", "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("mount namespaces are not permitted here")
+
+
+@pytest.fixture
+def target(serve):
+    return serve(servers.Target, lambda connection: connection.sendall(b"by name"))
+
+
+def start_agent(world, *name_servers, allow="tcp:*:*", hosts="", search="."):
+    """Relay and agent; the agent asks these name servers alone. Returns the agent."""
+    lines = [f"nameserver {server.address}" for server in name_servers] + [f"search {search}"]
+    world.start_relay()
+    plain = world.binary
+    world.binary = [
+        *mounted(world, resolv_conf="\n".join(lines) + "\n", hosts=hosts),
+        *world.binary,
+    ]
+    agent = world.start_agent(users={"alice": allow})
+    world.binary = plain
+    return agent
+
+
+def reach(world, port, name=NAME):
+    assert world.run_pipe(f"{name}:{port}").stdout == "by name"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [NXDOMAIN, SERVFAIL, REFUSED, NOTIMP, "drop"],
+    ids="nxdomain servfail refused notimp drop".split(),
+)
+def test_trouble_with_ipv6(world, serve, target, fault):
+    """Whatever a name server makes of the question for IPv6, the answer for IPv4 is used, at
+    once."""
+    server = serve(NameServer, {NAME: [LOOPBACK]}, {AAAA: fault})
+    start_agent(world, server)
+    reach(world, target.port)
+    assert server.types(NAME).count(A) == 1
+    if fault == "drop":  # the second time comes after half a second, the last after seven
+        assert server.types(NAME).count(AAAA) <= 2
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+def test_trouble_with_ipv4(world, serve):
+    """And the other way round."""
+    target = serve(servers.Target, lambda connection: connection.sendall(b"by name"), "::1")
+    server = serve(NameServer, {NAME: ["::1"]}, {A: "drop"})
+    start_agent(world, server)
+    reach(world, target.port)
+    assert server.types(NAME).count(A) <= 2
+
+
+@pytest.mark.parametrize("kinds", [(A,), (A, AAAA)])
+def test_truncated_answer(world, serve, target, kinds):
+    """An answer that was cut off is asked for again over TCP."""
+    server = serve(NameServer, {NAME: [LOOPBACK]}, dict.fromkeys(kinds, "truncate"))
+    start_agent(world, server)
+    reach(world, target.port)
+    assert (NAME, A, "udp") in server.asked and (NAME, A, "tcp") in server.asked
+
+
+class NoServer:
+    """Nothing listens here."""
+
+    def __init__(self):
+        self.address = loopback_address()
+
+
+def test_first_server_is_silent(world, serve, target):
+    """The second one is asked."""
+    dead = serve(NameServer, {}, {A: "drop", AAAA: "drop"})
+    server = serve(NameServer, {NAME: [LOOPBACK]})
+    start_agent(world, dead, server)
+    reach(world, target.port)
+    assert dead.types(NAME) and server.types(NAME)
+
+
+def test_first_server_is_not_there(world, serve, target):
+    server = serve(NameServer, {NAME: [LOOPBACK]})
+    start_agent(world, NoServer(), server)
+    reach(world, target.port)
+
+
+@pytest.mark.parametrize("fault", [SERVFAIL, REFUSED, NOTIMP])
+def test_first_server_cannot_answer(world, serve, target, fault):
+    server = serve(NameServer, {NAME: [LOOPBACK]})
+    start_agent(world, serve(NameServer, {}, {A: fault, AAAA: fault}), server)
+    reach(world, target.port)
+
+
+def test_reasons(world, serve):
+    """What is wrong with a name is said in words; a server that cannot be asked is not blamed on
+    the name."""
+    server = serve(NameServer, {NAME: []})
+    start_agent(world, server)
+    silent = "no answer from the name servers in time"
+    for name, faults, reason in (
+        ("absent.example", {}, "no such host name"),
+        (NAME, {}, "the name has no address"),
+        (NAME, {A: SERVFAIL, AAAA: SERVFAIL}, "the name servers cannot answer"),
+        (NAME, {A: SERVFAIL, AAAA: NXDOMAIN}, "the name servers cannot answer"),
+        (NAME, {A: NXDOMAIN, AAAA: SERVFAIL}, "no such host name"),
+        (NAME, {A: "drop", AAAA: "drop"}, silent),
+    ):
+        server.faults = faults
+        assert reason in world.run_pipe(f"{name}:9", code=OTHER).stderr
+
+
+def test_no_name_server(world):
+    start_agent(world, NoServer())
+    done = world.run_pipe(f"{NAME}:9", code=OTHER)
+    assert "the name servers cannot answer" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["only-there.example", "Only-There.Example", "ONLY-THERE.EXAMPLE"])
+def test_hosts_without_regard_to_case(world, serve, target, name):
+    """/etc/hosts is asked first, and its letters may be of either case."""
+    server = serve(NameServer)
+    hosts = f"# {LOOPBACK} comment.example\n192.0.2.1 other\n{LOOPBACK}\tfirst Only-there.EXAMPLE # x\n"
+    start_agent(world, server, hosts=hosts)
+    reach(world, target.port, name)
+    assert not server.asked
+
+
+def test_configuration_changes(world, serve, target):
+    """resolv.conf and hosts count as they are now."""
+    old, new = serve(NameServer), serve(NameServer, {NAME: [LOOPBACK]})
+    start_agent(world, old)
+    world.run_pipe(f"{NAME}:{target.port}", code=OTHER)
+    world.write("etc-resolv.conf", f"nameserver {new.address}\nsearch .\n")
+    reach(world, target.port)
+    assert new.types(NAME)
+    world.write("etc-hosts", f"{LOOPBACK} added.example\n")
+    reach(world, target.port, "added.example")
+
+
+def test_search_list(world, serve, target):
+    """The names of the search list are tried, also while each question for IPv6 fails; not beyond a
+    name that could not be asked for."""
+    server = serve(NameServer, {NAME: [LOOPBACK]}, {AAAA: SERVFAIL})
+    start_agent(world, server, search="first.example site.example last.example")
+    reach(world, target.port, "db")
+    assert not server.types("db") and not server.types("db.last.example")
+    server.faults = {A: SERVFAIL, AAAA: NXDOMAIN}
+    assert "cannot answer" in world.run_pipe("db:9", code=OTHER).stderr
+    assert server.types("db.last.example") == []
+
+
+def test_relay_by_name(world, serve, target):
+    """Client and agent find their relay although the question for IPv6 is not answered."""
+    server = serve(NameServer, {"relay.example": [LOOPBACK]}, {AAAA: "drop"})
+    conf = f"nameserver {server.address}\nsearch .\n"
+    world.start_relay()
+    port = world.relay_address.rpartition(":")[2]
+    world.binary = [*mounted(world, resolv_conf=conf, hosts=""), *world.binary]
+    world.start_agent(relay=f"relay.example:{port}")
+    done = world.run_pipe(f"{LOOPBACK}:{target.port}", relay=f"relay.example:{port}")
+    assert done.stdout == "by name"
+    assert server.types("relay.example").count(A) >= 2
