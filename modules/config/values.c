@@ -454,15 +454,23 @@ static bool same_name(const struct target_pattern *p, const struct target *t)
     return strcasecmp(p->name, t->at.host) == 0;
 }
 
-bool target_pattern_may_allow(const struct target_pattern *p, const struct target *t)
+static bool is_loopback(const struct target_pattern *p)
+{
+    unsigned least = p->prefix.storage.ss_family == AF_INET ? 8 : 104; /* 127/8, also mapped; ::1 */
+    return p->has_prefix && p->prefix_bits >= least && address_is_loopback(&p->prefix);
+}
+
+enum permission target_pattern_permits(const struct target_pattern *p, const struct target *t)
 {
     struct address a;
 
     if (!kind_and_port_agree(p, t))
-        return false;
+        return PERMIT_NEVER;
     if (p->has_prefix && address_from_literal(&a, t->at.host, t->at.port))
-        return address_in_prefix(&a, &p->prefix, p->prefix_bits);
-    return p->any_host || p->has_prefix || same_name(p, t);
+        return address_in_prefix(&a, &p->prefix, p->prefix_bits) ? PERMIT_PERHAPS : PERMIT_NEVER;
+    if (p->has_prefix)
+        return is_loopback(p) ? PERMIT_KNOWN_HERE : PERMIT_PERHAPS;
+    return p->any_host || same_name(p, t) ? PERMIT_PERHAPS : PERMIT_NEVER;
 }
 
 bool target_pattern_allows(const struct target_pattern *p, const struct target *t,

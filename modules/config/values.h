@@ -69,9 +69,11 @@ bool value_target_pattern(struct target_pattern *out, const char *text, struct e
  * prefix or "*") is of TARGET_TCP, "unix:/path" of TARGET_UNIX. */
 bool value_listen_pattern(struct target_pattern *out, const char *text, struct error *e);
 
-/* True if the pattern could allow the target before its name is looked up: kind and port agree, and
- * name, address or "*" agree or the pattern is of addresses and the target a name. */
-bool target_pattern_may_allow(const struct target_pattern *p, const struct target *t);
+/* What the pattern says of the target before its name is looked up. A pattern of addresses may
+ * allow any name; one of loopback alone only names that the machine knows by itself, and no name
+ * server need be asked. */
+enum permission { PERMIT_NEVER, PERMIT_KNOWN_HERE, PERMIT_PERHAPS };
+enum permission target_pattern_permits(const struct target_pattern *p, const struct target *t);
 
 /* True if the pattern allows connecting to this address for this target. */
 bool target_pattern_allows(const struct target_pattern *p, const struct target *t,

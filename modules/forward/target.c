@@ -14,6 +14,8 @@
 #include "net/dial.h"
 #include "net/socket.h"
 
+#define NOT_PERMITTED_TEXT "not permitted by this agent's configuration"
+
 struct targets {
     struct loop *loop;
     char label[160];
@@ -34,7 +36,8 @@ struct opening {
     struct stream *stream;
     struct dial *dial;
     struct target target;
-    bool own; /* of this side's own configuration */
+    bool own;        /* of this side's own configuration */
+    bool no_servers; /* are asked for its name */
     /* The first datagrams, which come before the target is there. */
     struct fifo early;
     uint16_t early_len[EARLY_DATAGRAMS];
@@ -90,12 +93,14 @@ void targets_free(struct targets *t)
     free(t);
 }
 
-static bool may_allow(const struct targets *t, const struct target *target)
+static enum permission permits(const struct targets *t, const struct target *target)
 {
-    for (size_t i = 0; i < t->allow_count; i++)
-        if (target_pattern_may_allow(&t->allow[i], target))
-            return true;
-    return false;
+    enum permission most = PERMIT_NEVER;
+    for (size_t i = 0; i < t->allow_count; i++) {
+        enum permission p = target_pattern_permits(&t->allow[i], target);
+        most = p > most ? p : most;
+    }
+    return most;
 }
 
 static bool allows(void *arg, const struct address *address)
@@ -125,12 +130,25 @@ static void opening_free(struct opening *o)
     start_waiting(t);
 }
 
-/* Refuses the stream and says so in the log. */
-static void refuse_stream(struct opening *o, enum reset_code code, const char *text)
+static void log_refusal(const struct opening *o, const char *text)
 {
     struct targets *t = o->targets;
     log_rated(&t->refused, loop_now(t->loop), LOG_INFO, "%s: %s: %s", t->label, o->text, text);
+}
+
+/* Refuses the stream and says so in the log. */
+static void refuse_stream(struct opening *o, enum reset_code code, const char *text)
+{
+    log_refusal(o, text);
     stream_reset(o->stream, code, text);
+    opening_free(o);
+}
+
+/* The same whether the name was looked up or not, so that nobody learns what it is here. */
+static void refuse_permission(struct opening *o, const char *for_log)
+{
+    log_refusal(o, for_log);
+    stream_reset(o->stream, RESET_NOT_PERMITTED, NOT_PERMITTED_TEXT);
     opening_free(o);
 }
 
@@ -218,7 +236,10 @@ static void refuse_dial(struct opening *o, enum dial_result result, const struct
     if (address->len > 0)
         address_to_text(at, address);
     snprintf(text, sizeof text, "%s: %s", at[0] ? at : o->text, why);
-    refuse_stream(o, code_of(result), text);
+    if (result == DIAL_NOT_ALLOWED)
+        refuse_permission(o, at[0] ? text : NOT_PERMITTED_TEXT);
+    else
+        refuse_stream(o, code_of(result), text);
 }
 
 static void dial_done(void *arg, enum dial_result result, int fd, const struct address *address,
@@ -240,6 +261,7 @@ static bool start(struct opening *o)
         .host = path ? o->text : o->target.at.host, /* "unix:/path" */
         .port = o->target.at.port,
         .owner = o->targets,
+        .no_servers = o->no_servers,
         .datagrams = o->target.kind == TARGET_UDP,
         .timeout_us = TARGET_CONNECT_S * CLOCK_US_PER_S,
         .allow = o->own ? NULL : allows,
@@ -344,17 +366,19 @@ void targets_open(struct targets *t, struct stream *stream, struct view target)
 {
     struct error why = {0};
     struct opening *o = opening_new(t, stream);
+    enum permission permission = PERMIT_NEVER;
     if (!o)
         return;
     text_clean(o->text, sizeof o->text, target);
     if (!value_target(&o->target, o->text, &why))
         refuse_stream(o, RESET_UNSUPPORTED, why.text);
-    else if (!may_allow(t, &o->target))
-        refuse_stream(o, RESET_NOT_PERMITTED, "not permitted by this agent's configuration");
+    else if ((permission = permits(t, &o->target)) == PERMIT_NEVER)
+        refuse_permission(o, NOT_PERMITTED_TEXT);
     else if (o->target.kind == TARGET_UDP &&
              !rate_take(&t->udp_opens, loop_now(t->loop), UDP_OPEN_RATE_PER_S, UDP_OPEN_BURST))
         refuse_stream(o, RESET_LIMIT, "too many streams of datagrams in a short time");
     else {
+        o->no_servers = permission == PERMIT_KNOWN_HERE;
         list_append(&t->waiting, &o->link);
         start_waiting(t);
     }

@@ -1,10 +1,11 @@
-"""Names of targets and relays: name servers with faults, and /etc/hosts."""
+"""Names of targets and relays: name servers with faults, /etc/hosts, and names that nobody may ask
+for."""
 import subprocess
 
 import pytest
 
 import servers
-from harness import LOOPBACK, OTHER, has_ipv6
+from harness import DENIED, LOOPBACK, OTHER, has_ipv6
 from name_server import (
     A,
     AAAA,
@@ -182,3 +183,33 @@ def test_relay_by_name(world, serve, target):
     done = world.run_pipe(f"{LOOPBACK}:{target.port}", relay=f"relay.example:{port}")
     assert done.stdout == "by name"
     assert server.types("relay.example").count(A) >= 2
+
+
+def refusal(world, name, port):
+    done = world.run_pipe(f"{name}:{port}", code=DENIED)
+    return done.stderr.partition(" error ")[2].replace(name, "NAME")
+
+
+def test_names_that_no_rule_could_allow(world, serve, target):
+    """Who may reach ports of the agent's own machine alone sends no question to the site's name
+    servers, and does not learn which names there are, there or in /etc/hosts."""
+    server = serve(NameServer, {NAME: [LOOPBACK], "other.example": ["192.0.2.1"]})
+    hosts = f"{LOOPBACK} self.example\n192.0.2.1 near.example\n"
+    allow = f"tcp:{LOOPBACK}:{target.port}, tcp:[::1]:9, tcp:named.example:9, udp:*:*"
+    start_agent(world, server, allow=allow, hosts=hosts)
+    names = (NAME, "other.example", "absent.example", "near.example", "named.example")
+    said = [refusal(world, name, target.port) for name in names]
+    assert said == [said[0]] * len(names) and "not permitted" in said[0]
+    for name in ("self.example", "localhost", "app.localhost"):
+        reach(world, target.port, name)
+    assert not server.asked
+
+
+def test_names_that_a_rule_could_allow(world, serve, target):
+    """A rule of other addresses may allow any name, which is looked up; what it is there is not
+    told."""
+    server = serve(NameServer, {NAME: ["192.0.2.77"]})
+    agent = start_agent(world, server, allow="tcp:10.0.0.0/8:*")
+    assert "192.0.2.77" not in refusal(world, NAME, 9)
+    agent.expect(r"192\.0\.2\.77:9: not allowed")
+    assert server.types(NAME)

@@ -90,7 +90,7 @@ static void read_target(const char *text)
         target_to_text(written, &t);
         require(value_target(&again, written, &e));
         require(again.kind == t.kind && host_port_same(&again.at, &t.at));
-        (void)(value_target_pattern(&pattern, text, &e) && target_pattern_may_allow(&pattern, &t));
+        (void)(value_target_pattern(&pattern, text, &e) && target_pattern_permits(&pattern, &t));
     }
 }
 

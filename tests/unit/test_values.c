@@ -355,34 +355,41 @@ static void target_patterns_allow(void **state)
 {
     static const struct {
         const char *pattern, *target, *address;
-        bool may, allows;
+        enum permission before;
+        bool allows;
     } cases[] = {
-        {"tcp:*:*", "tcp:host:22", "192.0.2.1", true, true},
-        {"tcp:*:*", "udp:host:22", "192.0.2.1", false, false},
-        {"tcp:127.0.0.1:22", "tcp:127.0.0.1:22", "127.0.0.1", true, true},
-        {"tcp:127.0.0.1:22", "tcp:127.0.0.1:23", "127.0.0.1", false, false},
-        {"tcp:127.0.0.1:22", "tcp:127.0.0.2:22", "127.0.0.2", false, false},
-        {"tcp:127.0.0.1:22", "tcp:localhost:22", "127.0.0.1", true, true},
-        {"tcp:127.0.0.1:22", "tcp:localhost:22", "::1", true, false},
-        {"tcp:127.0.0.1:22", "tcp:[::ffff:127.0.0.1]:22", "::ffff:127.0.0.1", true, true},
-        {"tcp:10.0.0.0/8:1-9", "tcp:10.2.3.4:9", "10.2.3.4", true, true},
-        {"tcp:10.0.0.0/8:1-9", "tcp:10.2.3.4:10", "10.2.3.4", false, false},
-        {"tcp:10.0.0.0/8:1-9", "tcp:host:1", "11.2.3.4", true, false},
-        {"tcp:[fe80::1%1]:22", "tcp:[fe80::1%1]:22", "fe80::1%1", true, true},
-        {"tcp:[fe80::1%1]:22", "tcp:[fe80::1%2]:22", "fe80::1%2", false, false},
-        {"tcp:[fe80::1%1]:22", "tcp:[fe80::1]:22", "fe80::1", false, false},
-        {"tcp:[fe80::%1]/10:22", "tcp:host:22", "fe80::5%1", true, true},
-        {"tcp:[fe80::%1]/10:22", "tcp:host:22", "fe80::5%2", true, false},
-        {"tcp:[::]/0:22", "tcp:[fe80::1%2]:22", "fe80::1%2", true, true},
-        {"tcp:[fd00::]/8:443", "tcp:[fd01::1]:443", "fd01::1", true, true},
-        {"tcp:[fd00::]/8:443", "tcp:10.0.0.1:443", "10.0.0.1", false, false},
-        {"tcp:db.lab:5432", "tcp:db.lab:5432", "192.0.2.9", true, true},
-        {"tcp:db.lab:5432", "tcp:DB.Lab:5432", "192.0.2.9", true, true},
-        {"tcp:db.lab:5432", "tcp:db.lab2:5432", "192.0.2.9", false, false},
-        {"tcp:db.lab:5432", "tcp:192.0.2.9:5432", "192.0.2.9", false, false},
-        {"unix:/run/x", "unix:/run/x", "::1", true, true},
-        {"unix:/run/x", "unix:/run/X", "::1", false, false},
-        {"tcp:*:*", "unix:/run/x", "::1", false, false},
+        {"tcp:*:*", "tcp:host:22", "192.0.2.1", PERMIT_PERHAPS, true},
+        {"tcp:*:*", "udp:host:22", "192.0.2.1", PERMIT_NEVER, false},
+        {"tcp:127.0.0.1:22", "tcp:127.0.0.1:22", "127.0.0.1", PERMIT_PERHAPS, true},
+        {"tcp:127.0.0.1:22", "tcp:127.0.0.1:23", "127.0.0.1", PERMIT_NEVER, false},
+        {"tcp:127.0.0.1:22", "tcp:127.0.0.2:22", "127.0.0.2", PERMIT_NEVER, false},
+        {"tcp:127.0.0.1:22", "tcp:localhost:22", "127.0.0.1", PERMIT_KNOWN_HERE, true},
+        {"tcp:127.0.0.1:22", "tcp:localhost:22", "::1", PERMIT_KNOWN_HERE, false},
+        {"tcp:127.0.0.1:22", "tcp:[::ffff:127.0.0.1]:22", "::ffff:127.0.0.1", PERMIT_PERHAPS, true},
+        {"tcp:127.0.0.0/8:22", "tcp:host:22", "127.0.0.9", PERMIT_KNOWN_HERE, true},
+        {"tcp:126.0.0.0/7:22", "tcp:host:22", "127.0.0.1", PERMIT_PERHAPS, true},
+        {"tcp:[::1]:22", "tcp:host:22", "::1", PERMIT_KNOWN_HERE, true},
+        {"tcp:[::]/127:22", "tcp:host:22", "::1", PERMIT_PERHAPS, true},
+        {"tcp:[::ffff:127.0.0.0]/104:22", "tcp:host:22", "127.0.0.1", PERMIT_KNOWN_HERE, true},
+        {"tcp:[::1]:22", "tcp:host:23", "::1", PERMIT_NEVER, false},
+        {"tcp:10.0.0.0/8:1-9", "tcp:10.2.3.4:9", "10.2.3.4", PERMIT_PERHAPS, true},
+        {"tcp:10.0.0.0/8:1-9", "tcp:10.2.3.4:10", "10.2.3.4", PERMIT_NEVER, false},
+        {"tcp:10.0.0.0/8:1-9", "tcp:host:1", "11.2.3.4", PERMIT_PERHAPS, false},
+        {"tcp:[fe80::1%1]:22", "tcp:[fe80::1%1]:22", "fe80::1%1", PERMIT_PERHAPS, true},
+        {"tcp:[fe80::1%1]:22", "tcp:[fe80::1%2]:22", "fe80::1%2", PERMIT_NEVER, false},
+        {"tcp:[fe80::1%1]:22", "tcp:[fe80::1]:22", "fe80::1", PERMIT_NEVER, false},
+        {"tcp:[fe80::%1]/10:22", "tcp:host:22", "fe80::5%1", PERMIT_PERHAPS, true},
+        {"tcp:[fe80::%1]/10:22", "tcp:host:22", "fe80::5%2", PERMIT_PERHAPS, false},
+        {"tcp:[::]/0:22", "tcp:[fe80::1%2]:22", "fe80::1%2", PERMIT_PERHAPS, true},
+        {"tcp:[fd00::]/8:443", "tcp:[fd01::1]:443", "fd01::1", PERMIT_PERHAPS, true},
+        {"tcp:[fd00::]/8:443", "tcp:10.0.0.1:443", "10.0.0.1", PERMIT_NEVER, false},
+        {"tcp:db.lab:5432", "tcp:db.lab:5432", "192.0.2.9", PERMIT_PERHAPS, true},
+        {"tcp:db.lab:5432", "tcp:DB.Lab:5432", "192.0.2.9", PERMIT_PERHAPS, true},
+        {"tcp:db.lab:5432", "tcp:db.lab2:5432", "192.0.2.9", PERMIT_NEVER, false},
+        {"tcp:db.lab:5432", "tcp:192.0.2.9:5432", "192.0.2.9", PERMIT_NEVER, false},
+        {"unix:/run/x", "unix:/run/x", "::1", PERMIT_PERHAPS, true},
+        {"unix:/run/x", "unix:/run/X", "::1", PERMIT_NEVER, false},
+        {"tcp:*:*", "unix:/run/x", "::1", PERMIT_NEVER, false},
     };
     struct error e = {0};
 
@@ -394,7 +401,7 @@ static void target_patterns_allow(void **state)
         assert_true(value_target_pattern(&p, cases[i].pattern, &e));
         assert_true(value_target(&t, cases[i].target, &e));
         assert_true(address_from_literal(&a, cases[i].address, t.at.port));
-        assert_int_equal(target_pattern_may_allow(&p, &t), cases[i].may);
+        assert_int_equal(target_pattern_permits(&p, &t), cases[i].before);
         assert_int_equal(target_pattern_allows(&p, &t, &a), cases[i].allows);
     }
 }
