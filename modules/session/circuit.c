@@ -129,7 +129,10 @@ static size_t take_frame(struct circuit *c, size_t len, uint64_t now_us)
         return 0;
     if (!rest.len)
         drop_record(c, len);
-    return cost > FRAME_WORK ? cost : FRAME_WORK;
+    if (cost >= FRAME_WORK)
+        return cost;
+    c->petty_work += FRAME_WORK;
+    return FRAME_WORK;
 }
 
 static bool too_short(const struct circuit *c)

@@ -11,7 +11,7 @@
 #include "session/session.h"
 
 /* Embedded by the session's owner; it may exist before the session moves to it. The owner may read
- * session, number, started and failed, but write none of it. */
+ * session, number, started, petty_work and failed, but write none of it. */
 struct circuit {
     struct session *session;
     struct list link; /* session->circuits */
@@ -24,9 +24,10 @@ struct circuit {
     uint64_t skip; /* sequenced bytes to come that were received before */
     uint8_t *rx;   /* bytes of the circuit not looked at yet: rx[rx_start, rx_start + rx_len) */
     size_t rx_start, rx_len;
-    size_t frames_left; /* bytes of the first record's frames, decrypted and not taken; 0: it is
-                           still encrypted */
-    uint8_t *tx;        /* records not written yet: tx[tx_start, tx_len) */
+    size_t frames_left;  /* bytes of the first record's frames, decrypted and not taken; 0: it is
+                            still encrypted */
+    uint64_t petty_work; /* of circuit_work, so far, for frames that cost less than 256 bytes */
+    uint8_t *tx;         /* records not written yet: tx[tx_start, tx_len) */
     size_t tx_start, tx_len;
     uint64_t burst_bytes, last_built_us; /* sent without a pause, for the record size */
     uint64_t keepalive_us, opened_us, last_read_us, ping_sent_us, next_ping_us;

@@ -6,9 +6,10 @@
 
 /* Of one event; then the others have their turn. */
 #define BUDGET_BYTES (1U << 20) /* to write */
-#define TURN_WORK (1U << 20)    /* to take, as circuit_work counts */
-#define TURN_US 1000            /* for that */
-#define STEP_WORK 4096          /* between two looks at the clock */
+#define TURN_WORK (256U << 10)  /* to take, as circuit_work counts */
+#define TURN_US 250             /* for that */
+#define PAUSE_US TURN_US        /* after one that left petty frames: half of the time is theirs */
+#define STEP_WORK 1024          /* between two looks at the clock */
 
 static void set_timer(struct link *link)
 {
@@ -94,24 +95,35 @@ static bool read_some(struct link *link)
     return n > 0;
 }
 
-/* A session's turn, within a limit of work and of time: however much its peer sends, and whatever
- * that asks for, the others have theirs. */
-static void take_turn(struct link *link)
+/* Takes what the peer sent, within a limit of work and of time; returns how much work it was. */
+static size_t take_some(struct link *link, uint64_t until_us)
 {
     struct circuit *c = &link->circuit;
-    uint64_t until = loop_refresh_now(link->loop) + TURN_US;
     size_t work = 0;
     while (work < TURN_WORK && link_reads(link)) {
         if (!circuit_has_work(c) && (!carrier_can_read(link->carrier) || !read_some(link)))
             break;
         work += circuit_work(c, STEP_WORK, loop_now(link->loop));
-        if (loop_refresh_now(link->loop) >= until)
+        if (loop_refresh_now(link->loop) >= until_us)
             break;
     }
-    if (link_reads(link) && circuit_has_work(c))
-        loop_defer(link->loop, &link->more); /* no edge will come for what was read */
-    else
+    return work;
+}
+
+/* A session's turn: however much its peer sends, and whatever that asks for, the others have
+ * theirs. One that was not enough for what came, and went mostly into petty frames, is followed by
+ * a pause: their sender is held back, and the processor has time for others. */
+static void take_turn(struct link *link)
+{
+    struct circuit *c = &link->circuit;
+    uint64_t petty = c->petty_work;
+    size_t work = take_some(link, loop_refresh_now(link->loop) + TURN_US);
+    if (!link_reads(link) || !circuit_has_work(c))
         carrier_want_read(link->carrier);
+    else if (c->petty_work - petty > work / 2)
+        timer_set(link->loop, &link->later, loop_now(link->loop) + PAUSE_US);
+    else
+        loop_defer(link->loop, &link->more); /* no edge will come for what was read */
 }
 
 static void on_read(struct carrier *c)
@@ -124,6 +136,13 @@ static void on_read(struct carrier *c)
 static void on_more(struct deferred *more)
 {
     struct link *link = container_of(more, struct link, more);
+    take_turn(link);
+    settle(link);
+}
+
+static void on_later(struct timer *timer)
+{
+    struct link *link = container_of(timer, struct link, later);
     take_turn(link);
     settle(link);
 }
@@ -149,6 +168,7 @@ bool link_open(struct link *link, struct loop *loop, struct carrier *carrier)
     link->timer.on_fire = on_fire;
     link->flush.run = on_deferred;
     link->more.run = on_more;
+    link->later.on_fire = on_later;
     if (!carrier_enter(carrier, loop, &user, link)) {
         int error = errno;
         carrier_close(carrier);
@@ -177,6 +197,7 @@ static struct carrier *link_release(struct link *link)
     loop_undefer(&link->more);
     carrier_leave(carrier);
     timer_cancel(link->loop, &link->timer);
+    timer_cancel(link->loop, &link->later);
     circuit_free(&link->circuit);
     *link = (struct link){.on_change = link->on_change};
     return carrier;

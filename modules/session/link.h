@@ -14,6 +14,7 @@ struct link {
     struct loop *loop;
     struct deferred flush;
     struct deferred more;               /* frames that were received and wait for the next turn */
+    struct timer later;                 /* that turn, if it is not to be at once */
     uint64_t bytes_read, bytes_written; /* of the circuit */
     /* The circuit has failed, or the session is no longer active: look at both. Called from the
      * loop, never inside a link_ call. The owner may free the link in it. */

@@ -66,19 +66,21 @@ static struct party_at *at_of(struct hop_driver *d)
     return container_of(d, struct party_at, driver);
 }
 
-/* The carrier goes from the hop to the session's circuit. */
-static void start_circuit(struct party_at *at)
+/* Of the records that a side sends. */
+static struct cipher cipher_of(int which)
 {
-    struct cipher send, receive;
-    uint8_t key[KEY_BYTES] = {0};
+    struct cipher cipher;
+    uint8_t key[KEY_BYTES] = {(uint8_t)which};
+    cipher_init(&cipher, SUITE_CHACHAPOLY, key);
+    return cipher;
+}
+
+static void start_circuit(struct party_at *at, struct carrier *carrier)
+{
     int which = at->side->which;
+    struct cipher send = cipher_of(which), receive = cipher_of(!which);
     uint64_t told =
         which == CLIENT ? t.greeting.welcome.receive_position : t.greeting.hello.receive_position;
-    struct carrier *carrier = hop_driver_take(&at->driver);
-    key[0] = (uint8_t)which;
-    cipher_init(&send, SUITE_CHACHAPOLY, key);
-    key[0] = (uint8_t)!which;
-    cipher_init(&receive, SUITE_CHACHAPOLY, key);
     assert_true(circuit_init(&at->link.circuit, at->side->s, &send, &receive,
                              t.greeting.hello.circuit, told, loop_now(t.loop)));
     assert_true(link_open(&at->link, t.loop, carrier));
@@ -114,9 +116,10 @@ static void on_ended(struct hop_driver *d)
     fail_msg("a hop has ended: %s", d->hop.error.text);
 }
 
+/* The carrier goes from the hop to the session's circuit. */
 static void on_detached(struct hop_driver *d)
 {
-    start_circuit(at_of(d));
+    start_circuit(at_of(d), hop_driver_take(d));
 }
 
 static void on_change(struct link *link)
@@ -157,7 +160,7 @@ static void way_of(struct carrier *(*new)(int fd))
     static uint8_t last[4000];
     assert_true(hop_send(&t.at[AGENT].driver.hop, MESSAGE_CONNECTED, view_of(last, sizeof last)));
     hop_detach(&t.at[AGENT].driver.hop);
-    start_circuit(&t.at[AGENT]);
+    start_circuit(&t.at[AGENT], hop_driver_take(&t.at[AGENT].driver));
     assert_true(t.at[AGENT].link.carrier->unsent.bytes > 0);
     struct app *app = app_open(&t.pair->side[CLIENT], 1);
     app_write(app, STREAM_BYTES);
@@ -310,6 +313,54 @@ static void test_moves_with_bytes_ahead(void **state)
     }
 }
 
+/* ---- Turns. ---- */
+
+static bool paused;
+
+static bool all_is_taken(void)
+{
+    const struct link *link = &t.at[AGENT].link;
+    paused |= timer_is_set(&link->later);
+    return link->bytes_read > 0 && !circuit_has_work(&link->circuit);
+}
+
+/* A record full of frames with so many bytes is taken whole. */
+static void take_frames_of(size_t bytes)
+{
+    static const uint8_t padding[RECORD_MAX], start[8];
+    static struct record record;
+    struct cipher cipher = cipher_of(CLIENT);
+    int fd[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+    record.len = 0;
+    record_frame(&record, FRAME_START, 0, start, sizeof start);
+    while (record.len + FRAME_HEADER_BYTES + bytes <= RECORD_PLAINTEXT_MAX)
+        record_frame(&record, FRAME_PAD, 0, padding, bytes);
+    size_t len = record_seal(&record, &cipher);
+    assert_int_equal(write(fd[1], record.bytes, len), len);
+    start_circuit(&t.at[AGENT], tcp_carrier_new(fd[0]));
+    paused = false;
+    run_until(all_is_taken);
+    assert_int_equal(t.at[AGENT].link.circuit.failed.code, 0);
+    close(fd[1]);
+}
+
+/* Frames of few bytes, more than one turn takes, are taken with pauses between. */
+static void test_petty_frames(void **state)
+{
+    (void)state;
+    take_frames_of(0);
+    assert_true(paused);
+}
+
+static void test_large_frames(void **state)
+{
+    (void)state;
+    take_frames_of(60000);
+    assert_false(paused);
+    assert_true(t.at[AGENT].link.circuit.petty_work < 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +368,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_moves_with_bytes_ahead, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_plain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_masked, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_petty_frames, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_large_frames, set_up, tear_down),
     };
     crypto_start(false);
     return cmocka_run_group_tests_name("carrier", tests, NULL, NULL);
