@@ -47,8 +47,8 @@ bool handshake_start(struct noise *n, enum suite suite, enum purpose purpose,
                      size_t *out_len);
 
 /* Responder: reads a first message that handshake_look called complete; payload takes
- * HANDSHAKE_PAYLOAD1_MAX bytes. known: as noise_set_known, may be NULL. False: not authentic.
- * Answer with noise_write, then noise_split. */
+ * message.len - HANDSHAKE_MESSAGE1_OVERHEAD bytes. known: as noise_set_known, may be NULL. False:
+ * not authentic. Answer with noise_write, then noise_split. */
 bool handshake_accept(struct noise *n, const struct keypair *own, struct known_keys *known,
                       struct view message, uint8_t *payload, size_t *payload_len);
 

@@ -399,11 +399,12 @@ void loop_post(struct loop *loop, struct loop_call *call)
 {
     call->next = NULL;
     pthread_mutex_lock(&loop->posted_lock);
-    if (loop->posted == NULL)
-        eventfd_write(loop->wake.fd, 1);
+    bool first = loop->posted == NULL;
     *loop->posted_end = call;
     loop->posted_end = &call->next;
     pthread_mutex_unlock(&loop->posted_lock);
+    if (first) /* not before: the thread that it wakes would wait for the lock */
+        eventfd_write(loop->wake.fd, 1);
 }
 
 static void call_posted(struct loop *loop)

@@ -3,6 +3,8 @@
 #ifndef SPX_RELAY_DESK_H
 #define SPX_RELAY_DESK_H
 
+#include <stdatomic.h>
+
 #include "config/config.h"
 #include "crypto/known_keys.h"
 #include "hop/crowd.h"
@@ -14,8 +16,8 @@
 struct worker;
 struct listing;
 
-/* Workers' threads use of it only key, known and stock (which have locks of their own), and loop,
- * to post calls to it. */
+/* Workers' threads use of it only key, known and stock (which have locks of their own), loop, to
+ * post calls to it, and hello_count. */
 struct relay {
     struct loop *loop;
     struct worker *workers; /* the first one's loop is this one */
@@ -29,13 +31,13 @@ struct relay {
     struct listing *listing; /* who watches the directory */
     struct crowd crowd;      /* hops that have proven nothing yet */
     struct seen seen;        /* their ephemeral keys */
-    struct list hellos;   /* first messages that wait for a worker, by struct hello_job's waiting */
-    unsigned hello_count; /* of them */
-    struct log_rate log;  /* of lines that nobody in particular causes */
-    struct list peers;    /* every hop, by struct peer's all */
-    struct list pendings; /* every CONNECT under way, by struct pending's all */
-    struct list junctions; /* by struct junction's all */
-    uint64_t last_offer;   /* number of the last OFFER made */
+    struct list hellos; /* first messages that wait for a worker, by struct hello_job's waiting */
+    _Atomic unsigned hello_count; /* of them */
+    struct log_rate log;          /* of lines that nobody in particular causes */
+    struct list peers;            /* every hop, by struct peer's all */
+    struct list pendings;         /* every CONNECT under way, by struct pending's all */
+    struct list junctions;        /* by struct junction's all */
+    uint64_t last_offer;          /* number of the last OFFER made */
 };
 
 #endif

@@ -29,7 +29,7 @@ struct hello_job {
     struct noise *noise;
     bool authentic, known;
     size_t payload_len, message_len;
-    uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
+    uint8_t *payload; /* message_len bytes, which are enough for it */
     uint8_t message[];
 };
 
@@ -43,13 +43,13 @@ static void job_free(struct hello_job *job)
         noise_wipe(job->noise);
         free(job->noise);
     }
-    wipe(job->payload, sizeof job->payload); /* the ticket */
+    wipe(job->payload, job->message_len); /* the ticket */
     free(job);
 }
 
 static struct hello_job *job_new(struct peer *peer, struct view message)
 {
-    struct hello_job *job = calloc(1, sizeof *job + message.len);
+    struct hello_job *job = calloc(1, sizeof *job + 2 * message.len);
     if (!job)
         return NULL;
     job->noise = calloc(1, sizeof *job->noise);
@@ -62,6 +62,7 @@ static struct hello_job *job_new(struct peer *peer, struct view message)
     job->peer = peer;
     memcpy(job->source, crowd_source(&peer->waiting), sizeof job->source);
     job->message_len = message.len;
+    job->payload = job->message + message.len;
     memcpy(job->message, message.data, message.len);
     return job;
 }
@@ -183,9 +184,13 @@ static void compute_in_worker(void *arg)
 {
     struct hello_job *job = arg;
     compute(job);
-    atomic_fetch_sub(&job->worker->hellos, 1);
+    struct worker *w = job->worker;
+    atomic_fetch_sub(&w->hellos, 1);
     job->call.f = was_computed;
-    loop_post(job->relay->loop, &job->call);
+    if (job->authentic || atomic_load(&job->relay->hello_count) > 0)
+        loop_post(job->relay->loop, &job->call);
+    else
+        worker_tell_later(w, &job->call); /* there is silence, and no other waits for w */
 }
 
 static void give_to_worker(struct hello_job *job, struct worker *w)

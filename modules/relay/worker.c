@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "net/splice.h"
 #include "relay/desk.h"
 
@@ -15,6 +16,8 @@
     128              /* of all workers: 32 MiB; a direction holds one only while bytes are in it \
                       */
 #define PIPES_MIN 16 /* of one */
+
+#define TELL_US (10 * CLOCK_US_PER_MS)
 
 #define STACK_BYTES ((size_t)256 * 1024)
 
@@ -44,6 +47,33 @@ void worker_look(struct worker *w)
         loop_post(w->loop, &w->look);
 }
 
+/* ---- Telling the desk. ---- */
+
+static void tell(struct worker *w)
+{
+    while (w->later) {
+        struct loop_call *call = w->later;
+        w->later = call->next;
+        loop_post(w->relay->loop, call);
+    }
+    timer_cancel(w->loop, &w->tell);
+}
+
+static void on_tell(struct timer *timer)
+{
+    tell(container_of(timer, struct worker, tell));
+}
+
+void worker_tell_later(struct worker *w, struct loop_call *call)
+{
+    call->next = w->later;
+    w->later = call;
+    if (w->stops)
+        tell(w);
+    else if (!timer_is_set(&w->tell))
+        timer_set(w->loop, &w->tell, loop_now(w->loop) + TELL_US);
+}
+
 /* ---- Threads. ---- */
 
 /* Of a thread with circuits alone: it takes the processor from nobody at once when bytes come, and
@@ -62,6 +92,8 @@ static void on_stop(void *arg)
 {
     struct worker *w = arg;
     w->on_look(w);
+    w->stops = true;
+    tell(w);
     loop_stop(w->loop);
 }
 
@@ -89,6 +121,7 @@ static bool start_worker(struct relay *r, struct worker *w, void (*on_look)(stru
     w->on_look = on_look;
     w->look = (struct loop_call){.f = look, .arg = w};
     w->stop = (struct loop_call){.f = on_stop, .arg = w};
+    w->tell.on_fire = on_tell;
     list_init(&w->junctions);
     w->pipes = pipe_pool_new(PIPE_BYTES, pipes > PIPES_MIN ? pipes : PIPES_MIN);
     w->loop = desk ? r->loop : loop_new();

@@ -26,6 +26,9 @@ struct worker {
     _Atomic unsigned hellos;  /* first messages it has still to read */
     _Atomic bool look_posted; /* look is on its way */
     struct loop_call look, stop;
+    struct loop_call *later; /* for the desk, and when; touched by its thread only */
+    struct timer tell;
+    bool stops;
     pthread_t thread;
     bool has_thread;
 };
@@ -45,6 +48,10 @@ struct worker *workers_for_circuit(struct relay *r);
 
 /* Makes the worker look which of its circuits were told to end. */
 void worker_look(struct worker *w);
+
+/* In the worker's thread: makes a call at the desk within 10 ms, together with others, for what
+ * nobody waits for; each wake-up of the desk costs more than most of what it does then. */
+void worker_tell_later(struct worker *w, struct loop_call *call);
 
 static inline bool worker_is_desk(const struct worker *w)
 {
