@@ -3,7 +3,6 @@ and whoever stays within the limits notices nothing."""
 import base64
 import contextlib
 import itertools
-import os
 import resource
 import signal
 import socket
@@ -27,6 +26,7 @@ FLOOD = Path(__file__).with_name("flood.py")
 FLOOD_S = 2
 # Connections a second. Garbage behind a right mac1 costs the relay a curve operation each, and it is
 # to have some time left on a busy machine.
+STRANGERS_TRIES = 5
 FLOOD_RATE = {"silent": 5000, "wrong": 5000, "partial": 5000, "garbage": 1000}
 MIB = 1 << 20
 
@@ -276,39 +276,44 @@ def test_failed_handshakes_of_a_source(world):
 
 
 def desk_seconds(program):
-    """The processor time of its first thread."""
-    stat = Path(f"/proc/{program.pid}/task/{program.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+    """Of its first thread: the time it had a processor, and the time it waited for one."""
+    stat = Path(f"/proc/{program.pid}/task/{program.pid}/schedstat").read_text().split()
+    return int(stat[0]) / 1e9, int(stat[1]) / 1e9
 
 
 def cost_of_strangers(world, relay, source):
     """While 1,000 first messages a second come with a key that is not known, from 60 addresses: the
-    share of the desk's thread, and p99 of a user's hops."""
+    share of the time that the desk's thread runs, and that it waits; and p99 of a user's hops."""
     with Flood(world, "unknown", 60, rate=1000) as flood:
         begun, before = time.monotonic(), desk_seconds(relay)
         times = hop_times(world, source, lambda count: flood.runs())
-        share = (desk_seconds(relay) - before) / (time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        ran, waited = ((after - was) / seconds for after, was in zip(desk_seconds(relay), before))
         opened = flood.opened()
     assert opened >= 1000 * FLOOD_S // SLOWNESS // 2 and len(times) >= 20
-    return share, p99(times)
+    return ran, waited, p99(times)
 
 
 @pytest.mark.time_limit(60)
 def test_arithmetic_for_strangers(world):
     """The relay's desk has little to do with first messages of strangers, and a user's hop is hardly
-    slower for them. Others use the machine: the best of three counts."""
+    slower for them. Others use the machine: the best of five counts, and where they take the
+    processors from the desk, and its caches, that costs it time of its own."""
     relay = world.start_relay(Workers=2)
     source = "127.0.0.9"
     idle = p99(hop_times(world, source, lambda count: count < 50))
-    for _ in range(3):
-        share, slowest = cost_of_strangers(world, relay, source)
-        print(f"desk {100 * share:.1f} %; p99 {1000 * slowest:.1f} ms, idle {1000 * idle:.1f} ms")
-        if share < 0.2 and slowest < min(0.1, 5 * max(idle, 0.005)):
+    for _ in range(STRANGERS_TRIES):
+        ran, waited, slowest = cost_of_strangers(world, relay, source)
+        print(f"desk {100 * ran:.1f} %, waited {100 * waited:.1f} %; "
+              f"p99 {1000 * slowest:.1f} ms, idle {1000 * idle:.1f} ms")  # fmt: skip
+        most = 0.1 if waited < 0.1 else 0.15
+        if ran < most and slowest < min(0.1, 5 * max(idle, 0.005)):
             break
     else:
         assert SLOWNESS > 1
     refused = relay.lines(r"refused client at 127\.1\.\S+, key SHA256:\S+: this key is not in")
-    assert 1 <= len(refused) < 51 + 30 * SLOWNESS  # all these sources have one rate together
+    # all these sources have one rate together
+    assert 1 <= len(refused) < 51 + 10 * STRANGERS_TRIES * SLOWNESS
 
 
 def test_flood_of_an_agent(world):
