@@ -156,7 +156,7 @@ static bool is_final(const struct client *c, const struct wire_error *e)
         return false;
     if (e->code == CODE_OFFLINE || e->code == CODE_NO_AGENT || e->code == CODE_NO_SESSION ||
         e->code == CODE_ENDED || e->code == CODE_RESUME_WINDOW || e->code == CODE_PROTOCOL ||
-        e->code == CODE_REVOKED)
+        e->code == CODE_REVOKED || e->code == CODE_UNKNOWN_KEY)
         return !c->ever_connected;
     return true;
 }
@@ -195,13 +195,18 @@ static void on_give_up(struct timer *timer)
     session_over(c);
 }
 
+/* True if the relay, or who answered through it, has another key for the agent than the client. */
+static bool keys_differ(const struct reach_outcome *o)
+{
+    return o->answered &&
+           (o->error.code == CODE_UNKNOWN_KEY || o->error.code == CODE_BAD_HANDSHAKE);
+}
+
 /* True if another relay may do better: not if the agent itself has answered, nor if keys differ
  * before there is a session, which the engineer must be told. */
 static bool is_the_relays(const struct client *c, const struct reach_outcome *o)
 {
-    bool keys_differ =
-        o->answered && (o->error.code == CODE_UNKNOWN_KEY || o->error.code == CODE_BAD_HANDSHAKE);
-    return !o->by_agent && !(keys_differ && c->state == CLIENT_CONNECTING);
+    return !o->by_agent && !(keys_differ(o) && c->state == CLIENT_CONNECTING);
 }
 
 /* Goes to the next relay at once when this one did not help and others are left. */
@@ -244,7 +249,8 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
         session_over(c);
         return;
     }
-    if (c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING || !is_final(c, &o->error) ||
+    bool final = is_final(c, &o->error) || keys_differ(o);
+    if (c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING || !final ||
         (is_the_relays(c, o) && c->failures + 1 < c->task->config->relay_count))
         log_warning("%s", text); /* otherwise it is told at the end */
     if (try_next_relay(c, o))
@@ -257,7 +263,7 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
         return;
     }
     end_session(c);
-    if (is_final(c, &o->error))
+    if (final)
         stop_for(c, code_failure(o->error.code), text);
     else
         retry_later(c, CLIENT_WAITING, 0, o->retry_s);

@@ -101,6 +101,22 @@ def test_user_removed_at_the_relay(world, site):
     assert_goes_on(site.alice, site.connections[0])
 
 
+def test_user_missing_for_a_while_at_the_relay(world, echo):
+    """A client that was connected goes on trying when the relay does not know its key, also once its
+    session is over: the key may be back soon. One that was not is told at once (test_connect.py)."""
+    relay = world.start_relay()
+    world.start_agent(ResumeWindow=1)
+    client = world.start_client(*forwards(echo.port))
+    world.relay_conf(users={"bob": "*"})
+    reload(relay)
+    client.expect(r"the session has ended: not resumed")
+    before = len(client.lines(r"this key is not in the relay's"))
+    client.expect(r"this key is not in the relay's", count=before + 1)
+    world.relay_conf()
+    relay.signal(signal.SIGHUP)
+    client.connected(2, seconds=40)
+
+
 def test_agent_taken_from_a_user_at_the_relay(world, site):
     """The user stays, but may not reach this agent any more: the circuit ends, and a new one is
     refused."""
