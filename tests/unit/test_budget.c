@@ -76,12 +76,51 @@ static void test_idle_sessions_hold_little(void **state)
         session_free(session[i]);
 }
 
+/* Sessions that were all told their limits before any of them has started are told the same; the
+ * floors of the last ones do not fit. Once such a one has ended there is room for another, which is
+ * told less, and for all that still may come. */
+static void test_started_at_once(void **state)
+{
+    static const struct session_events events = {.on_wake = on_wake};
+    struct seat seat[SESSIONS_PER_AGENT];
+    struct session *session[SESSIONS_PER_AGENT];
+    static const uint8_t key[KEY_BYTES];
+    struct seats s;
+    unsigned fitted = 0;
+    (void)state;
+    seats_init(&s);
+    for (unsigned i = 0; i < SESSIONS_PER_AGENT; i++) {
+        struct session_settings settings = session_default_settings(false);
+        settings.receive_limit = budget_receive_limit(&s);
+        session[i] = session_new(&settings, &events, NULL);
+        seats_take(&s, &seat[i], session[i], key, key);
+    }
+    for (unsigned i = 0; i < SESSIONS_PER_AGENT; i++) {
+        seats_start(&s, &seat[i]);
+        fitted += budget_has_room(&s);
+        if (budget_has_room(&s))
+            continue;
+        struct session_settings settings = session_default_settings(false);
+        seats_leave(&s, &seat[i]);
+        session_free(session[i]);
+        settings.receive_limit = budget_receive_limit(&s);
+        session[i] = session_new(&settings, &events, NULL);
+        seats_take(&s, &seat[i], session[i], key, key);
+        seats_start(&s, &seat[i]);
+        assert_true(budget_has_room(&s));
+    }
+    assert_int_equal(fitted, 27);
+    for (unsigned i = 0; i < SESSIONS_PER_AGENT; i++)
+        session_free(session[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_double_as_they_may),
         cmocka_unit_test(test_what_is_left),
         cmocka_unit_test(test_idle_sessions_hold_little),
+        cmocka_unit_test(test_started_at_once),
     };
     return cmocka_run_group_tests_name("budget", tests, NULL, NULL);
 }
