@@ -192,6 +192,13 @@ bool file_append_line(const char *path, const char *line, struct error *e)
     return good;
 }
 
+bool output_flush(struct error *e)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    return error_set(e, FAILURE_OTHER, "cannot write to standard output: %s", system_text(errno));
+}
+
 /* Under systemd, cron or env -i HOME may be missing. */
 static const char *home_directory(void)
 {

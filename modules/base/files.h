@@ -1,4 +1,4 @@
-/* Small files, read whole, and written whole or not at all. */
+/* Small files, read whole, and written whole or not at all; standard output. */
 #ifndef SPX_BASE_FILES_H
 #define SPX_BASE_FILES_H
 
@@ -22,6 +22,9 @@ bool file_create_secret(const char *path, const char *content, size_t len, struc
 
 /* Appends one line to a file, creating it with mode 0600 if it does not exist. */
 bool file_append_line(const char *path, const char *line, struct error *e);
+
+/* Writes what stdio holds for standard output. False: that, or some of it before, failed. */
+bool output_flush(struct error *e);
 
 /* "~/x" becomes "$HOME/x", or without HOME the same in the home directory that the user has;
  * anything else is copied. Allocated; NULL without memory. */

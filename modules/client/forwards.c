@@ -26,7 +26,9 @@ static void stdio_ended(void *arg, enum reset_code code, const char *text)
     const struct forwards *f = arg;
     char target[TARGET_TEXT_BYTES], reason[RESET_TEXT_BYTES];
     char why[sizeof target + sizeof reason + NAME_TEXT_BYTES + 16] = "finished";
-    if (code) {
+    if (code == RESET_BY_APPLICATION) {
+        snprintf(why, sizeof why, "%s", text);
+    } else if (code) {
         target_to_text(target, f->request.stdio);
         reset_to_text(reason, code, text);
         snprintf(why, sizeof why, "target %s at %s: %s", target, f->failures.agent, reason);

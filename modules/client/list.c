@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "hop/outgoing.h"
@@ -18,12 +19,13 @@ struct listing {
     const struct hop_party *party;
     const char *query;
     bool watch;
-    void (*on_open)(void); /* a relay has taken the hop; may be NULL */
+    void (*on_open)(struct listing *l); /* a relay has taken the hop; may be NULL */
     void (*on_agent)(struct listing *l, const struct agent_entry *entry);
     uint8_t *key; /* list_find_key's result */
     bool found;
     size_t relay_index;
     bool done, interrupted;
+    bool failed; /* here, whatever the relay answers */
     struct wire_error error;
 };
 
@@ -35,7 +37,7 @@ static void on_open(struct hop *h, const struct info *info)
     (void)info;
     outgoing_opened(&l->hop);
     if (l->on_open)
-        l->on_open();
+        l->on_open(l);
     if (!len) {
         hop_fail(h, CODE_UNSUPPORTED, "query longer than %d bytes", QUERY_MAX_BYTES);
         return;
@@ -130,14 +132,26 @@ static enum failure walk(struct listing *l)
     if (l->interrupted)
         wire_error_set(&l->error, CODE_INTERNAL, "interrupted");
     return l->interrupted ? FAILURE_INTERRUPTED
+           : l->failed    ? FAILURE_OTHER
            : l->done      ? FAILURE_NONE
                           : code_failure(l->error.code);
 }
 
-static void print_header(void)
+/* Nobody reads what cannot be written: then the watch ends too. */
+static void flush(struct listing *l)
+{
+    struct error e = {0};
+    if (output_flush(&e))
+        return;
+    wire_error_set(&l->error, CODE_INTERNAL, "%s", e.text);
+    l->failed = true;
+    loop_stop(l->loop);
+}
+
+static void print_header(struct listing *l)
 {
     printf("%-24s %-10s %-12s %s\n", "AGENT", "STATE", "FOR", "LABELS");
-    fflush(stdout);
+    flush(l);
 }
 
 static void print_agent(struct listing *l, const struct agent_entry *entry)
@@ -152,7 +166,7 @@ static void print_agent(struct listing *l, const struct agent_entry *entry)
     if (entry->severity)
         printf("  CALL %u: %s", entry->severity, call);
     putchar('\n');
-    fflush(stdout);
+    flush(l);
 }
 
 enum failure list_agents(const struct client_config *config, const struct hop_party *party,

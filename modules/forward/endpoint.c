@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -105,13 +106,15 @@ static void finish(struct endpoint *e, enum reset_code code, const char *text)
     loop_defer(e->loop, &e->burial);
 }
 
-/* The application's side failed. */
-static void fail(struct endpoint *e, int error)
+/* The application's side failed while something was done, which is said of a pair. */
+static void fail(struct endpoint *e, const char *doing, int error)
 {
     struct stream *st = e->stream;
+    char text[128];
+    snprintf(text, sizeof text, "%s%s", e->is_socket ? "" : doing, system_text(error));
     if (st)
-        stream_reset(st, RESET_BY_TARGET, system_text(error));
-    finish(e, RESET_BY_TARGET, system_text(error));
+        stream_reset(st, RESET_BY_TARGET, text);
+    finish(e, RESET_BY_APPLICATION, text);
 }
 
 static void on_readable(struct io *io)
@@ -124,7 +127,7 @@ static void on_readable(struct io *io)
     /* A reset shows even while the stream has no credit to read on. */
     if (io->hung_up && e->is_socket &&
         getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error)
-        fail(e, error);
+        fail(e, "", error);
     else
         stream_readable(e->stream);
 }
@@ -270,7 +273,7 @@ static ssize_t pull(void *owner, struct iovec *piece, int pieces)
         return STREAM_PULL_NONE;
     }
     if (n < 0) {
-        fail(e, errno);
+        fail(e, "cannot read standard input: ", errno);
         return STREAM_PULL_GONE;
     }
     if ((size_t)n < asked && e->is_socket && !e->in.hung_up && !e->in.urgent)
@@ -291,7 +294,7 @@ static size_t push(void *owner, const uint8_t *data, size_t len)
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             io_write_blocked(out);
         } else if (errno != EINTR) {
-            fail(e, errno);
+            fail(e, "cannot write to standard output: ", errno);
             return 0;
         }
     }

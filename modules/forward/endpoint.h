@@ -9,8 +9,8 @@ struct endpoint;
 struct http_body;
 
 /* Tells that it has ended: code 0, both sides closed cleanly and the peer has all; otherwise the
- * stream was reset, by the peer or because the application's side failed. text says why. The
- * endpoint frees itself after the call. */
+ * stream was reset, by the peer or, RESET_BY_APPLICATION, because the application's side failed.
+ * text says why. The endpoint frees itself after the call. */
 typedef void endpoint_ended(void *arg, enum reset_code code, const char *text);
 
 /* Ties a connected socket, TCP or UNIX, to a stream. fd is the endpoint's from now on. ended may be

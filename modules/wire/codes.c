@@ -49,11 +49,17 @@ enum failure code_failure(enum code code)
 }
 
 static const char *const reset_codes[] = {
-    [RESET_REFUSED] = "connection refused",   [RESET_UNREACHABLE] = "target unreachable",
-    [RESET_TIMEOUT] = "connecting timed out", [RESET_NOT_PERMITTED] = "not permitted",
-    [RESET_NO_NAME] = "no such host name",    [RESET_BY_TARGET] = "reset by the target",
-    [RESET_LIMIT] = "too many streams",       [RESET_UNSUPPORTED] = "not supported",
-    [RESET_INTERNAL] = "internal error",      [RESET_SESSION_OVER] = "the session is over",
+    [RESET_REFUSED] = "connection refused",
+    [RESET_UNREACHABLE] = "target unreachable",
+    [RESET_TIMEOUT] = "connecting timed out",
+    [RESET_NOT_PERMITTED] = "not permitted",
+    [RESET_NO_NAME] = "no such host name",
+    [RESET_BY_TARGET] = "reset by the target",
+    [RESET_LIMIT] = "too many streams",
+    [RESET_UNSUPPORTED] = "not supported",
+    [RESET_INTERNAL] = "internal error",
+    [RESET_SESSION_OVER] = "the session is over",
+    [RESET_BY_APPLICATION] = "reset by the application",
 };
 
 const char *reset_code_text(enum reset_code code)

@@ -51,7 +51,8 @@ enum reset_code {
     RESET_LIMIT = 7,
     RESET_UNSUPPORTED = 8,
     RESET_INTERNAL = 9,
-    RESET_SESSION_OVER = 10, /* local: the whole session has ended; never on the wire */
+    RESET_SESSION_OVER = 10,   /* local: the whole session has ended; never on the wire */
+    RESET_BY_APPLICATION = 11, /* local: this side's socket or file failed; never on the wire */
 };
 
 const char *reset_code_text(enum reset_code code);

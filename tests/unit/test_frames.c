@@ -204,7 +204,7 @@ static void test_type_numbers(void **state)
 static void test_reset_codes(void **state)
 {
     (void)state;
-    for (unsigned i = 1; i <= 10; i++) {
+    for (unsigned i = 1; i <= 11; i++) {
         assert_string_not_equal(reset_code_text(i), "unknown code");
         for (unsigned k = 1; k < i; k++)
             assert_string_not_equal(reset_code_text(i), reset_code_text(k));
@@ -215,7 +215,7 @@ static void test_reset_codes(void **state)
     assert_int_equal(RESET_NOT_PERMITTED, 4);
     assert_int_equal(RESET_INTERNAL, 9);
     assert_string_equal(reset_code_text(0), "unknown code");
-    assert_string_equal(reset_code_text(11), "unknown code");
+    assert_string_equal(reset_code_text(12), "unknown code");
     assert_string_equal(reset_code_text(65535), "unknown code");
     char text[RESET_TEXT_BYTES];
     reset_to_text(text, RESET_REFUSED, "");
