@@ -12,6 +12,7 @@
 
 #include "agent/agent.h"
 #include "base/exits.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "cli/nearest.h"
@@ -34,6 +35,9 @@ static const struct applet applets[] = {
     {"key", key_main, "make keys and show public keys"},
 };
 
+static const char *const options[] = {"version", "help"}; /* without an applet */
+
+#define OPTION_COUNT (sizeof options / sizeof options[0])
 #define APPLET_COUNT (sizeof applets / sizeof applets[0])
 
 static const struct applet *find_applet(const char *name)
@@ -88,25 +92,19 @@ static void prepare_process(void)
         log_warning("cannot raise the limit of open files: %s", system_text(errno));
 }
 
-static enum failure unknown_applet(const char *word)
+static enum failure unknown_word(const char *word)
 {
-    struct nearest n = {.word = word};
+    bool is_long = strncmp(word, "--", 2) == 0, is_option = *word == '-';
+    struct nearest n = {.word = is_long ? word + 2 : word};
     char text[NEAREST_TEXT_BYTES];
 
-    for (size_t i = 0; i < APPLET_COUNT; i++)
+    for (size_t i = 0; i < APPLET_COUNT && !is_option; i++)
         nearest_offer(&n, applets[i].name);
-    nearest_text(text, &n, *word == '-' ? "option" : "command");
+    for (size_t i = 0; i < OPTION_COUNT && is_long; i++)
+        nearest_offer(&n, options[i]);
+    nearest_text(text, &n, is_option ? "option" : "command", is_long ? "--" : "");
     fprintf(stderr, "spx: %s\nTry 'spx --help'.\n", text);
     return FAILURE_USAGE;
-}
-
-static enum failure run(const struct applet *applet, int argc, char **argv)
-{
-    char name[32];
-    snprintf(name, sizeof name, "spx %s",
-             applet->name); /* what getopt_long puts before its messages */
-    argv[0] = name;
-    return applet->main(argc, argv);
 }
 
 static enum failure choose(int argc, char **argv)
@@ -114,9 +112,9 @@ static enum failure choose(int argc, char **argv)
     const char *slash = strrchr(argc > 0 ? argv[0] : "spx", '/');
     const struct applet *applet = find_applet(slash ? slash + 1 : argc > 0 ? argv[0] : "spx");
     if (applet)
-        return run(applet, argc, argv);
+        return applet->main(argc, argv);
     if (argc > 1 && (applet = find_applet(argv[1])) != NULL)
-        return run(applet, argc - 1, argv + 1);
+        return applet->main(argc - 1, argv + 1);
     if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
         return print_version();
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
@@ -124,18 +122,20 @@ static enum failure choose(int argc, char **argv)
         return FAILURE_NONE;
     }
     if (argc > 1)
-        return unknown_applet(argv[1]);
+        return unknown_word(argv[1]);
     print_help(stderr);
     return FAILURE_USAGE;
 }
 
-/* The exit code tells if standard output could not be written. */
-static enum failure finish_output(void)
+/* The exit code tells if standard output could not be written, unless the reason was told. */
+static enum failure finish_output(enum failure failure)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return FAILURE_NONE;
-    fprintf(stderr, "spx: cannot write to standard output: %s\n", system_text(errno));
-    return FAILURE_OTHER;
+    struct error e = {0};
+
+    if (failure != FAILURE_NONE || output_flush(&e))
+        return failure;
+    fprintf(stderr, "spx: %s\n", e.text);
+    return e.failure;
 }
 
 int main(int argc, char **argv)
@@ -152,5 +152,5 @@ int main(int argc, char **argv)
         return exit_code(FAILURE_OTHER);
     }
     failure = choose(argc, argv);
-    return exit_code(failure == FAILURE_NONE ? finish_output() : failure);
+    return exit_code(finish_output(failure));
 }

@@ -18,10 +18,9 @@ static enum failure usage_error(const struct cli *c, const struct error *e)
     const char *applet = c->applet->name, *verb = of_verb ? c->verb->name : "";
     const char *space = of_verb ? " " : "";
 
-    if (e->failure)
-        fprintf(stderr, "spx %s%s%s: %s\n", applet, space, verb, e->text);
-    fprintf(stderr, "Try 'spx %s%s%s --help'.\n", applet, space, verb);
-    return e->failure ? e->failure : FAILURE_USAGE;
+    fprintf(stderr, "spx %s%s%s: %s\nTry 'spx %s%s%s --help'.\n", applet, space, verb, e->text,
+            applet, space, verb);
+    return e->failure;
 }
 
 static bool find_config(struct cli *c, struct error *e)

@@ -44,11 +44,12 @@ void nearest_offer(struct nearest *n, const char *name)
     n->distance = distance;
 }
 
-void nearest_text(char out[NEAREST_TEXT_BYTES], const struct nearest *n, const char *what)
+void nearest_text(char out[NEAREST_TEXT_BYTES], const struct nearest *n, const char *what,
+                  const char *dashes)
 {
     if (n->best)
-        snprintf(out, NEAREST_TEXT_BYTES, "unknown %s '%s'; did you mean '%s'?", what, n->word,
-                 n->best);
+        snprintf(out, NEAREST_TEXT_BYTES, "unknown %s '%s%s'; did you mean '%s%s'?", what, dashes,
+                 n->word, dashes, n->best);
     else
-        snprintf(out, NEAREST_TEXT_BYTES, "unknown %s '%.120s'", what, n->word);
+        snprintf(out, NEAREST_TEXT_BYTES, "unknown %s '%s%.120s'", what, dashes, n->word);
 }

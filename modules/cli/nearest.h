@@ -13,9 +13,10 @@ struct nearest {
  * out, replaced or swapped with the next one. */
 void nearest_offer(struct nearest *n, const char *name);
 
-/* "unknown command 'agnet'; did you mean 'agent'?", of what is to be so called. out takes
- * NEAREST_TEXT_BYTES; a long word is cut. */
+/* "unknown command 'agnet'; did you mean 'agent'?", of what is to be so called. dashes stand before
+ * both words: "--" of options, "" otherwise. out takes NEAREST_TEXT_BYTES; a long word is cut. */
 #define NEAREST_TEXT_BYTES 160
-void nearest_text(char out[NEAREST_TEXT_BYTES], const struct nearest *n, const char *what);
+void nearest_text(char out[NEAREST_TEXT_BYTES], const struct nearest *n, const char *what,
+                  const char *dashes);
 
 #endif

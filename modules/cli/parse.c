@@ -68,7 +68,7 @@ struct option_set {
     const struct cli_option *rows[OPTIONS_MAX];
     size_t count, own_count;
     struct option names[OPTIONS_MAX + 1];
-    char letters[2 * OPTIONS_MAX + 2];
+    char letters[2 * OPTIONS_MAX + 3];
 };
 
 static bool has_option(const struct option_set *set, const struct cli_option *o)
@@ -97,6 +97,7 @@ static void make_tables(struct option_set *set, bool up_to_first_word)
 
     if (up_to_first_word)
         *letter++ = '+';
+    *letter++ = ':'; /* a missing value is told apart from an unknown option */
     for (size_t i = 0; i < set->count; i++) {
         const struct cli_option *o = set->rows[i];
         if (o->name)
@@ -122,6 +123,7 @@ static void collect(struct option_set *set, const struct cli_applet *applet,
         add_options(set, v->options);
     make_tables(set, up_to_first_word);
     optind = 0; /* getopt_long begins anew */
+    opterr = 0; /* its own messages are not of our form */
 }
 
 /* Which option getopt_long has returned, by its letter or long. */
@@ -159,12 +161,10 @@ static const char *first_word(const struct cli_applet *applet, int argc, char **
     int value, at;
 
     collect(&set, applet, find_verb(applet, NULL), true);
-    opterr = 0;
     do {
         at = optind ? optind : 1;
         value = getopt_long(argc, argv, set.letters, set.names, NULL);
-    } while (value != -1 && value != '?');
-    opterr = 1;
+    } while (value != -1 && value != '?' && value != ':');
     *after_dashes = value == -1 && optind == at + 1 && strcmp(argv[at], "--") == 0;
     return value == -1 && optind < argc ? argv[optind] : NULL;
 }
@@ -185,15 +185,23 @@ static const struct cli_verb *choose_verb(const struct cli_applet *applet, int a
 
 /* The whole line. */
 
+/* As it is typed: "-L" or "--check". */
+#define OPTION_TEXT_BYTES 32
+
+static void option_text(char out[OPTION_TEXT_BYTES], const struct cli_option *o)
+{
+    if (o->letter)
+        snprintf(out, OPTION_TEXT_BYTES, "-%c", o->letter);
+    else
+        snprintf(out, OPTION_TEXT_BYTES, "--%s", o->name);
+}
+
 /* An option of another verb. Always returns false. */
 static bool refuse_option(const struct cli *c, const struct cli_option *o, struct error *e)
 {
-    char text[32];
+    char text[OPTION_TEXT_BYTES];
 
-    if (o->letter)
-        snprintf(text, sizeof text, "-%c", o->letter);
-    else
-        snprintf(text, sizeof text, "--%s", o->name);
+    option_text(text, o);
     if (c->verb && c->verb->name)
         return error_set(e, FAILURE_USAGE, "%s does not go with '%s'", text, c->verb->name);
     for (const struct cli_verb *v = c->applet->verbs; v->run; v++)
@@ -201,6 +209,42 @@ static bool refuse_option(const struct cli *c, const struct cli_option *o, struc
             if (own == o)
                 return error_set(e, FAILURE_USAGE, "%s goes with '%s' only", text, v->name);
     return false;
+}
+
+/* A long option that none of the names begins with, or more than one. Always returns false. */
+static bool unknown_long_option(const struct option_set *set, const char *name, struct error *e)
+{
+    char word[64], text[NEAREST_TEXT_BYTES];
+    struct nearest n = {.word = word};
+    size_t len = strcspn(name, "=");
+
+    snprintf(word, sizeof word, "%.*s", (int)len, name);
+    for (size_t i = 0; i < set->count; i++)
+        if (set->rows[i]->name && strncmp(set->rows[i]->name, word, strlen(word)) == 0)
+            return error_set(e, FAILURE_USAGE, "ambiguous option '--%s'", word);
+    for (size_t i = 0; i < set->own_count; i++)
+        if (set->rows[i]->name)
+            nearest_offer(&n, set->rows[i]->name);
+    nearest_text(text, &n, "option", "--");
+    return error_set(e, FAILURE_USAGE, "%s", text);
+}
+
+/* getopt_long takes no option here: optopt and the last word it looked at say why. Always returns
+ * false. */
+static bool malformed_option(const struct option_set *set, int value, const char *word,
+                             struct error *e)
+{
+    size_t i = index_of(set, optopt);
+    char text[OPTION_TEXT_BYTES];
+
+    if (optopt == 0)
+        return unknown_long_option(set, word + 2, e);
+    if (i == set->count)
+        return error_set(e, FAILURE_USAGE, "unknown option '-%c'", optopt);
+    option_text(text, set->rows[i]);
+    if (value == ':')
+        return error_set(e, FAILURE_USAGE, "missing argument: %s %s", text, set->rows[i]->value);
+    return error_set(e, FAILURE_USAGE, "--%s takes no argument", set->rows[i]->name);
 }
 
 static bool parse_options(struct cli *c, int argc, char **argv, struct error *e)
@@ -211,8 +255,8 @@ static bool parse_options(struct cli *c, int argc, char **argv, struct error *e)
     collect(&set, c->applet, c->verb, false);
     while ((value = getopt_long(argc, argv, set.letters, set.names, NULL)) != -1) {
         size_t i = index_of(&set, value);
-        if (i == set.count)
-            return false; /* none of them: getopt_long has told */
+        if (value == '?' || value == ':')
+            return malformed_option(&set, value, argv[optind - 1], e);
         if (i >= set.own_count)
             return refuse_option(c, set.rows[i], e);
         if (!set.rows[i]->take(c, optarg, e))
@@ -233,7 +277,7 @@ static bool unknown_verb(const struct cli *c, struct error *e)
     for (const struct cli_verb *v = c->applet->verbs; v->run; v++)
         if (v->name)
             nearest_offer(&n, v->name);
-    nearest_text(text, &n, "command");
+    nearest_text(text, &n, "command", "");
     return error_set(e, FAILURE_USAGE, "%s", text);
 }
 

@@ -4,9 +4,8 @@
 
 #include "cli/tables.h"
 
-/* Fills c, whose applet and state are set. argv[0] is what messages begin with. False: a usage
- * error; without a text in e it was told already. With c->help nothing but that counts, and c->verb
- * is NULL when no verb was given. */
+/* Fills c, whose applet and state are set. False: a usage error. With c->help nothing but that
+ * counts, and c->verb is NULL when no verb was given. */
 bool cli_parse(struct cli *c, int argc, char **argv, struct error *e);
 
 /* The options that applets share: with a configuration, and all. */

@@ -103,12 +103,38 @@ def test_no_configuration(world, applet):
     )
 
 
-@pytest.mark.parametrize("words", [["--help"], ["client", "list", "--help"], ["key", "public"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"], ["--version"], ["key", "public"], ["client", "list", "--help"],
+        *([applet, "--help"] for applet in APPLETS),
+        *([applet, "--check"] for applet in ("client", "relay", "agent")),
+    ],
+    ids=" ".join,
+)  # fmt: skip
 def test_output_that_cannot_be_written(world, words):
     """A full disk under standard output is told of, with exit code 1."""
     key = world.key("alice").path.read_text()
+    if "--check" in words:
+        words = [*words, "-c", getattr(world, f"{words[0]}_conf")()]
     failed = run("sh", "-c", 'exec "$@" >/dev/full', "sh", SPX, *words, code=OTHER, input=key)
-    assert "cannot write to standard output: No space left on device" in failed.stderr
+    assert failed.stderr == "spx: cannot write to standard output: no space left on device\n"
+
+
+def test_session_output_that_cannot_be_written(world, echo):
+    """-W and list say that it is standard output which fails, and end with exit code 1; a list that
+    goes on with changes does not go on without anybody to read them."""
+    world.start_relay()
+    world.start_agent()
+    conf = world.client_conf()
+    full = ["sh", "-c", 'exec "$@" >/dev/full', "sh"]
+    reason = "cannot write to standard output: no space left on device"
+    argv = world.pipe_argv(f"127.0.0.1:{echo.port}", conf=conf)
+    failed = run(*full, *argv, code=OTHER, input="hello")
+    assert reason in failed.stderr and "target" not in failed.stderr
+    for words in (["list"], ["-w", "list"]):
+        failed = run(*full, *world.argv("client", conf, *words), code=OTHER)
+        assert reason in failed.stderr
 
 
 def test_closed_standard_streams(world, echo):
@@ -207,8 +233,7 @@ def test_binary_under_another_name(world):
     assert run(path, "key", "--help").stdout == spx("key", "--help").stdout
 
 
-UNKNOWN = "unrecognized option"
-NO_VALUE = "option requires an argument"
+UNKNOWN = "unknown option '--nonsense'"
 TWICE = "-c is given twice"
 FORWARD_RULE = (
     "is not [ADDRESS:]PORT:HOST:PORT (IPv6 in brackets, * or nothing before the first colon for all "
@@ -225,16 +250,24 @@ USAGE_ERRORS = [
     (["nonsense"], "spx: unknown command 'nonsense'"),
     (["agnet"], "spx: unknown command 'agnet'; did you mean 'agent'?"),
     (["--nonsense"], "spx: unknown option '--nonsense'"),
+    (["--verson"], "spx: unknown option '--verson'; did you mean '--version'?"),
+    (["-x"], "spx: unknown option '-x'"),
     (["relay", "extra"], "spx relay: unexpected argument 'extra'"),
     (["relay", "--", "extra"], "spx relay: unexpected argument 'extra'"),
     (["relay", "--nonsense"], UNKNOWN),
-    (["relay", "-c"], NO_VALUE),
+    (["relay", "-c"], "spx relay: missing argument: -c FILE"),
     (["relay", "-c", "a", "-c", "b"], TWICE),
     (["agent", "extra"], "spx agent: unknown command 'extra'"),
     (["agent", "-v", "clal", "1", "x"], "spx agent: unknown command 'clal'; did you mean 'call'?"),
     (["agent", "call"], "spx agent call: missing argument: SEVERITY [TEXT]"),
     (["agent", "call", "1", "x", "y"], "spx agent call: unexpected argument 'y'"),
-    (["agent", "call", "--watch"], UNKNOWN),
+    (["agent", "call", "--watch"], "spx agent call: unknown option '--watch'"),
+    (["agent", "--chekc"], "spx agent: unknown option '--chekc'; did you mean '--check'?"),
+    (["agent", "--jsn=x"], "spx agent: unknown option '--jsn'; did you mean '--json'?"),
+    (["agent", "--json=x"], "spx agent: --json takes no argument"),
+    (["agent", "--c"], "spx agent: ambiguous option '--c'"),
+    (["agent", "--config"], "spx agent: missing argument: -c FILE"),
+    (["agent", "-vx"], "spx agent: unknown option '-x'"),
     (["agent", "--nonsense"], UNKNOWN),
     (["agent", "-c", "a", "-c", "b"], TWICE),
     (["client"], "spx client: no agent is given; 'spx client list' shows them"),
@@ -245,7 +278,9 @@ USAGE_ERRORS = [
     (["client", "--nonsense"], UNKNOWN),
     (["client", "-c", "a", "-c", "b", "lab-1", "-L", "1:h:1"], TWICE),
     (["client", "Lab_1", "-L", "1:h:1"], "'Lab_1' is not a name: 1 to 64 of a-z 0-9 . _ -"),
-    (["client", "lab-1", "-L"], NO_VALUE),
+    (["client", "lab-1", "-L"], "spx client: missing argument: -L [ADDR:]PORT:HOST:PORT"),
+    (["client", "--verbos", "--vrebose"], "unknown option '--vrebose'; did you mean '--verbose'?"),
+    (["client", "list", "--wacth"], "spx client list: unknown option '--wacth'; did you mean '--watch'?"),
     *(
         (["client", "lab-1", "-L", forward], f"'{forward}' {FORWARD_RULE}")
         for forward in (
@@ -255,7 +290,7 @@ USAGE_ERRORS = [
     ),
     (["client", "lab-1", "-R", "1"], f"'1' {FORWARD_RULE}"),
     (["client", "lab-1", "-U", "/x:h:1"], "'/x:h:1' is not [ADDRESS:]PORT:HOST:PORT"),
-    (["client", "lab-1", "-D"], NO_VALUE),
+    (["client", "lab-1", "-D"], "spx client: missing argument: -D [ADDR:]PORT"),
     *(
         (["client", "lab-1", "-D", forward], f"'{forward}' {DYNAMIC_RULE}")
         for forward in ("x", "1:h:1", "/x")

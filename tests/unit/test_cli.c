@@ -184,7 +184,7 @@ static void a_long_word_is_cut(void **state)
     (void)state;
     memset(word, 'x', sizeof word - 1);
     word[sizeof word - 1] = '\0';
-    nearest_text(text, &(struct nearest){.word = word}, "command");
+    nearest_text(text, &(struct nearest){.word = word}, "command", "");
     assert_string_equal(text + strlen(text) - 2, "x'");
 }
 
