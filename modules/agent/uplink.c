@@ -395,7 +395,7 @@ static void control_on_open(struct hop *h, const struct info *info)
         outgoing_close(&old->hop); /* the relay has replaced it */
         free(old);
     }
-    log_info("online at relay %s as %s", c->hop.address, h->peer_name);
+    log_info("online at relay %s as %s", c->hop.relay, h->peer_name);
     timer_set(loop, &u->renew, loop_now(loop) + HOP_AGE_US);
     if (u->agent->call_severity || u->called_us)
         uplink_call(u);
@@ -429,7 +429,7 @@ static uint64_t wait_as_duplicate(struct uplink *u, const struct outgoing *o)
     if (newcomer)
         log_error("another agent with this agent's key is online at relay %s: stop one of them, or "
                   "give it a key of its own ('spx key new FILE')",
-                  o->address);
+                  o->relay);
     return wait;
 }
 
@@ -444,15 +444,12 @@ static uint64_t least_wait(struct uplink *u, const struct outgoing *o)
 static void log_control_ended(const struct outgoing *o, uint64_t wait_us)
 {
     const struct hop *h = &o->driver.hop;
-    char when[32] = "now";
-    if (wait_us) {
-        memcpy(when, "in ", 3);
-        text_duration(when + 3, wait_us);
-    }
+    char when[32];
+    text_wait(when, wait_us);
     if (o->open)
-        log_warning("lost relay %s: %s; retrying %s", o->address, h->error.text, when);
+        log_warning("lost relay %s: %s; retrying %s", o->relay, h->error.text, when);
     else if (h->refused_by_peer)
-        log_warning("refused by relay %s: %s; retrying %s", o->address, h->error.text, when);
+        log_warning("refused by relay %s: %s; retrying %s", o->relay, h->error.text, when);
     else
         log_warning("%s; retrying %s", h->error.text, when);
 }
@@ -486,8 +483,8 @@ static void start_control(struct uplink *u)
     if (u->next)
         return;
     request.on_ended = control_ended;
-    log_debug("connecting to relay %s port %u", u->relay.address.host, u->relay.address.port);
     if (c && outgoing_start(&c->hop, u->agent->loop, &request)) {
+        log_debug("connecting to relay %s", c->hop.relay);
         c->uplink = u;
         u->next = c;
         return;

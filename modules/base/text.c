@@ -186,6 +186,14 @@ void text_duration(char out[24], uint64_t us)
         snprintf(out, 24, "%" PRIu64 " h %u min", s / 3600, (unsigned)(s % 3600 / 60));
 }
 
+void text_wait(char out[32], uint64_t us)
+{
+    char time[24];
+
+    text_duration(time, us);
+    snprintf(out, 32, "%s%s", us ? "in " : "now", us ? time : "");
+}
+
 void text_round_trip(char out[24], uint64_t us)
 {
     uint64_t tenths = (us + 50) / 100;

@@ -40,6 +40,9 @@ void text_bytes(char out[16], uint64_t bytes);
  * unless it is 0. out takes 24 bytes. */
 void text_duration(char out[24], uint64_t us);
 
+/* When something is tried again: "now", or "in 0.5 s". out takes 32 bytes. */
+void text_wait(char out[32], uint64_t us);
+
 /* A round trip in milliseconds: "0.3 ms", "4 ms", "120 ms". out takes 24 bytes. */
 void text_round_trip(char out[24], uint64_t us);
 

@@ -70,10 +70,19 @@ static const struct client_relay *relay_of(const struct client *c)
     return &c->task->config->relays[c->relay_index];
 }
 
-static void relay_text(char out[HOST_TEXT_BYTES + 8], const struct client_relay *relay)
+static void show_status(const struct client *c)
 {
-    snprintf(out, HOST_TEXT_BYTES + 8, strchr(relay->address.host, ':') ? "[%s]:%u" : "%s:%u",
-             relay->address.host, relay->address.port);
+    report_show(&c->report, c->session, c->task->options->agent, state_names[c->state],
+                loop_now(c->loop));
+}
+
+/* The line of state, if there is one, tells at once: it is set before a line of the log that says
+ * the same. */
+static void set_state(struct client *c, enum client_state state)
+{
+    c->state = state;
+    if (timer_is_set(&c->status))
+        show_status(c);
 }
 
 /* Ends the loop with a failure and a reason; the first one counts. */
@@ -136,13 +145,12 @@ static void retry_later(struct client *c, enum client_state meanwhile, uint64_t 
                         uint32_t at_least_s)
 {
     uint64_t wait = backoff_next(&c->backoff, worked_us);
-    char text[24];
+    char when[32];
     if (wait < at_least_s * CLOCK_US_PER_S)
         wait = at_least_s * CLOCK_US_PER_S;
-    text_duration(text, wait);
-    if (wait)
-        log_info("retrying in %s", text);
-    c->state = meanwhile;
+    text_wait(when, wait);
+    set_state(c, meanwhile);
+    log_info("retrying %s", when);
     timer_set(c->loop, &c->retry, loop_now(c->loop) + wait);
 }
 
@@ -273,7 +281,7 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
 static void begin_closing(struct client *c, const char *text)
 {
     session_close(c->session, CODE_DONE, text);
-    c->state = CLIENT_CLOSING;
+    set_state(c, CLIENT_CLOSING);
     timer_cancel(c->loop, &c->retry);
     timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
@@ -300,8 +308,9 @@ static void on_forwards_ended(void *arg, enum reset_code code, const char *why)
 
 static void connected(struct client *c, struct link *link, const char *label)
 {
-    char relay[HOST_TEXT_BYTES + 8], time[24];
-    relay_text(relay, relay_of(c));
+    const char *relay = c->reach.hop.relay; /* of the try that has ended */
+    bool resumed = c->state != CLIENT_CONNECTING;
+    char time[24];
     drop_link(c); /* one that stalled */
     c->link = link;
     c->connected_us = loop_now(c->loop);
@@ -309,7 +318,8 @@ static void connected(struct client *c, struct link *link, const char *label)
     if (c->state == CLIENT_CLOSING)
         return; /* CLOSE goes out again */
     timer_cancel(c->loop, &c->retry);
-    if (c->state != CLIENT_CONNECTING) {
+    set_state(c, CLIENT_CONNECTED);
+    if (resumed) {
         text_duration(time, loop_now(c->loop) - c->lost_us);
         log_info("resumed after %s, nothing lost: through relay %s, circuit %s", time, relay,
                  label);
@@ -317,7 +327,6 @@ static void connected(struct client *c, struct link *link, const char *label)
         log_info("connected to agent %s through relay %s, circuit %s", c->task->options->agent,
                  relay, label);
     }
-    c->state = CLIENT_CONNECTED;
     c->ever_connected = true;
     c->failures = 0;
     forwards_tie(c->forwards, c->session);
@@ -393,7 +402,7 @@ static void link_lost(struct client *c, const char *why)
     timer_set(c->loop, &c->give_up,
               c->lost_us + session_resume_window_s(c->session) * CLOCK_US_PER_S);
     if (c->reaching)
-        c->state = CLIENT_RESUMING; /* the next circuit is on its way already */
+        set_state(c, CLIENT_RESUMING); /* the next circuit is on its way already */
     else
         retry_later(c, CLIENT_RESUMING, worked_us, 0);
 }
@@ -450,7 +459,7 @@ static bool new_session(struct client *c)
         stop_for(c, FAILURE_OTHER, NO_MEMORY_TEXT);
         return false;
     }
-    c->state = CLIENT_CONNECTING;
+    set_state(c, CLIENT_CONNECTING);
     if (!forwards_begin(c->forwards, c->session, &e)) {
         stop_for(c, e.failure, e.text);
         return false;
@@ -507,8 +516,7 @@ static void on_close_limit(struct timer *timer)
 static void on_status(struct timer *timer)
 {
     struct client *c = container_of(timer, struct client, status);
-    report_show(&c->report, c->session, c->task->options->agent, state_names[c->state],
-                loop_now(c->loop));
+    show_status(c);
     timer_set(c->loop, timer, loop_now(c->loop) + STATUS_US);
 }
 

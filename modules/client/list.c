@@ -204,7 +204,7 @@ bool list_find_key(const struct client_config *config, const struct hop_party *p
     if (failure != FAILURE_NONE)
         return error_set(e, failure, "%s", l.error.text);
     return l.found || error_set(e, FAILURE_NO_AGENT,
-                                "agent %s: unknown to the relay, or not permitted; "
+                                "agent %s: no such agent, or not permitted; "
                                 "'spx client list' shows the agents that you may reach",
                                 agent);
 }

@@ -84,7 +84,7 @@ static void on_open(struct hop *h, const struct info *info)
     outgoing_opened(&r->hop);
     if (r->finished)
         return; /* without message 1 there is nothing to ask for */
-    log_debug("relay %s: connected, asking for agent %s", r->hop.address, r->request.agent);
+    log_debug("relay %s: connected, asking for agent %s", r->hop.relay, r->request.agent);
     r->outcome.answered = true;
     hop_driver_set_deadline(&r->hop.driver, loop_now(r->hop.loop) + ANSWER_S * CLOCK_US_PER_S);
     /* LIST goes with CONNECT in one write: its answer comes first, and shows the key the relay has

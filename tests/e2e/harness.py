@@ -376,11 +376,11 @@ class Says:
     """What the harness itself waits for in the logs: every such pattern stands here."""
 
     LISTENING = r"listening on "
-    ONLINE = r"online at relay \S+ as "
+    ONLINE = r"online at relay .+ as "
     FORWARDING = r"forwarding \[?([0-9a-fA-F.:]+?)\]?:(\d+) to (\S+)"
-    CONNECTED = r"connected to agent (\S+) through relay (\S+), circuit ([0-9a-fA-F]{8})"
+    CONNECTED = r"connected to agent (\S+) through relay (.+), circuit ([0-9a-fA-F]{8})"
     LOST = r"(?:circuit|link) lost: (.+); resuming"
-    RESUMED = r"resumed after (.+), nothing lost: through relay (\S+), circuit ([0-9a-f]{8})"
+    RESUMED = r"resumed after (.+), nothing lost: through relay (.+), circuit ([0-9a-f]{8})"
 
 
 class Client(Program):

@@ -399,10 +399,13 @@ def test_json_log_of_a_text_with_quotes(world):
 
 def test_status_line_on_a_terminal(world, echo):
     """On a terminal the client keeps one line up to date at the bottom: the state, the round trip, the
-    streams, and what was carried; through a pipe there is no such line."""
+    streams, and what was carried; below a line of the log that tells another state it shows that state
+    already. Through a pipe there is no such line."""
     world.start_relay()
     world.start_agent()
     client = world.start_client(*forwards(echo.port), terminal=True)
+    client.expect(r"connected to agent lab-1 .*\n.*lab-1: (\w+) ")
+    assert client.lines(r"connected to agent lab-1 .*\n.*?lab-1: (\w+) ")[0][1] == "connected"
     with client.dial() as connection:
         ask(connection, b"x" * 3000)
         client.expect(

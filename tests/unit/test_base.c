@@ -344,6 +344,17 @@ static void round_trips_are_in_milliseconds(void **state)
     assert_string_equal(out, "120 ms");
 }
 
+static void waits_say_when(void **state)
+{
+    char out[32];
+
+    (void)state;
+    text_wait(out, 0);
+    assert_string_equal(out, "now");
+    text_wait(out, 500000);
+    assert_string_equal(out, "in 0.5 s");
+}
+
 static void system_texts_look_like_ours(void **state)
 {
     (void)state;
@@ -610,6 +621,7 @@ int main(void)
         cmocka_unit_test(byte_counts_are_readable),
         cmocka_unit_test(durations_are_readable),
         cmocka_unit_test(round_trips_are_in_milliseconds),
+        cmocka_unit_test(waits_say_when),
         cmocka_unit_test(system_texts_look_like_ours),
         cmocka_unit_test(patterns_match),
         cmocka_unit_test(patterns_match_as_their_elements_do),
