@@ -4,6 +4,7 @@
 #include "agent/agent.h"
 #include "agent/call.h"
 #include "agent/server.h"
+#include "agent/show.h"
 #include "base/bytes.h"
 #include "cli/cli.h"
 
@@ -29,11 +30,10 @@ static void unload(struct cli *c)
 static void show(struct cli *c)
 {
     const struct command *command = c->state;
-    char key[KEY_TEXT_BYTES], fingerprint[FINGERPRINT_TEXT_BYTES];
 
-    key_to_text(key, command->config.key.public_key);
-    key_fingerprint(fingerprint, command->config.key.public_key);
-    printf("agent %s\npublic key %s\nfingerprint %s\n", command->config.name, key, fingerprint);
+    printf("agent %s\n", command->config.name);
+    cli_show_key(&command->config.key);
+    show_policy(&command->config);
 }
 
 static enum failure serve(struct cli *c)
@@ -92,7 +92,8 @@ static const struct cli_applet applet = {
     .load = load,
     .unload = unload,
     .show = show,
-    .notes = "--check also shows the agent's name, public key and fingerprint.\n"
+    .notes = "--check also shows the agent's name, public key and fingerprint, and what each user\n"
+             "may do.\n"
              "Signals: HUP reloads the configuration (what it no longer allows ends at once),\n"
              "TERM and INT stop the agent.",
 };

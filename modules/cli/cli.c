@@ -36,6 +36,15 @@ static bool find_config(struct cli *c, struct error *e)
                      c->path, c->applet->name);
 }
 
+void cli_show_key(const struct keypair *own)
+{
+    char key[KEY_TEXT_BYTES], fingerprint[FINGERPRINT_TEXT_BYTES];
+
+    key_to_text(key, own->public_key);
+    key_fingerprint(fingerprint, own->public_key);
+    printf("public key %s\nfingerprint %s\n", key, fingerprint);
+}
+
 static enum failure check(struct cli *c)
 {
     printf("%s: OK\n", c->path);

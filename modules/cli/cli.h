@@ -8,4 +8,9 @@
 /* Reads the command line and runs it. Returns how it ended, having told why. */
 enum failure cli_run(const struct cli_applet *applet, void *state, int argc, char **argv);
 
+struct keypair;
+
+/* For an applet's show: "public key …" and "fingerprint …" on lines of their own. */
+void cli_show_key(const struct keypair *own);
+
 #endif

@@ -91,6 +91,13 @@ static void unload(struct cli *c)
     client_config_free(&command->config);
 }
 
+static void show(struct cli *c)
+{
+    const struct client_command *command = c->state;
+
+    cli_show_key(&command->config.key);
+}
+
 static const struct cli_verb verbs[] = {
     {
         .words = "AGENT [-L [ADDR:]PORT:HOST:PORT] [-D [ADDR:]PORT] ...\n"
@@ -118,6 +125,7 @@ static const struct cli_applet applet = {
     .verbs = verbs,
     .load = load,
     .unload = unload,
+    .show = show,
     .notes = "An agent whose name is a command is reached after --, as in 'spx client -- list'.\n"
              "Exit codes: 0 ok, 1 other, 2 usage, 3 configuration, 4 not authenticated,\n"
              "5 denied by policy, 6 no such agent or offline, 7 network, 8 timed out,\n"

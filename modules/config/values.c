@@ -483,6 +483,47 @@ bool target_pattern_allows(const struct target_pattern *p, const struct target *
     return p->any_host || same_name(p, t);
 }
 
+bool target_pattern_is_wide(const struct target_pattern *p)
+{
+    return p->any_host || (p->has_prefix && p->prefix_bits == 0);
+}
+
+/* With brackets around IPv6, and the length unless it is a whole address. */
+static void prefix_to_text(char *out, size_t size, const struct target_pattern *p)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    unsigned whole = p->prefix.storage.ss_family == AF_INET ? 32 : 128;
+    address_to_text(text, &p->prefix);
+    int len = (int)(strrchr(text, ':') - text); /* without the port */
+    if (p->prefix_bits == whole)
+        snprintf(out, size, "%.*s", len, text);
+    else
+        snprintf(out, size, "%.*s/%u", len, text, p->prefix_bits);
+}
+
+static void ports_to_text(char *out, size_t size, const struct target_pattern *p)
+{
+    if (p->port_first == 1 && p->port_last == UINT16_MAX)
+        snprintf(out, size, "*");
+    else if (p->port_first == p->port_last)
+        snprintf(out, size, "%u", (unsigned)p->port_first);
+    else
+        snprintf(out, size, "%u-%u", (unsigned)p->port_first, (unsigned)p->port_last);
+}
+
+void target_pattern_to_text(char out[TARGET_TEXT_BYTES], const struct target_pattern *p,
+                            bool listening)
+{
+    char host[HOST_TEXT_BYTES], ports[12];
+    bool is_unix = p->kind == TARGET_UNIX;
+    snprintf(host, sizeof host, "%s", p->any_host ? "*" : p->name);
+    if (p->has_prefix)
+        prefix_to_text(host, sizeof host, p);
+    ports_to_text(ports, sizeof ports, p);
+    snprintf(out, TARGET_TEXT_BYTES, "%s%s%s%s", listening && !is_unix ? "" : kind_words[p->kind],
+             host, is_unix ? "" : ":", is_unix ? "" : ports);
+}
+
 /* Forwards. */
 
 static const struct {
@@ -641,9 +682,9 @@ bool value_list(const char *text, bool (*each)(void *arg, const char *item, stru
             *comma = '\0';
         item = strip_space(item);
         if (*item == '\0')
-            good = error_set(e, FAILURE_USAGE,
-                             "'%s' has an empty item; expected are items with commas between them",
-                             text);
+            good =
+                error_set(e, FAILURE_USAGE,
+                          "'%s' has an empty item; expected items with commas between them", text);
         else
             good = each(arg, item, e);
     }

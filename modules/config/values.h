@@ -79,6 +79,13 @@ enum permission target_pattern_permits(const struct target_pattern *p, const str
 bool target_pattern_allows(const struct target_pattern *p, const struct target *t,
                            const struct address *a);
 
+/* True if it allows every host, or every address: more than one usually means. */
+bool target_pattern_is_wide(const struct target_pattern *p);
+
+/* As a file has it; of where listening is allowed without its kind. out takes TARGET_TEXT_BYTES. */
+void target_pattern_to_text(char out[TARGET_TEXT_BYTES], const struct target_pattern *p,
+                            bool listening);
+
 /* True if two allow the same. */
 bool target_pattern_same(const struct target_pattern *a, const struct target_pattern *b);
 bool host_port_same(const struct host_port *a, const struct host_port *b);

@@ -21,6 +21,7 @@ static void show(struct cli *c)
 {
     const struct relay_config *config = c->state;
 
+    cli_show_key(&config->key);
     printf("users: %zu, agents: %zu\n", config->user_count, config->agent_count);
 }
 

@@ -599,13 +599,47 @@ static void lists(void **state)
         char expected[100];
         assert_false(value_list(empty[i], join, joined, &e));
         snprintf(expected, sizeof expected,
-                 "'%s' has an empty item; expected are items with commas between them", empty[i]);
+                 "'%s' has an empty item; expected items with commas between them", empty[i]);
         assert_usage(&e, expected);
     }
     joined[0] = '\0';
     assert_false(value_list("a,stop,b", join, joined, &e));
     assert_usage(&e, "stopped");
     assert_string_equal(joined, "<a>");
+}
+
+static void patterns_are_written_as_they_are_read(void **state)
+{
+    static const struct {
+        const char *text;
+        bool listening, wide;
+    } cases[] = {
+        {"tcp:127.0.0.1:22", false, false},
+        {"udp:host.example.com:8000-8099", false, false},
+        {"tcp:10.0.0.0/8:*", false, false},
+        {"tcp:[fd00::]/8:443", false, false},
+        {"tcp:[::1]:443", false, false},
+        {"unix:/run/x", false, false},
+        {"tcp:*:*", false, true},
+        {"tcp:0.0.0.0/0:22", false, true},
+        {"udp:[::]/0:53", false, true},
+        {"127.0.0.0/8:1024-65535", true, false},
+        {"[::1]:8080", true, false},
+        {"unix:/run/y", true, false},
+        {"*:8080", true, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct target_pattern p;
+        struct error e = {0};
+        char text[TARGET_TEXT_BYTES];
+        assert_true(cases[i].listening ? value_listen_pattern(&p, cases[i].text, &e)
+                                       : value_target_pattern(&p, cases[i].text, &e));
+        target_pattern_to_text(text, &p, cases[i].listening);
+        assert_string_equal(text, cases[i].text);
+        assert_int_equal(target_pattern_is_wide(&p), cases[i].wide);
+    }
 }
 
 int main(void)
@@ -625,6 +659,7 @@ int main(void)
         cmocka_unit_test(forward_options),
         cmocka_unit_test(names_and_patterns),
         cmocka_unit_test(lists),
+        cmocka_unit_test(patterns_are_written_as_they_are_read),
     };
 
     return cmocka_run_group_tests_name("values", tests, NULL, NULL);

@@ -1,0 +1,48 @@
+/* The table of users and permissions, as the configuration has them. It decides nothing. */
+#include "agent/show.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+
+/* What a list of patterns is a permission for. */
+struct use {
+    const char *verb, *key, *wide;
+    bool listening;
+};
+
+static const struct use connecting = {
+    "connect to", "Allow", "every host that this machine reaches: name the targets one by one",
+    false};
+static const struct use listening = {
+    "listen on", "Listen", "everybody who reaches this machine may connect: name an address", true};
+
+static void print_line(const char *user, const char *verb, const char *what)
+{
+    printf("%-24s %-11s %s\n", user, verb, what);
+}
+
+static void print_patterns(const struct agent_user *u, const struct use *use,
+                           const struct target_pattern *patterns, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char text[TARGET_TEXT_BYTES];
+        target_pattern_to_text(text, &patterns[i], use->listening);
+        print_line(u->name, use->verb, text);
+        if (target_pattern_is_wide(&patterns[i]))
+            log_warning("user %s: %s = %s: %s", u->name, use->key, text, use->wide);
+    }
+}
+
+void show_policy(const struct agent_config *c)
+{
+    if (c->user_count)
+        print_line("USER", "MAY", "WHERE");
+    for (size_t i = 0; i < c->user_count; i++) {
+        const struct agent_user *u = &c->users[i];
+        if (u->allow_count + u->listen_count == 0)
+            print_line(u->name, "nothing", "");
+        print_patterns(u, &connecting, u->allow, u->allow_count);
+        print_patterns(u, &listening, u->listen, u->listen_count);
+    }
+}

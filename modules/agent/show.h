@@ -1,0 +1,11 @@
+/* An agent's policy for people, in `spx agent --check`. */
+#ifndef SPX_AGENT_SHOW_H
+#define SPX_AGENT_SHOW_H
+
+#include "config/config.h"
+
+/* Prints, to standard output, a line for each permission of each user; warns of those that are
+ * unusually wide. */
+void show_policy(const struct agent_config *c);
+
+#endif
