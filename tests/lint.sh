@@ -135,7 +135,7 @@ layers() {
         split(FILENAME, file, "/")
         split($0, quoted, "\"")
         if (split(quoted[2], target, "/") != 2) {
-            printf "%s:%d: includes \"%s\"; expected is \"folder/name.h\"\n", FILENAME, FNR, quoted[2]
+            printf "%s:%d: includes \"%s\"; expected \"folder/name.h\"\n", FILENAME, FNR, quoted[2]
             bad = 1
         } else if (!may_include(FILENAME, file[2], target[1])) {
             printf "%s:%d: %s may not include %s\n", FILENAME, FNR, file[2], quoted[2]

@@ -213,7 +213,7 @@ static void log_decision(const struct answer *w)
         return;
     if (w->attachment) {
         log_rated(&r->accepted, loop_now(a->loop), LOG_INFO,
-                  "circuit %s: accepted user %s (key %s) from %s, as the relay says", w->label,
+                  "circuit %s: accepted user %s (key %s), from %s according to the relay", w->label,
                   agent_find_user(a, w->proven_key)->name, fingerprint, from);
     } else {
         text_clean(user, sizeof user, offer->user);

@@ -37,8 +37,8 @@ static bool parse_socket_path(struct config_reader *r, void *field, const char *
         return false;
     if (strlen(*path) < room)
         return true;
-    return error_set(e, FAILURE_CONFIG,
-                     "'%s' is too long for a socket; expected are under %zu bytes", *path, room);
+    return error_set(e, FAILURE_CONFIG, "'%s' is too long for a socket; expected under %zu bytes",
+                     *path, room);
 }
 
 static bool parse_address(struct config_reader *r, void *field, const char *value, struct error *e)
@@ -171,7 +171,7 @@ static bool check_reachable(const struct agent_config *c, unsigned line_without_
     if (line_without_address == 0 || c->listen.count > 0)
         return true;
     return error_set(e, FAILURE_CONFIG,
-                     "%s:%u: [Relay] has no Address; expected is Address = HOST:PORT, or Listen in "
+                     "%s:%u: [Relay] has no Address; expected Address = HOST:PORT, or Listen in "
                      "[Agent] for a relay that dials this agent",
                      path, line_without_address);
 }

@@ -10,13 +10,12 @@ static bool take_section(const struct ini_handler *handler, char *line, struct i
     size_t len = strlen(line);
 
     if (line[len - 1] != ']')
-        return error_set(e, FAILURE_CONFIG,
-                         "%s:%u: '%s' has no ']' at its end; expected is [Section]", at.file,
-                         at.line, line);
+        return error_set(e, FAILURE_CONFIG, "%s:%u: '%s' has no ']' at its end; expected [Section]",
+                         at.file, at.line, line);
     line[len - 1] = '\0';
     char *name = strip_space(line + 1);
     if (*name == '\0')
-        return error_set(e, FAILURE_CONFIG, "%s:%u: '[]' names no section; expected is [Section]",
+        return error_set(e, FAILURE_CONFIG, "%s:%u: '[]' names no section; expected [Section]",
                          at.file, at.line);
     return handler->section(handler->arg, name, at, e);
 }
@@ -28,21 +27,21 @@ static bool take_key(const struct ini_handler *handler, char *line, bool in_sect
 
     if (!equals)
         return error_set(e, FAILURE_CONFIG,
-                         "%s:%u: '%s' is not understood; expected is [Section] or Key = Value",
+                         "%s:%u: '%s' is not understood; expected [Section] or Key = Value",
                          at.file, at.line, line);
     *equals = '\0';
     char *name = strip_space(line), *value = strip_space(equals + 1);
     if (*name == '\0')
         return error_set(e, FAILURE_CONFIG,
-                         "%s:%u: there is no key before '='; expected is "
+                         "%s:%u: there is no key before '='; expected "
                          "Key = Value",
                          at.file, at.line);
     if (*value == '\0')
-        return error_set(e, FAILURE_CONFIG, "%s:%u: '%s' has no value; expected is %s = Value",
+        return error_set(e, FAILURE_CONFIG, "%s:%u: '%s' has no value; expected %s = Value",
                          at.file, at.line, name, name);
     if (!in_section)
         return error_set(e, FAILURE_CONFIG,
-                         "%s:%u: '%s' stands before the first section; expected is [Section] first",
+                         "%s:%u: '%s' stands before the first section; expected [Section] first",
                          at.file, at.line, name);
     return handler->key(handler->arg, name, value, at, e);
 }

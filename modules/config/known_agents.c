@@ -28,7 +28,7 @@ static bool parse_entry(char name[NAME_TEXT_BYTES], uint8_t key[KEY_BYTES], char
     char *key_text = strip_space(line + len);
 
     if (line[len] == '\0')
-        return error_set(e, FAILURE_CONFIG, "'%s' is not understood; expected is NAME KEY", line);
+        return error_set(e, FAILURE_CONFIG, "'%s' is not understood; expected NAME KEY", line);
     line[len] = '\0';
     if (!value_name(name, line, e))
         return false;
@@ -51,7 +51,7 @@ static bool search_line(struct search *s, const char *path, char *line, unsigned
         return true;
     if (s->line != 0)
         return error_set(e, FAILURE_CONFIG,
-                         "%s:%u: '%s' is given twice, first at line %u; expected is one line for "
+                         "%s:%u: '%s' is given twice, first at line %u; expected one line for "
                          "each agent",
                          path, number, name, s->line);
     s->line = number;

@@ -43,8 +43,7 @@ static bool check_text(const char *file, const char *text, size_t len, struct er
         const char *end = memchr(text + at, '\n', len - at);
         size_t line_len = end ? (size_t)(end - text) - at : len - at;
         if (memchr(text + at, '\0', line_len) || !utf8_valid(view_of(text + at, line_len)))
-            return error_set(e, FAILURE_CONFIG, "%s:%u: is not text; expected is UTF-8", file,
-                             number);
+            return error_set(e, FAILURE_CONFIG, "%s:%u: not text; expected UTF-8", file, number);
         at += line_len + 1;
     }
     return true;

@@ -47,7 +47,7 @@ static bool parse_dial(struct config_reader *r, void *field, const char *value, 
     if (!value_target(&target, value, e))
         return false;
     if (target.kind != TARGET_TCP)
-        return error_set(e, FAILURE_CONFIG, "'%s' cannot be dialled; expected is tcp:HOST:PORT",
+        return error_set(e, FAILURE_CONFIG, "'%s' cannot be dialled; expected tcp:HOST:PORT",
                          value);
     agent->has_dial = true;
     agent->dial = target.at;

@@ -66,7 +66,7 @@ static bool finish_section(struct config_reader *r, struct error *e)
         return true;
     for (size_t i = 0; i < s->key_count; i++) {
         if (is_required(s->keys[i].count) && r->key_lines[i] == 0)
-            return error_set(e, FAILURE_CONFIG, "%s:%u: [%s] has no %s; expected is %s = Value",
+            return error_set(e, FAILURE_CONFIG, "%s:%u: [%s] has no %s; expected %s = Value",
                              r->path, r->section_line, s->name, s->keys[i].name, s->keys[i].name);
     }
     if (s->finish && !s->finish(r, r->object, &inner))
@@ -262,7 +262,7 @@ static bool check_keys(struct config_reader *r, struct error *e)
             memcmp(a->public_key, b->public_key, KEY_BYTES) == 0)
             return error_set(e, FAILURE_CONFIG,
                              "%s:%u: the PublicKey of this [%s] is that of the [%s] at line %u; "
-                             "expected is one key for each",
+                             "expected one key for each",
                              r->path, b->line, b->section->name, a->section->name, a->line);
     }
     return true;
@@ -275,7 +275,7 @@ static bool check_own_key(const struct config_reader *r, const uint8_t own_key[K
         if (r->peers[i].has_key && memcmp(r->peers[i].public_key, own_key, KEY_BYTES) == 0)
             return error_set(e, FAILURE_CONFIG,
                              "%s:%u: the PublicKey of this [%s] is the key of this %s itself; "
-                             "expected is the other party's",
+                             "expected the other party's",
                              r->path, r->peers[i].line, r->peers[i].section->name, r->file->role);
     }
     return true;

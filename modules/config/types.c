@@ -56,11 +56,11 @@ static bool parse_labels(struct config_reader *r, void *field, const char *value
 
     (void)r;
     if (len >= LABELS_BYTES)
-        return error_set(e, FAILURE_CONFIG, "is %zu bytes long; expected are at most %d", len,
+        return error_set(e, FAILURE_CONFIG, "too long: %zu bytes; expected at most %d", len,
                          LABELS_BYTES - 1);
     if (!text_is_clean(view_of(value, len)))
         return error_set(e, FAILURE_CONFIG,
-                         "'%s' holds control characters; expected are words such as site=boston",
+                         "'%s' holds control characters; expected words such as site=boston",
                          value);
     char **labels = field;
     *labels = strdup(value);

@@ -25,8 +25,7 @@ bool connect_read(struct peer *client, struct view body)
         return hop_fail(&client->driver.hop, CODE_PROTOCOL, "malformed CONNECT");
     struct known_agent *a = directory_agent_for(&r->directory, client->user, m.agent);
     if (!a)
-        return refuse_at_once(client, CODE_NO_AGENT,
-                              "no agent of this name is known here, or not to you");
+        return refuse_at_once(client, CODE_NO_AGENT, code_text(CODE_NO_AGENT));
     struct pair *pair = directory_pair(&r->directory, client->user, a);
     if (!pair)
         return refuse_at_once(client, CODE_INTERNAL, "the relay has no memory left");

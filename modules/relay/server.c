@@ -56,8 +56,9 @@ static void on_reload(void *arg, int signo)
     old = r->config;
     r->config = fresh;
     relay_config_free(&old);
-    log_info("configuration reloaded: %zu users, %zu agents", r->config.user_count,
-             r->config.agent_count);
+    log_info("configuration reloaded: %zu user%s, %zu agent%s", r->config.user_count,
+             r->config.user_count == 1 ? "" : "s", r->config.agent_count,
+             r->config.agent_count == 1 ? "" : "s");
 }
 
 static void on_stop(void *arg, int signo)

@@ -74,14 +74,14 @@ void ways_try(struct pending *p)
     struct known_agent *a = p->agent;
     struct peer *hop = circuit_hop_take_parked(a);
     if (hop) {
-        log_way(p, "offered on its parked hop");
+        log_way(p, "over a connection kept ready");
         offer_on_hop(p, hop, PENDING_PARKED);
     } else if (a->hops.control) {
-        log_way(p, "offered with a ticket");
+        log_way(p, "over a new connection");
         offer_with_ticket(p, a->hops.control);
     } else if (a->config->has_dial) {
         dial(p);
     } else {
-        log_way(p, "waiting for it");
+        log_way(p, "waiting for the agent");
     }
 }

@@ -1,6 +1,7 @@
 """Configuration files: every kind of mistake is told with file, line and what is expected; --check
 tells it first."""
 import base64
+import re
 
 import pytest
 
@@ -91,30 +92,30 @@ LOCAL_RULE = (
 # Role; what is replaced in its good file, and by what; the message after the file's name.
 MISTAKES = [
     # Lines.
-    ("relay", "[User]", "[User", ":6: '[User' has no ']' at its end; expected is [Section]"),
-    ("relay", "[User]", "[ ]", ":6: '[]' names no section; expected is [Section]"),
+    ("relay", "[User]", "[User", ":6: '[User' has no ']' at its end; expected [Section]"),
+    ("relay", "[User]", "[ ]", ":6: '[]' names no section; expected [Section]"),
     (
         "relay",
         "Name = alice",
         "Name alice",
-        ":7: 'Name alice' is not understood; expected is [Section] or Key = Value",
+        ":7: 'Name alice' is not understood; expected [Section] or Key = Value",
     ),
-    ("relay", "Name = alice", "= alice", ":7: there is no key before '='; expected is Key = Value"),
-    ("relay", "Name = alice", "Name =", ":7: 'Name' has no value; expected is Name = Value"),
+    ("relay", "Name = alice", "= alice", ":7: there is no key before '='; expected Key = Value"),
+    ("relay", "Name = alice", "Name =", ":7: 'Name' has no value; expected Name = Value"),
     (
         "relay",
         "Name = alice",
         "Name = # alice",
-        ":7: 'Name' has no value; expected is Name = Value",
+        ":7: 'Name' has no value; expected Name = Value",
     ),
     (
         "relay",
         "[Relay]\n",
         "Keepalive = 9\n[Relay]\n",
-        ":1: 'Keepalive' stands before the first section; expected is [Section] first",
+        ":1: 'Keepalive' stands before the first section; expected [Section] first",
     ),
-    ("relay", "site=boston", "site=\udcff", ":14: is not text; expected is UTF-8"),
-    ("relay", "site=boston", "site=\0", ":14: is not text; expected is UTF-8"),
+    ("relay", "site=boston", "site=\udcff", ":14: not text; expected UTF-8"),
+    ("relay", "site=boston", "site=\0", ":14: not text; expected UTF-8"),
     # Sections and keys.
     (
         "relay",
@@ -200,52 +201,52 @@ MISTAKES = [
         "relay",
         "Listen = 127.0.0.1:7443\n",
         "",
-        ":1: [Relay] has no Listen; expected is Listen = Value",
+        ":1: [Relay] has no Listen; expected Listen = Value",
     ),
     (
         "relay",
         "KeyFile = relay.key\n",
         "",
-        ":1: [Relay] has no KeyFile; expected is KeyFile = Value",
+        ":1: [Relay] has no KeyFile; expected KeyFile = Value",
     ),
-    ("relay", "Name = alice\n", "", ":6: [User] has no Name; expected is Name = Value"),
+    ("relay", "Name = alice\n", "", ":6: [User] has no Name; expected Name = Value"),
     (
         "relay",
         "PublicKey = {alice}\n",
         "",
-        ":6: [User] has no PublicKey; expected is PublicKey = Value",
+        ":6: [User] has no PublicKey; expected PublicKey = Value",
     ),
     (
         "relay",
         "PublicKey = {lab-1}\n",
         "",
-        ":11: [Agent] has no PublicKey; expected is PublicKey = Value",
+        ":11: [Agent] has no PublicKey; expected PublicKey = Value",
     ),
-    ("agent", "Name = lab-1\n", "", ":1: [Agent] has no Name; expected is Name = Value"),
+    ("agent", "Name = lab-1\n", "", ":1: [Agent] has no Name; expected Name = Value"),
     (
         "agent",
         "PublicKey = {relay}\n",
         "",
-        ":6: [Relay] has no PublicKey; expected is PublicKey = Value",
+        ":6: [Relay] has no PublicKey; expected PublicKey = Value",
     ),
     (
         "agent",
         "Address = relay.example.com:7443\n",
         "",
-        ":6: [Relay] has no Address; expected is Address = HOST:PORT, or Listen in [Agent] for a relay that dials this "
+        ":6: [Relay] has no Address; expected Address = HOST:PORT, or Listen in [Agent] for a relay that dials this "
         "agent",
     ),
     (
         "client",
         "KeyFile = alice.key\n",
         "",
-        ":1: [Client] has no KeyFile; expected is KeyFile = Value",
+        ":1: [Client] has no KeyFile; expected KeyFile = Value",
     ),
     (
         "client",
         "Address = [2001:db8::1]\n",
         "",
-        ":4: [Relay] has no Address; expected is Address = Value",
+        ":4: [Relay] has no Address; expected Address = Value",
     ),
     # Who is there twice.
     (
@@ -258,37 +259,37 @@ MISTAKES = [
         "relay",
         "[Agent]",
         "[User]\nName = bob\nPublicKey = {alice}\n[Agent]",
-        ":11: the PublicKey of this [User] is that of the [User] at line 6; expected is one key for each",
+        ":11: the PublicKey of this [User] is that of the [User] at line 6; expected one key for each",
     ),
     (
         "relay",
         "{lab-1}",
         "{alice}",
-        ":11: the PublicKey of this [Agent] is that of the [User] at line 6; expected is one key for each",
+        ":11: the PublicKey of this [Agent] is that of the [User] at line 6; expected one key for each",
     ),
     (
         "relay",
         "{alice}",
         "{relay}",
-        ":6: the PublicKey of this [User] is the key of this relay itself; expected is the other party's",
+        ":6: the PublicKey of this [User] is the key of this relay itself; expected the other party's",
     ),
     (
         "agent",
         "{relay}",
         "{lab-1}",
-        ":6: the PublicKey of this [Relay] is the key of this agent itself; expected is the other party's",
+        ":6: the PublicKey of this [Relay] is the key of this agent itself; expected the other party's",
     ),
     (
         "agent",
         "{alice}",
         "{relay}",
-        ":10: the PublicKey of this [User] is that of the [Relay] at line 6; expected is one key for each",
+        ":10: the PublicKey of this [User] is that of the [Relay] at line 6; expected one key for each",
     ),
     (
         "client",
         "{lab-1}",
         "{alice}",
-        ":8: the PublicKey of this [Agent] is the key of this client itself; expected is the other party's",
+        ":8: the PublicKey of this [Agent] is the key of this client itself; expected the other party's",
     ),
     (
         "agent",
@@ -316,7 +317,7 @@ MISTAKES = [
         "relay",
         "lab-*, plant-1",
         "lab-*,, plant-1",
-        ":9: Agents: 'lab-*,, plant-1' has an empty item; expected are items with commas between them",
+        ":9: Agents: 'lab-*,, plant-1' has an empty item; expected items with commas between them",
     ),
     (
         "relay",
@@ -343,13 +344,13 @@ MISTAKES = [
         "relay",
         "tcp:10.1.2.3:7444",
         "udp:10.1.2.3:7444",
-        ":15: Dial: 'udp:10.1.2.3:7444' cannot be dialled; expected is tcp:HOST:PORT",
+        ":15: Dial: 'udp:10.1.2.3:7444' cannot be dialled; expected tcp:HOST:PORT",
     ),
     (
         "relay",
         "tcp:10.1.2.3:7444",
         "unix:/run/spx",
-        ":15: Dial: 'unix:/run/spx' cannot be dialled; expected is tcp:HOST:PORT",
+        ":15: Dial: 'unix:/run/spx' cannot be dialled; expected tcp:HOST:PORT",
     ),
     (
         "agent",
@@ -407,19 +408,19 @@ MISTAKES = [
         "agent",
         "KeyFile",
         "CallSocket = /" + "s" * 107 + "\nKeyFile",
-        f":3: CallSocket: '/{'s' * 107}' is too long for a socket; expected are under 108 bytes",
+        f":3: CallSocket: '/{'s' * 107}' is too long for a socket; expected under 108 bytes",
     ),
     (
         "relay",
         "site=boston",
         "site=" + "b" * 2048,
-        ":14: Labels: is 2064 bytes long; expected are at most 2047",
+        ":14: Labels: too long: 2064 bytes; expected at most 2047",
     ),
     (
         "relay",
         "site=boston",
         "site=\x1b[31mboston",
-        ":14: Labels: 'site=?[31mboston model=vmax' holds control characters; expected are words such as "
+        ":14: Labels: 'site=?[31mboston model=vmax' holds control characters; expected words such as "
         "site=boston",
     ),
     # Key files.
@@ -475,6 +476,43 @@ def test_good_file(place, role):
     done = spx(role, "-c", conf, "--check")
     assert done.stdout.startswith(f"{conf}: OK\n")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("role", FILES)
+def test_check_shows_the_own_key(world, role):
+    """--check shows the public key that the others need, and its fingerprint."""
+    conf = getattr(world, f"{role}_conf")()
+    key = world.key({"relay": "relay", "agent": "lab-1", "client": "alice"}[role])
+    shown = spx(role, "-c", conf, "--check").stdout
+    assert f"public key {key.public}\nfingerprint {key.fingerprint}\n" in shown
+
+
+def test_check_shows_the_policy(world):
+    """An agent's --check has a line for each permission, and a warning for those that are for every
+    host or every address."""
+    conf = world.agent_conf(users={"alice": "tcp:127.0.0.1:22, tcp:*:*"})
+    with open(conf, "a") as file:
+        file.write(f"""Listen = default, *:8080
+[User]
+Name = bob
+PublicKey = {world.key("bob").public}
+""")
+    done = spx("agent", "-c", conf, "--check")
+    table = done.stdout[done.stdout.index("USER") :].splitlines()
+    assert [re.split(r"  +", line.strip()) for line in table] == [
+        ["USER", "MAY", "WHERE"],
+        ["alice", "connect to", "tcp:127.0.0.1:22"],
+        ["alice", "connect to", "tcp:*:*"],
+        ["alice", "listen on", "127.0.0.0/8:1024-65535"],
+        ["alice", "listen on", "[::1]:1024-65535"],
+        ["alice", "listen on", "*:8080"],
+        ["bob", "nothing"],
+    ]
+    warnings = [line.split(" agent: ")[1] for line in done.stderr.splitlines()]
+    assert warnings == [
+        "user alice: Allow = tcp:*:*: every host that this machine reaches: name the targets one by one",
+        "user alice: Listen = *:8080: everybody who reaches this machine may connect: name an address",
+    ]
 
 
 @pytest.mark.parametrize("role", FILES)

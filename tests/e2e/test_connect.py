@@ -45,10 +45,10 @@ def test_three_logs_name_one_circuit(world, echo):
     assert_echoes(client)
     relay.expect(r"agent lab-1 online from 127\.0\.0\.1:\d+")
     relay.expect(r"user alice connected from 127\.0\.0\.1:\d+")
-    relay.expect(rf"circuit {circuit}: user alice to agent lab-1, offered ")
+    relay.expect(rf"circuit {circuit}: user alice to agent lab-1, over a ")
     relay.expect(rf"circuit {circuit}: joined")
     accepted = agent.expect(
-        rf"circuit {circuit}: accepted user alice \(key (\S+)\) from (\S+), as the relay says"
+        rf"circuit {circuit}: accepted user alice \(key (\S+)\), from (\S+) according to the relay"
     )
     assert accepted[1] == world.key("alice").fingerprint
     assert accepted[2].startswith("127.0.0.1:")
@@ -70,12 +70,12 @@ def test_ticket_when_no_hop_is_parked(world, echo, serve):
     proxy.hold_new = {UP, DOWN}
     first = world.start_client(*forwards(echo.port))
     relay.expect(
-        rf"circuit {first.connected()}: user alice to agent lab-1, offered on its parked hop"
+        rf"circuit {first.connected()}: user alice to agent lab-1, over a connection kept ready"
     )
     wait_for(lambda: len(proxy.connections) == 3, 10, "the agent tries to park the next hop")
     proxy.hold_new = set()
     second = world.start_client(*forwards(echo.port))
-    relay.expect(rf"circuit {second.connected()}: user alice to agent lab-1, offered with a ticket")
+    relay.expect(rf"circuit {second.connected()}: user alice to agent lab-1, over a new connection")
     assert_echoes(first)
     assert_echoes(second)
 
@@ -347,7 +347,7 @@ def test_ipv4_and_ipv6(world, serve, listen):
     client = world.start_client(*forwards(echo.port, host=host), relay=reach)
     assert client.address()[0] == host
     assert_echoes(client)
-    accepted = agent.expect(r"accepted user alice \(key \S+\) from (\S+), as the relay says")
+    accepted = agent.expect(r"accepted user alice \(key \S+\), from (\S+) according to the relay")
     assert accepted[1].startswith("[::1]:" if host == "::1" else "127.0.0.1:")
     conf = world.client_conf(relay=reach)
     assert world.run_pipe(endpoint(host, echo.port), conf=conf, input="hello").stdout == "hello"
@@ -405,7 +405,7 @@ def test_listening_port_in_use(world, echo):
     client = world.start_client("-L", f"{echo.port}:127.0.0.1:9", connected=False)
     client.wait_exit(NETWORK, seconds=10)
     address = rf"127\.0\.0\.1:{echo.port}"
-    client.expect(rf"cannot listen on {address}: Address (already )?in use \(another program ")
+    client.expect(rf"cannot listen on {address}: address (already )?in use \(another program ")
     assert not relay.lines(r"user alice connected")
 
 

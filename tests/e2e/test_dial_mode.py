@@ -68,7 +68,7 @@ def test_agent_that_listens_and_calls_home(world, echo):
     agent = world.start_agent(listen=address)
     agent.expect(rf"listening on {re.escape(address)}")
     client = world.start_client(*forwards(echo.port))
-    relay.expect(rf"circuit {client.connected()}: user alice to agent lab-1, offered (on|with)")
+    relay.expect(rf"circuit {client.connected()}: user alice to agent lab-1, over a (connection|new)")
 
 
 def test_agent_that_neither_listens_nor_calls(world):

@@ -487,17 +487,17 @@ def test_connects_of_a_user_to_an_agent(world):
     hops = [user_client(world).hop() for _ in range(5)]
     for hop in hops[:4]:
         hop.send(peer.CONNECT, connect_body("lab-1"))
-    relay.expect("waiting for it", count=4)
+    relay.expect("waiting for the agent", count=4)
     hops[4].send(peer.CONNECT, connect_body("lab-1"))
     assert hops[4].expect(peer.REFUSED).number(2) == peer.FULL
     for user, agent in (("alice", "lab-2"), ("bob", "lab-1")):
         hops.append(user_client(world, user).hop())
         hops[-1].send(peer.CONNECT, connect_body(agent))
-    relay.expect("waiting for it", count=6)
+    relay.expect("waiting for the agent", count=6)
     hops[0].close()
     relay.expect("the client disconnected")
     hops[4].send(peer.CONNECT, connect_body("lab-1"))  # on the hop that was refused
-    relay.expect("waiting for it", count=7)
+    relay.expect("waiting for the agent", count=7)
     for hop in hops:
         hop.close()
 

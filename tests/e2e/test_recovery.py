@@ -241,6 +241,6 @@ def test_keepalive_keeps_hops_and_circuit(world, echo, serve):
         assert ask(connection, b"still") == b"still"
     assert not relay.lines(r"offline")
     second = world.start_client(*forwards(echo.port))
-    relay.expect(rf"circuit {second.connected()}: .*offered on its parked hop")
+    relay.expect(rf"circuit {second.connected()}: .*over a connection kept ready")
     with second.dial() as connection:
         assert ask(connection, b"hello") == b"hello"

@@ -271,7 +271,7 @@ def test_port_in_use(world, echo):
     listening_agent(world)
     client = world.start_client("-R", f"{echo.port}:{LOOPBACK}:9")
     client.wait_exit(OTHER)
-    assert client.lines(r"agent cannot listen on \S+: .*Address (already )?in use")
+    assert client.lines(r"agent cannot listen on \S+: .*address (already )?in use")
 
 
 def test_any_port_of_the_permitted_ones(world, echo):

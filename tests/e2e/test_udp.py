@@ -261,7 +261,7 @@ def test_port_in_use(world, udp_echo):
     taken = f"127.0.0.1:{udp_echo.port}:127.0.0.1:9"
     client = world.start_client("-U", taken, connected=False)
     client.wait_exit(NETWORK)
-    assert client.lines(rf"cannot listen on 127.0.0.1:{udp_echo.port}: Address (already )?in use")
+    assert client.lines(rf"cannot listen on 127.0.0.1:{udp_echo.port}: address (already )?in use")
 
 
 # SOCKS 5 UDP ASSOCIATE, by PySocks.

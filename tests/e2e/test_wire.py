@@ -145,7 +145,7 @@ def test_replayed_message_of_a_live_agent(world, serve, echo):
         *forwards(echo.port), agent=site.AGENT, user=site.USER, agents=(site.AGENT,)
     )
     site.relay.expect(
-        rf"circuit {second.connected()}: user \S+ to agent {site.AGENT}, offered on its parked hop"
+        rf"circuit {second.connected()}: user \S+ to agent {site.AGENT}, over a connection kept ready"
     )
     with second.dial() as connection, site.client.dial() as old:
         assert ask(connection, b"hello") == b"hello"

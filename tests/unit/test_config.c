@@ -207,7 +207,7 @@ static void walk_finds_sections_and_keys(void **state)
     /* "[Two]#" has no white space before '#': it is no comment, and a bracket is missing at the
      * end. */
     assert_false(ini_walk("f", text, sizeof text - 1, &h, &e));
-    assert_config_error(&e, "f:8: '[Two]#' has no ']' at its end; expected is [Section]");
+    assert_config_error(&e, "f:8: '[Two]#' has no ']' at its end; expected [Section]");
     assert_string_equal(w.seen, "3:One=[]|4:Key=value|5:Other  Key=a|6:Hash=a#b=c|");
 
     w = (struct walk){0};
@@ -229,9 +229,9 @@ static void walk_refuses_what_is_no_text(void **state)
 
     (void)state;
     assert_false(ini_walk("f", "[S]\nK=a\0b\n", 10, &h, &e));
-    assert_config_error(&e, "f:2: is not text; expected is UTF-8");
+    assert_config_error(&e, "f:2: not text; expected UTF-8");
     assert_false(ini_walk("f", "\n\n\xff\n", 4, &h, &e));
-    assert_config_error(&e, "f:3: is not text; expected is UTF-8");
+    assert_config_error(&e, "f:3: not text; expected UTF-8");
     assert_string_equal(w.seen, "");
 }
 
@@ -243,17 +243,16 @@ static void relay_files_of_wrong_form(void **state)
 
     (void)state;
     relay_refused(RELAY "Foo\n",
-                  "relay.conf:4: 'Foo' is not understood; expected is [Section] or Key = Value");
+                  "relay.conf:4: 'Foo' is not understood; expected [Section] or Key = Value");
     relay_refused(RELAY "[User\n",
-                  "relay.conf:4: '[User' has no ']' at its end; expected is [Section]");
-    relay_refused(RELAY "[ ]\n", "relay.conf:4: '[]' names no section; expected is [Section]");
-    relay_refused(RELAY "= x\n",
-                  "relay.conf:4: there is no key before '='; expected is Key = Value");
+                  "relay.conf:4: '[User' has no ']' at its end; expected [Section]");
+    relay_refused(RELAY "[ ]\n", "relay.conf:4: '[]' names no section; expected [Section]");
+    relay_refused(RELAY "= x\n", "relay.conf:4: there is no key before '='; expected Key = Value");
     relay_refused(RELAY "Keepalive = # none\n",
-                  "relay.conf:4: 'Keepalive' has no value; expected is Keepalive = Value");
+                  "relay.conf:4: 'Keepalive' has no value; expected Keepalive = Value");
     relay_refused(
         "\nListen = 1\n" RELAY,
-        "relay.conf:2: 'Listen' stands before the first section; expected is [Section] first");
+        "relay.conf:2: 'Listen' stands before the first section; expected [Section] first");
     relay_refused(RELAY "[Users]\n",
                   "relay.conf:4: unknown section [Users]; known are [Relay], [User], [Agent]");
     relay_refused(RELAY "\n[User]\nFoo = 1\n",
@@ -266,19 +265,19 @@ static void relay_files_of_wrong_form(void **state)
                   "relay.conf:5: Keepalive is given twice in [Relay], first at line 4");
     relay_refused(RELAY RELAY, "relay.conf:4: [Relay] is given twice, first at line 1");
     relay_refused(RELAY "[User]\nName = a\n\n[Agent]\n",
-                  "relay.conf:4: [User] has no PublicKey; expected is PublicKey = Value");
+                  "relay.conf:4: [User] has no PublicKey; expected PublicKey = Value");
     relay_refused(RELAY "[User]\nPublicKey = " KEY_1,
-                  "relay.conf:4: [User] has no Name; expected is Name = Value");
+                  "relay.conf:4: [User] has no Name; expected Name = Value");
     relay_refused(RELAY "[Agent]\nName = a",
-                  "relay.conf:4: [Agent] has no PublicKey; expected is PublicKey = Value");
+                  "relay.conf:4: [Agent] has no PublicKey; expected PublicKey = Value");
     relay_refused("[Relay]\nKeyFile = own.key\n",
-                  "relay.conf:1: [Relay] has no Listen; expected is Listen = Value");
+                  "relay.conf:1: [Relay] has no Listen; expected Listen = Value");
     relay_refused("[Relay]\nListen = 1\n",
-                  "relay.conf:1: [Relay] has no KeyFile; expected is KeyFile = Value");
+                  "relay.conf:1: [Relay] has no KeyFile; expected KeyFile = Value");
     relay_refused("", "relay.conf: there is no section [Relay]; it is required");
     relay_refused("[User]\nName = a\nPublicKey = " KEY_1 "\n",
                   "relay.conf: there is no section [Relay]; it is required");
-    relay_refused(RELAY "[User]\nName = a\n\xff\n", "relay.conf:6: is not text; expected is UTF-8");
+    relay_refused(RELAY "[User]\nName = a\n\xff\n", "relay.conf:6: not text; expected UTF-8");
     unlink("relay.conf");
     assert_false(relay_config_load(&c, "relay.conf", &e));
     assert_config_error(&e, "cannot open relay.conf: no such file or directory");
@@ -292,7 +291,7 @@ static void relay_files_of_wrong_values(void **state)
         "relay.conf:2: Listen: 'host:1' is not an address to listen on: PORT, ADDRESS:PORT, "
         "[IPV6]:PORT or *:PORT, the address in numbers or localhost");
     relay_refused("[Relay]\nListen = 1,\n",
-                  "relay.conf:2: Listen: '1,' has an empty item; expected are "
+                  "relay.conf:2: Listen: '1,' has an empty item; expected "
                   "items with commas between them");
     relay_refused("[Relay]\nKeyFile = none.key\n",
                   "relay.conf:2: KeyFile: cannot open none.key: no such file or directory");
@@ -328,10 +327,10 @@ static void relay_files_of_wrong_values(void **state)
         "relay.conf:5: Dial: 'host:1' is not a target: tcp:HOST:PORT, udp:HOST:PORT or unix:/PATH "
         "(IPv6 in brackets, a path under 108 bytes)");
     relay_refused(RELAY "[Agent]\nDial = udp:host:1\n",
-                  "relay.conf:5: Dial: 'udp:host:1' cannot be dialled; expected is tcp:HOST:PORT");
+                  "relay.conf:5: Dial: 'udp:host:1' cannot be dialled; expected tcp:HOST:PORT");
     relay_refused(RELAY "[Agent]\nLabels = a\033b\n",
                   "relay.conf:5: Labels: 'a?b' holds control "
-                  "characters; expected are words such as site=boston");
+                  "characters; expected words such as site=boston");
 }
 
 #define PEER(kind, name, key) "[" kind "]\nName = " name "\nPublicKey = " key "\n"
@@ -348,19 +347,19 @@ static void relay_peers_are_unique(void **state)
                   "relay.conf:7: [Agent] with the name 'a' is given twice, first at line 4");
     relay_refused(
         RELAY PEER("User", "a", KEY_1) PEER("User", "b", KEY_2) PEER("User", "c", KEY_1),
-        "relay.conf:10: the PublicKey of this [User] is that of the [User] at line 4; expected is "
+        "relay.conf:10: the PublicKey of this [User] is that of the [User] at line 4; expected "
         "one key for each");
     relay_refused(
         RELAY PEER("User", "a", KEY_1) PEER("Agent", "b", KEY_1),
-        "relay.conf:7: the PublicKey of this [Agent] is that of the [User] at line 4; expected is "
+        "relay.conf:7: the PublicKey of this [Agent] is that of the [User] at line 4; expected "
         "one key for each");
     relay_refused(
         RELAY PEER("User", "b", KEY_1) PEER("User", "a", "OWN"),
-        "relay.conf:7: the PublicKey of this [User] is the key of this relay itself; expected is "
+        "relay.conf:7: the PublicKey of this [User] is the key of this relay itself; expected "
         "the other party's");
     relay_refused(
         PEER("Agent", "a", "OWN") RELAY,
-        "relay.conf:1: the PublicKey of this [Agent] is the key of this relay itself; expected is "
+        "relay.conf:1: the PublicKey of this [Agent] is the key of this relay itself; expected "
         "the other party's");
     /* A user and an agent may have one name. */
     write_config("relay.conf", RELAY PEER("User", "a", KEY_1) PEER("Agent", "a", KEY_2));
@@ -439,7 +438,7 @@ static void relay_labels_are_bounded(void **state)
     relay_config_free(&c);
     write_file("relay.conf", text, (size_t)len + LABELS_BYTES, 0644);
     assert_false(relay_config_load(&c, "relay.conf", &e));
-    assert_config_error(&e, "relay.conf:7: Labels: is 2048 bytes long; expected are at most 2047");
+    assert_config_error(&e, "relay.conf:7: Labels: too long: 2048 bytes; expected at most 2047");
 }
 
 static void agent_file_is_read(void **state)
@@ -519,17 +518,16 @@ static void bad_agent_files(void **state)
     agent_refused("[Agent]\nName = a\nKeyFile = own.key\n",
                   "agent.conf: there is no section [Relay]; it is required");
     agent_refused("[Agent]\nKeyFile = own.key\n",
-                  "agent.conf:1: [Agent] has no Name; expected is Name = "
+                  "agent.conf:1: [Agent] has no Name; expected Name = "
                   "Value");
-    agent_refused("[Agent]\nName = a\n",
-                  "agent.conf:1: [Agent] has no KeyFile; expected is KeyFile = "
-                  "Value");
+    agent_refused("[Agent]\nName = a\n", "agent.conf:1: [Agent] has no KeyFile; expected KeyFile = "
+                                         "Value");
     agent_refused(
         AGENT "[Relay]\nPublicKey = " KEY_2 "\n",
-        "agent.conf:7: [Relay] has no Address; expected is Address = HOST:PORT, or Listen in "
+        "agent.conf:7: [Relay] has no Address; expected Address = HOST:PORT, or Listen in "
         "[Agent] for a relay that dials this agent");
     agent_refused(AGENT "[Relay]\nAddress = r:1\n",
-                  "agent.conf:7: [Relay] has no PublicKey; expected is PublicKey = Value");
+                  "agent.conf:7: [Relay] has no PublicKey; expected PublicKey = Value");
     agent_refused(
         AGENT "[Relay]\nAddress = ::1\n",
         "agent.conf:8: Address: '::1' is not HOST or HOST:PORT (a name or an address, IPv6 in "
@@ -562,18 +560,18 @@ static void bad_agent_files(void **state)
                   "agent.conf:10: [User] with the name 'a' is given twice, first at line 7");
     agent_refused(
         AGENT PEER("User", "a", KEY_1),
-        "agent.conf:7: the PublicKey of this [User] is that of the [Relay] at line 4; expected is "
+        "agent.conf:7: the PublicKey of this [User] is that of the [Relay] at line 4; expected "
         "one key for each");
     agent_refused(
         AGENT PEER("User", "a", "OWN"),
-        "agent.conf:7: the PublicKey of this [User] is the key of this agent itself; expected is "
+        "agent.conf:7: the PublicKey of this [User] is the key of this agent itself; expected "
         "the other party's");
     agent_refused("[Agent]\nCallSocket = "
                   "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
                   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n",
                   "agent.conf:2: CallSocket: '"
                   "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-                  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' is too long for a socket; expected are "
+                  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' is too long for a socket; expected "
                   "under 108 bytes");
 }
 
@@ -662,18 +660,18 @@ static void bad_client_files(void **state)
     client_refused("[Client]\nKeyFile = own.key\n",
                    "client.conf: there is no section [Relay]; it is required");
     client_refused("[Client]\nKnownAgents = x\n",
-                   "client.conf:1: [Client] has no KeyFile; expected is KeyFile = Value");
+                   "client.conf:1: [Client] has no KeyFile; expected KeyFile = Value");
     client_refused(CLIENT "[Relay]\nPublicKey = " KEY_2 "\n",
-                   "client.conf:6: [Relay] has no Address; expected is Address = Value");
+                   "client.conf:6: [Relay] has no Address; expected Address = Value");
     client_refused(
         CLIENT "[Relay]\nAddress = x\nPublicKey = OWN\n",
         "client.conf:6: the PublicKey of this [Relay] is the key of this client itself; expected "
-        "is the other party's");
+        "the other party's");
     client_refused(CLIENT "[Client]\n", "client.conf:6: [Client] is given twice, first at line 1");
     client_refused(
         CLIENT PEER("Agent", "a", KEY_2) PEER("Agent", "b", KEY_2),
         "client.conf:9: the PublicKey of this [Agent] is that of the [Agent] at line 6; expected "
-        "is one key for each");
+        "one key for each");
     client_refused(CLIENT "[User]\n",
                    "client.conf:6: unknown section [User]; known are [Client], [Relay], [Agent]");
     client_refused(
@@ -776,7 +774,7 @@ static void known_agents_by_hand(void **state)
 static void bad_known_agents(void **state)
 {
     (void)state;
-    known_refused("lab-1\n", "known_agents:1: 'lab-1' is not understood; expected is NAME KEY");
+    known_refused("lab-1\n", "known_agents:1: 'lab-1' is not understood; expected NAME KEY");
     known_refused(
         "\nLab-1 " KEY_1 "\n",
         "known_agents:2: 'Lab-1' is not a name: 1 to 64 of a-z 0-9 . _ -, first a letter or "
@@ -788,10 +786,9 @@ static void bad_known_agents(void **state)
                   "of base64");
     known_refused(
         "lab-1 " KEY_1 "\nlab-2 " KEY_2 "\nlab-1 " KEY_1 "\n",
-        "known_agents:3: 'lab-1' is given twice, first at line 1; expected is one line for each "
+        "known_agents:3: 'lab-1' is given twice, first at line 1; expected one line for each "
         "agent");
-    known_refused("lab-1 " KEY_1 "\nlab-2 \xff\n",
-                  "known_agents:2: is not text; expected is UTF-8");
+    known_refused("lab-1 " KEY_1 "\nlab-2 \xff\n", "known_agents:2: not text; expected UTF-8");
 }
 
 int main(void)
