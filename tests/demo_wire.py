@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What passes on a wire: a TCP proxy that keeps every byte, and a search in what it kept.
+"""The bytes on a wire: a TCP proxy that keeps every byte, and a search in what it kept.
 
     demo_wire.py record ADDRESS:PORT FILE     the port it listens on is its first line of output
     demo_wire.py count FILE WORD...           how often each word occurs in FILE, a line each

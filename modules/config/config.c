@@ -1,3 +1,4 @@
+/* The default places of configuration files. Their contents are read by the file of each role. */
 #include "config/config.h"
 
 #include <stdio.h>

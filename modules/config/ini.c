@@ -1,3 +1,4 @@
+/* Lines of an INI file become sections, keys and values. What they mean is schema.c's affair. */
 #include "config/ini.h"
 
 #include <string.h>

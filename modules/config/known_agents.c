@@ -1,3 +1,4 @@
+/* The file of known agents: looked through as a whole each time, and only ever appended to. */
 #include "config/known_agents.h"
 
 #include <errno.h>

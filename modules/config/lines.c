@@ -1,3 +1,4 @@
+/* Cuts a text into lines, once it is known to be UTF-8 without control characters. */
 #include "config/lines.h"
 
 #include <stdlib.h>

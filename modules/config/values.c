@@ -1,3 +1,5 @@
+/* Parsers of values, and comparison and text of what they make. None reads a file or asks the
+ * network. */
 #include "config/values.h"
 
 #include <net/if.h>

@@ -10,10 +10,9 @@ struct hop_driver {
     struct carrier *carrier; /* NULL: not open yet, closed or taken */
     struct timer timer;
     struct loop *loop;
-    uint64_t
-        deadline_us; /* the owner's own limit (silence, handshake); CLOCK_NEVER or 0 for none */
-    int write_error; /* errno of a write: reading goes on, for what the peer said before */
-    bool closing;    /* on_ended is due or done */
+    uint64_t deadline_us; /* the owner's own limit; CLOCK_NEVER or 0: none */
+    int write_error;      /* errno of a write: reading goes on, for what the peer said before */
+    bool closing;         /* on_ended is due or done */
     /* The hop has ended (hop.error says why; the carrier is still open until hop_driver_close), or
      * its deadline has passed. Called once, from the loop or at the end of a round, never from
      * inside a hop_driver_ call. The owner then frees. */

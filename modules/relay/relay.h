@@ -4,8 +4,7 @@
 
 #include "base/error.h"
 
-/* The applet: `relay [-c FILE] [--check] [-v] [--json]`. Returns how it ended,
- * having told why. */
+/* The applet `spx relay`; returns how it ended, having told why. */
 enum failure relay_main(int argc, char **argv);
 
 #endif

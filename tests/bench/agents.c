@@ -8,7 +8,8 @@
  * run reads commands, one a line, and answers each with one:
  *   prepare N    computes the first messages of the first N that are not online: "prepared"
  *   go           connects these: "online N SECONDS CPU_SECONDS FAILURES" once both hops of all are
- * open lost         waits until no hop is left: "lost" */
+ *                open
+ *   lost         waits until no hop is left: "lost" */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>

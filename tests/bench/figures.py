@@ -27,7 +27,7 @@ def medians(rounds, key):
 
 
 def at(results, *path):
-    """What is there, or None."""
+    """The value if it is there, or None."""
     for key in path:
         if not isinstance(results, dict) or key not in results:
             return None
@@ -132,7 +132,7 @@ def bulk(results):
 
 
 def added_us(results, row):
-    """What a tunnel adds to the round trip on loopback."""
+    """The part of the round trip on loopback that a tunnel adds."""
     times = [medians(at(results, "pingpong", one), "median") for one in (row, "direct")]
     return None if None in times else times[0] - times[1]
 
@@ -150,7 +150,7 @@ def pingpong(results):
 
 
 def round_trips(results, row, key):
-    """What a delay makes a connection wait longer, in round trips of the whole path."""
+    """The time that a connection waits longer because of a delay, in round trips of the whole path."""
     first = results.get("first_byte", {})
     delay = next((d for d in first if d != "0"), None)
     there, here = (median(at(first, d, row, key) or []) for d in (delay, "0"))

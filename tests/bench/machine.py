@@ -1,4 +1,4 @@
-"""What the results were measured on."""
+"""The machine that the results were measured on."""
 import os
 import platform
 import re

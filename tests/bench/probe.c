@@ -1,4 +1,4 @@
-/* What stands at the two ends of a tunnel: an echo server, and clients that measure. Times are in
+/* The programs at the two ends of a tunnel: an echo server, and clients that measure. Times are in
  * microseconds on standard output.
  *
  *   probe echo PORT                        echoes on 127.0.0.1 until it is ended
@@ -97,7 +97,7 @@ static void accept_all(int epoll, int listener)
     }
 }
 
-/* What is echoed is small, so that it always fits what the socket takes. */
+/* The bytes echoed are few, so that they always fit what the socket takes. */
 static void echo_once(int fd)
 {
     char bytes[4096];

@@ -1,4 +1,4 @@
-"""What the benchmark stands on: a temporary directory, processes that are all stopped by their id
+"""The ground of the benchmark: a temporary directory, processes that are all stopped by their id
 however it ends, the network they are in, and what proc(5) tells of them."""
 import contextlib
 import ctypes
@@ -60,7 +60,7 @@ class Network:
     relay_seen_by_client = relay_seen_by_agent = agent_seen_by_relay = "127.0.0.1"
 
     def enter(self, _site):
-        """What stands before a command that is to run at a site: client, relay or agent."""
+        """The words before a command that is to run at a site: client, relay or agent."""
         return []
 
 
@@ -137,7 +137,7 @@ class Rig:
 
     @contextlib.contextmanager
     def scope(self):
-        """What is started inside and still runs is stopped at the end."""
+        """Processes that are started inside and still run are stopped at the end."""
         before = list(self.processes)
         try:
             yield
@@ -271,7 +271,7 @@ def await_idle():
 
 
 class Cpu:
-    """What some processes use between its making and done()."""
+    """The resources that some processes use between its making and done()."""
 
     def __init__(self, roots):
         self.before = [(pid, cpu) for pid in families(roots) if (cpu := cpu_seconds(pid))]

@@ -1,4 +1,4 @@
-"""What the end-to-end tests stand on: waiting, keys, configuration files, and the processes of one
+"""The ground of the end-to-end tests: waiting, keys, configuration files, and the processes of one
 test.
 
 Nothing here knows what a test wants to prove. A test gets a `World` (fixtures.py): a temporary
@@ -42,7 +42,7 @@ SANITIZER_TEXT = re.compile(
 
 
 def is_sanitized(binary):
-    """Whether a binary was built with a sanitizer that slows it."""
+    """True if a binary was built with a sanitizer that slows it."""
     path = Path(binary)
     built = path.read_bytes() if path.exists() else b""
     return b"__asan_init" in built or b"__tsan_init" in built
@@ -276,7 +276,7 @@ class Program:
             raise Late(f"{late}\n{self.tail()}") from None
 
     def log_is_whole(self):
-        """Whether the program has ended, and what it wrote to a terminal is copied."""
+        """True if the program has ended, and what it wrote to a terminal is copied."""
         copying = self.terminal is not None and self.copier.is_alive()
         return self.process.poll() is not None and not copying
 
@@ -338,7 +338,7 @@ class Program:
             return f"ended with {got} after {name}, not {self.stop_code}"
         return None
 
-    # What the process costs (proc(5)).
+    # The costs of the process (proc(5)).
 
     def cpu_seconds(self):
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -373,7 +373,7 @@ def is_connected_tcp(sock):
 
 
 class Says:
-    """What the harness itself waits for in the logs: every such pattern stands here."""
+    """The lines of logs that the harness itself waits for: every such pattern stands here."""
 
     LISTENING = r"listening on "
     ONLINE = r"online at relay .+ as "

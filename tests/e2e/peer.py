@@ -142,7 +142,7 @@ class Pipe:
         return start + self.read(int.from_bytes(start[6:8], "big") + 16)
 
     def read_to_end(self):
-        """What still comes."""
+        """The rest, as long as any comes."""
         got = bytearray()
         while True:
             try:
@@ -298,7 +298,7 @@ class Hop:
         return reader if len(kinds) == 1 else (kind, reader)
 
     def is_alive(self):
-        """Whether the other side still answers."""
+        """True if the other side still answers."""
         try:
             self.send(PING, b"are you?")
             while self.receive()[0] != PONG:
@@ -334,7 +334,7 @@ def open_frame(stream, target, window=1 << 18):
 
 
 class Session:
-    """What outlives a circuit: id, positions, and what was sent and is not acknowledged."""
+    """The part that outlives a circuit: id, positions, and what was sent and is not acknowledged."""
 
     def __init__(self):
         self.id, self.circuit_number, self.received = NEW, 0, 0
@@ -505,7 +505,7 @@ class Circuit:
 
 
 def circuit_name(message1):
-    """What all three parties call the circuit in their logs."""
+    """The circuit's label, by which all three parties call it in their logs."""
     return hashlib.sha256(message1).digest()[:4].hex()
 
 
@@ -748,7 +748,7 @@ class Relay(Listener):
         """Bytes of a circuit (the first one is 1), from the client when up: what is passed on."""
         return data
 
-    # What it does.
+    # Its actions.
 
     def handle(self, pipe):
         hop = Hop(pipe, self.own)

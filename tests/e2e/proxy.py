@@ -127,7 +127,7 @@ class Connection:
         return bytes(recorded[:size]) if len(recorded) >= size else None
 
     def proven(self):
-        """Whether the side that connected was answered and has sent its first record: it has proven
+        """True if the side that connected was answered and has sent its first record: it has proven
         its key then."""
         message = self.first_message()
         return message and self.passed[DOWN] and self.passed[UP] > len(message)

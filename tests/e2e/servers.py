@@ -101,7 +101,7 @@ class EchoServer:
 class Target:
     """A TCP server whose connections are each handled by a function in a thread of its own.
 
-    What the function returns or raises is kept; outcome() hands it to the test.
+    The function's result or exception is kept; outcome() hands it to the test.
     """
 
     def __init__(self, handler, host=LOOPBACK, seconds=60, listener=None):
@@ -138,7 +138,7 @@ class Target:
                 self.outcomes.put((None, error))
 
     def outcome(self, seconds=15):
-        """What the next connection's handler returned; raises what it raised."""
+        """The result of the next connection's handler; raises what it raised."""
         value, error = wait_for(self._take, seconds, "a connection of the target is done")
         if error:
             raise error
@@ -309,7 +309,7 @@ class Postgres:
         shutil.rmtree(self.directory)
 
 
-# What an application does at its end.
+# The ways in which an application ends.
 
 
 def read_to_end(connection):

@@ -164,7 +164,7 @@ def test_offer_on_a_parked_hop_that_is_lost(lab):
 
 
 def test_bytes_behind_accept(lab):
-    """What comes from the agent in one piece with its ACCEPT is the circuit's, and goes first."""
+    """Bytes that come from the agent in one piece with its ACCEPT are the circuit's, and go first."""
     hop, agent = lab
     parked = agent.hop(peer.AGENT_CIRCUIT)
     ask_for_a_circuit(hop)
@@ -247,7 +247,7 @@ def assert_end_within_a_second(relay, *hops):
 
 
 def test_revoked_within_a_second(world):
-    """What a relay has of a user, and then of an agent, ends within a second after their removal:
+    """All that a relay has of a user, and then of an agent, ends within a second after their removal:
     idle hops, circuits (both sides), a CONNECT under way, a dial under way, and hops that have not
     finished their handshake. Others are not touched."""
     users, agents = {"alice": "*", "bob": "*"}, {"lab-1": {}}

@@ -244,7 +244,7 @@ DYNAMIC_RULE = (
 )
 LONG_PATH = "/x:/" + "y" * 108
 
-# What is asked for, and what is said about it.
+# Command lines, and what is said of each.
 USAGE_ERRORS = [
     ([], "usage: spx APPLET [options]"),
     (["nonsense"], "spx: unknown command 'nonsense'"),

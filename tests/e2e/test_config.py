@@ -196,7 +196,7 @@ MISTAKES = [
         "name = bob\nAgents",
         ":9: Name is given twice in [User], first at line 7",
     ),
-    # What is missing.
+    # Keys and sections that are missing.
     (
         "relay",
         "Listen = 127.0.0.1:7443\n",

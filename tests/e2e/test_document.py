@@ -18,7 +18,7 @@ SILENCE_S = 1
 
 
 def greet(world, key, payload):
-    """What a relay answers to a first message with this HELLO: the code of its WELCOME, "closed", or
+    """A relay's answer to a first message with this HELLO: the code of its WELCOME, "closed", or
     "silence". A refusal is the end: nothing follows."""
     pipe = peer.Pipe.dial(world.relay_address)
     handshake, message = noise.write_first_message(

@@ -40,7 +40,7 @@ def taken_port(kind=socket.SOCK_STREAM):
 
 
 def full(code, *words):
-    """What is written to standard output does not arrive."""
+    """Standard output is a full disk."""
     run("sh", "-c", 'exec "$@" >/dev/full', "sh", SPX, *words, code=code)
 
 

@@ -240,7 +240,7 @@ def test_frames_to_an_agent(world, echo):
 
 
 def test_texts_of_resets(world):
-    """What a RESET tells the client is what the agent's log says."""
+    """A RESET tells the client what the agent's log says."""
     users = Users(world)
     circuit = users.next().connect()
     targets = [f"tcp:{LOOPBACK}:{free_port()}", "tcp:192.0.2.1:80", "nonsense", "tcp:no.such.invalid:1",
@@ -512,7 +512,7 @@ def test_close_that_is_not_acknowledged(world, echo, resumes):
 
 
 def test_positions_to_an_agent(world, echo, monkeypatch):
-    """What cannot be, or lies inside a frame, ends the session, whether it is told in the handshake,
+    """A position that cannot be, or lies inside a frame, ends the session, whether it is told in the handshake,
     in START or in ACK; the client that comes back hears that it has ended."""
     users = Users(world)
 
@@ -919,14 +919,14 @@ def test_replays_at_one_relay_and_connects_through_another(world, serve, distinc
     assert busy < max(2 * idle, 0.1 * harness.SLOWNESS)
 
 
-# What a relay says.
+# Words of a relay.
 
 
 UNITS_S = {"us": 1e-6, "ms": 0.001, "s": 1, "min": 60, "h": 3600}
 
 
 def duration_s(text):
-    """What a duration in a log says, in seconds."""
+    """A duration in a log, in seconds."""
     return sum(float(n) * UNITS_S[unit] for n, unit in zip(text.split()[::2], text.split()[1::2]))
 
 
@@ -935,7 +935,7 @@ def waits_s(program, count=1):
     return duration_s(program.expect(r"(?:trying again|retrying) in (.*)$", count=count)[1])
 
 
-# What a relay says -> what is taken for it, in seconds.
+# A relay's wait -> what is taken for it, in seconds.
 KEEPALIVES = [
     (0, 5), (4, 5), pytest.param(65535, 60, marks=[pytest.mark.soak, pytest.mark.time_limit(90)])
 ]  # fmt: skip
@@ -1127,7 +1127,7 @@ FIRST_RECORDS = {
 
 
 class Quiet:
-    """What a client must not say between CONNECT and the answer, in the same write as CONNECT."""
+    """Messages that a client must not send between CONNECT and the answer, in the same write as CONNECT."""
 
     MESSAGES = {
         "LIST": bytes([peer.LIST]) + string(""),
@@ -1402,7 +1402,7 @@ ANSWERS = {  # that are well formed and not authentic
 
 
 def test_messages_to_a_client(world, site):
-    """What a relay breaks while a session waits for its next circuit costs the client a try, and
+    """A relay that breaks a session's next circuit while it is made costs the client a try, and
     the session nothing; the same for answers that are not the agent's. Each of many clients is
     given one case."""
     cases = {**TO_CLIENT, **{what: [answer] for what, answer in ANSWERS.items()}}
@@ -1518,7 +1518,7 @@ def assert_json(program, option):
 
 @pytest.mark.parametrize("option", ["-v", "--json"])
 def test_texts_of_clients_agents_and_relays(world, recording, echo, option):
-    """What a client and a relay can put into an agent's log, and what a client and an agent can put
+    """All that a client and a relay can put into an agent's log, and what a client and an agent can put
     into a relay's."""
     agent = world.start_agent(options=(option,))
     client = user_client(world)
@@ -1574,7 +1574,7 @@ def test_texts_to_a_relay(world, option):
 
 
 class Tampering:
-    """What a relay does to the records of one direction: passes them on until the n-th."""
+    """A relay's way with the records of one direction: passes them on until the n-th."""
 
     def __init__(self, how, n):
         self.how, self.n, self.count, self.buffer, self.kept = how, n, 0, b"", b""

@@ -73,7 +73,7 @@ def test_public_key_from_standard_input(world):
     ["", "\n", "nonsense\n", "A" * 44, "A" * 42 + "B=", base64.b64encode(bytes(31)).decode()],
 )
 def test_public_key_of_what_is_no_key(text):
-    """What is not 44 characters of canonical base64 is refused, and not shown."""
+    """A key that is not 44 characters of canonical base64 is refused, and not shown."""
     failed = spx("key", "public", input=text, code=None)
     assert failed.returncode in (1, 3)
     assert failed.stdout == ""

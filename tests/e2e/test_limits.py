@@ -146,7 +146,7 @@ def split(address):
 
 
 def is_closed(sock):
-    """Whether the other side has closed; it never says anything here."""
+    """True if the other side has closed; it never says anything here."""
     sock.setblocking(False)
     try:
         return sock.recv(1) == b""

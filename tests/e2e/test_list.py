@@ -1,4 +1,4 @@
-"""What a user sees of the agents: `client list`, its queries and --watch, and an agent's call for
+"""The agents as a user sees them: `client list`, its queries and --watch, and an agent's call for
 help."""
 import re
 import signal

@@ -160,7 +160,7 @@ def start_pipe(world, port):
 
 @pytest.mark.time_limit(20)
 def test_pipe_is_interactive(world, echo):
-    """What is written into the pipe is answered at once, while the pipe stays open: the client never
+    """Bytes written into the pipe are answered at once, while the pipe stays open: the client never
     waits inside a read of its standard input."""
     client = start_pipe(world, echo.port)
     for number in range(20):

@@ -7,7 +7,7 @@ README = ROOT / "README.md"
 
 
 def mapped():
-    """What the map names: pairs of folder and name, as they stand there."""
+    """The names in the map: pairs of folder and name, as they stand there."""
     code = re.search(r"\n## The source\n.*?\n```\n(.*?)\n```\n", README.read_text(), re.DOTALL)
     assert code, "README.md: no block of code below 'The source'"
     folder, pairs = None, []
@@ -22,7 +22,7 @@ def mapped():
 
 
 def names():
-    """What there is: pairs of folder and name of source files and headers."""
+    """The tree: pairs of folder and name of source files and headers."""
     return {(path.parent.name, path.stem) for path in (ROOT / "modules").glob("*/*.[ch]")}
 
 

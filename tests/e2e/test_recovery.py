@@ -1,4 +1,4 @@
-"""What is lost comes back by itself: circuits, relays, agents, clients. A session outlives its
+"""Lost circuits, relays, agents and clients come back by themselves. A session outlives its
 circuits; what cannot be carried on ends with a reset, never with an end of file."""
 import signal
 import subprocess

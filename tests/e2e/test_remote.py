@@ -63,7 +63,7 @@ def dial(client, port, host=LOOPBACK):
 
 
 def refuses(address):
-    """Whether nobody listens there."""
+    """True if nobody listens there."""
     try:
         socket.create_connection(address, timeout=5).close()
     except ConnectionRefusedError:
@@ -216,7 +216,7 @@ def test_agent_that_opens_what_it_likes(world, serve, echo):
     client.stop()
 
 
-# What the agent permits.
+# The agent's permissions.
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_agent_that_opens_what_it_likes(world, serve, echo):
     ],
 )
 def test_not_permitted(world, listen, wanted):
-    """What the agent's file does not permit is refused; a client with nothing else ends, with the
+    """A listener that the agent's file does not permit is refused; a client with nothing else ends, with the
     exit code of a denial."""
     world.start_relay()
     agent = listening_agent(world, listen)
@@ -353,7 +353,7 @@ def test_another_number_is_loaded(world, echo):
         assert ask(connection, b"hello") == b"hello"
 
 
-# What breaks.
+# Breaks.
 
 
 def test_target_refuses(world, echo):

@@ -272,7 +272,7 @@ def ask_forever(connection, answers):
 
 
 def test_stalled_link(world, target, near):
-    """What is under way is held without being closed, as by a firewall that has forgotten the
+    """The bytes under way are held without being closed, as by a firewall that has forgotten the
     connections: the client does not wait for the end but builds the next circuit beside the old
     one, and answers come again within 10 s."""
     client = world.start_client(*forwards(target.port), relay=near.address)
@@ -614,7 +614,7 @@ def test_agent_restarted_during_a_copy(world, serve, number):
 
 
 def test_session_ends_while_the_next_circuit_is_on_its_way(world, target, near):
-    """What the client says is held, so it tries another circuit beside the one that stalls; on that
+    """The client's bytes are held, so it tries another circuit beside the one that stalls; on that
     one comes the end of the session, and the attempt has no session any more."""
     client = world.start_client(*forwards(target.port), relay=near.address)
     with client.dial() as connection:

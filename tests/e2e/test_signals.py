@@ -1,4 +1,4 @@
-"""What signals do, with peers that answer and peers that do not."""
+"""The effects of signals, with peers that answer and peers that do not."""
 import signal
 import time
 

@@ -141,7 +141,7 @@ def test_hundred_open_at_once(world, echo):
 
 
 def test_pipelined_bytes_go_to_the_target(world, echo):
-    """What follows the request in the same packet is the target's, also megabytes of it."""
+    """Bytes behind the request in the same packet are the target's, also megabytes of them."""
     _, client = start(world)
     connection, reply = socks(client, LOOPBACK, echo.port, b"early")
     assert reply == 0
@@ -175,7 +175,7 @@ def test_refused_target(world):
 
 
 def test_not_permitted(world, echo):
-    """What the agent's configuration does not allow: SOCKS reply 2, HTTP 403 with the reason."""
+    """A target that the agent's configuration does not allow: SOCKS reply 2, HTTP 403 with the reason."""
     _, client = start(world, allow=f"tcp:127.0.0.1:{echo.port}")
     connection, reply = socks(client, LOOPBACK, free_port())
     assert reply == 2
@@ -399,7 +399,7 @@ def test_final_dots(world, echo):
     "first", [b"\x00", b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00", b"\x16\x03\x01", b"\xff" * 5000]
 )
 def test_garbage(world, echo, first):
-    """What is neither protocol ends at once, and disturbs nobody."""
+    """A request of neither protocol ends at once, and disturbs nobody."""
     _, client = start(world)
     with client.dial() as connection:
         connection.sendall(first)

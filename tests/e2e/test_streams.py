@@ -193,7 +193,7 @@ def test_target_not_permitted(world, echo, serve):
     ],
 )
 def test_what_a_policy_means(world, echo, allow, host, permitted):
-    """What is not allowed is denied, an address that a name stands for too: -W ends with 5 and
+    """A target that is not allowed is denied, an address that a name stands for too: -W ends with 5 and
     nothing has reached the target."""
     world.start_relay()
     world.start_agent(users={"alice": allow})
@@ -215,7 +215,7 @@ def test_target_by_name(world, serve):
 
 
 def test_bytes_sent_before_the_circuit_is_there(world, echo, serve):
-    """What an application sends before the client has reached its agent waits and arrives in order."""
+    """Bytes that an application sends before the client has reached its agent wait and arrive in order."""
     world.start_relay()
     world.start_agent()
     proxy = serve(Proxy, world.relay_address)
@@ -246,7 +246,7 @@ def test_early_bytes_do_not_wait_for_opened(world, serve):
 
 
 def test_more_early_bytes_than_the_early_credit(world, serve, echo):
-    """What goes beyond the early credit waits for OPENED; all of it arrives once and in order."""
+    """Bytes beyond the early credit wait for OPENED; all arrive once and in order."""
     world.start_relay()
     world.start_agent()
     proxy = serve(Proxy, world.relay_address)

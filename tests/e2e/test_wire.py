@@ -1,4 +1,4 @@
-"""What someone on the network sees and can do: recordings, replays, probes."""
+"""Someone on the network: what they see and can do by recordings, replays, probes."""
 import base64
 import os
 import selectors

@@ -78,7 +78,7 @@ static void load(unsigned which, struct view text)
     }
 }
 
-/* What a target is written as is read as the same target. */
+/* A target's text is read as the same target. */
 static void read_target(const char *text)
 {
     struct target t, again;

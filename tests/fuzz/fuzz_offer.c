@@ -153,7 +153,7 @@ static void fuzz_payload1(struct view input)
 
 static const struct session_events no_events = {0};
 
-/* What an agent says to a new session and, the second part, to its resume. */
+/* An agent's answer to a new session and, the second part, to its resume. */
 static void fuzz_payload2(struct view input)
 {
     struct session_settings settings = session_default_settings(true);

@@ -20,7 +20,7 @@ struct app {
     bool closing;
 };
 
-/* What the applications do inside their events. */
+/* The applications' actions inside their events. */
 enum mood { MOOD_CALM, MOOD_RESET, MOOD_RESET_ALL, MOOD_CLOSE, MOOD_OPEN, MOODS };
 
 struct fuzz {
@@ -344,7 +344,7 @@ static void send_opened(struct fuzz *f, const struct stream *st, unsigned amount
                    opened_encode(&opened, payload, sizeof payload));
 }
 
-/* What a peer that keeps the rules might send now; one in 64 times it need not fit. */
+/* A frame that a peer which keeps the rules might send now; one in 64 times it need not fit. */
 static void step_stream(struct fuzz *f)
 {
     static const uint8_t zeros[FRAME_PAYLOAD_MAX];

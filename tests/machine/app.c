@@ -1,3 +1,4 @@
+/* The two applications: the bytes that they send, and the checks of what they get. */
 #include "app.h"
 
 #include <errno.h>

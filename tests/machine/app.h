@@ -65,7 +65,7 @@ struct talk *talk_start(struct talks *ts, struct host *host, uint16_t port, void
 /* All go on without pauses, to their end. */
 void talks_hurry(struct talks *ts);
 
-/* Whether it has ended at both sides (the service may never have heard of it). */
+/* True if it has ended at both sides (the service may never have heard of it). */
 bool talk_over(const struct talk *k);
 unsigned talks_open(const struct talks *ts);
 

@@ -24,7 +24,7 @@
 #include "calls.h"
 #include "names.h"
 
-/* What a call replaces. */
+/* The call of the system that one of ours replaces. */
 #define CALL(result, name, ...)        \
     result __real_##name(__VA_ARGS__); \
     result __wrap_##name(__VA_ARGS__); \

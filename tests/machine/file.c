@@ -1,3 +1,4 @@
+/* Readiness, epoll, and the files that need no network: timers, signals, events, pipes. */
 #include "file.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* What descriptors stand for: readiness, epoll, and the kinds that need no network. */
+/* The files behind descriptors: readiness, epoll, and the kinds that need no network. */
 #ifndef SPX_MACHINE_FILE_H
 #define SPX_MACHINE_FILE_H
 
@@ -59,7 +59,7 @@ void signalfd_set(struct file *f, const sigset_t *set);
 /* A pipe(7): the end to read, the end to write. */
 void channel_new(struct file *ends[2]);
 bool is_channel(const struct file *f);
-/* What can be read, where it is, and the room that is left. */
+/* The bytes that can be read, where they are, and the room that is left. */
 size_t channel_bytes(const struct file *f);
 const uint8_t *channel_front(const struct file *f);
 void channel_drop(struct file *f, size_t len);

@@ -1,4 +1,4 @@
-/* What happens in a world, one thing after the other, and what must hold then. */
+/* The events of a world, one after the other, and what must hold then. */
 #include "base/clock.h"
 #include "names.h"
 #include "site.h"
@@ -109,7 +109,7 @@ static uint64_t settle_limit_us(const struct site *s)
     return 0;
 }
 
-/* What is dead was found out and is gone, and what lives is left alone. */
+/* True once everything dead was found out and is gone; what lives is left alone. */
 static bool rest(struct site *s)
 {
     static const char what[] = "each process has the sockets that it needs, and no other";
@@ -177,7 +177,7 @@ static bool find_back(struct site *s)
                      "sessions find back from a path that is silent, or to the other relay");
 }
 
-/* What a whole circuit passes on at once, and each that hears of it does. */
+/* The time within which all pass something on over a whole circuit. */
 static uint64_t prompt_us(const struct site *s)
 {
     return 2 * CLOCK_US_PER_S + 12 * s->link.delay_us;

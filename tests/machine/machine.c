@@ -1,3 +1,4 @@
+/* The processes of a world: each has a stack of its own, and one runs at a time. */
 #include "machine.h"
 
 #include <errno.h>

@@ -15,7 +15,7 @@
 #define ENDED_WITHIN_US CLOCK_US_PER_S
 #define FORGIVEN_US (60 * CLOCK_US_PER_S) /* a refusal may be on its way so long */
 
-/* What a relay knows and has joined, by its log. */
+/* A relay's users, agents and circuits, by its log. */
 struct view_of_relay {
     const struct process *process;
     struct site *site;

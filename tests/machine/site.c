@@ -1,3 +1,4 @@
+/* Makes a world, starts its programs, and reads their logs. */
 #include "site.h"
 
 #include <signal.h>
@@ -88,7 +89,7 @@ static uint64_t agent_lost_us(const struct user *u)
     return refused_us > the_site->agent.died_us ? refused_us : the_site->agent.died_us;
 }
 
-/* What a client says of its session. */
+/* Takes a client's line about its session. */
 static void on_client_line(const struct process *process, const char *line)
 {
     for (unsigned i = 0; i < the_site->user_count; i++) {

@@ -136,7 +136,7 @@ void program_start(struct program *p);
 void program_tell_to_end(struct program *p);
 /* It dies now and is started again after a time. */
 void program_kill(struct program *p, uint64_t down_us);
-/* Whether it has ended by itself, and was it to? Starts it again. */
+/* If it has ended, checks that it was to, and starts it again. */
 void program_look_after(struct site *s, struct program *p);
 
 #endif

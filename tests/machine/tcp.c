@@ -1,3 +1,4 @@
+/* Simulated TCP: states, windows and timers of connections, and the network between them. */
 #include "tcp.h"
 
 #include <errno.h>
@@ -54,7 +55,7 @@ static int failed(int error)
 
 /* ---- What has arrived. ---- */
 
-/* Whether the peer's FIN is here, and all before it. */
+/* True if the peer's FIN is here, and all before it. */
 static bool fin_arrived(const struct tcp *t)
 {
     return t->peer && t->peer->fin_sent && t->peer->out.arrived > t->peer->fin_at;

@@ -1,4 +1,4 @@
-/* What goes wrong in a world. */
+/* The troubles of a world. */
 #include <signal.h>
 
 #include "base/clock.h"

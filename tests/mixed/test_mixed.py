@@ -98,7 +98,7 @@ class Site:
         return self.world.start_client(*arguments, connected=False, **config)
 
     def state(self):
-        """What a list says of the agent."""
+        """The agent's line of a list."""
         return state(self.world.list_agents())
 
     def start_watch(self):
@@ -183,7 +183,7 @@ def test_proxy(site, echo):
 
 
 def answers(application):
-    """Whether a datagram comes back: not before someone listens."""
+    """True if a datagram comes back: not before someone listens."""
     try:
         application.socket.send(b"first")
         return application.answer(0.1) == b"first"

@@ -1,3 +1,4 @@
+/* Sends numbered datagrams, and checks each that comes. */
 #include "datagrams.h"
 
 #include "base/clock.h"

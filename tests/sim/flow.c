@@ -139,7 +139,7 @@ static void on_change(struct end *e)
 
 /* ---- The path. ---- */
 
-/* What stands between two programs on a usual path: some MB in the kernels' buffers, 128 KiB not
+/* The room between two programs on a usual path: some MB in the kernels' buffers, 128 KiB not
  * sent at each of the two hops. */
 static struct flow *flow_new(uint64_t rate, uint64_t round_trip_us)
 {

@@ -438,7 +438,7 @@ static const struct forged {
     [ALTER_WINDOW] = {FRAME_WINDOW, 1, "\x7f\xff\xff\xff", 4},
 };
 
-/* What the client's record says beyond what it may. */
+/* The part of the client's record that it may not have. */
 static void append_forged(struct record *record, enum alteration alteration)
 {
     const struct session *agent = w.side[AGENT].s;
@@ -732,7 +732,7 @@ static void grow_seen(void)
     free(old);
 }
 
-/* Whether this state is new. */
+/* True if this state is new. */
 static bool note_state(void)
 {
     uint64_t h = digest() | 1;

@@ -1,3 +1,4 @@
+/* Makes, breaks and drives circuits, as a relay and modules/session/link.c would. */
 #include "path.h"
 
 #include "base/clock.h"

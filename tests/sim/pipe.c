@@ -1,3 +1,4 @@
+/* A queue of pieces, each with the time at which it comes out. */
 #include "pipe.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The command line of a simulation, and its processes: each takes a few seeds at a time. */
 #include "seeds.h"
 
 #include <malloc.h>

@@ -1,3 +1,4 @@
+/* The applications' streams: each byte's value follows from its stream and position. */
 #include "talk.h"
 
 #include <endian.h>

@@ -1,4 +1,4 @@
-/* What one session carries: streams between an application at the client and one at the agent, who
+/* The load of one session: streams between an application at the client and one at the agent, who
  * check what they get. Most are opened by the client, some by the agent for a listener of the
  * client. */
 #ifndef SPX_SIM_TALK_H
@@ -79,7 +79,7 @@ void talk_room(struct talk *k, int side);
 /* The time of trouble is over: everybody sends all and takes all. */
 void talk_hurry(struct talk *k);
 
-/* Whether every stream was opened and has ended at both sides. */
+/* True if every stream was opened and has ended at both sides. */
 bool talk_finished(const struct talk *k);
 
 /* The session of this side is over: everybody there was told. */

@@ -1,3 +1,4 @@
+/* A heap of events, a generator of random numbers, and a hash of all that is noted. */
 #include "timeline.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* What goes wrong, and when. */
+/* The kinds of trouble, and when each comes. */
 #include "base/clock.h"
 #include "world.h"
 

@@ -1,3 +1,4 @@
+/* The parties of a simulated world, and what must hold of them. The trouble is trouble.c's. */
 #include "world.h"
 
 #include <stdarg.h>

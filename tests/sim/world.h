@@ -65,7 +65,7 @@ struct relay {
     struct letter recorded; /* a message 1 of before, to be replayed */
 };
 
-/* What goes wrong in this world, each as a share of all trouble. */
+/* The kinds of trouble in this world, each as a share of all trouble. */
 enum trouble {
     TROUBLE_BREAK,
     TROUBLE_STALL,
@@ -78,7 +78,7 @@ enum trouble {
     TROUBLES
 };
 
-/* What the runs were like. */
+/* Counts of all runs. */
 struct totals {
     uint64_t steps, simulated_us, sessions, resumes, beside, overtaken;
     uint64_t streams_done, streams_reset, bytes, datagrams, crashes, windows_over;
@@ -126,7 +126,7 @@ void world_progress(struct world *w);
 /* Something is wrong until then. */
 void world_fault(struct world *w, uint64_t until_us);
 
-/* Whether there was a working path for so long that anything should have come forward. */
+/* True if there was a working path for so long that anything should have come forward. */
 bool world_had_time(const struct world *w);
 
 /* A session or a circuit has failed at this party; only some ways are right. */
@@ -146,7 +146,7 @@ void client_end(struct client *c);
 
 void agent_begin(struct agent *a, struct world *w);
 void agent_offered(struct agent *a, const struct letter *offer);
-/* Whether it has a session with this id that is not over. */
+/* True if it has a session with this id that is not over. */
 bool agent_serves(const struct agent *a, const uint8_t id[SESSION_ID_BYTES]);
 void agent_crash(struct agent *a);
 void agent_close(struct agent *a);

@@ -15,13 +15,13 @@ struct party {
 /* One side of a hop, what it does and what was delivered to it. */
 struct end {
     struct hop hop; /* first: handlers find their end by it */
-    /* What it does. */
+    /* Its actions. */
     const char *name;        /* on_hello: the name, or NULL for leaving the answer as it came */
     enum code refuse_code;   /* on_hello: refuse so */
     const char *refuse_text; /* with this text */
     bool fail_on_hello;
     unsigned detach_on, fail_on, reject_on, answer_on; /* on_message of this type */
-    /* What came. */
+    /* All that came. */
     unsigned hellos, opens, messages;
     struct hello hello;
     bool opened_with_info;

@@ -1,3 +1,4 @@
+/* A carrier whose bytes are masked on the socket, and wait in buffers of its own both ways. */
 #include "masked_carrier.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The pipes, applications and checks that tests of sessions share. */
 #include "session_pair.h"
 
 #include <stdio.h>

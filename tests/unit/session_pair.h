@@ -45,7 +45,7 @@ struct app {
     /* Sink. */
     uint64_t appetite, received; /* takes so many more */
     size_t bite;                 /* most bytes of one push; 0: any */
-    /* What came. */
+    /* All that came. */
     unsigned opened, eofs, resets, dones;
     enum reset_code reset_code;
     char reset_text[TEXT_MAX_BYTES + 1];

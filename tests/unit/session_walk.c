@@ -1,3 +1,4 @@
+/* Walks over a session's state and asserts the numbered invariants of its headers. */
 #include "session_walk.h"
 
 #include "session/internal.h"

@@ -1,4 +1,4 @@
-/* Whether a session's state is as the headers say. */
+/* A check that a session's state is as the headers say. */
 #ifndef SPX_TESTS_SESSION_WALK_H
 #define SPX_TESTS_SESSION_WALK_H
 

@@ -45,7 +45,7 @@ static struct {
     uint8_t message1[HANDSHAKE_MESSAGE1_MAX];
     size_t message1_len;
     struct kept_offer *kept;
-    /* What was told. */
+    /* The answer that was told. */
     unsigned told;
     enum code code;
     size_t message2_len;
@@ -183,7 +183,7 @@ static void begin(void)
     t.watched = t.watching ? t.answer : NULL;
 }
 
-/* What the client is told: its code in message 2. */
+/* The code that message 2 tells the client. */
 static enum code told_client(void)
 {
     struct session_welcome welcome;

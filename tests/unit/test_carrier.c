@@ -222,7 +222,7 @@ static void test_masked(void **state)
     way_of(masked_carrier_new);
 }
 
-/* What is given back is read before what was behind it, and what is owed goes first. */
+/* Bytes given back are read before those behind them, and bytes owed go first. */
 static void test_order(void **state)
 {
     struct fifo owed = {0};

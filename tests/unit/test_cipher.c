@@ -154,7 +154,7 @@ static void test_tampering(void **state)
     }
 }
 
-/* What the fast code seals the portable code opens, at every length around the block sizes. A
+/* The portable code opens what the fast code seals, at every length around the block sizes. A
  * cipher keeps the code it was made with in its key schedule, so it is made anew. */
 static void test_fast_and_portable_agree(void **state)
 {

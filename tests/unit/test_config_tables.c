@@ -283,7 +283,7 @@ static void free_agent(struct agent_config *c)
     free(c);
 }
 
-/* What the log says of a reload, in a static buffer. */
+/* The log's lines about a reload, in a static buffer. */
 static const char *carry_over(struct agent_config *running, struct agent_config *fresh)
 {
     static char told[4096];

@@ -19,7 +19,7 @@
 #define STEPS 3000
 #define MODEL_BYTES ((size_t)64 << 10)
 
-/* What the container should hold: model[first] to model[end - 1]. */
+/* The bytes that the container should hold: model[first] to model[end - 1]. */
 static uint8_t model[MODEL_BYTES * 4];
 static uint8_t scratch[MODEL_BYTES];
 static uint32_t seed;

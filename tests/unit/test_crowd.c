@@ -179,7 +179,7 @@ static unsigned spend_all(struct fixture *f, unsigned number, const struct crowd
     return n;
 }
 
-/* What was spent in vain costs the source that caused it, and nobody else; it is forgotten in the
+/* Work in vain is charged to the source that caused it, and nobody else; it is forgotten in the
  * end. */
 static void test_budget_of_a_source(void **state)
 {

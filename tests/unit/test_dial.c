@@ -999,8 +999,8 @@ static int option(int fd, int level, int name)
     return value;
 }
 
-/* What docs/PROTOCOL.md section 4 asks of a carrier, so that the kernel too notices a path that is
- * gone, and takes no more than it can soon send. */
+/* The options that docs/PROTOCOL.md section 4 asks of a carrier, so that the kernel too notices a
+ * path that is gone, and takes no more than it can soon send. */
 static void test_options_of_a_carrier(void **state)
 {
     uint16_t port = 0;

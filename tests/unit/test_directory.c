@@ -1,4 +1,4 @@
-/* What the relay knows of users and agents: reloading, permission, queries, labels, calls,
+/* The relay's knowledge of users and agents: reloading, permission, queries, labels, calls,
  * duplicates, rates. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -425,7 +425,7 @@ static bool b_silent(void)
     return b->driver.hop.state == HOP_SILENT;
 }
 
-/* What is no first message is neither answered nor closed nor read on before its time is over. */
+/* Bytes that are no first message are not answered, closed or read on before their time is over. */
 static void test_silence(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* What an agent remembers of sessions that have ended. */
+/* An agent's memory of sessions that have ended. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -54,7 +54,7 @@ static bool accept(const struct parties *p, struct noise *n, const uint8_t *mess
     return true;
 }
 
-/* What anybody who knows the responder's public key can do after changing a message. */
+/* Computes mac1 anew, as anybody can who knows the responder's public key. */
 static void sign(const struct parties *p, uint8_t *message, size_t len)
 {
     uint8_t mac[HASH_BYTES];
@@ -99,7 +99,7 @@ static void test_both_parties(void **state)
 }
 
 /* The layout of PROTOCOL.md section 2, written out. */
-/* What the initiator makes of the responder's answer. */
+/* True if the initiator takes the responder's answer. */
 static bool answered(struct parties *p, struct noise *responder)
 {
     uint8_t answer[256], payload[256];

@@ -1081,7 +1081,7 @@ static void test_handler_ends(void **state)
     }
 }
 
-/* What comes after the record that detaches is not touched, wherever the pieces are cut. */
+/* Bytes after the record that detaches are not touched, wherever the pieces are cut. */
 static void test_detach_rest(void **state)
 {
     (void)state;

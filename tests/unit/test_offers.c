@@ -125,7 +125,7 @@ static void test_users_take_turns(void **state)
     next_is(f, 'a', 3);
 }
 
-/* What is worked on counts as well: the user's next is a second one. */
+/* An OFFER that is worked on counts as well: the user's next is a second one. */
 static void test_work_counts(void **state)
 {
     struct fixture *f = *state;

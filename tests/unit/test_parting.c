@@ -101,7 +101,7 @@ static size_t take(int fd, bool *end)
     return got;
 }
 
-/* Whether both halves are closed, not only the one that its owner has ended. */
+/* True if both halves are closed, not only the one that its owner has ended. */
 static bool is_closed(unsigned i)
 {
     return send(t.other[i], "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE;

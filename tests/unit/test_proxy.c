@@ -19,7 +19,7 @@
 #define TO_IPV4 "\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50"
 #define SOCKS_TAIL "\x00\x01\x00\x00\x00\x00\x00\x00"
 
-/* What an application sends and what becomes of it. */
+/* An application's bytes, and what becomes of them. */
 struct dialogue {
     struct proxy p;
     uint8_t in[2 * HTTP_HEAD_MAX_BYTES];
@@ -175,7 +175,7 @@ static void assert_bound(const char *host, uint16_t port, const char *answer, si
     assert_memory_equal(p.answer, answer, len);
 }
 
-/* What address the request tells does not matter. */
+/* The address in the request does not matter. */
 static void socks_associates(void **state)
 {
     (void)state;

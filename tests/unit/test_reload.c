@@ -1,5 +1,5 @@
-/* What a new configuration ends at a relay: every hop and every CONNECT of who is not in it any
- * more, in whatever state they are. */
+/* The ends that a new configuration brings at a relay: every hop and every CONNECT of who is not in
+ * it any more, in whatever state they are. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

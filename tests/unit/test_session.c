@@ -232,7 +232,7 @@ static void test_ack_frees_the_ring(void **state)
     raw_free(r);
 }
 
-/* What is in the ring but was given to no circuit cannot be acknowledged. */
+/* Bytes in the ring that were given to no circuit cannot be acknowledged. */
 static void test_ack_of_what_was_not_sent(void **state)
 {
     struct raw *r = agent_with_stream(1 << 20);
@@ -1282,7 +1282,7 @@ static void test_close(void **state)
     }
 }
 
-/* What a stream owes goes before DATA that waited longer, in the same record. */
+/* Frames that a stream owes go before DATA that waited longer, in the same record. */
 static void test_control_before_data(void **state)
 {
     struct raw *r = agent_with_stream(1 << 20);
@@ -1302,7 +1302,7 @@ static void test_control_before_data(void **state)
     raw_free(r);
 }
 
-/* What an earlier circuit has carried is not sent again to a peer that has closed: CLOSE is
+/* Frames that an earlier circuit carried are not sent again to a peer that has closed: CLOSE is
  * acknowledged, and that is all. */
 static void test_nothing_is_sent_again_behind_close(void **state)
 {

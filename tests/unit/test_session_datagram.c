@@ -21,7 +21,7 @@ static struct view datagram(uint32_t number, size_t len)
     return view_of(made, len);
 }
 
-/* What came to any application, since it was cleared. */
+/* All that came to any application, since it was cleared. */
 static struct {
     unsigned count;
     uint32_t number[256]; /* the first of them */
@@ -371,7 +371,7 @@ static void test_beside_what_is_sent_again(void **state)
     pair_free(p);
 }
 
-/* What is owed goes before datagrams, though they never end. */
+/* Frames that are owed go before datagrams, though they never end. */
 static void test_control_goes_first(void **state)
 {
     struct pair *p = new_pair();

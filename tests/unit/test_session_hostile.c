@@ -107,7 +107,7 @@ static void check_ended(struct raw *r, const char *name)
     raw_free(r); /* checks that every application was told */
 }
 
-/* What was not sent yet gives its place to CLOSE. */
+/* Frames that were not sent yet give their place to CLOSE. */
 static void test_farewell_before_what_waits(void **state)
 {
     struct raw *r = client();
@@ -731,7 +731,7 @@ static void test_no_window_in_vain(void **state)
     raw_free(r);
 }
 
-/* What comes after the session's end is not looked at. */
+/* Bytes after the session's end are not looked at. */
 static void test_nothing_after_the_end(void **state)
 {
     static struct {

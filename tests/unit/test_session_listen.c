@@ -12,8 +12,8 @@
 
 #define HERE "127.0.0.1:8080"
 
-/* What a listener's owner was told; the client's of the one it asked for, the agent's of the one it
- * has. */
+/* A listener's owner, and what it was told; the client's of the one it asked for, the agent's of
+ * the one it has. */
 struct owner {
     struct stream *listener; /* NULL: gone */
     unsigned listening, resets, dones;
@@ -333,7 +333,7 @@ static void test_agent_allows_fewer(void **state)
     pair_free(p);
 }
 
-/* What is over the client's number waits; on_room says when it need not any more. */
+/* A connection over the client's number waits; on_room says when it need not any more. */
 static void test_limit_of_streams(void **state)
 {
     struct session_settings client = listening_settings(true);

@@ -309,7 +309,7 @@ static void test_slow_sink_does_not_grow_its_window(void **state)
     pair_free(p);
 }
 
-/* What the client sends before OPENED waits for the owner, counts, and comes first. */
+/* Bytes that the client sends before OPENED wait for the owner, count, and come first. */
 static void early_data(uint64_t bytes, bool eof, const struct session_settings *agent)
 {
     struct pair *p = pair_new(NULL, agent);

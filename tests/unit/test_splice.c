@@ -24,7 +24,8 @@
 #define PIPE_BYTES (256 * 1024)
 #define NO_LIMIT (64 * 1024 * 1024)
 
-/* What feeds the source, the two ends the direction joins, and what drains the sink. */
+/* The socket that feeds the source, the two ends the direction joins, and the one that drains the
+ * sink. */
 struct line {
     int feed, drain;
     struct carrier *source, *sink;

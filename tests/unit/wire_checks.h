@@ -1,4 +1,4 @@
-/* What must hold for every message, whatever its fields: checked against bytes written by hand. */
+/* Rules that hold for every message, whatever its fields: checked against bytes written by hand. */
 #ifndef SPX_TESTS_WIRE_CHECKS_H
 #define SPX_TESTS_WIRE_CHECKS_H
 

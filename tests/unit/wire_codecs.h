@@ -140,7 +140,7 @@ static const struct codec *const all_codecs[] = {
 
 #define ALL_CODECS (sizeof all_codecs / sizeof all_codecs[0])
 
-/* Whether the bytes are extensions that this version skips. */
+/* True if the bytes are extensions that this version skips. */
 static inline bool skipped_extensions(struct view bytes)
 {
     struct reader r = reader_of(bytes);
@@ -149,7 +149,7 @@ static inline bool skipped_extensions(struct view bytes)
     return reader_done(&r);
 }
 
-/* What a decoder took must be what the encoder writes: nothing ignored, nothing read twice. Only
+/* A decoder takes what the encoder writes: nothing ignored, nothing read twice. Only
  * extensions are not kept. out takes body.len bytes. */
 static inline bool same_again(const struct codec *c, const void *m, struct view body, uint8_t *out)
 {

@@ -1,4 +1,4 @@
-"""What is measured: one file for each part, with run(bench), which returns the part's raw numbers."""
+"""The measurements: one file for each part, with run(bench), which returns the part's raw numbers."""
 import importlib
 
 PARTS = [

@@ -1,4 +1,4 @@
-"""What spx is measured beside: one file for each, found by its name."""
+"""The programs that spx is measured beside: one file for each, found by its name."""
 import importlib
 
 ROWS = [

@@ -1,4 +1,4 @@
-"""What every peer does: carry connections from a port at the client's site to one at the agent's."""
+"""The task of every peer: carry connections from a port at the client's site to one at the agent's."""
 
 
 class Tunnel:

@@ -1,4 +1,4 @@
-"""What the peers made of OpenSSH share: keys, sshd, and a client's configuration."""
+"""The common part of the peers made of OpenSSH: keys, sshd, and a client's configuration."""
 import os
 
 from peers.base import Tunnel
