@@ -1,6 +1,7 @@
 /* Only the engineer says which key an agent has; a relay's list is shown, not believed. */
 #include "client/trust.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +58,18 @@ static void remember(const struct client_config *c, const char *agent, const uin
                 agent, e.text, text, agent);
 }
 
+/* The loop that asked the relay has left its signals blocked. Nothing is begun yet: they end the
+ * process, as Ctrl-C at a question should. */
+static void heed_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 bool trust_confirm(const struct client_config *c, const char *agent, const uint8_t key[KEY_BYTES],
                    struct error *e)
 {
@@ -65,6 +78,7 @@ bool trust_confirm(const struct client_config *c, const char *agent, const uint8
     bool terminal = in && out, yes;
     key_fingerprint(fingerprint, key);
     key_to_text(text, key);
+    heed_signals();
     yes = terminal && ask(in, out, agent, fingerprint);
     if (in)
         fclose(in);
