@@ -122,7 +122,7 @@ def test_agent_taken_from_a_user_at_the_relay(world, site):
     refused."""
     world.relay_conf(users={"alice": "other-*", "bob": "*"})
     site.relay.signal(signal.SIGHUP)
-    assert_waits(site.alice, site.connections[0], r"no agent of this name is known here")
+    assert_waits(site.alice, site.connections[0], r"no such agent, or not permitted")
     assert_bob_goes_on(site)
     world.run_pipe(user="alice", code=NO_AGENT)
 
@@ -133,7 +133,7 @@ def test_agent_removed_at_the_relay(world, site):
     world.relay_conf(users=USERS, agents={})
     site.relay.signal(signal.SIGHUP)
     for client, connection in zip((site.alice, site.bob), site.connections):
-        assert_waits(client, connection, r"no agent of this name is known here")
+        assert_waits(client, connection, r"no such agent, or not permitted")
     site.relay.expect(r"agent lab-1 offline: ")
     site.agent.expect(r"this key is not in the relay's", seconds=20)
     world.relay_conf(users=USERS)
