@@ -128,8 +128,8 @@ static const struct cli_applet applet = {
     .show = show,
     .notes = "An agent whose name is a command is reached after --, as in 'spx client -- list'.\n"
              "Exit codes: 0 ok, 1 other, 2 usage, 3 configuration, 4 not authenticated,\n"
-             "5 denied by policy, 6 no such agent or offline, 7 network, 8 timed out,\n"
-             "130 interrupted.",
+             "5 denied by policy, 6 no such agent, not permitted or offline, 7 network,\n"
+             "8 timed out, 130 interrupted.",
 };
 
 enum failure client_main(int argc, char **argv)
