@@ -153,6 +153,17 @@ doors() {
         "#include \"session/(state|internal)\.h\"|$written" spx.c modules
 }
 
+# As docs/GLOSSARY.md asks: each source begins by saying what it is, no comment begins with What or
+# Whether, and errors of the system are told in the form of our own.
+words() {
+    local bad=0
+    grep -rnE --include='*.[ch]' --include='*.py' '(/\*|"""|^ *#) *(What|Whether)\b' spx.c modules tests && bad=1
+    grep -rnw --include='*.c' --exclude=error.c strerror spx.c modules && bad=1
+    awk 'FNR == 1 && !/^\/\*/ { print FILENAME ": does not begin with a comment"; bad = 1 }
+         END { exit bad }' "${sources[@]}" || bad=1
+    return "$bad"
+}
+
 scripts() { shellcheck -x "${scripts[@]}"; }
 
 # Pages of other programs need not be installed where this runs.
@@ -169,6 +180,7 @@ have() {
 
 run layers layers
 run doors doors
+run words words
 run headers alone
 run kinds kinds
 run clang-format format

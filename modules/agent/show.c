@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 
-/* What a list of patterns is a permission for. */
+/* The use that a list of patterns permits, and the words for it. */
 struct use {
     const char *verb, *key, *wide;
     bool listening;

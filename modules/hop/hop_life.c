@@ -231,7 +231,7 @@ void hop_tick(struct hop *h, uint64_t now_us)
     if (now_us < hop_deadline(h))
         return;
     if (h->pinged) {
-        hop_fail(h, CODE_TIMEOUT, "nothing came from the %s for %llu s, and no answer to a PING",
+        hop_fail(h, CODE_TIMEOUT, "no answer from the %s, silent for %llu s",
                  role_name(h->peer_role),
                  (unsigned long long)((now_us - h->last_read_us) / CLOCK_US_PER_S));
     } else {

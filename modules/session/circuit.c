@@ -236,7 +236,7 @@ void circuit_tick(struct circuit *c, uint64_t now_us)
     if (!s || c->failed.code)
         return;
     if (!c->started && now_us - c->opened_us >= START_US)
-        circuit_fail(c, CODE_TIMEOUT, "no START from the peer in time");
+        circuit_fail(c, CODE_TIMEOUT, "the other side has not begun the circuit in time");
     else if (now_us - c->last_read_us >= 2 * c->keepalive_us)
         circuit_fail(c, CODE_TIMEOUT, "no answer from the peer");
     if (s->circuit != c)
