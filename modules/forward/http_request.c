@@ -130,7 +130,8 @@ static bool cut_field(struct view line, struct view *name, struct view *value)
     return is_method(*name); /* the same characters */
 }
 
-/* What is meant for the proxy, or for one connection (RFC 9110 section 7.6.1); Host is made anew.
+/* Fields that are meant for the proxy, or for one connection (RFC 9110 section 7.6.1); Host is made
+ * anew.
  */
 static bool is_dropped(struct view name)
 {

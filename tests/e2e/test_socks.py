@@ -322,7 +322,7 @@ def test_plain_http_requests(world, site, serve):
 
 
 def test_plain_http_refused(world):
-    """What goes wrong is answered in HTTP, with its reason."""
+    """A failure is answered in HTTP, with its reason."""
     _, client = start(world)
     port = free_port()
     failed = curl(client, f"http://127.0.0.1:{port}/", proxy="http", code=CURL_HTTP)
@@ -335,7 +335,7 @@ def test_plain_http_refused(world):
 
 
 def test_second_request_goes_nowhere(world, serve):
-    """What follows a plain request on its connection may be for another server: the first gets none
+    """The next request on a plain request's connection may be for another server: the first gets none
     of it, sent at once or later."""
     _, client = start(world)
     target = serve(Target, answer_http)

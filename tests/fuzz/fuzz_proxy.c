@@ -61,7 +61,7 @@ static void check_target(struct outcome *o)
     }
 }
 
-/* What the server gets of a plain request: a head that ends once, and no byte beyond its body,
+/* The server's part of a plain request: a head that ends once, and no byte beyond its body,
  * however that is cut. */
 static void check_request(struct outcome *o, const uint8_t *data, size_t size, size_t piece)
 {

@@ -396,7 +396,7 @@ static void assert_reason(const char *bytes, size_t len, const char *why)
     }
 }
 
-/* What is wrong is said as it is. */
+/* A wrong request is answered with its real reason. */
 static void reasons(void **state)
 {
     static const char too_long[] =
@@ -421,7 +421,7 @@ static void reasons(void **state)
                   "proxy");
 }
 
-/* What the target gets for a request and the bytes behind it. */
+/* The bytes that the target gets for a request and those behind it. */
 static void assert_rewrites(const char *bytes, size_t len, const char *target, const char *expected)
 {
     struct dialogue d;
