@@ -69,7 +69,7 @@ bool value_target_pattern(struct target_pattern *out, const char *text, struct e
  * prefix or "*") is of TARGET_TCP, "unix:/path" of TARGET_UNIX. */
 bool value_listen_pattern(struct target_pattern *out, const char *text, struct error *e);
 
-/* What the pattern says of the target before its name is looked up. A pattern of addresses may
+/* The pattern's verdict on the target before its name is looked up. A pattern of addresses may
  * allow any name; one of loopback alone only names that the machine knows by itself, and no name
  * server need be asked. */
 enum permission { PERMIT_NEVER, PERMIT_KNOWN_HERE, PERMIT_PERHAPS };

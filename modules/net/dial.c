@@ -108,8 +108,8 @@ static void note_name_failure(struct dial *dial, enum dial_result failure, const
     snprintf(dial->failure_text, sizeof dial->failure_text, "%s", what);
 }
 
-/* What a failure says: an address that was not allowed says least, one that could not even be tried
- * little. */
+/* How much a failure says: an address that was not allowed says least, one that could not even be
+ * tried little. */
 static unsigned weight(enum dial_result failure)
 {
     if (failure == DIAL_NOT_ALLOWED)

@@ -8,7 +8,7 @@
 
 struct lookup;
 
-/* What the look-ups of a loop share; the loop has it. */
+/* Shared by the look-ups of a loop; the loop has it. */
 struct resolver {
     struct list waiting, running;
     unsigned count; /* on running */

@@ -74,7 +74,7 @@ void loop_stop(struct loop *loop);
 uint64_t loop_now(const struct loop *loop);
 uint64_t loop_refresh_now(struct loop *loop);
 
-/* What its look-ups of names share: net/lookup.h. */
+/* Shared by its look-ups of names: net/lookup.h. */
 struct resolver *loop_resolver(struct loop *loop);
 
 /* Adds a descriptor, non-blocking, not in a loop yet. False with errno. */

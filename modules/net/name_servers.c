@@ -1,7 +1,7 @@
-/* What c-ares does here: which server is asked, when again, and over TCP; cutting up answers. Its
- * sockets are in the loop. Each look-up has a channel of its own, which is cheap (a few KiB, and
- * resolv.conf is read): so the configuration is never out of date, the source port is a new one
- * each time, and giving up is to destroy it. */
+/* The part of c-ares in look-ups: which server is asked, when again, and over TCP; cutting up
+ * answers. Its sockets are in the loop. Each look-up has a channel of its own, which is cheap (a
+ * few KiB, and resolv.conf is read): so the configuration is never out of date, the source port is
+ * a new one each time, and giving up is to destroy it. */
 #include "net/name_servers.h"
 
 #include <ares.h>
@@ -271,7 +271,7 @@ static enum answer_kind kind_of_failure(int status)
 
 static bool ask(struct question *q, enum transport transport);
 
-/* What was truncated is better than nothing, where no server is reached over TCP. */
+/* A truncated answer is better than none, where no server is reached over TCP. */
 static void take_failure(struct answer *answer, int status)
 {
     answer->kind = answer->count > 0 ? ANSWER_ADDRESSES : kind_of_failure(status);

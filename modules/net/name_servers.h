@@ -5,7 +5,7 @@
 #include "net/address.h"
 #include "net/loop.h"
 
-/* What one look-up asks. */
+/* The questions of one look-up. */
 struct name_servers;
 
 enum answer_kind {

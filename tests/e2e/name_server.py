@@ -101,7 +101,7 @@ class NameServer:
 
 
 def mounted(world, **files):
-    """What stands before a program's command line, for it to have these files in /etc."""
+    """The words before a program's command line, for it to have these files in /etc."""
     mounts = []
     for name, text in files.items():
         name = name.replace("_", ".")

@@ -115,7 +115,7 @@ def test_first_server_cannot_answer(world, serve, target, fault):
 
 
 def test_reasons(world, serve):
-    """What is wrong with a name is said in words; a server that cannot be asked is not blamed on
+    """A wrong name is told of in words; a server that cannot be asked is not blamed on
     the name."""
     server = serve(NameServer, {NAME: []})
     start_agent(world, server)

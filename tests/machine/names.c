@@ -1,3 +1,4 @@
+/* The name server of a simulated network, and the files and sockets by which it is asked. */
 #include "names.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 
 #include "tcp.h"
 
-/* What the name server makes of questions for IPv6 addresses, of which no name has any. */
+/* The name server's way with questions for IPv6 addresses, of which no name has any. */
 enum ipv6_answer { IPV6_NO_ADDRESS, IPV6_NO_NAME, IPV6_FAILURE, IPV6_SILENCE, IPV6_ANSWERS };
 
 /* Before anything else. hosts ends with NULL: one called relay-0 is relay-0.example, and all look

@@ -709,7 +709,7 @@ static void on_pause(struct timer *timer)
     loop_stop(loop);
 }
 
-/* What is due happens. */
+/* Lets happen all that is due. */
 static void run_a_while(void)
 {
     struct timer pause = {.on_fire = on_pause};
