@@ -3,6 +3,7 @@
 #include "agent/access.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define PREFIX_BYTES 128
 
@@ -22,13 +23,15 @@ bool access_init(struct access *x, struct agent *a, const struct agent_user *use
                  const char *label)
 {
     const struct permissions *p = &x->permissions;
+    struct log_party by = {.all = &a->log};
     char prefix[PREFIX_BYTES];
     *x = (struct access){0};
+    memcpy(by.key, user->public_key, sizeof by.key);
     snprintf(x->user, sizeof x->user, "%s", user->name);
     write_prefix(prefix, x, label);
     if (permissions_copy(&x->permissions, user)) {
-        x->targets = targets_new(a->loop, prefix, p->allow, p->allow_count);
-        x->listeners = remote_listeners_new(a->loop, prefix, p->listen, p->listen_count);
+        x->targets = targets_new(a->loop, prefix, &by, p->allow, p->allow_count);
+        x->listeners = remote_listeners_new(a->loop, prefix, &by, p->listen, p->listen_count);
     }
     if (x->targets && x->listeners) {
         targets_forbid(x->targets, is_forbidden, a);

@@ -205,22 +205,21 @@ static void log_decision(const struct answer *w)
     struct agent *a = w->agent;
     const struct offer *offer = &w->kept->offer;
     char user[NAME_TEXT_BYTES], from[ADDRESS_MAX_BYTES + 1], fingerprint[FINGERPRINT_TEXT_BYTES];
+    uint8_t party[LOG_PARTY_BYTES];
     bool proven = w->message2_len > 0;
-    struct relay_attempts *r = attempts_of_relay(w);
+    agent_party(a, party, w->kept->relay_key, proven ? w->proven_key : offer->user_key);
     text_clean(from, sizeof from, offer->user_address);
     key_fingerprint(fingerprint, w->proven_key);
-    if (!r)
-        return;
     if (w->attachment) {
-        log_rated(&r->accepted, loop_now(a->loop), LOG_INFO,
-                  "circuit %s: accepted user %s (key %s), from %s according to the relay", w->label,
-                  agent_find_user(a, w->proven_key)->name, fingerprint, from);
+        log_caused(&a->log, party, loop_now(a->loop), LOG_INFO,
+                   "circuit %s: accepted user %s (key %s), from %s according to the relay",
+                   w->label, agent_find_user(a, w->proven_key)->name, fingerprint, from);
     } else {
         text_clean(user, sizeof user, offer->user);
-        log_rated(&r->refused, loop_now(a->loop), LOG_WARNING,
-                  "circuit %s: refused: %s; the relay names user %s from %s%s%s", w->label,
-                  w->refusal.text, user, from, proven ? ", the key is " : "",
-                  proven ? fingerprint : "");
+        log_caused(&a->log, party, loop_now(a->loop), LOG_WARNING,
+                   "circuit %s: refused: %s; the relay names user %s from %s%s%s", w->label,
+                   w->refusal.text, user, from, proven ? ", the key is " : "",
+                   proven ? fingerprint : "");
     }
 }
 

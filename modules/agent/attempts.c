@@ -45,9 +45,6 @@ bool attempts_take(struct relay_attempts *r, uint64_t now_us)
 
 static void forget(struct relay_attempts *r)
 {
-    log_rate_end(&r->accepted, LOG_INFO, "circuits accepted");
-    log_rate_end(&r->refused, LOG_WARNING, "circuits refused");
-    log_rate_end(&r->ended, LOG_INFO, "sessions ended");
     list_remove(&r->place);
     free(r);
 }

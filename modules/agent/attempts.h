@@ -4,7 +4,7 @@
 #define SPX_AGENT_ATTEMPTS_H
 
 #include "base/list.h"
-#include "base/log_rate.h"
+#include "base/rate.h"
 #include "crypto/primitives.h"
 #include "wire/limits.h"
 
@@ -17,14 +17,13 @@ struct attempt {
     uint32_t number; /* of its circuit */
 };
 
-/* The attempts through one relay, and the rates of its log lines. */
+/* The attempts through one relay. */
 struct relay_attempts {
     struct list place;
     uint8_t relay_key[KEY_BYTES];
-    struct rate rate;                         /* of messages 1 that are computed with */
-    struct attempt kept[ATTEMPTS_KEPT];       /* the newest; zeros: none */
-    unsigned next;                            /* where the next one goes */
-    struct log_rate accepted, refused, ended; /* lines of the log */
+    struct rate rate;                   /* of messages 1 that are computed with */
+    struct attempt kept[ATTEMPTS_KEPT]; /* the newest; zeros: none */
+    unsigned next;                      /* where the next one goes */
 };
 
 /* Those of a relay, made when there are none. `all` is the list of them, empty at first. The
@@ -41,8 +40,7 @@ void attempts_keep(struct relay_attempts *r, const struct attempt *attempt);
 /* Takes the right to compute with one more message 1. False: not yet. */
 bool attempts_take(struct relay_attempts *r, uint64_t now_us);
 
-/* Frees those of relays that wanted says false for; NULL: all. Tells the log how many lines were
- * left out. */
+/* Frees those of relays that wanted says false for; NULL: all. */
 void attempts_forget(struct list *all, bool (*wanted)(void *arg, const uint8_t key[KEY_BYTES]),
                      void *arg);
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "crypto/keys.h"
 #include "hop/crowd.h"
 #include "hop/driver.h"
 #include "hop/seen.h"
@@ -94,6 +95,29 @@ static void on_not_authentic(struct hop *h)
     crowd_retreat(crowd, &v->waiting);
 }
 
+/* Whose its lines in the log are: its relay's, or a stranger's. */
+static void party_of(const struct visitor *v, uint8_t out[LOG_PARTY_BYTES])
+{
+    const struct agent *a = v->inbound->agent;
+    if (v->driver.hop.opened_us && agent_find_relay(a, v->driver.hop.peer_key))
+        memcpy(out, v->driver.hop.peer_key, LOG_PARTY_BYTES);
+    else
+        crowd_party(out, &v->waiting, loop_now(a->loop));
+}
+
+static void log_refused(const struct visitor *v, const struct welcome *answer)
+{
+    struct agent *a = v->inbound->agent;
+    const struct hop *h = &v->driver.hop;
+    char fingerprint[FINGERPRINT_TEXT_BYTES];
+    uint8_t party[LOG_PARTY_BYTES];
+    key_fingerprint(fingerprint, h->peer_key);
+    party_of(v, party);
+    log_caused(&a->log, party, loop_now(a->loop), LOG_WARNING, "refused %s at %s, key %s: %.*s",
+               role_name(h->peer_role), v->address, fingerprint, (int)answer->text.len,
+               (const char *)answer->text.data);
+}
+
 static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
 {
     struct visitor *v = visitor_of(h);
@@ -113,6 +137,8 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
         answer->code = CODE_OK;
         answer->name = view_of_string("relay");
     }
+    if (answer->code != CODE_OK)
+        log_refused(v, answer);
 }
 
 /* True if a relay is within its limit of hops, this one included. */
@@ -136,7 +162,8 @@ static void on_open(struct hop *h, const struct info *info)
         hop_bye(h, CODE_FULL, "too many connections of this relay are open", 1);
         return;
     }
-    log_debug("a relay at %s has connected", v->address);
+    log_caused(&v->inbound->agent->log, h->peer_key, loop_now(v->inbound->agent->loop), LOG_DEBUG,
+               "a relay at %s has connected", v->address);
 }
 
 static void on_answered(void *owner, const struct answer_result *result)
@@ -171,7 +198,10 @@ static const struct hop_handler handler = {
 static void on_ended(struct hop_driver *d)
 {
     struct visitor *v = container_of(d, struct visitor, driver);
-    log_debug("%s: %s", v->address, d->hop.error.text);
+    uint8_t party[LOG_PARTY_BYTES];
+    party_of(v, party);
+    log_caused(&v->inbound->agent->log, party, loop_now(v->inbound->agent->loop), LOG_DEBUG,
+               "%s: %s", v->address, d->hop.error.text);
     visitor_free(v);
 }
 
@@ -205,8 +235,10 @@ static void take(void *owner, int fd, const struct address *address)
  * other work that needs a descriptor goes first. */
 static bool on_shortage(void *owner)
 {
+    static const uint8_t strangers[LOG_PARTY_BYTES];
     struct inbound *in = owner;
-    log_warning("cannot accept connections: %s", system_text(errno));
+    log_caused(&in->agent->log, strangers, loop_now(in->agent->loop), LOG_WARNING,
+               "cannot accept connections: %s", system_text(errno));
     make_way(crowd_oldest(&in->crowd, CROWD_SILENT));
     return false;
 }

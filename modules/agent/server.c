@@ -13,6 +13,7 @@
 #include "agent/uplink.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "base/version.h"
 #include "config/reload.h"
 #include "crypto/known_keys.h"
@@ -155,6 +156,7 @@ static bool start(struct agent *a, struct error *e)
 {
     know(a);
     key_stock_fill(&a->stock);
+    agent_sweep_log(a);
     if (!loop_on_signals(a->loop, on_stop, on_reload, a, e))
         return false;
     if (a->config.listen.count && !(a->inbound = inbound_new(a, e)))
@@ -167,6 +169,9 @@ static bool start(struct agent *a, struct error *e)
 /* The parts that need no loop and cannot fail. */
 static void init(struct agent *a)
 {
+    uint8_t hash_key[16];
+    random_bytes(hash_key, sizeof hash_key);
+    log_rates_init(&a->log, hash_key);
     a->party = (struct hop_party){.own = &a->key,
                                   .stock = &a->stock,
                                   .version = SPX_VERSION_TEXT,
@@ -193,7 +198,9 @@ static void end(struct agent *a)
     call_socket_free(a->call_socket);
     partings_free(&a->partings);
     attempts_forget(&a->attempts, NULL, NULL);
+    log_rates_free(&a->log);
     if (a->loop) {
+        timer_cancel(a->loop, &a->log_sweep);
         timer_cancel(a->loop, &a->stop_limit);
         timer_cancel(a->loop, &a->restock);
         loop_free(a->loop);

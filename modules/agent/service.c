@@ -22,13 +22,21 @@ struct service {
     struct attachment *current, *candidate;
     char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
     uint64_t begun_us;
-    struct log_rate lines; /* about its circuits */
-    struct timer give_up;  /* waiting for its client, or for the ACK of its CLOSE */
+    struct timer give_up; /* waiting for its client, or for the ACK of its CLOSE */
 };
 
 static struct service *service_of_seat(struct list *place)
 {
     return container_of(place, struct service, seat.place);
+}
+
+/* Whose its lines in the log are: the user's own from START on, which a recording cannot cause. */
+static void party_of(const struct service *v, uint8_t out[LOG_PARTY_BYTES])
+{
+    if (v->seat.started)
+        memcpy(out, v->seat.user_key, LOG_PARTY_BYTES);
+    else
+        agent_party(v->agent, out, v->seat.relay_key, v->seat.user_key);
 }
 
 /* ---- The end of a session. ---- */
@@ -45,22 +53,17 @@ static void let_go(struct service *v, struct attachment *t)
 static void service_end(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
-    struct relay_attempts *through = attempts_of(&a->attempts, v->seat.relay_key);
-    struct log_rate always = {0}, *r = through ? &through->ended : NULL;
+    uint8_t party[LOG_PARTY_BYTES];
     struct session_summary summary = session_summary(v->session);
     char up[16], down[16], time[24];
     text_bytes(up, summary.bytes_received);
     text_bytes(down, summary.bytes_sent);
     text_duration(time, loop_now(a->loop) - v->begun_us);
-    log_rate_end(&v->lines, LOG_INFO, v->label);
-    /* A session that has started is always in the log: it took the user's own START. */
-    if (v->seat.started)
-        r = &always;
-    if (r)
-        log_rated(r, loop_now(a->loop), LOG_INFO,
-                  "circuit %s: ended: %s; user %s, %u stream%s, %s up, %s down, %s", v->label, why,
-                  v->access.user, summary.streams_opened, summary.streams_opened == 1 ? "" : "s",
-                  up, down, time);
+    party_of(v, party);
+    log_caused(&a->log, party, loop_now(a->loop), LOG_INFO,
+               "circuit %s: ended: %s; user %s, %u stream%s, %s up, %s down, %s", v->label, why,
+               v->access.user, summary.streams_opened, summary.streams_opened == 1 ? "" : "s", up,
+               down, time);
     if (v->seat.started)
         ended_remember(&a->ended, session_id(v->session), v->seat.user_key, why, loop_now(a->loop));
     if (v->candidate)
@@ -119,9 +122,11 @@ static void keep_to_limit(struct service *v)
 static void circuit_lost(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
-    log_rated(&v->lines, loop_now(a->loop), LOG_INFO,
-              "circuit %s: lost: %s; the session of %s waits up to %u s for its client", v->label,
-              why, v->access.user, session_resume_window_s(v->session));
+    uint8_t party[LOG_PARTY_BYTES];
+    party_of(v, party);
+    log_caused(&a->log, party, loop_now(a->loop), LOG_INFO,
+               "circuit %s: lost: %s; the session of %s waits up to %u s for its client", v->label,
+               why, v->access.user, session_resume_window_s(v->session));
     if (v->seat.started || !v->seat.waiting_since_us) {
         v->seat.waiting_since_us = loop_now(a->loop);
         timer_set(a->loop, &v->give_up,
@@ -188,9 +193,9 @@ static void on_move(struct session *s, struct circuit *circuit)
         v->candidate = NULL;
     if (!first) {
         text_duration(time, loop_now(v->agent->loop) - v->seat.waiting_since_us);
-        log_rated(&v->lines, loop_now(v->agent->loop), LOG_INFO,
-                  "circuit %s: resumes the session of circuit %s, user %s%s%s", v->current->label,
-                  v->label, v->access.user, old ? "" : ", after ", old ? "" : time);
+        log_caused(&v->agent->log, v->seat.user_key, loop_now(v->agent->loop), LOG_INFO,
+                   "circuit %s: resumes the session of circuit %s, user %s%s%s", v->current->label,
+                   v->label, v->access.user, old ? "" : ", after ", old ? "" : time);
     }
     seats_start(&v->agent->seats, &v->seat);
     v->seat.waiting_since_us = 0;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #define RESTOCK_US CLOCK_US_PER_S
+#define LOG_SWEEP_US (5 * CLOCK_US_PER_S)
 
 static void on_restock(struct timer *timer)
 {
@@ -32,4 +33,24 @@ const struct agent_relay *agent_find_relay(const struct agent *a, const uint8_t 
         if (memcmp(a->config.relays[i].public_key, key, KEY_BYTES) == 0)
             return &a->config.relays[i];
     return NULL;
+}
+
+void agent_party(const struct agent *a, uint8_t out[LOG_PARTY_BYTES],
+                 const uint8_t relay_key[KEY_BYTES], const uint8_t user_key[KEY_BYTES])
+{
+    bool known = agent_find_user(a, user_key) != NULL;
+    for (size_t i = 0; i < LOG_PARTY_BYTES; i++)
+        out[i] = known ? relay_key[i] ^ user_key[i] : relay_key[i];
+}
+
+static void on_log_sweep(struct timer *timer)
+{
+    agent_sweep_log(container_of(timer, struct agent, log_sweep));
+}
+
+void agent_sweep_log(struct agent *a)
+{
+    log_rates_sweep(&a->log, loop_now(a->loop));
+    a->log_sweep.on_fire = on_log_sweep;
+    timer_set(a->loop, &a->log_sweep, loop_now(a->loop) + LOG_SWEEP_US);
 }

@@ -5,6 +5,7 @@
 
 #include "agent/attempts.h"
 #include "agent/seats.h"
+#include "base/log_rates.h"
 #include "config/config.h"
 #include "hop/hop.h"
 #include "net/parting.h"
@@ -31,6 +32,8 @@ struct agent {
     struct list ended;               /* sessions that ended recently (ended.h) */
     uint8_t call_severity;           /* of the storage system's call for help; 0: none */
     char call_text[TEXT_MAX_BYTES + 1];
+    struct log_rates log; /* of the lines that users and relays cause, by their keys */
+    struct timer log_sweep;
     struct key_stock stock; /* for answers to OFFERs */
     struct timer restock;
     struct timer stop_limit;
@@ -52,5 +55,13 @@ const struct agent_user *agent_find_user(const struct agent *a, const uint8_t ke
 
 /* The relay with this key, or NULL. */
 const struct agent_relay *agent_find_relay(const struct agent *a, const uint8_t key[KEY_BYTES]);
+
+/* Whose line it is in the log (log_caused) when a relay does something in a user's name that the
+ * user has not proven to want: that relay's, for each of the configuration's users another. */
+void agent_party(const struct agent *a, uint8_t out[LOG_PARTY_BYTES],
+                 const uint8_t relay_key[KEY_BYTES], const uint8_t user_key[KEY_BYTES]);
+
+/* From now on what the log has left out is told every few seconds. */
+void agent_sweep_log(struct agent *a);
 
 #endif

@@ -107,7 +107,8 @@ static void circuit_hop_ended(struct outgoing *o)
     struct uplink *u = c->uplink;
     bool ticketed = c->message2.bytes > 0;
     uint64_t worked = worked_us(o);
-    log_debug("%s: circuit hop ended: %s", o->address, o->driver.hop.error.text);
+    log_caused(&u->agent->log, u->relay.public_key, loop_now(o->loop), LOG_DEBUG,
+               "%s: circuit hop ended: %s", o->address, o->driver.hop.error.text);
     circuit_hop_free(c);
     if (ticketed) {
         work_on_offers(u);
@@ -167,11 +168,13 @@ static void circuit_on_open(struct hop *h, const struct info *info)
 {
     struct circuit_hop *c = circuit_hop_of(h);
     size_t len = c->message2.bytes;
+    struct agent *a = c->uplink->agent;
     (void)info;
     outgoing_opened(&c->hop);
     if (len)
         hop_send(h, MESSAGE_ACCEPT, view_of(fifo_front_whole(&c->message2, len), len));
-    log_debug("%s: a circuit hop is %s", c->hop.address, len ? "open for its ticket" : "parked");
+    log_caused(&a->log, h->peer_key, loop_now(a->loop), LOG_DEBUG, "%s: a circuit hop is %s",
+               c->hop.address, len ? "open for its ticket" : "parked");
     if (!len)
         parked(c->uplink);
 }
@@ -395,7 +398,8 @@ static void control_on_open(struct hop *h, const struct info *info)
         outgoing_close(&old->hop); /* the relay has replaced it */
         free(old);
     }
-    log_info("online at relay %s as %s", c->hop.relay, h->peer_name);
+    log_caused(&u->agent->log, u->relay.public_key, loop_now(loop), LOG_INFO,
+               "online at relay %s as %s", c->hop.relay, h->peer_name);
     timer_set(loop, &u->renew, loop_now(loop) + HOP_AGE_US);
     if (u->agent->call_severity || u->called_us)
         uplink_call(u);
@@ -427,9 +431,10 @@ static uint64_t wait_as_duplicate(struct uplink *u, const struct outgoing *o)
     wait <<= u->replaced < (newcomer ? 2 : 5) ? u->replaced : (newcomer ? 2 : 5);
     u->replaced++;
     if (newcomer)
-        log_error("another agent with this agent's key is online at relay %s: stop one of them, or "
-                  "give it a key of its own ('spx key new FILE')",
-                  o->relay);
+        log_caused(&u->agent->log, u->relay.public_key, loop_now(o->loop), LOG_ERROR,
+                   "another agent with this agent's key is online at relay %s: stop one of them, "
+                   "or give it a key of its own ('spx key new FILE')",
+                   o->relay);
     return wait;
 }
 
@@ -441,17 +446,22 @@ static uint64_t least_wait(struct uplink *u, const struct outgoing *o)
                                                      : h->retry_s * CLOCK_US_PER_S;
 }
 
-static void log_control_ended(const struct outgoing *o, uint64_t wait_us)
+static void log_control_ended(struct uplink *u, const struct outgoing *o, uint64_t wait_us)
 {
+    struct log_rates *log = &u->agent->log;
+    const uint8_t *relay = u->relay.public_key;
+    uint64_t now = loop_now(o->loop);
     const struct hop *h = &o->driver.hop;
     char when[32];
     text_wait(when, wait_us);
     if (o->open)
-        log_warning("lost relay %s: %s; retrying %s", o->relay, h->error.text, when);
+        log_caused(log, relay, now, LOG_WARNING, "lost relay %s: %s; retrying %s", o->relay,
+                   h->error.text, when);
     else if (h->refused_by_peer)
-        log_warning("refused by relay %s: %s; retrying %s", o->relay, h->error.text, when);
+        log_caused(log, relay, now, LOG_WARNING, "refused by relay %s: %s; retrying %s", o->relay,
+                   h->error.text, when);
     else
-        log_warning("%s; retrying %s", h->error.text, when);
+        log_caused(log, relay, now, LOG_WARNING, "%s; retrying %s", h->error.text, when);
 }
 
 static void control_ended(struct outgoing *o)
@@ -463,7 +473,7 @@ static void control_ended(struct outgoing *o)
     least = least_wait(u, o);
     if (wait < least)
         wait = least;
-    log_control_ended(o, wait);
+    log_control_ended(u, o, wait);
     if (c == u->control) {
         u->control = NULL;
         forget_offers(u);
@@ -484,7 +494,8 @@ static void start_control(struct uplink *u)
         return;
     request.on_ended = control_ended;
     if (c && outgoing_start(&c->hop, u->agent->loop, &request)) {
-        log_debug("connecting to relay %s", c->hop.relay);
+        log_caused(&u->agent->log, u->relay.public_key, loop_now(u->agent->loop), LOG_DEBUG,
+                   "connecting to relay %s", c->hop.relay);
         c->uplink = u;
         u->next = c;
         return;

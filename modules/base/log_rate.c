@@ -50,19 +50,9 @@ void log_seldom(struct log_seldom *r, uint64_t now_us, enum log_level level, con
     va_end(args);
 }
 
-static void end_count(unsigned long *left_out, enum log_level level, const char *what)
-{
-    if (*left_out)
-        log_line(level, "%s: %lu more like this left out", what, *left_out);
-    *left_out = 0;
-}
-
-void log_rate_end(struct log_rate *r, enum log_level level, const char *what)
-{
-    end_count(&r->left_out, level, what);
-}
-
 void log_seldom_end(struct log_seldom *r, enum log_level level, const char *what)
 {
-    end_count(&r->left_out, level, what);
+    if (r->left_out)
+        log_line(level, "%s: %lu more like this left out", what, r->left_out);
+    r->left_out = 0;
 }

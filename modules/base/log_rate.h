@@ -1,5 +1,5 @@
-/* A rate for log lines that a peer can cause, of success and of refusal alike: nobody can fill a
- * disk with them, and where each peer has a rate of its own none hides what the others do. */
+/* A rate for log lines, of success and of refusal alike: nobody can fill a disk with them. For
+ * those that a peer can cause see base/log_rates.h. */
 #ifndef SPX_BASE_LOG_RATE_H
 #define SPX_BASE_LOG_RATE_H
 
@@ -9,8 +9,7 @@
 #define LOG_RATE_BURST 50
 #define LOG_RATE_PER_S 1
 
-/* Of one kind of line and one peer: embedded where what is known of that peer is kept (its session,
- * user or source). Zeroed: nothing was logged yet. */
+/* Of one kind of line. Zeroed: nothing was logged yet. */
 struct log_rate {
     struct rate rate;
     unsigned long left_out; /* since the last line that was logged */
@@ -32,10 +31,7 @@ struct log_seldom {
 void log_seldom(struct log_seldom *r, uint64_t now_us, enum log_level level, const char *format,
                 ...) __attribute__((format(printf, 4, 5)));
 
-/* The peer has ended: logs "WHAT: 12 more like this left out" if there are any that no line has
- * told.
- */
-void log_rate_end(struct log_rate *r, enum log_level level, const char *what);
+/* It is over: logs "WHAT: 12 more like this left out" if there are any that no line has told. */
 void log_seldom_end(struct log_seldom *r, enum log_level level, const char *what);
 
 #endif

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log_rates.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "client/forwards.h"
 #include "client/reach.h"
@@ -18,6 +19,7 @@
 #include "hop/backoff.h"
 
 #define STATUS_US CLOCK_US_PER_S
+#define LOG_SWEEP_US (5 * CLOCK_US_PER_S)
 #define RESUME_RETRY_MAX_S 30 /* a relay cannot make a session wait longer */
 
 /* A session: connecting -> connected -> resuming -> connected … until it is closing or ends;
@@ -56,6 +58,10 @@ struct client {
     bool ever_connected;
     struct timer give_up;
     struct forwards *forwards;
+
+    struct log_rates log;
+    struct log_party peers; /* in it: the relays and the agent, as one */
+    struct timer log_sweep;
 
     /* For the last line of the log. */
     struct report report;
@@ -150,7 +156,7 @@ static void retry_later(struct client *c, enum client_state meanwhile, uint64_t 
         wait = at_least_s * CLOCK_US_PER_S;
     text_wait(when, wait);
     set_state(c, meanwhile);
-    log_info("retrying %s", when);
+    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, "retrying %s", when);
     timer_set(c->loop, &c->retry, loop_now(c->loop) + wait);
 }
 
@@ -181,7 +187,8 @@ static void session_over(struct client *c)
 {
     struct wire_error e = *session_error(c->session);
     uint64_t worked_us = circuit_worked_us(c);
-    log_warning("the session has ended: %s", e.text);
+    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, "the session has ended: %s",
+               e.text);
     if (c->link)
         link_part(c->link, &c->partings);
     end_session(c);
@@ -260,7 +267,8 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
     bool final = is_final(c, &o->error) || keys_differ(o);
     if (c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING || !final ||
         (is_the_relays(c, o) && c->failures + 1 < c->task->config->relay_count))
-        log_warning("%s", text); /* otherwise it is told at the end */
+        log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, "%s", text);
+    /* otherwise it is told at the end */
     if (try_next_relay(c, o))
         return;
     if (c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING) {
@@ -321,11 +329,13 @@ static void connected(struct client *c, struct link *link, const char *label)
     set_state(c, CLIENT_CONNECTED);
     if (resumed) {
         text_duration(time, loop_now(c->loop) - c->lost_us);
-        log_info("resumed after %s, nothing lost: through relay %s, circuit %s", time, relay,
-                 label);
+        log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO,
+                   "resumed after %s, nothing lost: through relay %s, circuit %s", time, relay,
+                   label);
     } else {
-        log_info("connected to agent %s through relay %s, circuit %s", c->task->options->agent,
-                 relay, label);
+        log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO,
+                   "connected to agent %s through relay %s, circuit %s", c->task->options->agent,
+                   relay, label);
     }
     c->ever_connected = true;
     c->failures = 0;
@@ -380,7 +390,8 @@ static void on_stall(struct session *s, uint64_t since_us)
     struct client *c = session_owner(s);
     if (c->state != CLIENT_CONNECTED || c->reaching || timer_is_set(&c->retry))
         return;
-    log_warning("no answer from the agent: opening another circuit");
+    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING,
+               "no answer from the agent: opening another circuit");
     c->lost_us = since_us;
     try_relay(c);
 }
@@ -396,7 +407,8 @@ static const struct session_events session_events = {
 static void link_lost(struct client *c, const char *why)
 {
     uint64_t worked_us = circuit_worked_us(c);
-    log_warning("circuit lost: %s; resuming", why);
+    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, "circuit lost: %s; resuming",
+               why);
     drop_link(c);
     c->lost_us = loop_now(c->loop);
     timer_set(c->loop, &c->give_up,
@@ -520,6 +532,13 @@ static void on_status(struct timer *timer)
     timer_set(c->loop, timer, loop_now(c->loop) + STATUS_US);
 }
 
+static void on_log_sweep(struct timer *timer)
+{
+    struct client *c = container_of(timer, struct client, log_sweep);
+    log_rates_sweep(&c->log, loop_now(c->loop));
+    timer_set(c->loop, timer, loop_now(c->loop) + LOG_SWEEP_US);
+}
+
 static bool start(struct client *c, struct error *e)
 {
     const struct client_options *options = c->task->options;
@@ -528,6 +547,7 @@ static bool start(struct client *c, struct error *e)
         .count = c->task->forward_count,
         .stdio = options->stdio ? &options->stdio_target : NULL,
         .agent = options->agent,
+        .by = &c->peers,
         .ended = on_forwards_ended,
         .arg = c,
     };
@@ -541,6 +561,7 @@ static bool start(struct client *c, struct error *e)
     c->forwards = forwards_new(c->loop, &request, e);
     if (!c->forwards)
         return false;
+    on_log_sweep(&c->log_sweep);
     try_relay(c);
     if (log_on_terminal() && !options->stdio)
         on_status(&c->status);
@@ -551,12 +572,14 @@ static void end(struct client *c)
 {
     uint64_t now = c->loop ? loop_refresh_now(c->loop) : 0;
     end_session(c);
+    log_rates_free(&c->log);
     report_end(&c->report, c->failure, c->why, now);
     if (!c->loop)
         return;
     timer_cancel(c->loop, &c->retry);
     timer_cancel(c->loop, &c->close_limit);
     timer_cancel(c->loop, &c->status);
+    timer_cancel(c->loop, &c->log_sweep);
     stop_reaching(c);
     forwards_free(c->forwards);
     partings_free(&c->partings);
@@ -571,10 +594,15 @@ enum failure connection_run(const struct client_task *task)
         .retry.on_fire = on_retry,
         .close_limit.on_fire = on_close_limit,
         .status.on_fire = on_status,
+        .log_sweep.on_fire = on_log_sweep,
         .give_up.on_fire = on_give_up,
         .links[0].on_change = on_change_0,
         .links[1].on_change = on_change_1,
     };
+    uint8_t hash_key[16];
+    random_bytes(hash_key, sizeof hash_key);
+    log_rates_init(&c.log, hash_key);
+    c.peers.all = &c.log;
     if (start(&c, &e))
         loop_run(c.loop);
     else

@@ -81,7 +81,7 @@ static bool open_all(struct forwards *f, struct error *e)
 {
     const struct forwards_request *q = &f->request;
     f->listeners = calloc(2 * q->count + 1, sizeof *f->listeners);
-    f->remotes = remotes_new(f->loop, q->forwards, q->count, remote_ended, f);
+    f->remotes = remotes_new(f->loop, q->by, q->forwards, q->count, remote_ended, f);
     if (!f->listeners || !f->remotes)
         return error_no_memory(e);
     for (size_t i = 0; i < q->count; i++)
@@ -100,7 +100,7 @@ struct forwards *forwards_new(struct loop *loop, const struct forwards_request *
     }
     f->loop = loop;
     f->request = *request;
-    f->failures.agent = request->agent;
+    f->failures = (struct failures){.agent = request->agent, .by = request->by};
     if (open_all(f, e))
         return f;
     forwards_free(f);

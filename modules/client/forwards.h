@@ -3,6 +3,7 @@
 #ifndef SPX_CLIENT_FORWARDS_H
 #define SPX_CLIENT_FORWARDS_H
 
+#include "base/log_rates.h"
 #include "config/values.h"
 #include "net/loop.h"
 #include "session/stream.h"
@@ -18,6 +19,7 @@ struct forwards_request {
     size_t count;
     const struct target *stdio; /* -W; NULL: none */
     const char *agent;          /* for the log; the caller's */
+    const struct log_party *by; /* whose the lines there are; the caller's */
     forwards_ended *ended;
     void *arg;
 };

@@ -9,7 +9,8 @@ void failures_log(struct failures *f, uint64_t now_us, const char *target, enum 
 {
     char why[RESET_TEXT_BYTES];
     reset_to_text(why, code, text);
-    log_rated(&f->rate, now_us, LOG_WARNING, "target %s at %s: %s", target, f->agent, why);
+    log_caused(f->by->all, f->by->key, now_us, LOG_WARNING, "target %s at %s: %s", target, f->agent,
+               why);
 }
 
 void failures_note_full(struct failures *f, uint64_t now_us, const struct session *s)

@@ -3,13 +3,13 @@
 #ifndef SPX_FORWARD_FAILURES_H
 #define SPX_FORWARD_FAILURES_H
 
-#include "base/log_rate.h"
+#include "base/log_rates.h"
 #include "wire/codes.h"
 
-/* One for all forwards of a client. Zeroed but for the agent's name, which is the owner's. */
+/* One for all forwards of a client. The agent's name, and whose the lines are, are the owner's. */
 struct failures {
     const char *agent;
-    struct log_rate rate;
+    const struct log_party *by;
     struct log_seldom full;
 };
 

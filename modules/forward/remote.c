@@ -16,6 +16,8 @@ struct remote {
 };
 
 struct remotes {
+    struct loop *loop;
+    struct log_party by;
     struct targets *targets;
     remote_refused *refused;
     void *arg;
@@ -23,15 +25,18 @@ struct remotes {
     struct remote each[];
 };
 
-struct remotes *remotes_new(struct loop *loop, const struct forward *forwards, size_t count,
-                            remote_refused *refused, void *arg)
+struct remotes *remotes_new(struct loop *loop, const struct log_party *by,
+                            const struct forward *forwards, size_t count, remote_refused *refused,
+                            void *arg)
 {
     struct remotes *r = calloc(1, sizeof *r + count * sizeof r->each[0]);
     if (!r)
         return NULL;
+    r->loop = loop;
+    r->by = *by;
     r->refused = refused;
     r->arg = arg;
-    r->targets = targets_new(loop, "from the agent", NULL, 0);
+    r->targets = targets_new(loop, "from the agent", by, NULL, 0);
     if (!r->targets) {
         free(r);
         return NULL;
@@ -68,7 +73,8 @@ static void on_listening(void *owner, struct view address)
     char text[ADDRESS_MAX_BYTES + 1], target[TARGET_TEXT_BYTES];
     text_clean(text, sizeof text, address);
     target_to_text(target, &r->forward->target);
-    log_info("forwarding %s at the agent to %s", text, target);
+    log_caused(r->set->by.all, r->set->by.key, loop_now(r->set->loop), LOG_INFO,
+               "forwarding %s at the agent to %s", text, target);
 }
 
 static void on_reset(void *owner, enum reset_code code, const char *text)
@@ -82,7 +88,8 @@ static void on_reset(void *owner, enum reset_code code, const char *text)
         return;
     address_to_text(address, &r->forward->listen);
     text = text[0] ? text : reset_code_text(code);
-    log_error("agent cannot listen on %s: %s", address, text);
+    log_caused(r->set->by.all, r->set->by.key, loop_now(r->set->loop), LOG_ERROR,
+               "agent cannot listen on %s: %s", address, text);
     r->set->refused(r->set->arg, code, text);
 }
 
@@ -120,6 +127,7 @@ void remotes_connect(struct remotes *r, struct stream *stream, const struct stre
     const struct remote *remote = stream_owner(listener);
     char text[ADDRESS_MAX_BYTES + 1];
     text_clean(text, sizeof text, peer);
-    log_debug("connection from %s at the agent, stream %u", text, stream_id(stream));
+    log_caused(r->by.all, r->by.key, loop_now(r->loop), LOG_DEBUG,
+               "connection from %s at the agent, stream %u", text, stream_id(stream));
     targets_connect(r->targets, stream, &remote->forward->target);
 }

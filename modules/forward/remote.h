@@ -2,6 +2,7 @@
 #ifndef SPX_FORWARD_REMOTE_H
 #define SPX_FORWARD_REMOTE_H
 
+#include "base/log_rates.h"
 #include "config/values.h"
 #include "net/loop.h"
 #include "session/listen.h"
@@ -13,9 +14,11 @@ struct remotes;
  * enum reset_code. Not called when the session ends. */
 typedef void remote_refused(void *arg, enum reset_code code, const char *text);
 
-/* Those of kind FORWARD_REMOTE among the forwards, which are the caller's. NULL without memory. */
-struct remotes *remotes_new(struct loop *loop, const struct forward *forwards, size_t count,
-                            remote_refused *refused, void *arg);
+/* Those of kind FORWARD_REMOTE among the forwards, which are the caller's. by: whose the lines in
+ * the log are. NULL without memory. */
+struct remotes *remotes_new(struct loop *loop, const struct log_party *by,
+                            const struct forward *forwards, size_t count, remote_refused *refused,
+                            void *arg);
 
 /* The number of them, and of those that were not refused in this session. */
 size_t remotes_count(const struct remotes *r);

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "base/log_rate.h"
 #include "base/text.h"
 #include "forward/endpoint.h"
 #include "forward/intake.h"
@@ -23,7 +22,7 @@ struct remote_listeners {
     void *forbidden_arg;
     struct list all;
     struct rate listens;
-    struct log_rate begun, ended, refused, connections;
+    struct log_party by; /* whose the lines in the log are */
     struct log_seldom full;
 };
 
@@ -36,6 +35,7 @@ struct remote_listener {
 };
 
 struct remote_listeners *remote_listeners_new(struct loop *loop, const char *label,
+                                              const struct log_party *by,
                                               const struct target_pattern *allow,
                                               size_t allow_count)
 {
@@ -43,6 +43,7 @@ struct remote_listeners *remote_listeners_new(struct loop *loop, const char *lab
     if (!r)
         return NULL;
     r->loop = loop;
+    r->by = *by;
     r->allow = allow;
     r->allow_count = allow_count;
     list_init(&r->all);
@@ -62,21 +63,8 @@ void remote_listeners_set_label(struct remote_listeners *r, const char *label)
     snprintf(r->label, sizeof r->label, "%s", label);
 }
 
-static void end_log(const struct remote_listeners *r, struct log_rate *rate, const char *kind)
-{
-    char what[sizeof r->label + 32];
-    snprintf(what, sizeof what, "%s: %s", r->label, kind);
-    log_rate_end(rate, LOG_INFO, what);
-}
-
 void remote_listeners_free(struct remote_listeners *r)
 {
-    if (!r)
-        return;
-    end_log(r, &r->begun, "listening");
-    end_log(r, &r->ended, "no longer listening");
-    end_log(r, &r->refused, "refused to listen");
-    end_log(r, &r->connections, "connections to listeners");
     free(r);
 }
 
@@ -99,6 +87,7 @@ static bool may_take(void *owner)
 static void take(void *owner, int fd, const struct address *peer)
 {
     struct remote_listener *l = owner;
+    const struct remote_listeners *r = l->set;
     struct endpoint *e = endpoint_new(l->set->loop, fd, address_is_unix(peer), NULL, NULL);
     char text[ADDRESS_TEXT_BYTES];
     struct stream *st;
@@ -112,8 +101,8 @@ static void take(void *owner, int fd, const struct address *peer)
         endpoint_drop(e);
         return;
     }
-    log_rated(&l->set->connections, loop_now(l->set->loop), LOG_INFO, "%s: %s: connection from %s",
-              l->set->label, intake_address(l->intake), text);
+    log_caused(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, "%s: %s: connection from %s",
+               r->label, intake_address(l->intake), text);
     endpoint_start(e, st);
 }
 
@@ -129,8 +118,9 @@ void remote_listeners_resume(struct remote_listeners *r)
 
 static void end(struct remote_listener *l)
 {
-    log_rated(&l->set->ended, loop_now(l->set->loop), LOG_INFO, "%s: no longer listening on %s",
-              l->set->label, intake_address(l->intake));
+    const struct remote_listeners *r = l->set;
+    log_caused(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, "%s: no longer listening on %s",
+               r->label, intake_address(l->intake));
     intake_free(l->intake);
     list_remove(&l->link);
     free(l);
@@ -225,8 +215,8 @@ static bool start(struct remote_listener *l, const struct address *a, struct err
 static void refuse_listen(struct remote_listeners *r, struct stream *listener, const char *address,
                           enum reset_code code, const char *why)
 {
-    log_rated(&r->refused, loop_now(r->loop), LOG_INFO, "%s: refused to listen on %s: %s", r->label,
-              address, why);
+    log_caused(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, "%s: refused to listen on %s: %s",
+               r->label, address, why);
     stream_reset(listener, code, why);
 }
 
@@ -243,8 +233,8 @@ static void try_listen(struct remote_listeners *r, struct stream *listener,
         return;
     }
     list_append(&r->all, &l->link);
-    log_rated(&r->begun, loop_now(r->loop), LOG_INFO, "%s: listening on %s for the client",
-              r->label, intake_address(l->intake));
+    log_caused(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO,
+               "%s: listening on %s for the client", r->label, intake_address(l->intake));
     stream_set_owner(listener, &listener_events, l);
     stream_accept(listener, intake_address(l->intake));
     intake_go(l->intake);

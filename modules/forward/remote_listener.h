@@ -2,6 +2,7 @@
 #ifndef SPX_FORWARD_REMOTE_LISTENER_H
 #define SPX_FORWARD_REMOTE_LISTENER_H
 
+#include "base/log_rates.h"
 #include "config/values.h"
 #include "net/loop.h"
 #include "session/listen.h"
@@ -9,9 +10,10 @@
 /* The listeners of one session. */
 struct remote_listeners;
 
-/* label: put before log lines, copied. allow: where the user may listen (value_listen_pattern), the
- * caller's. NULL without memory. */
+/* label: put before log lines, copied. by: whose lines they are. allow: where the user may listen
+ * (value_listen_pattern), the caller's. NULL without memory. */
 struct remote_listeners *remote_listeners_new(struct loop *loop, const char *label,
+                                              const struct log_party *by,
                                               const struct target_pattern *allow,
                                               size_t allow_count);
 

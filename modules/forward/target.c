@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/fifo.h"
-#include "base/log_rate.h"
 #include "base/text.h"
 #include "forward/endpoint.h"
 #include "forward/udp_target.h"
@@ -26,7 +25,7 @@ struct targets {
     struct list waiting; /* openings whose turn has not come */
     unsigned connecting;
     struct rate udp_opens;
-    struct log_rate opened, refused, udp_errors;
+    struct log_party by; /* whose the lines in the log are */
 };
 
 /* The owner of a stream until its target is connected. */
@@ -45,13 +44,14 @@ struct opening {
     char text[TARGET_TEXT_BYTES];
 };
 
-struct targets *targets_new(struct loop *loop, const char *label,
+struct targets *targets_new(struct loop *loop, const char *label, const struct log_party *by,
                             const struct target_pattern *allow, size_t allow_count)
 {
     struct targets *t = calloc(1, sizeof *t);
     if (!t)
         return NULL;
     t->loop = loop;
+    t->by = *by;
     list_init(&t->waiting);
     targets_set_label(t, label);
     targets_set_policy(t, allow, allow_count);
@@ -69,13 +69,6 @@ void targets_set_policy(struct targets *t, const struct target_pattern *allow, s
     t->allow_count = allow_count;
 }
 
-static void end_log(const struct targets *t, struct log_rate *rate, const char *kind)
-{
-    char what[sizeof t->label + 32];
-    snprintf(what, sizeof what, "%s: %s", t->label, kind);
-    log_rate_end(rate, LOG_INFO, what);
-}
-
 void targets_forbid(struct targets *t, bool (*forbidden)(void *arg, const struct address *address),
                     void *arg)
 {
@@ -85,11 +78,6 @@ void targets_forbid(struct targets *t, bool (*forbidden)(void *arg, const struct
 
 void targets_free(struct targets *t)
 {
-    if (!t)
-        return;
-    end_log(t, &t->opened, "targets connected");
-    end_log(t, &t->refused, "targets refused");
-    end_log(t, &t->udp_errors, "errors of datagrams");
     free(t);
 }
 
@@ -133,7 +121,8 @@ static void opening_free(struct opening *o)
 static void log_refusal(const struct opening *o, const char *text)
 {
     struct targets *t = o->targets;
-    log_rated(&t->refused, loop_now(t->loop), LOG_INFO, "%s: %s: %s", t->label, o->text, text);
+    log_caused(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, "%s: %s: %s", t->label, o->text,
+               text);
 }
 
 /* Refuses the stream and says so in the log. */
@@ -201,7 +190,7 @@ static bool hand_over_datagrams(struct opening *o, int fd, const struct address 
     struct udp_target *u;
     snprintf(label, sizeof label, "%s: %s", o->targets->label, o->text);
     u = udp_target_new(o->targets->loop, fd, address, takes_any_port(o, address), label,
-                       &o->targets->udp_errors);
+                       &o->targets->by);
     if (!u)
         return false;
     stream_set_owner(o->stream, &udp_target_events, u);
@@ -213,6 +202,7 @@ static bool hand_over_datagrams(struct opening *o, int fd, const struct address 
 static void connected(struct opening *o, int fd, const struct address *address)
 {
     char text[ADDRESS_TEXT_BYTES];
+    const struct targets *t = o->targets;
     struct stream *st = o->stream;
     bool datagrams = o->target.kind == TARGET_UDP;
     if (!(datagrams ? hand_over_datagrams(o, fd, address) : hand_over_connection(o, fd, address))) {
@@ -221,9 +211,8 @@ static void connected(struct opening *o, int fd, const struct address *address)
         return;
     }
     address_to_text(text, address);
-    log_rated(&o->targets->opened, loop_now(o->targets->loop), LOG_INFO, "%s: %s: %s, stream %u",
-              o->targets->label, o->text, datagrams ? "open for datagrams" : "connected",
-              stream_id(st));
+    log_caused(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, "%s: %s: %s, stream %u", t->label,
+               o->text, datagrams ? "open for datagrams" : "connected", stream_id(st));
     opening_free(o);
     stream_accept(st, text);
 }

@@ -2,6 +2,7 @@
 #ifndef SPX_FORWARD_TARGET_H
 #define SPX_FORWARD_TARGET_H
 
+#include "base/log_rates.h"
 #include "config/values.h"
 #include "net/loop.h"
 #include "session/stream.h"
@@ -9,9 +10,9 @@
 /* The connects of one session. */
 struct targets;
 
-/* label: put before log lines ("circuit 1a2b3c4d: alice"), copied. The patterns are the caller's
- * and may change with targets_set_policy. NULL without memory. */
-struct targets *targets_new(struct loop *loop, const char *label,
+/* label: put before log lines ("circuit 1a2b3c4d: alice"), copied. by: whose lines they are. The
+ * patterns are the caller's and may change with targets_set_policy. NULL without memory. */
+struct targets *targets_new(struct loop *loop, const char *label, const struct log_party *by,
                             const struct target_pattern *allow, size_t allow_count);
 
 void targets_set_policy(struct targets *t, const struct target_pattern *allow, size_t allow_count);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log_rate.h"
+#include "base/log_rates.h"
 #include "net/address.h"
 #include "net/socket.h"
 
@@ -31,7 +31,7 @@ struct udp_target {
     bool any_port;
     uint64_t answered_us;
     bool failed; /* and the log says so */
-    struct log_rate *errors;
+    struct log_party by;
     char label[480];
 };
 
@@ -53,8 +53,8 @@ static void finish(struct udp_target *t)
 static void note_error(struct udp_target *t, int error)
 {
     if (!t->failed)
-        log_rated(t->errors, loop_now(t->loop), LOG_INFO, "%s: %s; datagrams go on", t->label,
-                  system_text(error));
+        log_caused(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, "%s: %s; datagrams go on",
+                   t->label, system_text(error));
     t->failed = true;
 }
 
@@ -110,7 +110,7 @@ static void on_idle(struct timer *timer)
 }
 
 struct udp_target *udp_target_new(struct loop *loop, int fd, const struct address *address,
-                                  bool any_port, const char *label, struct log_rate *errors)
+                                  bool any_port, const char *label, const struct log_party *by)
 {
     struct udp_target *t = calloc(1, sizeof *t);
     if (!t)
@@ -119,7 +119,7 @@ struct udp_target *udp_target_new(struct loop *loop, int fd, const struct addres
     t->io.on_read = on_read;
     t->idle.on_fire = on_idle;
     t->burial.run = bury;
-    t->errors = errors;
+    t->by = *by;
     t->address = t->peer = *address;
     t->any_port = any_port;
     snprintf(t->label, sizeof t->label, "%s", label);

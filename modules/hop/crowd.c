@@ -20,7 +20,6 @@ struct source {
     struct tally tally[CROWD_PHASES];
     struct rate spent, answers; /* multiplications in vain; those on answers */
     uint64_t trusted_until_us;
-    struct log_rate log;
 };
 
 static const unsigned limit_of_source[CROWD_PHASES] = {SILENT_PER_SOURCE, HANDSHAKES_PER_SOURCE};
@@ -47,7 +46,6 @@ void crowd_init(struct crowd *c, const uint8_t hash_key[16])
                (ptrdiff_t)offsetof(struct source, key) - (ptrdiff_t)offsetof(struct source, entry),
                hash_key);
     c->spent = c->reserve = c->answers = (struct rate){0};
-    c->log = (struct log_rate){0};
     for (unsigned phase = 0; phase < CROWD_PHASES; phase++) {
         c->count[phase] = 0;
         for (unsigned n = 0; n <= HANDSHAKES_PER_SOURCE; n++)
@@ -125,7 +123,6 @@ static bool has_members(const struct source *source)
 
 static void forget(struct crowd *c, struct source *source)
 {
-    log_rate_end(&source->log, LOG_INFO, "refused connections");
     table_remove(&c->sources, &source->entry);
     free(source);
 }
@@ -243,9 +240,11 @@ void crowd_spend(struct crowd *c, const uint8_t source[SOURCE_BYTES], unsigned m
     }
 }
 
-struct log_rate *crowd_log(struct crowd *c, const struct crowd_member *m, uint64_t now_us)
+void crowd_party(uint8_t out[LOG_PARTY_BYTES], const struct crowd_member *m, uint64_t now_us)
 {
-    return crowd_trusts(m, now_us) ? &m->source->log : &c->log;
+    memset(out, 0, LOG_PARTY_BYTES);
+    if (m->source && crowd_trusts(m, now_us))
+        memcpy(out, m->source->key, SOURCE_BYTES);
 }
 
 /* ---- Leaving. ---- */

@@ -5,7 +5,7 @@
 #define SPX_HOP_CROWD_H
 
 #include "base/list.h"
-#include "base/log_rate.h"
+#include "base/log_rates.h"
 #include "base/rate.h"
 #include "base/table.h"
 #include "wire/limits.h"
@@ -49,7 +49,6 @@ struct crowd {
     struct rate spent;   /* by all sources */
     struct rate reserve; /* by sources that recently opened a hop, when the others leave nothing */
     struct rate answers; /* of spent, on answers to keys that are not known */
-    struct log_rate log; /* of lines that sources cause which did not recently open a hop */
 };
 
 void crowd_init(struct crowd *c, const uint8_t hash_key[16]);
@@ -98,8 +97,9 @@ void crowd_spend(struct crowd *c, const uint8_t source[SOURCE_BYTES], unsigned m
 /* True if a member's source has opened a hop within the last CROWD_TRUST_S. */
 bool crowd_trusts(const struct crowd_member *m, uint64_t now_us);
 
-/* The rate of log lines that a member causes: its source's own if crowd_trusts it. */
-struct log_rate *crowd_log(struct crowd *c, const struct crowd_member *m, uint64_t now_us);
+/* Whose the log lines are that a member causes (log_caused): its source's if crowd_trusts it, else
+ * zeros, for all strangers together. */
+void crowd_party(uint8_t out[LOG_PARTY_BYTES], const struct crowd_member *m, uint64_t now_us);
 
 /* Forgets sources of which nothing need be remembered; call every few seconds. */
 void crowd_sweep(struct crowd *c, uint64_t now_us);

@@ -85,7 +85,8 @@ static bool read_refuse(struct peer *peer, struct view body)
 
 static void on_ended(struct peer *peer, const char *why)
 {
-    log_debug("circuit hop of agent %s from %s ended: %s", peer->agent->name, peer->address, why);
+    log_caused(&peer->relay->log, peer->agent->public_key, loop_now(peer->relay->loop), LOG_DEBUG,
+               "circuit hop of agent %s from %s ended: %s", peer->agent->name, peer->address, why);
     unpark(peer);
     if (peer->pending)
         pending_hop_lost(peer->pending, why);

@@ -33,7 +33,8 @@ static bool read_connect(struct peer *peer, struct view body)
 
 static void on_ended(struct peer *peer, const char *why)
 {
-    log_debug("user %s from %s ended: %s", peer->user->config->name, peer->address, why);
+    log_caused(&peer->relay->log, peer->user->public_key, loop_now(peer->relay->loop), LOG_DEBUG,
+               "user %s from %s ended: %s", peer->user->config->name, peer->address, why);
     listing_unwatch(peer);
     if (peer->pending)
         pending_client_gone(peer->pending);
@@ -70,6 +71,6 @@ void client_hop_came(struct peer *peer, struct known_user *u)
     }
     peer->kind = &client_hop;
     peer_belongs_to_user(peer, u);
-    log_rated(&u->connected, loop_now(peer->relay->loop), LOG_INFO, "user %s connected from %s",
-              u->config->name, peer->address);
+    log_caused(&peer->relay->log, u->public_key, loop_now(peer->relay->loop), LOG_INFO,
+               "user %s connected from %s", u->config->name, peer->address);
 }

@@ -2,6 +2,7 @@
 #include "relay/connect.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "relay/desk.h"
 #include "relay/peer.h"
 #include "relay/pending.h"
@@ -9,10 +10,15 @@
 
 #define RETRY_S 1
 
-static bool refuse_at_once(struct peer *client, enum code code, const char *text)
+static bool refuse_at_once(struct peer *client, struct view agent, enum code code, const char *text)
 {
     struct refusal m = {.code = code, .text = view_of_string(text), .retry_s = RETRY_S};
-    log_debug("user %s: CONNECT refused: %s", client->user->config->name, text);
+    struct relay *r = client->relay;
+    char name[NAME_TEXT_BYTES];
+    text_clean(name, sizeof name, agent);
+    log_caused(&r->log, client->user->public_key, loop_now(r->loop), LOG_WARNING,
+               "refused user %s from %s to agent %s: %s", client->user->config->name,
+               client->address, name, text);
     pending_send_refused(client, &m);
     return true;
 }
@@ -25,17 +31,19 @@ bool connect_read(struct peer *client, struct view body)
         return hop_fail(&client->driver.hop, CODE_PROTOCOL, "malformed CONNECT");
     struct known_agent *a = directory_agent_for(&r->directory, client->user, m.agent);
     if (!a)
-        return refuse_at_once(client, CODE_NO_AGENT, code_text(CODE_NO_AGENT));
+        return refuse_at_once(client, m.agent, CODE_NO_AGENT, code_text(CODE_NO_AGENT));
     struct pair *pair = directory_pair(&r->directory, client->user, a);
     if (!pair)
-        return refuse_at_once(client, CODE_INTERNAL, "the relay has no memory left");
+        return refuse_at_once(client, m.agent, CODE_INTERNAL, "the relay has no memory left");
     if (pair->pending >= PENDING_PER_USER_AGENT)
-        return refuse_at_once(client, CODE_FULL, "too many connects to this agent are under way");
+        return refuse_at_once(client, m.agent, CODE_FULL,
+                              "too many connects to this agent are under way");
     if (!rate_take(&pair->connects, loop_now(r->loop), CONNECT_RATE_PER_S, CONNECT_BURST))
-        return refuse_at_once(client, CODE_FULL, "too many connects to this agent in a short time");
+        return refuse_at_once(client, m.agent, CODE_FULL,
+                              "too many connects to this agent in a short time");
     struct pending *p = pending_new(client, a, pair, m.message1);
     if (!p)
-        return refuse_at_once(client, CODE_INTERNAL, "the relay has no memory left");
+        return refuse_at_once(client, m.agent, CODE_INTERNAL, "the relay has no memory left");
     p->try_ways = ways_try;
     p->try_ways(p);
     return true;

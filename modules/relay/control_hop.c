@@ -13,10 +13,10 @@ static void replace(struct known_agent *a, const struct peer *newer)
     uint64_t now = loop_now(newer->relay->loop);
     a->hops.control = NULL; /* the older one's end is not the agent's */
     if (presence_replaced(&a->presence, now)) {
-        log_rated(&a->log, now, LOG_WARNING,
-                  "agent %s: two agents with its key take turns (now from %s, before from %s): "
-                  "is it running twice, or was its key copied?",
-                  a->name, newer->address, older->address);
+        log_caused(&newer->relay->log, a->public_key, now, LOG_WARNING,
+                   "agent %s: two agents with its key take turns (now from %s, before from %s): "
+                   "is it running twice, or was its key copied?",
+                   a->name, newer->address, older->address);
     }
     peer_bye(older, CODE_REPLACED, "another agent with the same key has connected", 0);
     circuit_hops_end_old(a, now);
@@ -28,14 +28,16 @@ static bool read_call(struct peer *peer, struct view body)
     struct known_agent *a = peer->agent;
     if (!call_decode(&call, body))
         return hop_fail(&peer->driver.hop, CODE_PROTOCOL, "malformed CALL");
-    if (a->hops.control != peer || !presence_call(&a->presence, &call, loop_now(peer->relay->loop)))
+    uint64_t now = loop_now(peer->relay->loop);
+    if (a->hops.control != peer || !presence_call(&a->presence, &call, now))
         return true;
-    if (a->presence.severity > 0) { /* CALL has a rate of its own */
-        log_info("agent %s calls for help, severity %u: %s", a->name, a->presence.severity,
-                 a->presence.call_text ? a->presence.call_text : "");
-    } else {
-        log_info("agent %s no longer calls for help", a->name);
-    }
+    if (a->presence.severity > 0)
+        log_caused(&peer->relay->log, a->public_key, now, LOG_INFO,
+                   "agent %s calls for help, severity %u: %s", a->name, a->presence.severity,
+                   a->presence.call_text ? a->presence.call_text : "");
+    else
+        log_caused(&peer->relay->log, a->public_key, now, LOG_INFO,
+                   "agent %s no longer calls for help", a->name);
     return true;
 }
 
@@ -46,7 +48,8 @@ static void on_ended(struct peer *peer, const char *why)
         return;
     a->hops.control = NULL;
     uint64_t now = loop_now(peer->relay->loop);
-    log_rated(&a->log, now, LOG_INFO, "agent %s offline: %s", a->name, why);
+    log_caused(&peer->relay->log, a->public_key, now, LOG_INFO, "agent %s offline: %s", a->name,
+               why);
     presence_left(&a->presence, now);
 }
 
@@ -70,7 +73,8 @@ void control_hop_came(struct peer *peer, struct known_agent *a, const struct inf
     a->hops.control = peer;
     uint64_t now = loop_now(peer->relay->loop);
     presence_came(&a->presence, info, now);
-    log_rated(&a->log, now, LOG_INFO, "agent %s online from %s", a->name, peer->address);
+    log_caused(&peer->relay->log, a->public_key, now, LOG_INFO, "agent %s online from %s", a->name,
+               peer->address);
     offer_withdraw_unanswered(a);
     pending_way_came(a);
 }

@@ -33,11 +33,11 @@ struct relay {
     struct seen seen;        /* their ephemeral keys */
     struct list hellos; /* first messages that wait for a worker, by struct hello_job's waiting */
     _Atomic unsigned hello_count; /* of them */
-    struct log_rate log;          /* of lines that nobody in particular causes */
-    struct list peers;            /* every hop, by struct peer's all */
-    struct list pendings;         /* every CONNECT under way, by struct pending's all */
-    struct list junctions;        /* by struct junction's all */
-    uint64_t last_offer;          /* number of the last OFFER made */
+    struct log_rates log;  /* of lines that parties cause, by their keys; strangers' by zeros */
+    struct list peers;     /* every hop, by struct peer's all */
+    struct list pendings;  /* every CONNECT under way, by struct pending's all */
+    struct list junctions; /* by struct junction's all */
+    uint64_t last_offer;   /* number of the last OFFER made */
 };
 
 #endif

@@ -162,15 +162,12 @@ bool directory_update(struct directory *d, const struct relay_config *config, ui
 
 void directory_free_user(struct known_user *u)
 {
-    log_rate_end(&u->connected, LOG_INFO, "connections of a user who is gone");
-    log_rate_end(&u->circuits, LOG_INFO, "circuits of a user who is gone");
     list_remove(&u->all);
     free(u);
 }
 
 void directory_free_agent(struct known_agent *a)
 {
-    log_rate_end(&a->log, LOG_INFO, a->name);
     list_remove(&a->all);
     notice_end(&a->notice);
     presence_free(&a->presence);

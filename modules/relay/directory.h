@@ -4,7 +4,6 @@
 #define SPX_RELAY_DIRECTORY_H
 
 #include "base/list.h"
-#include "base/log_rate.h"
 #include "base/rate.h"
 #include "base/table.h"
 #include "config/config.h"
@@ -20,11 +19,10 @@ struct known_user {
     const struct relay_user *config;
     unsigned generation;
     struct list all;
-    struct list hops;                    /* its open client hops, by struct peer's of_party */
-    unsigned circuit_count;              /* joined, to any agent */
-    struct rate looks;                   /* at agents, for LIST and WATCH */
-    struct rate lists;                   /* its LISTs and WATCHes of more than one agent */
-    struct log_rate connected, circuits; /* of lines about its connections, and circuits */
+    struct list hops;       /* its open client hops, by struct peer's of_party */
+    unsigned circuit_count; /* joined, to any agent */
+    struct rate looks;      /* at agents, for LIST and WATCH */
+    struct rate lists;      /* its LISTs and WATCHes of more than one agent */
 };
 
 /* The hops that an agent has at this relay. */
@@ -45,7 +43,6 @@ struct known_agent {
     struct presence presence;
     struct agent_hops hops;
     struct list pendings; /* CONNECTs under way, by struct pending's of_agent */
-    struct log_rate log;  /* of lines about it */
     struct notice notice;
 };
 

@@ -26,19 +26,15 @@ static enum junction_side other_side(enum junction_side side)
     return side == SIDE_CLIENT ? SIDE_AGENT : SIDE_CLIENT;
 }
 
-/* In the desk's thread. One that the relay has told to end is nobody's doing, and has no rate. */
+/* In the desk's thread. */
 static void log_end(const struct junction *j)
 {
-    char line[192], up[16], down[16], duration[24];
+    char up[16], down[16], duration[24];
     text_bytes(up, j->direction[SIDE_CLIENT].bytes);
     text_bytes(down, j->direction[SIDE_AGENT].bytes);
     text_duration(duration, j->last_us - j->started_us);
-    snprintf(line, sizeof line, "circuit %s: ended: %s, %s up, %s down, %s", j->label, j->why, up,
-             down, duration);
-    if (j->user)
-        log_rated(&j->user->circuits, loop_now(j->relay->loop), LOG_INFO, "%s", line);
-    else
-        log_info("%s", line);
+    log_caused(&j->relay->log, j->user_key, loop_now(j->relay->loop), LOG_INFO,
+               "circuit %s: ended: %s, %s up, %s down, %s", j->label, j->why, up, down, duration);
 }
 
 static void leave_pair(struct junction *j)
@@ -255,6 +251,7 @@ static struct junction *junction_new(const struct pending *p)
         return NULL;
     j->relay = p->relay;
     j->user = p->user;
+    memcpy(j->user_key, p->user->public_key, KEY_BYTES);
     j->agent = p->agent;
     j->pair = p->pair;
     j->worker = workers_for_circuit(p->relay);
@@ -283,8 +280,8 @@ static void hand_over(struct junction *j)
     j->pair->circuit_count++;
     j->user->circuit_count++;
     j->worker->circuit_count++;
-    log_rated(&j->user->circuits, loop_now(j->relay->loop), LOG_INFO, "circuit %s: joined",
-              j->label);
+    log_caused(&j->relay->log, j->user_key, loop_now(j->relay->loop), LOG_INFO,
+               "circuit %s: joined", j->label);
     if (worker_is_desk(j->worker))
         begin(j);
     else
@@ -295,7 +292,8 @@ void junction_join(const struct pending *p, struct carrier *client, struct carri
 {
     struct junction *j = junction_new(p);
     if (!j) {
-        log_error("circuit %s: ended: no memory to join it", p->label);
+        log_caused(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_ERROR,
+                   "circuit %s: ended: no memory to join it", p->label);
         carrier_close(client);
         carrier_close(agent);
         return;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "crypto/primitives.h"
 #include "net/loop.h"
 #include "net/splice.h"
 #include "relay/pending.h"
@@ -31,6 +32,7 @@ struct junction {
     struct known_user *user; /* NULL, like agent and pair, once it was told to end */
     struct known_agent *agent;
     struct pair *pair;
+    uint8_t user_key[KEY_BYTES]; /* for the log, to the end */
     struct list of_pair;
     struct list all;
     struct worker *worker;

@@ -49,13 +49,16 @@ bool newcomer_end_oldest(struct relay *r)
 static void on_ended(struct peer *peer, const char *why)
 {
     struct relay *r = peer->relay;
+    uint8_t party[LOG_PARTY_BYTES];
+    crowd_party(party, &peer->waiting, loop_now(r->loop));
+    log_caused(&r->log, party, loop_now(r->loop), LOG_DEBUG, "connection from %s ended: %s",
+               peer->address, why);
     crowd_failed(&r->crowd, &peer->waiting, loop_now(r->loop));
     crowd_leave(&r->crowd, &peer->waiting);
     if (peer->job) {
         hello_job_forget(peer->job);
         peer->job = NULL;
     }
-    log_debug("connection from %s ended: %s", peer->address, why);
 }
 
 static const struct peer_kind newcomer = {.on_ended = on_ended};
@@ -112,13 +115,15 @@ static void hello_of_agent(const struct directory *d, struct hop *h, const struc
 static void log_refused(struct peer *peer, const struct welcome *answer)
 {
     char fingerprint[FINGERPRINT_TEXT_BYTES];
+    uint8_t party[LOG_PARTY_BYTES];
     struct relay *r = peer->relay;
     const struct hop *h = &peer->driver.hop;
     uint64_t now = loop_now(r->loop);
     key_fingerprint(fingerprint, h->peer_key);
-    log_rated(crowd_log(&r->crowd, &peer->waiting, now), now, LOG_INFO,
-              "refused %s at %s, key %s: %.*s", role_name(h->peer_role), peer->address, fingerprint,
-              (int)answer->text.len, (const char *)answer->text.data);
+    crowd_party(party, &peer->waiting, now);
+    log_caused(&r->log, party, now, LOG_WARNING, "refused %s at %s, key %s: %.*s",
+               role_name(h->peer_role), peer->address, fingerprint, (int)answer->text.len,
+               (const char *)answer->text.data);
 }
 
 static bool on_first_message(struct hop *h, struct view message)
@@ -204,6 +209,7 @@ static const struct hop_handler newcomer_handler = {
 static void begin(struct relay *r, struct carrier *carrier, const struct address *address,
                   const uint8_t source[SOURCE_BYTES])
 {
+    static const uint8_t strangers[LOG_PARTY_BYTES];
     struct error e = {0};
     uint64_t now = loop_now(r->loop);
     struct peer *peer = peer_new(r, address, &newcomer);
@@ -214,9 +220,10 @@ static void begin(struct relay *r, struct carrier *carrier, const struct address
     hop_listen(&peer->driver.hop, &r->party, &newcomer_handler, ROLE_RELAY, now);
     peer->driver.deadline_us = now + SILENT_S * CLOCK_US_PER_S;
     if (!peer_open(peer, carrier, &e)) {
-        log_rated(&r->log, now, LOG_ERROR, "connection: %s", e.text);
+        log_caused(&r->log, strangers, now, LOG_ERROR, "connection: %s", e.text);
     } else if (!crowd_enter(&r->crowd, &peer->waiting, source)) {
-        log_rated(&r->log, now, LOG_ERROR, "connection from %s: out of memory", peer->address);
+        log_caused(&r->log, strangers, now, LOG_ERROR, "connection from %s: out of memory",
+                   peer->address);
         peer_bye(peer, CODE_INTERNAL, "out of memory", 0);
     }
 }

@@ -178,6 +178,7 @@ bool offer_read_refuse_on_control(struct peer *control, struct view body)
     if (p)
         pass_refusal(p, &m);
     else
-        log_debug("agent %s: REFUSE for an offer that is over", control->agent->name);
+        log_caused(&control->relay->log, control->agent->public_key, loop_now(control->relay->loop),
+                   LOG_DEBUG, "agent %s: REFUSE for an offer that is over", control->agent->name);
     return true;
 }

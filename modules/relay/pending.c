@@ -32,7 +32,8 @@ static const char *state_name(enum pending_state state)
 void pending_set_state(struct pending *p, enum pending_state state)
 {
     if (p->state != state) {
-        log_debug("circuit %s: %s -> %s", p->label, state_name(p->state), state_name(state));
+        log_caused(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_DEBUG,
+                   "circuit %s: %s -> %s", p->label, state_name(p->state), state_name(state));
         p->state = state;
     }
 }
@@ -105,8 +106,8 @@ void pending_refuse_as(struct pending *p, const struct refusal *m)
     char text[256];
     if (text_clean(text, sizeof text, m->text) == 0)
         snprintf(text, sizeof text, "%s", code_text(m->code));
-    log_rated(&p->user->circuits, loop_now(p->relay->loop), LOG_INFO, "circuit %s: refused: %s",
-              p->label, text);
+    log_caused(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_INFO,
+               "circuit %s: refused: %s", p->label, text);
     pending_send_refused(p->client, m);
     end(p);
 }
@@ -180,15 +181,16 @@ void pending_hop_lost(struct pending *p, const char *why)
         pending_refuse_unreachable(p, why);
         return;
     }
-    log_debug("circuit %s: the hop it was offered on has ended: %s", p->label, why);
+    log_caused(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_DEBUG,
+               "circuit %s: the hop it was offered on has ended: %s", p->label, why);
     pending_withdraw(p);
     p->try_ways(p);
 }
 
 void pending_client_gone(struct pending *p)
 {
-    log_rated(&p->user->circuits, loop_now(p->relay->loop), LOG_INFO,
-              "circuit %s: refused: the client disconnected", p->label);
+    log_caused(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_INFO,
+               "circuit %s: refused: the client disconnected", p->label);
     p->client = NULL;
     end(p);
 }

@@ -35,6 +35,7 @@ static void on_sweep(struct timer *timer)
     struct relay *r = &container_of(timer, struct server, sweep)->relay;
     uint64_t now = loop_now(r->loop);
     crowd_sweep(&r->crowd, now);
+    log_rates_sweep(&r->log, now);
     directory_sweep(&r->directory, now);
     key_stock_fill(&r->stock);
     timer_set(r->loop, timer, now + SWEEP_US);
@@ -113,6 +114,7 @@ static void init(struct server *s, const struct relay_config *config, const char
     random_bytes(hash_key, sizeof hash_key);
     crowd_init(&r->crowd, hash_key);
     seen_init(&r->seen);
+    log_rates_init(&r->log, hash_key);
     random_bytes(hash_key, sizeof hash_key);
     directory_init(&r->directory, hash_key);
 }
@@ -146,6 +148,7 @@ static void finish(struct server *s)
     crowd_free(&r->crowd);
     directory_free(&r->directory);
     listing_free(r);
+    log_rates_free(&r->log);
     known_keys_free(r->known);
     key_stock_end(&r->stock);
     relay_config_free(&r->config);

@@ -16,9 +16,9 @@
 
 static void log_way(const struct pending *p, const char *way)
 {
-    log_rated(&p->user->circuits, loop_now(p->relay->loop), LOG_INFO,
-              "circuit %s: user %s to agent %s, %s", p->label, p->user->config->name,
-              p->agent->name, way);
+    log_caused(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_INFO,
+               "circuit %s: user %s to agent %s, %s", p->label, p->user->config->name,
+               p->agent->name, way);
 }
 
 static void log_dialling(const struct pending *p)

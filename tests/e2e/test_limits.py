@@ -1279,6 +1279,44 @@ def test_refusals_in_the_log(world):
     assert_logged(crowd.agent, "user-1", f"refused to listen on {address}", listens.count(4), most)
 
 
+def test_sessions_share_what_the_log_shows(world):
+    """A user who ends their session and begins another has no new allowance for lines in the agent's
+    log; another user's are all there."""
+    crowd, count, begun = Crowd(world, 2), 5, time.monotonic()
+    target, flooder, other = "tcp:192.0.2.1:80", *crowd.clients
+    for _ in range(count):
+        circuit = flooder.connect()
+        refused_codes(circuit, [open_frame(i, target) for i in range(1, 61, 2)])
+        circuit.finish()
+    circuit = other.connect()
+    refused_codes(circuit, [open_frame(i, target) for i in range(1, 21, 2)])
+    circuit.finish()
+    wait_for(lambda: len(crowd.agent.lines("user-1: .*not permitted")) == 10, 5, "all of the other")
+    most = 51 + time.monotonic() - begun
+    assert_logged(crowd.agent, "user-0", target, 30 * count, most)
+
+
+def test_asking_for_what_is_not_theirs_in_the_log(world):
+    """The relay tells its operator who asks for an agent that is not theirs, with its name and from
+    where; however often, the first ones, then one a second, and how many it left out."""
+    relay = world.start_relay(users={"alice": "lab-1", "bob": "lab-1"}, agents={"lab-1": {}})
+    alice, bob = user_client(world, "alice", "lab-9"), user_client(world, "bob", "lab-8")
+    count, begun = 80, time.monotonic()
+    for _ in range(count):
+        assert refusal_of(alice.connect) == peer.NO_AGENT
+    assert refusal_of(bob.connect) == peer.NO_AGENT
+    line = r"warn +relay: refused user {} from 127\.0\.0\.1:\d+ to agent lab-{}: no such agent"
+    relay.expect(line.format("bob", 8))
+    shown = line.format("alice", 9)
+    assert 50 <= len(relay.lines(shown)) <= 51 + time.monotonic() - begun
+
+    def told():
+        more = relay.lines(shown + r".*\((\d+) more like this")
+        return len(relay.lines(shown)) + sum(int(found[1]) for found in more)
+
+    wait_for(lambda: told() == count, 15, "the log tells of all")
+
+
 def flood(connection):
     """Sends until the other side has gone."""
     with contextlib.suppress(OSError):

@@ -67,6 +67,7 @@ static void start(void)
     a->config.resume_window_s = 600;
     snprintf(a->config.name, sizeof a->config.name, "lab-1");
     seats_init(&a->seats);
+    log_rates_init(&a->log, (const uint8_t[16]){0});
     list_init(&a->ended);
     list_init(&a->attempts);
     key_stock_init(&a->stock);
@@ -82,6 +83,7 @@ static void answer(const struct offer *offer)
     require(t.told == 1);
     service_end_all(&t.agent);
     attempts_forget(&t.agent.attempts, NULL, NULL);
+    log_rates_free(&t.agent.log);
     timer_cancel(t.agent.loop, &t.agent.restock);
 }
 

@@ -242,6 +242,7 @@ static int set_up(void **state)
     t.agent.config.resume_window_s = 600;
     snprintf(t.agent.config.name, sizeof t.agent.config.name, "lab-1");
     seats_init(&t.agent.seats);
+    log_rates_init(&t.agent.log, (const uint8_t[16]){0});
     list_init(&t.agent.ended);
     list_init(&t.agent.attempts);
     key_stock_init(&t.agent.stock);
@@ -259,6 +260,7 @@ static int tear_down(void **state)
     assert_int_equal(t.left, 0);
     service_end_all(&t.agent);
     attempts_forget(&t.agent.attempts, NULL, NULL);
+    log_rates_free(&t.agent.log);
     partings_free(&t.agent.partings);
     timer_cancel(t.loop, &t.agent.restock);
     timer_cancel(t.loop, &t.limit);

@@ -160,6 +160,7 @@ static int set_up(void **state)
     t.each_round.run = on_round;
     t.relay.worker_count = 1;
     list_init(&t.relay.junctions);
+    log_rates_init(&t.relay.log, (const uint8_t[16]){0});
     list_init(&t.pair.junctions);
     assert_true(workers_start(&t.relay, junctions_end_told, &e));
     t.pending = calloc(1, sizeof *t.pending);
@@ -178,6 +179,7 @@ static int tear_down(void **state)
         if (t.far[side].fd >= 0)
             close(t.far[side].fd);
     assert_true(is_gone());
+    log_rates_free(&t.relay.log);
     assert_int_equal(t.pair.circuit_count, 0);
     assert_int_equal(t.user.circuit_count, 0);
     assert_int_equal(t.relay.workers[0].circuit_count, 0);

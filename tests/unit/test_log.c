@@ -18,7 +18,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/log_rate.h"
+#include "base/log_rates.h"
 
 #define TIME_LEN 24 /* "2026-01-31T12:00:00.123Z" */
 
@@ -227,12 +227,88 @@ static void rated_lines_are_counted_when_left_out(void **state)
     log_rated(&noisy, now, LOG_INFO, "alice: on");
     assert_string_equal(written() + TIME_LEN,
                         " info  agent: alice: on (12 more like this left out)\n");
-    log_rate_end(&noisy, LOG_INFO, "alice");
-    assert_string_equal(written(), "");
-    log_rated(&noisy, now, LOG_INFO, "alice: more");
-    log_rate_end(&noisy, LOG_INFO, "alice: targets");
+}
+
+/* The party of this number. */
+static const uint8_t *party(unsigned number)
+{
+    static uint8_t out[LOG_PARTY_BYTES];
+    memcpy(out, &number, sizeof number);
+    return out;
+}
+
+/* It comes again as often as it likes; nobody else's lines are left out for it, nor its own others.
+ */
+static void parties_have_rates_of_their_own(void **state)
+{
+    struct log_rates rates;
+    uint64_t now = 5 * CLOCK_US_PER_S;
+    (void)state;
+    log_setup("agent", LOG_INFO, false);
+    log_rates_init(&rates, (const uint8_t[16]){0});
+    for (int i = 0; i < LOG_RATE_BURST + 12; i++) {
+        log_caused(&rates, party(1), now, LOG_INFO, "alice: %d", i);
+        log_caused(&rates, party(1), now, LOG_DEBUG, "not shown %d", i);
+    }
+    assert_int_equal(count_lines(written()), LOG_RATE_BURST);
+    log_caused(&rates, party(2), now, LOG_INFO, "alice: %d", 0);
+    assert_string_equal(written() + TIME_LEN, " info  agent: alice: 0\n");
+    log_caused(&rates, party(1), now, LOG_INFO, "alice refused: %d", 1);
+    assert_string_equal(written() + TIME_LEN, " info  agent: alice refused: 1\n");
+    now += CLOCK_US_PER_S / LOG_RATE_PER_S;
+    log_caused(&rates, party(1), now, LOG_INFO, "alice: %d", 99);
     assert_string_equal(written() + TIME_LEN,
-                        " info  agent: alice: targets: 1 more like this left out\n");
+                        " info  agent: alice: 99 (12 more like this left out)\n");
+    log_rates_free(&rates);
+    assert_string_equal(written(), "");
+}
+
+/* The last of those left out is told by a sweep, or at the end, when no other comes. */
+static void what_was_left_out_is_told(void **state)
+{
+    struct log_rates rates;
+    uint64_t now = 5 * CLOCK_US_PER_S;
+    (void)state;
+    log_setup("agent", LOG_INFO, false);
+    log_rates_init(&rates, (const uint8_t[16]){0});
+    for (int i = 0; i < LOG_RATE_BURST + 3; i++)
+        log_caused(&rates, party(1), now, LOG_WARNING, "alice: %d", i);
+    written();
+    log_rates_sweep(&rates, now);
+    assert_string_equal(written(), "");
+    now += CLOCK_US_PER_S / LOG_RATE_PER_S;
+    log_rates_sweep(&rates, now);
+    assert_string_equal(written() + TIME_LEN,
+                        " warn  agent: alice: 52 (2 more like this left out)\n");
+    log_rates_sweep(&rates, now + 1);
+    assert_string_equal(written(), "");
+    log_caused(&rates, party(1), now, LOG_INFO, "alice: %d", 53);
+    assert_string_equal(written(), "");
+    log_rates_free(&rates);
+    assert_string_equal(written() + TIME_LEN, " info  agent: alice: 53\n");
+}
+
+/* Memory is bounded, and free again once all is quiet. */
+static void rates_are_forgotten(void **state)
+{
+    struct log_rates rates;
+    uint64_t now = 5 * CLOCK_US_PER_S, quiet = LOG_RATE_BURST * CLOCK_US_PER_S / LOG_RATE_PER_S;
+    (void)state;
+    log_setup("agent", LOG_INFO, false);
+    log_rates_init(&rates, (const uint8_t[16]){0});
+    for (unsigned i = 0; i < LOG_RATES_MAX + 100; i++) {
+        log_caused(&rates, party(i), now, LOG_INFO, "%u", i);
+        written();
+    }
+    assert_int_equal(rates.table.count, LOG_RATES_MAX);
+    for (int i = 0; i < LOG_RATE_BURST; i++)
+        log_caused(&rates, party(7000), now, LOG_INFO, "noisy %d", i);
+    log_rates_sweep(&rates, now + quiet - 1);
+    assert_int_equal(rates.table.count, 1);
+    log_rates_sweep(&rates, now + quiet);
+    assert_int_equal(rates.table.count, 0);
+    log_rates_free(&rates);
+    written();
 }
 
 static void lasting_states_are_told_seldom(void **state)
@@ -332,6 +408,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(full_pipes_lose_lines_and_say_so, use_pipe, restore),
         cmocka_unit_test_setup_teardown(rated_lines_are_counted_when_left_out, use_pipe, restore),
         cmocka_unit_test_setup_teardown(lasting_states_are_told_seldom, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(parties_have_rates_of_their_own, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(what_was_left_out_is_told, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(rates_are_forgotten, use_pipe, restore),
         cmocka_unit_test_setup_teardown(closed_pipes_are_harmless, use_pipe, restore),
         cmocka_unit_test_setup_teardown(status_line_stays_below_the_log, use_terminal, restore),
         cmocka_unit_test_setup_teardown(status_line_is_cut_at_the_width, use_terminal, restore),

@@ -43,7 +43,9 @@ int64_t clock_wall_s(void)
 /* --- The loop --- */
 
 static struct loop *loop;
-static struct failures failures = {.agent = "boston"};
+static struct log_rates rates;
+static const struct log_party by = {.all = &rates};
+static struct failures failures = {.agent = "boston", .by = &by};
 
 static void stop(struct deferred *d)
 {
@@ -73,6 +75,7 @@ static int set_up(void **state)
 {
     (void)state;
     loop = loop_new();
+    log_rates_init(&rates, (const uint8_t[16]){0});
     return loop ? 0 : -1;
 }
 
@@ -80,6 +83,7 @@ static int tear_down(void **state)
 {
     (void)state;
     loop_free(loop);
+    log_rates_free(&rates);
     return 0;
 }
 
@@ -461,7 +465,7 @@ static struct targets *new_targets(const char *allow)
     struct error e = {0};
     struct targets *t;
     assert_true(value_target_pattern(&pattern, allow, &e));
-    t = targets_new(loop, "test", &pattern, 1);
+    t = targets_new(loop, "test", &by, &pattern, 1);
     assert_non_null(t);
     return t;
 }
@@ -560,11 +564,10 @@ static struct raw *new_connected(int *fd, struct address *from)
     struct raw *r = new_agent(fd, target, &st);
     struct udp_target *u;
     int connected;
-    static struct log_rate errors;
     assert_true(address_of_socket(&to, *fd, false));
     connected = socket_connect_datagram(&to);
     assert_true(connected >= 0 && address_of_socket(from, connected, false));
-    u = udp_target_new(loop, connected, &to, false, "test", &errors);
+    u = udp_target_new(loop, connected, &to, false, "test", &by);
     assert_non_null(u);
     stream_set_owner(st, &udp_target_events, u);
     udp_target_start(u, st);

@@ -181,6 +181,7 @@ static int set_up(void **state)
     t.agent.loop = t.loop;
     t.agent.party = t.own.party;
     seats_init(&t.agent.seats);
+    log_rates_init(&t.agent.log, (const uint8_t[16]){0});
     list_init(&t.agent.ended);
     list_init(&t.agent.attempts);
     snprintf(relay.address.host, sizeof relay.address.host, "127.0.0.1");
@@ -196,6 +197,7 @@ static int tear_down(void **state)
     (void)state;
     uplink_free(t.uplink);
     attempts_forget(&t.agent.attempts, NULL, NULL);
+    log_rates_free(&t.agent.log);
     for (unsigned i = 0; i < t.guests; i++)
         if (!t.guest[i].ended)
             hop_driver_close(&t.guest[i].driver);
