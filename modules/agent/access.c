@@ -1,5 +1,4 @@
-/* Permissions with what enforces them. A changed configuration does not change them: it ends the
- * session (service.h). */
+/* Permissions with what enforces them. */
 #include "agent/access.h"
 
 #include <stdio.h>
@@ -31,7 +30,8 @@ bool access_init(struct access *x, struct agent *a, const struct agent_user *use
     write_prefix(prefix, x, label);
     if (permissions_copy(&x->permissions, user)) {
         x->targets = targets_new(a->loop, prefix, &by, p->allow, p->allow_count);
-        x->listeners = remote_listeners_new(a->loop, prefix, &by, p->listen, p->listen_count);
+        x->listeners =
+            remote_listeners_new(a->loop, prefix, &by, p->listen, p->listen_count, p->listeners);
     }
     if (x->targets && x->listeners) {
         targets_forbid(x->targets, is_forbidden, a);
@@ -40,6 +40,24 @@ bool access_init(struct access *x, struct agent *a, const struct agent_user *use
     }
     access_free(x);
     return false;
+}
+
+bool access_update(struct access *x, const struct agent_user *user)
+{
+    struct permissions old = x->permissions, fresh;
+    const struct permissions *p = &x->permissions;
+    snprintf(x->user, sizeof x->user, "%s", user->name);
+    if (permissions_same(&old, user))
+        return true;
+    if (!permissions_copy(&fresh, user)) {
+        permissions_free(&fresh);
+        return false;
+    }
+    x->permissions = fresh;
+    targets_set_policy(x->targets, p->allow, p->allow_count);
+    remote_listeners_set_policy(x->listeners, p->listen, p->listen_count, p->listeners);
+    permissions_free(&old);
+    return true;
 }
 
 void access_free(struct access *x)

@@ -1,5 +1,4 @@
-/* The targets and listeners that a session reaches, by the permissions that its user had when it
- * began. */
+/* The targets and listeners that a session reaches, by the permissions that its user has. */
 #ifndef SPX_AGENT_ACCESS_H
 #define SPX_AGENT_ACCESS_H
 
@@ -18,6 +17,10 @@ struct access {
 /* False without memory. label: of the session's circuit, for the log. a outlives it. */
 bool access_init(struct access *x, struct agent *a, const struct agent_user *user,
                  const char *label);
+
+/* The user's permissions may have changed: what they no longer allow ends, and nothing else. False
+ * without memory: they are as they were. */
+bool access_update(struct access *x, const struct agent_user *user);
 
 /* After the session's streams have ended. */
 void access_free(struct access *x);

@@ -1,5 +1,4 @@
-/* The permissions of a session's user as configured when the session began: a change ends the
- * session. */
+/* The permissions of a session's user, a copy of the configuration's. */
 #ifndef SPX_AGENT_PERMISSIONS_H
 #define SPX_AGENT_PERMISSIONS_H
 

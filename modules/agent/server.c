@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include "agent/call.h"
+#include "agent/changes.h"
 #include "agent/inbound.h"
 #include "agent/policy.h"
 #include "agent/service.h"
@@ -88,7 +89,7 @@ static bool is_relay(void *agent, const uint8_t key[KEY_BYTES])
 
 static void reload(struct agent *a)
 {
-    struct agent_config config;
+    struct agent_config config, old;
     struct error e = {0};
     bool relays_changed;
     if (a->stopping)
@@ -99,11 +100,13 @@ static void reload(struct agent *a)
     }
     config_carry_over(&agent_config_file, &a->config, &config);
     relays_changed = !same_relays(&config, &a->config);
-    agent_config_free(&a->config);
+    old = a->config;
     a->config = config;
     a->party.labels = labels_of(&a->config);
     know(a);
     log_info("configuration reloaded");
+    changes_log(&old, &a->config);
+    agent_config_free(&old);
     service_check_all(a);
     if (relays_changed) {
         free_uplinks(a);

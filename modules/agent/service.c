@@ -284,7 +284,7 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     settings.resume_window_s = a->config.resume_window_s;
     settings.receive_limit = budget_receive_limit(&a->seats);
     settings.own_streams = user->listen_count ? AGENT_STREAMS_MAX : 0;
-    settings.listeners = user->listeners;
+    settings.listeners = LISTENERS_MAX; /* the user's number may change: see access.h */
     settings.streams = user->streams;
     if (!v || !access_init(&v->access, a, user, in->label)) {
         free(v);
@@ -451,13 +451,24 @@ static void drop_removed_relay(struct service *v)
         service_end(v, why);
 }
 
+/* False: no memory for what they allow more. */
+static bool update_permissions(struct service *v, const struct agent_user *user)
+{
+    if (user->listen_count && !session_widen_own_streams(v->session, AGENT_STREAMS_MAX))
+        return false;
+    if (!access_update(&v->access, user))
+        return false;
+    access_set_label(&v->access, v->label); /* with the user's name */
+    return true;
+}
+
 static void check(struct service *v)
 {
     const struct agent_user *user = agent_find_user(v->agent, v->seat.user_key);
     if (!user)
         service_close(v, CODE_REVOKED, "the user is no longer allowed at this agent");
-    else if (!permissions_same(&v->access.permissions, user))
-        service_close(v, CODE_REVOKED, "the user's permissions at this agent have changed");
+    else if (!update_permissions(v, user))
+        service_close(v, CODE_INTERNAL, "the agent has no memory for the user's permissions");
     else
         drop_removed_relay(v);
 }

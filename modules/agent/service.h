@@ -25,7 +25,8 @@ struct attachment *service_admit(struct agent *a, const struct admission *in,
 /* True if the session of an earlier message 1 still waits for a START that it may bring. */
 bool service_awaits(struct agent *a, const struct attempt *earlier);
 
-/* Closes every session that the configuration as it is now no longer allows. */
+/* Ends what the configuration as it is now no longer allows: sessions, or of a session the streams
+ * and listeners that its user may have no longer. */
 void service_check_all(struct agent *a);
 
 /* Sends CLOSE on every session. */

@@ -20,7 +20,9 @@ struct remote_listeners {
     size_t allow_count;
     bool (*forbidden)(void *arg, const struct address *address); /* or NULL */
     void *forbidden_arg;
+    unsigned most;
     struct list all;
+    struct list connections; /* to them, and to those that have ended */
     struct rate listens;
     struct log_party by; /* whose the lines in the log are */
     struct log_seldom full;
@@ -34,10 +36,17 @@ struct remote_listener {
     struct intake *intake;
 };
 
+/* A connection to a listener. */
+struct remote_connection {
+    struct list link;
+    struct stream *stream;
+    struct address at; /* the listener's */
+};
+
 struct remote_listeners *remote_listeners_new(struct loop *loop, const char *label,
                                               const struct log_party *by,
                                               const struct target_pattern *allow,
-                                              size_t allow_count)
+                                              size_t allow_count, unsigned most)
 {
     struct remote_listeners *r = calloc(1, sizeof *r);
     if (!r)
@@ -46,7 +55,9 @@ struct remote_listeners *remote_listeners_new(struct loop *loop, const char *lab
     r->by = *by;
     r->allow = allow;
     r->allow_count = allow_count;
+    r->most = most;
     list_init(&r->all);
+    list_init(&r->connections);
     remote_listeners_set_label(r, label);
     return r;
 }
@@ -84,11 +95,40 @@ static bool may_take(void *owner)
     return false;
 }
 
+static void connection_ended(void *arg, enum reset_code code, const char *text)
+{
+    struct remote_connection *c = arg;
+    (void)code;
+    (void)text;
+    list_remove(&c->link);
+    free(c);
+}
+
+/* Its endpoint is the stream's owner to be. NULL without memory or descriptors. */
+static struct endpoint *new_connection(struct remote_listener *l, int fd,
+                                       const struct address *peer, struct remote_connection **out)
+{
+    struct endpoint *e;
+    struct remote_connection *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    e = endpoint_new(l->set->loop, fd, address_is_unix(peer), connection_ended, c);
+    if (!e) {
+        free(c);
+        return NULL;
+    }
+    c->at = *intake_bound(l->intake);
+    list_append(&l->set->connections, &c->link);
+    *out = c;
+    return e;
+}
+
 static void take(void *owner, int fd, const struct address *peer)
 {
     struct remote_listener *l = owner;
     const struct remote_listeners *r = l->set;
-    struct endpoint *e = endpoint_new(l->set->loop, fd, address_is_unix(peer), NULL, NULL);
+    struct remote_connection *c;
+    struct endpoint *e = new_connection(l, fd, peer, &c);
     char text[ADDRESS_TEXT_BYTES];
     struct stream *st;
     if (!e) {
@@ -99,8 +139,10 @@ static void take(void *owner, int fd, const struct address *peer)
     st = stream_open_for(l->listener, text, &endpoint_events, e);
     if (!st) {
         endpoint_drop(e);
+        connection_ended(c, 0, "");
         return;
     }
+    c->stream = st;
     log_caused(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, "%s: %s: connection from %s",
                r->label, intake_address(l->intake), text);
     endpoint_start(e, st);
@@ -181,6 +223,25 @@ static bool permitted(const struct remote_listeners *r, const struct address *a)
     return false;
 }
 
+void remote_listeners_set_policy(struct remote_listeners *r, const struct target_pattern *allow,
+                                 size_t allow_count, unsigned most)
+{
+    static const char why[] = "no longer permitted by this agent's configuration";
+    r->allow = allow;
+    r->allow_count = allow_count;
+    r->most = most;
+    list_each (link, &r->connections) {
+        const struct remote_connection *c = container_of(link, struct remote_connection, link);
+        if (!permitted(r, &c->at))
+            stream_cut(c->stream, RESET_NOT_PERMITTED, why);
+    }
+    list_each (link, &r->all) {
+        const struct remote_listener *l = container_of(link, struct remote_listener, link);
+        if (!permitted(r, intake_bound(l->intake)))
+            stream_cut(l->listener, RESET_NOT_PERMITTED, why);
+    }
+}
+
 /* The first free port that is permitted. */
 static bool listen_on_permitted(struct remote_listener *l, struct address a, struct error *e)
 {
@@ -240,6 +301,14 @@ static void try_listen(struct remote_listeners *r, struct stream *listener,
     intake_go(l->intake);
 }
 
+static unsigned count(const struct remote_listeners *r)
+{
+    unsigned n = 0;
+    list_each (link, &r->all)
+        n++;
+    return n;
+}
+
 void remote_listeners_add(struct remote_listeners *r, struct stream *listener, struct view address)
 {
     char text[ADDRESS_MAX_BYTES + 1];
@@ -250,6 +319,8 @@ void remote_listeners_add(struct remote_listeners *r, struct stream *listener, s
     else if (!permitted(r, &wanted))
         refuse_listen(r, listener, text, RESET_NOT_PERMITTED,
                       "not permitted by this agent's configuration");
+    else if (count(r) >= r->most)
+        refuse_listen(r, listener, text, RESET_LIMIT, "too many listeners");
     else if (!rate_take(&r->listens, loop_now(r->loop), LISTEN_RATE_PER_S, LISTEN_BURST))
         refuse_listen(r, listener, text, RESET_LIMIT, "too many listeners in a short time");
     else

@@ -15,7 +15,12 @@ struct remote_listeners;
 struct remote_listeners *remote_listeners_new(struct loop *loop, const char *label,
                                               const struct log_party *by,
                                               const struct target_pattern *allow,
-                                              size_t allow_count);
+                                              size_t allow_count, unsigned most);
+
+/* Others hold from now on: listeners where they do not allow it end, with their connections. Of
+ * more than `most` listeners none ends. */
+void remote_listeners_set_policy(struct remote_listeners *r, const struct target_pattern *allow,
+                                 size_t allow_count, unsigned most);
 
 /* Addresses for which forbidden says true are refused, whatever is permitted. */
 void remote_listeners_forbid(struct remote_listeners *r,

@@ -22,15 +22,17 @@ struct targets {
     size_t allow_count;
     bool (*forbidden)(void *arg, const struct address *address); /* or NULL */
     void *forbidden_arg;
-    struct list waiting; /* openings whose turn has not come */
+    struct list waiting;   /* openings whose turn has not come */
+    struct list connected; /* and those whose streams have their targets */
     unsigned connecting;
     struct rate udp_opens;
     struct log_party by; /* whose the lines in the log are */
 };
 
-/* The owner of a stream until its target is connected. */
+/* The owner of a stream until its target is connected, and a record of that target from then on, as
+ * long as the stream lasts. */
 struct opening {
-    struct list link; /* on targets->waiting, or on none */
+    struct list link; /* on targets->waiting or connected, or on none */
     struct targets *targets;
     struct stream *stream;
     struct dial *dial;
@@ -42,6 +44,8 @@ struct opening {
     uint16_t early_len[EARLY_DATAGRAMS];
     unsigned early_count;
     char text[TARGET_TEXT_BYTES];
+    struct address at; /* once it is connected */
+    bool any_port;     /* its answers may come from any port of that */
 };
 
 struct targets *targets_new(struct loop *loop, const char *label, const struct log_party *by,
@@ -53,6 +57,7 @@ struct targets *targets_new(struct loop *loop, const char *label, const struct l
     t->loop = loop;
     t->by = *by;
     list_init(&t->waiting);
+    list_init(&t->connected);
     targets_set_label(t, label);
     targets_set_policy(t, allow, allow_count);
     return t;
@@ -61,12 +66,6 @@ struct targets *targets_new(struct loop *loop, const char *label, const struct l
 void targets_set_label(struct targets *t, const char *label)
 {
     snprintf(t->label, sizeof t->label, "%s", label);
-}
-
-void targets_set_policy(struct targets *t, const struct target_pattern *allow, size_t allow_count)
-{
-    t->allow = allow;
-    t->allow_count = allow_count;
 }
 
 void targets_forbid(struct targets *t, bool (*forbidden)(void *arg, const struct address *address),
@@ -151,10 +150,53 @@ static enum reset_code code_of(enum dial_result result)
     return codes[result];
 }
 
+/* The stream has ended, and what moved its bytes. */
+static void on_ended(void *arg, enum reset_code code, const char *text)
+{
+    (void)code;
+    (void)text;
+    opening_free(arg);
+}
+
+/* True if the policy takes the target's answers from any of its ports. */
+static bool takes_any_port(const struct opening *o, const struct address *address)
+{
+    const struct targets *t = o->targets;
+    for (size_t i = 0; i < t->allow_count; i++)
+        if (t->allow[i].any_port && target_pattern_allows(&t->allow[i], &o->target, address))
+            return true;
+    return false;
+}
+
+static bool still_allowed(struct opening *o)
+{
+    return o->own || (allows(o, &o->at) && (!o->any_port || takes_any_port(o, &o->at)));
+}
+
+static void end_forbidden(struct opening *o)
+{
+    static const char why[] = "no longer permitted by this agent's configuration";
+    const struct targets *t = o->targets;
+    log_caused(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, "%s: %s: %s, stream %u", t->label,
+               o->text, why, stream_id(o->stream));
+    stream_cut(o->stream, RESET_NOT_PERMITTED, why);
+}
+
+void targets_set_policy(struct targets *t, const struct target_pattern *allow, size_t allow_count)
+{
+    t->allow = allow;
+    t->allow_count = allow_count;
+    list_each (link, &t->connected) {
+        struct opening *o = container_of(link, struct opening, link);
+        if (!still_allowed(o))
+            end_forbidden(o);
+    }
+}
+
 /* The socket is the stream's owner from now on; false without memory or descriptors. */
 static bool hand_over_connection(struct opening *o, int fd, const struct address *address)
 {
-    struct endpoint *e = endpoint_new(o->targets->loop, fd, address_is_unix(address), NULL, NULL);
+    struct endpoint *e = endpoint_new(o->targets->loop, fd, address_is_unix(address), on_ended, o);
     if (!e)
         return false;
     socket_set_application(fd, address);
@@ -174,23 +216,14 @@ static void send_early(struct opening *o, struct udp_target *u)
     }
 }
 
-/* True if the policy takes the target's answers from any of its ports. */
-static bool takes_any_port(const struct opening *o, const struct address *address)
-{
-    const struct targets *t = o->targets;
-    for (size_t i = 0; i < t->allow_count; i++)
-        if (t->allow[i].any_port && target_pattern_allows(&t->allow[i], &o->target, address))
-            return true;
-    return false;
-}
-
 static bool hand_over_datagrams(struct opening *o, int fd, const struct address *address)
 {
     char label[sizeof o->targets->label + sizeof o->text + 2];
     struct udp_target *u;
     snprintf(label, sizeof label, "%s: %s", o->targets->label, o->text);
-    u = udp_target_new(o->targets->loop, fd, address, takes_any_port(o, address), label,
-                       &o->targets->by);
+    o->any_port = takes_any_port(o, address);
+    u = udp_target_new(o->targets->loop, fd, address, o->any_port, label, &o->targets->by, on_ended,
+                       o);
     if (!u)
         return false;
     stream_set_owner(o->stream, &udp_target_events, u);
@@ -205,6 +238,11 @@ static void connected(struct opening *o, int fd, const struct address *address)
     const struct targets *t = o->targets;
     struct stream *st = o->stream;
     bool datagrams = o->target.kind == TARGET_UDP;
+    if (!o->own && !allows(o, address)) { /* since the connect began */
+        socket_close_reset(fd);
+        refuse_stream(o, RESET_NOT_PERMITTED, "not permitted by this agent's configuration");
+        return;
+    }
     if (!(datagrams ? hand_over_datagrams(o, fd, address) : hand_over_connection(o, fd, address))) {
         socket_close_reset(fd);
         refuse_stream(o, RESET_INTERNAL, "out of memory or descriptors");
@@ -213,7 +251,10 @@ static void connected(struct opening *o, int fd, const struct address *address)
     address_to_text(text, address);
     log_caused(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, "%s: %s: %s, stream %u", t->label,
                o->text, datagrams ? "open for datagrams" : "connected", stream_id(st));
-    opening_free(o);
+    o->at = *address;
+    fifo_clear(&o->early);
+    list_move(&o->targets->connected, &o->link);
+    start_waiting(o->targets);
     stream_accept(st, text);
 }
 

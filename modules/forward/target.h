@@ -15,6 +15,7 @@ struct targets;
 struct targets *targets_new(struct loop *loop, const char *label, const struct log_party *by,
                             const struct target_pattern *allow, size_t allow_count);
 
+/* Others hold from now on: streams to targets that they do not allow are reset. */
 void targets_set_policy(struct targets *t, const struct target_pattern *allow, size_t allow_count);
 
 /* Targets at an address for which forbidden says true are refused, whatever the policy allows. */

@@ -32,6 +32,8 @@ struct udp_target {
     uint64_t answered_us;
     bool failed; /* and the log says so */
     struct log_party by;
+    endpoint_ended *ended;
+    void *arg;
     char label[480];
 };
 
@@ -41,12 +43,13 @@ static void bury(struct deferred *burial)
 }
 
 /* Frees at the end of the round: this may be its own callback. */
-static void finish(struct udp_target *t)
+static void finish(struct udp_target *t, enum reset_code code, const char *text)
 {
     io_remove(&t->io);
     timer_cancel(t->loop, &t->idle);
     close(t->io.fd);
     t->stream = NULL;
+    t->ended(t->arg, code, text);
     loop_defer(t->loop, &t->burial);
 }
 
@@ -105,12 +108,12 @@ static void on_idle(struct timer *timer)
         timer_set(t->loop, timer, t->used_us + IDLE_US);
         return;
     }
-    stream_reset(t->stream, RESET_TIMEOUT, "no datagram for a while");
-    finish(t);
+    stream_cut(t->stream, RESET_TIMEOUT, "no datagram for a while");
 }
 
 struct udp_target *udp_target_new(struct loop *loop, int fd, const struct address *address,
-                                  bool any_port, const char *label, const struct log_party *by)
+                                  bool any_port, const char *label, const struct log_party *by,
+                                  endpoint_ended *ended, void *arg)
 {
     struct udp_target *t = calloc(1, sizeof *t);
     if (!t)
@@ -122,6 +125,8 @@ struct udp_target *udp_target_new(struct loop *loop, int fd, const struct addres
     t->by = *by;
     t->address = t->peer = *address;
     t->any_port = any_port;
+    t->ended = ended;
+    t->arg = arg;
     snprintf(t->label, sizeof t->label, "%s", label);
     if ((!any_port || socket_leave_peer(fd)) && io_add(loop, &t->io, fd))
         return t;
@@ -164,9 +169,7 @@ static void on_datagram(void *owner, struct view bytes)
 
 static void on_reset(void *owner, enum reset_code code, const char *text)
 {
-    (void)code;
-    (void)text;
-    finish(owner);
+    finish(owner, code, text);
 }
 
 const struct stream_events udp_target_events = {.on_datagram = on_datagram, .on_reset = on_reset};

@@ -112,6 +112,10 @@ bool session_has_circuit(const struct session *s);
 const struct session_settings *session_settings(const struct session *s);
 size_t session_ring_bytes(const struct session *s);
 
+/* Agent: as many streams of its own may be open from now on, if they were fewer. False: there is no
+ * room for their windows. */
+bool session_widen_own_streams(struct session *s, uint16_t streams);
+
 /* The part of receive_limit that is in use: the floors of all streams there may be, and what the
  * windows of those there are have beyond. */
 uint32_t session_window_bytes(const struct session *s);

@@ -327,6 +327,15 @@ void stream_reset(struct stream *st, enum reset_code code, const char *text)
     session_leave(s);
 }
 
+void stream_cut(struct stream *st, enum reset_code code, const char *text)
+{
+    const struct stream_events *events = st->events;
+    void *owner = st->owner;
+    stream_reset(st, code, text);
+    if (events)
+        events->on_reset(owner, code, text);
+}
+
 void stream_ended_by_peer(struct stream *st, enum reset_code code, const char *text)
 {
     const struct stream_events *events = st->events;

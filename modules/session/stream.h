@@ -67,6 +67,9 @@ bool stream_send_datagram(struct stream *st, struct view datagram);
  * cleaned and cut to TEXT_MAX_BYTES. */
 void stream_reset(struct stream *st, enum reset_code code, const char *text);
 
+/* As stream_reset, and its owner hears of it by on_reset. */
+void stream_cut(struct stream *st, enum reset_code code, const char *text);
+
 struct session *stream_session(const struct stream *st);
 void *stream_owner(const struct stream *st);
 

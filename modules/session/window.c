@@ -62,6 +62,18 @@ static uint32_t take_from_pool(struct session *s, uint32_t bytes)
     return bytes;
 }
 
+bool session_widen_own_streams(struct session *s, uint16_t streams)
+{
+    uint64_t bytes;
+    if (streams <= s->settings.own_streams)
+        return true;
+    bytes = (uint64_t)(streams - s->settings.own_streams) * floor_bytes(s);
+    if (bytes > s->pool_left || !take_from_pool(s, (uint32_t)bytes))
+        return false;
+    s->settings.own_streams = streams;
+    return true;
+}
+
 uint32_t session_window_bytes(const struct session *s)
 {
     return s->settings.receive_limit - s->pool_left;

@@ -17,7 +17,8 @@ from harness import (
     forwards,
     free_port,
 )
-from servers import ask, read_exactly, read_to_end
+from servers import EchoServer, ask, read_exactly, read_to_end
+from test_udp import Application, UdpEcho
 
 USERS = {"alice": "*", "bob": "*"}
 ALLOW = {"alice": "tcp:127.0.0.1:*", "bob": "tcp:127.0.0.1:*"}
@@ -155,24 +156,74 @@ def test_user_removed_at_the_agent(world, site):
     world.run_pipe(user="alice", code=DENIED)
 
 
-def test_target_taken_at_the_agent(world, site, echo):
-    """A target that is no longer allowed is not reached any more after SIGHUP: the session ends, and
-    the next one has the user's permissions as they are now."""
-    world.agent_conf(users={"alice": "tcp:127.0.0.1:1", "bob": "tcp:127.0.0.1:*"})
+def is_refused(client, index=0):
+    """Whether a new connection to this forward ends without a byte."""
+    try:
+        with client.dial(index) as connection:
+            connection.sendall(b"x")
+            return not connection.recv(1)
+    except OSError:
+        return True
+
+
+def test_target_taken_at_the_agent(world, serve):
+    """After SIGHUP streams to a target that is no longer allowed are reset, and it is not reached any
+    more; nothing else of the session is disturbed. A target that comes is there at once."""
+    kept, taken, udp = serve(EchoServer), serve(EchoServer), serve(UdpEcho)
+    allow = f"tcp:127.0.0.1:{kept.port}"
+    world.start_relay()
+    agent = world.start_agent(
+        users={"alice": f"{allow}, tcp:127.0.0.1:{taken.port}, udp:127.0.0.1:{udp.port}"}
+    )
+    client = world.start_client(
+        *forwards(kept.port, taken.port), "-U", f"{LOOPBACK}:0:{LOOPBACK}:{udp.port}"
+    )
+    with client.dial(0) as good, client.dial(1) as bad, Application(client.address(2)) as app:
+        for connection in (good, bad):
+            assert ask(connection, b"hello") == b"hello"
+        app.ask(b"hello")
+        world.agent_conf(users={"alice": allow})
+        agent.signal(signal.SIGHUP)
+        assert read_to_end(bad) == (b"", "reset")
+        for target in (f"tcp:127.0.0.1:{taken.port}", f"udp:127.0.0.1:{udp.port}"):
+            agent.expect(rf"user alice: removed: Allow {target}$")
+            agent.expect(rf": alice: {target}: no longer permitted by this .*, stream \d+")
+        assert is_refused(client, 1)
+        assert_undisturbed(client, good)
+        world.agent_conf(users={"alice": f"{allow}, tcp:127.0.0.0/8:*"})
+        reload(agent)
+        agent.expect(r"user alice: added: Allow tcp:127\.0\.0\.0/8:\*$")
+        with client.dial(1) as again:
+            assert ask(again, b"hello") == b"hello"
+        assert_undisturbed(client, good)
+
+
+def test_target_added_at_the_agent(world, site):
+    """Running connections notice nothing of a permission more."""
+    world.agent_conf(users={**ALLOW, "alice": "tcp:127.0.0.1:*, tcp:192.0.2.1:22"})
+    reload(site.agent)
+    assert_both_go_on(site)
+
+
+def test_reload_tells_what_has_changed(world, site):
+    """Users, relays and permissions that a reload of the agent adds and removes are in its log."""
+    key, second = r"key SHA256:\S+$", endpoint(LOOPBACK, free_port())
+    users = {"alice": "tcp:127.0.0.1:*, unix:/run/x, udp:[fd00::]/8:53", "carol": "tcp:*:1-9"}
+    world.agent_conf(users=users, more_relays=[(second, "relay-2")])
+    reload(site.agent)
+    site.bob.wait_exit(DENIED)
+    site.agent.expect(rf"user carol: added, {key}")
+    assert len(site.agent.lines(rf"user bob: removed, {key}")) == 1
+    assert len(site.agent.lines(r"user carol: added: Allow tcp:\*:1-9$")) == 1
+    assert len(site.agent.lines(r"user alice: added: Allow unix:/run/x$")) == 1
+    assert len(site.agent.lines(r"user alice: added: Allow udp:\[fd00::\]/8:53$")) == 1
+    assert not site.agent.lines(r"user alice: removed")
+    port = second.rpartition(":")[2]
+    assert len(site.agent.lines(rf"relay 127\.0\.0\.1 port {port}: added, {key}")) == 1
+    world.agent_conf(users=users)
     site.agent.signal(signal.SIGHUP)
-    assert ask(site.connections[1], b"bob") == b"bob"
-
-    def refused():
-        try:
-            with site.alice.dial() as connection:
-                connection.sendall(b"x")
-                return not connection.recv(1)
-        except OSError:
-            return True
-
-    site.alice.expect("the user's permissions at this agent have changed")
-    site.alice.connected(count=2)
-    assert refused()
+    site.agent.expect(rf"relay 127\.0\.0\.1 port {port}: removed, {key}")
+    assert_undisturbed(site.alice, site.connections[0])
 
 
 @pytest.mark.parametrize("party", ["relay", "agent"])

@@ -1,4 +1,5 @@
 """-R: the agent listens, and what connects there reaches a service at the client's side."""
+import itertools
 import re
 import signal
 import socket
@@ -39,9 +40,9 @@ def listening_agent(world, listen="default", **config):
     return world.start_agent(conf=conf)
 
 
-def start(world, *remotes, listen="default", **config):
-    """Relay, agent and a client with these -R."""
-    options = [word for remote in remotes for word in ("-R", remote)]
+def start(world, *remotes, listen="default", forwards=(), **config):
+    """Relay, agent and a client with these -R, and other forwards."""
+    options = [*forwards, *(word for remote in remotes for word in ("-R", remote))]
     return (
         world.start_relay(),
         listening_agent(world, listen),
@@ -325,32 +326,77 @@ def test_file_is_not_right(world, listen):
 
 
 def test_permission_is_taken_away(world, echo):
-    """After SIGHUP with another Listen the session ends, and with it what listened."""
+    """After SIGHUP without a Listen what listened ends, with its connections; the session goes on."""
+    _, agent, client = start(
+        world, f"0:{LOOPBACK}:{echo.port}", forwards=forwards(echo.port)
+    )
+    address = bound(client, f"tcp:{LOOPBACK}:{echo.port}")
+    with socket.create_connection(address, timeout=20) as connection, client.dial() as other:
+        ask(connection, b"hello")
+        ask(other, b"hello")
+        world.agent_conf()
+        agent.signal(signal.SIGHUP)
+        assert read_to_end(connection) == (b"", "reset")
+        wait_for(lambda: refuses(address), 5, "the agent no longer listens")
+        agent.expect(r"user alice: removed: Listen 127\.0\.0\.0/8:1024-65535$")
+        client.expect(r"agent cannot listen on \S+: no longer permitted")
+        assert ask(other, b"still here") == b"still here"
+
+
+def test_permission_is_taken_away_from_all(world, echo):
+    """The same for a client that has nothing else: it ends with the exit code of a denial."""
+    _, agent, client = start(world, f"0:{LOOPBACK}:{echo.port}")
+    bound(client, f"tcp:{LOOPBACK}:{echo.port}")
+    world.agent_conf()
+    agent.signal(signal.SIGHUP)
+    client.wait_exit(DENIED)
+
+
+def test_another_permission_is_loaded(world, echo):
+    """After SIGHUP with another Listen, listeners where it allows them are not disturbed; nor are
+    their connections."""
     _, agent, client = start(world, f"0:{LOOPBACK}:{echo.port}")
     address = bound(client, f"tcp:{LOOPBACK}:{echo.port}")
     with socket.create_connection(address, timeout=20) as connection:
         ask(connection, b"hello")
-        world.agent_conf()
+        conf = world.directory / "agent-lab-1.conf"
+        conf.write_text(conf.read_text().replace("Listen = default", "Listen = *:*"))
         agent.signal(signal.SIGHUP)
-        assert read_to_end(connection) == (b"", "reset")
-    client.wait_exit(DENIED)
-    wait_for(lambda: refuses(address), 5, "the agent no longer listens")
+        agent.expect(r"user alice: added: Listen \*:\*$")
+        assert ask(connection, b"still here") == b"still here"
 
 
-def test_another_number_is_loaded(world, echo):
-    """After SIGHUP with another number of Listeners the session ends, as with another Listen; the
-    next one has it."""
-    remotes = [f"0:{LOOPBACK}:{echo.port}"] * 2
-    _, agent, client = start(world, *remotes, listen="default\nListeners = 2")
-    target = f"tcp:{LOOPBACK}:{echo.port}"
-    bound(client, target, 2)
+def may_listen(circuit, ids):
+    stream = next(ids)
+    circuit.send(peer.frame(peer.LISTEN, stream, peer.string("127.0.0.1:0")))
+    return circuit.expect(peer.LISTENING, peer.RESET, stream=stream).kind == peer.LISTENING
+
+
+def test_permission_and_number_come_at_once(world):
+    """In a session that was begun without: after SIGHUP its client may listen, as often as it is
+    allowed then, and gets the connections; with a smaller number what listens goes on."""
+    world.start_relay()
+    agent = listening_agent(world, None)
+    client = peer.Client(
+        peer.Pair(world.key("alice").path), world.relay_address, world.key("relay").raw, "lab-1",
+        world.key("lab-1").raw,
+    )  # fmt: skip
+    circuit, ids = client.connect(streams=8), itertools.count(1, 2)
+    assert not may_listen(circuit, ids)
     conf = world.directory / "agent-lab-1.conf"
-    conf.write_text(conf.read_text().replace("Listeners = 2", "Listeners = 1"))
+    before = conf.read_text()
+    for count, (number, answers) in enumerate([(2, [True, True, False]), (3, [True, False])], 1):
+        conf.write_text(f"{before}Listen = default\nListeners = {number}\n")
+        agent.signal(signal.SIGHUP)
+        agent.expect("configuration reloaded", count=count)
+        assert [may_listen(circuit, ids) for _ in answers] == answers
+    conf.write_text(f"{before}Listen = default\nListeners = 1\n")
     agent.signal(signal.SIGHUP)
-    client.expect(r"the session has ended: the user's permissions at this agent have changed")
-    client.expect(r"agent cannot listen on 127\.0\.0\.1:0: too many listeners", 40)
-    with socket.create_connection(bound(client, target, 3), timeout=20) as connection:
-        assert ask(connection, b"hello") == b"hello"
+    agent.expect(r"user alice: Listeners changed from 3 to 1")
+    assert not may_listen(circuit, ids)
+    port = int(agent.expect(r"alice: listening on 127\.0\.0\.1:(\d+) for the client")[1])
+    with socket.create_connection((LOOPBACK, port), timeout=20):
+        assert circuit.expect(peer.OPEN).kind == peer.OPEN
 
 
 # Breaks.

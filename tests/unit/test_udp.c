@@ -555,6 +555,43 @@ static void test_policy(void **state)
     }
 }
 
+static void on_target_ended(void *arg, enum reset_code code, const char *text)
+{
+    (void)arg;
+    (void)code;
+    (void)text;
+}
+
+/* A stream to a target that is no longer allowed is reset; one that stays allowed is not touched.
+ */
+static void test_policy_changes(void **state)
+{
+    char target[64];
+    struct stream *st;
+    int fd;
+    struct raw *r = new_agent(&fd, target, &st);
+    struct targets *t = new_targets("udp:127.0.0.0/8:*");
+    struct target_pattern narrower;
+    struct error e = {0};
+    (void)state;
+    targets_open(t, st, view_of_string(target));
+    pump();
+    assert_int_equal(sent_count(raw_output(r), FRAME_OPENED), 1);
+    assert_true(value_target_pattern(&narrower, target, &e));
+    targets_set_policy(t, &narrower, 1);
+    raw_send(r, FRAME_DATAGRAM, 1, "one", 3);
+    assert_string_equal(come(fd), "one");
+    narrower.port_first ^= 1;
+    narrower.port_last ^= 1;
+    targets_set_policy(t, &narrower, 1);
+    assert_string_equal(said(r), "1!4 ");
+    raw_send(r, FRAME_DATAGRAM, 1, "two", 3);
+    assert_string_equal(come(fd), "");
+    raw_free(r);
+    targets_free(t);
+    close(fd);
+}
+
 /* A connected socket in the hands of stream 1; the address it sends from. */
 static struct raw *new_connected(int *fd, struct address *from)
 {
@@ -567,7 +604,7 @@ static struct raw *new_connected(int *fd, struct address *from)
     assert_true(address_of_socket(&to, *fd, false));
     connected = socket_connect_datagram(&to);
     assert_true(connected >= 0 && address_of_socket(from, connected, false));
-    u = udp_target_new(loop, connected, &to, false, "test", &by);
+    u = udp_target_new(loop, connected, &to, false, "test", &by, on_target_ended, NULL);
     assert_non_null(u);
     stream_set_owner(st, &udp_target_events, u);
     udp_target_start(u, st);
@@ -684,6 +721,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_early_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reset_while_waiting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_policy, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_policy_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_target_idle, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_target_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_target_refuses, set_up, tear_down),

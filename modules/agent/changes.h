@@ -1,0 +1,10 @@
+/* What a reload adds to an agent's configuration and takes from it, for the log. */
+#ifndef SPX_AGENT_CHANGES_H
+#define SPX_AGENT_CHANGES_H
+
+#include "config/config.h"
+
+/* A line for each user, relay and permission that is only in one of them. */
+void changes_log(const struct agent_config *old, const struct agent_config *fresh);
+
+#endif
