@@ -252,7 +252,7 @@ install: spx
 	install -m 644 docs/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1/'
 	install -m 644 docs/*.5 '$(DESTDIR)$(PREFIX)/share/man/man5/'
 	for s in $(SERVICES); do \
-	  sed 's|^ExecStart=[^ ]*|ExecStart="$(PREFIX)/bin/spx"|' docs/$$s | \
+	  sed 's|^\(Exec[A-Za-z]*\)=/usr/local/bin/spx|\1="$(PREFIX)/bin/spx"|' docs/$$s | \
 	    install -m 644 /dev/stdin '$(DESTDIR)$(UNITS)/'$$s; done
 
 uninstall:

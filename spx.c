@@ -80,14 +80,15 @@ static void fill_standard_streams(void)
         close(fd);
 }
 
-/* For every role: no core dumps (they would hold keys), no end by a closed pipe, enough
- * descriptors. */
+/* For every role: no core dumps (they would hold keys), no end by a closed pipe or
+ * a question for the status, enough descriptors. */
 static void prepare_process(void)
 {
     struct rlimit limit = {0, 0};
     setrlimit(RLIMIT_CORE, &limit);
     prctl(PR_SET_DUMPABLE, 0);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN); /* until a role heeds it, or for good */
     if (!descriptors_raise_limit())
         log_warning("cannot raise the limit of open files: %s", system_text(errno));
 }

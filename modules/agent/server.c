@@ -122,6 +122,18 @@ static void on_reload(void *arg, int signo)
     reload(arg);
 }
 
+static void on_status(void *arg, int signo)
+{
+    const struct agent *a = arg;
+    size_t online = 0;
+    (void)signo;
+    for (size_t i = 0; i < a->uplink_count; i++)
+        online += uplink_is_online(a->uplinks[i]);
+    log_info("status: online at %zu of %zu relays called, %u session%s%s", online, a->uplink_count,
+             a->seats.count, a->seats.count == 1 ? "" : "s", a->stopping ? ", ending" : "");
+    service_log_all(a);
+}
+
 static void on_stop_limit(struct timer *timer)
 {
     loop_stop(container_of(timer, struct agent, stop_limit)->loop);
@@ -160,7 +172,7 @@ static bool start(struct agent *a, struct error *e)
     know(a);
     key_stock_fill(&a->stock);
     agent_sweep_log(a);
-    if (!loop_on_signals(a->loop, on_stop, on_reload, a, e))
+    if (!loop_on_signals(a->loop, on_stop, on_reload, on_status, a, e))
         return false;
     if (a->config.listen.count && !(a->inbound = inbound_new(a, e)))
         return false;

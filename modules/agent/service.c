@@ -481,6 +481,24 @@ void service_check_all(struct agent *a)
         check(service_of_seat(link));
 }
 
+static void log_state(const struct service *v)
+{
+    struct session_summary summary = session_summary(v->session);
+    char up[16], down[16], time[24];
+    text_bytes(up, summary.bytes_received);
+    text_bytes(down, summary.bytes_sent);
+    text_duration(time, loop_now(v->agent->loop) - v->begun_us);
+    log_info("status: circuit %s: user %s, %s, %u stream%s opened, %s up, %s down, %s", v->label,
+             v->access.user, v->current ? "connected" : "waiting for its client",
+             summary.streams_opened, summary.streams_opened == 1 ? "" : "s", up, down, time);
+}
+
+void service_log_all(const struct agent *a)
+{
+    list_each (link, &a->seats.all)
+        log_state(service_of_seat(link));
+}
+
 void service_close_all(struct agent *a, enum code code, const char *text)
 {
     list_each (link, &a->seats.all)

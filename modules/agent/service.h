@@ -29,6 +29,9 @@ bool service_awaits(struct agent *a, const struct attempt *earlier);
  * and listeners that its user may have no longer. */
 void service_check_all(struct agent *a);
 
+/* Logs a line for each session that has started. */
+void service_log_all(const struct agent *a);
+
 /* Sends CLOSE on every session. */
 void service_close_all(struct agent *a, enum code code, const char *text);
 

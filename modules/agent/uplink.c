@@ -536,6 +536,11 @@ struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay)
     return u;
 }
 
+bool uplink_is_online(const struct uplink *u)
+{
+    return u->control != NULL;
+}
+
 void uplink_free(struct uplink *u)
 {
     struct loop *loop = u->agent->loop;

@@ -15,6 +15,9 @@ void uplink_call(struct uplink *u);
 /* Checks the control hop: if it was lost unnoticed it is replaced within seconds. */
 void uplink_probe(struct uplink *u);
 
+/* True while its control hop is open. */
+bool uplink_is_online(const struct uplink *u);
+
 /* Ends its hops with BYE. */
 void uplink_free(struct uplink *u);
 

@@ -513,6 +513,14 @@ static void on_signal(void *arg, int signo)
     begin_closing(c, "ended by the user");
 }
 
+static void on_status_signal(void *arg, int signo)
+{
+    struct client *c = arg;
+    (void)signo;
+    report_log(&c->report, c->session, c->task->options->agent, state_names[c->state],
+               loop_now(c->loop));
+}
+
 /* ssh ends its ProxyCommand by SIGHUP; under nohup the signal stays ignored. */
 static bool heeds_hangup(void)
 {
@@ -556,7 +564,8 @@ static bool start(struct client *c, struct error *e)
         return error_set(e, FAILURE_OTHER, "cannot create the event loop: %s", system_text(errno));
     partings_init(&c->partings, c->loop);
     c->report.begun_us = loop_now(c->loop);
-    if (!loop_on_signals(c->loop, on_signal, heeds_hangup() ? on_signal : NULL, c, e))
+    if (!loop_on_signals(c->loop, on_signal, heeds_hangup() ? on_signal : NULL, on_status_signal, c,
+                         e))
         return false;
     c->forwards = forwards_new(c->loop, &request, e);
     if (!c->forwards)

@@ -121,7 +121,7 @@ static enum failure walk(struct listing *l)
         wire_error_set(&l->error, CODE_INTERNAL, "cannot create the event loop");
         return FAILURE_OTHER;
     }
-    if (loop_on_signals(l->loop, on_signal, NULL, l, &e)) {
+    if (loop_on_signals(l->loop, on_signal, NULL, NULL, l, &e)) {
         try_relay(l);
         loop_run(l->loop);
     } else {

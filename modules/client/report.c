@@ -15,10 +15,12 @@ void report_add(struct report *r, const struct session *s)
     r->streams += summary.streams_opened;
 }
 
-void report_show(const struct report *r, const struct session *s, const char *agent,
-                 const char *state, uint64_t now_us)
+#define STATE_BYTES 256
+
+static void write_state(char text[STATE_BYTES], const struct report *r, const struct session *s,
+                        const char *agent, const char *state, uint64_t now_us)
 {
-    char text[256], up[16], down[16], time[24], rtt[24] = "-";
+    char up[16], down[16], time[24], rtt[24] = "-";
     struct session_summary now = {0};
     if (s)
         now = session_summary(s);
@@ -27,9 +29,24 @@ void report_show(const struct report *r, const struct session *s, const char *ag
     text_bytes(up, r->sent + now.bytes_sent);
     text_bytes(down, r->received + now.bytes_received);
     text_duration(time, (now_us - r->begun_us) / CLOCK_US_PER_S * CLOCK_US_PER_S);
-    snprintf(text, sizeof text, "%s: %s | round trip %s | %u stream%s | %s up, %s down | %s", agent,
+    snprintf(text, STATE_BYTES, "%s: %s | round trip %s | %u stream%s | %s up, %s down | %s", agent,
              state, rtt, now.own_open, now.own_open == 1 ? "" : "s", up, down, time);
+}
+
+void report_show(const struct report *r, const struct session *s, const char *agent,
+                 const char *state, uint64_t now_us)
+{
+    char text[STATE_BYTES];
+    write_state(text, r, s, agent, state, now_us);
     log_status(text);
+}
+
+void report_log(const struct report *r, const struct session *s, const char *agent,
+                const char *state, uint64_t now_us)
+{
+    char text[STATE_BYTES];
+    write_state(text, r, s, agent, state, now_us);
+    log_info("status: %s", text);
 }
 
 void report_end(const struct report *r, enum failure failure, const char *why, uint64_t now_us)

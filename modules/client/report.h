@@ -19,6 +19,10 @@ void report_add(struct report *r, const struct session *s);
 void report_show(const struct report *r, const struct session *s, const char *agent,
                  const char *state, uint64_t now_us);
 
+/* The same as a line of the log. */
+void report_log(const struct report *r, const struct session *s, const char *agent,
+                const char *state, uint64_t now_us);
+
 /* Logs the last line, without counts if there was no stream, and removes the line of state. */
 void report_end(const struct report *r, enum failure failure, const char *why, uint64_t now_us);
 

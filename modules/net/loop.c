@@ -489,10 +489,12 @@ bool loop_on_signal(struct loop *loop, int signo, void (*f)(void *arg, int signo
 }
 
 bool loop_on_signals(struct loop *loop, void (*stop)(void *arg, int signo),
-                     void (*hangup)(void *arg, int signo), void *arg, struct error *e)
+                     void (*hangup)(void *arg, int signo), void (*status)(void *arg, int signo),
+                     void *arg, struct error *e)
 {
     if (loop_on_signal(loop, SIGINT, stop, arg) && loop_on_signal(loop, SIGTERM, stop, arg) &&
-        (!hangup || loop_on_signal(loop, SIGHUP, hangup, arg)))
+        (!hangup || loop_on_signal(loop, SIGHUP, hangup, arg)) &&
+        (!status || loop_on_signal(loop, SIGUSR1, status, arg)))
         return true;
     return error_set(e, FAILURE_OTHER, "cannot handle signals: %s", system_text(errno));
 }

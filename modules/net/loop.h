@@ -128,9 +128,10 @@ void loop_undefer(struct deferred *d);
 bool loop_on_signal(struct loop *loop, int signo, void (*f)(void *arg, int signo), void *arg);
 
 /* The signals of a process that runs until it is told to stop: SIGINT and SIGTERM call stop, SIGHUP
- * hangup; hangup NULL: SIGHUP stays as it is. False: e says why. */
+ * hangup, SIGUSR1 status; NULL: SIGHUP, SIGUSR1 stay as they are. False: e says why. */
 bool loop_on_signals(struct loop *loop, void (*stop)(void *arg, int signo),
-                     void (*hangup)(void *arg, int signo), void *arg, struct error *e);
+                     void (*hangup)(void *arg, int signo), void (*status)(void *arg, int signo),
+                     void *arg, struct error *e);
 
 /* Calls call->f(call->arg) in the loop's thread as soon as possible; may be called from any thread.
  * Cannot fail. The loop must not be freed before loop_post has returned. */

@@ -105,12 +105,10 @@ static void end_failed(struct junction *j, enum junction_side side, int error)
 /* A direction is over: the other one has a while to come to its end too. */
 static void end_direction(struct junction *j, enum junction_side from)
 {
-    char why[32];
     enum junction_side to = other_side(from);
     j->direction[from].ended = true;
     if (j->direction[to].ended) {
-        snprintf(why, sizeof why, "%s closed", side_name(j->first_ended));
-        end(j, why);
+        end(j, "both sides closed"); /* which of them ended the session only they know */
         return;
     }
     j->first_ended = from;

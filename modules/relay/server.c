@@ -62,6 +62,33 @@ static void on_reload(void *arg, int signo)
              r->config.agent_count == 1 ? "" : "s");
 }
 
+static size_t length(const struct list *all)
+{
+    size_t n = 0;
+    list_each (link, all)
+        n++;
+    return n;
+}
+
+static void on_status(void *arg, int signo)
+{
+    const struct server *s = arg;
+    const struct relay *r = &s->relay;
+    size_t users = 0, agents = 0;
+    (void)signo;
+    list_each (link, &r->directory.users) {
+        const struct known_user *u = container_of(link, struct known_user, all);
+        users += !list_empty(&u->hops) || u->circuit_count;
+    }
+    list_each (link, &r->directory.agents)
+        agents += container_of(link, struct known_agent, all)->hops.control != NULL;
+    log_info(
+        "status: %zu of %zu users connected, %zu of %zu agents online, circuits: %zu, connects "
+        "under way: %zu, connections: %zu",
+        users, r->config.user_count, agents, r->config.agent_count, length(&r->junctions),
+        length(&r->pendings), length(&r->peers));
+}
+
 static void on_stop(void *arg, int signo)
 {
     static const char why[] = "the relay is shutting down";
@@ -129,7 +156,7 @@ static bool start(struct server *s, struct error *e)
     r->party.known = r->known;
     key_stock_fill(&r->stock);
     reload_apply(r, &r->config);
-    if (!loop_on_signals(r->loop, on_stop, on_reload, s, e))
+    if (!loop_on_signals(r->loop, on_stop, on_reload, on_status, s, e))
         return false;
     timer_set(r->loop, &s->sweep, loop_now(r->loop) + SWEEP_US);
     /* Threads start with signals blocked. */

@@ -38,6 +38,10 @@ def test_install_and_uninstall(world):
         assert re.findall("^ExecStart=.*", text, re.MULTILINE) == [
             f'ExecStart="{PREFIX}/bin/spx" {unit} -c /etc/spx/{unit}.conf'
         ]
+        assert re.findall("^ExecReload=.*", text, re.MULTILINE) == [
+            f'ExecReload="{PREFIX}/bin/spx" {unit} -c /etc/spx/{unit}.conf --check',
+            "ExecReload=/bin/kill -HUP $MAINPID",
+        ]
     make(world, "uninstall")
     assert files_of(root) == set()
 

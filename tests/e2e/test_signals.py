@@ -64,3 +64,19 @@ def test_agent_ended_while_a_client_is_silent(world, target):
     stays_false(agent.ended, 1.5, "the agent does not wait for its client")
     agent.wait_exit(OK, seconds=8)
     client.signal(signal.SIGCONT)
+
+
+def test_status(world, target):
+    """SIGUSR1 has each role write its status to the log, and end by nothing."""
+    relay, agent, client = world.start_all(target.port)
+    circuit = client.connected()
+    with greet(client) as connection:
+        for program, line in [
+            (relay, r"status: 1 of 1 users connected, 1 of 1 agents online, circuits: 1, connects "),
+            (agent, r"status: online at 1 of 1 relays called, 1 session$"),
+            (agent, rf"status: circuit {circuit}: user alice, connected, 1 stream opened, "),
+            (client, r"status: lab-1: connected \| round trip .* \| 1 stream \| "),
+        ]:
+            program.signal(signal.SIGUSR1)
+            program.expect(rf" info +\S+: {line}")
+        assert ask(connection, b"still here") == b"still here"
