@@ -201,6 +201,7 @@ bool list_find_key(const struct client_config *config, const struct hop_party *p
     struct listing l = {
         .config = config, .party = party, .query = agent, .on_agent = keep_key, .key = key};
     enum failure failure = walk(&l);
+    loop_release_signals(); /* the engineer is asked next */
     if (failure != FAILURE_NONE)
         return error_set(e, failure, "%s", l.error.text);
     return l.found || error_set(e, FAILURE_NO_AGENT,

@@ -499,6 +499,15 @@ bool loop_on_signals(struct loop *loop, void (*stop)(void *arg, int signo),
     return error_set(e, FAILURE_OTHER, "cannot handle signals: %s", system_text(errno));
 }
 
+void loop_release_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 /* ---- The loop. ---- */
 
 static bool open_descriptors(struct loop *loop)

@@ -133,6 +133,9 @@ bool loop_on_signals(struct loop *loop, void (*stop)(void *arg, int signo),
                      void (*hangup)(void *arg, int signo), void (*status)(void *arg, int signo),
                      void *arg, struct error *e);
 
+/* After loop_free, for a process that goes on without a loop: SIGINT and SIGTERM end it again. */
+void loop_release_signals(void);
+
 /* Calls call->f(call->arg) in the loop's thread as soon as possible; may be called from any thread.
  * Cannot fail. The loop must not be freed before loop_post has returned. */
 void loop_post(struct loop *loop, struct loop_call *call);
