@@ -19,12 +19,15 @@ def loopback_address():
 
 class NameServer:
     """Answers over UDP and TCP. names: name -> addresses. faults: type of a question -> the code of
-    the answer to it, or "drop" or "truncate" (over UDP)."""
+    the answer to it, or "drop" or "truncate" (over UDP). ipv6_first: answers for IPv4 wait until it
+    was asked for IPv6 so often."""
 
-    def __init__(self, names=None, faults=None):
+    def __init__(self, names=None, faults=None, ipv6_first=0):
         self.names = names or {}
         self.faults = faults or {}
+        self.ipv6_first = ipv6_first
         self.asked = []  # (name, type, "udp" or "tcp")
+        self.waiting = []
         self.address = loopback_address()
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -53,9 +56,18 @@ class NameServer:
                 question, sender = self.udp.recvfrom(512)
                 answer = self._answer(question, "udp") if question else None
                 if answer:
-                    self.udp.sendto(answer, sender)
+                    self.waiting.append((self.asked[-1][1], answer, sender))
+                self._send()
             except OSError:
                 return
+
+    def _send(self):
+        kinds = [kind for _, kind, _ in self.asked]
+        for wait in list(self.waiting):
+            kind, answer, sender = wait
+            if kind == AAAA or kinds.count(AAAA) >= self.ipv6_first:
+                self.waiting.remove(wait)
+                self.udp.sendto(answer, sender)
 
     def _serve_tcp(self):
         while True:
