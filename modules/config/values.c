@@ -456,10 +456,16 @@ static bool same_name(const struct target_pattern *p, const struct target *t)
     return strcasecmp(p->name, t->at.host) == 0;
 }
 
+/* All of the pattern's addresses are this machine's own: 127.0.0.0/8, also mapped, and ::1. */
 static bool is_loopback(const struct target_pattern *p)
 {
-    unsigned least = p->prefix.storage.ss_family == AF_INET ? 8 : 104; /* 127/8, also mapped; ::1 */
-    return p->has_prefix && p->prefix_bits >= least && address_is_loopback(&p->prefix);
+    struct address a = p->prefix;
+    unsigned least = a.storage.ss_family == AF_INET ? 8 : 104;
+
+    address_unmap(&a);
+    if (a.storage.ss_family == AF_INET6)
+        least = 128;
+    return p->prefix_bits >= least && address_is_loopback(&a);
 }
 
 enum permission target_pattern_permits(const struct target_pattern *p, const struct target *t)

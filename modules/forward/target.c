@@ -396,7 +396,7 @@ void targets_open(struct targets *t, struct stream *stream, struct view target)
 {
     struct error why = {0};
     struct opening *o = opening_new(t, stream);
-    enum permission permission = PERMIT_NEVER;
+    enum permission permission;
     if (!o)
         return;
     text_clean(o->text, sizeof o->text, target);
