@@ -1,4 +1,5 @@
 """How a stream begins and ends: an application sees what it would see without the tunnel."""
+import signal
 import socket
 import time
 
@@ -321,3 +322,17 @@ def test_urgent_data(world, serve, option):
     assert target.outcome() == (b"".join(URGENT * 200), "eof")
     assert read_to_end(connection) == (b"".join(URGENT * 200), "eof")
     connection.close()
+
+
+def test_urgent_data_that_waited(world, echo):
+    """A read stops before an urgent byte, and what lies behind it in the socket is read too, though no
+    more comes."""
+    _, _, client = world.start_all(echo.port)
+    with client.dial() as connection:
+        assert ask(connection, b"open") == b"open"
+        client.signal(signal.SIGSTOP)
+        connection.sendall(b"before")
+        connection.send(b"!", socket.MSG_OOB)
+        connection.sendall(b"after")
+        client.signal(signal.SIGCONT)
+        assert read_exactly(connection, 12) == b"before!after"
