@@ -43,7 +43,7 @@ const char *http_read(struct http_request *r, struct view head);
 
 /* Writes the head of a request that is not CONNECT as its server expects it, so that it closes the
  * connection after its answer. Returns the number of bytes. */
-#define HTTP_REWRITTEN_MAX_BYTES(head_len) (2 * (head_len) + 2 * HTTP_AUTHORITY_BYTES)
+#define HTTP_REWRITTEN_MAX_BYTES(head_len) (2 * ((head_len) + HTTP_AUTHORITY_BYTES))
 size_t http_rewrite(const struct http_request *r, char *out);
 
 /* So many of the next bytes belong to the request. If these are not all of them, no more will, and

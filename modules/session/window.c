@@ -40,9 +40,11 @@ bool window_init(struct session *s)
 
 void window_add_places(struct session *s, unsigned own_places)
 {
-    unsigned most = s->settings.own_streams < STREAMS_MAX ? s->settings.own_streams : STREAMS_MAX;
-    unsigned places = own_places < most ? own_places : most;
-    uint32_t floor = fitting_floor(s, places), beyond = 0;
+    unsigned places = s->settings.own_streams;
+    uint32_t floor, beyond = 0;
+    if (own_places < places)
+        places = own_places;
+    floor = fitting_floor(s, places);
     if (places <= s->own_places || floor == 0)
         return;
     list_each (link, &s->all) {
