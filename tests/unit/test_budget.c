@@ -72,6 +72,8 @@ static void test_idle_sessions_hold_little(void **state)
         assert_true(budget_windows_may_grow(&s, session[i], 64 << 10));
     }
     assert_false(budget_windows_may_grow(&s, session[0], 200 << 20));
+    assert_true(budget_ring_may_grow(&s, session[0], (ALL - 64 * MIB) / 3));
+    assert_false(budget_ring_may_grow(&s, session[0], (ALL - 64 * MIB) / 3 + 1));
     for (unsigned i = 0; i < SESSIONS_PER_AGENT; i++)
         session_free(session[i]);
 }

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,7 +115,7 @@ static void only_files_are_read(void **state)
 
 static void files_others_can_write_are_refused(void **state)
 {
-    static const mode_t wrong[] = {0660, 0606, 0620, 0602};
+    static const mode_t wrong[] = {0660, 0606, 0620, 0602, 01606};
     struct error e = {0};
     char *text, message[128];
     size_t len;
@@ -178,8 +179,13 @@ static void files_of_others_are_refused(void **state)
     assert_int_equal(chown("given", 4242, 0), 0);
     assert_false(file_read("given/list", 10, false, &text, &len, &e));
     assert_non_null(strstr(e.text, "/given: owned by user 4242"));
+    error_clear(&e);
+    assert_int_equal(chmod("given", 01755), 0); /* its owner may replace any file in it */
+    assert_false(file_read("given/list", 10, false, &text, &len, &e));
+    assert_non_null(strstr(e.text, "/given: owned by user 4242"));
 
-    /* A service's user reads root's files, and secrets of its own group, not of another. */
+    /* A service's user reads root's and its own files, and secrets of its groups, not of another.
+     */
     assert_int_equal(chown("given", 0, 0), 0);
     assert_int_equal(chown("given/list", 0, 4343), 0);
     assert_int_equal(chmod("given/list", 0640), 0);
@@ -197,6 +203,13 @@ static void files_of_others_are_refused(void **state)
     assert_false(file_read("given/list", 10, true, &text, &len, &e));
     assert_non_null(strstr(e.text, "its mode 0640 gives others access to a secret"));
     assert_int_equal(seteuid(0), 0);
+    assert_int_equal(setgroups(2, (const gid_t[]){4445, 4444}), 0);
+    assert_int_equal(seteuid(4242), 0);
+    error_clear(&e);
+    assert_true(file_read("given/list", 10, true, &text, &len, &e));
+    free(text);
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(setgroups(0, NULL), 0);
     assert_int_equal(setegid(0), 0);
     unlink("list");
     unlink("given/list");
