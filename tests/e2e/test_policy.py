@@ -359,3 +359,30 @@ def test_agent_itself_is_no_target(world, echo):
     circuit.open(f"tcp:{LOOPBACK}:{echo.port}", stream=2 * len(own) + 1)
     circuit.finish()
     assert len(agent.lines("not allowed|not permitted")) == len(own)
+
+
+def listen_code(circuit, stream, address):
+    """The code of the RESET that answers this LISTEN; None: LISTENING."""
+    circuit.send(peer.frame(peer.LISTEN, stream, peer.string(address)))
+    answer = circuit.expect(peer.LISTENING, peer.RESET, stream=stream)
+    return peer.Reader(answer.payload).number(2) if answer.kind == peer.RESET else None
+
+
+def test_agent_itself_is_no_listener(world):
+    """Nor does it listen there for a client: refused as not permitted, before the system is asked.
+    Other addresses are listened on, with the same port too."""
+    port, other, call = free_port(), free_port(), world.directory / "call"
+    world.start_relay()
+    conf = world.agent_conf(listen=f"{LOOPBACK}:{port}", CallSocket=call)
+    conf.write_text(conf.read_text() + f"Listen = *:*, unix:{call}, unix:{call}-too\n")
+    agent = world.start_agent(conf=conf)
+    circuit = alice(world).connect()
+    own = [f"{LOOPBACK}:{port}", f"0.0.0.0:{port}", f"[::]:{port}", f"unix:{call}"]
+    codes = [listen_code(circuit, 2 * i + 1, address) for i, address in enumerate(own)]
+    assert codes == [4] * len(own)
+    stream = 2 * len(own) + 1
+    for i, address in enumerate((f"127.0.0.2:{port}", f"{LOOPBACK}:{other}", f"unix:{call}-too")):
+        assert listen_code(circuit, stream + 2 * i, address) is None, address
+    assert call.is_socket()
+    circuit.finish()
+    assert len(agent.lines("refused to listen on .*: not permitted")) == len(own)
