@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import peer
-from harness import LOOPBACK, SLOWNESS, World, forwards
+from harness import LOOPBACK, SLOWNESS, World, forwards, free_port
 from servers import ask
 
 GREEDY = Path(__file__).with_name("greedy.py")
@@ -104,7 +104,7 @@ def test_keystrokes(world, twin, echo, kind):
     client = world.start_client(*forwards(echo.port))
     with socket.socket(type=socket.SOCK_DGRAM) as sink, socket.create_connection(client.address()) as connection:
         sink.bind((LOOPBACK, 0))
-        target = f"{LOOPBACK}:{sink.getsockname()[1] if kind == 'datagrams' else echo.port}"
+        target = f"{LOOPBACK}:{sink.getsockname()[1] if kind == 'datagrams' else free_port()}"
         assert_fair(world, twin, kind, target, lambda n: ask(connection, b"%d" % n), agent)
 
 
