@@ -751,6 +751,12 @@ class SlowRelay(peer.Relay):
             self.allowed.add(ticket)
             self.came.notify_all()
 
+    def close(self):
+        with self.came:
+            self.closing = True
+            self.came.notify_all()  # what waits for its turn
+        super().close()
+
 
 def test_offers_at_an_agent(world, serve):
     """Of 24 at once, four of each of six users, four are worked on and 16 wait. No user's second

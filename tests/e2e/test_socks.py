@@ -1,6 +1,7 @@
 """-D: SOCKS 5 and HTTP, by curl and by hand."""
 import os
 import re
+import select
 import socket
 import struct
 import subprocess
@@ -478,6 +479,11 @@ def test_half_done_requests_are_bounded(world, echo):
     late.settimeout(5 * SLOWNESS)
     assert read_exactly(late, 12)[3] == 0
     assert ask(late, b"x") == b"x"
+    poll = select.poll()
+    for connection in silent:
+        poll.register(connection, select.POLLIN)
+    ended = [fd for fd, _ in poll.poll(5000)]
+    assert ended == [silent[0].fileno()]  # well before the time for a request is over
     assert read_to_end(silent[0]) == (b"", "reset")
     client.expect("too many connections without a request: the oldest is closed")
     assert client.peak_memory_bytes() - before < 16 << 20
