@@ -339,7 +339,7 @@ class Session:
     def __init__(self):
         self.id, self.circuit_number, self.received = NEW, 0, 0
         self.sent, self.acknowledged = b"", 0  # sent: from position `acknowledged` on
-        self.peer_streams = self.early_credit = self.peer_limit = None
+        self.peer_streams = self.early_credit = self.peer_limit = self.peer_ring = None
 
     def limits(self, streams=0, limit=8 * MIB, ring=MIB):
         return u64(self.received) + u32(limit) + u32(ring) + u16(streams)
@@ -359,7 +359,7 @@ class Session:
         """Returns the position the agent told."""
         assert reader.number(1) == 1
         self.id, told = reader.take(16), reader.number(8)
-        self.peer_limit, _, self.peer_streams = (reader.number(n) for n in (4, 4, 2))
+        self.peer_limit, self.peer_ring, self.peer_streams = (reader.number(n) for n in (4, 4, 2))
         self.early_credit, self.resume_window = reader.number(4), reader.number(4)
         reader.extensions()
         return told
@@ -374,7 +374,7 @@ class Session:
             reader.number(4),
             reader.number(8),
         )
-        self.peer_limit, _, self.peer_streams = (reader.number(n) for n in (4, 4, 2))
+        self.peer_limit, self.peer_ring, self.peer_streams = (reader.number(n) for n in (4, 4, 2))
         reader.extensions()
         return name, session_id, number, told
 

@@ -8,10 +8,10 @@ import struct
 import pytest
 
 import peer
-from harness import LOOPBACK, forwards, free_port, stays_false, wait_for
+from harness import LOOPBACK, endpoint, forwards, free_port, stays_false, wait_for
 from peer import (
     ACK, CLOSE, DATA, DATAGRAM, EOF, FRAME_PING, FRAME_PONG, LISTEN, LISTENING, OPEN, OPENED, PAD,
-    RESET, WINDOW, Gone, Refused, frame, open_frame, string, u16, u32,
+    MIB, RESET, WINDOW, Gone, Refused, frame, open_frame, string, u16, u32,
 )  # fmt: skip
 from servers import Target, ask, read_exactly
 from test_hostile import Unacknowledging
@@ -355,6 +355,23 @@ def test_window_of_opened_counts_from_the_first_byte(world, serve):
         connection.sendall(bytes(100000))
         wait_for(lambda: site.got >= EARLY + 110, 10, "all that has credit came")
         stays_false(lambda: site.got > EARLY + 110, 0.3, "more than its credit came")
+
+
+def test_limits_that_are_told(world, client, serve):
+    """What the two programs say of themselves in their payloads."""
+    agents = client.connect().session
+    assert (agents.peer_limit, agents.peer_ring) == (65 * MIB, MIB)
+    assert (agents.peer_streams, agents.early_credit, agents.resume_window) == (1024, EARLY, 600)
+    address = endpoint(LOOPBACK, free_port())
+    site = serve(
+        peer.Site, pair(world, "relay"), peer.Agent(pair(world, "lab-1"), "lab-1"), address=address
+    )
+    for more, streams in ([], 0), (["-R", f"{LOOPBACK}:0:{LOOPBACK}:9"], 256):
+        site.agent.sessions.clear()
+        world.start_client(*forwards(9), *more, relay=address)
+        (clients,) = site.agent.sessions.values()
+        assert (clients.peer_limit, clients.peer_ring) == (64 * MIB, 8 * MIB)
+        assert clients.peer_streams == streams
 
 
 # 5.8: the end.
