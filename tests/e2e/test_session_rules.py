@@ -8,18 +8,20 @@ import struct
 import pytest
 
 import peer
+import test_limits
 from harness import LOOPBACK, endpoint, forwards, free_port, stays_false, wait_for
 from peer import (
-    ACK, CLOSE, DATA, DATAGRAM, EOF, FRAME_PING, FRAME_PONG, LISTEN, LISTENING, OPEN, OPENED, PAD,
-    MIB, RESET, WINDOW, Gone, Refused, frame, open_frame, string, u16, u32,
+    ACK, CLOSE, DATA, DATAGRAM, EOF, FRAME_PING, FRAME_PONG, LISTEN, LISTENING, MIB, OPEN, OPENED, PAD,
+    RESET, START, WINDOW, Gone, Refused, frame, open_frame, string, u16, u32, u64,
 )  # fmt: skip
 from servers import Target, ask, read_exactly
 from test_hostile import Unacknowledging
-from test_limits import full_listener
 from test_peer import pair, peer_client, target
 
 REFUSED, NOT_PERMITTED, NO_NAME, BY_TARGET, UNSUPPORTED = 1, 4, 5, 6, 8  # of RESET
 EARLY = 8192
+
+full_listener = test_limits.full_listener
 
 
 @pytest.fixture
@@ -114,8 +116,8 @@ def test_exactly_the_same_bytes_are_sent_again(client, echo, monkeypatch):
     for keep in (0, 8 + int.from_bytes(first[2:4], "big")):
         circuit.close()
         circuit.session.received = keep
-        circuit = client.connect(circuit.session)
-        assert circuit.skip == 0  # it began there
+        circuit = client.connect(circuit.session, start=False).start()
+        assert circuit.receive()[::2] == (START, u64(keep))
         assert receive_all(circuit, len(first) - keep)[: len(first) - keep] == first[keep:]
     circuit.finish()
 
@@ -130,8 +132,8 @@ def test_position_below_what_was_acknowledged(client, echo):
     received, circuit.session.received = circuit.session.received, 0
     circuit = client.connect(circuit.session, start=False)
     circuit.session.received = received
-    circuit.start().read_start()
-    assert circuit.skip == 0 and circuit.ask(b"again") == b"again"
+    assert circuit.start().receive()[::2] == (START, u64(received))
+    assert circuit.ask(b"again") == b"again"
     circuit.finish()
 
 
@@ -175,21 +177,20 @@ def test_client_raises_the_circuit_number(world, serve):
 
 def test_frames_for_what_is_forgotten(client, echo):
     """After a RESET, which nothing answers, frames that were on their way are dropped, whatever they
-    are; the credit of dropped DATA is the next stream's."""
+    are; the credit of dropped DATA is the next stream's, also of more streams than the pool has
+    windows for."""
     circuit, windows = client.connect(), set()
-    for stream in range(1, 201, 2):
-        window = circuit.open(target(echo), stream)
-        windows.add(window)
+    for stream in range(1, 601, 2):
+        windows.add(circuit.open(target(echo), stream))
         circuit.send(frame(RESET, stream, u16(1) + string("enough")))
-        dropped = [frame(DATA, stream, bytes(min(window, 60000))), frame(WINDOW, stream, u32(1))]
-        dropped += [frame(EOF, stream), frame(RESET, stream, u16(1) + string("")), frame(DATAGRAM, stream)]
-        for one in dropped:
-            circuit.send(one)
+        dropped = [frame(DATA, stream, bytes(1000)), frame(WINDOW, stream, u32(1))]
+        dropped += [frame(RESET, stream, u16(1) + string("")), frame(DATAGRAM, stream)]
+        circuit.send(*dropped, frame(EOF, stream))
         answers = settle(circuit)
         assert RESET not in answers and CLOSE not in answers
-    windows.add(circuit.open(target(echo), 201))
-    assert len(windows) == 1
-    assert circuit.ask(b"hello", 201) == b"hello"
+    assert windows == {1 << 18}
+    circuit.open(target(echo), 601)
+    assert circuit.ask(b"hello", 601) == b"hello"
     circuit.finish()
 
 
@@ -221,21 +222,22 @@ def test_window_of_nothing(client, serve):
 
 @pytest.fixture
 def listening(world):
-    """A circuit of a client that may have the agent listen, and the port of its first listener."""
+    """A circuit of a client that may have the agent listen, where its first listener is, and the
+    agent."""
     world.start_relay()
     conf = world.agent_conf()
     conf.write_text(conf.read_text() + "Listen = default\n")
-    world.start_agent(conf=conf)
+    agent = world.start_agent(conf=conf)
     circuit = peer_client(world).connect(streams=2)
     circuit.send(frame(LISTEN, 1, string(f"{LOOPBACK}:0")))
     bound = peer.Reader(circuit.expect(LISTENING, stream=1).payload).text()
-    return circuit, (LOOPBACK, int(bound.rpartition(":")[2]))
+    return circuit, (LOOPBACK, int(bound.rpartition(":")[2])), agent
 
 
 def test_stream_that_the_agent_opens(listening):
     """It names the LISTEN and who came, and carries nothing before OPENED; EOF on the LISTEN ends
     that, and not the stream."""
-    circuit, address = listening
+    circuit, address, _ = listening
     with socket.create_connection(address) as application:
         application.sendall(b"at once")
         reader = peer.Reader(circuit.expect(OPEN, stream=2).payload)
@@ -259,7 +261,7 @@ def test_stream_that_the_agent_opens(listening):
 
 def test_streams_that_the_client_lets_the_agent_open(listening):
     """No more at once than payload 1 says; the next one waits."""
-    circuit, address = listening
+    circuit, address, _ = listening
     applications = [socket.create_connection(address) for _ in range(3)]
     ids = [circuit.expect(OPEN).stream for _ in range(2)]
     assert ids == [2, 4]
@@ -273,8 +275,9 @@ def test_streams_that_the_client_lets_the_agent_open(listening):
 
 def test_listener_without_a_circuit(world, listening):
     """It is kept, and accepts once there is one again."""
-    circuit, address = listening
+    circuit, address, agent = listening
     circuit.close()
+    agent.expect("lost: .*; the session of alice waits")
     with socket.create_connection(address) as application:  # by the system
         application.sendall(b"x")
         again = peer_client(world).connect(circuit.session, streams=2)
