@@ -67,12 +67,12 @@ static uint32_t take_from_pool(struct session *s, uint32_t bytes)
 bool session_widen_own_streams(struct session *s, uint16_t streams)
 {
     uint64_t bytes;
-    if (streams <= s->settings.own_streams)
+    if (streams <= s->own_places)
         return true;
-    bytes = (uint64_t)(streams - s->settings.own_streams) * floor_bytes(s);
+    bytes = (uint64_t)(streams - s->own_places) * floor_bytes(s);
     if (bytes > s->pool_left || !take_from_pool(s, (uint32_t)bytes))
         return false;
-    s->settings.own_streams = streams;
+    s->own_places = s->settings.own_streams = streams;
     return true;
 }
 
