@@ -2,7 +2,10 @@
 #include "agent/access.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "forward/statement.h"
 
 #define PREFIX_BYTES 128
 
@@ -73,4 +76,44 @@ void access_set_label(struct access *x, const char *label)
     write_prefix(prefix, x, label);
     targets_set_label(x->targets, prefix);
     remote_listeners_set_label(x->listeners, prefix);
+}
+
+/* ---- What may I reach? ---- */
+
+static void add_patterns(FILE *out, const char *word, const struct target_pattern *patterns,
+                         size_t count, bool listening)
+{
+    char text[TARGET_TEXT_BYTES];
+    for (size_t i = 0; i < count; i++) {
+        target_pattern_to_text(text, &patterns[i], listening);
+        fprintf(out, "%s %s\n", word, text);
+    }
+}
+
+/* Allocated; NULL without memory. */
+static char *permissions_text(const struct permissions *p)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    if (!out)
+        return NULL;
+    add_patterns(out, "allow", p->allow, p->allow_count, false);
+    add_patterns(out, "listen", p->listen, p->listen_count, true);
+    if (p->listen_count)
+        fprintf(out, "listeners %u\n", p->listeners);
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+void access_open(struct access *x, struct stream *stream, struct view target)
+{
+    if (!view_equal(target, view_of_string(QUESTION_TARGETS)))
+        targets_open(x->targets, stream, target);
+    else if (x->statement)
+        stream_reset(stream, RESET_LIMIT, "the question before is not answered yet");
+    else
+        statement_start(stream, permissions_text(&x->permissions), &x->statement);
 }

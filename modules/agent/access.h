@@ -11,6 +11,7 @@ struct access {
     struct permissions permissions;
     struct targets *targets;
     struct remote_listeners *listeners;
+    struct statement *statement; /* of its targets, while it is said; or NULL */
     char user[NAME_TEXT_BYTES];
 };
 
@@ -24,6 +25,9 @@ bool access_update(struct access *x, const struct agent_user *user);
 
 /* After the session's streams have ended. */
 void access_free(struct access *x);
+
+/* For session_events.on_open: a target, or a question about the permissions. */
+void access_open(struct access *x, struct stream *stream, struct view target);
 
 /* The session has moved to another circuit. */
 void access_set_label(struct access *x, const char *label);

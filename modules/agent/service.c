@@ -213,13 +213,43 @@ static void on_move(struct session *s, struct circuit *circuit)
 static void on_open(struct session *s, struct stream *stream, struct view target)
 {
     struct service *v = session_owner(s);
-    targets_open(v->access.targets, stream, target);
+    access_open(&v->access, stream, target);
 }
 
 static void on_listen(struct session *s, struct stream *listener, struct view address)
 {
     struct service *v = session_owner(s);
     remote_listeners_add(v->access.listeners, listener, address);
+}
+
+/* Whose listener is at the address; NULL: none of the agent's sessions'. */
+static struct service *find_listening(const struct agent *a, const struct address *address)
+{
+    list_each (link, &a->seats.all) {
+        struct service *v = service_of_seat(link);
+        if (remote_listeners_hold(v->access.listeners, address))
+            return v;
+    }
+    return NULL;
+}
+
+/* An address that a session's client wants to listen on is in use: a session of the same user that
+ * waits for its client, who may have died, gives way. */
+static bool on_taken(void *service, const struct address *address, struct error *why)
+{
+    const struct service *v = service;
+    struct service *holder = find_listening(v->agent, address);
+    if (!holder)
+        return false;
+    if (memcmp(holder->seat.user_key, v->seat.user_key, KEY_BYTES) != 0)
+        return error_set(why, FAILURE_OTHER, "a session of another user listens there");
+    if (holder == v)
+        return error_set(why, FAILURE_OTHER, "this session listens there already");
+    if (!holder->seat.waiting_since_us)
+        return error_set(why, FAILURE_OTHER,
+                         "another session of yours listens there, with circuit %s", holder->label);
+    remote_listeners_give_way(holder->access.listeners, address);
+    return true;
 }
 
 static void on_room(struct session *s)
@@ -296,6 +326,7 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
         free(v);
         return NULL;
     }
+    remote_listeners_on_taken(v->access.listeners, on_taken, v);
     v->agent = a;
     v->begun_us = loop_now(a->loop);
     v->give_up.on_fire = on_give_up;

@@ -20,6 +20,7 @@
 #define TEXT_BYTES 1800  /* twice that (JSON), the status line and the rest fit a line */
 #define STATUS_BYTES 256 /* with the terminator */
 #define CLEAR_LINE "\r\033[K"
+#define CLEAR_LINE_ABOVE "\033[A\033[K"
 
 struct level_names {
     const char *name, *padded, *colour, *priority;
@@ -42,7 +43,8 @@ static struct {
     bool json, journal, terminal, colour;
     bool torn; /* the last write was cut short, in the middle of a line */
     uint64_t lost;
-    char status[STATUS_BYTES]; /* "" : none */
+    char status[LOG_STATUS_ROWS][STATUS_BYTES]; /* "" : none */
+    unsigned rows_shown;
 } the_log = {.role = "spx", .level = LOG_INFO};
 
 /* A line under construction; anything that does not fit is cut off. */
@@ -145,19 +147,37 @@ static void add_json_line(struct line *line, enum log_level level, const char *t
     add(line, "\"}");
 }
 
+/* The cursor stands at the end of the last row. */
+static void clear_status(struct line *line)
+{
+    add(line, the_log.rows_shown > 0 ? CLEAR_LINE : "");
+    for (unsigned i = 1; i < the_log.rows_shown; i++)
+        add(line, CLEAR_LINE_ABOVE);
+    the_log.rows_shown = 0;
+}
+
+static void add_status(struct line *line)
+{
+    for (unsigned i = 0; i < LOG_STATUS_ROWS; i++) {
+        if (the_log.status[i][0] == '\0')
+            continue;
+        add(line, the_log.rows_shown++ > 0 ? "\n" : "");
+        add(line, the_log.status[i]);
+    }
+}
+
 static bool write_line(enum log_level level, const char *text)
 {
     struct line line = {.len = 0};
-    bool status = the_log.status[0] != '\0';
 
     add(&line, the_log.torn ? "\n" : "");
-    add(&line, status ? CLEAR_LINE : "");
+    clear_status(&line);
     if (the_log.json)
         add_json_line(&line, level, text);
     else
         add_text_line(&line, level, text);
     add(&line, "\n");
-    add(&line, the_log.status);
+    add_status(&line);
     return write_now(&line);
 }
 
@@ -207,19 +227,22 @@ static void cut_characters(char *text, size_t columns)
     *text = '\0';
 }
 
-void log_status(const char *text)
+void log_status(unsigned row, const char *text)
 {
     struct winsize size;
     struct line line = {.len = 0};
+    char *status = row < LOG_STATUS_ROWS ? the_log.status[row] : NULL;
 
-    if (!the_log.terminal || (!text && the_log.status[0] == '\0'))
+    if (!the_log.terminal || !status || (!text && status[0] == '\0'))
         return;
-    text_clean(the_log.status, sizeof the_log.status, view_of_string(text ? text : ""));
+    text_clean(status, STATUS_BYTES, view_of_string(text ? text : ""));
     /* The last column stays free: writing there wraps on some terminals. */
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
-        cut_characters(the_log.status, size.ws_col - 1U);
-    add(&line, CLEAR_LINE);
-    add(&line, the_log.status);
+        cut_characters(status, size.ws_col - 1U);
+    if (the_log.rows_shown == 0)
+        add(&line, CLEAR_LINE);
+    clear_status(&line);
+    add_status(&line);
     write_now(&line);
 }
 

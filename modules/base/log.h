@@ -27,10 +27,12 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 
-/* Shows text as the status line at the bottom of the terminal, in place of the one before; log
- * lines go above it. NULL removes the line. Does nothing when standard error is no terminal. The
- * text is copied, at most 255 bytes, cut at the terminal's width. */
-void log_status(const char *text);
+/* Shows text as the status line of this row at the bottom of the terminal, in place of the one
+ * before; log lines go above all rows. NULL removes the line. Does nothing when standard error is
+ * no terminal, or for a row that there is no room for. The text is copied, at most 255 bytes, cut
+ * at the terminal's width. */
+#define LOG_STATUS_ROWS 8
+void log_status(unsigned row, const char *text);
 
 /* True if standard error is a terminal that log_status can use. */
 bool log_on_terminal(void);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WORD_MAX 24
+#define WORD_MAX 64 /* as long as a name */
 
 static unsigned least(unsigned a, unsigned b)
 {

@@ -16,11 +16,13 @@
 #include "client/forwards.h"
 #include "client/reach.h"
 #include "client/report.h"
+#include "client/survey.h"
 #include "hop/backoff.h"
 
 #define STATUS_US CLOCK_US_PER_S
 #define LOG_SWEEP_US (5 * CLOCK_US_PER_S)
-#define RESUME_RETRY_MAX_S 30 /* a relay cannot make a session wait longer */
+#define SILENCE_US (3 * CLOCK_US_PER_S) /* that somebody who waits is told of */
+#define RESUME_RETRY_MAX_S 30           /* a relay cannot make a session wait longer */
 
 /* A session: connecting -> connected -> resuming -> connected … until it is closing or ends;
  * between two sessions: waiting. */
@@ -35,18 +37,45 @@ enum client_state {
 static const char *const state_names[] = {"connecting", "waiting", "connected", "resuming",
                                           "closing"};
 
-#define TRY_TEXT_BYTES (ERROR_TEXT_BYTES + OUTGOING_RELAY_BYTES + 16) /* who failed, and why */
+#define TRY_TEXT_BYTES \
+    (ERROR_TEXT_BYTES + OUTGOING_RELAY_BYTES + TRUST_REMEDY_BYTES + 16) /* who failed, and why */
+
+#define NO_RELAY SIZE_MAX
+
+/* A round over the relays, from a pause to the next. None is waited at for the agent while another
+ * is left; when none is, it is waited for at one. */
+struct round {
+    size_t failures; /* of relays, one after the other */
+    size_t wait_at;  /* a relay where the agent may come; NO_RELAY: none is known */
+    bool patient;    /* all were tried: this try waits */
+};
+
+/* All agents that are reached at the same time. */
+struct group {
+    struct loop *loop;
+    struct client *clients;
+    size_t count, running;
+};
 
 struct client {
-    struct loop *loop;
+    struct group *group;
+    struct loop *loop; /* the group's */
     const struct client_task *task;
+    char prefix[NAME_TEXT_BYTES + 2]; /* of its log lines: "" when it is the only one */
+    struct deferred over;             /* frees it */
+    bool ended;
     enum client_state state;
 
     struct reach reach;
     size_t relay_index; /* of the relay being tried */
-    size_t failures;    /* of relays, one after the other, since the last pause */
+    struct round round;
     struct backoff backoff;
     struct timer retry;
+    struct survey *others; /* the other relays, while the agent is waited for at one; or NULL */
+    size_t found_at;       /* one of them where it is online now */
+    struct deferred move;  /* goes there */
+    struct timer silence;  /* a try takes long */
+    bool silence_told;     /* since the last circuit */
 
     struct session *session; /* NULL: between two */
     struct link links[2];
@@ -78,8 +107,7 @@ static const struct client_relay *relay_of(const struct client *c)
 
 static void show_status(const struct client *c)
 {
-    report_show(&c->report, c->session, c->task->options->agent, state_names[c->state],
-                loop_now(c->loop));
+    report_show(&c->report, c->session, c->task->agent, state_names[c->state], loop_now(c->loop));
 }
 
 /* The line of state, if there is one, tells at once: it is set before a line of the log that says
@@ -91,15 +119,21 @@ static void set_state(struct client *c, enum client_state state)
         show_status(c);
 }
 
-/* Ends the loop with a failure and a reason; the first one counts. */
+/* Nothing is left to do: it ends with this round. */
+static void finish(struct client *c)
+{
+    if (!c->ended)
+        loop_defer(c->loop, &c->over);
+}
+
+/* Ends with a failure and a reason; the first one counts. */
 static void stop_for(struct client *c, enum failure failure, const char *why)
 {
     if (!c->why[0]) {
         c->failure = failure;
         snprintf(c->why, sizeof c->why, "%s", why);
     }
-    if (c->loop)
-        loop_stop(c->loop);
+    finish(c);
 }
 
 static struct link *spare_link(struct client *c)
@@ -119,6 +153,10 @@ static void stop_reaching(struct client *c)
     if (c->reaching)
         reach_end(&c->reach);
     c->reaching = false;
+    timer_cancel(c->loop, &c->silence);
+    loop_undefer(&c->move);
+    survey_free(c->others);
+    c->others = NULL;
 }
 
 static void end_session(struct client *c)
@@ -156,14 +194,21 @@ static void retry_later(struct client *c, enum client_state meanwhile, uint64_t 
         wait = at_least_s * CLOCK_US_PER_S;
     text_wait(when, wait);
     set_state(c, meanwhile);
-    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, "retrying %s", when);
+    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, "%sretrying %s", c->prefix,
+               when);
     timer_set(c->loop, &c->retry, loop_now(c->loop) + wait);
+}
+
+/* One stream and then the end, not listeners that wait for more. */
+static bool is_single(const struct client *c)
+{
+    return c->task->options->stdio || c->task->question;
 }
 
 /* True if another try cannot help: a refusal is final until there was a session. */
 static bool is_final(const struct client *c, const struct wire_error *e)
 {
-    if (c->task->options->stdio)
+    if (is_single(c))
         return true;
     if (e->code == CODE_NETWORK || e->code == CODE_TIMEOUT || e->code == CODE_SHUTDOWN ||
         e->code == CODE_FULL || e->code == CODE_INTERNAL)
@@ -187,8 +232,8 @@ static void session_over(struct client *c)
 {
     struct wire_error e = *session_error(c->session);
     uint64_t worked_us = circuit_worked_us(c);
-    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, "the session has ended: %s",
-               e.text);
+    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, "%sthe session has ended: %s",
+               c->prefix, e.text);
     if (c->link)
         link_part(c->link, &c->partings);
     end_session(c);
@@ -224,17 +269,36 @@ static bool is_the_relays(const struct client *c, const struct reach_outcome *o)
     return !o->by_agent && !(keys_differ(o) && c->state == CLIENT_CONNECTING);
 }
 
-/* Goes to the next relay at once when this one did not help and others are left. */
-static bool try_next_relay(struct client *c, const struct reach_outcome *o)
+static void begin_round(struct client *c)
 {
+    c->round = (struct round){.wait_at = NO_RELAY};
+}
+
+/* Another relay may be tried at once. */
+static bool is_impatient(const struct client *c)
+{
+    return !c->round.patient && c->round.failures + 1 < c->task->config->relay_count;
+}
+
+/* Chooses the relay for the next try; true: at once, false: this one ended the round. */
+static bool choose_relay(struct client *c, const struct reach_outcome *o)
+{
+    size_t count = c->task->config->relay_count, tried = c->relay_index;
+    bool impatient = is_impatient(c);
+    bool waited = o->answered && (o->error.code == CODE_OFFLINE || o->error.code == CODE_TIMEOUT);
     if (!is_the_relays(c, o))
         return false;
-    c->relay_index = (c->relay_index + 1) % c->task->config->relay_count;
-    if (++c->failures >= c->task->config->relay_count) {
-        c->failures = 0;
+    c->relay_index = (tried + 1) % count;
+    if (waited && impatient && c->round.wait_at == NO_RELAY)
+        c->round.wait_at = tried;
+    if (++c->round.failures < count && !c->round.patient)
+        return true;
+    if (c->round.patient || waited || c->round.wait_at == NO_RELAY) {
+        begin_round(c);
         return false;
     }
-    try_relay(c);
+    c->relay_index = c->round.wait_at;
+    c->round.patient = true;
     return true;
 }
 
@@ -242,8 +306,12 @@ static bool try_next_relay(struct client *c, const struct reach_outcome *o)
 static void failure_text(char *out, size_t size, const struct client *c,
                          const struct reach_outcome *o)
 {
-    if (o->by_agent)
-        snprintf(out, size, "agent %s: %s", c->task->options->agent, o->error.text);
+    char remedy[TRUST_REMEDY_BYTES];
+    if (o->keys_differ) {
+        trust_remedy(remedy, &c->task->agent_key, c->reach.listed_key);
+        snprintf(out, size, "relay %s: %s, %s", c->reach.hop.relay, o->error.text, remedy);
+    } else if (o->by_agent)
+        snprintf(out, size, "agent %s: %s", c->task->agent, o->error.text);
     else if (o->answered)
         snprintf(out, size, "relay %s: %s", c->reach.hop.relay, o->error.text);
     else
@@ -253,10 +321,11 @@ static void failure_text(char *out, size_t size, const struct client *c,
 static void try_failed(struct client *c, const struct reach_outcome *o)
 {
     char text[TRY_TEXT_BYTES];
+    bool at_once;
     failure_text(text, sizeof text, c, o);
     if (c->state == CLIENT_CLOSING) {
         if (!c->link)
-            loop_stop(c->loop); /* it was the one try to tell the agent of the end */
+            finish(c); /* it was the one try to tell the agent of the end */
         return;
     }
     if (c->state == CLIENT_RESUMING && o->by_agent) {
@@ -265,12 +334,16 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
         return;
     }
     bool final = is_final(c, &o->error) || keys_differ(o);
-    if (c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING || !final ||
-        (is_the_relays(c, o) && c->failures + 1 < c->task->config->relay_count))
-        log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, "%s", text);
-    /* otherwise it is told at the end */
-    if (try_next_relay(c, o))
+    at_once = choose_relay(c, o);
+    if (at_once && o->answered && o->error.code == CODE_OFFLINE)
+        log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, "%s%s", c->prefix, text);
+    else if (at_once || c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING || !final)
+        log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, "%s%s", c->prefix,
+                   text); /* otherwise it is told at the end */
+    if (at_once) {
+        try_relay(c);
         return;
+    }
     if (c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING) {
         /* A relay can neither end a session nor make it wait beyond its resume window. Connected:
          * there is still the circuit that stalled. */
@@ -330,15 +403,16 @@ static void connected(struct client *c, struct link *link, const char *label)
     if (resumed) {
         text_duration(time, loop_now(c->loop) - c->lost_us);
         log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO,
-                   "resumed after %s, nothing lost: through relay %s, circuit %s", time, relay,
-                   label);
+                   "%sresumed after %s, nothing lost: through relay %s, circuit %s", c->prefix,
+                   time, relay, label);
     } else {
         log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO,
-                   "connected to agent %s through relay %s, circuit %s", c->task->options->agent,
-                   relay, label);
+                   "connected to agent %s through relay %s, circuit %s", c->task->agent, relay,
+                   label);
     }
     c->ever_connected = true;
-    c->failures = 0;
+    c->silence_told = false;
+    begin_round(c);
     forwards_tie(c->forwards, c->session);
 }
 
@@ -349,8 +423,7 @@ static void reached(void *arg, struct reach *r)
     struct link *link = r->request.link;
     char label[CIRCUIT_LABEL_BYTES];
     memcpy(label, r->label, sizeof label);
-    reach_end(r); /* the next try uses it again */
-    c->reaching = false;
+    stop_reaching(c); /* the next try uses it again */
     if (outcome.error.code)
         try_failed(c, &outcome);
     else
@@ -391,7 +464,7 @@ static void on_stall(struct session *s, uint64_t since_us)
     if (c->state != CLIENT_CONNECTED || c->reaching || timer_is_set(&c->retry))
         return;
     log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING,
-               "no answer from the agent: opening another circuit");
+               "%sno answer from the agent: opening another circuit", c->prefix);
     c->lost_us = since_us;
     try_relay(c);
 }
@@ -407,8 +480,8 @@ static const struct session_events session_events = {
 static void link_lost(struct client *c, const char *why)
 {
     uint64_t worked_us = circuit_worked_us(c);
-    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, "circuit lost: %s; resuming",
-               why);
+    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING,
+               "%scircuit lost: %s; resuming", c->prefix, why);
     drop_link(c);
     c->lost_us = loop_now(c->loop);
     timer_set(c->loop, &c->give_up,
@@ -424,7 +497,7 @@ static void close_again(struct client *c)
 {
     drop_link(c);
     if (c->close_tried) {
-        loop_stop(c->loop);
+        finish(c);
         return;
     }
     c->close_tried = true;
@@ -439,7 +512,7 @@ static void on_change(struct client *c, struct link *link)
         return; /* the session is on another one, which connected() has noted */
     if (c->state == CLIENT_CLOSING && session_error(c->session)->code) {
         link_part(link, &c->partings);
-        loop_stop(c->loop);
+        finish(c);
     } else if (c->state == CLIENT_CLOSING) {
         close_again(c);
     } else if (session_error(c->session)->code) {
@@ -459,6 +532,84 @@ static void on_change_1(struct link *link)
 {
     struct client *c = container_of(link, struct client, links[1]);
     on_change(c, link);
+}
+
+/* ---- The agent is waited for. ---- */
+
+/* It is online at another relay. */
+static void on_listed(void *arg, size_t relay, const struct agent_entry *entry)
+{
+    struct client *c = arg;
+    bool is_there = entry->state == AGENT_ONLINE || entry->state == AGENT_DUPLICATE;
+    if (!is_there || !view_equal(entry->name, view_of_string(c->task->agent)))
+        return;
+    c->found_at = relay;
+    loop_defer(c->loop, &c->move);
+}
+
+static void on_list_complete(void *arg, size_t relay)
+{
+    (void)arg;
+    (void)relay;
+}
+
+static void on_not_listed(void *arg, size_t relay, const struct wire_error *error)
+{
+    (void)arg;
+    (void)relay;
+    log_debug("%s", error->text);
+}
+
+static const struct survey_events survey_events = {
+    .on_agent = on_listed, .on_complete = on_list_complete, .on_failed = on_not_listed};
+
+static void move(struct deferred *deferred)
+{
+    struct client *c = container_of(deferred, struct client, move);
+    stop_reaching(c);
+    c->relay_index = c->found_at;
+    try_relay(c);
+}
+
+static void tell_silence(struct client *c, const char *who, const char *what)
+{
+    if (c->silence_told || c->state == CLIENT_CLOSING || c->state == CLIENT_CONNECTED)
+        return;
+    c->silence_told = true;
+    if (c->ever_connected)
+        log_warning("%s %s; waiting (Ctrl-C ends)", who, what);
+    else
+        log_warning("%s %s; waiting up to %d s (Ctrl-C ends)", who, what, CONNECT_WAIT_S);
+}
+
+/* The relay says that the agent is offline: it may come there or to another one. */
+static void on_waits(void *arg)
+{
+    struct client *c = arg;
+    struct survey_request request = {
+        .config = c->task->config,
+        .party = c->task->party,
+        .query = c->task->agent,
+        .watch = true,
+        .without = c->relay_index,
+        .events = &survey_events,
+        .arg = c,
+    };
+    tell_silence(c, c->task->agent, "is offline");
+    if (c->task->config->relay_count > 1)
+        c->others = survey_new(c->loop, &request); /* without memory only this one is asked */
+}
+
+static void on_silence(struct timer *timer)
+{
+    struct client *c = container_of(timer, struct client, silence);
+    char relay[OUTGOING_RELAY_BYTES + 8];
+    if (c->reach.outcome.answered) {
+        tell_silence(c, c->task->agent, "does not answer yet");
+        return;
+    }
+    snprintf(relay, sizeof relay, "relay %s", c->reach.hop.relay);
+    tell_silence(c, relay, "does not answer yet");
 }
 
 static bool new_session(struct client *c)
@@ -484,9 +635,11 @@ static void try_relay(struct client *c)
     struct reach_request request = {
         .relay = relay_of(c),
         .party = c->task->party,
-        .agent = c->task->options->agent,
-        .agent_key = c->task->agent_key,
+        .agent = c->task->agent,
+        .agent_key = c->task->agent_key.key,
         .link = spare_link(c),
+        .impatient = is_impatient(c),
+        .waits = on_waits,
         .done = reached,
         .arg = c,
     };
@@ -496,17 +649,17 @@ static void try_relay(struct client *c)
     c->reaching = reach_start(&c->reach, c->loop, &request);
     if (!c->reaching)
         stop_for(c, FAILURE_OTHER, NO_MEMORY_TEXT);
+    else
+        timer_set(c->loop, &c->silence, loop_now(c->loop) + SILENCE_US);
 }
 
-static void on_signal(void *arg, int signo)
+static void interrupt(struct client *c)
 {
-    struct client *c = arg;
     bool again = c->state == CLIENT_CLOSING;
-    (void)signo;
     c->failure = FAILURE_INTERRUPTED;
     snprintf(c->why, sizeof c->why, "interrupted");
     if (c->state != CLIENT_CONNECTED || again) {
-        loop_stop(c->loop);
+        finish(c);
         return;
     }
     forwards_tie(c->forwards, NULL);
@@ -515,10 +668,23 @@ static void on_signal(void *arg, int signo)
 
 static void on_status_signal(void *arg, int signo)
 {
-    struct client *c = arg;
+    struct group *g = arg;
     (void)signo;
-    report_log(&c->report, c->session, c->task->options->agent, state_names[c->state],
-               loop_now(c->loop));
+    for (size_t i = 0; i < g->count; i++) {
+        const struct client *c = &g->clients[i];
+        if (!c->ended)
+            report_log(&c->report, c->session, c->task->agent, state_names[c->state],
+                       loop_now(c->loop));
+    }
+}
+
+static void on_signal(void *arg, int signo)
+{
+    struct group *g = arg;
+    (void)signo;
+    for (size_t i = 0; i < g->count; i++)
+        if (!g->clients[i].ended)
+            interrupt(&g->clients[i]);
 }
 
 /* ssh ends its ProxyCommand by SIGHUP; under nohup the signal stays ignored. */
@@ -530,7 +696,7 @@ static bool heeds_hangup(void)
 
 static void on_close_limit(struct timer *timer)
 {
-    loop_stop(container_of(timer, struct client, close_limit)->loop);
+    finish(container_of(timer, struct client, close_limit));
 }
 
 static void on_status(struct timer *timer)
@@ -538,6 +704,12 @@ static void on_status(struct timer *timer)
     struct client *c = container_of(timer, struct client, status);
     show_status(c);
     timer_set(c->loop, timer, loop_now(c->loop) + STATUS_US);
+}
+
+static void on_answered(void *arg, struct view answer)
+{
+    const struct client *c = arg;
+    c->task->answered(c->task, answer);
 }
 
 static void on_log_sweep(struct timer *timer)
@@ -554,37 +726,36 @@ static bool start(struct client *c, struct error *e)
         .forwards = c->task->forwards,
         .count = c->task->forward_count,
         .stdio = options->stdio ? &options->stdio_target : NULL,
-        .agent = options->agent,
+        .question = c->task->question,
+        .answered = on_answered,
+        .agent = c->task->agent,
+        .prefix = c->prefix,
         .by = &c->peers,
         .ended = on_forwards_ended,
         .arg = c,
     };
-    c->loop = loop_new();
-    if (!c->loop)
-        return error_set(e, FAILURE_OTHER, "cannot create the event loop: %s", system_text(errno));
     partings_init(&c->partings, c->loop);
     c->report.begun_us = loop_now(c->loop);
-    if (!loop_on_signals(c->loop, on_signal, heeds_hangup() ? on_signal : NULL, on_status_signal, c,
-                         e))
-        return false;
     c->forwards = forwards_new(c->loop, &request, e);
     if (!c->forwards)
         return false;
     on_log_sweep(&c->log_sweep);
     try_relay(c);
-    if (log_on_terminal() && !options->stdio)
+    if (log_on_terminal() && !is_single(c))
         on_status(&c->status);
     return true;
 }
 
+/* Ends it at any stage. */
 static void end(struct client *c)
 {
-    uint64_t now = c->loop ? loop_refresh_now(c->loop) : 0;
+    if (c->ended || !c->report.begun_us)
+        return; /* over already, or not begun yet */
+    c->ended = true;
+    loop_undefer(&c->over);
     end_session(c);
     log_rates_free(&c->log);
-    report_end(&c->report, c->failure, c->why, now);
-    if (!c->loop)
-        return;
+    report_end(&c->report, c->failure, c->why, loop_refresh_now(c->loop));
     timer_cancel(c->loop, &c->retry);
     timer_cancel(c->loop, &c->close_limit);
     timer_cancel(c->loop, &c->status);
@@ -592,30 +763,98 @@ static void end(struct client *c)
     stop_reaching(c);
     forwards_free(c->forwards);
     partings_free(&c->partings);
-    loop_free(c->loop);
 }
 
-enum failure connection_run(const struct client_task *task)
+static void on_over(struct deferred *over)
 {
-    struct error e = {0};
-    struct client c = {
+    struct client *c = container_of(over, struct client, over);
+    end(c);
+    if (--c->group->running == 0)
+        loop_stop(c->loop);
+}
+
+static void client_init(struct client *c, struct group *g, const struct client_task *task)
+{
+    uint8_t hash_key[16];
+    *c = (struct client){
+        .group = g,
+        .loop = g->loop,
         .task = task,
+        .over.run = on_over,
         .retry.on_fire = on_retry,
         .close_limit.on_fire = on_close_limit,
         .status.on_fire = on_status,
         .log_sweep.on_fire = on_log_sweep,
         .give_up.on_fire = on_give_up,
+        .silence.on_fire = on_silence,
+        .move.run = move,
+        .round.wait_at = NO_RELAY,
         .links[0].on_change = on_change_0,
         .links[1].on_change = on_change_1,
     };
-    uint8_t hash_key[16];
     random_bytes(hash_key, sizeof hash_key);
-    log_rates_init(&c.log, hash_key);
-    c.peers.all = &c.log;
-    if (start(&c, &e))
-        loop_run(c.loop);
-    else
-        stop_for(&c, e.failure, e.text);
-    end(&c);
-    return c.failure;
+    log_rates_init(&c->log, hash_key);
+    c->peers.all = &c->log;
+    if (g->count > 1)
+        snprintf(c->prefix, sizeof c->prefix, "%s: ", task->agent);
+    c->report.row = (unsigned)(c - g->clients);
+    c->report.prefix = c->prefix;
+}
+
+/* Starts all; if one cannot begin, it says why and none does. */
+static bool start_all(struct group *g)
+{
+    for (size_t i = 0; i < g->count; i++) {
+        struct error e = {0};
+        if (start(&g->clients[i], &e))
+            continue;
+        stop_for(&g->clients[i], e.failure, e.text);
+        while (i-- > 0)
+            stop_for(&g->clients[i], e.failure, "not all forwards can be opened");
+        return false;
+    }
+    return true;
+}
+
+static enum failure run(struct group *g)
+{
+    enum failure failure = FAILURE_NONE;
+    if (start_all(g))
+        loop_run(g->loop);
+    for (size_t i = 0; i < g->count; i++) {
+        const struct client *c = &g->clients[i];
+        end(&g->clients[i]);
+        failure = failure ? failure : c->failure;
+    }
+    return failure;
+}
+
+static bool prepare(struct group *g, const struct client_task *tasks, struct error *e)
+{
+    g->loop = loop_new();
+    g->clients = calloc(g->count, sizeof *g->clients);
+    if (!g->clients)
+        return error_no_memory(e);
+    if (!g->loop)
+        return error_set(e, FAILURE_OTHER, "cannot create the event loop: %s", system_text(errno));
+    for (size_t i = 0; i < g->count; i++)
+        client_init(&g->clients[i], g, &tasks[i]);
+    return loop_on_signals(g->loop, on_signal, heeds_hangup() ? on_signal : NULL, on_status_signal,
+                           g, e);
+}
+
+enum failure connection_run(const struct client_task *tasks, size_t count)
+{
+    struct group g = {.count = count, .running = count};
+    struct error e = {0};
+    enum failure failure;
+    if (prepare(&g, tasks, &e)) {
+        failure = run(&g);
+    } else {
+        log_error("%s", e.text);
+        failure = e.failure;
+    }
+    loop_free(g.loop);
+    free(g.clients);
+    return failure;
 }

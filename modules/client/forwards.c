@@ -10,6 +10,7 @@
 #include "forward/failures.h"
 #include "forward/local_listener.h"
 #include "forward/remote.h"
+#include "forward/statement.h"
 #include "net/socket.h"
 
 struct forwards {
@@ -36,6 +37,22 @@ static void stdio_ended(void *arg, enum reset_code code, const char *text)
     f->request.ended(f->request.arg, code, why);
 }
 
+/* The agent has answered, or why it has not. */
+static void question_heard(void *arg, enum reset_code code, const char *text, struct view answer)
+{
+    const struct forwards *f = arg;
+    char why[RESET_TEXT_BYTES + NAME_TEXT_BYTES + 80] = "finished", reason[RESET_TEXT_BYTES];
+    reset_to_text(reason, code, text);
+    if (code == RESET_UNSUPPORTED)
+        snprintf(why, sizeof why, "agent %s is of a version of spx that cannot be asked for this",
+                 f->failures.agent);
+    else if (code)
+        snprintf(why, sizeof why, "agent %s does not answer: %s", f->failures.agent, reason);
+    else
+        f->request.answered(f->request.arg, answer);
+    f->request.ended(f->request.arg, code, why);
+}
+
 /* The client goes on as long as it forwards anything. */
 static void remote_ended(void *arg, enum reset_code code, const char *text)
 {
@@ -58,7 +75,7 @@ static struct local_listener *open_listener(struct forwards *f, const struct for
     f->listeners[f->listener_count++] = l;
     if (forward->kind != FORWARD_DYNAMIC)
         target_to_text(target, &forward->target);
-    log_info("forwarding %s to %s", local_listener_address(l), target);
+    log_info("%sforwarding %s to %s", f->request.prefix, local_listener_address(l), target);
     return l;
 }
 
@@ -81,7 +98,7 @@ static bool open_all(struct forwards *f, struct error *e)
 {
     const struct forwards_request *q = &f->request;
     f->listeners = calloc(2 * q->count + 1, sizeof *f->listeners);
-    f->remotes = remotes_new(f->loop, q->by, q->forwards, q->count, remote_ended, f);
+    f->remotes = remotes_new(f->loop, q->by, q->forwards, q->count, q->prefix, remote_ended, f);
     if (!f->listeners || !f->remotes)
         return error_no_memory(e);
     for (size_t i = 0; i < q->count; i++)
@@ -129,11 +146,15 @@ bool forwards_begin(struct forwards *f, struct session *s, struct error *e)
 {
     if (f->request.stdio && !open_stdio(f, s))
         return error_set(e, FAILURE_OTHER, "cannot use standard input or output");
+    if (f->request.question && !statement_ask(s, f->request.question, question_heard, f))
+        return error_no_memory(e);
     return remotes_ask(f->remotes, s, e);
 }
 
 void forwards_tie(struct forwards *f, struct session *s)
 {
+    if (!s)
+        remotes_stop(f->remotes);
     for (size_t i = 0; i < f->listener_count; i++)
         local_listener_set_session(f->listeners[i], s);
 }

@@ -10,16 +10,20 @@
 
 struct forwards;
 
-/* This session has nothing left to forward: standard input and output's stream has ended, or
- * the agent listens for no -R and nothing listens here. code: enum reset_code, 0: cleanly. */
+/* This session has nothing left to forward: standard input and output's stream has ended, the
+ * question is answered, or the agent listens for no -R and nothing listens here. code: enum
+ * reset_code, 0: cleanly. */
 typedef void forwards_ended(void *arg, enum reset_code code, const char *why);
 
 struct forwards_request {
     const struct forward *forwards; /* the caller's, as long as it lasts */
     size_t count;
     const struct target *stdio; /* -W; NULL: none */
-    const char *agent;          /* for the log; the caller's */
-    const struct log_party *by; /* whose the lines there are; the caller's */
+    const char *question;       /* to the agent, in place of all that (statement.h); NULL: none */
+    void (*answered)(void *arg, struct view answer); /* before ended */
+    const char *agent;                               /* for the log; the caller's */
+    const struct log_party *by;                      /* whose the lines there are; the caller's */
+    const char *prefix; /* of log lines that do not name the agent; the caller's */
     forwards_ended *ended;
     void *arg;
 };
@@ -35,7 +39,8 @@ uint16_t forwards_agent_streams(const struct forwards *f);
  * says why not. */
 bool forwards_begin(struct forwards *f, struct session *s, struct error *e);
 
-/* Connections become streams of this session from now on; NULL: they wait. */
+/* Connections become streams of this session from now on; NULL: they wait, and the agent is asked
+ * for nothing more. */
 void forwards_tie(struct forwards *f, struct session *s);
 
 /* For session_events.on_room and on_connection. */

@@ -1,108 +1,147 @@
-/* Asks the relays in order for a list of agents: to print it, or for one agent's key. */
+/* Asks all relays for lists of agents and merges what they say: to print it, for one agent's key,
+ * or for a name that was meant. */
 #include "client/list.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "hop/outgoing.h"
+#include "cli/nearest.h"
+#include "client/roster.h"
+#include "client/survey.h"
+#include "net/loop.h"
 
-#define ANSWER_S 20
+/* When one relay has answered, the others have this long. */
+#define OTHERS_US (3 * CLOCK_US_PER_S)
 
-/* One walk over the relays until one has answered. */
+enum relay_answer { UNANSWERED, ANSWERED, FAILED };
+
+/* One question to all relays. */
 struct listing {
-    struct outgoing hop;
-    struct loop *loop;
     const struct client_config *config;
-    const struct hop_party *party;
-    const char *query;
-    bool watch;
-    void (*on_open)(struct listing *l); /* a relay has taken the hop; may be NULL */
-    void (*on_agent)(struct listing *l, const struct agent_entry *entry);
-    uint8_t *key; /* list_find_key's result */
-    bool found;
-    size_t relay_index;
-    bool done, interrupted;
-    bool failed; /* here, whatever the relay answers */
+    const struct list_options *options;
+    struct loop *loop;
+    struct survey *survey;
+    struct roster roster;
+    enum relay_answer *answers; /* the last one of each relay */
+    struct timer others;
+    void (*on_list)(struct listing *l);              /* the list is complete; may be NULL */
+    void (*on_change)(struct listing *l, size_t at); /* an agent, from then on; may be NULL */
+    bool quiet; /* of relays that do not answer: they were told of, or will be */
+    bool complete, interrupted;
+    bool failed; /* here, whatever relays answer */
     struct wire_error error;
 };
 
-static void on_open(struct hop *h, const struct info *info)
+static size_t count_of(const struct listing *l, enum relay_answer answer)
 {
-    struct listing *l = container_of(outgoing_of(h), struct listing, hop);
-    uint8_t body[QUERY_MAX_BYTES + 2];
-    size_t len = query_encode(view_of_string(l->query), body, sizeof body);
-    (void)info;
-    outgoing_opened(&l->hop);
-    if (l->on_open)
-        l->on_open(l);
-    if (!len) {
-        hop_fail(h, CODE_UNSUPPORTED, "query longer than %d bytes", QUERY_MAX_BYTES);
+    size_t count = 0;
+    for (size_t i = 0; i < l->config->relay_count; i++)
+        count += l->answers[i] == answer;
+    return count;
+}
+
+static void each_change(struct listing *l)
+{
+    for (size_t at = 0; at < l->roster.count; at += roster_agent_span(&l->roster, at))
+        l->on_change(l, at);
+}
+
+/* All that will answer have. */
+static void complete(struct listing *l)
+{
+    if (l->complete)
+        return;
+    for (size_t i = 0; i < l->config->relay_count; i++)
+        if (l->answers[i] == UNANSWERED && !l->quiet)
+            log_warning("relay %s has not answered: what it knows is missing here",
+                        l->config->relays[i].address.host);
+    l->complete = true;
+    timer_cancel(l->loop, &l->others);
+    if (l->on_list)
+        l->on_list(l);
+    if (l->on_change)
+        each_change(l);
+    if (!l->options->watch)
+        loop_stop(l->loop);
+}
+
+static void on_others(struct timer *timer)
+{
+    complete(container_of(timer, struct listing, others));
+}
+
+static void look_on(struct listing *l)
+{
+    if (l->complete)
+        return;
+    if (count_of(l, UNANSWERED) == 0 && count_of(l, ANSWERED) > 0)
+        complete(l);
+    else if (count_of(l, UNANSWERED) == 0)
+        loop_stop(l->loop); /* each has failed */
+    else if (count_of(l, ANSWERED) > 0 && !timer_is_set(&l->others))
+        timer_set(l->loop, &l->others, loop_now(l->loop) + OTHERS_US);
+}
+
+static void on_agent(void *arg, size_t relay, const struct agent_entry *entry)
+{
+    struct listing *l = arg;
+    const struct sighting *s = roster_put(&l->roster, relay, entry, loop_now(l->loop));
+    if (!s) {
+        wire_error_set(&l->error, CODE_INTERNAL, "the list is too long for this computer's memory");
+        l->failed = true;
+        loop_stop(l->loop);
+    } else if (l->complete && l->on_change) {
+        l->on_change(l, roster_find(&l->roster, s->name));
+    }
+}
+
+static void on_complete(void *arg, size_t relay)
+{
+    struct listing *l = arg;
+    if (l->answers[relay] == FAILED && l->complete)
+        log_info("relay %s answers again", l->config->relays[relay].address.host);
+    l->answers[relay] = ANSWERED;
+    roster_renew(&l->roster, relay);
+    if (l->complete && l->on_change)
+        each_change(l);
+    look_on(l);
+}
+
+/* A watcher waits for a relay that cannot be reached now, but not for one that does not know it. */
+static bool is_passing(const struct wire_error *e)
+{
+    return e->code == CODE_NETWORK || e->code == CODE_TIMEOUT || e->code == CODE_SHUTDOWN ||
+           e->code == CODE_FULL || e->code == CODE_INTERNAL;
+}
+
+static void on_failed(void *arg, size_t relay, const struct wire_error *error)
+{
+    struct listing *l = arg;
+    bool again = l->answers[relay] == FAILED;
+    l->answers[relay] = FAILED;
+    roster_lose(&l->roster, relay);
+    if (!l->complete && count_of(l, FAILED) == l->config->relay_count)
+        l->error = *error; /* told at the end */
+    else if (!again && !l->quiet)
+        log_warning("%s%s", error->text, l->options->watch ? "; asking again" : "");
+    if (l->complete && !is_passing(error) && count_of(l, FAILED) == l->config->relay_count) {
+        l->complete = false;
+        l->error = *error;
+        loop_stop(l->loop);
         return;
     }
-    if (!l->watch)
-        hop_driver_set_deadline(&l->hop.driver, loop_now(l->loop) + ANSWER_S * CLOCK_US_PER_S);
-    hop_send(h, l->watch ? MESSAGE_WATCH : MESSAGE_LIST, view_of(body, len));
+    if (l->complete && l->on_change)
+        each_change(l);
+    look_on(l);
 }
 
-static bool on_message(struct hop *h, unsigned type, struct view body)
-{
-    struct listing *l = container_of(outgoing_of(h), struct listing, hop);
-    struct agent_entry entry;
-    uint16_t unsupported;
-    if (type == MESSAGE_AGENT) {
-        if (!agent_entry_decode(&entry, body, &unsupported))
-            return hop_fail(h, CODE_PROTOCOL, "malformed list from the relay");
-        l->on_agent(l, &entry);
-    } else if (type == MESSAGE_END && !l->watch) {
-        l->done = true;
-        loop_stop(l->loop);
-    }
-    return true;
-}
-
-static const struct hop_handler handler = {.on_open = on_open, .on_message = on_message};
-
-static void try_relay(struct listing *l);
-
-static void on_ended(struct outgoing *o)
-{
-    struct listing *l = container_of(o, struct listing, hop);
-    bool answered = o->open || o->driver.hop.refused_by_peer;
-    l->error = (struct wire_error){0};
-    if (o->driver.hop.refused_by_peer && !o->open)
-        wire_error_set(&l->error, o->driver.hop.error.code, "refused by relay %s: %s", o->relay,
-                       o->driver.hop.error.text);
-    else
-        l->error = o->driver.hop.error;
-    outgoing_close(o);
-    if (!answered && ++l->relay_index < l->config->relay_count) {
-        log_warning("%s", l->error.text);
-        try_relay(l);
-    } else {
-        loop_stop(l->loop);
-    }
-}
-
-static void try_relay(struct listing *l)
-{
-    const struct client_relay *relay = &l->config->relays[l->relay_index];
-    struct outgoing_request request = {
-        .host = relay->address.host,
-        .port = relay->address.port,
-        .party = l->party,
-        .handler = &handler,
-        .role = ROLE_CLIENT,
-        .peer_key = relay->public_key,
-        .on_ended = on_ended,
-    };
-    if (!outgoing_start(&l->hop, l->loop, &request)) {
-        wire_error_set(&l->error, CODE_INTERNAL, NO_MEMORY_TEXT);
-        loop_stop(l->loop);
-    }
-}
+static const struct survey_events survey_events = {
+    .on_agent = on_agent, .on_complete = on_complete, .on_failed = on_failed};
 
 static void on_signal(void *arg, int signo)
 {
@@ -112,30 +151,50 @@ static void on_signal(void *arg, int signo)
     loop_stop(l->loop);
 }
 
-/* Other than FAILURE_NONE: error says why. */
-static enum failure walk(struct listing *l)
+static bool start(struct listing *l, const struct hop_party *party, const char *query)
 {
+    struct survey_request request = {
+        .config = l->config,
+        .party = party,
+        .query = query,
+        .watch = l->options->watch,
+        .without = SURVEY_ALL,
+        .events = &survey_events,
+        .arg = l,
+    };
     struct error e = {0};
+    l->others.on_fire = on_others;
     l->loop = loop_new();
-    if (!l->loop) {
-        wire_error_set(&l->error, CODE_INTERNAL, "cannot create the event loop");
-        return FAILURE_OTHER;
-    }
-    if (loop_on_signals(l->loop, on_signal, NULL, NULL, l, &e)) {
-        try_relay(l);
-        loop_run(l->loop);
-    } else {
-        wire_error_set(&l->error, CODE_INTERNAL, "%s", e.text);
-    }
-    outgoing_close(&l->hop);
-    loop_free(l->loop);
-    if (l->interrupted)
-        wire_error_set(&l->error, CODE_INTERNAL, "interrupted");
-    return l->interrupted ? FAILURE_INTERRUPTED
-           : l->failed    ? FAILURE_OTHER
-           : l->done      ? FAILURE_NONE
-                          : code_failure(l->error.code);
+    l->answers = calloc(l->config->relay_count, sizeof *l->answers);
+    if (!l->loop || !l->answers)
+        return wire_error_set(&l->error, CODE_INTERNAL, "cannot create the event loop");
+    if (!loop_on_signals(l->loop, on_signal, NULL, NULL, l, &e))
+        return wire_error_set(&l->error, CODE_INTERNAL, "%s", e.text);
+    l->survey = survey_new(l->loop, &request);
+    return l->survey || wire_error_set(&l->error, CODE_INTERNAL, NO_MEMORY_TEXT);
 }
+
+/* Asks until the list is complete, or with watch until interrupted. Other than FAILURE_NONE: error
+ * says why. The roster is the caller's to free. */
+static enum failure ask(struct listing *l, const struct hop_party *party, const char *query)
+{
+    if (start(l, party, query))
+        loop_run(l->loop);
+    if (l->loop)
+        timer_cancel(l->loop, &l->others);
+    survey_free(l->survey);
+    free(l->answers);
+    loop_free(l->loop);
+    if (l->interrupted) {
+        l->error = (struct wire_error){.code = CODE_INTERNAL, .text = "interrupted"};
+        return FAILURE_INTERRUPTED;
+    }
+    if (l->failed)
+        return FAILURE_OTHER;
+    return l->complete ? FAILURE_NONE : code_failure(l->error.code);
+}
+
+/* ---- Printing. ---- */
 
 /* Nobody reads what cannot be written: then the watch ends too. */
 static void flush(struct listing *l)
@@ -143,69 +202,225 @@ static void flush(struct listing *l)
     struct error e = {0};
     if (output_flush(&e))
         return;
+    l->error = (struct wire_error){0};
     wire_error_set(&l->error, CODE_INTERNAL, "%s", e.text);
     l->failed = true;
     loop_stop(l->loop);
 }
 
+static void print_json_text(const char *text, size_t len)
+{
+    putchar('"');
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '"' || text[i] == '\\')
+            putchar('\\');
+        putchar(text[i]);
+    }
+    putchar('"');
+}
+
+/* "site=boston rack=7" as an object. */
+static void print_json_labels(const char *labels)
+{
+    const char *separator = "";
+    putchar('{');
+    for (size_t len; *(labels += strspn(labels, " \t")) != '\0'; labels += len) {
+        size_t name = strcspn(labels, "= \t");
+        len = strcspn(labels, " \t");
+        fputs(separator, stdout);
+        separator = ",";
+        print_json_text(labels, name);
+        putchar(':');
+        name += name < len;
+        print_json_text(labels + name, len - name);
+    }
+    putchar('}');
+}
+
+static void print_json(const struct sighting *s, uint64_t age_us)
+{
+    char key[KEY_TEXT_BYTES];
+    key_to_text(key, s->public_key);
+    printf("{\"agent\":\"%s\",\"state\":\"%s\",\"for_s\":%llu,\"labels\":", s->name,
+           agent_state_name(s->state), (unsigned long long)(age_us / CLOCK_US_PER_S));
+    print_json_labels(s->labels);
+    printf(",\"severity\":%u,\"call\":", s->severity);
+    print_json_text(s->call_text, strlen(s->call_text));
+    printf(",\"key\":\"%s\"}\n", key);
+}
+
+static void print_row(const struct sighting *s, uint64_t age_us)
+{
+    char age[24];
+    text_duration(age, age_us);
+    printf("%-24s %-10s %-12s %s", s->name, agent_state_name(s->state), age, s->labels);
+    if (s->severity)
+        printf("  CALL %u: %s", s->severity, s->call_text);
+    putchar('\n');
+}
+
+/* What a line has said, as a number other than 0; its low bits are the state. */
+static uint64_t signature(const struct sighting *s)
+{
+    uint64_t sum = 14695981039346656037U ^ s->severity;
+    for (const char *at = s->labels; *at != '\0'; at++)
+        sum = (sum ^ (uint8_t)*at) * 1099511628211U;
+    for (const char *at = s->call_text; *at != '\0'; at++)
+        sum = (sum ^ (uint8_t)*at) * 1099511628211U;
+    return ((sum | 1) << 8) | s->state;
+}
+
+static bool wanted(const struct list_options *o, unsigned state)
+{
+    return !o->states || (state <= AGENT_DUPLICATE && (o->states >> state & 1));
+}
+
+/* A line for an agent unless it would say what the last one did. */
+static void print_change(struct listing *l, size_t at)
+{
+    const struct list_options *o = l->options;
+    struct sighting s = roster_merge(&l->roster, at);
+    uint64_t now = loop_now(l->loop), sign = signature(&s);
+    bool was_wanted = s.told && wanted(o, (uint8_t)s.told);
+    if (sign == s.told)
+        return;
+    for (size_t i = 0; i < roster_agent_span(&l->roster, at); i++)
+        l->roster.all[at + i]->told = sign;
+    if (!wanted(o, s.state) && !was_wanted)
+        return;
+    if (o->json)
+        print_json(&s, now - s.since_us);
+    else
+        print_row(&s, now - s.since_us);
+    flush(l);
+}
+
+/* The query as relays understand it: a part of a name becomes a pattern. False: it is too long. */
+static bool write_query(char out[QUERY_MAX_BYTES + 1], const char *words)
+{
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t n; *(words += strspn(words, " \t")) != '\0'; words += n) {
+        n = strcspn(words, " \t");
+        bool part = strcspn(words, "=*?") >= n;
+        const char *mark = part ? "*" : "";
+        int more = snprintf(out + len, QUERY_MAX_BYTES + 1 - len, "%s%s%.*s%s", len ? " " : "",
+                            mark, (int)n, words, mark);
+        if (more < 0 || (len += (size_t)more) > QUERY_MAX_BYTES)
+            return false;
+    }
+    return true;
+}
+
 static void print_header(struct listing *l)
 {
+    if (l->options->json)
+        return;
     printf("%-24s %-10s %-12s %s\n", "AGENT", "STATE", "FOR", "LABELS");
     flush(l);
 }
 
-static void print_agent(struct listing *l, const struct agent_entry *entry)
+static enum failure print(const struct client_config *config, const struct hop_party *party,
+                          const struct list_options *options, const char *query)
 {
-    char name[NAME_MAX_BYTES + 1], labels[LABELS_MAX_BYTES + 1], call[TEXT_MAX_BYTES + 1], age[24];
-    l->found = true;
-    text_clean(name, sizeof name, entry->name);
-    text_clean(labels, sizeof labels, entry->labels);
-    text_clean(call, sizeof call, entry->call_text);
-    text_duration(age, entry->age_s * CLOCK_US_PER_S);
-    printf("%-24s %-10s %-12s %s", name, agent_state_name(entry->state), age, labels);
-    if (entry->severity)
-        printf("  CALL %u: %s", entry->severity, call);
-    putchar('\n');
-    flush(l);
-}
-
-enum failure list_agents(const struct client_config *config, const struct hop_party *party,
-                         const char *query, bool watch)
-{
-    struct listing l = {.config = config,
-                        .party = party,
-                        .query = query,
-                        .watch = watch,
-                        .on_open = print_header,
-                        .on_agent = print_agent};
-    enum failure failure = walk(&l);
+    struct listing l = {
+        .config = config, .options = options, .on_list = print_header, .on_change = print_change};
+    enum failure failure = ask(&l, party, query);
     if (failure != FAILURE_NONE && failure != FAILURE_INTERRUPTED)
         log_error("%s", l.error.text);
-    else if (failure == FAILURE_NONE && !l.found)
+    else if (failure == FAILURE_NONE && !l.roster.count)
         log_info(*query ? "no agent that you may reach matches '%s'" : "you may reach no agent%s",
-                 query);
+                 options->query);
+    roster_free(&l.roster);
     return failure;
 }
 
-static void keep_key(struct listing *l, const struct agent_entry *entry)
+static const struct list_options once = {.query = ""};
+
+/* True if the word is the name of an agent, and so not a part of others' names. */
+static bool is_name(const struct client_config *config, const struct hop_party *party,
+                    const char *word)
 {
-    if (!view_equal(entry->name, view_of_string(l->query)))
-        return;
-    memcpy(l->key, entry->public_key, KEY_BYTES);
-    l->found = true;
+    struct listing l = {.config = config, .options = &once, .quiet = true};
+    bool found =
+        name_valid(view_of_string(word)) && ask(&l, party, word) == FAILURE_NONE && l.roster.count;
+    roster_free(&l.roster);
+    return found;
+}
+
+enum failure list_agents(const struct client_config *config, const struct hop_party *party,
+                         const struct list_options *options)
+{
+    char query[QUERY_MAX_BYTES + 1];
+    if (is_name(config, party, options->query))
+        return print(config, party, options, options->query);
+    if (write_query(query, options->query))
+        return print(config, party, options, query);
+    log_error("the query is longer than %d bytes", QUERY_MAX_BYTES);
+    return FAILURE_USAGE;
+}
+
+/* ---- One agent. ---- */
+
+static bool keys_agree(const struct roster *r)
+{
+    for (size_t i = 1; i < r->count; i++)
+        if (memcmp(r->all[i]->public_key, r->all[0]->public_key, KEY_BYTES) != 0)
+            return false;
+    return true;
 }
 
 bool list_find_key(const struct client_config *config, const struct hop_party *party,
                    const char *agent, uint8_t key[KEY_BYTES], struct error *e)
 {
-    struct listing l = {
-        .config = config, .party = party, .query = agent, .on_agent = keep_key, .key = key};
-    enum failure failure = walk(&l);
+    struct listing l = {.config = config, .options = &once};
+    enum failure failure = ask(&l, party, agent);
     loop_release_signals(); /* the engineer is asked next */
     if (failure != FAILURE_NONE)
-        return error_set(e, failure, "%s", l.error.text);
-    return l.found || error_set(e, FAILURE_NO_AGENT,
-                                "agent %s: no such agent, or not permitted; "
-                                "'spx client list' shows the agents that you may reach",
-                                agent);
+        error_set(e, failure, "%s", l.error.text);
+    else if (!l.roster.count)
+        error_set(e, FAILURE_NO_AGENT,
+                  "agent %s: no such agent, or not permitted; "
+                  "'spx client list' shows the agents that you may reach",
+                  agent);
+    else if (!keys_agree(&l.roster))
+        error_set(e, FAILURE_NOT_AUTHENTICATED,
+                  "agent %s: the relays list different keys for it: ask its owner", agent);
+    else
+        memcpy(key, l.roster.all[0]->public_key, KEY_BYTES);
+    roster_free(&l.roster);
+    return !e->failure;
+}
+
+/* An agent whose name has the word in it, if there is just one. */
+static const char *only_with(const struct roster *r, const char *word)
+{
+    const char *found = NULL;
+    for (size_t at = 0; at < r->count; at += roster_agent_span(r, at)) {
+        if (!strstr(r->all[at]->name, word))
+            continue;
+        if (found)
+            return NULL;
+        found = r->all[at]->name;
+    }
+    return found;
+}
+
+bool list_nearest(const struct client_config *config, const struct hop_party *party,
+                  const char *name, char out[NAME_TEXT_BYTES])
+{
+    struct listing l = {.config = config, .options = &once, .quiet = true};
+    struct nearest nearest = {.word = name};
+    const char *best = NULL;
+    if (ask(&l, party, "") == FAILURE_NONE) {
+        for (size_t i = 0; i < l.roster.count; i++)
+            nearest_offer(&nearest, l.roster.all[i]->name);
+        best = nearest.best ? nearest.best : only_with(&l.roster, name);
+    }
+    if (best && strcmp(best, name) == 0)
+        best = NULL;
+    if (best)
+        snprintf(out, NAME_TEXT_BYTES, "%s", best);
+    roster_free(&l.roster);
+    return best != NULL;
 }

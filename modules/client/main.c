@@ -1,4 +1,5 @@
 /* The client's verbs, and the steps before it connects. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -7,39 +8,41 @@
 #include "client/client.h"
 #include "client/connection.h"
 #include "client/list.h"
+#include "client/targets.h"
 #include "client/trust.h"
+#include "forward/statement.h"
 
-/* Finds the agent's key; on first use asks the relay for it and the engineer to confirm it. */
-static bool settle_key(struct client_task *t, enum failure *failure)
+/* Finds the agent's key; on first use asks the relays for it and the engineer to confirm it. */
+static bool settle_key(struct client_task *t, const char *config_path, enum failure *failure)
 {
     struct error e = {0};
-    const char *agent = t->options->agent;
     uint8_t listed[KEY_BYTES];
-    if (trust_find(t->config, agent, t->agent_key, &e))
+    if (trust_find(t->config, config_path, t->agent, &t->agent_key, &e))
         return true;
-    if (!e.failure && list_find_key(t->config, t->party, agent, listed, &e) &&
-        trust_confirm(t->config, agent, listed, &e)) {
-        memcpy(t->agent_key, listed, sizeof listed);
+    if (!e.failure && list_find_key(t->config, t->party, t->agent, listed, &e) &&
+        trust_confirm(t->config, t->agent, listed, &t->agent_key, &e))
         return true;
-    }
     log_error("%s", e.text);
     *failure = e.failure;
     return false;
 }
 
-/* The forwards of the command line, or else those that the configuration has for the agent. */
+/* The forwards that the configuration has for the agent, if the command line has none for it. */
 static bool settle_forwards(struct client_task *t)
 {
-    t->forwards = t->options->forwards;
-    t->forward_count = t->options->forward_count;
     for (size_t i = 0; i < t->config->agent_count && !t->options->stdio && !t->forward_count; i++) {
         const struct client_agent *agent = &t->config->agents[i];
-        if (strcmp(agent->name, t->options->agent) == 0) {
+        if (strcmp(agent->name, t->agent) == 0) {
             t->forwards = agent->forwards;
             t->forward_count = agent->forward_count;
         }
     }
-    return t->forward_count || t->options->stdio;
+    if (t->forward_count || t->options->stdio || t->question)
+        return true;
+    log_error("agent %s: nothing to do: give -L, -D, -R, -U or -W, or Forward lines in the agent's "
+              "section of the configuration",
+              t->agent);
+    return false;
 }
 
 static struct hop_party party_of(const struct client_config *config)
@@ -50,22 +53,77 @@ static struct hop_party party_of(const struct client_config *config)
     return party;
 }
 
-static enum failure connect_to_agent(struct cli *c)
+/* There is no such agent: a name that was meant is told. */
+static void suggest(const struct client_task *t)
+{
+    char name[NAME_TEXT_BYTES];
+    if (list_nearest(t->config, t->party, t->agent, name))
+        log_warning("did you mean '%s'?", name);
+}
+
+/* Settles what each agent is reached with, before the first connection. */
+static bool settle(struct client_task *tasks, size_t count, const char *config_path,
+                   enum failure *failure)
+{
+    *failure = FAILURE_USAGE;
+    for (size_t i = 0; i < count; i++)
+        if (!settle_forwards(&tasks[i]))
+            return false;
+    for (size_t i = 0; i < count; i++)
+        if (!settle_key(&tasks[i], config_path, failure)) {
+            if (*failure == FAILURE_NO_AGENT)
+                suggest(&tasks[i]);
+            return false;
+        }
+    return true;
+}
+
+/* Reaches the agents of the command line, each as the template says. */
+static enum failure reach_agents(struct cli *c, struct client_task template)
 {
     const struct client_command *command = c->state;
+    const struct client_options *o = &command->options;
     struct hop_party party = party_of(&command->config);
-    struct client_task task = {
-        .options = &command->options, .config = &command->config, .party = &party};
-    enum failure failure = FAILURE_USAGE;
+    struct client_task tasks[CLIENT_AGENTS_MAX];
+    enum failure failure;
+
+    template.options = o;
+    template.config = &command->config;
+    template.party = &party;
+    for (size_t i = 0; i < o->wish_count; i++) {
+        tasks[i] = template;
+        tasks[i].agent = o->wishes[i].agent;
+        tasks[i].forwards = o->wishes[i].forwards;
+        tasks[i].forward_count = o->wishes[i].forward_count;
+    }
+    if (!settle(tasks, o->wish_count, c->path, &failure))
+        return failure;
+    failure = connection_run(tasks, o->wish_count);
+    for (size_t i = 0; i < o->wish_count && failure == FAILURE_NO_AGENT; i++)
+        suggest(&tasks[i]);
+    return failure;
+}
+
+static enum failure connect_to_agents(struct cli *c)
+{
+    const struct client_command *command = c->state;
 
     /* Another program talks over this one: only warnings are worth a line. */
     if (command->options.stdio && !c->verbose)
         log_setup("client", LOG_WARNING, c->json);
-    if (settle_forwards(&task))
-        return settle_key(&task, &failure) ? connection_run(&task) : failure;
-    log_error("nothing to do: give -L, -D, -R, -U or -W, or Forward lines in the agent's section "
-              "of the configuration");
-    return failure;
+    return reach_agents(c, (struct client_task){0});
+}
+
+static enum failure show_targets(struct cli *c)
+{
+    struct client_task question = {
+        .question = QUESTION_TARGETS,
+        .answered = c->json ? targets_print_json : targets_print,
+    };
+
+    if (!c->verbose)
+        log_setup("client", LOG_WARNING, c->json);
+    return reach_agents(c, question);
 }
 
 static enum failure list(struct cli *c)
@@ -73,8 +131,13 @@ static enum failure list(struct cli *c)
     const struct client_command *command = c->state;
     struct hop_party party = party_of(&command->config);
 
-    return list_agents(&command->config, &party, c->word_count ? c->words[0] : "",
-                       command->options.watch);
+    struct list_options options = {
+        .query = c->word_count ? c->words[0] : "",
+        .watch = command->options.watch,
+        .states = command->options.states,
+        .json = c->json,
+    };
+    return list_agents(&command->config, &party, &options);
 }
 
 static bool load(struct cli *c, const char *path, struct error *e)
@@ -100,21 +163,31 @@ static void show(struct cli *c)
 
 static const struct cli_verb verbs[] = {
     {
-        .words = "AGENT [-L [ADDR:]PORT:HOST:PORT] [-D [ADDR:]PORT] ...\n"
+        .words = "AGENT [-L [ADDR:]PORT:HOST:PORT] [-D [ADDR:]PORT] ... [AGENT ...]\n"
                  "AGENT -W HOST:PORT",
-        .words_max = 1,
+        .words_max = CLIENT_AGENTS_MAX,
         .options = client_connect_options,
         .settle = client_settle_connect,
-        .run = connect_to_agent,
+        .run = connect_to_agents,
     },
     {
         .name = "list",
-        .words = "[-w] [QUERY]",
-        .help = "list the agents that you may reach; QUERY: names, patterns\n"
-                "or label=value, quoted when it has several: all must match",
+        .words = "[-w] [-s STATE] [--json] [QUERY]",
+        .help = "list the agents that you may reach; QUERY: a name, parts of names,\n"
+                "patterns or label=value, quoted when it has several: all must\n"
+                "match; --json: an object a line",
         .words_max = 1,
         .options = client_list_options,
         .run = list,
+    },
+    {
+        .name = "targets",
+        .words = "[--json] AGENT",
+        .help = "ask the agent what you may open there, and where listen",
+        .words_min = 1,
+        .words_max = 1,
+        .settle = client_settle_agent,
+        .run = show_targets,
     },
     {0},
 };
@@ -126,7 +199,8 @@ static const struct cli_applet applet = {
     .load = load,
     .unload = unload,
     .show = show,
-    .notes = "An agent whose name is a command is reached after --, as in 'spx client -- list'.\n"
+    .notes = "Several agents are reached at once, each with the options behind its name.\n"
+             "An agent whose name is a command is reached after --, as in 'spx client -- list'.\n"
              "Exit codes: 0 ok, 1 other, 2 usage, 3 configuration, 4 not authenticated,\n"
              "5 denied by policy, 6 no such agent, not permitted or offline, 7 network,\n"
              "8 timed out, 130 interrupted.",
@@ -134,9 +208,16 @@ static const struct cli_applet applet = {
 
 enum failure client_main(int argc, char **argv)
 {
-    struct client_command command = {0};
-    enum failure failure = cli_run(&applet, &command, argc, argv);
+    struct client_command command = {.argc = argc, .argv = calloc((size_t)argc, sizeof *argv)};
+    enum failure failure = FAILURE_OTHER;
 
+    if (command.argv) {
+        memcpy(command.argv, argv, (size_t)argc * sizeof *argv);
+        failure = cli_run(&applet, &command, argc, argv);
+    } else {
+        log_error(NO_MEMORY_TEXT);
+    }
     client_options_free(&command.options);
+    free(command.argv);
     return failure;
 }

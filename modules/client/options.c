@@ -2,8 +2,10 @@
 #include "client/options.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
+#include "wire/messages.h"
 
 static struct client_options *options_of(struct cli *c)
 {
@@ -15,11 +17,15 @@ static struct client_options *options_of(struct cli *c)
 static bool add_forward(struct cli *c, enum forward_kind kind, const char *value, struct error *e)
 {
     struct client_options *o = options_of(c);
-    struct forward *more = array_append(o->forwards, &o->forward_count, sizeof *more);
+    const char **values = array_append(o->values, &o->value_count, sizeof *values);
+    o->values = values ? values : o->values;
+    struct forward *more =
+        values ? array_append(o->forwards, &o->forward_count, sizeof *more) : NULL;
 
     if (!more)
         return error_no_memory(e);
     o->forwards = more;
+    values[o->value_count - 1] = value;
     return value_forward(&more[o->forward_count - 1], kind, value, e);
 }
 
@@ -61,6 +67,18 @@ static bool take_watch(struct cli *c, const char *value, struct error *e)
     return true;
 }
 
+static bool take_state(struct cli *c, const char *value, struct error *e)
+{
+    for (unsigned state = AGENT_OFFLINE; state <= AGENT_DUPLICATE; state++) {
+        if (strcmp(value, agent_state_name(state)) == 0) {
+            options_of(c)->states |= 1U << state;
+            return true;
+        }
+    }
+    return error_set(e, FAILURE_USAGE,
+                     "'%s' is no state; expected is offline, online, dialled or duplicate", value);
+}
+
 #define LOCAL "[ADDR:]PORT:HOST:PORT"
 
 const struct cli_option client_connect_options[] = {
@@ -83,26 +101,104 @@ const struct cli_option client_connect_options[] = {
 
 const struct cli_option client_list_options[] = {
     {'w', "watch", NULL, take_watch, "go on with changes until interrupted"},
+    {'s', "state", "STATE", take_state,
+     "only agents in this state: offline, online, dialled, duplicate;\n"
+     "can be given several times"},
     {0},
 };
+
+/* The place of a word, or of the one that an option's value is part of, on the command line. */
+static int place_of(const struct client_command *command, const char *text)
+{
+    for (int i = 0; i < command->argc; i++)
+        if (text >= command->argv[i] && text <= command->argv[i] + strlen(command->argv[i]))
+            return i;
+    return command->argc;
+}
+
+/* The agent that an option belongs to: the last one before it; the first one, if none is. */
+static struct client_wish *wish_before(const struct client_command *command, const char *value)
+{
+    const struct client_options *o = &command->options;
+    size_t i = o->wish_count;
+
+    while (--i > 0 && place_of(command, o->wishes[i].agent) > place_of(command, value))
+        continue;
+    return &o->wishes[i];
+}
+
+static bool add_wish(struct client_options *o, const char *agent, struct error *e)
+{
+    char name[NAME_TEXT_BYTES];
+    struct client_wish *more;
+
+    if (!value_name(name, agent, e))
+        return false;
+    for (size_t i = 0; i < o->wish_count; i++)
+        if (strcmp(o->wishes[i].agent, agent) == 0)
+            return error_set(e, FAILURE_USAGE, "agent '%s' is given twice", agent);
+    more = array_append(o->wishes, &o->wish_count, sizeof *more);
+    if (!more)
+        return error_no_memory(e);
+    o->wishes = more;
+    more[o->wish_count - 1] = (struct client_wish){.agent = agent};
+    return true;
+}
+
+static bool share_forwards(struct client_command *command, struct error *e)
+{
+    struct client_options *o = &command->options;
+
+    for (size_t i = 0; i < o->forward_count; i++) {
+        struct client_wish *wish = wish_before(command, o->values[i]);
+        struct forward *more = array_append(wish->forwards, &wish->forward_count, sizeof *more);
+        if (!more)
+            return error_no_memory(e);
+        wish->forwards = more;
+        more[wish->forward_count - 1] = o->forwards[i];
+    }
+    return true;
+}
+
+/* "spx client lab-1 list": the command should stand first. */
+static bool is_misplaced_verb(const struct cli *c, const char *word)
+{
+    for (const struct cli_verb *v = c->applet->verbs; v->run; v++)
+        if (v->name && strcmp(v->name, word) == 0)
+            return true;
+    return false;
+}
 
 bool client_settle_connect(struct cli *c, struct error *e)
 {
     struct client_options *o = options_of(c);
-    char name[NAME_TEXT_BYTES];
 
     if (c->word_count == 0)
         return error_set(e, FAILURE_USAGE, "no agent is given; 'spx client list' shows them");
-    o->agent = c->words[0];
-    if (!value_name(name, o->agent, e))
-        return false;
+    for (int i = 0; i < c->word_count; i++) {
+        if (i > 0 && is_misplaced_verb(c, c->words[i]))
+            return error_set(e, FAILURE_USAGE, "unexpected argument '%s'", c->words[i]);
+        if (!add_wish(o, c->words[i], e))
+            return false;
+    }
     if (o->stdio && o->forward_count)
         return error_set(e, FAILURE_USAGE, "-W cannot be combined with -L, -D, -R or -U");
-    return true;
+    if (o->stdio && o->wish_count > 1)
+        return error_set(e, FAILURE_USAGE, "-W is for one agent");
+    return share_forwards(c->state, e);
+}
+
+bool client_settle_agent(struct cli *c, struct error *e)
+{
+    return add_wish(options_of(c), c->words[0], e);
 }
 
 void client_options_free(struct client_options *o)
 {
+    for (size_t i = 0; i < o->wish_count; i++)
+        free(o->wishes[i].forwards);
+    free(o->wishes);
     free(o->forwards);
-    o->forwards = NULL;
+    free(o->values);
+    *o = (struct client_options){0};
 }

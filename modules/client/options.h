@@ -5,17 +5,31 @@
 #include "cli/cli.h"
 #include "config/config.h"
 
-struct client_options {
-    bool watch;               /* of list */
-    const char *agent;        /* NULL with list */
-    struct forward *forwards; /* in the order given */
+#define CLIENT_AGENTS_MAX 64
+
+/* An agent to be reached, and the forwards that stand behind its name. */
+struct client_wish {
+    const char *agent;
+    struct forward *forwards;
     size_t forward_count;
+};
+
+struct client_options {
+    bool watch;                 /* of list */
+    unsigned states;            /* of list: a bit for each enum agent_state */
+    struct client_wish *wishes; /* none with list */
+    size_t wish_count;
+    struct forward *forwards; /* in the order given, each beside its option's value */
+    const char **values;
+    size_t forward_count, value_count;
     bool stdio; /* -W */
     struct target stdio_target;
 };
 
 /* The state of the client's command line. */
 struct client_command {
+    int argc;
+    char **argv; /* a copy: in the order given, which getopt changes */
     struct client_options options;
     struct client_config config;
 };
@@ -25,6 +39,9 @@ extern const struct cli_option client_connect_options[], client_list_options[];
 
 /* Checks the words and options of a command line for connecting. */
 bool client_settle_connect(struct cli *c, struct error *e);
+
+/* The same for a verb about one agent. */
+bool client_settle_agent(struct cli *c, struct error *e);
 
 void client_options_free(struct client_options *o);
 

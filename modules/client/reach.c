@@ -10,6 +10,7 @@
 #include "base/text.h"
 
 #define ANSWER_S (CONNECT_WAIT_S + 5)
+#define IMPATIENT_S 4 /* for an agent that is listed as online, when another relay is left */
 
 static struct reach *reach_of(struct hop *h)
 {
@@ -38,6 +39,11 @@ static bool fail_as_peer_says(struct reach *r, enum code code, struct view text,
     text_clean(clean, sizeof clean, text);
     r->outcome.retry_s = retry_s < REFUSAL_RETRY_MAX_S ? retry_s : REFUSAL_RETRY_MAX_S;
     return fail(r, code ? code : CODE_PROTOCOL, clean[0] ? clean : code_text(code));
+}
+
+static void set_limit(struct reach *r, unsigned seconds)
+{
+    hop_driver_set_deadline(&r->hop.driver, loop_now(r->hop.loop) + seconds * CLOCK_US_PER_S);
 }
 
 static void send_list(struct reach *r)
@@ -86,7 +92,7 @@ static void on_open(struct hop *h, const struct info *info)
         return; /* without message 1 there is nothing to ask for */
     log_debug("relay %s: connected, asking for agent %s", r->hop.relay, r->request.agent);
     r->outcome.answered = true;
-    hop_driver_set_deadline(&r->hop.driver, loop_now(r->hop.loop) + ANSWER_S * CLOCK_US_PER_S);
+    set_limit(r, ANSWER_S);
     /* LIST goes with CONNECT in one write: its answer comes first, and shows the key the relay has
      * for the agent. */
     send_list(r);
@@ -99,11 +105,9 @@ static bool show_keys_differ(struct reach *r)
     char text[sizeof r->outcome.error.text];
     key_fingerprint(ours, r->request.agent_key);
     key_fingerprint(theirs, r->listed_key);
-    snprintf(
-        text, sizeof text,
-        "the relay lists another key for agent %s: %s; the known key is %s: ask the agent's owner "
-        "which is right, and put it into the configuration or the file of known agents",
-        r->request.agent, theirs, ours);
+    snprintf(text, sizeof text, "agent %s has another key here, %s, than the known one, %s",
+             r->request.agent, theirs, ours);
+    r->outcome.keys_differ = true;
     return fail(r, CODE_UNKNOWN_KEY, text);
 }
 
@@ -116,8 +120,23 @@ static bool take_agent(struct reach *r, struct view body)
     if (!view_equal(entry.name, view_of_string(r->request.agent)))
         return true;
     memcpy(r->listed_key, entry.public_key, sizeof r->listed_key);
+    r->listed_offline = entry.state == AGENT_OFFLINE;
+    if (r->request.impatient && entry.state != AGENT_DIALLED)
+        set_limit(r, IMPATIENT_S);
     if (memcmp(r->listed_key, r->request.agent_key, KEY_BYTES) != 0)
         return show_keys_differ(r);
+    return true;
+}
+
+/* The list is complete; CONNECT waits if the agent is not there. */
+static bool take_end(struct reach *r)
+{
+    if (!r->listed_offline)
+        return true;
+    if (r->request.impatient)
+        return fail(r, CODE_OFFLINE, "the agent is offline there");
+    if (r->request.waits)
+        r->request.waits(r->request.arg);
     return true;
 }
 
@@ -174,6 +193,8 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
     switch (type) {
     case MESSAGE_AGENT:
         return take_agent(r, body) || r->finished;
+    case MESSAGE_END:
+        return take_end(r) || r->finished;
     case MESSAGE_CONNECTED:
         return take_connected(r, body) || r->finished;
     case MESSAGE_REFUSED:
@@ -191,6 +212,10 @@ static void on_ended(struct outgoing *o)
     const struct hop *h = &o->driver.hop;
     char text[ERROR_TEXT_BYTES + sizeof o->relay + 32];
     r->outcome.retry_s = h->retry_s;
+    if (o->open && r->request.impatient && h->error.code == CODE_TIMEOUT) {
+        fail(r, CODE_TIMEOUT, "the agent does not answer there");
+        return;
+    }
     snprintf(text, sizeof text, "refused by relay %s: %s", o->relay, h->error.text);
     fail(r, h->error.code, h->refused_by_peer && !o->open ? text : h->error.text);
 }

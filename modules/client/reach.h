@@ -13,6 +13,7 @@ struct reach;
 struct reach_outcome {
     struct wire_error error; /* code 0: reached */
     bool answered;           /* the relay's hop was open */
+    bool keys_differ;        /* the relay lists another key than the known one */
     bool by_agent;    /* the error is from the agent itself, authenticated by session message 2 */
     uint32_t retry_s; /* the peer asks to wait as long as this */
 };
@@ -26,6 +27,11 @@ struct reach_request {
     const uint8_t *agent_key;
     struct session *session; /* the circuit is for */
     struct link *link;       /* zeroed but for on_change; open when done says so */
+    /* Another relay is left to try: an agent that this one lists as offline is not waited for, nor
+     * long for one that does not answer there (CODE_OFFLINE, CODE_TIMEOUT). */
+    bool impatient;
+    /* The relay lists the agent as offline, and waits for it. May be NULL. */
+    void (*waits)(void *arg);
     /* Called once, from the loop: without an error in outcome the link is open. The callee calls
      * reach_end. */
     void (*done)(void *arg, struct reach *r);
@@ -42,6 +48,7 @@ struct reach {
     struct reach_outcome outcome;
     bool finished;
     uint8_t listed_key[KEY_BYTES];
+    bool listed_offline;
     char label[CIRCUIT_LABEL_BYTES]; /* the circuit's, as in the relay's and the agent's log */
     struct cipher send, receive;
     uint32_t number; /* of the circuit, as message 1 tells it */

@@ -38,7 +38,7 @@ void report_show(const struct report *r, const struct session *s, const char *ag
 {
     char text[STATE_BYTES];
     write_state(text, r, s, agent, state, now_us);
-    log_status(text);
+    log_status(r->row, text);
 }
 
 void report_log(const struct report *r, const struct session *s, const char *agent,
@@ -57,10 +57,10 @@ void report_end(const struct report *r, enum failure failure, const char *why, u
     text_bytes(up, r->sent);
     text_bytes(down, r->received);
     text_duration(time, now_us - r->begun_us);
-    log_status(NULL);
+    log_status(r->row, NULL);
     if (r->sent + r->received > 0)
-        log_line(level, "ended: %s; %u stream%s, %s up, %s down, %s", why, r->streams,
+        log_line(level, "%sended: %s; %u stream%s, %s up, %s down, %s", r->prefix, why, r->streams,
                  r->streams == 1 ? "" : "s", up, down, time);
     else
-        log_line(level, "ended: %s", why);
+        log_line(level, "%sended: %s", r->prefix, why);
 }

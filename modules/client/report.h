@@ -5,11 +5,13 @@
 #include "base/error.h"
 #include "session/session.h"
 
-/* Counts of the sessions that have ended. The owner sets begun_us. */
+/* Counts of the sessions that have ended. The owner sets row, begun_us and prefix. */
 struct report {
+    unsigned row; /* of its line of state */
     uint64_t begun_us;
     uint64_t sent, received;
     unsigned streams;
+    const char *prefix; /* of log lines: "" or the agent's */
 };
 
 /* This session ends: its counts are added. */

@@ -8,17 +8,58 @@
 #include "base/log.h"
 #include "config/known_agents.h"
 
-bool trust_find(const struct client_config *c, const char *agent, uint8_t key[KEY_BYTES],
-                struct error *e)
+bool trust_find(const struct client_config *c, const char *config_path, const char *agent,
+                struct trusted_key *found, struct error *e)
 {
-    bool found = false;
+    *found = (struct trusted_key){.file = c->known_agents};
     for (size_t i = 0; i < c->agent_count; i++) {
-        if (c->agents[i].has_key && strcmp(c->agents[i].name, agent) == 0) {
-            memcpy(key, c->agents[i].public_key, KEY_BYTES);
+        const struct client_agent *a = &c->agents[i];
+        if (a->has_key && strcmp(a->name, agent) == 0) {
+            *found =
+                (struct trusted_key){.file = config_path, .line = a->key_line, .in_config = true};
+            memcpy(found->key, a->public_key, KEY_BYTES);
             return true;
         }
     }
-    return known_agents_find(c->known_agents, agent, key, &found, e) && found;
+    return known_agents_find(c->known_agents, agent, found->key, &found->line, e) && found->line;
+}
+
+/* A path as one word of a shell's; cut if it does not fit. */
+static void quote(char *out, size_t size, const char *path)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-";
+    size_t len = 0;
+    if (path[strspn(path, plain)] == '\0') {
+        snprintf(out, size, "%s", path);
+        return;
+    }
+    out[len++] = '\'';
+    for (; *path != '\0' && len + 6 < size; path++)
+        len += (size_t)snprintf(out + len, size - len, *path == '\'' ? "'\\''" : "%c", *path);
+    snprintf(out + len, size - len, "'");
+}
+
+void trust_remedy(char out[TRUST_REMEDY_BYTES], const struct trusted_key *known,
+                  const uint8_t listed[KEY_BYTES])
+{
+    char file[300], key[KEY_TEXT_BYTES];
+    quote(file, sizeof file, known->file);
+    key_to_text(key, listed);
+    if (!known->line)
+        snprintf(out, TRUST_REMEDY_BYTES,
+                 "which was confirmed for this session only: connect again");
+    else if (known->in_config)
+        snprintf(
+            out, TRUST_REMEDY_BYTES,
+            "which stands at %.300s:%u; if the agent's owner confirms the new key, replace it: "
+            "sed -i '%us|=.*|= %s|' %s",
+            known->file, known->line, known->line, key, file);
+    else
+        snprintf(out, TRUST_REMEDY_BYTES,
+                 "which stands at %.300s:%u; if the agent's owner confirms the new key, remove the "
+                 "old one and connect again: sed -i %ud %s",
+                 known->file, known->line, known->line, file);
 }
 
 /* "yes" or "no" from the terminal; anything else is asked again. */
@@ -71,9 +112,10 @@ static void heed_signals(void)
 }
 
 bool trust_confirm(const struct client_config *c, const char *agent, const uint8_t key[KEY_BYTES],
-                   struct error *e)
+                   struct trusted_key *trusted, struct error *e)
 {
     char fingerprint[FINGERPRINT_TEXT_BYTES], text[KEY_TEXT_BYTES];
+    struct error ignored = {0};
     FILE *in = fopen("/dev/tty", "re"), *out = fopen("/dev/tty", "we");
     bool terminal = in && out, yes;
     key_fingerprint(fingerprint, key);
@@ -96,5 +138,7 @@ bool trust_confirm(const struct client_config *c, const char *agent, const uint8
         return error_set(e, FAILURE_NOT_AUTHENTICATED, "agent %s: its key was not confirmed",
                          agent);
     remember(c, agent, key);
+    if (!trust_find(c, NULL, agent, trusted, &ignored))
+        memcpy(trusted->key, key, KEY_BYTES);
     return true;
 }

@@ -35,6 +35,7 @@ static bool parse_agent_key(struct config_reader *r, void *field, const char *va
     struct client_agent *agent = field;
 
     agent->has_key = true;
+    agent->key_line = r->key_line;
     return parse_public_key(r, agent->public_key, value, e);
 }
 

@@ -80,7 +80,8 @@ struct client_relay {
 
 struct client_agent {
     char name[NAME_TEXT_BYTES];
-    bool has_key; /* without: the known_agents file has it */
+    bool has_key;      /* without: the known_agents file has it */
+    unsigned key_line; /* where it stands */
     uint8_t public_key[KEY_BYTES];
     struct forward *forwards; /* when the command line asks for nothing */
     size_t forward_count;

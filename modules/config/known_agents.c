@@ -60,7 +60,7 @@ static bool search_line(struct search *s, const char *path, char *line, unsigned
     return true;
 }
 
-bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES], bool *found,
+bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES], unsigned *found,
                        struct error *e)
 {
     struct search s = {.name = name, .key = key};
@@ -68,7 +68,7 @@ bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES
     char *text, *line;
     size_t len;
 
-    *found = false;
+    *found = 0;
     if (access(path, F_OK) < 0 && errno == ENOENT)
         return true;
     if (!file_read(path, KNOWN_AGENTS_MAX_BYTES, false, &text, &len, e))
@@ -78,7 +78,7 @@ bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES
     while (good && (line = lines_next(&lines)))
         good = search_line(&s, path, line, lines.number, e);
     lines_end(&lines);
-    *found = good && s.line != 0;
+    *found = good ? s.line : 0;
     return good;
 }
 

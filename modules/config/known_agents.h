@@ -6,9 +6,9 @@
 #include "base/error.h"
 #include "crypto/keys.h"
 
-/* Looks the name up; *found says whether. A missing file holds nobody. False: the file is not right
- * ("FILE:LINE: …", FAILURE_CONFIG; the name twice is an error too). */
-bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES], bool *found,
+/* Looks the name up; *line: where it was found, 0: nowhere. A missing file holds nobody. False: the
+ * file is not right ("FILE:LINE: …", FAILURE_CONFIG; the name twice is an error too). */
+bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES], unsigned *line,
                        struct error *e);
 
 /* Adds a line; the directory is made (0700) if it is missing. */

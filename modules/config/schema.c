@@ -163,6 +163,7 @@ static bool on_key(void *arg, const char *name, const char *value, struct ini_pl
         return error_set(e, FAILURE_CONFIG, "%s:%u: %s is given twice in [%s], first at line %u",
                          at.file, at.line, k->name, r->section->name, *line);
     *line = at.line;
+    r->key_line = at.line;
     if (!parse_value(r, k, value, &inner))
         return error_set(e, FAILURE_CONFIG, "%s:%u: %s: %s", at.file, at.line, k->name, inner.text);
     return true;

@@ -105,7 +105,7 @@ struct config_reader {
     /* The core's own. */
     const struct config_section *section; /* the one being read */
     void *object;
-    unsigned section_line;
+    unsigned section_line, key_line;      /* of the section and key being read */
     unsigned section_lines[SECTIONS_MAX]; /* of each section's first; 0: not there yet */
     unsigned key_lines[SECTION_KEYS_MAX]; /* of each key of this section; 0: not there yet */
     struct config_peer *peers;

@@ -21,6 +21,8 @@ struct remote_listeners {
     bool (*forbidden)(void *arg, const struct address *address); /* or NULL */
     void *forbidden_arg;
     unsigned most;
+    remote_listeners_taken *taken; /* or NULL */
+    void *taken_arg;
     struct list all;
     struct list connections; /* to them, and to those that have ended */
     struct rate listens;
@@ -67,6 +69,12 @@ void remote_listeners_forbid(struct remote_listeners *r,
 {
     r->forbidden = forbidden;
     r->forbidden_arg = arg;
+}
+
+void remote_listeners_on_taken(struct remote_listeners *r, remote_listeners_taken *taken, void *arg)
+{
+    r->taken = taken;
+    r->taken_arg = arg;
 }
 
 void remote_listeners_set_label(struct remote_listeners *r, const char *label)
@@ -182,6 +190,42 @@ static void on_done(void *owner)
 
 static const struct stream_events listener_events = {.on_reset = on_reset, .on_done = on_done};
 
+/* ---- Who holds an address. ---- */
+
+/* True if both cannot be listened on; with wanted's port 0, by their hosts alone. */
+static bool overlap(const struct address *wanted, const struct address *bound)
+{
+    uint16_t port = address_port(wanted);
+    bool is_path = address_is_unix(wanted);
+    if (is_path != address_is_unix(bound))
+        return false;
+    if (is_path)
+        return strcmp(((const struct sockaddr_un *)&wanted->storage)->sun_path,
+                      ((const struct sockaddr_un *)&bound->storage)->sun_path) == 0;
+    return (!port || port == address_port(bound)) &&
+           (address_same_host(wanted, bound) || address_is_any(wanted) || address_is_any(bound));
+}
+
+bool remote_listeners_hold(const struct remote_listeners *r, const struct address *address)
+{
+    list_each (link, &r->all)
+        if (overlap(address,
+                    intake_bound(container_of(link, struct remote_listener, link)->intake)))
+            return true;
+    return false;
+}
+
+void remote_listeners_give_way(struct remote_listeners *r, const struct address *address)
+{
+    list_each (link, &r->all) {
+        struct remote_listener *l = container_of(link, struct remote_listener, link);
+        if (!overlap(address, intake_bound(l->intake)))
+            continue;
+        stream_reset(l->listener, RESET_INTERNAL, "a newer session of this user listens there");
+        end(l);
+    }
+}
+
 /* ---- LISTEN. ---- */
 
 /* Exactly as address_to_text writes it. */
@@ -264,13 +308,26 @@ static bool listen_on_permitted(struct remote_listener *l, struct address a, str
 }
 
 /* False: e says why. */
-static bool start(struct remote_listener *l, const struct address *a, struct error *e)
+static bool listen_on(struct remote_listener *l, const struct address *a, struct error *e)
 {
     l->intake = intake_new(l->set->loop, a, &intake_events, l, e);
     if (!l->intake || permitted(l->set, intake_bound(l->intake)))
         return l->intake != NULL;
     intake_free(l->intake); /* the port that the system chose */
     return listen_on_permitted(l, *a, e);
+}
+
+/* The same, once more when somebody has given way. */
+static bool start(struct remote_listener *l, const struct address *a, struct error *e)
+{
+    const struct remote_listeners *r = l->set;
+    struct error why = {0}, who = {0};
+    if (listen_on(l, a, &why))
+        return true;
+    if (r->taken && r->taken(r->taken_arg, a, &who))
+        return listen_on(l, a, e);
+    *e = who.failure ? who : why;
+    return false;
 }
 
 static void refuse_listen(struct remote_listeners *r, struct stream *listener, const char *address,

@@ -27,6 +27,18 @@ void remote_listeners_forbid(struct remote_listeners *r,
                              bool (*forbidden)(void *arg, const struct address *address),
                              void *arg);
 
+/* An address is in use: has whoever listened there given way? If not, why is set if it is known who
+ * that is. */
+typedef bool remote_listeners_taken(void *arg, const struct address *address, struct error *why);
+void remote_listeners_on_taken(struct remote_listeners *r, remote_listeners_taken *taken,
+                               void *arg);
+
+/* True if one of them keeps others from listening on the address; with port 0, on any port. */
+bool remote_listeners_hold(const struct remote_listeners *r, const struct address *address);
+
+/* Ends those, which the client is told. */
+void remote_listeners_give_way(struct remote_listeners *r, const struct address *address);
+
 /* A newer circuit carries the session. */
 void remote_listeners_set_label(struct remote_listeners *r, const char *label);
 

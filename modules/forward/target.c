@@ -117,17 +117,23 @@ static void opening_free(struct opening *o)
     start_waiting(t);
 }
 
-static void log_refusal(const struct opening *o, const char *text)
+static void log_refusal(const struct opening *o, enum reset_code code, const char *text)
 {
     struct targets *t = o->targets;
-    log_caused(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, "%s: %s: %s", t->label, o->text,
-               text);
+    char why[RESET_TEXT_BYTES];
+    reset_to_text(why, code, text);
+    if (o->own)
+        log_caused(t->by.all, t->by.key, loop_now(t->loop), LOG_WARNING,
+                   "target %s at the client: %s", o->text, why);
+    else
+        log_caused(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, "%s: %s: %s", t->label,
+                   o->text, text);
 }
 
 /* Refuses the stream and says so in the log. */
 static void refuse_stream(struct opening *o, enum reset_code code, const char *text)
 {
-    log_refusal(o, text);
+    log_refusal(o, code, text);
     stream_reset(o->stream, code, text);
     opening_free(o);
 }
@@ -135,7 +141,7 @@ static void refuse_stream(struct opening *o, enum reset_code code, const char *t
 /* The same whether the name was looked up or not, so that nobody learns what it is here. */
 static void refuse_permission(struct opening *o, const char *for_log)
 {
-    log_refusal(o, for_log);
+    log_refusal(o, RESET_NOT_PERMITTED, for_log);
     stream_reset(o->stream, RESET_NOT_PERMITTED, NOT_PERMITTED_TEXT);
     opening_free(o);
 }

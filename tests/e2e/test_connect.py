@@ -129,6 +129,7 @@ def test_agent_offline(world):
     begun = time.monotonic()
     failed = world.run_pipe(code=NO_AGENT, seconds=40)
     assert 15 < time.monotonic() - begun
+    assert "warn  client: lab-1 is offline; waiting up to 20 s (Ctrl-C ends)" in failed.stderr
     assert "the agent is offline" in failed.stderr
 
 

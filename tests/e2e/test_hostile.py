@@ -1023,7 +1023,7 @@ def test_listed_key_during_a_resume(world, site):
         assert ask(connection, b"hello") == b"hello"
         site.entry = lambda name: peer.agent_entry(name, bytes(range(32)))
         site.cut()
-        client.expect("the relay lists another key for agent lab-1")
+        client.expect("agent lab-1 has another key here")
         del site.entry
         client.resumed()
         assert ask(connection, b"again") == b"again"

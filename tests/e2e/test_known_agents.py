@@ -1,9 +1,10 @@
 """The client's own file of agents' keys: first use, confirmation, and a key that has changed."""
+import re
 import signal
 
 import pytest
 
-from harness import INTERRUPTED, NOT_AUTHENTICATED, forwards, wait_for
+from harness import INTERRUPTED, NOT_AUTHENTICATED, forwards, run, wait_for
 from servers import ask
 
 
@@ -87,11 +88,30 @@ def test_key_that_has_changed(world, site):
     site.write_text(f"# kept by hand\nlab-1 {world.key('before').public}\n")
     failed = world.run_pipe(agents=(), known=site, code=NOT_AUTHENTICATED)
     for name in ("before", "lab-1"):
-        assert world.key(name).fingerprint in failed.stderr
+        assert failed.stderr.count(world.key(name).fingerprint) == 1, failed.stderr
+    assert f"stands at {site}:2;" in failed.stderr
     client = world.start_client(*forwards(9), agents=(), known=site, terminal=True, connected=False)
     client.wait_exit(NOT_AUTHENTICATED)
     assert "yes/no" not in client.log()
     assert site.read_text().count("lab-1") == 1
+    run("sh", "-c", mending_command(failed.stderr))
+    assert site.read_text() == "# kept by hand\n"
+
+
+def mending_command(log):
+    """The one that the client names, at the end of its line."""
+    return re.search(r": (sed -i .*)$", log, re.MULTILINE)[1]
+
+
+def test_key_that_has_changed_in_the_configuration(world, site, echo):
+    """The command that the client names puts the listed key in the place of the configured one, also in a
+    file with an odd name."""
+    odd = world.directory / "it's my client.conf"
+    odd.write_text(world.client_conf(agents={"lab-1": "before"}).read_text())
+    failed = world.run_pipe(conf=odd, code=NOT_AUTHENTICATED)
+    assert re.search(rf"stands at {odd}:\d+; ", failed.stderr)
+    run("sh", "-c", mending_command(failed.stderr))
+    assert world.run_pipe(f"127.0.0.1:{echo.port}", conf=odd, input="hello").stdout == "hello"
 
 
 def test_key_in_the_configuration_comes_first(world, site, echo):

@@ -1,11 +1,12 @@
 """The agents as a user sees them: `client list`, its queries and --watch, and an agent's call for
 help."""
+import json
 import re
 import signal
 
 import pytest
 
-from harness import CONFIG, INTERRUPTED, NETWORK, OK, OTHER, SPX, USAGE, Program, run, spx, wait_for
+from harness import CONFIG, INTERRUPTED, NETWORK, NO_AGENT, OK, OTHER, SPX, USAGE, Program, run, spx, wait_for
 
 
 def rows(text):
@@ -58,7 +59,10 @@ def test_labels(world, labelled):
         ("model=vmax lab-?", {"lab-1"}),
         ("model=vmax lab-2", set()),
         ("rack=8", set()),
-        ("lab", set()),
+        ("lab", {"lab-1", "lab-2"}),
+        ("ab-1", {"lab-1"}),
+        ("lab site=berlin", {"lab-2"}),
+        ("lab?", set()),
         ("*-2", {"lab-2"}),
     ],
 )
@@ -67,8 +71,45 @@ def test_query(world, labelled, query, names):
     assert set(rows(world.list_agents(query))) == names
 
 
-def start_watch(world, *query):
-    words = ["client", "-c", world.client_conf(), "list", "--watch", *query]
+def test_order_and_state(world):
+    """By name, whatever the relay's order; --state leaves out the others."""
+    names = ["lab-3", "lab-1", "lab-10", "lab-2"]
+    world.start_relay(agents={name: {} for name in names})
+    world.start_agent("lab-10")
+    assert list(rows(world.list_agents())) == sorted(names)
+    assert list(rows(world.list_agents("--state", "online"))) == ["lab-10"]
+    assert list(rows(world.list_agents("-s", "offline", "lab-1"))) == ["lab-1"]  # and not lab-10, which has it in its name
+    both = world.list_agents("-s", "offline", "-s", "online")
+    assert list(rows(both)) == sorted(names)
+    wrong = spx("client", "-c", world.client_conf(), "list", "-s", "away", code=USAGE)
+    assert "'away' is no state; expected is offline, online, dialled or duplicate" in wrong.stderr
+
+
+def test_json(world, labelled):
+    """An object a line, which a script reads."""
+    shown = [json.loads(line) for line in world.list_agents("--json").splitlines()]
+    assert [(a["agent"], a["state"], a["labels"]) for a in shown] == [
+        ("lab-1", "online", {"site": "boston", "rack": "7", "model": "vmax"}),
+        ("lab-2", "offline", {"site": "berlin"}),
+    ]
+    assert [a["key"] for a in shown] == [world.key(name).public for name in ("lab-1", "lab-2")]
+    assert all(a["severity"] == 0 and a["call"] == "" and a["for_s"] >= 0 for a in shown)
+
+
+@pytest.mark.parametrize("name, meant", [("lap-1", "lab-1"), ("boston", "boston-vmax-01"), ("plant", None)])
+def test_misspelt_name(world, name, meant):
+    """A name that nobody has, of those that this user may see: what was meant is told, and nothing of
+    others."""
+    agents = ("lab-1", "lab-22", "boston-vmax-01", "plant-9")
+    world.start_relay(users={"alice": "lab-*, boston-*"}, agents={agent: {} for agent in agents})
+    failed = world.run_pipe(agent=name, code=NO_AGENT)
+    found = re.findall(r"did you mean '(.*)'\?", failed.stderr)
+    assert found == ([meant] if meant else [])
+    assert "plant-9" not in failed.stderr
+
+
+def start_watch(world, *query, conf=None):
+    words = ["client", "-c", conf or world.client_conf(), "list", "--watch", *query]
     watch = Program(
         "watch", [SPX, *words], world.directory, stop_signal=signal.SIGINT, stop_code=INTERRUPTED
     )

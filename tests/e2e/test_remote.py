@@ -18,6 +18,7 @@ from harness import (
     stays_false,
     wait_for,
 )
+from proxy import Proxy
 from servers import (
     EchoServer,
     Target,
@@ -266,13 +267,94 @@ def test_refused_beside_a_local_one(world, echo):
         assert ask(connection, b"hello") == b"hello"
 
 
-def test_port_in_use(world, echo):
-    """Somebody else listens there at the agent."""
+def test_port_in_use(world, serve):
+    """Somebody else listens there at the agent: the client says so once, goes on, and gets the port when
+    it is free."""
+    target = serve(Target, echo_to_end)
     world.start_relay()
     listening_agent(world)
-    client = world.start_client("-R", f"{echo.port}:{LOOPBACK}:9")
-    client.wait_exit(OTHER)
-    assert client.lines(r"agent cannot listen on \S+: .*address (already )?in use")
+    other = socket.create_server((LOOPBACK, 0))
+    port = other.getsockname()[1]
+    client = world.start_client("-R", f"{port}:{LOOPBACK}:{target.port}")
+    client.expect(r"agent cannot listen on \S+: .*[Aa]ddress (already )?in use.*; asking again in 1 s")
+    other.close()
+    with dial(client, target.port) as connection:
+        assert ask(connection, b"hello") == b"hello"
+    assert len(client.lines("agent cannot listen")) == 1
+
+
+@pytest.mark.parametrize("kind", ["port", "path"])
+def test_after_a_crash(world, serve, kind):
+    """The agent still keeps the session of a client that was killed: its listener gives way to the same
+    user's next client."""
+    target = serve(Target, echo_to_end)
+    path = world.directory / "listen.sock"
+    listen, permitted = (f"{free_port()}", "default") if kind == "port" else (path, f"unix:{path}")
+    _, agent, first = start(world, f"{listen}:{LOOPBACK}:{target.port}", listen=permitted)
+    first.expect(LISTENING)
+    first.kill()
+    agent.expect("the session of alice waits up to")
+    second = world.start_client("-R", f"{listen}:{LOOPBACK}:{target.port}")
+    second.expect(LISTENING)
+    assert not second.lines("cannot listen")
+    if kind == "port":
+        with dial(second, target.port) as connection:
+            assert ask(connection, b"hello") == b"hello"
+    else:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            assert ask(connection, b"hello") == b"hello"
+
+
+def test_own_session_that_lives(world, echo):
+    """Two clients of one user want the same port: the second hears which session has it, and gets it when
+    the first one ends."""
+    remote = f"{free_port()}:{LOOPBACK}:{echo.port}"
+    _, _, first = start(world, remote)
+    first.expect(LISTENING)
+    second = world.start_client("-R", remote)
+    second.expect(
+        rf"error .*cannot listen on \S+: another session of yours listens there, "
+        rf"with circuit {first.connected()}; asking again"
+    )
+    first.stop()
+    second.expect(LISTENING)
+
+
+def test_session_of_another_user(world, echo):
+    """Nobody's session gives way to another user, nor is its user told."""
+    remote = f"{free_port()}:{LOOPBACK}:{echo.port}"
+    users = ("alice", "bob")
+    world.start_relay(users=dict.fromkeys(users, "*"))
+    conf = world.agent_conf(users=dict.fromkeys(users, "tcp:127.0.0.1:*\nListen = default"))
+    agent = world.start_agent(conf=conf)
+    first = world.start_client("-R", remote)
+    first.expect(LISTENING)
+    first.kill()
+    agent.expect("the session of alice waits up to")
+    second = world.start_client("-R", remote, user="bob")
+    second.expect("cannot listen on .*: a session of another user listens there; asking again")
+    assert "alice" not in second.log()
+
+
+def test_crashed_client_was_not_dead(world, serve, echo):
+    """A session that has given way resumes, is told, and asks again."""
+    world.start_relay()
+    agent = listening_agent(world)
+    proxy = serve(Proxy, world.relay_address)
+    remote = f"{free_port()}:{LOOPBACK}:{echo.port}"
+    first = world.start_client("-R", remote, relay=proxy.address)
+    first.expect(LISTENING)
+    first.signal(signal.SIGSTOP)
+    proxy.cut()
+    agent.expect("the session of alice waits up to")
+    second = world.start_client("-R", remote)
+    second.expect(LISTENING)
+    first.signal(signal.SIGCONT)
+    first.resumed()
+    first.expect("cannot listen on .*: a newer session of this user listens there; asking again")
+    second.stop()
+    first.expect(LISTENING, 40, count=2)
 
 
 def test_any_port_of_the_permitted_ones(world, echo):
@@ -409,7 +491,7 @@ def test_target_refuses(world, echo):
     _, _, client = start(world, f"0:{LOOPBACK}:{port}")
     with dial(client, port) as connection:
         assert read_to_end(connection) == (b"", "reset")
-    client.expect(rf"tcp:{LOOPBACK}:{port}: .*refused")
+    client.expect(rf"warn +client: target tcp:{LOOPBACK}:{port} at the client: connection refused")
     listener = socket.create_server((LOOPBACK, port))
     with dial(client, port) as connection, listener:
         accepted = listener.accept()[0]

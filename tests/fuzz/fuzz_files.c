@@ -73,7 +73,7 @@ static void load_key(void)
 static void find_and_add(void)
 {
     uint8_t key[KEY_BYTES], more[KEY_BYTES] = {9}, before[KEY_BYTES] = {0};
-    bool found = false, had = false;
+    unsigned found = false, had = false;
     struct error e = {0};
     bool good = known_agents_find(path, "lab-1", before, &had, &e);
     check(good, &e);

@@ -151,7 +151,7 @@ static void known_refused(const char *content, const char *error)
 {
     uint8_t key[KEY_BYTES];
     struct error e = {0};
-    bool found = true;
+    unsigned found = true;
 
     write_config("known_agents", content);
     assert_false(known_agents_find("known_agents", "lab-1", key, &found, &e));
@@ -735,7 +735,7 @@ static void known_agents_are_kept(void **state)
     uint8_t key[KEY_BYTES], key_1[KEY_BYTES], key_2[KEY_BYTES];
     struct error e = {0};
     struct stat st;
-    bool found = true;
+    unsigned found = true;
 
     (void)state;
     memset(key_1, 1, sizeof key_1);
@@ -763,7 +763,7 @@ static void known_agents_by_hand(void **state)
 {
     uint8_t key[KEY_BYTES];
     struct error e = {0};
-    bool found;
+    unsigned found;
 
     (void)state;
     write_config("known_agents", "# mine\n\n  lab-1 \t " KEY_1 "  # the first\r\n");

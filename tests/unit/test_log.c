@@ -101,7 +101,7 @@ static void lines_have_time_level_and_role(void **state)
     log_warning("b");
     assert_string_equal(written() + TIME_LEN, " warn  relay: b\n");
     assert_false(log_on_terminal());
-    log_status("nothing to see");
+    log_status(0, "nothing to see");
     assert_string_equal(written(), "");
 }
 
@@ -353,15 +353,15 @@ static void status_line_stays_below_the_log(void **state)
     (void)state;
     log_setup("client", LOG_INFO, false);
     assert_true(log_on_terminal());
-    log_status("up 1.2 ms");
+    log_status(0, "up 1.2 ms");
     assert_string_equal(written(), "\r\033[Kup 1.2 ms");
     log_info("a");
     const char *line = written();
     assert_int_equal(strncmp(line, "\r\033[K", 4), 0);
     assert_string_equal(line + 4 + TIME_LEN, " \033[32minfo \033[0m client: a\r\nup 1.2 ms");
-    log_status(NULL);
+    log_status(0, NULL);
     assert_string_equal(written(), "\r\033[K");
-    log_status(NULL);
+    log_status(0, NULL);
     assert_string_equal(written(), "");
     log_info("b");
     assert_string_equal(written() + TIME_LEN, " \033[32minfo \033[0m client: b\r\n");
@@ -371,14 +371,35 @@ static void status_line_is_cut_at_the_width(void **state)
 {
     (void)state;
     log_setup("client", LOG_INFO, false);
-    log_status("\xc3\xa9"
-               "234567890123456789012345");
+    log_status(0, "\xc3\xa9"
+                  "234567890123456789012345");
     assert_string_equal(written(), "\r\033[K\xc3\xa9"
                                    "234567890123456789");
-    log_status("a\nb");
+    log_status(0, "a\nb");
     assert_string_equal(written(), "\r\033[Ka?b");
-    log_status(NULL);
+    log_status(0, NULL);
     written();
+}
+
+static void status_lines_stand_in_their_rows(void **state)
+{
+    (void)state;
+    log_setup("client", LOG_INFO, false);
+    log_status(2, "c");
+    log_status(0, "a");
+    written();
+    log_status(0, "A");
+    assert_string_equal(written(), "\r\033[K\033[A\033[KA\r\nc");
+    log_info("line");
+    const char *line = written();
+    assert_int_equal(strncmp(line, "\r\033[K\033[A\033[K", 10), 0);
+    assert_string_equal(line + 10 + TIME_LEN, " \033[32minfo \033[0m client: line\r\nA\r\nc");
+    log_status(2, NULL);
+    assert_string_equal(written(), "\r\033[K\033[A\033[KA");
+    log_status(LOG_STATUS_ROWS, "no room");
+    assert_string_equal(written(), "");
+    log_status(0, NULL);
+    assert_string_equal(written(), "\r\033[K");
 }
 
 static void colours_can_be_refused(void **state)
@@ -413,6 +434,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(rates_are_forgotten, use_pipe, restore),
         cmocka_unit_test_setup_teardown(closed_pipes_are_harmless, use_pipe, restore),
         cmocka_unit_test_setup_teardown(status_line_stays_below_the_log, use_terminal, restore),
+        cmocka_unit_test_setup_teardown(status_lines_stand_in_their_rows, use_terminal, restore),
         cmocka_unit_test_setup_teardown(status_line_is_cut_at_the_width, use_terminal, restore),
         cmocka_unit_test_setup_teardown(colours_can_be_refused, use_terminal, restore),
     };

@@ -1,0 +1,177 @@
+/* Agents by name, each with what every relay says of it, and what follows from all of that. */
+#include "client/roster.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+static void sighting_free(struct sighting *s)
+{
+    if (!s)
+        return;
+    free(s->labels);
+    free(s->call_text);
+    free(s);
+}
+
+static char *clean_copy(struct view text, size_t max)
+{
+    char clean[LABELS_MAX_BYTES + 1];
+    text_clean(clean, max + 1, text);
+    return strdup(clean);
+}
+
+static struct sighting *sighting_new(size_t relay, const struct agent_entry *entry, uint64_t now_us)
+{
+    struct sighting *s = calloc(1, sizeof *s);
+    uint64_t age_us = entry->age_s * CLOCK_US_PER_S;
+    if (!s)
+        return NULL;
+    s->relay = relay;
+    s->state = entry->state;
+    s->severity = entry->severity;
+    s->since_us = age_us < now_us ? now_us - age_us : 0;
+    memcpy(s->public_key, entry->public_key, KEY_BYTES);
+    text_clean(s->name, sizeof s->name, entry->name);
+    s->labels = clean_copy(entry->labels, LABELS_MAX_BYTES);
+    s->call_text = clean_copy(entry->call_text, TEXT_MAX_BYTES);
+    if (s->labels && s->call_text)
+        return s;
+    sighting_free(s);
+    return NULL;
+}
+
+static size_t bytes_of(const struct sighting *s)
+{
+    return sizeof *s + strlen(s->labels) + strlen(s->call_text);
+}
+
+/* The first place that is not before this name and relay. */
+static size_t place_of(const struct roster *r, const char *name, size_t relay)
+{
+    size_t low = 0, high = r->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(r->all[middle]->name, name);
+        if (order < 0 || (order == 0 && r->all[middle]->relay < relay))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+size_t roster_find(const struct roster *r, const char *name)
+{
+    return place_of(r, name, 0);
+}
+
+static bool make_room(struct roster *r, size_t at)
+{
+    struct sighting **more;
+    if ((r->count & (r->count - 1)) == 0) { /* full at every power of two */
+        more = realloc(r->all, (r->count ? 2 * r->count : 1) * sizeof *more);
+        if (!more)
+            return false;
+        r->all = more;
+    }
+    memmove(r->all + at + 1, r->all + at, (r->count - at) * sizeof *r->all);
+    r->count++;
+    return true;
+}
+
+static void remove_at(struct roster *r, size_t at)
+{
+    r->bytes -= bytes_of(r->all[at]);
+    sighting_free(r->all[at]);
+    r->count--;
+    memmove(r->all + at, r->all + at + 1, (r->count - at) * sizeof *r->all);
+}
+
+struct sighting *roster_put(struct roster *r, size_t relay, const struct agent_entry *entry,
+                            uint64_t now_us)
+{
+    struct sighting *s = sighting_new(relay, entry, now_us);
+    size_t at = s ? place_of(r, s->name, relay) : 0;
+    bool known =
+        s && at < r->count && r->all[at]->relay == relay && strcmp(r->all[at]->name, s->name) == 0;
+    if (!s || r->bytes + bytes_of(s) > ROSTER_BYTES_MAX || (!known && !make_room(r, at))) {
+        sighting_free(s);
+        return NULL;
+    }
+    if (known) {
+        s->told = r->all[at]->told;
+        r->bytes -= bytes_of(r->all[at]);
+        sighting_free(r->all[at]);
+    }
+    r->all[at] = s;
+    r->bytes += bytes_of(s);
+    return r->all[roster_find(r, s->name)];
+}
+
+void roster_lose(struct roster *r, size_t relay)
+{
+    for (size_t i = 0; i < r->count; i++)
+        r->all[i]->lost |= r->all[i]->relay == relay;
+}
+
+void roster_renew(struct roster *r, size_t relay)
+{
+    for (size_t i = r->count; i > 0; i--)
+        if (r->all[i - 1]->relay == relay && r->all[i - 1]->lost)
+            remove_at(r, i - 1);
+}
+
+size_t roster_agent_span(const struct roster *r, size_t at)
+{
+    size_t end = at;
+    while (end < r->count && strcmp(r->all[end]->name, r->all[at]->name) == 0)
+        end++;
+    return end - at;
+}
+
+static unsigned rank(const struct sighting *s)
+{
+    static const unsigned ranks[] = {
+        [AGENT_OFFLINE] = 1, [AGENT_DIALLED] = 2, [AGENT_ONLINE] = 3, [AGENT_DUPLICATE] = 4};
+    return s->state <= AGENT_DUPLICATE ? ranks[s->state] : 0;
+}
+
+/* True if a says more than b: who is offline has been so since it was last seen anywhere, who is
+ * not since it was first there. */
+static bool is_better(const struct sighting *a, const struct sighting *b)
+{
+    if (a->lost != b->lost)
+        return b->lost;
+    if (rank(a) != rank(b))
+        return rank(a) > rank(b);
+    return a->state == AGENT_OFFLINE ? a->since_us > b->since_us : a->since_us < b->since_us;
+}
+
+struct sighting roster_merge(const struct roster *r, size_t at)
+{
+    struct sighting **s = r->all + at;
+    size_t count = roster_agent_span(r, at), best = 0, call = 0;
+    struct sighting merged;
+    uint64_t told = s[0]->told;
+    for (size_t i = 1; i < count; i++) {
+        best = is_better(s[i], s[best]) ? i : best;
+        told = told ? told : s[i]->told;
+        call = !s[i]->lost && s[i]->severity > s[call]->severity ? i : call;
+    }
+    merged = *s[best];
+    merged.told = told;
+    merged.severity = s[call]->severity;
+    merged.call_text = s[call]->call_text;
+    return merged;
+}
+
+void roster_free(struct roster *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        sighting_free(r->all[i]);
+    free(r->all);
+    *r = (struct roster){0};
+}
