@@ -55,6 +55,9 @@ static void log_permissions(const struct agent_user *old, const struct agent_use
     if (old && old->listeners != fresh->listeners)
         log_info("user %s: Listeners changed from %u to %u", fresh->name, old->listeners,
                  fresh->listeners);
+    if (old && old->streams != fresh->streams)
+        log_info("user %s: Streams changed from %u to %u, for sessions that begin after this",
+                 fresh->name, old->streams, fresh->streams);
 }
 
 static const struct agent_user *find_user(const struct agent_config *c, const struct agent_user *u)

@@ -14,6 +14,7 @@
 #define HOST_LABEL_MAX_BYTES 63
 #define ANY_ADDRESS "::"
 #define LOOPBACK "127.0.0.1"
+#define ANY_PORT "any-port"
 
 static bool is_digit(char c)
 {
@@ -385,7 +386,7 @@ static bool parse_target_pattern(struct target_pattern *out, const char *text)
 /* " any-port" may follow a pattern of UDP. */
 static bool parse_allowed_target(struct target_pattern *out, const char *text)
 {
-    static const char word[] = "any-port";
+    static const char word[] = ANY_PORT;
     char pattern[2 * HOST_TEXT_BYTES];
     size_t len = strlen(text), at = len < sizeof word ? 0 : len - (sizeof word - 1);
     if (at == 0 || len >= sizeof pattern || strcmp(text + at, word) != 0 ||
@@ -528,8 +529,8 @@ void target_pattern_to_text(char out[TARGET_TEXT_BYTES], const struct target_pat
     if (p->has_prefix)
         prefix_to_text(host, sizeof host, p);
     ports_to_text(ports, sizeof ports, p);
-    snprintf(out, TARGET_TEXT_BYTES, "%s%s%s%s", listening && !is_unix ? "" : kind_words[p->kind],
-             host, is_unix ? "" : ":", is_unix ? "" : ports);
+    snprintf(out, TARGET_TEXT_BYTES, "%s%s%s%s%s", listening && !is_unix ? "" : kind_words[p->kind],
+             host, is_unix ? "" : ":", is_unix ? "" : ports, p->any_port ? " " ANY_PORT : "");
 }
 
 /* Forwards. */

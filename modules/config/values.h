@@ -47,7 +47,7 @@ struct target {
 bool value_target(struct target *out, const char *text, struct error *e);
 
 /* The wire form; out takes TARGET_TEXT_BYTES. */
-#define TARGET_TEXT_BYTES (HOST_TEXT_BYTES + 16)
+#define TARGET_TEXT_BYTES (HOST_TEXT_BYTES + 32)
 void target_to_text(char out[TARGET_TEXT_BYTES], const struct target *t);
 
 /* A target that a policy allows: "tcp:HOST:PORTS": HOST a name, a literal address, a prefix

@@ -220,9 +220,11 @@ def test_reload_tells_what_has_changed(world, site):
     assert not site.agent.lines(r"user alice: removed")
     port = second.rpartition(":")[2]
     assert len(site.agent.lines(rf"relay 127\.0\.0\.1 port {port}: added, {key}")) == 1
-    world.agent_conf(users=users)
+    conf = world.agent_conf(users=users)
+    conf.write_text(conf.read_text() + "Streams = 5\n")
     site.agent.signal(signal.SIGHUP)
     site.agent.expect(rf"relay 127\.0\.0\.1 port {port}: removed, {key}")
+    site.agent.expect("user carol: Streams changed from 1024 to 5, for sessions that begin after this$")
     assert_undisturbed(site.alice, site.connections[0])
 
 

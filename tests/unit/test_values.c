@@ -626,6 +626,7 @@ static void patterns_are_written_as_they_are_read(void **state)
         {"tcp:*:*", false, true},
         {"tcp:0.0.0.0/0:22", false, true},
         {"udp:[::]/0:53", false, true},
+        {"udp:10.0.0.5:69 any-port", false, false},
         {"127.0.0.0/8:1024-65535", true, false},
         {"[::1]:8080", true, false},
         {"unix:/run/y", true, false},
