@@ -34,13 +34,35 @@ static enum unit measure_hello(struct hop *h, struct view bytes, size_t *size)
     return UNIT_NONE;
 }
 
-/* True if a length announced in this state is allowed; otherwise the hop fails. */
-static bool length_allowed(struct hop *h, size_t len)
+/* Who has answered in the peer's place, by the bytes where the length should be. None of these is
+ * a length that WELCOME may have. */
+static const char *stranger(const uint8_t *first)
 {
+    static const struct {
+        char first[LENGTH_BYTES];
+        const char *name;
+    } strangers[] = {
+        {"SS", "an SSH server"},        /* SSH-2.0-… */
+        {"HT", "a web server"},         /* HTTP/1.1 400 … */
+        {"<!", "a web server"},         /* <!DOCTYPE HTML …, to what is not even HTTP/1.0 */
+        {"<h", "a web server"},         /* <html> */
+        {"\x15\x03", "a TLS server"},   /* an alert of any version */
+        {"22", "a mail or FTP server"}, /* 220 … */
+    };
+    for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
+        if (memcmp(first, strangers[i].first, LENGTH_BYTES) == 0)
+            return strangers[i].name;
+    return "another program";
+}
+
+/* True if the length that is announced in this state is allowed; otherwise the hop fails. */
+static bool length_allowed(struct hop *h, const uint8_t *length)
+{
+    size_t len = load_be16(length);
     if (h->state == HOP_WAIT_WELCOME) {
         return len <= WELCOME_MAX ||
-               hop_fail(h, CODE_BAD_HANDSHAKE,
-                        "an answer of %zu bytes to the first message: too long", len);
+               hop_fail(h, CODE_BAD_HANDSHAKE, "%s listens there, not an spx %s", stranger(length),
+                        h->peer_role == ROLE_RELAY ? "relay" : "agent");
     }
     if (len <= TAG_BYTES)
         return hop_fail(h, CODE_PROTOCOL, "a record of %zu bytes: too short", len);
@@ -58,10 +80,9 @@ static enum unit measure(struct hop *h, struct view bytes, size_t *size)
     *size = LENGTH_BYTES;
     if (bytes.len < LENGTH_BYTES)
         return UNIT_PARTIAL;
-    size_t len = load_be16(bytes.data);
-    if (!length_allowed(h, len))
+    if (!length_allowed(h, bytes.data))
         return UNIT_NONE;
-    *size += len;
+    *size += load_be16(bytes.data);
     return bytes.len < *size ? UNIT_PARTIAL : UNIT_WHOLE;
 }
 

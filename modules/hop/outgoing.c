@@ -3,10 +3,12 @@
 #include "hop/outgoing.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "net/tcp_carrier.h"
 
 #define DIAL_S 15
@@ -32,32 +34,53 @@ static void name_relay(struct outgoing *o, const struct address *address)
         snprintf(o->relay, sizeof o->relay, "%s (%s)", r->host, o->address);
 }
 
+/* Replaces what the engine says by a text that names the relay and what to look at. */
+static void set_error(struct outgoing *o, enum code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void set_error(struct outgoing *o, enum code code, const char *format, ...)
+{
+    char text[ERROR_TEXT_BYTES];
+    va_list args;
+    va_start(args, format);
+    text_format(text, sizeof text, format, args);
+    va_end(args);
+    o->driver.hop.error = (struct wire_error){0};
+    wire_error_set(&o->driver.hop.error, code, "relay %s: %s", o->relay, text);
+}
+
 /* A responder that does not see its own key behind the first message says nothing, so no more can
  * be known. */
-static void set_unanswered(struct outgoing *o)
+static void set_silent(struct outgoing *o, unsigned waited_s)
 {
     char within[32] = "";
-    struct wire_error *e = &o->driver.hop.error;
-    uint64_t started_us = o->driver.deadline_us - HANDSHAKE_S * CLOCK_US_PER_S;
-    unsigned waited_s = (unsigned)((loop_now(o->loop) - started_us) / CLOCK_US_PER_S);
     if (waited_s > 0)
         snprintf(within, sizeof within, " within %u s", waited_s);
-    *e = (struct wire_error){0};
-    wire_error_set(e, CODE_TIMEOUT,
-                   "relay %s: no answer to the handshake%s: check PublicKey in [Relay], or "
-                   "something other than an spx relay listens there",
-                   o->relay, within);
+    set_error(
+        o, CODE_TIMEOUT,
+        "no answer to the handshake%s: check PublicKey in [Relay], or something other than an "
+        "spx relay listens there",
+        within);
+}
+
+/* Without an answer. A relay that gives none keeps the connection for SILENT_S by its own clock;
+ * OpenSSL, for one, closes it at once. */
+static void set_unanswered(struct outgoing *o, bool closed)
+{
+    uint64_t started_us = o->driver.deadline_us - HANDSHAKE_S * CLOCK_US_PER_S;
+    unsigned waited_s = (unsigned)((loop_now(o->loop) - started_us) / CLOCK_US_PER_S);
+    if (!closed || waited_s >= SILENT_S / 2)
+        set_silent(o, waited_s);
+    else
+        set_error(o, CODE_NETWORK,
+                  "no answer to the handshake: %s: something other than an spx relay may listen "
+                  "there, such as a TLS server",
+                  o->driver.hop.error.text);
 }
 
 /* Something has answered that cannot be the relay with this key. */
 static void set_strange(struct outgoing *o)
 {
-    struct wire_error *e = &o->driver.hop.error;
-    *e = (struct wire_error){0};
-    wire_error_set(e, CODE_NETWORK,
-                   "relay %s: the answer to the handshake is not an spx relay's: something else "
-                   "listens there",
-                   o->relay);
+    set_error(o, CODE_NETWORK, "%s: check Address in [Relay]", o->driver.hop.error.text);
 }
 
 static void driver_ended(struct hop_driver *d)
@@ -66,7 +89,7 @@ static void driver_ended(struct hop_driver *d)
     enum code code = d->hop.error.code;
     if (!o->open && !d->hop.refused_by_peer) {
         if (!code || code == CODE_NETWORK || code == CODE_TIMEOUT)
-            set_unanswered(o);
+            set_unanswered(o, code == CODE_NETWORK);
         else if (code == CODE_BAD_HANDSHAKE)
             set_strange(o);
     }

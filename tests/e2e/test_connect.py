@@ -1,6 +1,7 @@
 """Who meets whom: the three-party connect, its refusals and their exit codes."""
 import re
 import socket
+import ssl
 import time
 
 import pytest
@@ -19,12 +20,13 @@ from harness import (
     forwards,
     free_port,
     has_ipv6,
+    run,
     spx,
     stays_false,
     wait_for,
 )
 from proxy import DOWN, UP, Proxy
-from servers import EchoServer, ask
+from servers import EchoServer, Sshd, Target, WebServer, ask
 
 pytestmark = pytest.mark.usefixtures("steady")
 
@@ -212,22 +214,78 @@ def test_wrong_relay_key(world):
     assert not relay.lines(r"connected from")
 
 
-@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-def test_something_else_at_the_relays_address(world, greeting):
-    """A program that speaks first, or answers in its own way, is told as what it is: not a relay."""
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        host, port = listener.getsockname()
-        client = world.start(
-            Program("client", world.argv("client", world.client_conf(relay=f"{host}:{port}"), "list"),
-                    world.directory)
-        )
-        connection = listener.accept()[0]
-        with connection:
-            connection.sendall(greeting)
-            client.wait_exit(NETWORK)
-    client.expect(
-        rf"relay {host}:{port}: the answer to the handshake is not an spx relay's: something else"
-    )
+NOT_A_RELAY = r"relay {}: {} listens there, not an spx relay: check Address in \[Relay\]"
+CLOSED = (
+    r"relay {}: no answer to the handshake: the connection (was closed|failed: .*): something other "
+    r"than an spx relay may listen there, such as a TLS server"
+)
+
+
+def at(port):
+    return endpoint(LOOPBACK, port)
+
+
+def test_ssh_server_at_the_relays_address(world, tmp_path):
+    """A real sshd: list and -W fail and name it; the agent and a client with forwards say so as well
+    and go on, and are connected once a relay listens there."""
+    sshd = Sshd(tmp_path)
+    text = NOT_A_RELAY.format(re.escape(at(sshd.port)), "an SSH server")
+    try:
+        listed = run(*world.argv("client", world.client_conf(relay=at(sshd.port)), "list"), code=NETWORK)
+        assert re.search(text, listed.stderr)
+        assert re.search(text, world.run_pipe(relay=at(sshd.port), code=NETWORK).stderr)
+        agent = world.start_agent(relay=at(sshd.port), online=False)
+        client = world.start_client(*forwards(9), relay=at(sshd.port), connected=False)
+        agent.expect(WARNING + "agent: " + text + "; retrying")
+        client.expect(WARNING + "client: " + text)
+        client.expect("retrying")
+    finally:
+        sshd.close()
+    world.start_relay(listen=at(sshd.port))
+    client.connected(seconds=40)
+
+
+def test_web_server_at_the_relays_address(world, serve, tmp_path):
+    """Python's waits for the end of a line, which not every first message has: then it is silent. To
+    a line that is no request it answers with a page alone."""
+    server = serve(WebServer, tmp_path)
+    for _ in range(16):
+        failed = world.run_pipe(relay=at(server.port), code=None)
+        if failed.returncode == NETWORK:
+            break
+        assert failed.returncode == TIMED_OUT
+    assert re.search(NOT_A_RELAY.format(re.escape(at(server.port)), "a web server"), failed.stderr)
+
+
+def start_tls(connection):
+    """A TLS server's part, with a certificate that does not come into it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with pytest.raises(ssl.SSLError):
+        context.wrap_socket(connection, server_side=True)
+
+
+def test_tls_server_at_the_relays_address(world, serve):
+    """OpenSSL closes the connection of whom it takes for no TLS client at all, and says nothing."""
+    server = serve(Target, start_tls)
+    failed = world.run_pipe(relay=at(server.port), code=NETWORK)
+    assert re.search(CLOSED.format(re.escape(at(server.port))), failed.stderr)
+    server.outcome()
+
+
+STRANGERS = {
+    "a TLS server": b"\x15\x03\x01\0\x02\x02\x46",
+    "a web server": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "a mail or FTP server": b"220 mail.example.com ESMTP\r\n",
+    "another program": b"RFB 003.008\n",
+}
+
+
+@pytest.mark.parametrize("what", STRANGERS)
+def test_something_else_at_the_relays_address(world, serve, what):
+    """A program that speaks first, or answers in its own way, is named if its first bytes tell."""
+    server = serve(Target, lambda connection: (connection.sendall(STRANGERS[what]), connection.recv(999)))
+    failed = world.run_pipe(relay=at(server.port), code=NETWORK)
+    assert re.search(NOT_A_RELAY.format(re.escape(at(server.port)), what), failed.stderr)
 
 
 def test_wrong_relay_key_at_the_agent(world):

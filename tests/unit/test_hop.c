@@ -698,8 +698,7 @@ static void test_answer_too_long(void **state)
     struct pair p = pair_new(&client, ROLE_CLIENT, &relay);
     uint8_t length[2] = {0x10, 0x01};
     hop_feed(&p.i->hop, length, 2, 1, START_US);
-    assert_int_equal(p.i->hop.state, HOP_ENDED);
-    assert_int_equal(p.i->hop.error.code, CODE_BAD_HANDSHAKE);
+    assert_failed(&p.i->hop, CODE_BAD_HANDSHAKE, "another program listens there, not an spx relay");
     pair_free(p);
 
     p = pair_new(&client, ROLE_CLIENT, &relay);
@@ -708,6 +707,35 @@ static void test_answer_too_long(void **state)
     assert_failed(&p.i->hop, CODE_BAD_HANDSHAKE,
                   "the answer of the relay to the handshake is not authentic");
     pair_free(p);
+}
+
+/* Another program that answers in the responder's place is named by its first two bytes, however
+ * many come with them. */
+static void test_answer_of_a_stranger(void **state)
+{
+    static const struct {
+        const char *begins, *text;
+    } strangers[] = {
+        {"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n",
+         "an SSH server listens there, not an spx relay"},
+        {"HTTP/1.1 400 Bad Request\r\n", "a web server listens there, not an spx relay"},
+        {"<!DOCTYPE HTML>\n", "a web server listens there, not an spx relay"},
+        {"<html>\r\n", "a web server listens there, not an spx relay"},
+        {"\x15\x03\x01", "a TLS server listens there, not an spx relay"},
+        {"\x15\x03\x03", "a TLS server listens there, not an spx relay"},
+        {"220 mail.example.com ESMTP\r\n", "a mail or FTP server listens there, not an spx relay"},
+        {"RFB 003.008\n", "another program listens there, not an spx relay"},
+    };
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof strangers / sizeof *strangers; i++) {
+        const char *begins = strangers[i / 2].begins;
+        struct pair p = pair_new(&client, ROLE_CLIENT, &relay);
+        uint8_t bytes[64];
+        memcpy(bytes, begins, strlen(begins));
+        hop_feed(&p.i->hop, bytes, strlen(begins), i % 2 ? WHOLE : 1, START_US);
+        assert_failed(&p.i->hop, CODE_BAD_HANDSHAKE, strangers[i / 2].text);
+        pair_free(p);
+    }
 }
 
 /* A recorded first message gets an answer, but registers nothing; nor does the record that followed
@@ -1441,6 +1469,7 @@ int main(void)
         cmocka_unit_test(test_silent),
         cmocka_unit_test(test_memory_before_mac1),
         cmocka_unit_test(test_answer_too_long),
+        cmocka_unit_test(test_answer_of_a_stranger),
         cmocka_unit_test(test_replay),
         cmocka_unit_test(test_tampering),
         cmocka_unit_test(test_record_order),
