@@ -7,6 +7,7 @@
 
 #include "net/hosts.h"
 #include "net/name_servers.h"
+#include "net/resolver.h"
 
 #define RUNNING_MAX 64
 #define RUNNING_OF_OWNER 6
@@ -27,13 +28,6 @@ struct lookup {
     void (*ended)(void *arg, enum lookup_result result);
     void *arg;
 };
-
-void resolver_init(struct resolver *r)
-{
-    list_init(&r->waiting);
-    list_init(&r->running);
-    r->count = 0;
-}
 
 /* ---- Turns. ---- */
 

@@ -8,14 +8,6 @@
 
 struct lookup;
 
-/* Shared by the look-ups of a loop; the loop has it. */
-struct resolver {
-    struct list waiting, running;
-    unsigned count; /* on running */
-};
-
-void resolver_init(struct resolver *r);
-
 enum lookup_result {
     LOOKUP_FOUND,
     LOOKUP_NO_NAME,

@@ -46,7 +46,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "net/lookup.h"
+#include "net/resolver.h"
 
 #define EVENTS_A_ROUND 256
 #define SIGNALS 65 /* Linux has 1 to 64 */
