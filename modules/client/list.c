@@ -259,7 +259,7 @@ static void print_row(const struct sighting *s, uint64_t age_us)
     putchar('\n');
 }
 
-/* What a line has said, as a number other than 0; its low bits are the state. */
+/* The text of a line, as a number other than 0; its low bits are the state. */
 static uint64_t signature(const struct sighting *s)
 {
     uint64_t sum = 14695981039346656037U ^ s->severity;

@@ -1,4 +1,4 @@
-/* What the relays say of agents, merged as if they were one relay. Data alone. */
+/* The relays' words about agents, merged as if they were one relay. Data alone. */
 #ifndef SPX_CLIENT_ROSTER_H
 #define SPX_CLIENT_ROSTER_H
 
@@ -43,7 +43,7 @@ void roster_renew(struct roster *r, size_t relay);
  * them. */
 size_t roster_agent_span(const struct roster *r, size_t at);
 
-/* What they say together: the state in which it can best be reached, and the gravest call. The
+/* Together they say: the state in which it can best be reached, and the gravest call. The
  * texts are the roster's. */
 struct sighting roster_merge(const struct roster *r, size_t at);
 

@@ -1,4 +1,4 @@
-/* What an agent permits, line by line; texts are made safe to show, since an agent wrote them. */
+/* An agent's permissions, line by line; texts are made safe to show, since an agent wrote them. */
 #include "client/targets.h"
 
 #include <stdio.h>

@@ -17,7 +17,7 @@ struct trusted_key {
 bool trust_find(const struct client_config *c, const char *config_path, const char *agent,
                 struct trusted_key *found, struct error *e);
 
-/* What to do about another key that is listed: where the known one stands, and the command that
+/* Says how to mend another key that is listed: where the known one stands, and the command that
  * replaces it, or removes it so that the next connection asks. */
 #define TRUST_REMEDY_BYTES 900
 void trust_remedy(char out[TRUST_REMEDY_BYTES], const struct trusted_key *known,

@@ -79,7 +79,7 @@ def test_forwards_of_the_configuration(world, site):
 
 
 def test_one_ends(world, site):
-    """What ends one of them ends no other; the exit code in the end is the first one's."""
+    """The end of one of them ends no other; the exit code in the end is the first one's."""
     client = world.start_client(
         *forwards(site["lab-1"]),
         "nobody",

@@ -119,7 +119,7 @@ class Site:
         conf = self.world.client_conf(relay=proxy.address, **config)
         argv = self.world.argv("client", conf, agent, *arguments)
         failed = run(*argv, code=code, seconds=10)
-        assert re.search(r"error client: .*([a-z]+ ){3}", failed.stderr), failed.stderr
+        assert re.search(r"error client: .*([a-z]+,? ){3}", failed.stderr), failed.stderr
         lists = code == NO_AGENT  # once more, for a name that may have been meant
         assert 1 <= len(proxy.connections) - asked <= 1 + lists, failed.stderr
 
