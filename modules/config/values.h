@@ -16,8 +16,6 @@
 
 #define HOST_NAME_MAX_BYTES 253
 
-#define NAME_TEXT_BYTES (NAME_MAX_BYTES + 1)
-
 /* Every parser returns false after error_set(e, FAILURE_USAGE, …) with a text that quotes the value
  * and says what is expected, without file or line (the caller puts them in front, and chooses the
  * code). */

@@ -76,9 +76,9 @@ struct hop {
     const struct hop_party *party;
     const struct hop_handler *handler;
     uint8_t peer_key[KEY_BYTES];
-    char peer_name[NAME_MAX_BYTES + 1]; /* WELCOME's name, on both sides: what the responder knows
-                                           the initiator by */
-    struct noise *noise;                /* while shaking hands */
+    char peer_name[NAME_TEXT_BYTES]; /* WELCOME's name, on both sides: what the responder knows the
+                                        initiator by */
+    struct noise *noise;             /* while shaking hands */
     struct cipher send, receive;
     uint8_t *partial; /* a message not whole yet */
     size_t partial_len, partial_size;

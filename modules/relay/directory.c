@@ -198,7 +198,7 @@ bool directory_may_reach(const struct known_user *u, const char *name)
 struct known_agent *directory_agent_for(const struct directory *d, const struct known_user *u,
                                         struct view name)
 {
-    char key[NAME_MAX_BYTES + 1] = "";
+    char key[NAME_TEXT_BYTES] = "";
     if (!name_valid(name))
         return NULL;
     memcpy(key, name.data, name.len);

@@ -36,7 +36,7 @@ struct agent_hops {
 struct known_agent {
     struct table_entry by_key, by_name;
     uint8_t public_key[KEY_BYTES];
-    char name[NAME_MAX_BYTES + 1];    /* zeros behind the name: the table's key */
+    char name[NAME_TEXT_BYTES];       /* zeros behind the name: the table's key */
     const struct relay_agent *config; /* policy: labels, where it is dialled */
     unsigned generation;
     struct list all;

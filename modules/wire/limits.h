@@ -9,6 +9,7 @@
 #define RECORD_PLAINTEXT_MAX \
     (RECORD_MAX - 16) /* 65,519: one control message with its type, or frames */
 #define NAME_MAX_BYTES 64
+#define NAME_TEXT_BYTES (NAME_MAX_BYTES + 1) /* of a name as a string */
 #define TEXT_MAX_BYTES 1024
 #define LABELS_MAX_BYTES 2048
 #define QUERY_MAX_BYTES 256

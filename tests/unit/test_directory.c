@@ -23,7 +23,7 @@ static const uint8_t hash_key[16] = {1, 2, 3};
 struct configuration {
     struct relay_user users[8];
     struct relay_agent agents[8];
-    char patterns[8][4][65];
+    char patterns[8][4][NAME_TEXT_BYTES];
     char labels[8][2048];
     struct relay_config config;
 };

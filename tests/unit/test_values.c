@@ -553,7 +553,7 @@ static void names_and_patterns(void **state)
     static const char *const bad[] = {"",   "A",  ".a",  "-a",  "_a",       "a..b",      "a b",
                                       "a*", "a?", "a/b", "a\n", "\xc3\xa9", NAME_64 "x", "a:b"};
     struct error e = {0};
-    char out[65];
+    char out[NAME_TEXT_BYTES];
 
     (void)state;
     for (size_t i = 0; i < COUNT(good); i++) {

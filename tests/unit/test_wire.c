@@ -224,7 +224,7 @@ static void test_name_rule(void **state)
         assert_false(name_valid(view_of_string(bad[i])));
     assert_false(name_valid(view_of("a\0b", 3)));
     assert_false(name_valid(view_of(NULL, 0)));
-    char longest[65];
+    char longest[NAME_TEXT_BYTES];
     memset(longest, 'a', sizeof longest);
     assert_true(name_valid(view_of(longest, 64)));
     assert_false(name_valid(view_of(longest, 65)));
