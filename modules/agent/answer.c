@@ -95,7 +95,7 @@ static enum verdict may_read(struct answer *w)
     struct relay_attempts *r = attempts_of_relay(w);
     const struct attempt *earlier = r ? attempts_find(r, ephemeral_of(w)) : NULL;
     if (!r) {
-        wire_error_set(&w->refusal, CODE_INTERNAL, "the agent is out of memory");
+        wire_error_set(&w->refusal, CODE_INTERNAL, AGENT_NO_MEMORY_TEXT);
         return VERDICT_NO;
     }
     if (earlier && !service_awaits(w->agent, earlier)) {
@@ -353,7 +353,7 @@ struct kept_offer *answer_read_offer(struct agent *a, struct hop *h, struct view
     if (kept)
         memcpy(kept->relay_key, h->peer_key, sizeof kept->relay_key);
     else
-        answer_refuse(h, &offer, CODE_INTERNAL, "the agent is out of memory");
+        answer_refuse(h, &offer, CODE_INTERNAL, AGENT_NO_MEMORY_TEXT);
     return kept;
 }
 
@@ -371,7 +371,7 @@ bool answer_take_offer(struct agent *a, struct hop *h, struct view body, struct 
         hop_quiet_begin(h);
         return true;
     }
-    answer_refuse(h, &kept->offer, CODE_INTERNAL, "the agent is out of memory");
+    answer_refuse(h, &kept->offer, CODE_INTERNAL, AGENT_NO_MEMORY_TEXT);
     kept_offer_free(kept);
     return h->state == HOP_OPEN;
 }

@@ -61,11 +61,17 @@ static void on_read(struct io *io)
     io_want_read(io);
 }
 
+/* False with errno: the path is too long, as no configuration has it. */
 static bool address_of(struct sockaddr_un *address, const char *path)
 {
+    size_t len = strlen(path);
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    return (size_t)snprintf(address->sun_path, sizeof address->sun_path, "%s", path) <
-           sizeof address->sun_path;
+    if (len < sizeof address->sun_path) {
+        memcpy(address->sun_path, path, len);
+        return true;
+    }
+    errno = ENAMETOOLONG;
+    return false;
 }
 
 static bool is_socket(const char *path, struct stat *st)
@@ -107,8 +113,7 @@ struct call_socket *call_socket_new(struct agent *a, const char *path, struct er
     mode_t old_mask;
     bool bound;
     if (!s || fd < 0 || !address_of(&address, path)) {
-        error_set(e, FAILURE_CONFIG, "CallSocket = %s: the path is too long, or there is no memory",
-                  path);
+        error_set(e, FAILURE_OTHER, "CallSocket = %s: %s", path, system_text(errno));
         goto fail;
     }
     if (!remove_old_socket(&address, e))

@@ -279,7 +279,7 @@ struct inbound *inbound_new(struct agent *a, struct error *e)
     uint8_t hash_key[16];
     struct inbound *in = calloc(1, sizeof *in);
     if (!in) {
-        error_set(e, FAILURE_OTHER, "out of memory");
+        error_no_memory(e);
         return NULL;
     }
     in->agent = a;
@@ -290,7 +290,7 @@ struct inbound *inbound_new(struct agent *a, struct error *e)
     seen_init(&in->seen);
     in->doors = calloc(a->config.listen.count, sizeof *in->doors);
     if (!in->doors || !listen_on_all(in, e)) {
-        error_set(e, FAILURE_OTHER, "out of memory");
+        error_no_memory(e);
         inbound_free(in);
         return NULL;
     }

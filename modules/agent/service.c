@@ -396,7 +396,7 @@ static struct service *begin(struct agent *a, const struct agent_user *user,
                     "it has not started, and too many others through its relay have not either");
     v = service_new(a, user, in);
     if (!v)
-        wire_error_set(no, CODE_INTERNAL, "the agent is out of memory");
+        wire_error_set(no, CODE_INTERNAL, AGENT_NO_MEMORY_TEXT);
     return v;
 }
 
@@ -441,7 +441,7 @@ struct attachment *service_admit(struct agent *a, const struct admission *in, st
         return NULL;
     t = attachment_new(a->loop, &attachment_events, v, v->session, hello, in->label, in->relay_key);
     if (!t) {
-        wire_error_set(no, CODE_INTERNAL, "the agent is out of memory");
+        wire_error_set(no, CODE_INTERNAL, AGENT_NO_MEMORY_TEXT);
         if (!v->seat.started)
             service_end(v, no->text);
         return NULL;

@@ -10,6 +10,10 @@
 #include "hop/hop.h"
 #include "net/parting.h"
 
+/* In a refusal, which may come to the client by way of the relay and is to say whose fault it is.
+ */
+#define AGENT_NO_MEMORY_TEXT "the agent is " NO_MEMORY_TEXT
+
 struct uplink;
 struct inbound;
 struct call_socket;
@@ -38,6 +42,7 @@ struct agent {
     struct timer restock;
     struct timer stop_limit;
     bool stopping;
+    const char *why; /* it ends */
     /* True if an address is one of the agent's own: a user must not reach what decides about them.
      * NULL: none is. */
     bool (*is_own)(const struct agent *a, const struct address *address);

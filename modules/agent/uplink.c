@@ -275,7 +275,7 @@ static void ticket_answered(void *owner, const struct answer_result *result)
     if (result->attachment && open_for_ticket(c, result))
         return;
     if (result->attachment)
-        answer_refuse(control, result->offer, CODE_INTERNAL, "the agent is out of memory");
+        answer_refuse(control, result->offer, CODE_INTERNAL, AGENT_NO_MEMORY_TEXT);
     else
         answer_send_refusal(control, result);
     circuit_hop_free(c);
@@ -291,8 +291,7 @@ static void answer_for_ticket(struct uplink *u, struct kept_offer *kept)
         return;
     }
     free(c);
-    answer_refuse(&u->control->hop.driver.hop, &kept->offer, CODE_INTERNAL,
-                  "the agent is out of memory");
+    answer_refuse(&u->control->hop.driver.hop, &kept->offer, CODE_INTERNAL, AGENT_NO_MEMORY_TEXT);
     kept_offer_free(kept);
 }
 

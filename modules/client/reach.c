@@ -225,14 +225,12 @@ static void on_detached(struct outgoing *o)
     struct reach *r = container_of(o, struct reach, hop);
     struct reach_request *q = &r->request;
     struct carrier *carrier = hop_driver_take(&o->driver);
-    bool open = false;
-    if (circuit_init(&q->link->circuit, q->session, &r->send, &r->receive, r->number,
-                     r->told_position, loop_now(o->loop)))
-        open = link_open(q->link, o->loop, carrier);
-    else
+    if (!circuit_init(&q->link->circuit, q->session, &r->send, &r->receive, r->number,
+                      r->told_position, loop_now(o->loop))) {
         carrier_close(carrier);
-    if (!open) {
-        fail(r, CODE_INTERNAL, "out of memory or descriptors");
+        fail(r, CODE_INTERNAL, NO_MEMORY_TEXT);
+    } else if (!link_open(q->link, o->loop, carrier)) {
+        fail(r, CODE_INTERNAL, system_text(errno));
         circuit_free(&q->link->circuit);
     }
     finish(r);

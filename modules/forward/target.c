@@ -251,7 +251,7 @@ static void connected(struct opening *o, int fd, const struct address *address)
     }
     if (!(datagrams ? hand_over_datagrams(o, fd, address) : hand_over_connection(o, fd, address))) {
         socket_close_reset(fd);
-        refuse_stream(o, RESET_INTERNAL, "out of memory or descriptors");
+        refuse_stream(o, RESET_INTERNAL, NO_MEMORY_TEXT);
         return;
     }
     address_to_text(text, address);

@@ -57,7 +57,7 @@ bool acceptor_start(struct acceptor *a, struct relay *r, struct error *e)
     a->relay = r;
     a->doors = calloc(r->config.listen.count, sizeof *a->doors);
     if (!a->doors)
-        return error_set(e, FAILURE_OTHER, "out of memory");
+        return error_no_memory(e);
     for (size_t i = 0; i < r->config.listen.count; i++)
         if (!listen_on(a, &r->config.listen.items[i], e))
             return false;

@@ -140,7 +140,7 @@ bool circuit_hop_dial(struct pending *p, struct carrier *carrier, const struct a
     struct peer *peer = peer_new(r, address, &circuit_hop);
     if (!peer) {
         carrier_close(carrier);
-        return error_set(e, FAILURE_OTHER, "out of memory");
+        return error_no_memory(e);
     }
     peer_belongs_to_agent(peer, p->agent);
     peer->driver.deadline_us = now + HANDSHAKE_S * CLOCK_US_PER_S;

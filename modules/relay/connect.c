@@ -34,7 +34,7 @@ bool connect_read(struct peer *client, struct view body)
         return refuse_at_once(client, m.agent, CODE_NO_AGENT, code_text(CODE_NO_AGENT));
     struct pair *pair = directory_pair(&r->directory, client->user, a);
     if (!pair)
-        return refuse_at_once(client, m.agent, CODE_INTERNAL, "the relay has no memory left");
+        return refuse_at_once(client, m.agent, CODE_INTERNAL, NO_MEMORY_TEXT);
     if (pair->pending >= PENDING_PER_USER_AGENT)
         return refuse_at_once(client, m.agent, CODE_FULL,
                               "too many connects to this agent are under way");
@@ -43,7 +43,7 @@ bool connect_read(struct peer *client, struct view body)
                               "too many connects to this agent in a short time");
     struct pending *p = pending_new(client, a, pair, m.message1);
     if (!p)
-        return refuse_at_once(client, m.agent, CODE_INTERNAL, "the relay has no memory left");
+        return refuse_at_once(client, m.agent, CODE_INTERNAL, NO_MEMORY_TEXT);
     p->try_ways = ways_try;
     p->try_ways(p);
     return true;

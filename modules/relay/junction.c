@@ -224,7 +224,7 @@ static void begin(void *arg)
     list_append(&j->worker->junctions, &j->of_worker);
     for (int side = SIDE_CLIENT; !why && side <= SIDE_AGENT; side++)
         if (!carrier_enter(j->carrier[side], j->worker->loop, &user, j))
-            why = "no memory or descriptors to join it";
+            why = system_text(errno);
     if (why)
         end(j, why);
     else
@@ -291,7 +291,7 @@ void junction_join(const struct pending *p, struct carrier *client, struct carri
     struct junction *j = junction_new(p);
     if (!j) {
         log_caused(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_ERROR,
-                   "circuit %s: ended: no memory to join it", p->label);
+                   "circuit %s: ended: " NO_MEMORY_TEXT, p->label);
         carrier_close(client);
         carrier_close(agent);
         return;

@@ -157,7 +157,7 @@ bool listing_watch(struct peer *client, struct view body)
     listing_unwatch(client);
     client->watch = strdup(query);
     if (!client->watch)
-        return hop_fail(&client->driver.hop, CODE_INTERNAL, "out of memory");
+        return hop_fail(&client->driver.hop, CODE_INTERNAL, NO_MEMORY_TEXT);
     list_append(&client->relay->listing->watchers, &client->watching);
     return answer(client, query);
 }

@@ -222,9 +222,9 @@ static void begin(struct relay *r, struct carrier *carrier, const struct address
     if (!peer_open(peer, carrier, &e)) {
         log_caused(&r->log, strangers, now, LOG_ERROR, "connection: %s", e.text);
     } else if (!crowd_enter(&r->crowd, &peer->waiting, source)) {
-        log_caused(&r->log, strangers, now, LOG_ERROR, "connection from %s: out of memory",
+        log_caused(&r->log, strangers, now, LOG_ERROR, "connection from %s: " NO_MEMORY_TEXT,
                    peer->address);
-        peer_bye(peer, CODE_INTERNAL, "out of memory", 0);
+        peer_bye(peer, CODE_INTERNAL, NO_MEMORY_TEXT, 0);
     }
 }
 

@@ -91,7 +91,7 @@ void reload_apply(struct relay *r, const struct relay_config *config)
     bool known = know(r->known, config);
     if (!directory_update(&r->directory, config, loop_now(r->loop), &gone_users, &gone_agents) ||
         !known)
-        log_error("no memory for all users and agents: some are not known");
+        log_error(NO_MEMORY_TEXT ": some users and agents are not known");
     end_forbidden(r);
     end_gone(&gone_users, &gone_agents);
     end_newcomers(r);

@@ -66,7 +66,7 @@ static void dial(struct pending *p)
     if (p->dial)
         pending_set_state(p, PENDING_DIALLING);
     else
-        pending_refuse(p, CODE_INTERNAL, "the relay has no memory to dial the agent", RETRY_S);
+        pending_refuse(p, CODE_INTERNAL, NO_MEMORY_TEXT, RETRY_S);
 }
 
 void ways_try(struct pending *p)
