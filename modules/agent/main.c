@@ -5,7 +5,6 @@
 #include "agent/call.h"
 #include "agent/server.h"
 #include "agent/show.h"
-#include "base/bytes.h"
 #include "cli/cli.h"
 
 struct command {
@@ -39,10 +38,8 @@ static void show(struct cli *c)
 static enum failure serve(struct cli *c)
 {
     struct command *command = c->state;
-    enum failure failure = agent_serve(&command->config, c->path);
 
-    wipe(&command->config, sizeof command->config); /* agent_serve owns it */
-    return failure;
+    return agent_run(&command->config, c->path);
 }
 
 static bool settle_call(struct cli *c, struct error *e)

@@ -1,8 +1,6 @@
 /* Start, reload and end of an agent: puts its parts together. */
 #include "agent/server.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/un.h>
 
@@ -157,7 +155,7 @@ static void on_no_session(struct agent *a)
 static void on_stop(void *arg, int signo)
 {
     struct agent *a = arg;
-    (void)signo;
+    a->why = loop_signal_text(signo);
     if (a->stopping || seats_are_empty(&a->seats)) {
         loop_stop(a->loop);
         return;
@@ -169,24 +167,35 @@ static void on_stop(void *arg, int signo)
 
 static bool start(struct agent *a, struct error *e)
 {
+    a->loop = loop_new_with_signals(on_stop, on_reload, on_status, a, e);
+    if (!a->loop)
+        return false;
+    partings_init(&a->partings, a->loop);
+    a->party.known = known_keys_new();
+    if (!a->party.known)
+        return error_no_memory(e);
     know(a);
     key_stock_fill(&a->stock);
     agent_sweep_log(a);
-    if (!loop_on_signals(a->loop, on_stop, on_reload, on_status, a, e))
-        return false;
     if (a->config.listen.count && !(a->inbound = inbound_new(a, e)))
         return false;
     if (a->config.call_socket && !(a->call_socket = call_socket_new(a, a->config.call_socket, e)))
         return false;
-    return start_uplinks(a) || error_set(e, FAILURE_OTHER, "out of memory");
+    if (!start_uplinks(a))
+        return error_no_memory(e);
+    log_started();
+    return true;
 }
 
 /* The parts that need no loop and cannot fail. */
-static void init(struct agent *a)
+static void init(struct agent *a, struct agent_config *config, const char *path)
 {
     uint8_t hash_key[16];
     random_bytes(hash_key, sizeof hash_key);
     log_rates_init(&a->log, hash_key);
+    a->config_path = path;
+    a->config = *config;
+    a->key = config->key;
     a->party = (struct hop_party){.own = &a->key,
                                   .stock = &a->stock,
                                   .version = SPX_VERSION_TEXT,
@@ -202,6 +211,7 @@ static void init(struct agent *a)
     seats_init(&a->seats);
     list_init(&a->ended);
     list_init(&a->attempts);
+    wipe(config, sizeof *config);
 }
 
 static void end(struct agent *a)
@@ -226,24 +236,14 @@ static void end(struct agent *a)
     wipe(&a->key, sizeof a->key);
 }
 
-enum failure agent_serve(struct agent_config *config, const char *path)
+enum failure agent_run(struct agent_config *config, const char *path)
 {
-    struct agent a = {.config_path = path, .config = *config, .key = config->key};
+    struct agent a = {0};
     struct error e = {0};
-    init(&a);
-    a.loop = loop_new();
-    partings_init(&a.partings, a.loop);
-    a.party.known = known_keys_new();
-    if (!a.party.known)
-        error_set(&e, FAILURE_OTHER, "out of memory");
-    else if (!a.loop)
-        error_set(&e, FAILURE_OTHER, "the event loop cannot be made: %s", system_text(errno));
-    else if (start(&a, &e))
+    init(&a, config, path);
+    if (start(&a, &e))
         loop_run(a.loop);
-    if (e.failure)
-        log_error("%s", e.text);
-    else
-        log_info("ending");
+    log_ended(e.failure, e.failure ? e.text : a.why);
     end(&a);
     return e.failure;
 }

@@ -6,8 +6,8 @@
 
 struct agent_config;
 
-/* Starts with a configuration, which it owns from then on (also on failure), and runs until SIGTERM
- * or SIGINT; SIGHUP reloads path. Failures are logged. */
-enum failure agent_serve(struct agent_config *config, const char *path);
+/* Takes a configuration over, also when it fails, leaving zeros, and runs until SIGTERM or SIGINT;
+ * SIGHUP reloads path. Returns how it ended; why is in the log. */
+enum failure agent_run(struct agent_config *config, const char *path);
 
 #endif

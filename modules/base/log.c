@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/version.h"
 
 #define LINE_BYTES 4096  /* poll promises room for that many in a pipe (PIPE_BUF) */
 #define TEXT_BYTES 1800  /* twice that (JSON), the status line and the rest fit a line */
@@ -211,6 +212,17 @@ void log_line(enum log_level level, const char *format, ...)
     if (!report_lost() || !write_line(level, text))
         the_log.lost++;
     pthread_mutex_unlock(&lock);
+}
+
+void log_started(void)
+{
+    log_info("started: %s", SPX_VERSION_TEXT);
+}
+
+void log_ended(enum failure failure, const char *why)
+{
+    bool wanted = failure == FAILURE_NONE || failure == FAILURE_INTERRUPTED;
+    log_line(wanted ? LOG_INFO : LOG_ERROR, "ended: %s", why);
 }
 
 /* Cuts text after `columns` characters; wide ones count as one, so a line of them may still wrap.

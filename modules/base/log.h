@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "base/error.h"
+
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 /* Sets the form of the lines. At start: text, LOG_INFO.
@@ -26,6 +28,11 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+
+/* The first and the last line of a service that runs until it is told to stop or cannot go on. The
+ * last one's level follows from the failure. */
+void log_started(void);
+void log_ended(enum failure failure, const char *why);
 
 /* Shows text as the status line of this row at the bottom of the terminal, in place of the one
  * before; log lines go above all rows. NULL removes the line. Does nothing when standard error is

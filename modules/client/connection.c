@@ -831,16 +831,16 @@ static enum failure run(struct group *g)
 
 static bool prepare(struct group *g, const struct client_task *tasks, struct error *e)
 {
-    g->loop = loop_new();
+    g->loop =
+        loop_new_with_signals(on_signal, heeds_hangup() ? on_signal : NULL, on_status_signal, g, e);
+    if (!g->loop)
+        return false;
     g->clients = calloc(g->count, sizeof *g->clients);
     if (!g->clients)
         return error_no_memory(e);
-    if (!g->loop)
-        return error_set(e, FAILURE_OTHER, "cannot create the event loop: %s", system_text(errno));
     for (size_t i = 0; i < g->count; i++)
         client_init(&g->clients[i], g, &tasks[i]);
-    return loop_on_signals(g->loop, on_signal, heeds_hangup() ? on_signal : NULL, on_status_signal,
-                           g, e);
+    return true;
 }
 
 enum failure connection_run(const struct client_task *tasks, size_t count)

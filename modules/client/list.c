@@ -164,13 +164,11 @@ static bool start(struct listing *l, const struct hop_party *party, const char *
     };
     struct error e = {0};
     l->others.on_fire = on_others;
-    l->loop = loop_new();
-    l->answers = calloc(l->config->relay_count, sizeof *l->answers);
-    if (!l->loop || !l->answers)
-        return wire_error_set(&l->error, CODE_INTERNAL, "cannot create the event loop");
-    if (!loop_on_signals(l->loop, on_signal, NULL, NULL, l, &e))
+    l->loop = loop_new_with_signals(on_signal, NULL, NULL, l, &e);
+    if (!l->loop)
         return wire_error_set(&l->error, CODE_INTERNAL, "%s", e.text);
-    l->survey = survey_new(l->loop, &request);
+    l->answers = calloc(l->config->relay_count, sizeof *l->answers);
+    l->survey = l->answers ? survey_new(l->loop, &request) : NULL;
     return l->survey || wire_error_set(&l->error, CODE_INTERNAL, NO_MEMORY_TEXT);
 }
 

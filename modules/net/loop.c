@@ -488,17 +488,6 @@ bool loop_on_signal(struct loop *loop, int signo, void (*f)(void *arg, int signo
     return error == 0;
 }
 
-bool loop_on_signals(struct loop *loop, void (*stop)(void *arg, int signo),
-                     void (*hangup)(void *arg, int signo), void (*status)(void *arg, int signo),
-                     void *arg, struct error *e)
-{
-    if (loop_on_signal(loop, SIGINT, stop, arg) && loop_on_signal(loop, SIGTERM, stop, arg) &&
-        (!hangup || loop_on_signal(loop, SIGHUP, hangup, arg)) &&
-        (!status || loop_on_signal(loop, SIGUSR1, status, arg)))
-        return true;
-    return error_set(e, FAILURE_OTHER, "cannot handle signals: %s", system_text(errno));
-}
-
 void loop_release_signals(void)
 {
     sigset_t set;
@@ -557,6 +546,26 @@ struct loop *loop_new(void)
         return NULL;
     }
     return loop;
+}
+
+struct loop *loop_new_with_signals(void (*stop)(void *arg, int signo),
+                                   void (*hangup)(void *arg, int signo),
+                                   void (*status)(void *arg, int signo), void *arg, struct error *e)
+{
+    struct loop *loop = loop_new();
+    if (loop && loop_on_signal(loop, SIGINT, stop, arg) &&
+        loop_on_signal(loop, SIGTERM, stop, arg) &&
+        (!hangup || loop_on_signal(loop, SIGHUP, hangup, arg)) &&
+        (!status || loop_on_signal(loop, SIGUSR1, status, arg)))
+        return loop;
+    error_set(e, FAILURE_OTHER, "cannot create the event loop: %s", system_text(errno));
+    loop_free(loop);
+    return NULL;
+}
+
+const char *loop_signal_text(int signo)
+{
+    return signo == SIGINT ? "interrupted" : "told to end";
 }
 
 static void close_io(struct io *io)

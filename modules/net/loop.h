@@ -127,11 +127,15 @@ void loop_undefer(struct deferred *d);
  * errno. */
 bool loop_on_signal(struct loop *loop, int signo, void (*f)(void *arg, int signo), void *arg);
 
-/* The signals of a process that runs until it is told to stop: SIGINT and SIGTERM call stop, SIGHUP
- * hangup, SIGUSR1 status; NULL: SIGHUP, SIGUSR1 stay as they are. False: e says why. */
-bool loop_on_signals(struct loop *loop, void (*stop)(void *arg, int signo),
-                     void (*hangup)(void *arg, int signo), void (*status)(void *arg, int signo),
-                     void *arg, struct error *e);
+/* The loop of a process that runs until it is told to stop: SIGINT and SIGTERM call stop, SIGHUP
+ * hangup, SIGUSR1 status; NULL: SIGHUP, SIGUSR1 stay as they are. NULL: e says why. */
+struct loop *loop_new_with_signals(void (*stop)(void *arg, int signo),
+                                   void (*hangup)(void *arg, int signo),
+                                   void (*status)(void *arg, int signo), void *arg,
+                                   struct error *e);
+
+/* Why such a process stops, for its last line in the log: "interrupted", "told to end". */
+const char *loop_signal_text(int signo);
 
 /* After loop_free, for a process that goes on without a loop: SIGINT and SIGTERM end it again. */
 void loop_release_signals(void);

@@ -1,7 +1,6 @@
 /* The relay's command line. */
 #include <stdio.h>
 
-#include "base/bytes.h"
 #include "cli/cli.h"
 #include "config/config.h"
 #include "relay/relay.h"
@@ -27,11 +26,7 @@ static void show(struct cli *c)
 
 static enum failure serve(struct cli *c)
 {
-    struct relay_config *config = c->state;
-    enum failure failure = relay_serve(config, c->path);
-
-    wipe(config, sizeof *config); /* it was taken over */
-    return failure;
+    return relay_run(c->state, c->path);
 }
 
 static const struct cli_verb verbs[] = {

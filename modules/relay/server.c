@@ -1,11 +1,7 @@
 /* Ties the parts of the relay together. */
 #include "relay/server.h"
 
-#include <errno.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -27,6 +23,7 @@ struct server {
     struct relay relay;
     struct acceptor acceptor;
     const char *config_path;
+    const char *why; /* it ends */
     struct timer sweep;
 };
 
@@ -94,7 +91,7 @@ static void on_stop(void *arg, int signo)
     static const char why[] = "the relay is shutting down";
     struct server *s = arg;
     struct relay *r = &s->relay;
-    log_info("stopping: %s", signo == SIGINT ? "interrupted" : "told to end");
+    s->why = loop_signal_text(signo);
     acceptor_stop(&s->acceptor);
     while (!list_empty(&r->pendings)) {
         pending_refuse(container_of(r->pendings.next, struct pending, all), CODE_SHUTDOWN, why,
@@ -119,7 +116,7 @@ static unsigned cores(void)
     return count < RELAY_WORKERS_MAX ? (unsigned)count : RELAY_WORKERS_MAX;
 }
 
-static void init(struct server *s, const struct relay_config *config, const char *path)
+static void init(struct server *s, struct relay_config *config, const char *path)
 {
     struct relay *r = &s->relay;
     uint8_t hash_key[16];
@@ -144,26 +141,30 @@ static void init(struct server *s, const struct relay_config *config, const char
     log_rates_init(&r->log, hash_key);
     random_bytes(hash_key, sizeof hash_key);
     directory_init(&r->directory, hash_key);
+    wipe(config, sizeof *config);
 }
 
 static bool start(struct server *s, struct error *e)
 {
     struct relay *r = &s->relay;
-    r->loop = loop_new();
+    r->loop = loop_new_with_signals(on_stop, on_reload, on_status, s, e);
+    if (!r->loop)
+        return false;
     r->known = known_keys_new();
-    if (!r->loop || !r->known || !listing_start(r))
-        return error_set(e, FAILURE_OTHER, "out of memory or descriptors");
+    if (!r->known || !listing_start(r))
+        return error_no_memory(e);
     r->party.known = r->known;
     key_stock_fill(&r->stock);
     reload_apply(r, &r->config);
-    if (!loop_on_signals(r->loop, on_stop, on_reload, on_status, s, e))
-        return false;
     timer_set(r->loop, &s->sweep, loop_now(r->loop) + SWEEP_US);
     /* Threads start with signals blocked. */
-    return workers_start(r, junctions_end_told, e) && acceptor_start(&s->acceptor, r, e);
+    if (!workers_start(r, junctions_end_told, e) || !acceptor_start(&s->acceptor, r, e))
+        return false;
+    log_started();
+    return true;
 }
 
-static void finish(struct server *s)
+static void end(struct server *s)
 {
     struct relay *r = &s->relay;
     acceptor_stop(&s->acceptor);
@@ -182,22 +183,14 @@ static void finish(struct server *s)
     wipe(&r->key, sizeof r->key);
 }
 
-enum failure relay_serve(struct relay_config *config, const char *path)
+enum failure relay_run(struct relay_config *config, const char *path)
 {
+    struct server s = {0};
     struct error e = {0};
-    struct server *s = calloc(1, sizeof *s);
-    if (!s) {
-        log_error("out of memory");
-        relay_config_free(config);
-        return FAILURE_OTHER;
-    }
-    init(s, config, path);
-    wipe(&config->key, sizeof config->key);
-    if (start(s, &e))
-        loop_run(s->relay.loop);
-    else
-        log_error("cannot start: %s", e.text);
-    finish(s);
-    free(s);
+    init(&s, config, path);
+    if (start(&s, &e))
+        loop_run(s.relay.loop);
+    log_ended(e.failure, e.failure ? e.text : s.why);
+    end(&s);
     return e.failure;
 }

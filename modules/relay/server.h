@@ -6,8 +6,8 @@
 
 struct relay_config;
 
-/* Starts with a configuration, which it takes over (also when it fails), and runs until SIGTERM or
- * SIGINT; SIGHUP loads path again. Returns how it ended; why is in the log. */
-enum failure relay_serve(struct relay_config *config, const char *path);
+/* Takes a configuration over, also when it fails, leaving zeros, and runs until SIGTERM or SIGINT;
+ * SIGHUP reloads path. Returns how it ended; why is in the log. */
+enum failure relay_run(struct relay_config *config, const char *path);
 
 #endif

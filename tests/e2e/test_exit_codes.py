@@ -166,7 +166,8 @@ def relay_with_a_wrong_file(world, code):
 def relay_with_a_taken_port(world, code):
     taken, address = taken_port()
     with taken:
-        spx("relay", "-c", world.relay_conf(listen=address), code=code)
+        failed = spx("relay", "-c", world.relay_conf(listen=address), code=code)
+    assert f"ended: cannot listen on {address}: " in failed.stderr
 
 
 def agent_stopped(world, code):
@@ -196,7 +197,8 @@ def agent_with_a_wrong_file(world, code):
 def agent_with_a_taken_port(world, code):
     taken, address = taken_port()
     with taken:
-        spx("agent", "-c", world.agent_conf(listen=address), code=code)
+        failed = spx("agent", "-c", world.agent_conf(listen=address), code=code)
+    assert f"ended: cannot listen on {address}: " in failed.stderr
 
 
 # Key.

@@ -1,4 +1,5 @@
 """The effects of signals, with peers that answer and peers that do not."""
+import re
 import signal
 import time
 
@@ -11,6 +12,20 @@ from servers import Target, ask, assert_works, echo_to_end, greet, read_to_end
 @pytest.fixture
 def target(serve):
     return serve(Target, echo_to_end)
+
+
+@pytest.mark.parametrize(
+    "number, why", [(signal.SIGTERM, "told to end"), (signal.SIGINT, "interrupted")]
+)
+@pytest.mark.parametrize("role", ["relay", "agent"])
+def test_first_and_last_line(world, role, number, why):
+    """A service tells in the same words that it has started, and why it has ended."""
+    relay, agent = world.start_relay(), world.start_agent()
+    service = relay if role == "relay" else agent
+    service.expect(r"info +%s: started: spx \d" % role)
+    service.signal(number)
+    service.wait_exit(OK)
+    assert re.search(r"info +%s: ended: %s$" % (role, why), service.log().rstrip().split("\n")[-1])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -119,6 +119,27 @@ static void levels_are_respected(void **state)
     assert_string_equal(written() + TIME_LEN, " debug relay: yes\n");
 }
 
+static void first_and_last_lines(void **state)
+{
+    static const struct {
+        enum failure failure;
+        const char *line;
+    } ends[] = {
+        {FAILURE_NONE, " info  relay: ended: because\n"},
+        {FAILURE_INTERRUPTED, " info  relay: ended: because\n"},
+        {FAILURE_OTHER, " error relay: ended: because\n"},
+        {FAILURE_NETWORK, " error relay: ended: because\n"},
+    };
+    (void)state;
+    log_setup("relay", LOG_INFO, false);
+    log_started();
+    assert_string_equal(written() + TIME_LEN, " info  relay: started: spx 0.1.0\n");
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        log_ended(ends[i].failure, "because");
+        assert_string_equal(written() + TIME_LEN, ends[i].line);
+    }
+}
+
 static void json_is_escaped(void **state)
 {
     (void)state;
@@ -422,6 +443,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lines_have_time_level_and_role, use_pipe, restore),
         cmocka_unit_test_setup_teardown(levels_are_respected, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(first_and_last_lines, use_pipe, restore),
         cmocka_unit_test_setup_teardown(json_is_escaped, use_pipe, restore),
         cmocka_unit_test_setup_teardown(text_cannot_forge_lines, use_pipe, restore),
         cmocka_unit_test_setup_teardown(lines_are_bounded, use_pipe, restore),
