@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "agent/answer.h"
 #include "base/clock.h"
@@ -13,9 +12,7 @@
 #include "hop/crowd.h"
 #include "hop/driver.h"
 #include "hop/seen.h"
-#include "net/door.h"
-#include "net/socket.h"
-#include "net/tcp_carrier.h"
+#include "net/carriers.h"
 
 #define SWEEP_US (5 * CLOCK_US_PER_S)
 
@@ -23,8 +20,7 @@ struct inbound {
     struct agent *agent;
     struct crowd crowd;
     struct seen seen;
-    struct door *doors;
-    size_t door_count;
+    struct carrier_doors doors;
     struct list visitors;
     struct timer sweep;
 };
@@ -205,7 +201,7 @@ static void on_ended(struct hop_driver *d)
     visitor_free(v);
 }
 
-static void take(void *owner, int fd, const struct address *address)
+static void take(void *owner, struct carrier *carrier, const struct address *address)
 {
     struct inbound *in = owner;
     struct agent *a = in->agent;
@@ -216,7 +212,7 @@ static void take(void *owner, int fd, const struct address *address)
     v = calloc(1, sizeof *v);
     if (!v || !crowd_enter(&in->crowd, &v->waiting, source)) {
         free(v);
-        close(fd);
+        carrier_close(carrier);
         return;
     }
     v->inbound = in;
@@ -224,7 +220,7 @@ static void take(void *owner, int fd, const struct address *address)
     address_to_text(v->address, address);
     hop_listen(&v->driver.hop, &a->party, &handler, ROLE_AGENT_CIRCUIT, loop_now(a->loop));
     v->driver.on_ended = on_ended;
-    if (!hop_driver_open(&v->driver, a->loop, tcp_carrier_new(fd))) {
+    if (!hop_driver_open(&v->driver, a->loop, carrier)) {
         visitor_free(v);
         return;
     }
@@ -243,35 +239,13 @@ static bool on_shortage(void *owner)
     return false;
 }
 
-static const struct door_events door_events = {.take = take, .on_shortage = on_shortage};
+static const struct carrier_doors_events events = {.take = take, .on_shortage = on_shortage};
 
 static void on_sweep(struct timer *timer)
 {
     struct inbound *in = container_of(timer, struct inbound, sweep);
     crowd_sweep(&in->crowd, loop_now(in->agent->loop));
     timer_set(in->agent->loop, timer, loop_now(in->agent->loop) + SWEEP_US);
-}
-
-static bool listen_on(struct inbound *in, const struct address *address, struct error *e)
-{
-    char text[ADDRESS_TEXT_BYTES];
-    struct door *door = &in->doors[in->door_count];
-    if (!door_open(door, in->agent->loop, address, DOOR_BACKLOG, &door_events, in, e))
-        return false;
-    in->door_count++;
-    door_go(door);
-    address_to_text(text, &door->bound);
-    log_info("listening on %s", text);
-    return true;
-}
-
-static bool listen_on_all(struct inbound *in, struct error *e)
-{
-    const struct agent_config *config = &in->agent->config;
-    for (size_t i = 0; i < config->listen.count; i++)
-        if (!listen_on(in, &config->listen.items[i], e))
-            return false;
-    return true;
 }
 
 struct inbound *inbound_new(struct agent *a, struct error *e)
@@ -288,9 +262,8 @@ struct inbound *inbound_new(struct agent *a, struct error *e)
     random_bytes(hash_key, sizeof hash_key);
     crowd_init(&in->crowd, hash_key);
     seen_init(&in->seen);
-    in->doors = calloc(a->config.listen.count, sizeof *in->doors);
-    if (!in->doors || !listen_on_all(in, e)) {
-        error_no_memory(e);
+    if (!carrier_doors_open(&in->doors, a->loop, a->config.listen.items, a->config.listen.count,
+                            &events, in, e)) {
         inbound_free(in);
         return NULL;
     }
@@ -323,20 +296,9 @@ void inbound_check(struct inbound *in)
     }
 }
 
-static bool is_of_door(const struct door *door, const struct address *address)
-{
-    return address_port(address) == address_port(&door->bound) &&
-           (address_is_any(address) || address_is_any(&door->bound) ||
-            address_same_host(address, &door->bound)) &&
-           socket_is_own_address(address);
-}
-
 bool inbound_is(const struct inbound *in, const struct address *address)
 {
-    for (size_t i = 0; in && i < in->door_count; i++)
-        if (is_of_door(&in->doors[i], address))
-            return true;
-    return false;
+    return in && carrier_doors_are_at(&in->doors, address);
 }
 
 void inbound_free(struct inbound *in)
@@ -345,10 +307,8 @@ void inbound_free(struct inbound *in)
         return;
     list_each (link, &in->visitors)
         visitor_free(container_of(link, struct visitor, place));
-    for (size_t i = 0; i < in->door_count; i++)
-        door_close(&in->doors[i]);
+    carrier_doors_close(&in->doors);
     timer_cancel(in->agent->loop, &in->sweep);
     crowd_free(&in->crowd);
-    free(in->doors);
     free(in);
 }

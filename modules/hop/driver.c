@@ -167,8 +167,6 @@ static void on_timer(struct timer *timer)
 bool hop_driver_open(struct hop_driver *d, struct loop *loop, struct carrier *carrier)
 {
     d->timer = (struct timer){.on_fire = on_timer};
-    if (!carrier)
-        return false;
     if (!carrier_enter(carrier, loop, &user, d)) {
         int error = errno;
         carrier_close(carrier);

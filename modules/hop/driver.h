@@ -33,8 +33,8 @@ static inline struct hop_driver *hop_driver_of(struct hop *h)
 #define HOP_OUT_MAX ((size_t)256 * 1024)
 
 /* Drives a hop that was started or listens over a carrier, which it now owns. The struct was
- * zeroed, then its callbacks set; a deadline may have been set. False with errno, also for a
- * carrier that is NULL because it could not be made: then it is closed. */
+ * zeroed, then its callbacks set; a deadline may have been set. False with errno: the carrier is
+ * closed. */
 bool hop_driver_open(struct hop_driver *d, struct loop *loop, struct carrier *carrier);
 
 /* Writes what stands in hop.out, and sets the timer: call after hop_send, hop_bye, hop_fail and a

@@ -1,15 +1,12 @@
-/* From a name to an open hop: dial, carrier, driver. The one place that picks the kind of carrier
- * for hops that this side begins. */
+/* From a name to an open hop: a carrier is dialled, and a driver shakes hands over it. */
 #include "hop/outgoing.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "net/tcp_carrier.h"
 
 #define DIAL_S 15
 
@@ -102,26 +99,32 @@ static void driver_detached(struct hop_driver *d)
     o->request.on_detached(o);
 }
 
-static void dial_done(void *arg, enum dial_result result, int fd, const struct address *address,
-                      const char *text)
+static enum code code_of(enum dial_result result)
 {
-    struct outgoing *o = arg;
+    if (result == DIAL_TIMED_OUT)
+        return CODE_TIMEOUT;
+    return result == DIAL_INTERNAL ? CODE_INTERNAL : CODE_NETWORK;
+}
+
+static void dialled(struct carrier_dial *d, enum dial_result result, struct carrier *carrier,
+                    const struct address *address, const char *text)
+{
+    struct outgoing *o = container_of(d, struct outgoing, dial);
     const struct outgoing_request *r = &o->request;
-    o->dial = NULL;
     name_relay(o, address);
     if (result != DIAL_OK) {
-        failed(o, result == DIAL_TIMED_OUT ? CODE_TIMEOUT : CODE_NETWORK, text);
+        failed(o, code_of(result), text);
         return;
     }
     if (o->driver.hop.error.code) { /* the first message could not be written */
-        close(fd);
+        carrier_close(carrier);
         o->request.on_ended(o);
         return;
     }
     o->driver.on_ended = driver_ended;
     if (r->on_detached)
         o->driver.on_detached = driver_detached;
-    if (!hop_driver_open(&o->driver, o->loop, tcp_carrier_new(fd))) {
+    if (!hop_driver_open(&o->driver, o->loop, carrier)) {
         failed(o, CODE_INTERNAL, system_text(errno));
         return;
     }
@@ -134,20 +137,13 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
 
 bool outgoing_start(struct outgoing *o, struct loop *loop, const struct outgoing_request *request)
 {
-    struct dial_request dial = {
-        .host = request->host,
-        .port = request->port,
-        .timeout_us = DIAL_S * CLOCK_US_PER_S,
-        .done = dial_done,
-        .arg = o,
-    };
-    *o = (struct outgoing){.loop = loop, .request = *request, .running = true};
+    *o = (struct outgoing){.loop = loop, .request = *request, .dial.done = dialled};
     memcpy(o->peer_key, request->peer_key, sizeof o->peer_key);
     if (request->ticket)
         memcpy(o->ticket, request->ticket, sizeof o->ticket);
     name_relay(o, NULL);
-    o->dial = dial_start(loop, &dial);
-    o->running = o->dial != NULL;
+    o->running =
+        carrier_dial_start(&o->dial, loop, request->host, request->port, DIAL_S * CLOCK_US_PER_S);
     if (o->running) /* computed while the connection is set up; an error is told when it is */
         hop_start(&o->driver.hop, request->party, request->handler, request->role, o->peer_key,
                   request->ticket ? o->ticket : NULL, loop_now(loop));
@@ -165,9 +161,7 @@ void outgoing_close(struct outgoing *o)
     if (!o->running)
         return;
     o->running = false;
-    if (o->dial)
-        dial_cancel(o->dial);
-    o->dial = NULL;
+    carrier_dial_cancel(&o->dial);
     hop_driver_close(&o->driver);
     wipe(o->ticket, sizeof o->ticket);
 }

@@ -3,7 +3,7 @@
 #define SPX_HOP_OUTGOING_H
 
 #include "hop/driver.h"
-#include "net/dial.h"
+#include "net/carriers.h"
 
 struct outgoing;
 
@@ -31,7 +31,7 @@ struct outgoing_request {
 struct outgoing {
     struct hop_driver driver;
     struct loop *loop;
-    struct dial *dial;
+    struct carrier_dial dial;
     struct outgoing_request request;
     uint8_t peer_key[KEY_BYTES];
     uint8_t ticket[TICKET_BYTES];

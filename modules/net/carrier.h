@@ -2,9 +2,10 @@
  * (docs/PROTOCOL.md section 2). It moves whole from the one to the other, with what is still to be
  * written and what was read ahead.
  *
- * Its users (the drivers of hops and of circuits, the relay's junction) know only this header. A
- * kind of carrier is one file: a struct that embeds struct carrier, the functions of struct
- * carrier_kind, and a function that makes one (tcp_carrier.h). */
+ * Its users (the drivers of hops and of circuits, the relay's junction) know only this header, and
+ * get carriers from net/carriers.h. A kind of carrier is one file: a struct that embeds struct
+ * carrier, the functions of struct carrier_kind, and a function that makes one (tcp_carrier.h); and
+ * carriers.c picks it. */
 #ifndef SPX_NET_CARRIER_H
 #define SPX_NET_CARRIER_H
 

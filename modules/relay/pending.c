@@ -59,10 +59,7 @@ static void drop_way(struct pending *p)
     struct peer *hop = pending_release_hop(p);
     if (hop)
         peer_bye(hop, CODE_TIMEOUT, "the offer made on it is over", 0);
-    if (p->dial) {
-        dial_cancel(p->dial);
-        p->dial = NULL;
-    }
+    carrier_dial_cancel(&p->dial);
     p->offer = 0;
 }
 

@@ -6,7 +6,7 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "crypto/circuit_label.h"
-#include "net/loop.h"
+#include "net/carriers.h"
 #include "wire/codes.h"
 #include "wire/messages.h"
 
@@ -15,7 +15,6 @@ struct peer;
 struct known_user;
 struct known_agent;
 struct pair;
-struct dial;
 
 enum pending_state {
     PENDING_WAITING, /* the agent is not there yet */
@@ -42,7 +41,7 @@ struct pending {
     /* Goes the best way to the agent that there is now, if there is one; may end it. */
     void (*try_ways)(struct pending *p);
     struct peer *hop;
-    struct dial *dial;
+    struct carrier_dial dial;
     struct timer timer; /* CONNECT_WAIT_S are over */
     uint8_t ticket[TICKET_BYTES];
     uint64_t offer; /* number of the OFFER under way; 0: none */

@@ -172,7 +172,6 @@ static void end(struct server *s)
         timer_cancel(r->loop, &s->sweep);
     workers_stop(r);
     workers_free(r);
-    acceptor_free(&s->acceptor);
     crowd_free(&r->crowd);
     directory_free(&r->directory);
     listing_free(r);

@@ -6,8 +6,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "net/dial.h"
-#include "net/tcp_carrier.h"
 #include "relay/circuit_hop.h"
 #include "relay/desk.h"
 #include "relay/offer.h"
@@ -39,31 +37,24 @@ static void refuse(struct pending *p, const struct address *address, const char 
     pending_refuse_unreachable(p, text);
 }
 
-static void on_dialled(void *arg, enum dial_result result, int fd, const struct address *address,
-                       const char *text)
+static void dialled(struct carrier_dial *d, enum dial_result result, struct carrier *carrier,
+                    const struct address *address, const char *text)
 {
-    struct pending *p = arg;
+    struct pending *p = container_of(d, struct pending, dial);
     struct error e = {0};
-    p->dial = NULL;
     if (result != DIAL_OK)
         refuse(p, address, text);
-    else if (!circuit_hop_dial(p, tcp_carrier_new(fd), address, &e))
+    else if (!circuit_hop_dial(p, carrier, address, &e))
         refuse(p, address, e.text);
 }
 
 static void dial(struct pending *p)
 {
     const struct host_port *to = &p->agent->config->dial;
-    struct dial_request request = {
-        .host = to->host,
-        .port = to->port,
-        .timeout_us = CONNECT_WAIT_S * CLOCK_US_PER_S,
-        .done = on_dialled,
-        .arg = p,
-    };
     log_dialling(p);
-    p->dial = dial_start(p->relay->loop, &request);
-    if (p->dial)
+    p->dial.done = dialled;
+    if (carrier_dial_start(&p->dial, p->relay->loop, to->host, to->port,
+                           CONNECT_WAIT_S * CLOCK_US_PER_S))
         pending_set_state(p, PENDING_DIALLING);
     else
         pending_refuse(p, CODE_INTERNAL, NO_MEMORY_TEXT, RETRY_S);
