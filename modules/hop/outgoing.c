@@ -64,7 +64,8 @@ static void set_silent(struct outgoing *o, unsigned waited_s)
 static void set_unanswered(struct outgoing *o, bool closed)
 {
     uint64_t started_us = o->driver.deadline_us - HANDSHAKE_S * CLOCK_US_PER_S;
-    unsigned waited_s = (unsigned)((loop_now(o->loop) - started_us) / CLOCK_US_PER_S);
+    uint64_t waited_us = loop_now(o->loop) - started_us;
+    unsigned waited_s = (unsigned)((waited_us + CLOCK_US_PER_S / 2) / CLOCK_US_PER_S);
     if (!closed || waited_s >= SILENT_S / 2)
         set_silent(o, waited_s);
     else
