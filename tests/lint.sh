@@ -147,6 +147,18 @@ layers() {
     END { exit bad }' modules/*/*.[ch]
 }
 
+# Within a folder no files need each other in a circle; a file is here a .c with the .h of its name.
+circles() {
+    awk '/^#include "/ {
+        split(FILENAME, file, /modules\/|\.[ch]$/)
+        split($0, quoted, /"|\.h"/)
+        split(file[2], own, "/")
+        split(quoted[2], other, "/")
+        if (own[1] == other[1])
+            print file[2], quoted[2]
+    }' modules/*/*.[ch] | tsort >/dev/null
+}
+
 # A session's insides are for its own folder: others have its functions, and of a circuit's fields
 # they write none.
 doors() {
@@ -181,6 +193,7 @@ have() {
 }
 
 run layers layers
+run circles circles
 run doors doors
 run words words
 run headers alone

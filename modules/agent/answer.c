@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "crypto/circuit_label.h"
+#include "session/session.h"
 
 #define PAUSE_US (CLOCK_US_PER_S / OFFER_RATE_PER_S)
 

@@ -4,6 +4,7 @@
 
 #include "crypto/circuit_label.h"
 #include "session/link.h"
+#include "wire/messages.h"
 
 struct service;
 struct attachment;

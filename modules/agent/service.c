@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "session/session.h"
 
 /* candidate: accepted, its START still to come; current: carries the session. Without a current one
  * the session waits. */

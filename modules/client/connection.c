@@ -18,6 +18,7 @@
 #include "client/report.h"
 #include "client/survey.h"
 #include "hop/backoff.h"
+#include "session/session.h"
 
 #define STATUS_US CLOCK_US_PER_S
 #define LOG_SWEEP_US (5 * CLOCK_US_PER_S)

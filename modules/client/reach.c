@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "session/session.h"
 
 #define ANSWER_S (CONNECT_WAIT_S + 5)
 #define IMPATIENT_S 4 /* for an agent that is listed as online, when another relay is left */

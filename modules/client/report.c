@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "session/session.h"
 
 void report_add(struct report *r, const struct session *s)
 {

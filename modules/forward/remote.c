@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "forward/target.h"
+#include "session/session.h"
 
 #define RETRY_FIRST_US CLOCK_US_PER_S
 #define RETRY_MOST_US (30 * CLOCK_US_PER_S)

@@ -10,6 +10,7 @@
 #include "forward/endpoint.h"
 #include "forward/intake.h"
 #include "net/socket.h"
+#include "session/session.h"
 
 #define PORTS_TRIED 1024
 

@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/table.h"
 #include "net/socket.h"
+#include "wire/limits.h"
 
 #define LARGEST_BYTES 65536      /* no UDP datagram has as many */
 #define BUDGET_BYTES (32U << 10) /* of one event: half of what a session lets wait */

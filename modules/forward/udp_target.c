@@ -12,6 +12,7 @@
 #include "base/log_rates.h"
 #include "net/address.h"
 #include "net/socket.h"
+#include "wire/limits.h"
 
 #define LARGEST_BYTES 65536 /* no UDP datagram has as many */
 #define BUDGET_BYTES \

@@ -1,10 +1,11 @@
 /* One circuit's records: bytes that come in are decrypted in place and cut into frames; liveness.
  */
-#include "session/internal.h"
+#include "session/circuit.h"
 
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "session/internal.h"
 
 #define READ_BYTES ((size_t)256 << 10)
 #define RX_BYTES (READ_BYTES + 2 + RECORD_MAX)

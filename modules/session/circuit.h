@@ -8,7 +8,9 @@
 
 #include "base/list.h"
 #include "crypto/cipher.h"
-#include "session/session.h"
+#include "wire/wire_error.h"
+
+struct session;
 
 /* Embedded by the session's owner; it may exist before the session moves to it. The owner may read
  * session, number, started, petty_work and failed, but write none of it. */

@@ -2,7 +2,9 @@
  * "Datagrams"). */
 #include <stdlib.h>
 
+#include "session/circuit.h"
 #include "session/internal.h"
+#include "session/stream.h"
 
 #define QUEUE_BYTES (64U << 10) /* as much as this not sent yet, and the next is dropped */
 #define TARGET_KIND "udp:"

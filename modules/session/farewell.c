@@ -2,6 +2,7 @@
 #include "session/internal.h"
 
 #include "base/text.h"
+#include "session/circuit.h"
 
 /* CLOSE takes the place of what was encoded and not sent. Where the circuit has not brought again
  * all that earlier ones carried that place is the peer's already, and nothing can be said. */

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "session/session.h"
+
 /* Of one event; then the others have their turn. */
 #define BUDGET_BYTES (1U << 20) /* to write */
 #define TURN_WORK (256U << 10)  /* to take, as circuit_work counts */

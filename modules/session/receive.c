@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "session/circuit.h"
 #include "session/listen.h"
 
 #define ACK_BYTES (256U << 10)

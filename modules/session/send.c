@@ -35,6 +35,8 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "session/circuit.h"
+#include "session/stream.h"
 
 #define SMALL_RECORD (16U << 10) /* until BURST_BYTES went out without a pause over PAUSE_US */
 #define BURST_BYTES (1U << 20)

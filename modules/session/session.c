@@ -1,6 +1,6 @@
 /* A session as a whole: its life and its end, its move from circuit to circuit, the payloads of
  * its handshake, and which bytes the peer has. Frames are made in send.c and read in receive.c. */
-#include "session/internal.h"
+#include "session/session.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "session/circuit.h"
+#include "session/internal.h"
 
 #define STALL_US (3 * CLOCK_US_PER_S)
 

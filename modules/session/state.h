@@ -7,9 +7,10 @@
 #include "base/list.h"
 #include "base/ring.h"
 #include "base/table.h"
-#include "session/circuit.h"
 #include "session/pace.h"
-#include "session/stream.h"
+#include "session/settings.h"
+#include "wire/limits.h"
+#include "wire/wire_error.h"
 
 /* Invariants:
  * 1. ring.tail <= resend <= ring.head; frames from `resend` on are still to go out on the current

@@ -4,7 +4,11 @@
 
 #include <sys/uio.h>
 
-#include "session/session.h"
+#include "base/bytes.h"
+#include "wire/codes.h"
+
+struct session;
+struct stream;
 
 enum { STREAM_PULL_NONE = 0, STREAM_PULL_EOF = -1, STREAM_PULL_GONE = -2 };
 

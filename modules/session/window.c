@@ -1,5 +1,6 @@
 /* Receive windows: a floor that each stream is sure of, and a share of the session's pool. */
 #include "session/internal.h"
+#include "session/session.h"
 
 #define SHARE_OF_POOL 8 /* a stream takes at most one in so many of what is left */
 #define LARGE_WINDOW (2U << 20)

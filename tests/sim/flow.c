@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "path.h"
+#include "session/session.h"
 #include "session/stream.h"
 #include "session_walk.h"
 

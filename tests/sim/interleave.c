@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "session/session.h"
 #include "session/stream.h"
 #include "session_walk.h"
 #include "timeline.h"

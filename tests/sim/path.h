@@ -5,7 +5,9 @@
 
 #include "base/list.h"
 #include "pipe.h"
+#include "session/circuit.h"
 #include "session/state.h"
+#include "session/stream.h"
 
 enum { CLIENT = 0, AGENT = 1 };
 

@@ -5,6 +5,7 @@
 
 #include "hop/backoff.h"
 #include "path.h"
+#include "session/session.h"
 #include "talk.h"
 
 #define MESSAGE_BYTES 512

@@ -13,6 +13,8 @@
 
 #include "base/clock.h"
 #include "base/fifo.h"
+#include "session/circuit.h"
+#include "session/session.h"
 #include "session/state.h"
 #include "session/stream.h"
 #include "wire/frames.h"

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "hop_pair.h"
+#include "session/session.h"
 
 static time_t ahead_s; /* the program's clock of that of the machine */
 
