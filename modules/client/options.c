@@ -120,10 +120,10 @@ static int place_of(const struct client_command *command, const char *text)
 static struct client_wish *wish_before(const struct client_command *command, const char *value)
 {
     const struct client_options *o = &command->options;
-    size_t i = o->wish_count;
+    size_t i = o->wish_count - 1;
 
-    while (--i > 0 && place_of(command, o->wishes[i].agent) > place_of(command, value))
-        continue;
+    while (i > 0 && place_of(command, o->wishes[i].agent) > place_of(command, value))
+        i--;
     return &o->wishes[i];
 }
 
