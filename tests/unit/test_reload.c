@@ -210,6 +210,7 @@ static int setup(void **state)
     list_init(&r->pendings);
     list_init(&r->junctions);
     crowd_init(&r->crowd, hash_key);
+    log_rates_init(&r->log, hash_key);
     struct presence_watch *watch = r->directory.watch;
     directory_init(&r->directory, hash_key);
     r->directory.watch = watch;
@@ -231,6 +232,7 @@ static int teardown(void **state)
     crowd_free(&r->crowd);
     directory_free(&r->directory);
     listing_free(r);
+    log_rates_free(&r->log);
     known_keys_free(r->known);
     free(f);
     return 0;
