@@ -66,10 +66,10 @@ kinds() {
 #include "wire/frames.h"
 #include "wire/messages.h"
 #include "wire/wire_error.h"
-int f(struct error *e, struct wire_error *w, struct stream *st, struct welcome *answer);
-int f(struct error *e, struct wire_error *w, struct stream *st, struct welcome *answer)
+int f(struct error *e, struct wire_error *w, struct stream *st, struct welcome *welcome);
+int f(struct error *e, struct wire_error *w, struct stream *st, struct welcome *welcome)
 {
-    (void)e, (void)w, (void)st, (void)answer;
+    (void)e, (void)w, (void)st, (void)welcome;
     $statement
     return 0;
 }
@@ -96,9 +96,9 @@ refused e->failure = CODE_DENIED;
 refused w->code = e->failure;
 refused return e->failure == CODE_DENIED;
 refused return exit_code(w->code);
-accepted answer->code = CODE_DENIED;
-refused answer->code = FAILURE_DENIED;
-refused answer->code = RESET_LIMIT;
+accepted welcome->code = CODE_DENIED;
+refused welcome->code = FAILURE_DENIED;
+refused welcome->code = RESET_LIMIT;
 refused return *code_text(FAILURE_DENIED);
 refused return *reset_code_text(CODE_DENIED);
 refused return (int)(struct refusal){.code = RESET_LIMIT}.retry_s;

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void on_change(struct link *link)
+static void on_change(struct circuit_driver *driver)
 {
-    struct attachment *t = container_of(link, struct attachment, link);
+    struct attachment *t = container_of(driver, struct attachment, driver);
     t->events->on_change(t);
 }
 
@@ -20,7 +20,7 @@ struct attachment *attachment_new(struct loop *loop, const struct attachment_eve
     struct attachment *t = calloc(1, sizeof *t);
     if (!t)
         return NULL;
-    t->link.on_change = on_change;
+    t->driver.on_change = on_change;
     t->loop = loop;
     t->events = events;
     t->service = v;
@@ -45,19 +45,19 @@ void attachment_end(struct attachment *t)
     t->session = NULL;
     if (!t->attached)
         return;
-    link_close(&t->link);
+    circuit_driver_close(&t->driver);
     t->burial.run = bury;
     loop_defer(t->loop, &t->burial);
 }
 
 void attachment_attach(struct attachment *t, struct carrier *carrier)
 {
-    if (t->session && circuit_init(&t->link.circuit, t->session, &t->send, &t->receive, t->number,
+    if (t->session && circuit_init(&t->driver.circuit, t->session, &t->send, &t->receive, t->number,
                                    t->told_position, loop_now(t->loop))) {
-        t->attached = link_open(&t->link, t->loop, carrier);
+        t->attached = circuit_driver_open(&t->driver, t->loop, carrier);
         if (t->attached)
             return;
-        circuit_free(&t->link.circuit);
+        circuit_free(&t->driver.circuit);
     } else {
         carrier_close(carrier);
     }

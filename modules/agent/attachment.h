@@ -3,14 +3,14 @@
 #define SPX_AGENT_ATTACHMENT_H
 
 #include "crypto/circuit_label.h"
-#include "session/link.h"
+#include "session/driver.h"
 #include "wire/messages.h"
 
 struct service;
 struct attachment;
 
 struct attachment_events {
-    /* As struct link's: the circuit has failed, or the session is over. */
+    /* As struct circuit_driver's: the circuit has failed, or the session is over. */
     void (*on_change)(struct attachment *t);
     /* It was dropped before it had its carrier, and no longer exists. v: the session it was for. */
     void (*on_dropped)(struct service *v, const struct attachment *t);
@@ -20,7 +20,7 @@ struct attachment_events {
  * attachment_drop once, also when its session has ended meanwhile. From then on it belongs to the
  * session. */
 struct attachment {
-    struct link link;
+    struct circuit_driver driver;
     struct loop *loop;
     const struct attachment_events *events;
     struct service *service; /* NULL: it has ended */

@@ -101,7 +101,7 @@ static void party_of(const struct visitor *v, uint8_t out[LOG_PARTY_BYTES])
         crowd_party(out, &v->waiting, loop_now(a->loop));
 }
 
-static void log_refused(const struct visitor *v, const struct welcome *answer)
+static void log_refused(const struct visitor *v, const struct welcome *welcome)
 {
     struct agent *a = v->inbound->agent;
     const struct hop *h = &v->driver.hop;
@@ -110,11 +110,11 @@ static void log_refused(const struct visitor *v, const struct welcome *answer)
     key_fingerprint(fingerprint, h->peer_key);
     party_of(v, party);
     log_caused(&a->log, party, loop_now(a->loop), LOG_WARNING, "refused %s at %s, key %s: %.*s",
-               role_name(h->peer_role), v->address, fingerprint, (int)answer->text.len,
-               (const char *)answer->text.data);
+               role_name(h->peer_role), v->address, fingerprint, (int)welcome->text.len,
+               (const char *)welcome->text.data);
 }
 
-static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+static void on_hello(struct hop *h, const struct hello *hello, struct welcome *welcome)
 {
     struct visitor *v = visitor_of(h);
     uint64_t now = loop_now(v->inbound->agent->loop);
@@ -124,17 +124,17 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *a
     if (!agent_find_relay(v->inbound->agent, h->peer_key)) {
         crowd_spend(&v->inbound->crowd, crowd_source(&v->waiting), v->waiting.owed, true, now);
         v->waiting.owed = 0;
-        answer->code = CODE_UNKNOWN_KEY;
-        answer->text = view_of_string("this agent does not know the relay's key");
+        welcome->code = CODE_UNKNOWN_KEY;
+        welcome->text = view_of_string("this agent does not know the relay's key");
     } else if (hello->role != ROLE_RELAY) {
-        answer->code = CODE_WRONG_ROLE;
-        answer->text = view_of_string("this agent is dialled by relays only");
+        welcome->code = CODE_WRONG_ROLE;
+        welcome->text = view_of_string("this agent is dialled by relays only");
     } else {
-        answer->code = CODE_OK;
-        answer->name = view_of_string("relay");
+        welcome->code = CODE_OK;
+        welcome->name = view_of_string("relay");
     }
-    if (answer->code != CODE_OK)
-        log_refused(v, answer);
+    if (welcome->code != CODE_OK)
+        log_refused(v, welcome);
 }
 
 /* True if a relay is within its limit of hops, this one included. */

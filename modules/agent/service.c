@@ -144,11 +144,11 @@ static void candidate_lost(struct service *v, const char *why)
         circuit_lost(v, why);
 }
 
-/* The reason for the end of the circuit or session; a CLOSE says more than the link. */
-static const char *reason_of(const struct service *v, const struct link *link)
+/* The reason for the end of the circuit or session; a CLOSE says more than the circuit. */
+static const char *reason_of(const struct service *v, const struct circuit_driver *driver)
 {
     const char *reason = session_reason(v->session);
-    return reason[0] ? reason : link->circuit.failed.text;
+    return reason[0] ? reason : driver->circuit.failed.text;
 }
 
 static void on_change(struct attachment *t)
@@ -156,10 +156,10 @@ static void on_change(struct attachment *t)
     struct service *v = t->service;
     bool current = t == v->current;
     char why[ERROR_TEXT_BYTES];
-    snprintf(why, sizeof why, "%s", reason_of(v, &t->link));
+    snprintf(why, sizeof why, "%s", reason_of(v, &t->driver));
     if (session_error(v->session)->code) {
         if (v->current)
-            link_part(&v->current->link, &v->agent->partings);
+            circuit_driver_part(&v->current->driver, &v->agent->partings);
         service_end(v, why);
         return;
     }
@@ -189,7 +189,7 @@ static void on_move(struct session *s, struct circuit *circuit)
     struct attachment *old = v->current;
     bool first = !v->seat.started;
     char time[24];
-    v->current = container_of(circuit, struct attachment, link.circuit);
+    v->current = container_of(circuit, struct attachment, driver.circuit);
     if (v->candidate == v->current)
         v->candidate = NULL;
     if (!first) {
@@ -263,7 +263,7 @@ static void on_wake(struct session *s)
 {
     struct service *v = session_owner(s);
     if (v->current)
-        link_wake(&v->current->link);
+        circuit_driver_wake(&v->current->driver);
 }
 
 static bool may_grow(struct session *s, size_t more)

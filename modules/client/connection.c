@@ -79,9 +79,10 @@ struct client {
     bool silence_told;     /* since the last circuit */
 
     struct session *session; /* NULL: between two */
-    struct link links[2];
-    struct link *link; /* the session's current one, or NULL; the other is for the next circuit */
-    uint64_t lost_us;  /* since when the session is without a circuit, or its circuit stalls */
+    struct circuit_driver drivers[2];
+    struct circuit_driver
+        *driver;      /* the session's current one, or NULL; the other is for the next circuit */
+    uint64_t lost_us; /* since when the session is without a circuit, or its circuit stalls */
     uint64_t connected_us; /* since when it has the current one */
     bool reaching;         /* reach is under way */
     bool close_tried;      /* closing: the circuit broke, and another one was tried */
@@ -137,16 +138,16 @@ static void stop_for(struct client *c, enum failure failure, const char *why)
     finish(c);
 }
 
-static struct link *spare_link(struct client *c)
+static struct circuit_driver *spare_driver(struct client *c)
 {
-    return &c->links[c->link == &c->links[0]];
+    return &c->drivers[c->driver == &c->drivers[0]];
 }
 
 static void drop_link(struct client *c)
 {
-    if (c->link)
-        link_close(c->link);
-    c->link = NULL;
+    if (c->driver)
+        circuit_driver_close(c->driver);
+    c->driver = NULL;
 }
 
 static void stop_reaching(struct client *c)
@@ -168,9 +169,9 @@ static void end_session(struct client *c)
     stop_reaching(c);
     timer_cancel(c->loop, &c->give_up);
     forwards_tie(c->forwards, NULL);
-    link_close(&c->links[0]); /* the other may have been to be the next */
-    link_close(&c->links[1]);
-    c->link = NULL;
+    circuit_driver_close(&c->drivers[0]); /* the other may have been to be the next */
+    circuit_driver_close(&c->drivers[1]);
+    c->driver = NULL;
     report_add(&c->report, s);
     c->session = NULL; /* the ends of its streams find none */
     session_free(s);
@@ -224,7 +225,7 @@ static bool is_final(const struct client *c, const struct wire_error *e)
 /* The time since the current circuit was joined, if the agent has proven itself on it. */
 static uint64_t circuit_worked_us(const struct client *c)
 {
-    return c->link && c->link->circuit.started ? loop_now(c->loop) - c->connected_us + 1 : 0;
+    return c->driver && c->driver->circuit.started ? loop_now(c->loop) - c->connected_us + 1 : 0;
 }
 
 /* The session is over, its applications are reset. A client with listeners begins another one,
@@ -235,8 +236,8 @@ static void session_over(struct client *c)
     uint64_t worked_us = circuit_worked_us(c);
     log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, "%sthe session has ended: %s",
                c->prefix, e.text);
-    if (c->link)
-        link_part(c->link, &c->partings);
+    if (c->driver)
+        circuit_driver_part(c->driver, &c->partings);
     end_session(c);
     if (is_final(c, &e))
         stop_for(c, code_failure(e.code), e.text);
@@ -325,7 +326,7 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
     bool at_once;
     failure_text(text, sizeof text, c, o);
     if (c->state == CLIENT_CLOSING) {
-        if (!c->link)
+        if (!c->driver)
             finish(c); /* it was the one try to tell the agent of the end */
         return;
     }
@@ -388,13 +389,13 @@ static void on_forwards_ended(void *arg, enum reset_code code, const char *why)
     close_session(c, code);
 }
 
-static void connected(struct client *c, struct link *link, const char *label)
+static void connected(struct client *c, struct circuit_driver *driver, const char *label)
 {
     const char *relay = c->reach.hop.relay; /* of the try that has ended */
     bool resumed = c->state != CLIENT_CONNECTING;
     char time[24];
     drop_link(c); /* one that stalled */
-    c->link = link;
+    c->driver = driver;
     c->connected_us = loop_now(c->loop);
     timer_cancel(c->loop, &c->give_up);
     if (c->state == CLIENT_CLOSING)
@@ -421,14 +422,14 @@ static void reached(void *arg, struct reach *r)
 {
     struct client *c = arg;
     struct reach_outcome outcome = r->outcome;
-    struct link *link = r->request.link;
+    struct circuit_driver *driver = r->request.driver;
     char label[CIRCUIT_LABEL_BYTES];
     memcpy(label, r->label, sizeof label);
     stop_reaching(c); /* the next try uses it again */
     if (outcome.error.code)
         try_failed(c, &outcome);
     else
-        connected(c, link, label);
+        connected(c, driver, label);
 }
 
 static void on_open(struct session *s, struct stream *stream, struct view target)
@@ -448,8 +449,8 @@ static void on_connection(struct session *s, struct stream *stream, struct strea
 static void on_wake(struct session *s)
 {
     struct client *c = session_owner(s);
-    if (c->link)
-        link_wake(c->link);
+    if (c->driver)
+        circuit_driver_wake(c->driver);
 }
 
 static void on_room(struct session *s)
@@ -507,32 +508,32 @@ static void close_again(struct client *c)
 }
 
 /* The circuit failed or the session is over. */
-static void on_change(struct client *c, struct link *link)
+static void on_change(struct client *c, struct circuit_driver *driver)
 {
-    if (link != c->link || link->circuit.failed.code == CODE_REPLACED)
+    if (driver != c->driver || driver->circuit.failed.code == CODE_REPLACED)
         return; /* the session is on another one, which connected() has noted */
     if (c->state == CLIENT_CLOSING && session_error(c->session)->code) {
-        link_part(link, &c->partings);
+        circuit_driver_part(driver, &c->partings);
         finish(c);
     } else if (c->state == CLIENT_CLOSING) {
         close_again(c);
     } else if (session_error(c->session)->code) {
         session_over(c);
     } else {
-        link_lost(c, link->circuit.failed.text);
+        link_lost(c, driver->circuit.failed.text);
     }
 }
 
-static void on_change_0(struct link *link)
+static void on_change_0(struct circuit_driver *driver)
 {
-    struct client *c = container_of(link, struct client, links[0]);
-    on_change(c, link);
+    struct client *c = container_of(driver, struct client, drivers[0]);
+    on_change(c, driver);
 }
 
-static void on_change_1(struct link *link)
+static void on_change_1(struct circuit_driver *driver)
 {
-    struct client *c = container_of(link, struct client, links[1]);
-    on_change(c, link);
+    struct client *c = container_of(driver, struct client, drivers[1]);
+    on_change(c, driver);
 }
 
 /* ---- The agent is waited for. ---- */
@@ -638,7 +639,7 @@ static void try_relay(struct client *c)
         .party = c->task->party,
         .agent = c->task->agent,
         .agent_key = c->task->agent_key.key,
-        .link = spare_link(c),
+        .driver = spare_driver(c),
         .impatient = is_impatient(c),
         .waits = on_waits,
         .done = reached,
@@ -790,8 +791,8 @@ static void client_init(struct client *c, struct group *g, const struct client_t
         .silence.on_fire = on_silence,
         .move.run = move,
         .round.wait_at = NO_RELAY,
-        .links[0].on_change = on_change_0,
-        .links[1].on_change = on_change_1,
+        .drivers[0].on_change = on_change_0,
+        .drivers[1].on_change = on_change_1,
     };
     random_bytes(hash_key, sizeof hash_key);
     log_rates_init(&c->log, hash_key);

@@ -226,13 +226,13 @@ static void on_detached(struct outgoing *o)
     struct reach *r = container_of(o, struct reach, hop);
     struct reach_request *q = &r->request;
     struct carrier *carrier = hop_driver_take(&o->driver);
-    if (!circuit_init(&q->link->circuit, q->session, &r->send, &r->receive, r->number,
+    if (!circuit_init(&q->driver->circuit, q->session, &r->send, &r->receive, r->number,
                       r->told_position, loop_now(o->loop))) {
         carrier_close(carrier);
         fail(r, CODE_INTERNAL, NO_MEMORY_TEXT);
-    } else if (!link_open(q->link, o->loop, carrier)) {
+    } else if (!circuit_driver_open(q->driver, o->loop, carrier)) {
         fail(r, CODE_INTERNAL, system_text(errno));
-        circuit_free(&q->link->circuit);
+        circuit_free(&q->driver->circuit);
     }
     finish(r);
 }

@@ -6,7 +6,7 @@
 #include "config/config.h"
 #include "crypto/circuit_label.h"
 #include "hop/outgoing.h"
-#include "session/link.h"
+#include "session/driver.h"
 
 struct reach;
 
@@ -25,14 +25,14 @@ struct reach_request {
     const struct hop_party *party;
     const char *agent;
     const uint8_t *agent_key;
-    struct session *session; /* the circuit is for */
-    struct link *link;       /* zeroed but for on_change; open when done says so */
+    struct session *session;       /* the circuit is for */
+    struct circuit_driver *driver; /* zeroed but for on_change; open when done says so */
     /* Another relay is left to try: an agent that this one lists as offline is not waited for, nor
      * long for one that does not answer there (CODE_OFFLINE, CODE_TIMEOUT). */
     bool impatient;
     /* The relay lists the agent as offline, and waits for it. May be NULL. */
     void (*waits)(void *arg);
-    /* Called once, from the loop: without an error in outcome the link is open. The callee calls
+    /* Called once, from the loop: without an error in outcome the circuit is open. The callee calls
      * reach_end. */
     void (*done)(void *arg, struct reach *r);
     void *arg;
@@ -58,7 +58,7 @@ struct reach {
 /* Starts. False without memory. */
 bool reach_start(struct reach *r, struct loop *loop, const struct reach_request *request);
 
-/* Ends it in any stage; the link stays. */
+/* Ends it in any stage; the driver stays. */
 void reach_end(struct reach *r);
 
 #endif

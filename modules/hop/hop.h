@@ -37,7 +37,7 @@ struct hop_handler {
      * code and text, and with CODE_OK also name. The views are used after the call: what they
      * point to must live until hop_input returns. A refusal is written and the hop ends. Not
      * called for a HELLO of version 0 or of a role that cannot connect here: that is refused. */
-    void (*on_hello)(struct hop *h, const struct hello *hello, struct welcome *answer);
+    void (*on_hello)(struct hop *h, const struct hello *hello, struct welcome *welcome);
     /* Open: both sides have proven their keys, and the peer's INFO (NULL: initiator, the peer's
      * INFO is still to come) is read. */
     void (*on_open)(struct hop *h, const struct info *info);

@@ -65,27 +65,27 @@ static const struct peer_kind newcomer = {.on_ended = on_ended};
 
 /* ---- HELLO. ---- */
 
-static void refuse_hello(struct welcome *answer, enum code code, const char *text)
+static void refuse_hello(struct welcome *welcome, enum code code, const char *text)
 {
-    answer->code = code;
-    answer->text = view_of_string(text);
+    welcome->code = code;
+    welcome->text = view_of_string(text);
 }
 
-static void welcome(struct welcome *answer, const char *name)
+static void let_in(struct welcome *welcome, const char *name)
 {
-    answer->code = CODE_OK;
-    answer->name = view_of_string(name);
+    welcome->code = CODE_OK;
+    welcome->name = view_of_string(name);
 }
 
-static void hello_of_client(const struct directory *d, const struct hop *h, struct welcome *answer)
+static void hello_of_client(const struct directory *d, const struct hop *h, struct welcome *welcome)
 {
     const struct known_user *u = directory_user_by_key(d, h->peer_key);
     if (u)
-        welcome(answer, u->config->name);
+        let_in(welcome, u->config->name);
     else if (directory_agent_by_key(d, h->peer_key))
-        refuse_hello(answer, CODE_WRONG_ROLE, "this key is an agent's, not a user's");
+        refuse_hello(welcome, CODE_WRONG_ROLE, "this key is an agent's, not a user's");
     else
-        refuse_hello(answer, CODE_UNKNOWN_KEY, "this key is not in the relay's configuration");
+        refuse_hello(welcome, CODE_UNKNOWN_KEY, "this key is not in the relay's configuration");
 }
 
 /* Notes the OFFER that a ticket belongs to. False: to none that is still good. */
@@ -99,20 +99,20 @@ static bool note_ticket(struct peer *peer, const struct known_agent *a, const st
 }
 
 static void hello_of_agent(const struct directory *d, struct hop *h, const struct hello *hello,
-                           struct welcome *answer)
+                           struct welcome *welcome)
 {
     const struct known_agent *a = directory_agent_by_key(d, h->peer_key);
     if (!a && directory_user_by_key(d, h->peer_key))
-        refuse_hello(answer, CODE_WRONG_ROLE, "this key is a user's, not an agent's");
+        refuse_hello(welcome, CODE_WRONG_ROLE, "this key is a user's, not an agent's");
     else if (!a)
-        refuse_hello(answer, CODE_UNKNOWN_KEY, "this key is not in the relay's configuration");
+        refuse_hello(welcome, CODE_UNKNOWN_KEY, "this key is not in the relay's configuration");
     else if (!note_ticket(peer_of(h), a, hello))
-        refuse_hello(answer, CODE_TICKET, "the ticket is unknown, used or too old");
+        refuse_hello(welcome, CODE_TICKET, "the ticket is unknown, used or too old");
     else
-        welcome(answer, a->name);
+        let_in(welcome, a->name);
 }
 
-static void log_refused(struct peer *peer, const struct welcome *answer)
+static void log_refused(struct peer *peer, const struct welcome *welcome)
 {
     char fingerprint[FINGERPRINT_TEXT_BYTES];
     uint8_t party[LOG_PARTY_BYTES];
@@ -122,8 +122,8 @@ static void log_refused(struct peer *peer, const struct welcome *answer)
     key_fingerprint(fingerprint, h->peer_key);
     crowd_party(party, &peer->waiting, now);
     log_caused(&r->log, party, now, LOG_WARNING, "refused %s at %s, key %s: %.*s",
-               role_name(h->peer_role), peer->address, fingerprint, (int)answer->text.len,
-               (const char *)answer->text.data);
+               role_name(h->peer_role), peer->address, fingerprint, (int)welcome->text.len,
+               (const char *)welcome->text.data);
 }
 
 static bool on_first_message(struct hop *h, struct view message)
@@ -139,21 +139,21 @@ static void on_not_authentic(struct hop *h)
     retreat(peer_of(h));
 }
 
-static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+static void on_hello(struct hop *h, const struct hello *hello, struct welcome *welcome)
 {
     struct peer *peer = peer_of(h);
     const struct relay *r = peer->relay;
     hop_driver_set_deadline(&peer->driver, loop_now(r->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
     if (hello->role == ROLE_CLIENT)
-        hello_of_client(&r->directory, h, answer);
+        hello_of_client(&r->directory, h, welcome);
     else if (hello->role == ROLE_RELAY)
-        refuse_hello(answer, CODE_WRONG_ROLE, "a relay does not connect to a relay");
+        refuse_hello(welcome, CODE_WRONG_ROLE, "a relay does not connect to a relay");
     else
-        hello_of_agent(&r->directory, h, hello, answer);
-    if (answer->code == CODE_OK)
+        hello_of_agent(&r->directory, h, hello, welcome);
+    if (welcome->code == CODE_OK)
         carrier_set_options(peer->driver.carrier); /* not before: a stranger is worth few calls */
     else
-        log_refused(peer, answer);
+        log_refused(peer, welcome);
 }
 
 /* ---- Open. ---- */

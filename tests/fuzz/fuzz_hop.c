@@ -13,11 +13,11 @@ static struct keypair relay_keys, client_keys;
 static struct hop_party relay = {.own = &relay_keys, .version = "1"};
 static struct hop_party client = {.own = &client_keys, .version = "1", .peer_lacks_aes = true};
 
-static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+static void on_hello(struct hop *h, const struct hello *hello, struct welcome *welcome)
 {
     (void)h, (void)hello;
-    answer->code = CODE_OK;
-    answer->name = view_of_string("alice");
+    welcome->code = CODE_OK;
+    welcome->name = view_of_string("alice");
 }
 
 static void on_open(struct hop *h, const struct info *info)

@@ -57,7 +57,7 @@ static inline void copy_text(char *out, size_t size, struct view text)
     out[len] = '\0';
 }
 
-static inline void end_on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+static inline void end_on_hello(struct hop *h, const struct hello *hello, struct welcome *welcome)
 {
     struct end *e = end_of(h);
     e->hellos++;
@@ -65,11 +65,11 @@ static inline void end_on_hello(struct hop *h, const struct hello *hello, struct
     if (e->fail_on_hello) {
         hop_fail(h, CODE_FULL, "no room");
     } else if (e->refuse_code) {
-        answer->code = e->refuse_code;
-        answer->text = view_of_string(e->refuse_text);
+        welcome->code = e->refuse_code;
+        welcome->text = view_of_string(e->refuse_text);
     } else if (e->name) {
-        answer->code = CODE_OK;
-        answer->name = view_of_string(e->name);
+        welcome->code = CODE_OK;
+        welcome->name = view_of_string(e->name);
     }
 }
 

@@ -10,14 +10,14 @@
 #include "hop_pair.h"
 #include "masked_carrier.h"
 #include "net/tcp_carrier.h"
-#include "session/link.h"
+#include "session/driver.h"
 
 #define PATIENCE_US (20 * CLOCK_US_PER_S)
 #define STREAM_BYTES 3000000
 
 struct party_at {
     struct hop_driver driver;
-    struct link link;
+    struct circuit_driver circuit;
     struct side *side; /* of the session */
 };
 
@@ -42,8 +42,8 @@ static void on_watchdog(struct timer *timer)
 static void on_round(struct deferred *d)
 {
     for (int i = CLIENT; i <= AGENT; i++) {
-        if (t.at[i].side->woken && t.at[i].link.loop)
-            link_wake(&t.at[i].link);
+        if (t.at[i].side->woken && t.at[i].circuit.loop)
+            circuit_driver_wake(&t.at[i].circuit);
         t.at[i].side->woken = false;
     }
     if (t.done())
@@ -81,17 +81,17 @@ static void start_circuit(struct party_at *at, struct carrier *carrier)
     struct cipher send = cipher_of(which), receive = cipher_of(!which);
     uint64_t told =
         which == CLIENT ? t.greeting.welcome.receive_position : t.greeting.hello.receive_position;
-    assert_true(circuit_init(&at->link.circuit, at->side->s, &send, &receive,
+    assert_true(circuit_init(&at->circuit.circuit, at->side->s, &send, &receive,
                              t.greeting.hello.circuit, told, loop_now(t.loop)));
-    assert_true(link_open(&at->link, t.loop, carrier));
+    assert_true(circuit_driver_open(&at->circuit, t.loop, carrier));
 }
 
-static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+static void on_hello(struct hop *h, const struct hello *hello, struct welcome *welcome)
 {
     (void)h;
     (void)hello;
-    answer->code = CODE_OK;
-    answer->name = view_of_string("alice");
+    welcome->code = CODE_OK;
+    welcome->name = view_of_string("alice");
 }
 
 static bool on_message(struct hop *h, unsigned type, struct view body)
@@ -122,9 +122,9 @@ static void on_detached(struct hop_driver *d)
     start_circuit(at_of(d), hop_driver_take(d));
 }
 
-static void on_change(struct link *link)
+static void on_change(struct circuit_driver *driver)
 {
-    link_close(link);
+    circuit_driver_close(driver);
 }
 
 static bool hops_open(void)
@@ -140,7 +140,7 @@ static bool stream_over(void)
 
 static bool links_gone(void)
 {
-    return !t.at[CLIENT].link.loop && !t.at[AGENT].link.loop;
+    return !t.at[CLIENT].circuit.loop && !t.at[AGENT].circuit.loop;
 }
 
 /* A hop, then its circuit, with bytes of the circuit behind the hop's last record and more than any
@@ -161,16 +161,16 @@ static void way_of(struct carrier *(*new)(int fd))
     assert_true(hop_send(&t.at[AGENT].driver.hop, MESSAGE_CONNECTED, view_of(last, sizeof last)));
     hop_detach(&t.at[AGENT].driver.hop);
     start_circuit(&t.at[AGENT], hop_driver_take(&t.at[AGENT].driver));
-    assert_true(t.at[AGENT].link.carrier->unsent.bytes > 0);
+    assert_true(t.at[AGENT].circuit.carrier->unsent.bytes > 0);
     struct app *app = app_open(&t.pair->side[CLIENT], 1);
     app_write(app, STREAM_BYTES);
     app_close(app);
     run_until(stream_over);
     assert_int_equal(app_find(&t.pair->side[AGENT], 1)->received, STREAM_BYTES);
 
-    link_part(&t.at[CLIENT].link, &t.partings);
+    circuit_driver_part(&t.at[CLIENT].circuit, &t.partings);
     run_until(links_gone);
-    assert_int_equal(t.at[AGENT].link.circuit.failed.code, 0); /* on_change has looked at it */
+    assert_int_equal(t.at[AGENT].circuit.circuit.failed.code, 0); /* on_change has looked at it */
 }
 
 static int set_up(void **state)
@@ -191,7 +191,7 @@ static int set_up(void **state)
         t.at[i].side = &t.pair->side[i];
         t.at[i].driver.on_ended = on_ended;
         t.at[i].driver.on_detached = on_detached;
-        t.at[i].link.on_change = on_change;
+        t.at[i].circuit.on_change = on_change;
     }
     return 0;
 }
@@ -201,7 +201,7 @@ static int tear_down(void **state)
     (void)state;
     for (int i = CLIENT; i <= AGENT; i++) {
         hop_driver_close(&t.at[i].driver);
-        link_close(&t.at[i].link);
+        circuit_driver_close(&t.at[i].circuit);
     }
     partings_free(&t.partings);
     pair_free(t.pair);
@@ -319,9 +319,9 @@ static bool paused;
 
 static bool all_is_taken(void)
 {
-    const struct link *link = &t.at[AGENT].link;
-    paused |= timer_is_set(&link->later);
-    return link->bytes_read > 0 && !circuit_has_work(&link->circuit);
+    const struct circuit_driver *driver = &t.at[AGENT].circuit;
+    paused |= timer_is_set(&driver->later);
+    return driver->bytes_read > 0 && !circuit_has_work(&driver->circuit);
 }
 
 /* A record full of frames with so many bytes is taken whole. */
@@ -341,7 +341,7 @@ static void take_frames_of(size_t bytes)
     start_circuit(&t.at[AGENT], tcp_carrier_new(fd[0]));
     paused = false;
     run_until(all_is_taken);
-    assert_int_equal(t.at[AGENT].link.circuit.failed.code, 0);
+    assert_int_equal(t.at[AGENT].circuit.circuit.failed.code, 0);
     close(fd[1]);
 }
 
@@ -358,7 +358,7 @@ static void test_large_frames(void **state)
     (void)state;
     take_frames_of(60000);
     assert_false(paused);
-    assert_true(t.at[AGENT].link.circuit.petty_work < 1000);
+    assert_true(t.at[AGENT].circuit.circuit.petty_work < 1000);
 }
 
 int main(void)

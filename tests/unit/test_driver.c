@@ -67,15 +67,15 @@ static struct side *side_of(struct hop *h)
     return container_of(hop_driver_of(h), struct side, driver);
 }
 
-static void side_on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+static void side_on_hello(struct hop *h, const struct hello *hello, struct welcome *welcome)
 {
     (void)hello;
     if (side_of(h)->refuse) {
-        answer->code = CODE_UNKNOWN_KEY;
-        answer->text = view_of_string("ask the owner");
+        welcome->code = CODE_UNKNOWN_KEY;
+        welcome->text = view_of_string("ask the owner");
     } else {
-        answer->code = CODE_OK;
-        answer->name = view_of_string("alice");
+        welcome->code = CODE_OK;
+        welcome->name = view_of_string("alice");
     }
 }
 

@@ -68,12 +68,12 @@ static void tell(const struct guest *g, bool opens)
     t.story[len] = g->role == ROLE_AGENT ? (opens ? 'C' : 'c') : (opens ? 'P' : 'p');
 }
 
-static void on_hello(struct hop *h, const struct hello *hello, struct welcome *answer)
+static void on_hello(struct hop *h, const struct hello *hello, struct welcome *welcome)
 {
     struct guest *g = container_of(hop_driver_of(h), struct guest, driver);
     g->role = (enum role)hello->role;
-    answer->code = CODE_OK;
-    answer->name = view_of_string("lab-1");
+    welcome->code = CODE_OK;
+    welcome->name = view_of_string("lab-1");
 }
 
 static void on_open(struct hop *h, const struct info *info)

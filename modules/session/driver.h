@@ -1,13 +1,13 @@
 /* A session's circuit over a carrier in the event loop: the thin driver. The engine files know
  * nothing of it. */
-#ifndef SPX_SESSION_LINK_H
-#define SPX_SESSION_LINK_H
+#ifndef SPX_SESSION_DRIVER_H
+#define SPX_SESSION_DRIVER_H
 
 #include "net/carrier.h"
 #include "net/parting.h"
 #include "session/circuit.h"
 
-struct link {
+struct circuit_driver {
     struct circuit circuit;
     struct carrier *carrier;
     struct timer timer;
@@ -17,24 +17,24 @@ struct link {
     struct timer later;                 /* that turn, if it is not to be at once */
     uint64_t bytes_read, bytes_written; /* of the circuit */
     /* The circuit has failed, or the session is no longer active: look at both. Called from the
-     * loop, never inside a link_ call. The owner may free the link in it. */
-    void (*on_change)(struct link *link);
+     * loop, never inside a circuit_driver_ call. The owner may free the driver in it. */
+    void (*on_change)(struct circuit_driver *driver);
 };
 
 /* Drives a circuit that was initialised over a carrier, which it now owns. False with errno: the
  * carrier is closed, the circuit the caller's still. */
-bool link_open(struct link *link, struct loop *loop, struct carrier *carrier);
+bool circuit_driver_open(struct circuit_driver *driver, struct loop *loop, struct carrier *carrier);
 
 /* Writes what waits at the end of this round: for session_events.on_wake. */
-void link_wake(struct link *link);
+void circuit_driver_wake(struct circuit_driver *driver);
 
 /* Writes what waits, now, as far as the carrier takes it. */
-void link_flush(struct link *link);
+void circuit_driver_flush(struct circuit_driver *driver);
 
 /* Closes the carrier and frees the circuit. */
-void link_close(struct link *link);
+void circuit_driver_close(struct circuit_driver *driver);
 
 /* The same, but the last that the session has to say still goes out: see partings_add. */
-void link_part(struct link *link, struct partings *partings);
+void circuit_driver_part(struct circuit_driver *driver, struct partings *partings);
 
 #endif

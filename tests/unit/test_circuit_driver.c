@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "net/tcp_carrier.h"
-#include "session/link.h"
+#include "session/driver.h"
 
 #define MOST_WORK (1U << 20)
 #define LEAST_COST 256 /* of a frame */
@@ -30,7 +30,7 @@ int clock_gettime(clockid_t id, struct timespec *now)
 static struct {
     struct loop *loop;
     struct raw *raw;
-    struct link link;
+    struct circuit_driver driver;
     struct cipher send, receive; /* the peer's */
     struct record record;
     int fd;        /* the peer's */
@@ -62,9 +62,9 @@ static void on_round(struct deferred *d)
         loop_defer(t.loop, d);
 }
 
-static void on_change(struct link *link)
+static void on_change(struct circuit_driver *driver)
 {
-    fail_msg("the circuit has ended: %s", link->circuit.failed.text);
+    fail_msg("the circuit has ended: %s", driver->circuit.failed.text);
 }
 
 static void write_record(void)
@@ -116,12 +116,12 @@ static int set_up(void **state)
     t.raw = raw_new(false, NULL);
     t.raw->now = time_us;
     t.other.run = on_round;
-    t.link.on_change = on_change;
-    raw_circuit(t.raw, &t.link.circuit, &t.send, &t.receive, 2, 0);
+    t.driver.on_change = on_change;
+    raw_circuit(t.raw, &t.driver.circuit, &t.send, &t.receive, 2, 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
     t.fd = fd[1];
     t.has_room = setsockopt(t.fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room) == 0;
-    assert_true(link_open(&t.link, t.loop, tcp_carrier_new(fd[0])));
+    assert_true(circuit_driver_open(&t.driver, t.loop, tcp_carrier_new(fd[0])));
     write_beginning();
     return 0;
 }
@@ -129,7 +129,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    link_close(&t.link);
+    circuit_driver_close(&t.driver);
     loop_undefer(&t.other);
     raw_free(t.raw);
     loop_free(t.loop);
@@ -177,5 +177,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_time, set_up, tear_down),
     };
     alarm(60);
-    return cmocka_run_group_tests_name("link", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("circuit_driver", tests, NULL, NULL);
 }
