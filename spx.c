@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "cli/complete.h"
 #include "cli/nearest.h"
 #include "client/client.h"
 #include "crypto/primitives.h"
@@ -35,7 +36,10 @@ static const struct applet applets[] = {
     {"key", key_main, "make keys and show public keys"},
 };
 
-static const char *const options[] = {"version", "help"}; /* without an applet */
+/* Without an applet. */
+static const struct {
+    const char *name, *help;
+} options[] = {{"--version", "show the versions"}, {"--help", "show the applets"}};
 
 #define OPTION_COUNT (sizeof options / sizeof options[0])
 #define APPLET_COUNT (sizeof applets / sizeof applets[0])
@@ -102,10 +106,28 @@ static enum failure unknown_word(const char *word)
     for (size_t i = 0; i < APPLET_COUNT && !is_option; i++)
         nearest_offer(&n, applets[i].name);
     for (size_t i = 0; i < OPTION_COUNT && is_long; i++)
-        nearest_offer(&n, options[i]);
+        nearest_offer(&n, options[i].name + 2);
     nearest_text(text, &n, is_option ? "option" : "command", is_long ? "--" : "");
     fprintf(stderr, "spx: %s\nTry 'spx --help'.\n", text);
     return FAILURE_USAGE;
+}
+
+/* For shells: "spx --complete APPLET WORD..." is "spx APPLET --complete WORD..."; without words the
+ * applet is completed. */
+static enum failure complete(int argc, char **argv)
+{
+    const struct applet *applet = argc > 3 ? find_applet(argv[2]) : NULL;
+    const char *prefix = argc > 2 ? argv[2] : "";
+
+    if (applet) {
+        argv[2] = argv[1];
+        return applet->main(argc - 1, argv + 1);
+    }
+    for (size_t i = 0; i < APPLET_COUNT && argc <= 3; i++)
+        cli_offer(prefix, applets[i].name, applets[i].help);
+    for (size_t i = 0; i < OPTION_COUNT && argc <= 3 && *prefix == '-'; i++)
+        cli_offer(prefix, options[i].name, options[i].help);
+    return FAILURE_NONE;
 }
 
 static enum failure choose(int argc, char **argv)
@@ -116,6 +138,8 @@ static enum failure choose(int argc, char **argv)
         return applet->main(argc, argv);
     if (argc > 1 && (applet = find_applet(argv[1])) != NULL)
         return applet->main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], COMPLETE_WORD) == 0)
+        return complete(argc, argv);
     if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
         return print_version();
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {

@@ -10,7 +10,8 @@ sources=(spx.c modules/*/*.c tests/unit/*.c tests/sim/*.c tests/machine/*.c test
          tests/bench/*.c)
 headers=(modules/*/*.h)
 formatted=("${sources[@]}" "${headers[@]}" tests/unit/*.h tests/sim/*.h tests/machine/*.h)
-scripts=(tests/*.sh tests/fuzz/*.sh tests/bench/*.sh tests/mixed/*.sh .ci/run)
+scripts=(tests/*.sh tests/fuzz/*.sh tests/bench/*.sh tests/mixed/*.sh .ci/run
+         share/completion.bash)
 cores=$(nproc)
 failed=()
 
@@ -167,20 +168,6 @@ doors() {
         "#include \"session/(state|internal)\.h\"|$written" spx.c modules
 }
 
-# One name, one thing: no two types of the modules have the same. And what a header declares is used,
-# be it by a test.
-names() {
-    local twice unused
-    twice=$(grep -ohE '^(struct|enum) \w+ \{' modules/*/*.[ch] | sed -E 's/^\w+ (\w+).*/\1/' | sort | uniq -d)
-    unused=$(cat spx.c modules/*/*.[ch] tests/*/*.[ch] | grep -oE '\w+' | sort | uniq -c |
-        awk '$1 < 3 { print $2 }' |
-        grep -Fxf <(grep -hE '^[a-z][^(){;#]*\b\w+\(' modules/*/*.h | grep -vE '^(static inline|typedef)' |
-            sed -E 's/^[^(]*\b(\w+)\(.*/\1/'))
-    [ -z "$twice" ] || printf 'two of one name: %s\n' "$twice"
-    [ -z "$unused" ] || printf 'only defined: %s\n' "$unused"
-    [ -z "$twice$unused" ]
-}
-
 # As docs/GLOSSARY.md asks: each source begins by saying what it is, no comment begins with What or
 # Whether, and errors of the system are told in the form of our own.
 words() {
@@ -210,7 +197,6 @@ run layers layers
 run circles circles
 run doors doors
 run words words
-run names names
 run headers alone
 run kinds kinds
 run clang-format format

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cli/complete.h"
 #include "cli/help.h"
 #include "cli/parse.h"
 #include "config/config.h"
@@ -75,6 +76,10 @@ enum failure cli_run(const struct cli_applet *applet, void *state, int argc, cha
     struct cli c = {.applet = applet, .state = state};
     struct error e = {0};
 
+    if (argc > 1 && strcmp(argv[1], COMPLETE_WORD) == 0) {
+        cli_complete(&c, argc - 2, argv + 2);
+        return FAILURE_NONE;
+    }
     if (!cli_parse(&c, argc, argv, &e))
         return usage_error(&c, &e);
     if (!c.help)

@@ -137,7 +137,7 @@ static size_t index_of(const struct option_set *set, int value)
 
 /* Verbs. */
 
-static const struct cli_verb *find_verb(const struct cli_applet *applet, const char *name)
+const struct cli_verb *cli_find_verb(const struct cli_applet *applet, const char *name)
 {
     for (const struct cli_verb *v = applet->verbs; v->run; v++)
         if (name ? v->name && strcmp(v->name, name) == 0 : !v->name)
@@ -160,7 +160,7 @@ static const char *first_word(const struct cli_applet *applet, int argc, char **
     struct option_set set;
     int value, at;
 
-    collect(&set, applet, find_verb(applet, NULL), true);
+    collect(&set, applet, cli_find_verb(applet, NULL), true);
     do {
         at = optind ? optind : 1;
         value = getopt_long(argc, argv, set.letters, set.names, NULL);
@@ -172,12 +172,12 @@ static const char *first_word(const struct cli_applet *applet, int argc, char **
 /* NULL: the first word should have been a verb, or there is none and should be. */
 static const struct cli_verb *choose_verb(const struct cli_applet *applet, int argc, char **argv)
 {
-    const struct cli_verb *other = find_verb(applet, NULL), *named = NULL;
+    const struct cli_verb *other = cli_find_verb(applet, NULL), *named = NULL;
     bool after_dashes;
     const char *word = first_word(applet, argc, argv, &after_dashes);
 
     if (word && !(after_dashes && other && other->words_max > 0))
-        named = find_verb(applet, word);
+        named = cli_find_verb(applet, word);
     if (named || !word || !other)
         return named ? named : other;
     return other->words_max > 0 || !has_named_verbs(applet) ? other : NULL;

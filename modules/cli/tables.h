@@ -40,7 +40,10 @@ struct cli_applet {
     bool (*load)(struct cli *c, const char *path, struct error *e);
     void (*unload)(struct cli *c);
     void (*show)(struct cli *c); /* what --check prints after "FILE: OK"; may be NULL */
-    const char *notes;           /* the end of the help; may be NULL */
+    /* Offers, with cli_offer, what could stand where the usage has this word: the names of agents
+     * for AGENT. The configuration is loaded. May be NULL. */
+    void (*suggest)(struct cli *c, const char *kind);
+    const char *notes; /* the end of the help; may be NULL */
 };
 
 /* A command line as it was read. */
@@ -51,7 +54,8 @@ struct cli {
     char *path;  /* of the configuration, once it is loaded */
     const char *config_option;
     bool check, verbose, json, help;
-    int word_count; /* what is left after verb and options */
+    const char *prefix; /* of the word that is being completed */
+    int word_count;     /* what is left after verb and options */
     char **words;
 };
 

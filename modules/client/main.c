@@ -5,11 +5,13 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "cli/cli.h"
+#include "cli/complete.h"
 #include "client/client.h"
 #include "client/connection.h"
 #include "client/list.h"
 #include "client/targets.h"
 #include "client/trust.h"
+#include "config/known_agents.h"
 #include "forward/statement.h"
 
 /* Finds the agent's key; on first use asks the relays for it and the engineer to confirm it. */
@@ -161,6 +163,36 @@ static void show(struct cli *c)
     cli_show_key(&command->config.key);
 }
 
+static void suggest_known(void *arg, const char *name)
+{
+    const struct cli *c = arg;
+    const struct client_command *command = c->state;
+
+    for (size_t i = 0; i < command->config.agent_count; i++)
+        if (strcmp(command->config.agents[i].name, name) == 0)
+            return; /* it is offered already */
+    cli_offer(c->prefix, name, NULL);
+}
+
+static void suggest_agents(struct cli *c)
+{
+    const struct client_command *command = c->state;
+    struct error e = {0};
+
+    for (size_t i = 0; i < command->config.agent_count; i++)
+        cli_offer(c->prefix, command->config.agents[i].name, NULL);
+    known_agents_names(command->config.known_agents, suggest_known, c, &e);
+}
+
+static void suggest_words(struct cli *c, const char *kind)
+{
+    if (strcmp(kind, "AGENT") == 0 || strcmp(kind, "QUERY") == 0)
+        suggest_agents(c);
+    if (strcmp(kind, "STATE") == 0)
+        for (unsigned state = AGENT_OFFLINE; state <= AGENT_DUPLICATE; state++)
+            cli_offer(c->prefix, agent_state_name(state), NULL);
+}
+
 static const struct cli_verb verbs[] = {
     {
         .words = "AGENT [-L [ADDR:]PORT:HOST:PORT] [-D [ADDR:]PORT] ... [AGENT ...]\n"
@@ -199,6 +231,7 @@ static const struct cli_applet applet = {
     .load = load,
     .unload = unload,
     .show = show,
+    .suggest = suggest_words,
     .notes = "Several agents are reached at once, each with the options behind its name.\n"
              "An agent whose name is a command is reached after --, as in 'spx client -- list'.\n"
              "Exit codes: 0 ok, 1 other, 2 usage, 3 configuration, 4 not authenticated,\n"

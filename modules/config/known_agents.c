@@ -14,12 +14,28 @@
 
 #define KNOWN_AGENTS_MAX_BYTES ((size_t)4 << 20)
 
+/* A line of the file. */
+struct entry {
+    const char *path;
+    unsigned line;
+    char name[NAME_TEXT_BYTES];
+    uint8_t key[KEY_BYTES];
+};
+
 /* A name that is looked up, and where it was found. */
 struct search {
     const char *name;
     uint8_t *key;
     unsigned line; /* 0: not yet */
 };
+
+/* Who is told the names. */
+struct reader {
+    void (*found)(void *arg, const char *name);
+    void *arg;
+};
+
+typedef bool entry_handler(void *arg, const struct entry *entry, struct error *e);
 
 /* "NAME KEY" */
 static bool parse_entry(char name[NAME_TEXT_BYTES], uint8_t key[KEY_BYTES], char *line,
@@ -39,47 +55,79 @@ static bool parse_entry(char name[NAME_TEXT_BYTES], uint8_t key[KEY_BYTES], char
                      key_text);
 }
 
-static bool search_line(struct search *s, const char *path, char *line, unsigned number,
-                        struct error *e)
+static bool read_line(char *line, struct entry *entry, entry_handler *handle, void *arg,
+                      struct error *e)
 {
-    char name[NAME_TEXT_BYTES];
-    uint8_t key[KEY_BYTES];
     struct error inner = {0};
 
-    if (!parse_entry(name, key, line, &inner))
-        return error_set(e, FAILURE_CONFIG, "%s:%u: %s", path, number, inner.text);
-    if (strcmp(name, s->name) != 0)
-        return true;
-    if (s->line != 0)
-        return error_set(e, FAILURE_CONFIG,
-                         "%s:%u: '%s' is given twice, first at line %u; expected one line for "
-                         "each agent",
-                         path, number, name, s->line);
-    s->line = number;
-    memcpy(s->key, key, KEY_BYTES);
-    return true;
+    if (!parse_entry(entry->name, entry->key, line, &inner))
+        return error_set(e, FAILURE_CONFIG, "%s:%u: %s", entry->path, entry->line, inner.text);
+    return handle(arg, entry, e);
 }
 
-bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES], unsigned *found,
-                       struct error *e)
+/* Calls the handler with each line until it returns false. */
+static bool read_file(const char *path, entry_handler *handle, void *arg, struct error *e)
 {
-    struct search s = {.name = name, .key = key};
+    struct entry entry = {.path = path};
     struct lines lines;
     char *text, *line;
     size_t len;
 
-    *found = 0;
     if (access(path, F_OK) < 0 && errno == ENOENT)
         return true;
     if (!file_read(path, KNOWN_AGENTS_MAX_BYTES, false, &text, &len, e))
         return false;
     bool good = lines_start(&lines, path, text, len, e);
     free(text);
-    while (good && (line = lines_next(&lines)))
-        good = search_line(&s, path, line, lines.number, e);
+    while (good && (line = lines_next(&lines))) {
+        entry.line = lines.number;
+        good = read_line(line, &entry, handle, arg, e);
+    }
     lines_end(&lines);
-    *found = good ? s.line : 0;
     return good;
+}
+
+static bool compare(void *arg, const struct entry *entry, struct error *e)
+{
+    struct search *s = arg;
+
+    if (strcmp(entry->name, s->name) != 0)
+        return true;
+    if (s->line != 0)
+        return error_set(e, FAILURE_CONFIG,
+                         "%s:%u: '%s' is given twice, first at line %u; expected one line for "
+                         "each agent",
+                         entry->path, entry->line, entry->name, s->line);
+    s->line = entry->line;
+    memcpy(s->key, entry->key, KEY_BYTES);
+    return true;
+}
+
+bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES], unsigned *line,
+                       struct error *e)
+{
+    struct search s = {.name = name, .key = key};
+    bool good = read_file(path, compare, &s, e);
+
+    *line = good ? s.line : 0;
+    return good;
+}
+
+static bool tell_name(void *arg, const struct entry *entry, struct error *e)
+{
+    const struct reader *reader = arg;
+
+    (void)e;
+    reader->found(reader->arg, entry->name);
+    return true;
+}
+
+bool known_agents_names(const char *path, void (*found)(void *arg, const char *name), void *arg,
+                        struct error *e)
+{
+    struct reader reader = {found, arg};
+
+    return read_file(path, tell_name, &reader, e);
 }
 
 /* Makes every directory of the path that is missing. */

@@ -11,6 +11,10 @@
 bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES], unsigned *line,
                        struct error *e);
 
+/* Calls found with each name in the file. False as known_agents_find. */
+bool known_agents_names(const char *path, void (*found)(void *arg, const char *name), void *arg,
+                        struct error *e);
+
 /* Adds a line; the directory is made (0700) if it is missing. */
 bool known_agents_add(const char *path, const char *name, const uint8_t key[KEY_BYTES],
                       struct error *e);

@@ -28,7 +28,7 @@ struct question {
     struct name_servers *ns;
     int type;
     bool truncated; /* and asked again over TCP; the answer has what came before */
-    struct name_answer answer;
+    struct answer answer;
 };
 
 /* One for each transport: c-ares gives a question over TCP no more time than one over UDP. */
@@ -213,7 +213,7 @@ static void on_socket_state(void *arg, int fd, int readable, int writable)
 
 /* ---- Answers. ---- */
 
-static void take_ipv6(struct name_answer *answer, const unsigned char *bytes, int len)
+static void take_ipv6(struct answer *answer, const unsigned char *bytes, int len)
 {
     struct ares_addr6ttl found[ANSWER_ADDRESSES_MAX];
     int count = ANSWER_ADDRESSES_MAX;
@@ -229,7 +229,7 @@ static void take_ipv6(struct name_answer *answer, const unsigned char *bytes, in
     }
 }
 
-static void take_ipv4(struct name_answer *answer, const unsigned char *bytes, int len)
+static void take_ipv4(struct answer *answer, const unsigned char *bytes, int len)
 {
     struct ares_addrttl found[ANSWER_ADDRESSES_MAX];
     int count = ANSWER_ADDRESSES_MAX;
@@ -245,7 +245,7 @@ static void take_ipv4(struct name_answer *answer, const unsigned char *bytes, in
 }
 
 /* Servers that failed or refused have been passed over by c-ares, unless all did. */
-static enum answer_kind kind_of_message(const struct name_answer *answer, int rcode)
+static enum answer_kind kind_of_message(const struct answer *answer, int rcode)
 {
     if (rcode == ns_r_nxdomain)
         return ANSWER_NO_NAME;
@@ -272,14 +272,14 @@ static enum answer_kind kind_of_failure(int status)
 static bool ask(struct question *q, enum transport transport);
 
 /* A truncated answer is better than none, where no server is reached over TCP. */
-static void take_failure(struct name_answer *answer, int status)
+static void take_failure(struct answer *answer, int status)
 {
     answer->kind = answer->count > 0 ? ANSWER_ADDRESSES : kind_of_failure(status);
 }
 
 static void take_message(struct question *q, const unsigned char *bytes, int len)
 {
-    struct name_answer *answer = &q->answer;
+    struct answer *answer = &q->answer;
 
     answer->count = 0;
     (q->type == ns_t_aaaa ? take_ipv6 : take_ipv4)(answer, bytes, len);
@@ -353,14 +353,13 @@ void name_servers_ask(struct name_servers *ns, const char *name)
     snprintf(ns->name, sizeof ns->name, "%s", name);
     for (int i = 0; i < QUESTION_FAMILIES; i++) {
         ns->questions[i].truncated = false;
-        ns->questions[i].answer = (struct name_answer){.kind = ANSWER_AWAITED};
+        ns->questions[i].answer = (struct answer){.kind = ANSWER_AWAITED};
         ask(&ns->questions[i], DATAGRAMS);
     }
     set_timer(ns);
 }
 
-const struct name_answer *name_servers_answer(const struct name_servers *ns,
-                                              enum question_family family)
+const struct answer *name_servers_answer(const struct name_servers *ns, enum question_family family)
 {
     return &ns->questions[family].answer;
 }

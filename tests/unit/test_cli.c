@@ -1,5 +1,5 @@
-/* Unit tests of modules/cli: which verb a command line means, which options go with it, and the
- * names that a mistyped word may have meant. */
+/* Unit tests of modules/cli: which verb a command line means, which options go with it, the
+ * names that a mistyped word may have meant, and how a line can go on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,8 +7,11 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "cli/complete.h"
 #include "cli/nearest.h"
 #include "cli/parse.h"
 
@@ -188,13 +191,87 @@ static void a_long_word_is_cut(void **state)
     assert_string_equal(text + strlen(text) - 2, "x'");
 }
 
+/* Each word of an applet's usage has another kind, which suggest offers as it is. */
+static void suggest(struct cli *c, const char *kind)
+{
+    cli_offer(c->prefix, kind, "text: and more");
+}
+
+static void unload(struct cli *c)
+{
+    (void)c;
+}
+
+static const struct cli_verb kinds_verbs[] = {
+    {.words = "FROM [-a X] [-s] [TO] [REST ...]\nOTHER",
+     .words_max = 9,
+     .options = own_options,
+     .run = run},
+    {.name = "copy",
+     .words = "[--all X] FILE",
+     .help = "copy it;\nall",
+     .words_max = 1,
+     .run = run},
+    {0},
+};
+static const struct cli_applet kinds = {
+    .name = "kinds", .verbs = kinds_verbs, .load = load, .unload = unload, .suggest = suggest};
+
+static void assert_completed(const char *text, const char *expected)
+{
+    char copy[128], *rest = copy, *argv[16], *word, *told = NULL;
+    struct cli c = {.applet = &kinds};
+    FILE *out = stdout;
+    size_t size;
+    int argc = 0;
+
+    strcpy(copy, text);
+    while ((word = strsep(&rest, " ")))
+        argv[argc++] = word;
+    stdout = open_memstream(&told, &size);
+    cli_complete(&c, argc, argv);
+    fclose(stdout);
+    stdout = out;
+    if (strcmp(told, expected) != 0)
+        fail_msg("'%s': '%s'", text, told);
+    free(told);
+}
+
+static void completions(void **state)
+{
+    static const char *const lines[][2] = {
+        {"", "copy\tcopy it\nFROM\ttext\n"},
+        {"F", "FROM\ttext\n"},
+        {"-- ", "FROM\ttext\n"},
+        {"x ", "TO\ttext\n"},
+        {"x y ", "REST\ttext\n"},
+        {"x y z ", "REST\ttext\n"},
+        {"-- x y z ", "REST\ttext\n"},
+        {"1 2 3 4 5 6 7 8 9 ", ""},
+        {"-a ", "X\ttext\n"},
+        {"-a copy ", "copy\tcopy it\nFROM\ttext\n"},
+        {"-a1 x T", "TO\ttext\n"},
+        {"--all=1 x T", "TO\ttext\n"},
+        {"-va copy x T", "TO\ttext\n"},
+        {"copy ", ":files\n"},
+        {"copy x ", ""},
+        {"-- copy ", "TO\ttext\n"},
+        {"x -- -", ""},
+        {"x --al", "--all\t\n"},
+        {"-c ", ":files\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(lines); i++)
+        assert_completed(lines[i][0], lines[i][1]);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_are_read),
-        cmocka_unit_test(a_line_without_words),
-        cmocka_unit_test(nearest_names),
-        cmocka_unit_test(a_long_word_is_cut),
+        cmocka_unit_test(lines_are_read), cmocka_unit_test(a_line_without_words),
+        cmocka_unit_test(nearest_names),  cmocka_unit_test(a_long_word_is_cut),
+        cmocka_unit_test(completions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
