@@ -244,21 +244,38 @@ applets:
 	@echo $(APPLETS)
 
 #: make install        into PREFIX (/usr/local) under DESTDIR, with a link spx-APPLET for each applet
+SHARE    = $(DESTDIR)$(PREFIX)/share
+# Where the shells look for completions: bash and fish for a file of the command's name.
+BASH     = $(SHARE)/bash-completion/completions/
+FISH     = $(SHARE)/fish/vendor_completions.d/
+ZSH      = $(SHARE)/zsh/site-functions/
+EXAMPLES = $(SHARE)/doc/spx/examples
 install: spx
-	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' \
-	  '$(DESTDIR)$(PREFIX)/share/man/man5' '$(DESTDIR)$(UNITS)'
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(SHARE)/man/man1' '$(SHARE)/man/man5' '$(DESTDIR)$(UNITS)' \
+	  '$(BASH)' '$(FISH)' '$(ZSH)' '$(EXAMPLES)' '$(DESTDIR)$(PREFIX)/lib/sysusers.d' \
+	  '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d'
 	install -m 755 spx '$(DESTDIR)$(PREFIX)/bin/spx'
-	for a in $(APPLETS); do ln -sf spx '$(DESTDIR)$(PREFIX)/bin/spx-'$$a; done
-	install -m 644 docs/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1/'
-	install -m 644 docs/*.5 '$(DESTDIR)$(PREFIX)/share/man/man5/'
+	install -m 644 share/completion.bash '$(BASH)spx'
+	install -m 644 share/completion.fish '$(FISH)spx.fish'
+	install -m 644 share/completion.zsh '$(ZSH)_spx'
+	for a in $(APPLETS); do ln -sf spx '$(DESTDIR)$(PREFIX)/bin/spx-'$$a; \
+	  ln -sf spx '$(BASH)spx-'$$a; ln -sf spx.fish '$(FISH)spx-'$$a.fish; done
+	install -m 644 docs/*.1 '$(SHARE)/man/man1/'
+	install -m 644 docs/*.5 '$(SHARE)/man/man5/'
+	install -m 644 share/relay.conf share/agent.conf share/client.conf '$(EXAMPLES)/'
 	for s in $(SERVICES); do \
-	  sed 's|^\(Exec[A-Za-z]*\)=/usr/local/bin/spx|\1="$(PREFIX)/bin/spx"|' docs/$$s | \
+	  sed 's|^\(Exec[A-Za-z]*=\)/usr/local/bin/spx |\1"$(PREFIX)/bin/spx" |' docs/$$s | \
 	    install -m 644 /dev/stdin '$(DESTDIR)$(UNITS)/'$$s; done
+	for d in sysusers tmpfiles; do \
+	  install -m 644 share/$$d.conf '$(DESTDIR)$(PREFIX)/lib/'$$d.d/spx.conf; done
 
 uninstall:
-	for a in spx $(APPLETS:%=spx-%); do rm -f '$(DESTDIR)$(PREFIX)/bin/'$$a; done
-	for m in docs/*.1 docs/*.5; do rm -f '$(DESTDIR)$(PREFIX)/share/man/man'$${m##*.}/$${m##*/}; done
+	for a in spx $(APPLETS:%=spx-%); do rm -f '$(DESTDIR)$(PREFIX)/bin/'$$a '$(BASH)'$$a '$(FISH)'$$a.fish; done
+	rm -f '$(ZSH)_spx'
+	for m in docs/*.1 docs/*.5; do rm -f '$(SHARE)/man/man'$${m##*.}/$${m##*/}; done
+	rm -rf '$(SHARE)/doc/spx'
 	for s in $(SERVICES); do rm -f '$(DESTDIR)$(UNITS)/'$$s; done
+	for d in sysusers tmpfiles; do rm -f '$(DESTDIR)$(PREFIX)/lib/'$$d.d/spx.conf; done
 
 #: make clean          remove what was built
 clean:

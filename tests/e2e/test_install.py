@@ -1,6 +1,7 @@
 """`make install` and `make uninstall`, and what the README says of the file that is installed."""
 import os
 import re
+import shutil
 import stat
 
 import pytest
@@ -33,17 +34,62 @@ def test_install_and_uninstall(world):
         assert run(link, "--help").stdout == spx(applet, "--help").stdout
     for page in (ROOT / "docs").glob("*.[15]"):
         assert (place / "share" / "man" / f"man{page.suffix[1:]}" / page.name).exists()
+    for shell in ("bash-completion/completions/{}", "fish/vendor_completions.d/{}.fish"):
+        for name in ("spx", "spx-client", "spx-relay", "spx-agent", "spx-key"):
+            assert (place / "share" / shell.format(name)).read_text().startswith("# Completions of spx")
+    assert (place / "share/zsh/site-functions/_spx").exists()
     for unit in ("relay", "agent"):
         text = (units / f"spx-{unit}.service").read_text()
         assert re.findall("^ExecStart=.*", text, re.MULTILINE) == [
             f'ExecStart="{PREFIX}/bin/spx" {unit} -c /etc/spx/{unit}.conf'
         ]
+        assert "/usr/local" not in text
         assert re.findall("^ExecReload=.*", text, re.MULTILINE) == [
             f'ExecReload="{PREFIX}/bin/spx" {unit} -c /etc/spx/{unit}.conf --check',
             "ExecReload=/bin/kill -HUP $MAINPID",
         ]
     make(world, "uninstall")
     assert files_of(root) == set()
+
+
+def test_user_and_directory_of_the_units(world):
+    """systemd makes the units' user and /etc/spx from what is installed; files that are there can be
+    read by that user, and by root alone be written."""
+    if os.geteuid() or not shutil.which("systemd-sysusers") or not shutil.which("systemd-tmpfiles"):
+        pytest.skip("needs root and systemd's programs")
+    root = world.directory / "the root"
+    make_with = ["env", "-u", "MAKEFLAGS", "make", "-s", "-C", ROOT, "install"]
+    run(*make_with, f"DESTDIR={root}", "PREFIX=/usr", seconds=60)
+    (root / "etc").mkdir()
+    run("systemd-sysusers", f"--root={root}")
+    user = re.search("^spx:x:([0-9]+):([0-9]+):", (root / "etc/passwd").read_text(), re.MULTILINE)
+    (root / "etc/spx").mkdir()
+    for name in ("relay.conf", "relay.key"):
+        (root / "etc/spx" / name).touch()
+    run("systemd-tmpfiles", f"--root={root}", "--create", "spx.conf")
+    for name, mode in {".": 0o750, "relay.conf": 0o640, "relay.key": 0o640}.items():
+        status = os.stat(root / "etc/spx" / name)
+        assert (status.st_uid, status.st_gid) == (0, int(user[2])), name
+        assert stat.S_IMODE(status.st_mode) == mode, name
+    for unit in ("relay", "agent"):
+        assert "\nUser=spx\n" in (root / f"usr/lib/systemd/system/spx-{unit}.service").read_text()
+
+
+@pytest.mark.parametrize("role", ["relay", "agent", "client"])
+def test_examples_are_right(world, role):
+    """As they stand, and with each line that is only shown taken in; together they have every key
+    that the manual page explains."""
+    text = (ROOT / "share" / f"{role}.conf").read_text()
+    world.directory.joinpath(f"{role}.key").write_bytes(world.key(role).path.read_bytes())
+    world.directory.joinpath(f"{role}.key").chmod(0o600)
+    whole = re.sub("^#([A-Z][A-Za-z]* = )", r"\1", text, flags=re.MULTILINE)
+    assert whole != text
+    for example in (text, whole):
+        checked = spx(role, "--check", "-c", world.write(f"{role}.conf", example))
+        assert ".conf: OK\n" in checked.stdout
+    page = (ROOT / "docs" / f"spx-{role}.conf.5").read_text()
+    explained = set(re.findall(r"^\.It Cm ([A-Z]\w+)$", page, re.MULTILINE))
+    assert explained == set(re.findall("^([A-Z][A-Za-z]*) = ", whole, re.MULTILINE))
 
 
 def test_program_is_one_small_static_file():
