@@ -118,7 +118,8 @@ class Pipe:
             )
         )
 
-    def read(self, size):
+    def peek(self, size):
+        """Bytes that stay to be read; TimeoutError loses none."""
         while len(self.buffer) < size:
             try:
                 data = self.sock.recv(1 << 16)
@@ -127,7 +128,10 @@ class Pipe:
             if not data:
                 raise Gone("eof")
             self.buffer += data
-        taken = bytes(self.buffer[:size])
+        return bytes(self.buffer[:size])
+
+    def read(self, size):
+        taken = self.peek(size)
         del self.buffer[:size]
         return taken
 
@@ -181,7 +185,10 @@ class Records:
             self.pipe.write(b"".join(map(self.seal, plaintexts)))
 
     def receive(self):
-        return self.receiving.open(self.pipe.read(int.from_bytes(self.pipe.read(2), "big")))
+        """A record, whole: one that has not all come in time stays to be read."""
+        size = int.from_bytes(self.pipe.peek(2), "big")
+        self.pipe.peek(2 + size)
+        return self.receiving.open(self.pipe.read(2 + size)[2:])
 
 
 def hello(role, ticket=NO_TICKET, version=1):
