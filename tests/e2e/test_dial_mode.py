@@ -4,7 +4,7 @@ import re
 import pytest
 
 from harness import LOOPBACK, NO_AGENT, endpoint, forwards, free_port, spx
-from servers import ask
+from servers import Target, ask
 
 pytestmark = pytest.mark.usefixtures("steady")
 
@@ -49,6 +49,14 @@ def test_agent_out_of_reach(world, site):
     failed = world.run_pipe(code=NO_AGENT, seconds=10)
     assert "the relay cannot connect to agent lab-1: " in failed.stderr
     assert f"{site.address}: connection refused" in failed.stderr
+
+
+def test_something_else_at_the_agents_address(world, serve):
+    """An SSH server answers where the relay dials: the client is told."""
+    server = serve(Target, lambda connection: (connection.sendall(b"SSH-2.0-x\r\n"), connection.recv(999)))
+    world.start_relay(agents={"lab-1": {"Dial": f"tcp:{endpoint(LOOPBACK, server.port)}"}})
+    failed = world.run_pipe(code=NO_AGENT, seconds=10)
+    assert "an SSH server listens there, not an spx agent" in failed.stderr
 
 
 def test_agent_takes_only_its_own_relays(world, site):
