@@ -90,7 +90,7 @@ static void log_users(const struct agent_config *old, const struct agent_config 
     }
 }
 
-static bool same_relay(const struct agent_relay *a, const struct agent_relay *b)
+bool changes_same_relay(const struct agent_relay *a, const struct agent_relay *b)
 {
     return memcmp(a->public_key, b->public_key, KEY_BYTES) == 0 &&
            a->has_address == b->has_address &&
@@ -106,7 +106,7 @@ static void log_relays(const struct agent_config *in, const struct agent_config 
         char fingerprint[FINGERPRINT_TEXT_BYTES];
         bool found = false;
         for (size_t j = 0; j < not_in->relay_count; j++)
-            found = found || same_relay(r, &not_in->relays[j]);
+            found = found || changes_same_relay(r, &not_in->relays[j]);
         if (found)
             continue;
         key_fingerprint(fingerprint, r->public_key);

@@ -7,4 +7,7 @@
 /* A line for each user, relay and permission that is only in one of them. */
 void changes_log(const struct agent_config *old, const struct agent_config *fresh);
 
+/* True if both are the same relay, reached in the same way. */
+bool changes_same_relay(const struct agent_relay *a, const struct agent_relay *b);
+
 #endif

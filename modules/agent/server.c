@@ -2,6 +2,7 @@
 #include "agent/server.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/un.h>
 
 #include "agent/call.h"
@@ -17,50 +18,64 @@
 #include "config/reload.h"
 #include "crypto/known_keys.h"
 
-/* Detaches the list first: a session that loses its circuit here would probe freed uplinks. */
-static void free_uplinks(struct agent *a)
+static bool is_configured(const struct agent *a, const struct uplink *u)
 {
-    struct uplink **uplinks = a->uplinks;
-    size_t count = a->uplink_count;
-    a->uplinks = NULL;
-    a->uplink_count = 0;
-    for (size_t i = 0; i < count; i++)
-        uplink_free(uplinks[i]);
-    free(uplinks);
+    for (size_t i = 0; i < a->config.relay_count; i++)
+        if (uplink_is_at(u, &a->config.relays[i]))
+            return true;
+    return false;
 }
 
+/* Ends all uplinks, or those that the configuration does not have. Shortens the list first: a
+ * session that loses its circuit here would probe freed uplinks. */
+static void end_uplinks(struct agent *a, bool all)
+{
+    struct uplink **uplinks = a->uplinks;
+    size_t count = a->uplink_count, kept = 0;
+    for (size_t i = 0; i < count && !all; i++) {
+        struct uplink *u = uplinks[i];
+        if (!is_configured(a, u))
+            continue;
+        uplinks[i] = uplinks[kept];
+        uplinks[kept++] = u;
+    }
+    a->uplink_count = kept;
+    for (size_t i = kept; i < count; i++)
+        uplink_free(uplinks[i]);
+}
+
+static bool has_uplink(const struct agent *a, const struct agent_relay *relay)
+{
+    for (size_t i = 0; i < a->uplink_count; i++)
+        if (uplink_is_at(a->uplinks[i], relay))
+            return true;
+    return false;
+}
+
+/* One for each relay that is called and has none yet. */
 static bool start_uplinks(struct agent *a)
 {
-    a->uplinks = calloc(a->config.relay_count, sizeof(struct uplink *));
-    for (size_t i = 0; a->uplinks && i < a->config.relay_count; i++) {
+    size_t most = a->uplink_count + a->config.relay_count;
+    struct uplink **grown = realloc(a->uplinks, most * sizeof *grown);
+    if (!grown)
+        return false;
+    a->uplinks = grown;
+    for (size_t i = 0; i < a->config.relay_count; i++) {
+        const struct agent_relay *relay = &a->config.relays[i];
         struct uplink *u;
-        if (!a->config.relays[i].has_address)
+        if (!relay->has_address || has_uplink(a, relay))
             continue;
-        u = uplink_new(a, &a->config.relays[i]);
+        u = uplink_new(a, relay);
         if (!u)
             return false;
         a->uplinks[a->uplink_count++] = u;
     }
-    return a->uplinks != NULL;
+    return true;
 }
 
 static const char *labels_of(const struct agent_config *config)
 {
     return config->labels ? config->labels : "";
-}
-
-static bool same_relays(const struct agent_config *a, const struct agent_config *b)
-{
-    if (a->relay_count != b->relay_count || strcmp(labels_of(a), labels_of(b)) != 0)
-        return false;
-    for (size_t i = 0; i < a->relay_count; i++) {
-        const struct agent_relay *x = &a->relays[i], *y = &b->relays[i];
-        if (x->has_address != y->has_address ||
-            memcmp(x->public_key, y->public_key, KEY_BYTES) != 0 ||
-            (x->has_address && !host_port_same(&x->address, &y->address)))
-            return false;
-    }
-    return true;
 }
 
 static void probe_relays(struct agent *a)
@@ -89,7 +104,7 @@ static void reload(struct agent *a)
 {
     struct agent_config config, old;
     struct error e = {0};
-    bool relays_changed;
+    bool labels_changed; /* which the hops have told */
     if (a->stopping)
         return;
     if (!agent_config_load(&config, a->config_path, &e)) {
@@ -97,7 +112,7 @@ static void reload(struct agent *a)
         return;
     }
     config_carry_over(&agent_config_file, &a->config, &config);
-    relays_changed = !same_relays(&config, &a->config);
+    labels_changed = strcmp(labels_of(&config), labels_of(&a->config)) != 0;
     old = a->config;
     a->config = config;
     a->party.labels = labels_of(&a->config);
@@ -106,10 +121,9 @@ static void reload(struct agent *a)
     changes_log(&old, &a->config);
     agent_config_free(&old);
     service_check_all(a);
-    if (relays_changed) {
-        free_uplinks(a);
-        start_uplinks(a);
-    }
+    end_uplinks(a, labels_changed);
+    if (!start_uplinks(a))
+        log_error(NO_MEMORY_TEXT ": not every relay is called");
     inbound_check(a->inbound);
     attempts_forget(&a->attempts, is_relay, a);
 }
@@ -218,7 +232,8 @@ static void end(struct agent *a)
 {
     a->stopping = false;
     service_end_all(a);
-    free_uplinks(a);
+    end_uplinks(a, true);
+    free(a->uplinks);
     inbound_free(a->inbound);
     call_socket_free(a->call_socket);
     partings_free(&a->partings);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "agent/answer.h"
+#include "agent/changes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -538,6 +539,11 @@ struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay)
 bool uplink_is_online(const struct uplink *u)
 {
     return u->control != NULL;
+}
+
+bool uplink_is_at(const struct uplink *u, const struct agent_relay *relay)
+{
+    return changes_same_relay(&u->relay, relay);
 }
 
 void uplink_free(struct uplink *u)

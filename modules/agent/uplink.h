@@ -18,6 +18,9 @@ void uplink_probe(struct uplink *u);
 /* True while its control hop is open. */
 bool uplink_is_online(const struct uplink *u);
 
+/* True if it is at this relay, reached in this way. */
+bool uplink_is_at(const struct uplink *u, const struct agent_relay *relay);
+
 /* Ends its hops with BYE. */
 void uplink_free(struct uplink *u);
 

@@ -228,6 +228,22 @@ def test_reload_tells_what_has_changed(world, site):
     assert_undisturbed(site.alice, site.connections[0])
 
 
+def test_another_relay_at_the_agent(world, site):
+    """A reload that adds or removes one relay leaves the hops at the other as they are."""
+    users = {name: "tcp:127.0.0.1:*" for name in ("alice", "bob")}
+    address = endpoint(LOOPBACK, free_port())
+    second = world.start_relay(name="relay-2", listen=address)
+    world.agent_conf(users=users, more_relays=[(address, "relay-2")])
+    reload(site.agent)
+    second.expect("agent lab-1 online")
+    world.agent_conf(users=users)
+    reload(site.agent)
+    second.expect("agent lab-1 offline")
+    assert len(site.relay.lines("agent lab-1 online")) == 1
+    assert not site.relay.lines("agent lab-1 offline")
+    assert_both_go_on(site)
+
+
 @pytest.mark.parametrize("party", ["relay", "agent"])
 def test_broken_file_changes_nothing(world, site, echo, party):
     """SIGHUP with a file that is not right: the error is logged with its line, and all goes on as
