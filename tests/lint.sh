@@ -128,7 +128,7 @@ layers() {
     function may_include(file, folder, target, name) {
         if (name ~ /_carrier\.h$/)
             return folder == target # others have carrier.h, and carriers.h to get one
-        if (file ~ /^modules\/session\/link\.[ch]$/ && target == "net")
+        if (file ~ /^modules\/session\/driver\.[ch]$/ && target == "net")
             return 1 # the thin part between the engine and its socket
         if (file ~ /^modules\/hop\/hop(_[a-z0-9]*)?\.[ch]$/ && target == "net")
             return 0 # an engine: no sockets

@@ -1,4 +1,4 @@
-/* What a reload adds to an agent's configuration and takes from it, for the log. */
+/* The changes that a reload makes to an agent's configuration, for the log. */
 #ifndef SPX_AGENT_CHANGES_H
 #define SPX_AGENT_CHANGES_H
 

@@ -1,4 +1,4 @@
-/* What the look-ups of a loop share: who runs and who waits. The loop has it, net/lookup.c uses it.
+/* Shared by the look-ups of a loop: who runs and who waits. The loop has it, net/lookup.c uses it.
  */
 #ifndef SPX_NET_RESOLVER_H
 #define SPX_NET_RESOLVER_H

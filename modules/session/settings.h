@@ -1,5 +1,5 @@
-/* What a session is given by its owner, and the states that it goes through: all that its insides
- * and its interface both need. */
+/* The settings that a session has from its owner, and the states that it goes through: all that its
+ * insides and its interface both need. */
 #ifndef SPX_SESSION_SETTINGS_H
 #define SPX_SESSION_SETTINGS_H
 

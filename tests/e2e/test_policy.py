@@ -157,7 +157,7 @@ def test_user_removed_at_the_agent(world, site):
 
 
 def is_refused(client, index=0):
-    """Whether a new connection to this forward ends without a byte."""
+    """True if a new connection to this forward ends without a byte."""
     try:
         with client.dial(index) as connection:
             connection.sendall(b"x")

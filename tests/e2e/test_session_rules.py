@@ -36,7 +36,7 @@ def reset_code(circuit, stream):
 
 
 def settle(circuit):
-    """What was sent has been taken, and the session goes on: the types of the frames that came
+    """All that was sent has been taken, and the session goes on: the types of the frames that came
     meanwhile, without ACK."""
     circuit.send(frame(FRAME_PING, 0, b"still on"))
     kinds = []
@@ -107,7 +107,7 @@ def receive_all(circuit, size):
 
 
 def test_exactly_the_same_bytes_are_sent_again(client, echo, monkeypatch):
-    """What was not acknowledged comes again on the next circuit, byte for byte, and from where the peer
+    """All that was not acknowledged comes again on the next circuit, byte for byte, and from where the peer
     says that it has it."""
     monkeypatch.setattr(peer, "Circuit", Unacknowledging)
     circuit = client.connect()
@@ -361,7 +361,7 @@ def test_window_of_opened_counts_from_the_first_byte(world, serve):
 
 
 def test_limits_that_are_told(world, client, serve):
-    """What the two programs say of themselves in their payloads."""
+    """The limits that the two programs tell in their payloads."""
     agents = client.connect().session
     assert (agents.peer_limit, agents.peer_ring) == (65 * MIB, MIB)
     assert (agents.peer_streams, agents.early_credit, agents.resume_window) == (1024, EARLY, 600)

@@ -154,7 +154,7 @@ static void carry(struct carrier *from, struct carrier *to, const char *bytes)
     assert_memory_equal(got, bytes, len);
 }
 
-/* What is dialled and what is taken are the two ends of one pipe. */
+/* The dialled and the taken carrier are the two ends of one pipe. */
 static void test_two_ends(void **state)
 {
     (void)state;

@@ -158,7 +158,7 @@ static void test_larger_frames(void **state)
     assert_in_range(t.most_frames, 1, MOST_WORK / 4096);
 }
 
-/* What takes long ends the turn early. */
+/* Slow work ends the turn early. */
 static void test_time(void **state)
 {
     (void)state;
