@@ -1,12 +1,13 @@
 /* The part of c-ares in look-ups: which server is asked, when again, and over TCP; cutting up
- * answers. Its sockets are in the loop. Each look-up has a channel of its own, which is cheap (a
- * few KiB, and resolv.conf is read): so the configuration is never out of date, the source port is
- * a new one each time, and giving up is to destroy it. */
+ * answers. Its sockets are in the loop. Each look-up has a channel of its own, which is cheap
+ * (resolv.conf is read, and its memory kept): so the configuration is never out of date, the source
+ * port is a new one each time, and giving up is to destroy it. */
 #include "net/name_servers.h"
 
 #include <ares.h>
 #include <arpa/nameser.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "net/descriptors.h"
@@ -22,6 +24,8 @@
 #define TRIES 4
 #define STREAM_TRY_MS 4000 /* connecting too; each server once */
 #define HEADER_BYTES 12
+#define RECORD_COUNT_AT 6
+#define ANSWER_RECORDS_MAX 128   /* CNAMEs too */
 #define SLACK_US CLOCK_US_PER_MS /* c-ares counts in milliseconds, and rounds down */
 
 struct question {
@@ -47,6 +51,60 @@ struct name_servers {
     void (*on_answer)(void *arg);
     void *arg;
 };
+
+/* ---- Memory. ---- */
+
+/* A channel has 74 KiB. The system takes a millisecond to give them, page by page, and to take them
+ * back, so the large blocks are kept for the next look-up. */
+#define LARGE_BYTES (64U << 10)
+#define SPARE_BLOCKS 4
+
+struct block {
+    size_t size;
+    max_align_t bytes[];
+};
+
+static struct block *spare[SPARE_BLOCKS]; /* c-ares's allocator has no place for a state */
+
+static void *block_new(size_t size)
+{
+    struct block *b = NULL;
+
+    for (int i = 0; i < SPARE_BLOCKS && !b && size >= LARGE_BYTES; i++)
+        if (spare[i] && spare[i]->size == size) {
+            b = spare[i];
+            spare[i] = NULL;
+        }
+    if (!b)
+        b = malloc(sizeof *b + size);
+    if (!b)
+        return NULL;
+    b->size = size;
+    return b->bytes;
+}
+
+static void block_free(void *bytes)
+{
+    struct block *b = bytes ? container_of(bytes, struct block, bytes) : NULL;
+
+    for (int i = 0; i < SPARE_BLOCKS && b && b->size >= LARGE_BYTES; i++)
+        if (!spare[i]) {
+            spare[i] = b;
+            return;
+        }
+    free(b);
+}
+
+static void *block_resize(void *bytes, size_t size)
+{
+    struct block *b = bytes ? container_of(bytes, struct block, bytes) : NULL;
+
+    b = realloc(b, sizeof *b + size);
+    if (!b)
+        return NULL;
+    b->size = size;
+    return b->bytes;
+}
 
 /* ---- Sockets. ---- */
 
@@ -271,17 +329,26 @@ static enum answer_kind kind_of_failure(int status)
 
 static bool ask(struct question *q, enum transport transport);
 
+/* c-ares takes time with the square of the number of records: 40 ms for all that an answer over TCP
+ * can hold. The rest of them is not looked at. */
+static void leave_out_records(unsigned char *message)
+{
+    if (load_be16(message + RECORD_COUNT_AT) > ANSWER_RECORDS_MAX)
+        store_be16(message + RECORD_COUNT_AT, ANSWER_RECORDS_MAX);
+}
+
 /* A truncated answer is better than none, where no server is reached over TCP. */
 static void take_failure(struct answer *answer, int status)
 {
     answer->kind = answer->count > 0 ? ANSWER_ADDRESSES : kind_of_failure(status);
 }
 
-static void take_message(struct question *q, const unsigned char *bytes, int len)
+static void take_message(struct question *q, unsigned char *bytes, int len)
 {
     struct answer *answer = &q->answer;
 
     answer->count = 0;
+    leave_out_records(bytes);
     (q->type == ns_t_aaaa ? take_ipv6 : take_ipv4)(answer, bytes, len);
     if ((bytes[2] & 2) && !q->truncated) {
         q->truncated = true;
@@ -405,6 +472,7 @@ struct name_servers *name_servers_new(struct loop *loop, bool kept_low,
 
     if (!ns)
         return NULL;
+    ares_library_init_mem(ARES_LIB_INIT_NONE, block_new, block_free, block_resize);
     ns->loop = loop;
     ns->kept_low = kept_low;
     ns->on_answer = on_answer;
@@ -428,5 +496,6 @@ void name_servers_free(struct name_servers *ns)
     for (int i = 0; i < TRANSPORTS; i++)
         ares_destroy(ns->channels[i]);
     ares_destroy_options(&ns->options);
+    ares_library_cleanup();
     free(ns);
 }

@@ -340,8 +340,15 @@ class Program:
 
     # The costs of the process (proc(5)).
 
+    def _costs(self):
+        return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+
+    def page_faults(self):
+        """Pages that the system has given to it, without those from disk."""
+        return int(self._costs()[7])
+
     def cpu_seconds(self):
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        fields = self._costs()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak_memory_bytes(self):

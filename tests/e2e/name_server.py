@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-A, AAAA = 1, 28
+A, CNAME, AAAA = 1, 5, 28
+SAME_NAME = b"\xc0\x0c"  # as in the question
 NOERROR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 2, 3, 4, 5
 TRUNCATED = 0x0200
 PORT = 53
@@ -20,12 +21,13 @@ def loopback_address():
 class NameServer:
     """Answers over UDP and TCP. names: name -> addresses. faults: type of a question -> the code of
     the answer to it, or "drop" or "truncate" (over UDP). ipv6_first: answers for IPv4 wait until it
-    was asked for IPv6 so often."""
+    was asked for IPv6 so often. aliases: so many CNAME records stand before the addresses."""
 
-    def __init__(self, names=None, faults=None, ipv6_first=0):
+    def __init__(self, names=None, faults=None, ipv6_first=0, aliases=0):
         self.names = names or {}
         self.faults = faults or {}
         self.ipv6_first = ipv6_first
+        self.aliases = aliases
         self.asked = []  # (name, type, "udp" or "tcp")
         self.waiting = []
         self.address = loopback_address()
@@ -106,10 +108,12 @@ class NameServer:
             found = []
         elif name not in self.names:
             code = NXDOMAIN
-        data = [socket.inet_pton(family, address) for address in found]
-        head = number + struct.pack("!HHHHH", flags | code, 1, len(data), 0, 0)
-        record = b"\xc0\x0c" + struct.pack("!HHI", kind, 1, 0)
-        return head + question + b"".join(record + struct.pack("!H", len(d)) + d for d in data)
+        records = [(CNAME, SAME_NAME)] * self.aliases
+        records += [(kind, socket.inet_pton(family, address)) for address in found]
+        head = number + struct.pack("!HHHHH", flags | code, 1, len(records), 0, 0)
+        return head + question + b"".join(
+            SAME_NAME + struct.pack("!HHIH", of, 1, 0, len(data)) + data for of, data in records
+        )
 
 
 def mounted(world, **files):

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+import peer
 import servers
 from harness import DENIED, LOOPBACK, OTHER, has_ipv6
 from name_server import (
@@ -83,6 +84,42 @@ def test_truncated_answer(world, serve, target, kinds):
     start_agent(world, server)
     reach(world, target.port)
     assert (NAME, A, "udp") in server.asked and (NAME, A, "tcp") in server.asked
+
+
+def test_answer_of_many_records(world, serve, target):
+    """Of thousands only the first are looked at: all of them would take as long as 40 ms, in which the
+    agent serves nobody."""
+    server = serve(NameServer, {NAME: [LOOPBACK] * 4000}, {A: "truncate"})
+    start_agent(world, server)
+    reach(world, target.port)
+    server.names[NAME] = [LOOPBACK]
+    server.aliases = 127
+    reach(world, target.port)
+    server.aliases = 128
+    assert "no address" in world.run_pipe(f"{NAME}:9", code=OTHER).stderr
+
+
+def test_memory_of_look_ups(world, serve):
+    """They do not each take fresh memory from the system, which is most of what one would cost."""
+    server = serve(NameServer, {NAME: ["192.0.2.1"]})
+    agent = start_agent(world, server, allow="tcp:10.0.0.0/8:*")
+    alice = peer.Client(
+        peer.Pair(world.key("alice").path), world.relay_address, world.key("relay").raw, "lab-1",
+        world.key("lab-1").raw,
+    )  # fmt: skip
+    circuit = alice.connect()
+
+    def look_up(first, count=50):
+        before = agent.page_faults()
+        for stream in range(first, first + 2 * count, 2):
+            with pytest.raises(peer.Refused, match="not permitted"):
+                circuit.open(f"tcp:{NAME}:9", stream)
+        return (agent.page_faults() - before) / count
+
+    look_up(1)
+    assert look_up(101) < 10
+    assert server.types(NAME).count(A) == 100
+    circuit.finish()
 
 
 class NoServer:
