@@ -168,6 +168,20 @@ doors() {
         "#include \"session/(state|internal)\.h\"|$written" spx.c modules
 }
 
+# One name, one thing: no two types of the modules have the same. And what a header declares is used,
+# be it by a test.
+names() {
+    local twice unused
+    twice=$(grep -ohE '^(struct|enum) \w+ \{' modules/*/*.[ch] | sed -E 's/^\w+ (\w+).*/\1/' | sort | uniq -d)
+    unused=$(cat spx.c modules/*/*.[ch] tests/*/*.[ch] | grep -oE '\w+' | sort | uniq -c |
+        awk '$1 < 3 { print $2 }' |
+        grep -Fxf <(grep -hE '^[a-z][^(){;#]*\b\w+\(' modules/*/*.h | grep -vE '^(static inline|typedef)' |
+            sed -E 's/^[^(]*\b(\w+)\(.*/\1/'))
+    [ -z "$twice" ] || printf 'two of one name: %s\n' "$twice"
+    [ -z "$unused" ] || printf 'only defined: %s\n' "$unused"
+    [ -z "$twice$unused" ]
+}
+
 # As docs/GLOSSARY.md asks: each source begins by saying what it is, no comment begins with What or
 # Whether, and errors of the system are told in the form of our own.
 words() {
@@ -197,6 +211,7 @@ run layers layers
 run circles circles
 run doors doors
 run words words
+run names names
 run headers alone
 run kinds kinds
 run clang-format format

@@ -35,8 +35,3 @@ const char *system_text(int error)
         text[0] = (char)tolower((unsigned char)text[0]); /* "I/O error" stays */
     return text;
 }
-
-void error_clear(struct error *e)
-{
-    *e = (struct error){0};
-}

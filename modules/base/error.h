@@ -42,7 +42,4 @@ bool error_no_memory(struct error *e);
  * thread's next call. */
 const char *system_text(int error);
 
-/* Forgets the error. */
-void error_clear(struct error *e);
-
 #endif

@@ -21,7 +21,7 @@
 enum relay_answer { UNANSWERED, ANSWERED, FAILED };
 
 /* One question to all relays. */
-struct listing {
+struct inquiry {
     const struct client_config *config;
     const struct list_options *options;
     struct loop *loop;
@@ -29,15 +29,15 @@ struct listing {
     struct roster roster;
     enum relay_answer *answers; /* the last one of each relay */
     struct timer others;
-    void (*on_list)(struct listing *l);              /* the list is complete; may be NULL */
-    void (*on_change)(struct listing *l, size_t at); /* an agent, from then on; may be NULL */
+    void (*on_list)(struct inquiry *l);              /* the list is complete; may be NULL */
+    void (*on_change)(struct inquiry *l, size_t at); /* an agent, from then on; may be NULL */
     bool quiet; /* of relays that do not answer: they were told of, or will be */
     bool complete, interrupted;
     bool failed; /* here, whatever relays answer */
     struct wire_error error;
 };
 
-static size_t count_of(const struct listing *l, enum relay_answer answer)
+static size_t count_of(const struct inquiry *l, enum relay_answer answer)
 {
     size_t count = 0;
     for (size_t i = 0; i < l->config->relay_count; i++)
@@ -45,14 +45,14 @@ static size_t count_of(const struct listing *l, enum relay_answer answer)
     return count;
 }
 
-static void each_change(struct listing *l)
+static void each_change(struct inquiry *l)
 {
     for (size_t at = 0; at < l->roster.count; at += roster_agent_span(&l->roster, at))
         l->on_change(l, at);
 }
 
 /* All that will answer have. */
-static void complete(struct listing *l)
+static void complete(struct inquiry *l)
 {
     if (l->complete)
         return;
@@ -72,10 +72,10 @@ static void complete(struct listing *l)
 
 static void on_others(struct timer *timer)
 {
-    complete(container_of(timer, struct listing, others));
+    complete(container_of(timer, struct inquiry, others));
 }
 
-static void look_on(struct listing *l)
+static void look_on(struct inquiry *l)
 {
     if (l->complete)
         return;
@@ -89,7 +89,7 @@ static void look_on(struct listing *l)
 
 static void on_agent(void *arg, size_t relay, const struct agent_entry *entry)
 {
-    struct listing *l = arg;
+    struct inquiry *l = arg;
     const struct sighting *s = roster_put(&l->roster, relay, entry, loop_now(l->loop));
     if (!s) {
         wire_error_set(&l->error, CODE_INTERNAL, "the list is too long for this computer's memory");
@@ -102,7 +102,7 @@ static void on_agent(void *arg, size_t relay, const struct agent_entry *entry)
 
 static void on_complete(void *arg, size_t relay)
 {
-    struct listing *l = arg;
+    struct inquiry *l = arg;
     if (l->answers[relay] == FAILED && l->complete)
         log_info("relay %s answers again", l->config->relays[relay].address.host);
     l->answers[relay] = ANSWERED;
@@ -121,7 +121,7 @@ static bool is_passing(const struct wire_error *e)
 
 static void on_failed(void *arg, size_t relay, const struct wire_error *error)
 {
-    struct listing *l = arg;
+    struct inquiry *l = arg;
     bool again = l->answers[relay] == FAILED;
     l->answers[relay] = FAILED;
     roster_lose(&l->roster, relay);
@@ -145,13 +145,13 @@ static const struct survey_events survey_events = {
 
 static void on_signal(void *arg, int signo)
 {
-    struct listing *l = arg;
+    struct inquiry *l = arg;
     (void)signo;
     l->interrupted = true;
     loop_stop(l->loop);
 }
 
-static bool start(struct listing *l, const struct hop_party *party, const char *query)
+static bool start(struct inquiry *l, const struct hop_party *party, const char *query)
 {
     struct survey_request request = {
         .config = l->config,
@@ -174,7 +174,7 @@ static bool start(struct listing *l, const struct hop_party *party, const char *
 
 /* Asks until the list is complete, or with watch until interrupted. Other than FAILURE_NONE: error
  * says why. The roster is the caller's to free. */
-static enum failure ask(struct listing *l, const struct hop_party *party, const char *query)
+static enum failure ask(struct inquiry *l, const struct hop_party *party, const char *query)
 {
     if (start(l, party, query))
         loop_run(l->loop);
@@ -195,7 +195,7 @@ static enum failure ask(struct listing *l, const struct hop_party *party, const 
 /* ---- Printing. ---- */
 
 /* Nobody reads what cannot be written: then the watch ends too. */
-static void flush(struct listing *l)
+static void flush(struct inquiry *l)
 {
     struct error e = {0};
     if (output_flush(&e))
@@ -274,7 +274,7 @@ static bool wanted(const struct list_options *o, unsigned state)
 }
 
 /* A line for an agent unless it would say what the last one did. */
-static void print_change(struct listing *l, size_t at)
+static void print_change(struct inquiry *l, size_t at)
 {
     const struct list_options *o = l->options;
     struct sighting s = roster_merge(&l->roster, at);
@@ -310,7 +310,7 @@ static bool write_query(char out[QUERY_MAX_BYTES + 1], const char *words)
     return true;
 }
 
-static void print_header(struct listing *l)
+static void print_header(struct inquiry *l)
 {
     if (l->options->json)
         return;
@@ -321,7 +321,7 @@ static void print_header(struct listing *l)
 static enum failure print(const struct client_config *config, const struct hop_party *party,
                           const struct list_options *options, const char *query)
 {
-    struct listing l = {
+    struct inquiry l = {
         .config = config, .options = options, .on_list = print_header, .on_change = print_change};
     enum failure failure = ask(&l, party, query);
     if (failure != FAILURE_NONE && failure != FAILURE_INTERRUPTED)
@@ -339,7 +339,7 @@ static const struct list_options once = {.query = ""};
 static bool is_name(const struct client_config *config, const struct hop_party *party,
                     const char *word)
 {
-    struct listing l = {.config = config, .options = &once, .quiet = true};
+    struct inquiry l = {.config = config, .options = &once, .quiet = true};
     bool found =
         name_valid(view_of_string(word)) && ask(&l, party, word) == FAILURE_NONE && l.roster.count;
     roster_free(&l.roster);
@@ -371,7 +371,7 @@ static bool keys_agree(const struct roster *r)
 bool list_find_key(const struct client_config *config, const struct hop_party *party,
                    const char *agent, uint8_t key[KEY_BYTES], struct error *e)
 {
-    struct listing l = {.config = config, .options = &once};
+    struct inquiry l = {.config = config, .options = &once};
     enum failure failure = ask(&l, party, agent);
     loop_release_signals(); /* the engineer is asked next */
     if (failure != FAILURE_NONE)
@@ -407,7 +407,7 @@ static const char *only_with(const struct roster *r, const char *word)
 bool list_nearest(const struct client_config *config, const struct hop_party *party,
                   const char *name, char out[NAME_TEXT_BYTES])
 {
-    struct listing l = {.config = config, .options = &once, .quiet = true};
+    struct inquiry l = {.config = config, .options = &once, .quiet = true};
     struct nearest nearest = {.word = name};
     const char *best = NULL;
     if (ask(&l, party, "") == FAILURE_NONE) {

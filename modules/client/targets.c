@@ -9,13 +9,13 @@
 #define LINE_BYTES 512
 
 /* The words of a line: "allow tcp:127.0.0.1:22", "listeners 16". */
-struct line {
+struct permitted {
     char word[16];
     char value[LINE_BYTES];
 };
 
 /* Cuts the next line off; false: there is none. */
-static bool next_line(struct view *rest, struct line *line)
+static bool next_permitted(struct view *rest, struct permitted *p)
 {
     const uint8_t *end, *space;
     struct view text = *rest;
@@ -27,25 +27,24 @@ static bool next_line(struct view *rest, struct line *line)
     space = memchr(text.data, ' ', text.len);
     if (!space)
         space = text.data + text.len;
-    text_clean(line->word, sizeof line->word, view_of(text.data, (size_t)(space - text.data)));
+    text_clean(p->word, sizeof p->word, view_of(text.data, (size_t)(space - text.data)));
     space += space < text.data + text.len;
-    text_clean(line->value, sizeof line->value,
-               view_of(space, (size_t)(text.data + text.len - space)));
+    text_clean(p->value, sizeof p->value, view_of(space, (size_t)(text.data + text.len - space)));
     return true;
 }
 
 void targets_print(const struct client_task *t, struct view answer)
 {
-    struct line line;
+    struct permitted p;
     bool any = false;
-    while (next_line(&answer, &line)) {
-        bool allow = strcmp(line.word, "allow") == 0, listen = strcmp(line.word, "listen") == 0;
+    while (next_permitted(&answer, &p)) {
+        bool allow = strcmp(p.word, "allow") == 0, listen = strcmp(p.word, "listen") == 0;
         if ((allow || listen) && !any)
             printf("%-12s %s\n", "YOU MAY", "WHERE");
         if (allow || listen)
-            printf("%-12s %s\n", allow ? "connect to" : "listen on", line.value);
-        else if (strcmp(line.word, "listeners") == 0)
-            printf("%-12s %s at a time\n", "listen", line.value);
+            printf("%-12s %s\n", allow ? "connect to" : "listen on", p.value);
+        else if (strcmp(p.word, "listeners") == 0)
+            printf("%-12s %s at a time\n", "listen", p.value);
         any |= allow || listen;
     }
     if (!any)
@@ -55,15 +54,14 @@ void targets_print(const struct client_task *t, struct view answer)
 
 void targets_print_json(const struct client_task *t, struct view answer)
 {
-    struct line line;
+    struct permitted p;
     (void)t;
-    while (next_line(&answer, &line)) {
-        bool pattern = strcmp(line.word, "allow") == 0 || strcmp(line.word, "listen") == 0;
-        if (pattern && !strpbrk(line.value, "\"\\"))
-            printf("{\"%s\":\"%s\"}\n", line.word, line.value);
-        else if (strcmp(line.word, "listeners") == 0 &&
-                 line.value[strspn(line.value, "0123456789")] == '\0')
-            printf("{\"listeners\":%s}\n", line.value);
+    while (next_permitted(&answer, &p)) {
+        bool pattern = strcmp(p.word, "allow") == 0 || strcmp(p.word, "listen") == 0;
+        if (pattern && !strpbrk(p.value, "\"\\"))
+            printf("{\"%s\":\"%s\"}\n", p.word, p.value);
+        else if (strcmp(p.word, "listeners") == 0 && p.value[strspn(p.value, "0123456789")] == '\0')
+            printf("{\"listeners\":%s}\n", p.value);
     }
     fflush(stdout);
 }

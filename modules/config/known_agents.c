@@ -15,7 +15,7 @@
 #define KNOWN_AGENTS_MAX_BYTES ((size_t)4 << 20)
 
 /* A line of the file. */
-struct entry {
+struct agent_line {
     const char *path;
     unsigned line;
     char name[NAME_TEXT_BYTES];
@@ -30,12 +30,12 @@ struct search {
 };
 
 /* Who is told the names. */
-struct reader {
+struct name_teller {
     void (*found)(void *arg, const char *name);
     void *arg;
 };
 
-typedef bool entry_handler(void *arg, const struct entry *entry, struct error *e);
+typedef bool entry_handler(void *arg, const struct agent_line *entry, struct error *e);
 
 /* "NAME KEY" */
 static bool parse_entry(char name[NAME_TEXT_BYTES], uint8_t key[KEY_BYTES], char *line,
@@ -55,7 +55,7 @@ static bool parse_entry(char name[NAME_TEXT_BYTES], uint8_t key[KEY_BYTES], char
                      key_text);
 }
 
-static bool read_line(char *line, struct entry *entry, entry_handler *handle, void *arg,
+static bool read_line(char *line, struct agent_line *entry, entry_handler *handle, void *arg,
                       struct error *e)
 {
     struct error inner = {0};
@@ -68,7 +68,7 @@ static bool read_line(char *line, struct entry *entry, entry_handler *handle, vo
 /* Calls the handler with each line until it returns false. */
 static bool read_file(const char *path, entry_handler *handle, void *arg, struct error *e)
 {
-    struct entry entry = {.path = path};
+    struct agent_line entry = {.path = path};
     struct lines lines;
     char *text, *line;
     size_t len;
@@ -87,7 +87,7 @@ static bool read_file(const char *path, entry_handler *handle, void *arg, struct
     return good;
 }
 
-static bool compare(void *arg, const struct entry *entry, struct error *e)
+static bool compare(void *arg, const struct agent_line *entry, struct error *e)
 {
     struct search *s = arg;
 
@@ -113,21 +113,21 @@ bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES
     return good;
 }
 
-static bool tell_name(void *arg, const struct entry *entry, struct error *e)
+static bool tell_name(void *arg, const struct agent_line *entry, struct error *e)
 {
-    const struct reader *reader = arg;
+    const struct name_teller *teller = arg;
 
     (void)e;
-    reader->found(reader->arg, entry->name);
+    teller->found(teller->arg, entry->name);
     return true;
 }
 
 bool known_agents_names(const char *path, void (*found)(void *arg, const char *name), void *arg,
                         struct error *e)
 {
-    struct reader reader = {found, arg};
+    struct name_teller teller = {found, arg};
 
-    return read_file(path, tell_name, &reader, e);
+    return read_file(path, tell_name, &teller, e);
 }
 
 /* Makes every directory of the path that is missing. */

@@ -547,11 +547,6 @@ static const struct {
 };
 #define FORWARD_KINDS (sizeof forwards / sizeof forwards[0])
 
-const char *forward_option(enum forward_kind kind)
-{
-    return forwards[kind].option;
-}
-
 /* Cuts "[ADDR:]PORT:" off the front into listen; NULL: it is not there. */
 static const char *cut_listen(struct address *listen, const char *text)
 {

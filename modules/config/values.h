@@ -107,9 +107,6 @@ bool value_forward(struct forward *out, enum forward_kind kind, const char *text
 /* The same with the option in front, as a configuration file has it: "-L 8080:localhost:80". */
 bool value_forward_option(struct forward *out, const char *text, struct error *e);
 
-/* "-L", "-D", "-R" or "-U". */
-const char *forward_option(enum forward_kind kind);
-
 /* A name of an agent or user: 1 to 64 of a-z 0-9 . _ -, first a letter or digit, no two dots in a
  * row (PROTOCOL.md section 6). */
 bool value_name(char out[NAME_TEXT_BYTES], const char *text, struct error *e);

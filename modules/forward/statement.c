@@ -82,7 +82,7 @@ void statement_start(struct stream *stream, char *text, struct statement **here)
 
 /* ---- Hearing. ---- */
 
-struct question {
+struct hearing {
     struct stream *stream;
     struct fifo answer;
     statement_heard *heard;
@@ -97,38 +97,38 @@ static ssize_t say_nothing(void *owner, struct iovec *piece, int pieces)
     return STREAM_PULL_EOF;
 }
 
-static void end(struct question *q, enum reset_code code, const char *text)
+static void end(struct hearing *h, enum reset_code code, const char *text)
 {
     struct view answer = view_of(NULL, 0);
-    if (!code && q->answer.bytes)
-        answer = view_of(fifo_front_whole(&q->answer, q->answer.bytes), q->answer.bytes);
-    if (!code && q->answer.bytes && !answer.data)
-        q->heard(q->arg, RESET_INTERNAL, NO_MEMORY_TEXT, view_of(NULL, 0));
+    if (!code && h->answer.bytes)
+        answer = view_of(fifo_front_whole(&h->answer, h->answer.bytes), h->answer.bytes);
+    if (!code && h->answer.bytes && !answer.data)
+        h->heard(h->arg, RESET_INTERNAL, NO_MEMORY_TEXT, view_of(NULL, 0));
     else
-        q->heard(q->arg, code, text, answer);
-    fifo_clear(&q->answer);
-    free(q);
+        h->heard(h->arg, code, text, answer);
+    fifo_clear(&h->answer);
+    free(h);
 }
 
 static size_t hear(void *owner, const uint8_t *data, size_t len)
 {
-    struct question *q = owner;
-    if (q->answer.bytes + len <= STATEMENT_MAX_BYTES && fifo_append(&q->answer, data, len))
+    struct hearing *h = owner;
+    if (h->answer.bytes + len <= STATEMENT_MAX_BYTES && fifo_append(&h->answer, data, len))
         return len;
-    stream_reset(q->stream, RESET_LIMIT, "the answer is too long");
-    end(q, RESET_LIMIT, "the answer is too long");
+    stream_reset(h->stream, RESET_LIMIT, "the answer is too long");
+    end(h, RESET_LIMIT, "the answer is too long");
     return 0;
 }
 
 static void not_heard(void *owner, enum reset_code code, const char *text)
 {
-    struct question *q = owner;
+    struct hearing *h = owner;
     if (code == RESET_SESSION_OVER) {
-        fifo_clear(&q->answer);
-        free(q);
+        fifo_clear(&h->answer);
+        free(h);
         return;
     }
-    end(q, code, text);
+    end(h, code, text);
 }
 
 static void heard(void *owner)
@@ -136,7 +136,7 @@ static void heard(void *owner)
     end(owner, 0, "");
 }
 
-static const struct stream_events hearing = {
+static const struct stream_events hearing_events = {
     .pull = say_nothing,
     .push = hear,
     .on_eof = nothing,
@@ -146,16 +146,16 @@ static const struct stream_events hearing = {
 
 bool statement_ask(struct session *s, const char *question, statement_heard *heard_by, void *arg)
 {
-    struct question *q = calloc(1, sizeof *q);
-    if (!q)
+    struct hearing *h = calloc(1, sizeof *h);
+    if (!h)
         return false;
-    q->heard = heard_by;
-    q->arg = arg;
-    q->stream = stream_open(s, question, &hearing, q);
-    if (!q->stream) {
-        free(q);
+    h->heard = heard_by;
+    h->arg = arg;
+    h->stream = stream_open(s, question, &hearing_events, h);
+    if (!h->stream) {
+        free(h);
         return false;
     }
-    stream_readable(q->stream);
+    stream_readable(h->stream);
     return true;
 }

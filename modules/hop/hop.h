@@ -20,8 +20,6 @@ enum hop_state {
     HOP_ENDED,    /* error says why; the bytes in out may still be written */
 };
 
-const char *hop_state_name(enum hop_state state);
-
 struct hop;
 
 /* The owner's callbacks. Called from inside hop_input; may send, detach and end, not free. */

@@ -9,22 +9,6 @@
 #include "base/text.h"
 #include "hop/phases.h"
 
-const char *hop_state_name(enum hop_state state)
-{
-    static const char *const names[] = {
-        [HOP_WAIT_HELLO] = "waiting for HELLO",
-        [HOP_READING] = "reading HELLO",
-        [HOP_SILENT] = "silent",
-        [HOP_WAIT_WELCOME] = "waiting for WELCOME",
-        [HOP_WAIT_FIRST] = "waiting for the first record",
-        [HOP_OPEN] = "open",
-        [HOP_DETACHED] = "detached",
-        [HOP_ENDED] = "ended",
-    };
-    size_t i = (size_t)state;
-    return i < sizeof names / sizeof *names ? names[i] : "?";
-}
-
 static void hop_init(struct hop *h, const struct hop_party *party,
                      const struct hop_handler *handler, enum role own_role, uint64_t now_us)
 {
@@ -82,7 +66,8 @@ void hop_listen(struct hop *h, const struct hop_party *party, const struct hop_h
     h->state = HOP_WAIT_HELLO;
 }
 
-void hop_drop_noise(struct hop *h)
+/* Frees the handshake, wiped; harmless without one. */
+static void drop_noise(struct hop *h)
 {
     if (h->noise) {
         noise_wipe(h->noise);
@@ -101,7 +86,7 @@ static void drop_partial(struct hop *h)
 /* Everything that only a hop which goes on needs. */
 static void drop_keys(struct hop *h)
 {
-    hop_drop_noise(h);
+    drop_noise(h);
     drop_partial(h);
     cipher_wipe(&h->send);
     cipher_wipe(&h->receive);
@@ -111,7 +96,7 @@ bool hop_split(struct hop *h, enum hop_state next)
 {
     if (!noise_split(h->noise, &h->send, &h->receive))
         return hop_fail(h, CODE_INTERNAL, "the handshake gave no keys");
-    hop_drop_noise(h);
+    drop_noise(h);
     h->state = next;
     return true;
 }

@@ -17,9 +17,6 @@ void hop_go_silent(struct hop *h);
 /* Both ciphers are there: frees the handshake and goes to the state. False: the hop has failed. */
 bool hop_split(struct hop *h, enum hop_state next);
 
-/* Frees the handshake, wiped; harmless without one. */
-void hop_drop_noise(struct hop *h);
-
 /* Ends with what the peer said; its text is cleaned. */
 void hop_refused(struct hop *h, enum code code, struct view text, uint32_t retry_s);
 

@@ -26,7 +26,7 @@
 /* ---- Connecting. ---- */
 
 /* One address of the name; its io is in the loop while the connect is under way. */
-struct attempt {
+struct candidate {
     struct dial *dial;
     struct address address;
     struct io io;
@@ -46,7 +46,7 @@ struct dial {
     struct timer deadline; /* for all of it */
     struct timer next;     /* when the next address is tried */
 
-    struct attempt attempts[MAX_ADDRESSES];
+    struct candidate candidates[MAX_ADDRESSES];
     unsigned count;   /* addresses known */
     unsigned tried;   /* of them, the first ones */
     unsigned pending; /* of these, connects under way */
@@ -57,13 +57,13 @@ struct dial {
     char failure_text[FAILURE_TEXT_BYTES];
 };
 
-static void attempt_stop(struct attempt *attempt)
+static void candidate_stop(struct candidate *candidate)
 {
-    if (attempt->io.loop == NULL)
+    if (candidate->io.loop == NULL)
         return;
-    io_remove(&attempt->io);
-    close(attempt->io.fd);
-    attempt->dial->pending--;
+    io_remove(&candidate->io);
+    close(candidate->io.fd);
+    candidate->dial->pending--;
 }
 
 static void dial_free(struct dial *dial)
@@ -71,16 +71,16 @@ static void dial_free(struct dial *dial)
     if (dial->lookup)
         lookup_cancel(dial->lookup);
     for (unsigned i = 0; i < dial->tried; i++)
-        attempt_stop(&dial->attempts[i]);
+        candidate_stop(&dial->candidates[i]);
     timer_cancel(dial->loop, &dial->deadline);
     timer_cancel(dial->loop, &dial->next);
     free(dial);
 }
 
-static void finish_connected(struct attempt *attempt, int fd)
+static void finish_connected(struct candidate *candidate, int fd)
 {
-    struct dial *dial = attempt->dial;
-    struct address address = attempt->address;
+    struct dial *dial = candidate->dial;
+    struct address address = candidate->address;
     void (*done)(void *, enum dial_result, int, const struct address *, const char *) = dial->done;
     void *arg = dial->arg;
 
@@ -118,13 +118,13 @@ static unsigned weight(enum dial_result failure)
 }
 
 /* Of those that say as much the last counts. */
-static void note_failure(struct attempt *attempt, enum dial_result failure, const char *what)
+static void note_failure(struct candidate *candidate, enum dial_result failure, const char *what)
 {
-    struct dial *dial = attempt->dial;
+    struct dial *dial = candidate->dial;
     if (dial->failed.len != 0 && weight(failure) < weight(dial->failure))
         return;
     dial->failure = failure;
-    dial->failed = attempt->address;
+    dial->failed = candidate->address;
     snprintf(dial->failure_text, sizeof dial->failure_text, "%s", what);
 }
 
@@ -146,43 +146,43 @@ static enum dial_result result_of(int error)
     }
 }
 
-static void note_error(struct attempt *attempt, int error)
+static void note_error(struct candidate *candidate, int error)
 {
-    note_failure(attempt, result_of(error), socket_error_text(error, &attempt->address));
+    note_failure(candidate, result_of(error), socket_error_text(error, &candidate->address));
 }
 
-static void on_attempt_settled(struct io *io)
+static void on_candidate_settled(struct io *io)
 {
-    struct attempt *attempt = container_of(io, struct attempt, io);
-    struct dial *dial = attempt->dial;
+    struct candidate *candidate = container_of(io, struct candidate, io);
+    struct dial *dial = candidate->dial;
     int fd = io->fd;
-    int error = socket_connect_result(fd, &attempt->address);
+    int error = socket_connect_result(fd, &candidate->address);
 
     if (error != 0) {
-        note_error(attempt, error);
-        attempt_stop(attempt);
+        note_error(candidate, error);
+        candidate_stop(candidate);
         timer_set(dial->loop, &dial->next, loop_now(dial->loop));
         return;
     }
     io_remove(io);
     dial->pending--;
-    finish_connected(attempt, fd);
+    finish_connected(candidate, fd);
 }
 
 /* Also of a connect that is through at once the loop tells: one way for all. False: it has failed
  * already. */
-static bool attempt_start(struct attempt *attempt)
+static bool candidate_start(struct candidate *candidate)
 {
-    struct dial *dial = attempt->dial;
+    struct dial *dial = candidate->dial;
     bool in_progress = false;
 
-    if (dial->allow && !dial->allow(dial->arg, &attempt->address)) {
-        note_failure(attempt, DIAL_NOT_ALLOWED, "not allowed");
+    if (dial->allow && !dial->allow(dial->arg, &candidate->address)) {
+        note_failure(candidate, DIAL_NOT_ALLOWED, "not allowed");
         return false;
     }
-    int fd = dial->datagrams ? socket_connect_datagram(&attempt->address)
-                             : socket_connect(&attempt->address, &in_progress);
-    if (fd < 0 && errno == EAGAIN && attempt->address.storage.ss_family == AF_UNIX) {
+    int fd = dial->datagrams ? socket_connect_datagram(&candidate->address)
+                             : socket_connect(&candidate->address, &in_progress);
+    if (fd < 0 && errno == EAGAIN && candidate->address.storage.ss_family == AF_UNIX) {
         /* The listener's queue is full, and nothing tells when it is not (unix(7)). */
         dial->tried--;
         timer_set(dial->loop, &dial->next, loop_now(dial->loop) + QUEUE_FULL_US);
@@ -194,41 +194,41 @@ static bool attempt_start(struct attempt *attempt)
         fd = -1;
     }
     if (fd < 0) {
-        note_error(attempt, errno);
+        note_error(candidate, errno);
         return false;
     }
     if (dial->owner) /* given up before anybody heard of it, it has not ended cleanly */
         socket_reset_on_close(fd);
-    attempt->io.on_write = on_attempt_settled;
-    if (!io_add(dial->loop, &attempt->io, fd)) {
-        note_error(attempt, errno);
+    candidate->io.on_write = on_candidate_settled;
+    if (!io_add(dial->loop, &candidate->io, fd)) {
+        note_error(candidate, errno);
         close(fd);
         return false;
     }
     dial->pending++;
-    io_want_write(&attempt->io);
+    io_want_write(&candidate->io);
     return true;
 }
 
-static int family_of(const struct attempt *attempt)
+static int family_of(const struct candidate *candidate)
 {
-    return attempt->address.storage.ss_family;
+    return candidate->address.storage.ss_family;
 }
 
 /* The families take turns, IPv6 first (RFC 8305 section 4): brings the address that is next to the
  * front of those that were not tried. */
-static struct attempt *next_attempt(struct dial *dial)
+static struct candidate *next_candidate(struct dial *dial)
 {
-    struct attempt *next = &dial->attempts[dial->tried++];
+    struct candidate *next = &dial->candidates[dial->tried++];
     int last = dial->tried > 1 ? family_of(next - 1) : AF_INET;
     unsigned other = dial->tried - 1;
 
-    while (other < dial->count && family_of(&dial->attempts[other]) == last)
+    while (other < dial->count && family_of(&dial->candidates[other]) == last)
         other++;
     for (; other < dial->count && other >= dial->tried; other--) {
-        struct address address = dial->attempts[other].address;
-        dial->attempts[other].address = dial->attempts[other - 1].address;
-        dial->attempts[other - 1].address = address;
+        struct address address = dial->candidates[other].address;
+        dial->candidates[other].address = dial->candidates[other - 1].address;
+        dial->candidates[other - 1].address = address;
     }
     return next;
 }
@@ -239,10 +239,10 @@ static void on_next(struct timer *timer)
     struct dial *dial = container_of(timer, struct dial, next);
 
     while (dial->tried < dial->count) {
-        struct attempt *attempt = next_attempt(dial);
+        struct candidate *candidate = next_candidate(dial);
         if (dial->tried < dial->count)
             timer_set(dial->loop, timer, loop_now(dial->loop) + NEXT_ADDRESS_US);
-        if (attempt_start(attempt))
+        if (candidate_start(candidate))
             return;
     }
     if (dial->pending == 0 && !dial->lookup)
@@ -256,8 +256,8 @@ static void on_deadline(struct timer *timer)
     if (dial->failed.len == 0)
         note_name_failure(dial, DIAL_TIMED_OUT, dial->lookup ? NO_ANSWER_TEXT : "timed out");
     for (unsigned i = 0; i < dial->tried; i++)
-        if (dial->attempts[i].io.loop)
-            note_failure(&dial->attempts[i], DIAL_TIMED_OUT, "no answer in time");
+        if (dial->candidates[i].io.loop)
+            note_failure(&dial->candidates[i], DIAL_TIMED_OUT, "no answer in time");
     finish_failed(dial);
 }
 
@@ -265,10 +265,10 @@ static void on_deadline(struct timer *timer)
 
 static void add_address(struct dial *dial, const struct address *address)
 {
-    struct attempt *attempt = &dial->attempts[dial->count++];
+    struct candidate *candidate = &dial->candidates[dial->count++];
 
-    attempt->dial = dial;
-    attempt->address = *address;
+    candidate->dial = dial;
+    candidate->address = *address;
 }
 
 /* RFC 8305 section 3: connecting begins with the first answer, but IPv4 waits a moment for IPv6.
@@ -280,11 +280,11 @@ static void on_found(void *arg, const struct address *addresses, unsigned count,
 
     for (unsigned i = 0; i < count && dial->count < MAX_ADDRESSES; i++) {
         add_address(dial, &addresses[i]);
-        address_set_port(&dial->attempts[dial->count - 1].address, dial->port);
+        address_set_port(&dial->candidates[dial->count - 1].address, dial->port);
     }
     if (dial->pending > 0)
         wait_us = NEXT_ADDRESS_US;
-    else if (more && dial->tried == 0 && family_of(&dial->attempts[0]) == AF_INET)
+    else if (more && dial->tried == 0 && family_of(&dial->candidates[0]) == AF_INET)
         wait_us = IPV6_GRACE_US;
     if (dial->pending == 0 || !timer_is_set(&dial->next))
         timer_set(dial->loop, &dial->next, loop_now(dial->loop) + wait_us);

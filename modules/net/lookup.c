@@ -98,7 +98,7 @@ static bool ask_next(struct lookup *lookup)
     return true;
 }
 
-static bool is_awaited(const struct answer *answer)
+static bool is_awaited(const struct name_answer *answer)
 {
     return answer->kind == ANSWER_AWAITED;
 }
@@ -106,8 +106,8 @@ static bool is_awaited(const struct answer *answer)
 static void tell_found(struct lookup *lookup)
 {
     for (int i = 0; i < QUESTION_FAMILIES; i++) {
-        const struct answer *answer = name_servers_answer(lookup->servers, i);
-        const struct answer *other = name_servers_answer(lookup->servers, !i);
+        const struct name_answer *answer = name_servers_answer(lookup->servers, i);
+        const struct name_answer *other = name_servers_answer(lookup->servers, !i);
         if (answer->kind != ANSWER_ADDRESSES || lookup->told[i])
             continue;
         lookup->told[i] = true;

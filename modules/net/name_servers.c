@@ -32,7 +32,7 @@ struct question {
     struct name_servers *ns;
     int type;
     bool truncated; /* and asked again over TCP; the answer has what came before */
-    struct answer answer;
+    struct name_answer answer;
 };
 
 /* One for each transport: c-ares gives a question over TCP no more time than one over UDP. */
@@ -271,7 +271,7 @@ static void on_socket_state(void *arg, int fd, int readable, int writable)
 
 /* ---- Answers. ---- */
 
-static void take_ipv6(struct answer *answer, const unsigned char *bytes, int len)
+static void take_ipv6(struct name_answer *answer, const unsigned char *bytes, int len)
 {
     struct ares_addr6ttl found[ANSWER_ADDRESSES_MAX];
     int count = ANSWER_ADDRESSES_MAX;
@@ -287,7 +287,7 @@ static void take_ipv6(struct answer *answer, const unsigned char *bytes, int len
     }
 }
 
-static void take_ipv4(struct answer *answer, const unsigned char *bytes, int len)
+static void take_ipv4(struct name_answer *answer, const unsigned char *bytes, int len)
 {
     struct ares_addrttl found[ANSWER_ADDRESSES_MAX];
     int count = ANSWER_ADDRESSES_MAX;
@@ -303,7 +303,7 @@ static void take_ipv4(struct answer *answer, const unsigned char *bytes, int len
 }
 
 /* Servers that failed or refused have been passed over by c-ares, unless all did. */
-static enum answer_kind kind_of_message(const struct answer *answer, int rcode)
+static enum answer_kind kind_of_message(const struct name_answer *answer, int rcode)
 {
     if (rcode == ns_r_nxdomain)
         return ANSWER_NO_NAME;
@@ -338,14 +338,14 @@ static void leave_out_records(unsigned char *message)
 }
 
 /* A truncated answer is better than none, where no server is reached over TCP. */
-static void take_failure(struct answer *answer, int status)
+static void take_failure(struct name_answer *answer, int status)
 {
     answer->kind = answer->count > 0 ? ANSWER_ADDRESSES : kind_of_failure(status);
 }
 
 static void take_message(struct question *q, unsigned char *bytes, int len)
 {
-    struct answer *answer = &q->answer;
+    struct name_answer *answer = &q->answer;
 
     answer->count = 0;
     leave_out_records(bytes);
@@ -420,13 +420,14 @@ void name_servers_ask(struct name_servers *ns, const char *name)
     snprintf(ns->name, sizeof ns->name, "%s", name);
     for (int i = 0; i < QUESTION_FAMILIES; i++) {
         ns->questions[i].truncated = false;
-        ns->questions[i].answer = (struct answer){.kind = ANSWER_AWAITED};
+        ns->questions[i].answer = (struct name_answer){.kind = ANSWER_AWAITED};
         ask(&ns->questions[i], DATAGRAMS);
     }
     set_timer(ns);
 }
 
-const struct answer *name_servers_answer(const struct name_servers *ns, enum question_family family)
+const struct name_answer *name_servers_answer(const struct name_servers *ns,
+                                              enum question_family family)
 {
     return &ns->questions[family].answer;
 }

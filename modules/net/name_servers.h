@@ -20,7 +20,7 @@ enum answer_kind {
 
 #define ANSWER_ADDRESSES_MAX 8 /* more are left out */
 
-struct answer {
+struct name_answer {
     enum answer_kind kind;
     unsigned count;
     struct address addresses[ANSWER_ADDRESSES_MAX]; /* with port 0 */
@@ -40,8 +40,8 @@ struct name_servers *name_servers_new(struct loop *loop, bool kept_low,
  * after the others have been, four times in all; a truncated answer is asked for again over TCP. */
 void name_servers_ask(struct name_servers *ns, const char *name);
 
-const struct answer *name_servers_answer(const struct name_servers *ns,
-                                         enum question_family family);
+const struct name_answer *name_servers_answer(const struct name_servers *ns,
+                                              enum question_family family);
 
 /* The n-th name that a name may stand for (resolv.conf's search and ndots) and that is not too
  * long, in out; n is moved on. False: there are no more. */

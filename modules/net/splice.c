@@ -129,9 +129,9 @@ static void give_pipe_back(struct splice *s, struct pipe_pool *pool)
 /* ---- One direction. ---- */
 
 /* The outcome of a system call. */
-enum step { STEP_MOVED, STEP_NOTHING, STEP_END, STEP_CANNOT_SPLICE, STEP_ERROR };
+enum splice_step { STEP_MOVED, STEP_NOTHING, STEP_END, STEP_CANNOT_SPLICE, STEP_ERROR };
 
-static enum step step_of(ssize_t result)
+static enum splice_step step_of(ssize_t result)
 {
     if (result > 0)
         return STEP_MOVED;
@@ -154,7 +154,7 @@ static ssize_t splice_bytes(int from, int to, size_t len)
 
 /* The functions below return SPLICE_AGAIN when the run goes on. */
 
-static enum splice_result write_result(enum step step)
+static enum splice_result write_result(enum splice_step step)
 {
     if (step == STEP_END)
         errno = EIO; /* nothing went, for no reason told */
@@ -166,7 +166,7 @@ static enum splice_result deliver_held(struct splice *s, struct carrier *sink, s
     while (s->held.bytes > 0) {
         struct view front = fifo_front(&s->held);
         ssize_t n = carrier_write(sink, front.data, front.len);
-        enum step step = step_of(n);
+        enum splice_step step = step_of(n);
 
         if (step != STEP_MOVED)
             return write_result(step);
@@ -202,7 +202,7 @@ static enum splice_result deliver_pipe(struct splice *s, struct carrier *sink, s
 {
     while (s->in_pipe > 0) {
         ssize_t n = splice_bytes(s->pipe[0], sink->raw_out, s->in_pipe);
-        enum step step = step_of(n);
+        enum splice_step step = step_of(n);
 
         if (step == STEP_CANNOT_SPLICE) {
             s->copy_only = true;
@@ -218,7 +218,7 @@ static enum splice_result deliver_pipe(struct splice *s, struct carrier *sink, s
     return SPLICE_AGAIN;
 }
 
-static enum splice_result read_result(enum step step)
+static enum splice_result read_result(enum splice_step step)
 {
     if (step == STEP_MOVED)
         return SPLICE_AGAIN;
@@ -231,7 +231,7 @@ static enum splice_result read_result(enum step step)
 static enum splice_result fill_pipe(struct splice *s, struct carrier *source, size_t len)
 {
     ssize_t n = splice_bytes(source->raw_in, s->pipe[1], len);
-    enum step step = step_of(n);
+    enum splice_step step = step_of(n);
 
     if (step == STEP_CANNOT_SPLICE) {
         s->copy_only = true;

@@ -125,10 +125,6 @@ uint32_t window_free(const struct stream *st);
 /* Doubles the window when the owner took as much within two round trips. */
 void window_grow(struct stream *st, uint64_t now_us);
 
-/* Encodes into the ring what streams owe, then data as long as `room` bytes of frames hold all that
- * is still to go out. */
-void session_fill(struct session *s, size_t room, uint64_t now_us);
-
 /* Builds the CLOSE of a session that session_fail has ended, if one is owed and has its place. */
 void session_put_farewell(struct circuit *c);
 

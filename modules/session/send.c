@@ -274,7 +274,9 @@ static size_t data_room(struct session *s, size_t room)
     return room - before < left - kept ? room - before : left - kept;
 }
 
-void session_fill(struct session *s, size_t room, uint64_t now_us)
+/* Encodes into the ring what streams owe, then data as long as `room` bytes of frames hold all that
+ * is still to go out. */
+static void fill(struct session *s, size_t room, uint64_t now_us)
 {
     struct stream *st;
     size_t max;
@@ -367,7 +369,7 @@ static size_t choose_frames(struct session *s, size_t room, bool turn, uint64_t 
 {
     if (s->state == SESSION_CLOSED)
         return 0; /* the peer looks at none any more */
-    session_fill(s, turn ? 0 : room, now_us);
+    fill(s, turn ? 0 : room, now_us);
     return turn && s->ring.head - s->resend > room / 2 ? 0 : whole_frames(s, room);
 }
 

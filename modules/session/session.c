@@ -15,12 +15,6 @@
 
 #define STALL_US (3 * CLOCK_US_PER_S)
 
-const char *session_state_name(enum session_state state)
-{
-    static const char *const names[] = {"active", "closing", "closed", "ended"};
-    return names[state];
-}
-
 struct session_settings session_default_settings(bool client)
 {
     return (struct session_settings){

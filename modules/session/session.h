@@ -13,8 +13,6 @@
 #include "wire/messages.h"
 #include "wire/wire_error.h"
 
-const char *session_state_name(enum session_state state);
-
 /* 64 MiB, 8 MiB twice doubled (an agent: 1 MiB five times), STREAMS_DEFAULT (a client's own:
  * STREAMS_MAX), LISTENERS_DEFAULT (a client: LISTENERS_MAX), 8 KiB, 15 s, 10 min. */
 struct session_settings session_default_settings(bool client);
@@ -33,8 +31,9 @@ void session_free(struct session *s);
 
 void *session_owner(const struct session *s);
 enum session_state session_state(const struct session *s);
-const uint8_t *session_id(
-    const struct session *s); /* SESSION_ID_BYTES; a client's: zeros at first */
+
+/* SESSION_ID_BYTES; a client's: zeros at first. */
+const uint8_t *session_id(const struct session *s);
 
 /* Why it is over; code CODE_OK: it is not. */
 const struct wire_error *session_error(const struct session *s);

@@ -44,16 +44,13 @@
 #define HANDSHAKES 1024
 #define HANDSHAKES_PER_SOURCE 128
 #define SOURCE_MULTIPLICATIONS_PER_S 300 /* of the curve in vain, for one source; twice at once */
-#define SOURCE_ANSWERS_PER_S                                             \
-    20 /* to keys that are not known, for one source; four times at once \
-        */
-#define MULTIPLICATIONS_PER_S 1000  /* in vain, for all; the reserve has as many */
-#define ANSWERS_PER_S 50            /* to keys that are not known, in all; twice at once */
-#define CROWD_TRUST_S 600           /* a source that opened a hop has the reserve */
-#define HOPS_PER_USER 256           /* open, at a relay; circuits are none any more */
-#define DESCRIPTORS_KEPT_PER_USER 8 /* a relay's last ones are for users with fewer */
-#define HOPS_PER_RELAY 256          /* open, at an agent that it dials */
-#define PENDING_PER_CLIENT_HOP 1
+#define SOURCE_ANSWERS_PER_S 20          /* to unknown keys, for one source; four times at once */
+#define MULTIPLICATIONS_PER_S 1000       /* in vain, for all; the reserve has as many */
+#define ANSWERS_PER_S 50                 /* to unknown keys, in all; twice at once */
+#define CROWD_TRUST_S 600                /* a source that opened a hop has the reserve */
+#define HOPS_PER_USER 256                /* open, at a relay; circuits are none any more */
+#define DESCRIPTORS_KEPT_PER_USER 8      /* a relay's last ones are for users with fewer */
+#define HOPS_PER_RELAY 256               /* open, at an agent that it dials */
 #define PENDING_PER_USER_AGENT 4
 #define CONNECT_RATE_PER_S 1
 #define CONNECT_BURST 10

@@ -83,7 +83,7 @@ static void first_error_stays(void **state)
     assert_false(error_set(&e, FAILURE_DENIED, "second"));
     assert_int_equal(e.failure, FAILURE_CONFIG);
     assert_string_equal(e.text, "first 1");
-    error_clear(&e);
+    e = (struct error){0};
     assert_int_equal(e.failure, FAILURE_NONE);
     assert_string_equal(e.text, "");
     error_set(&e, FAILURE_DENIED, "second");
@@ -98,7 +98,7 @@ static void error_text_is_one_safe_line(void **state)
     (void)state;
     error_set(&e, 1, "a\nb\033[0m%s", "\xff");
     assert_string_equal(e.text, "a?b?[0m?");
-    error_clear(&e);
+    e = (struct error){0};
     memset(longer, 'x', sizeof longer);
     longer[sizeof longer - 1] = '\0';
     error_set(&e, 1, "%s", longer);

@@ -95,7 +95,7 @@ static void assert_config_error(struct error *e, const char *text)
 {
     assert_int_equal(e->failure, FAILURE_CONFIG);
     assert_string_equal(e->text, text);
-    error_clear(e);
+    *e = (struct error){0};
 }
 
 /* "OWN" in the content stands for the own public key. */

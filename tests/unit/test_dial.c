@@ -59,7 +59,7 @@ struct name_servers {
     struct loop *loop;
     struct timer timer;
     const struct name *name; /* NULL: not there */
-    struct answer answers[QUESTION_FAMILIES];
+    struct name_answer answers[QUESTION_FAMILIES];
     void (*on_answer)(void *arg);
     void *arg;
 };
@@ -70,7 +70,7 @@ static bool answer_later; /* no more: now */
 
 static void fake_answer(struct name_servers *ns, int family, enum answer_kind kind)
 {
-    struct answer *answer = &ns->answers[family];
+    struct name_answer *answer = &ns->answers[family];
 
     if (kind == LATER && answer_later)
         return;
@@ -130,7 +130,8 @@ void name_servers_ask(struct name_servers *ns, const char *name)
     timer_set(ns->loop, &ns->timer, loop_now(ns->loop));
 }
 
-const struct answer *name_servers_answer(const struct name_servers *ns, enum question_family family)
+const struct name_answer *name_servers_answer(const struct name_servers *ns,
+                                              enum question_family family)
 {
     return &ns->answers[family];
 }

@@ -179,7 +179,7 @@ static void files_of_others_are_refused(void **state)
     assert_int_equal(chown("given", 4242, 0), 0);
     assert_false(file_read("given/list", 10, false, &text, &len, &e));
     assert_non_null(strstr(e.text, "/given: owned by user 4242"));
-    error_clear(&e);
+    e = (struct error){0};
     assert_int_equal(chmod("given", 01755), 0); /* its owner may replace any file in it */
     assert_false(file_read("given/list", 10, false, &text, &len, &e));
     assert_non_null(strstr(e.text, "/given: owned by user 4242"));
@@ -192,7 +192,7 @@ static void files_of_others_are_refused(void **state)
     assert_int_equal(chmod(".", 0755), 0);
     assert_true(file_read("given/list", 10, true, &text, &len, &e)); /* root does not know */
     free(text);
-    error_clear(&e);
+    e = (struct error){0};
     assert_int_equal(setegid(4343), 0);
     assert_int_equal(seteuid(4242), 0);
     assert_true(file_read("given/list", 10, true, &text, &len, &e));
@@ -205,7 +205,7 @@ static void files_of_others_are_refused(void **state)
     assert_int_equal(seteuid(0), 0);
     assert_int_equal(setgroups(2, (const gid_t[]){4445, 4444}), 0);
     assert_int_equal(seteuid(4242), 0);
-    error_clear(&e);
+    e = (struct error){0};
     assert_true(file_read("given/list", 10, true, &text, &len, &e));
     free(text);
     assert_int_equal(seteuid(0), 0);
@@ -275,10 +275,10 @@ static void secret_files_are_created_once(void **state)
     assert_int_equal(e.failure, FAILURE_OTHER);
     assert_string_equal(e.text, "key: already exists; not overwritten");
     assert_content("key", "first\n");
-    error_clear(&e);
+    e = (struct error){0};
     assert_false(file_create_secret("dir/x", "x", 1, &e));
     assert_string_equal(e.text, "cannot create dir/x: no such file or directory");
-    error_clear(&e);
+    e = (struct error){0};
     assert_int_equal(mkdir("dir", 0700), 0);
     old = umask(0777);
     assert_true(file_create_secret("dir/x", "x", 1, &e));

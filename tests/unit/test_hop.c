@@ -1436,14 +1436,6 @@ static void test_free_and_again(void **state)
     pair_free(p);
 }
 
-static void test_state_names(void **state)
-{
-    (void)state;
-    assert_string_equal(hop_state_name(HOP_OPEN), "open");
-    assert_string_equal(hop_state_name(HOP_WAIT_HELLO), "waiting for HELLO");
-    assert_string_equal(hop_state_name((enum hop_state)99), "?");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1494,7 +1486,6 @@ int main(void)
         cmocka_unit_test(test_long_texts),
         cmocka_unit_test(test_bye_before_open),
         cmocka_unit_test(test_free_and_again),
-        cmocka_unit_test(test_state_names),
     };
     return cmocka_run_group_tests_name("hop", tests, setup, NULL);
 }

@@ -42,15 +42,6 @@ static void test_settings(void **state)
     session_free(NULL);
 }
 
-static void test_names(void **state)
-{
-    (void)state;
-    assert_string_equal(session_state_name(SESSION_ACTIVE), "active");
-    assert_string_equal(session_state_name(SESSION_CLOSING), "closing");
-    assert_string_equal(session_state_name(SESSION_CLOSED), "closed");
-    assert_string_equal(session_state_name(SESSION_ENDED), "ended");
-}
-
 static void test_welcome(void **state)
 {
     struct session_welcome w = {.streams = 4, .ring = RAW_RING, .early_credit = 100};
@@ -1486,7 +1477,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_names),
         cmocka_unit_test(test_welcome),
         cmocka_unit_test(test_welcome_without_sense),
         cmocka_unit_test(test_agent_says_nothing_before_start),

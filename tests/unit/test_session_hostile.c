@@ -101,8 +101,8 @@ static void check_farewell(struct raw *r, const char *name)
 static void check_ended(struct raw *r, const char *name)
 {
     if (r->s->state != SESSION_ENDED || r->s->error.code != CODE_PROTOCOL || !r->s->error.text[0])
-        fail_msg("%s: state %s, code %d: %s", name, session_state_name(r->s->state),
-                 r->s->error.code, r->s->error.text);
+        fail_msg("%s: state %d, code %d: %s", name, r->s->state, r->s->error.code,
+                 r->s->error.text);
     check_farewell(r, name);
     raw_free(r); /* checks that every application was told */
 }

@@ -22,7 +22,7 @@ static void assert_usage(struct error *e, const char *text)
 {
     assert_int_equal(e->failure, FAILURE_USAGE);
     assert_string_equal(e->text, text);
-    error_clear(e);
+    *e = (struct error){0};
 }
 
 static void numbers(void **state)
@@ -149,7 +149,7 @@ static void hosts_and_ports(void **state)
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_false(value_host_port(&out, bad[i], 0, &e));
-        error_clear(&e);
+        e = (struct error){0};
     }
     assert_false(value_host_port(&out, "::1:22", 0, &e));
     assert_usage(&e, "'::1:22' is not HOST:PORT (a name or an address, IPv6 in brackets: "
@@ -172,7 +172,7 @@ static void host_names_are_bounded(void **state)
             text[i] = i % 10 == 9 && i + 1 < len ? '.' : 'a';
         strcpy(text + len, ":22");
         assert_int_equal(value_host_port(&out, text, 0, &e), len <= 253);
-        error_clear(&e);
+        e = (struct error){0};
     }
 }
 
@@ -204,7 +204,7 @@ static void listening_addresses(void **state)
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_false(value_listen(&a, bad[i], "127.0.0.1", &e));
-        error_clear(&e);
+        e = (struct error){0};
     }
     assert_false(value_listen(&a, "host:22", "127.0.0.1", &e));
     assert_usage(&e, "'host:22' is not an address to listen on: PORT, ADDRESS:PORT, [IPV6]:PORT or "
@@ -242,13 +242,13 @@ static void targets(void **state)
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_false(value_target(&t, bad[i], &e));
-        error_clear(&e);
+        e = (struct error){0};
     }
     snprintf(longer, sizeof longer, "unix:/%0106d", 0);
     assert_true(value_target(&t, longer, &e));
     snprintf(longer, sizeof longer, "unix:/%0107d", 0);
     assert_false(value_target(&t, longer, &e));
-    error_clear(&e);
+    e = (struct error){0};
     assert_false(value_target(&t, "host:22", &e));
     assert_usage(&e, "'host:22' is not a target: tcp:HOST:PORT, udp:HOST:PORT or unix:/PATH (IPv6 "
                      "in brackets, a path under 108 bytes)");
@@ -308,7 +308,7 @@ static void target_patterns_are_checked(void **state)
         assert_true(value_target_pattern(&p, good[i], &e));
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_false(value_target_pattern(&p, bad[i], &e));
-        error_clear(&e);
+        e = (struct error){0};
     }
     assert_false(value_target_pattern(&p, "tcp:[fe80::]/10:22", &e));
     assert_usage(&e, "'tcp:[fe80::]/10:22' is link-local and needs an interface, such as "
@@ -340,7 +340,7 @@ static void listen_patterns_are_checked(void **state)
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_false(value_listen_pattern(&p, bad[i], &e));
-        error_clear(&e);
+        e = (struct error){0};
     }
     assert_true(value_listen_pattern(&p, "[fe80::1%1]:80", &e));
     assert_false(value_listen_pattern(&p, "[fe80::1]:80", &e));
@@ -488,7 +488,7 @@ static void forwards(void **state)
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_false(value_forward(&f, bad[i].kind, bad[i].text, &e));
-        error_clear(&e);
+        e = (struct error){0};
     }
     assert_false(value_forward(&f, FORWARD_LOCAL, "8022", &e));
     assert_usage(&e, "'8022' is not [ADDRESS:]PORT:HOST:PORT (IPv6 in brackets, * or nothing "
@@ -536,11 +536,10 @@ static void forward_options(void **state)
     for (size_t i = 0; i < COUNT(good); i++) {
         assert_true(value_forward_option(&f, good[i].text, &e));
         assert_int_equal(f.kind, good[i].kind);
-        assert_memory_equal(forward_option(f.kind), good[i].text, 2);
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_false(value_forward_option(&f, bad[i], &e));
-        error_clear(&e);
+        e = (struct error){0};
     }
     assert_false(value_forward_option(&f, "x", &e));
     assert_usage(&e, "'x' is not a forward: -L, -D, -R or -U with its value, such as "
@@ -563,7 +562,7 @@ static void names_and_patterns(void **state)
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_false(value_name(out, bad[i], &e));
-        error_clear(&e);
+        e = (struct error){0};
     }
     assert_false(value_name(out, "Boston", &e));
     assert_usage(&e, "'Boston' is not a name: 1 to 64 of a-z 0-9 . _ -, first a letter or digit, "
