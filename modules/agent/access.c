@@ -25,11 +25,14 @@ bool access_init(struct access *x, struct agent *a, const struct agent_user *use
                  const char *label)
 {
     const struct permissions *p = &x->permissions;
-    struct log_party by = {.all = &a->log};
+    struct log_party by = {.all = &a->log, .fields = &x->fields};
     char prefix[PREFIX_BYTES];
     *x = (struct access){0};
     memcpy(by.key, user->public_key, sizeof by.key);
     snprintf(x->user, sizeof x->user, "%s", user->name);
+    snprintf(x->agent, sizeof x->agent, "%s", a->config.name);
+    snprintf(x->circuit, sizeof x->circuit, "%s", label);
+    x->fields = (struct log_fields){.circuit = x->circuit, .user = x->user, .agent = x->agent};
     write_prefix(prefix, x, label);
     if (permissions_copy(&x->permissions, user)) {
         x->targets = targets_new(a->loop, prefix, &by, p->allow, p->allow_count);
@@ -73,6 +76,7 @@ void access_free(struct access *x)
 void access_set_label(struct access *x, const char *label)
 {
     char prefix[PREFIX_BYTES];
+    snprintf(x->circuit, sizeof x->circuit, "%s", label);
     write_prefix(prefix, x, label);
     targets_set_label(x->targets, prefix);
     remote_listeners_set_label(x->listeners, prefix);

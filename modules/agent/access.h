@@ -4,6 +4,7 @@
 
 #include "agent/permissions.h"
 #include "agent/state.h"
+#include "crypto/circuit_label.h"
 #include "forward/remote_listener.h"
 #include "forward/target.h"
 
@@ -12,10 +13,12 @@ struct access {
     struct targets *targets;
     struct remote_listeners *listeners;
     struct statement *statement; /* of its targets, while it is said; or NULL */
-    char user[NAME_TEXT_BYTES];
+    char user[NAME_TEXT_BYTES], agent[NAME_TEXT_BYTES], circuit[CIRCUIT_LABEL_BYTES];
+    struct log_fields fields; /* with those, for every line */
 };
 
-/* False without memory. label: of the session's circuit, for the log. a outlives it. */
+/* False without memory. label: of the session's circuit, for the log. a outlives it, and x stays
+ * where it is. */
 bool access_init(struct access *x, struct agent *a, const struct agent_user *user,
                  const char *label);
 

@@ -207,20 +207,29 @@ static void log_decision(const struct answer *w)
     const struct offer *offer = &w->kept->offer;
     char user[NAME_TEXT_BYTES], from[ADDRESS_MAX_BYTES + 1], fingerprint[FINGERPRINT_TEXT_BYTES];
     uint8_t party[LOG_PARTY_BYTES];
+    struct log_fields f = {.circuit = w->label, .agent = a->config.name, .address = from};
     bool proven = w->message2_len > 0;
     agent_party(a, party, w->kept->relay_key, proven ? w->proven_key : offer->user_key);
     text_clean(from, sizeof from, offer->user_address);
     key_fingerprint(fingerprint, w->proven_key);
+    if (proven)
+        f.key = fingerprint;
     if (w->attachment) {
-        log_caused(&a->log, party, loop_now(a->loop), LOG_INFO,
-                   "circuit %s: accepted user %s (key %s), from %s according to the relay",
-                   w->label, agent_find_user(a, w->proven_key)->name, fingerprint, from);
+        f.event = "circuit_accepted";
+        f.user = agent_find_user(a, w->proven_key)->name;
+        log_caused_event(&a->log, party, loop_now(a->loop), LOG_INFO, &f,
+                         "circuit %s: accepted user %s (key %s), from %s according to the relay",
+                         w->label, f.user, fingerprint, from);
     } else {
         text_clean(user, sizeof user, offer->user);
-        log_caused(&a->log, party, loop_now(a->loop), LOG_WARNING,
-                   "circuit %s: refused: %s; the relay names user %s from %s%s%s", w->label,
-                   w->refusal.text, user, from, proven ? ", the key is " : "",
-                   proven ? fingerprint : "");
+        f.event = "circuit_refused";
+        f.user = user;
+        f.code = w->refusal.code;
+        f.reason = w->refusal.text;
+        log_caused_event(&a->log, party, loop_now(a->loop), LOG_WARNING, &f,
+                         "circuit %s: refused: %s; the relay names user %s from %s%s%s", w->label,
+                         w->refusal.text, user, from, proven ? ", the key is " : "",
+                         proven ? fingerprint : "");
     }
 }
 

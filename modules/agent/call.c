@@ -35,16 +35,21 @@ static void take_call(struct call_socket *s, struct view datagram)
 {
     struct agent *a = s->agent;
     struct help_call call;
+    struct log_fields f;
     if (!help_call_read(&call, datagram))
         return;
     a->call_severity = call.severity;
     memcpy(a->call_text, call.text, sizeof a->call_text);
+    f = (struct log_fields){.event = call.severity ? "call" : "call_over",
+                            .agent = a->config.name,
+                            .severity = call.severity,
+                            .reason = call.severity ? call.text : NULL};
     if (a->call_severity)
-        log_rated(&s->lines, loop_now(a->loop), LOG_INFO,
-                  "the storage system calls for help, severity %u: %s", a->call_severity,
-                  a->call_text);
+        log_rated_event(&s->lines, loop_now(a->loop), LOG_INFO, &f,
+                        "the storage system calls for help, severity %u: %s", a->call_severity,
+                        a->call_text);
     else
-        log_rated(&s->lines, loop_now(a->loop), LOG_INFO, "the call for help is over");
+        log_rated_event(&s->lines, loop_now(a->loop), LOG_INFO, &f, "the call for help is over");
     for (size_t i = 0; i < a->uplink_count; i++)
         uplink_call(a->uplinks[i]);
 }

@@ -37,11 +37,13 @@ static void log_patterns(const char *user, struct list_of in, struct list_of not
                          const char *what)
 {
     char text[TARGET_TEXT_BYTES];
+    struct log_fields f = {.event = "permission_changed", .user = user, .reason = what};
     for (size_t i = 0; i < in.count; i++) {
         if (has(&not_in, &in.items[i]))
             continue;
         target_pattern_to_text(text, &in.items[i], in.listening);
-        log_info("user %s: %s: %s %s", user, what, in.key, text);
+        f.target = text;
+        log_event(LOG_INFO, &f, "user %s: %s: %s %s", user, what, in.key, text);
     }
 }
 
@@ -71,8 +73,10 @@ static const struct agent_user *find_user(const struct agent_config *c, const st
 static void log_user(const struct agent_user *u, const char *what)
 {
     char fingerprint[FINGERPRINT_TEXT_BYTES];
+    struct log_fields f = {
+        .event = "user_changed", .user = u->name, .key = fingerprint, .reason = what};
     key_fingerprint(fingerprint, u->public_key);
-    log_info("user %s: %s, key %s", u->name, what, fingerprint);
+    log_event(LOG_INFO, &f, "user %s: %s, key %s", u->name, what, fingerprint);
 }
 
 static void log_users(const struct agent_config *old, const struct agent_config *fresh)

@@ -2,6 +2,7 @@
 #include "agent/inbound.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "agent/answer.h"
@@ -105,13 +106,20 @@ static void log_refused(const struct visitor *v, const struct welcome *welcome)
 {
     struct agent *a = v->inbound->agent;
     const struct hop *h = &v->driver.hop;
-    char fingerprint[FINGERPRINT_TEXT_BYTES];
+    char fingerprint[FINGERPRINT_TEXT_BYTES], reason[TEXT_MAX_BYTES + 1];
+    struct log_fields f = {.event = "hop_refused",
+                           .key = fingerprint,
+                           .address = v->address,
+                           .code = welcome->code,
+                           .reason = reason};
     uint8_t party[LOG_PARTY_BYTES];
+    snprintf(reason, sizeof reason, "%.*s", (int)welcome->text.len,
+             (const char *)welcome->text.data);
     key_fingerprint(fingerprint, h->peer_key);
     party_of(v, party);
-    log_caused(&a->log, party, loop_now(a->loop), LOG_WARNING, "refused %s at %s, key %s: %.*s",
-               role_name(h->peer_role), v->address, fingerprint, (int)welcome->text.len,
-               (const char *)welcome->text.data);
+    log_caused_event(&a->log, party, loop_now(a->loop), LOG_WARNING, &f,
+                     "refused %s at %s, key %s: %s", role_name(h->peer_role), v->address,
+                     fingerprint, reason);
 }
 
 static void on_hello(struct hop *h, const struct hello *hello, struct welcome *welcome)
@@ -151,6 +159,7 @@ static bool has_room(const struct inbound *in, const uint8_t relay_key[KEY_BYTES
 static void on_open(struct hop *h, const struct info *info)
 {
     struct visitor *v = visitor_of(h);
+    struct log_fields f = {.event = "hop_connected", .address = v->address};
     (void)info;
     crowd_opened(&v->inbound->crowd, &v->waiting, loop_now(v->inbound->agent->loop));
     hop_driver_set_deadline(&v->driver, CLOCK_NEVER);
@@ -158,8 +167,8 @@ static void on_open(struct hop *h, const struct info *info)
         hop_bye(h, CODE_FULL, "too many connections of this relay are open", 1);
         return;
     }
-    log_caused(&v->inbound->agent->log, h->peer_key, loop_now(v->inbound->agent->loop), LOG_DEBUG,
-               "a relay at %s has connected", v->address);
+    log_caused_event(&v->inbound->agent->log, h->peer_key, loop_now(v->inbound->agent->loop),
+                     LOG_DEBUG, &f, "a relay at %s has connected", v->address);
 }
 
 static void on_answered(void *owner, const struct answer_result *result)
@@ -194,10 +203,14 @@ static const struct hop_handler handler = {
 static void on_ended(struct hop_driver *d)
 {
     struct visitor *v = container_of(d, struct visitor, driver);
+    struct log_fields f = {.event = "hop_ended",
+                           .address = v->address,
+                           .code = d->hop.error.code,
+                           .reason = d->hop.error.text};
     uint8_t party[LOG_PARTY_BYTES];
     party_of(v, party);
-    log_caused(&v->inbound->agent->log, party, loop_now(v->inbound->agent->loop), LOG_DEBUG,
-               "%s: %s", v->address, d->hop.error.text);
+    log_caused_event(&v->inbound->agent->log, party, loop_now(v->inbound->agent->loop), LOG_DEBUG,
+                     &f, "%s: %s", v->address, d->hop.error.text);
     visitor_free(v);
 }
 

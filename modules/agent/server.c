@@ -108,7 +108,8 @@ static void reload(struct agent *a)
     if (a->stopping)
         return;
     if (!agent_config_load(&config, a->config_path, &e)) {
-        log_error("%s; the old configuration stays in effect", e.text);
+        log_event(LOG_ERROR, &(struct log_fields){.event = "reload_refused", .reason = e.text},
+                  "%s; the old configuration stays in effect", e.text);
         return;
     }
     config_carry_over(&agent_config_file, &a->config, &config);
@@ -117,7 +118,8 @@ static void reload(struct agent *a)
     a->config = config;
     a->party.labels = labels_of(&a->config);
     know(a);
-    log_info("configuration reloaded");
+    log_event(LOG_INFO, &(struct log_fields){.event = "reloaded", .agent = a->config.name},
+              "configuration reloaded");
     changes_log(&old, &a->config);
     agent_config_free(&old);
     service_check_all(a);
@@ -141,8 +143,9 @@ static void on_status(void *arg, int signo)
     (void)signo;
     for (size_t i = 0; i < a->uplink_count; i++)
         online += uplink_is_online(a->uplinks[i]);
-    log_info("status: online at %zu of %zu relays called, %u session%s%s", online, a->uplink_count,
-             a->seats.count, a->seats.count == 1 ? "" : "s", a->stopping ? ", ending" : "");
+    log_event(LOG_INFO, &(struct log_fields){.event = "status", .agent = a->config.name},
+              "status: online at %zu of %zu relays called, %u session%s%s", online, a->uplink_count,
+              a->seats.count, a->seats.count == 1 ? "" : "s", a->stopping ? ", ending" : "");
     service_log_all(a);
 }
 

@@ -40,6 +40,25 @@ static void party_of(const struct service *v, uint8_t out[LOG_PARTY_BYTES])
         agent_party(v->agent, out, v->seat.relay_key, v->seat.user_key);
 }
 
+static struct log_fields fields_of(const struct service *v, const char *event)
+{
+    struct log_fields f = v->access.fields;
+    f.event = event;
+    return f;
+}
+
+static struct log_fields counted_fields(const struct service *v, const char *event)
+{
+    struct session_summary summary = session_summary(v->session);
+    struct log_fields f = fields_of(v, event);
+    f.counted = true;
+    f.streams = summary.streams_opened;
+    f.bytes_up = summary.bytes_received;
+    f.bytes_down = summary.bytes_sent;
+    f.duration_us = loop_now(v->agent->loop) - v->begun_us;
+    return f;
+}
+
 /* ---- The end of a session. ---- */
 
 static void let_go(struct service *v, struct attachment *t)
@@ -55,16 +74,17 @@ static void service_end(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
     uint8_t party[LOG_PARTY_BYTES];
-    struct session_summary summary = session_summary(v->session);
+    struct log_fields f = counted_fields(v, "session_ended");
     char up[16], down[16], time[24];
-    text_bytes(up, summary.bytes_received);
-    text_bytes(down, summary.bytes_sent);
-    text_duration(time, loop_now(a->loop) - v->begun_us);
+    f.code = session_error(v->session)->code;
+    f.reason = why;
+    text_bytes(up, f.bytes_up);
+    text_bytes(down, f.bytes_down);
+    text_duration(time, f.duration_us);
     party_of(v, party);
-    log_caused(&a->log, party, loop_now(a->loop), LOG_INFO,
-               "circuit %s: ended: %s; user %s, %u stream%s, %s up, %s down, %s", v->label, why,
-               v->access.user, summary.streams_opened, summary.streams_opened == 1 ? "" : "s", up,
-               down, time);
+    log_caused_event(&a->log, party, loop_now(a->loop), LOG_INFO, &f,
+                     "circuit %s: ended: %s; user %s, %u stream%s, %s up, %s down, %s", v->label,
+                     why, v->access.user, f.streams, f.streams == 1 ? "" : "s", up, down, time);
     if (v->seat.started)
         ended_remember(&a->ended, session_id(v->session), v->seat.user_key, why, loop_now(a->loop));
     if (v->candidate)
@@ -123,11 +143,13 @@ static void keep_to_limit(struct service *v)
 static void circuit_lost(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
+    struct log_fields f = fields_of(v, "session_lost");
     uint8_t party[LOG_PARTY_BYTES];
+    f.reason = why;
     party_of(v, party);
-    log_caused(&a->log, party, loop_now(a->loop), LOG_INFO,
-               "circuit %s: lost: %s; the session of %s waits up to %u s for its client", v->label,
-               why, v->access.user, session_resume_window_s(v->session));
+    log_caused_event(&a->log, party, loop_now(a->loop), LOG_INFO, &f,
+                     "circuit %s: lost: %s; the session of %s waits up to %u s for its client",
+                     v->label, why, v->access.user, session_resume_window_s(v->session));
     if (v->seat.started || !v->seat.waiting_since_us) {
         v->seat.waiting_since_us = loop_now(a->loop);
         timer_set(a->loop, &v->give_up,
@@ -182,22 +204,35 @@ static void on_dropped(struct service *v, const struct attachment *t)
 static const struct attachment_events attachment_events = {.on_change = on_change,
                                                            .on_dropped = on_dropped};
 
+/* The current circuit is a new one, and the session begins or goes on with it. */
+static void log_move(const struct service *v, bool first, bool at_once)
+{
+    struct log_fields f = fields_of(v, first ? "session_began" : "session_resumed");
+    uint64_t now = loop_now(v->agent->loop);
+    char time[24];
+    f.circuit = v->current->label;
+    if (first) {
+        log_caused_event(&v->agent->log, v->seat.user_key, now, LOG_INFO, &f,
+                         "circuit %s: session of user %s has begun", f.circuit, f.user);
+        return;
+    }
+    f.resumes = v->label;
+    text_duration(time, now - v->seat.waiting_since_us);
+    log_caused_event(&v->agent->log, v->seat.user_key, now, LOG_INFO, &f,
+                     "circuit %s: resumes the session of circuit %s, user %s%s%s", f.circuit,
+                     v->label, f.user, at_once ? "" : ", after ", at_once ? "" : time);
+}
+
 /* START has arrived on the candidate: it is the session's circuit now. */
 static void on_move(struct session *s, struct circuit *circuit)
 {
     struct service *v = session_owner(s);
     struct attachment *old = v->current;
     bool first = !v->seat.started;
-    char time[24];
     v->current = container_of(circuit, struct attachment, driver.circuit);
     if (v->candidate == v->current)
         v->candidate = NULL;
-    if (!first) {
-        text_duration(time, loop_now(v->agent->loop) - v->seat.waiting_since_us);
-        log_caused(&v->agent->log, v->seat.user_key, loop_now(v->agent->loop), LOG_INFO,
-                   "circuit %s: resumes the session of circuit %s, user %s%s%s", v->current->label,
-                   v->label, v->access.user, old ? "" : ", after ", old ? "" : time);
-    }
+    log_move(v, first, old != NULL);
     seats_start(&v->agent->seats, &v->seat);
     v->seat.waiting_since_us = 0;
     snprintf(v->label, sizeof v->label, "%s", v->current->label);
@@ -515,14 +550,15 @@ void service_check_all(struct agent *a)
 
 static void log_state(const struct service *v)
 {
-    struct session_summary summary = session_summary(v->session);
+    struct log_fields f = counted_fields(v, "session_status");
     char up[16], down[16], time[24];
-    text_bytes(up, summary.bytes_received);
-    text_bytes(down, summary.bytes_sent);
-    text_duration(time, loop_now(v->agent->loop) - v->begun_us);
-    log_info("status: circuit %s: user %s, %s, %u stream%s opened, %s up, %s down, %s", v->label,
-             v->access.user, v->current ? "connected" : "waiting for its client",
-             summary.streams_opened, summary.streams_opened == 1 ? "" : "s", up, down, time);
+    text_bytes(up, f.bytes_up);
+    text_bytes(down, f.bytes_down);
+    text_duration(time, f.duration_us);
+    log_event(LOG_INFO, &f,
+              "status: circuit %s: user %s, %s, %u stream%s opened, %s up, %s down, %s", v->label,
+              v->access.user, v->current ? "connected" : "waiting for its client", f.streams,
+              f.streams == 1 ? "" : "s", up, down, time);
 }
 
 void service_log_all(const struct agent *a)

@@ -388,6 +388,7 @@ static void control_on_open(struct hop *h, const struct info *info)
     struct uplink *u = c->uplink;
     struct loop *loop = u->agent->loop;
     struct control *old = u->control;
+    struct log_fields f = {.event = "agent_online"};
     (void)info;
     outgoing_opened(&c->hop);
     u->control = c;
@@ -398,8 +399,10 @@ static void control_on_open(struct hop *h, const struct info *info)
         outgoing_close(&old->hop); /* the relay has replaced it */
         free(old);
     }
-    log_caused(&u->agent->log, u->relay.public_key, loop_now(loop), LOG_INFO,
-               "online at relay %s as %s", c->hop.relay, h->peer_name);
+    f.relay = c->hop.relay;
+    f.agent = h->peer_name;
+    log_caused_event(&u->agent->log, u->relay.public_key, loop_now(loop), LOG_INFO, &f,
+                     "online at relay %s as %s", c->hop.relay, h->peer_name);
     timer_set(loop, &u->renew, loop_now(loop) + HOP_AGE_US);
     if (u->agent->call_severity || u->called_us)
         uplink_call(u);
@@ -422,6 +425,8 @@ static const struct hop_handler control_handler = {.on_open = control_on_open,
 static uint64_t wait_as_duplicate(struct uplink *u, const struct outgoing *o)
 {
     uint64_t online = worked_us(o), wait;
+    struct log_fields f = {
+        .event = "agent_duplicate", .agent = u->agent->config.name, .relay = o->relay};
     bool newcomer;
     u->settled = u->settled || online >= DUPLICATE_SETTLED_S * CLOCK_US_PER_S;
     newcomer = !u->settled;
@@ -431,10 +436,11 @@ static uint64_t wait_as_duplicate(struct uplink *u, const struct outgoing *o)
     wait <<= u->replaced < (newcomer ? 2 : 5) ? u->replaced : (newcomer ? 2 : 5);
     u->replaced++;
     if (newcomer)
-        log_caused(&u->agent->log, u->relay.public_key, loop_now(o->loop), LOG_ERROR,
-                   "another agent with this agent's key is online at relay %s: stop one of them, "
-                   "or give it a key of its own ('spx key new FILE')",
-                   o->relay);
+        log_caused_event(
+            &u->agent->log, u->relay.public_key, loop_now(o->loop), LOG_ERROR, &f,
+            "another agent with this agent's key is online at relay %s: stop one of them, "
+            "or give it a key of its own ('spx key new FILE')",
+            o->relay);
     return wait;
 }
 
@@ -452,16 +458,23 @@ static void log_control_ended(struct uplink *u, const struct outgoing *o, uint64
     const uint8_t *relay = u->relay.public_key;
     uint64_t now = loop_now(o->loop);
     const struct hop *h = &o->driver.hop;
+    struct log_fields f = {.event = o->open              ? "agent_offline"
+                                    : h->refused_by_peer ? "hop_refused"
+                                                         : "hop_failed",
+                           .agent = u->agent->config.name,
+                           .relay = o->relay,
+                           .code = h->error.code,
+                           .reason = h->error.text};
     char when[32];
     text_wait(when, wait_us);
     if (o->open)
-        log_caused(log, relay, now, LOG_WARNING, "lost relay %s: %s; retrying %s", o->relay,
-                   h->error.text, when);
+        log_caused_event(log, relay, now, LOG_WARNING, &f, "lost relay %s: %s; retrying %s",
+                         o->relay, h->error.text, when);
     else if (h->refused_by_peer)
-        log_caused(log, relay, now, LOG_WARNING, "refused by relay %s: %s; retrying %s", o->relay,
-                   h->error.text, when);
+        log_caused_event(log, relay, now, LOG_WARNING, &f, "refused by relay %s: %s; retrying %s",
+                         o->relay, h->error.text, when);
     else
-        log_caused(log, relay, now, LOG_WARNING, "%s; retrying %s", h->error.text, when);
+        log_caused_event(log, relay, now, LOG_WARNING, &f, "%s; retrying %s", h->error.text, when);
 }
 
 static void control_ended(struct outgoing *o)

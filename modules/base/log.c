@@ -17,8 +17,10 @@
 #include "base/text.h"
 #include "base/version.h"
 
-#define LINE_BYTES 4096  /* poll promises room for that many in a pipe (PIPE_BUF) */
-#define TEXT_BYTES 1800  /* twice that (JSON), the status line and the rest fit a line */
+#define LINE_BYTES 4096   /* poll promises room for that many in a pipe (PIPE_BUF) */
+#define TEXT_BYTES 1800   /* that, the status line and the rest fit a line */
+#define FIELDS_BYTES 1500 /* of a line, at most */
+#define JSON_END "\"}\n"
 #define STATUS_BYTES 256 /* with the terminator */
 #define CLEAR_LINE "\r\033[K"
 #define CLEAR_LINE_ABOVE "\033[A\033[K"
@@ -54,9 +56,9 @@ struct line {
     char text[LINE_BYTES];
 };
 
-static void add(struct line *line, const char *s)
+static void add_bytes(struct line *line, const char *s, size_t len)
 {
-    size_t len = strlen(s), room = sizeof line->text - line->len;
+    size_t room = sizeof line->text - line->len;
 
     if (len > room)
         len = room;
@@ -64,11 +66,31 @@ static void add(struct line *line, const char *s)
     line->len += len;
 }
 
-static void add_json(struct line *line, const char *s)
+static void add(struct line *line, const char *s)
 {
-    for (; *s != '\0'; s++) {
-        char escaped[3] = {'\\', *s, '\0'};
-        add(line, *s == '"' || *s == '\\' ? escaped : escaped + 1);
+    add_bytes(line, s, strlen(s));
+}
+
+/* The bytes of the first character of clean text. */
+static size_t character_bytes(const char *s)
+{
+    size_t n = 1;
+    while (((uint8_t)s[n] & 0xc0) == 0x80)
+        n++;
+    return n;
+}
+
+/* Adds a clean text, cut at a character's border where the line would be longer than end. */
+static void add_json(struct line *line, const char *s, size_t end)
+{
+    while (*s != '\0') {
+        bool escaped = *s == '"' || *s == '\\';
+        size_t n = character_bytes(s);
+        if (line->len + n + escaped > end)
+            return;
+        add(line, escaped ? "\\" : "");
+        add_bytes(line, s, n);
+        s += n;
     }
 }
 
@@ -130,9 +152,100 @@ static void add_text_line(struct line *line, enum log_level level, const char *t
     add(line, the_log.role);
     add(line, ": ");
     add(line, text);
+    add(line, "\n");
 }
 
-static void add_json_line(struct line *line, enum log_level level, const char *text)
+/* Those that are long stand last: they are cut. */
+static const struct {
+    const char *name;
+    size_t offset;
+} texts[] = {
+#define TEXT(name)                               \
+    {                                            \
+#name, offsetof(struct log_fields, name) \
+    }
+    TEXT(event), TEXT(circuit), TEXT(resumes), TEXT(user),   TEXT(agent),
+    TEXT(key),   TEXT(relay),   TEXT(address), TEXT(target), TEXT(reason),
+#undef TEXT
+};
+
+#define TEXTS (sizeof texts / sizeof texts[0])
+
+static const char *text_of(const struct log_fields *f, size_t i)
+{
+    return *(const char *const *)((const char *)f + texts[i].offset);
+}
+
+void log_fields_keep(struct log_fields *out, char *store, size_t size, const struct log_fields *in)
+{
+    *out = *in;
+    for (size_t i = 0; i < TEXTS; i++) {
+        const char *text = text_of(in, i);
+        size_t bytes = text ? strlen(text) + 1 : 0;
+        bool fits = text && bytes <= size;
+        *(const char **)((char *)out + texts[i].offset) = fits ? store : NULL;
+        if (!fits)
+            continue;
+        memcpy(store, text, bytes);
+        store += bytes;
+        size -= bytes;
+    }
+}
+
+/* "name":value, */
+static void add_number(struct line *line, const char *name, uint64_t value)
+{
+    char member[64];
+    snprintf(member, sizeof member, "\"%s\":%" PRIu64 ",", name, value);
+    add(line, member);
+}
+
+static void add_numbers(struct line *line, const struct log_fields *f)
+{
+    if (f->code)
+        add_number(line, "code", f->code);
+    if (f->stream)
+        add_number(line, "stream", f->stream);
+    if (f->severity)
+        add_number(line, "severity", f->severity);
+    if (f->left_out)
+        add_number(line, "left_out", f->left_out);
+    if (!f->counted)
+        return;
+    if (f->streams)
+        add_number(line, "streams", f->streams);
+    add_number(line, "bytes_up", f->bytes_up);
+    add_number(line, "bytes_down", f->bytes_down);
+    add_number(line, "duration_ms", f->duration_us / (CLOCK_US_PER_S / 1000));
+}
+
+/* Adds "name":"text", if the line has room for some of it. */
+static void add_text(struct line *line, const char *name, const char *text, size_t end)
+{
+    static const char quote[] = "\":\"", last[] = "\",";
+    char clean[TEXT_BYTES];
+    if (line->len + strlen(name) + strlen(quote) + strlen(last) + 8 > end)
+        return;
+    text_clean(clean, sizeof clean, view_of_string(text));
+    add(line, "\"");
+    add(line, name);
+    add(line, quote);
+    add_json(line, clean, end - strlen(last));
+    add(line, last);
+}
+
+static void add_fields(struct line *line, const struct log_fields *f)
+{
+    size_t end;
+    add_numbers(line, f);
+    end = line->len + FIELDS_BYTES;
+    for (size_t i = 0; i < TEXTS; i++)
+        if (text_of(f, i) && text_of(f, i)[0])
+            add_text(line, texts[i].name, text_of(f, i), end);
+}
+
+static void add_json_line(struct line *line, enum log_level level, const struct log_fields *fields,
+                          const char *text)
 {
     char now[25];
 
@@ -142,10 +255,13 @@ static void add_json_line(struct line *line, enum log_level level, const char *t
     add(line, "\",\"level\":\"");
     add(line, levels[level].name);
     add(line, "\",\"role\":\"");
-    add_json(line, the_log.role);
-    add(line, "\",\"text\":\"");
-    add_json(line, text);
-    add(line, "\"}");
+    add(line, the_log.role);
+    add(line, "\",");
+    if (fields)
+        add_fields(line, fields);
+    add(line, "\"text\":\"");
+    add_json(line, text, sizeof line->text - strlen(JSON_END));
+    add(line, JSON_END);
 }
 
 /* The cursor stands at the end of the last row. */
@@ -167,17 +283,16 @@ static void add_status(struct line *line)
     }
 }
 
-static bool write_line(enum log_level level, const char *text)
+static bool write_line(enum log_level level, const struct log_fields *fields, const char *text)
 {
     struct line line = {.len = 0};
 
     add(&line, the_log.torn ? "\n" : "");
     clear_status(&line);
     if (the_log.json)
-        add_json_line(&line, level, text);
+        add_json_line(&line, level, fields, text);
     else
         add_text_line(&line, level, text);
-    add(&line, "\n");
     add_status(&line);
     return write_now(&line);
 }
@@ -191,13 +306,13 @@ static bool report_lost(void)
         return true;
     snprintf(text, sizeof text, "%" PRIu64 " log line%s lost before this one", the_log.lost,
              the_log.lost == 1 ? "" : "s");
-    if (!write_line(LOG_WARNING, text))
+    if (!write_line(LOG_WARNING, NULL, text))
         return false;
     the_log.lost = 0;
     return true;
 }
 
-void log_line(enum log_level level, const char *format, ...)
+void log_event(enum log_level level, const struct log_fields *fields, const char *format, ...)
 {
     char raw[TEXT_BYTES] = "", text[TEXT_BYTES];
     va_list args;
@@ -209,7 +324,7 @@ void log_line(enum log_level level, const char *format, ...)
     va_end(args);
     text_clean(text, sizeof text, view_of_string(raw));
     pthread_mutex_lock(&lock);
-    if (!report_lost() || !write_line(level, text))
+    if (!report_lost() || !write_line(level, fields, text))
         the_log.lost++;
     pthread_mutex_unlock(&lock);
 }

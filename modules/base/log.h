@@ -3,6 +3,8 @@
 #define SPX_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -12,18 +14,37 @@ enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
  * Text:  "2026-01-31T12:00:00.123Z info  relay: text" (there is no time under a systemd
  * journal, that is when JOURNAL_STREAM names standard error, which then gets "<6>" style
  * priorities; and on a terminal the level is coloured unless NO_COLOR is set). JSON:
- * {"time":"…","level":"info","role":"relay","text":"…"} role: a static string such as "relay",
- * shown in each line. */
+ * {"time":"…","level":"info","role":"relay",FIELDS"text":"…"} role: a static string such as
+ * "relay", shown in each line. */
 void log_setup(const char *role, enum log_level level, bool json);
 
 /* True if a line of this level would be written. */
 bool log_enabled(enum log_level level);
 
-/* Writes one line. Never blocks: a line that standard error cannot take at once is dropped, and the
- * next line that gets through says how many were lost. Control characters in the text become '?'.
- */
-void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What a line tells, for programs: members of its JSON object under these names, the same in every
+ * role (spx(1) lists them and the events). A line of text has them in its words alone. NULL, "" and
+ * 0: there is no such member. */
+struct log_fields {
+    const char *event; /* what happened; a literal */
+    const char *circuit, *resumes, *user, *agent, *relay, *key, *address, *target, *reason;
+    unsigned code, stream, severity;
+    bool counted; /* the four below are members, 0 too */
+    unsigned streams;
+    uint64_t bytes_up, bytes_down; /* from the client to the agent, and back */
+    uint64_t duration_us;          /* "duration_ms" */
+    unsigned long left_out;        /* lines like this before it */
+};
 
+/* Copies fields with their texts, which go into store. One that does not fit is left out. */
+void log_fields_keep(struct log_fields *out, char *store, size_t size, const struct log_fields *in);
+
+/* Writes one line. Never blocks: a line that standard error cannot take at once is dropped, and the
+ * next line that gets through says how many were lost. Control characters in the text and in the
+ * fields become '?'. fields may be NULL. */
+void log_event(enum log_level level, const struct log_fields *fields, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define log_line(level, ...) log_event(level, NULL, __VA_ARGS__)
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)

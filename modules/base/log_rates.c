@@ -23,7 +23,9 @@ struct entry {
     struct kind kind;
     struct log_rate rate;
     enum log_level level;
-    char last[LAST_BYTES]; /* of those left out, cut */
+    char last[LAST_BYTES];    /* of those left out, cut */
+    struct log_fields fields; /* its own, the texts in store */
+    char store[LAST_BYTES];
 };
 
 static struct entry *entry_of(struct table_entry *t)
@@ -47,10 +49,7 @@ static void tell(struct entry *e)
     if (others-- == 0)
         return;
     e->rate.left_out = 0;
-    if (others)
-        log_line(e->level, "%s (%lu more like this left out)", e->last, others);
-    else
-        log_line(e->level, "%s", e->last);
+    log_left_out(others, e->level, &e->fields, e->last);
 }
 
 static void forget(struct log_rates *all, struct entry *e)
@@ -90,8 +89,28 @@ static struct entry *use(struct log_rates *all, const uint8_t party[LOG_PARTY_BY
     return e;
 }
 
-void log_caused(struct log_rates *all, const uint8_t party[LOG_PARTY_BYTES], uint64_t now_us,
-                enum log_level level, const char *format, ...)
+/* Keeps what the rate has left out: if no other comes, it is told later. */
+static void keep(struct entry *e, enum log_level level, const struct log_fields *fields,
+                 const char *text)
+{
+    static const struct log_fields none;
+    e->level = level;
+    snprintf(e->last, sizeof e->last, "%.*s", LAST_BYTES - 1, text);
+    log_fields_keep(&e->fields, e->store, sizeof e->store, fields ? fields : &none);
+}
+
+struct log_fields log_party_fields(const struct log_party *by, const char *event)
+{
+    struct log_fields f = {0};
+    if (by->fields)
+        f = *by->fields;
+    f.event = event;
+    return f;
+}
+
+void log_caused_event(struct log_rates *all, const uint8_t party[LOG_PARTY_BYTES], uint64_t now_us,
+                      enum log_level level, const struct log_fields *fields, const char *format,
+                      ...)
 {
     char text[TEXT_BYTES] = "";
     struct entry *e;
@@ -104,12 +123,9 @@ void log_caused(struct log_rates *all, const uint8_t party[LOG_PARTY_BYTES], uin
     va_end(args);
     e = use(all, party, format);
     left_out = e ? e->rate.left_out : 0;
-    log_rated(e ? &e->rate : &all->unaccounted, now_us, level, "%s", text);
-    if (!e)
-        return;
-    e->level = level;
-    if (e->rate.left_out > left_out)
-        snprintf(e->last, sizeof e->last, "%.*s", LAST_BYTES - 1, text);
+    log_rated_event(e ? &e->rate : &all->unaccounted, now_us, level, fields, "%s", text);
+    if (e && e->rate.left_out > left_out)
+        keep(e, level, fields, text);
 }
 
 void log_rates_sweep(struct log_rates *all, uint64_t now_us)

@@ -18,19 +18,28 @@ struct log_rates {
     struct log_rate unaccounted; /* for want of memory */
 };
 
-/* Who causes lines, for those who know no parties: all and the key are the owner's. */
+/* Who causes lines, for those who know no parties: all, the key and the fields that each of the
+ * lines has (NULL: none) are the owner's. */
 struct log_party {
     struct log_rates *all;
+    const struct log_fields *fields;
     uint8_t key[LOG_PARTY_BYTES];
 };
 
 /* hash_key: 16 random bytes. No memory is taken before the first line. */
 void log_rates_init(struct log_rates *all, const uint8_t hash_key[16]);
 
-/* As log_rated, by the rate that this party has for lines of this format. format: a literal. */
-void log_caused(struct log_rates *all, const uint8_t party[LOG_PARTY_BYTES], uint64_t now_us,
-                enum log_level level, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+/* As log_rated_event, by the rate that this party has for lines of this format. format: a literal.
+ */
+void log_caused_event(struct log_rates *all, const uint8_t party[LOG_PARTY_BYTES], uint64_t now_us,
+                      enum log_level level, const struct log_fields *fields, const char *format,
+                      ...) __attribute__((format(printf, 6, 7)));
+
+#define log_caused(all, party, now_us, level, ...) \
+    log_caused_event(all, party, now_us, level, NULL, __VA_ARGS__)
+
+/* The party's fields with this event. */
+struct log_fields log_party_fields(const struct log_party *by, const char *event);
 
 /* Call every few seconds: of each kind of line of which some were left out since, the last of them
  * is logged with the count of the others, if the rate has room for one; rates at rest are

@@ -84,6 +84,7 @@ struct client {
         *driver;      /* the session's current one, or NULL; the other is for the next circuit */
     uint64_t lost_us; /* since when the session is without a circuit, or its circuit stalls */
     uint64_t connected_us; /* since when it has the current one */
+    uint64_t began_us;     /* since when there is the session */
     bool reaching;         /* reach is under way */
     bool close_tried;      /* closing: the circuit broke, and another one was tried */
     bool ever_connected;
@@ -92,6 +93,8 @@ struct client {
 
     struct log_rates log;
     struct log_party peers; /* in it: the relays and the agent, as one */
+    struct log_fields fields;
+    char label[CIRCUIT_LABEL_BYTES]; /* among them: of the session's newest circuit */
     struct timer log_sweep;
 
     /* For the last line of the log. */
@@ -233,9 +236,18 @@ static uint64_t circuit_worked_us(const struct client *c)
 static void session_over(struct client *c)
 {
     struct wire_error e = *session_error(c->session);
+    struct session_summary summary = session_summary(c->session);
     uint64_t worked_us = circuit_worked_us(c);
-    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, "%sthe session has ended: %s",
-               c->prefix, e.text);
+    struct log_fields f = log_party_fields(&c->peers, "session_ended");
+    f.code = e.code;
+    f.reason = e.text;
+    f.counted = true;
+    f.streams = summary.streams_opened;
+    f.bytes_up = summary.bytes_sent;
+    f.bytes_down = summary.bytes_received;
+    f.duration_us = loop_now(c->loop) - c->began_us;
+    log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, &f,
+                     "%sthe session has ended: %s", c->prefix, e.text);
     if (c->driver)
         circuit_driver_part(c->driver, &c->partings);
     end_session(c);
@@ -323,6 +335,7 @@ static void failure_text(char *out, size_t size, const struct client *c,
 static void try_failed(struct client *c, const struct reach_outcome *o)
 {
     char text[TRY_TEXT_BYTES];
+    struct log_fields f = log_party_fields(&c->peers, NULL);
     bool at_once;
     failure_text(text, sizeof text, c, o);
     if (c->state == CLIENT_CLOSING) {
@@ -337,11 +350,17 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
     }
     bool final = is_final(c, &o->error) || keys_differ(o);
     at_once = choose_relay(c, o);
+    f.event = o->answered ? "circuit_refused" : "hop_failed";
+    f.circuit = o->answered ? c->reach.label : NULL;
+    f.relay = c->reach.hop.relay;
+    f.code = o->error.code;
+    f.reason = o->error.text;
     if (at_once && o->answered && o->error.code == CODE_OFFLINE)
-        log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, "%s%s", c->prefix, text);
+        log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, &f, "%s%s", c->prefix,
+                         text);
     else if (at_once || c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING || !final)
-        log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, "%s%s", c->prefix,
-                   text); /* otherwise it is told at the end */
+        log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, &f, "%s%s",
+                         c->prefix, text); /* otherwise it is told at the end */
     if (at_once) {
         try_relay(c);
         return;
@@ -393,7 +412,11 @@ static void connected(struct client *c, struct circuit_driver *driver, const cha
 {
     const char *relay = c->reach.hop.relay; /* of the try that has ended */
     bool resumed = c->state != CLIENT_CONNECTING;
-    char time[24];
+    struct log_fields f = log_party_fields(&c->peers, "session_began");
+    char time[24], before[CIRCUIT_LABEL_BYTES];
+    f.relay = relay;
+    memcpy(before, c->label, sizeof before);
+    snprintf(c->label, sizeof c->label, "%s", label);
     drop_link(c); /* one that stalled */
     c->driver = driver;
     c->connected_us = loop_now(c->loop);
@@ -403,14 +426,17 @@ static void connected(struct client *c, struct circuit_driver *driver, const cha
     timer_cancel(c->loop, &c->retry);
     set_state(c, CLIENT_CONNECTED);
     if (resumed) {
+        f.event = "session_resumed";
+        f.resumes = before;
         text_duration(time, loop_now(c->loop) - c->lost_us);
-        log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO,
-                   "%sresumed after %s, nothing lost: through relay %s, circuit %s", c->prefix,
-                   time, relay, label);
+        log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, &f,
+                         "%sresumed after %s, nothing lost: through relay %s, circuit %s",
+                         c->prefix, time, relay, label);
     } else {
-        log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO,
-                   "connected to agent %s through relay %s, circuit %s", c->task->agent, relay,
-                   label);
+        c->began_us = loop_now(c->loop);
+        log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, &f,
+                         "connected to agent %s through relay %s, circuit %s", c->task->agent,
+                         relay, label);
     }
     c->ever_connected = true;
     c->silence_told = false;
@@ -482,8 +508,10 @@ static const struct session_events session_events = {
 static void link_lost(struct client *c, const char *why)
 {
     uint64_t worked_us = circuit_worked_us(c);
-    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING,
-               "%scircuit lost: %s; resuming", c->prefix, why);
+    struct log_fields f = log_party_fields(&c->peers, "session_lost");
+    f.reason = why;
+    log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, &f,
+                     "%scircuit lost: %s; resuming", c->prefix, why);
     drop_link(c);
     c->lost_us = loop_now(c->loop);
     timer_set(c->loop, &c->give_up,
@@ -797,6 +825,8 @@ static void client_init(struct client *c, struct group *g, const struct client_t
     random_bytes(hash_key, sizeof hash_key);
     log_rates_init(&c->log, hash_key);
     c->peers.all = &c->log;
+    c->peers.fields = c->report.fields = &c->fields;
+    c->fields = (struct log_fields){.agent = task->agent, .circuit = c->label};
     if (g->count > 1)
         snprintf(c->prefix, sizeof c->prefix, "%s: ", task->agent);
     c->report.row = (unsigned)(c - g->clients);

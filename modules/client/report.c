@@ -46,8 +46,10 @@ void report_log(const struct report *r, const struct session *s, const char *age
                 const char *state, uint64_t now_us)
 {
     char text[STATE_BYTES];
+    struct log_fields f = *r->fields;
+    f.event = "status";
     write_state(text, r, s, agent, state, now_us);
-    log_info("status: %s", text);
+    log_event(LOG_INFO, &f, "status: %s", text);
 }
 
 void report_end(const struct report *r, enum failure failure, const char *why, uint64_t now_us)
@@ -55,13 +57,21 @@ void report_end(const struct report *r, enum failure failure, const char *why, u
     char up[16], down[16], time[24];
     bool wanted = failure == FAILURE_NONE || failure == FAILURE_INTERRUPTED;
     enum log_level level = wanted ? LOG_INFO : LOG_ERROR;
-    text_bytes(up, r->sent);
-    text_bytes(down, r->received);
-    text_duration(time, now_us - r->begun_us);
+    struct log_fields f = *r->fields;
+    f.event = "client_ended";
+    f.reason = why;
+    f.counted = true;
+    f.streams = r->streams;
+    f.bytes_up = r->sent;
+    f.bytes_down = r->received;
+    f.duration_us = now_us - r->begun_us;
+    text_bytes(up, f.bytes_up);
+    text_bytes(down, f.bytes_down);
+    text_duration(time, f.duration_us);
     log_status(r->row, NULL);
     if (r->sent + r->received > 0)
-        log_line(level, "%sended: %s; %u stream%s, %s up, %s down, %s", r->prefix, why, r->streams,
-                 r->streams == 1 ? "" : "s", up, down, time);
+        log_event(level, &f, "%sended: %s; %u stream%s, %s up, %s down, %s", r->prefix, why,
+                  r->streams, r->streams == 1 ? "" : "s", up, down, time);
     else
-        log_line(level, "%sended: %s", r->prefix, why);
+        log_event(level, &f, "%sended: %s", r->prefix, why);
 }

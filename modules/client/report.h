@@ -3,15 +3,17 @@
 #define SPX_CLIENT_REPORT_H
 
 #include "base/error.h"
+#include "base/log.h"
 #include "session/session.h"
 
-/* Counts of the sessions that have ended. The owner sets row, begun_us and prefix. */
+/* Counts of the sessions that have ended. The owner sets row, begun_us, prefix and fields. */
 struct report {
     unsigned row; /* of its line of state */
     uint64_t begun_us;
     uint64_t sent, received;
     unsigned streams;
-    const char *prefix; /* of log lines: "" or the agent's */
+    const char *prefix;              /* of log lines: "" or the agent's */
+    const struct log_fields *fields; /* that the lines have */
 };
 
 /* This session ends: its counts are added. */

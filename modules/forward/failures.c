@@ -7,10 +7,14 @@
 void failures_log(struct failures *f, uint64_t now_us, const char *target, enum reset_code code,
                   const char *text)
 {
+    struct log_fields fields = log_party_fields(f->by, "stream_failed");
     char why[RESET_TEXT_BYTES];
     reset_to_text(why, code, text);
-    log_caused(f->by->all, f->by->key, now_us, LOG_WARNING, "target %s at %s: %s", target, f->agent,
-               why);
+    fields.target = target;
+    fields.code = code;
+    fields.reason = why;
+    log_caused_event(f->by->all, f->by->key, now_us, LOG_WARNING, &fields, "target %s at %s: %s",
+                     target, f->agent, why);
 }
 
 void failures_note_full(struct failures *f, uint64_t now_us, const struct session *s)

@@ -99,8 +99,11 @@ static void on_listening(void *owner, struct view address)
     char text[ADDRESS_MAX_BYTES + 1], target[TARGET_TEXT_BYTES];
     text_clean(text, sizeof text, address);
     target_to_text(target, &r->forward->target);
-    log_caused(r->set->by.all, r->set->by.key, loop_now(r->set->loop), LOG_INFO,
-               "%sforwarding %s at the agent to %s", r->set->prefix, text, target);
+    struct log_fields f = log_party_fields(&r->set->by, "listener_opened");
+    f.address = text;
+    f.target = target;
+    log_caused_event(r->set->by.all, r->set->by.key, loop_now(r->set->loop), LOG_INFO, &f,
+                     "%sforwarding %s at the agent to %s", r->set->prefix, text, target);
     r->pause_us = 0;
     r->told[0] = '\0';
 }
@@ -109,15 +112,18 @@ static void on_listening(void *owner, struct view address)
 static void ask_again(struct remote *r, const char *why)
 {
     char address[ADDRESS_TEXT_BYTES], pause[24];
+    struct log_fields f = log_party_fields(&r->set->by, "listener_refused");
     bool told = strcmp(r->told, why) == 0;
     uint64_t twice = 2 * r->pause_us;
     r->pause_us = !twice ? RETRY_FIRST_US : twice < RETRY_MOST_US ? twice : RETRY_MOST_US;
     timer_set(r->set->loop, &r->retry, loop_now(r->set->loop) + r->pause_us);
     address_to_text(address, &r->forward->listen);
     text_duration(pause, r->pause_us);
-    log_caused(r->set->by.all, r->set->by.key, loop_now(r->set->loop), told ? LOG_DEBUG : LOG_ERROR,
-               "%sagent cannot listen on %s: %s; asking again in %s", r->set->prefix, address, why,
-               pause);
+    f.address = address;
+    f.reason = why;
+    log_caused_event(
+        r->set->by.all, r->set->by.key, loop_now(r->set->loop), told ? LOG_DEBUG : LOG_ERROR, &f,
+        "%sagent cannot listen on %s: %s; asking again in %s", r->set->prefix, address, why, pause);
     snprintf(r->told, sizeof r->told, "%s", why);
 }
 

@@ -42,8 +42,12 @@ struct remote_listener {
 /* A connection to a listener. */
 struct remote_connection {
     struct list link;
+    struct remote_listeners *set;
     struct stream *stream;
     struct address at; /* the listener's */
+    char peer[ADDRESS_TEXT_BYTES];
+    uint64_t begun_us;
+    struct traffic traffic;
 };
 
 struct remote_listeners *remote_listeners_new(struct loop *loop, const char *label,
@@ -104,11 +108,36 @@ static bool may_take(void *owner)
     return false;
 }
 
+/* To a listener of the client's: what this side has sent goes to the client. */
+static void log_end(const struct remote_connection *c, enum reset_code code, const char *text)
+{
+    const struct remote_listeners *r = c->set;
+    struct log_fields f = log_party_fields(&r->by, "connection_ended");
+    char up[16], down[16], time[24], at[ADDRESS_TEXT_BYTES], why[RESET_TEXT_BYTES] = "";
+    if (code)
+        reset_to_text(why, code, text);
+    address_to_text(at, &c->at);
+    f.target = at;
+    f.address = c->peer;
+    f.code = code;
+    f.reason = code ? why : NULL;
+    f.counted = true;
+    f.bytes_up = c->traffic.received;
+    f.bytes_down = c->traffic.sent;
+    f.duration_us = loop_now(r->loop) - c->begun_us;
+    text_bytes(up, f.bytes_up);
+    text_bytes(down, f.bytes_down);
+    text_duration(time, f.duration_us);
+    log_caused_event(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, &f,
+                     "%s: %s: connection from %s ended%s%s, %s up, %s down, %s", r->label, at,
+                     c->peer, code ? ": " : "", why, up, down, time);
+}
+
 static void connection_ended(void *arg, enum reset_code code, const char *text)
 {
     struct remote_connection *c = arg;
-    (void)code;
-    (void)text;
+    if (c->stream)
+        log_end(c, code, text);
     list_remove(&c->link);
     free(c);
 }
@@ -126,7 +155,9 @@ static struct endpoint *new_connection(struct remote_listener *l, int fd,
         free(c);
         return NULL;
     }
+    c->set = l->set;
     c->at = *intake_bound(l->intake);
+    c->begun_us = loop_now(l->set->loop);
     list_append(&l->set->connections, &c->link);
     *out = c;
     return e;
@@ -138,22 +169,25 @@ static void take(void *owner, int fd, const struct address *peer)
     const struct remote_listeners *r = l->set;
     struct remote_connection *c;
     struct endpoint *e = new_connection(l, fd, peer, &c);
-    char text[ADDRESS_TEXT_BYTES];
+    struct log_fields f = log_party_fields(&r->by, "connection_opened");
     struct stream *st;
     if (!e) {
         socket_close_reset(fd);
         return;
     }
-    address_to_text(text, peer);
-    st = stream_open_for(l->listener, text, &endpoint_events, e);
+    address_to_text(c->peer, peer);
+    st = stream_open_for(l->listener, c->peer, &endpoint_events, e);
     if (!st) {
         endpoint_drop(e);
         connection_ended(c, 0, "");
         return;
     }
     c->stream = st;
-    log_caused(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, "%s: %s: connection from %s",
-               r->label, intake_address(l->intake), text);
+    stream_count(st, &c->traffic);
+    f.target = intake_address(l->intake);
+    f.address = c->peer;
+    log_caused_event(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, &f,
+                     "%s: %s: connection from %s", r->label, f.target, c->peer);
     endpoint_start(e, st);
 }
 
@@ -170,8 +204,10 @@ void remote_listeners_resume(struct remote_listeners *r)
 static void end(struct remote_listener *l)
 {
     const struct remote_listeners *r = l->set;
-    log_caused(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, "%s: no longer listening on %s",
-               r->label, intake_address(l->intake));
+    struct log_fields f = log_party_fields(&r->by, "listener_closed");
+    f.address = intake_address(l->intake);
+    log_caused_event(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, &f,
+                     "%s: no longer listening on %s", r->label, f.address);
     intake_free(l->intake);
     list_remove(&l->link);
     free(l);
@@ -334,8 +370,12 @@ static bool start(struct remote_listener *l, const struct address *a, struct err
 static void refuse_listen(struct remote_listeners *r, struct stream *listener, const char *address,
                           enum reset_code code, const char *why)
 {
-    log_caused(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, "%s: refused to listen on %s: %s",
-               r->label, address, why);
+    struct log_fields f = log_party_fields(&r->by, "listener_refused");
+    f.address = address;
+    f.code = code;
+    f.reason = why;
+    log_caused_event(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, &f,
+                     "%s: refused to listen on %s: %s", r->label, address, why);
     stream_reset(listener, code, why);
 }
 
@@ -343,6 +383,7 @@ static void try_listen(struct remote_listeners *r, struct stream *listener,
                        const struct address *wanted, const char *text)
 {
     struct remote_listener *l = calloc(1, sizeof *l);
+    struct log_fields f = log_party_fields(&r->by, "listener_opened");
     struct error why = {0};
     if (l)
         *l = (struct remote_listener){.set = r, .listener = listener};
@@ -352,8 +393,9 @@ static void try_listen(struct remote_listeners *r, struct stream *listener,
         return;
     }
     list_append(&r->all, &l->link);
-    log_caused(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO,
-               "%s: listening on %s for the client", r->label, intake_address(l->intake));
+    f.address = intake_address(l->intake);
+    log_caused_event(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, &f,
+                     "%s: listening on %s for the client", r->label, f.address);
     stream_set_owner(listener, &listener_events, l);
     stream_accept(listener, intake_address(l->intake));
     intake_go(l->intake);

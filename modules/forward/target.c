@@ -46,6 +46,9 @@ struct opening {
     char text[TARGET_TEXT_BYTES];
     struct address at; /* once it is connected */
     bool any_port;     /* its answers may come from any port of that */
+    uint32_t id;       /* its stream's, from then on */
+    uint64_t begun_us;
+    struct traffic traffic;
 };
 
 struct targets *targets_new(struct loop *loop, const char *label, const struct log_party *by,
@@ -117,17 +120,29 @@ static void opening_free(struct opening *o)
     start_waiting(t);
 }
 
+static struct log_fields fields_of(const struct opening *o, const char *event)
+{
+    struct log_fields f = log_party_fields(&o->targets->by, event);
+    f.target = o->text;
+    f.stream = o->id;
+    return f;
+}
+
 static void log_refusal(const struct opening *o, enum reset_code code, const char *text)
 {
     struct targets *t = o->targets;
+    struct log_fields f = fields_of(o, "stream_refused");
     char why[RESET_TEXT_BYTES];
     reset_to_text(why, code, text);
+    f.stream = stream_id(o->stream);
+    f.code = code;
+    f.reason = text;
     if (o->own)
-        log_caused(t->by.all, t->by.key, loop_now(t->loop), LOG_WARNING,
-                   "target %s at the client: %s", o->text, why);
+        log_caused_event(t->by.all, t->by.key, loop_now(t->loop), LOG_WARNING, &f,
+                         "target %s at the client: %s", o->text, why);
     else
-        log_caused(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, "%s: %s: %s", t->label,
-                   o->text, text);
+        log_caused_event(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, &f, "%s: %s: %s",
+                         t->label, o->text, text);
 }
 
 /* Refuses the stream and says so in the log. */
@@ -156,12 +171,35 @@ static enum reset_code code_of(enum dial_result result)
     return codes[result];
 }
 
+/* To a target at the agent: what this side has sent goes to the client. */
+static void log_end(const struct opening *o, enum reset_code code, const char *text)
+{
+    const struct targets *t = o->targets;
+    struct log_fields f = fields_of(o, "stream_ended");
+    char up[16], down[16], time[24], why[RESET_TEXT_BYTES] = "";
+    if (code)
+        reset_to_text(why, code, text);
+    f.code = code;
+    f.reason = code ? why : NULL;
+    f.counted = true;
+    f.bytes_up = o->traffic.received;
+    f.bytes_down = o->traffic.sent;
+    f.duration_us = loop_now(t->loop) - o->begun_us;
+    text_bytes(up, f.bytes_up);
+    text_bytes(down, f.bytes_down);
+    text_duration(time, f.duration_us);
+    log_caused_event(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, &f,
+                     "%s: %s: ended%s%s, stream %u, %s up, %s down, %s", t->label, o->text,
+                     code ? ": " : "", why, o->id, up, down, time);
+}
+
 /* The stream has ended, and what moved its bytes. */
 static void on_ended(void *arg, enum reset_code code, const char *text)
 {
-    (void)code;
-    (void)text;
-    opening_free(arg);
+    struct opening *o = arg;
+    if (!o->own)
+        log_end(o, code, text);
+    opening_free(o);
 }
 
 /* True if the policy takes the target's answers from any of its ports. */
@@ -183,8 +221,10 @@ static void end_forbidden(struct opening *o)
 {
     static const char why[] = "no longer permitted by this agent's configuration";
     const struct targets *t = o->targets;
-    log_caused(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, "%s: %s: %s, stream %u", t->label,
-               o->text, why, stream_id(o->stream));
+    struct log_fields f = fields_of(o, "stream_forbidden");
+    f.reason = why;
+    log_caused_event(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, &f, "%s: %s: %s, stream %u",
+                     t->label, o->text, why, o->id);
     stream_cut(o->stream, RESET_NOT_PERMITTED, why);
 }
 
@@ -238,10 +278,22 @@ static bool hand_over_datagrams(struct opening *o, int fd, const struct address 
     return true;
 }
 
+static void log_opened(struct opening *o, const char *address)
+{
+    const struct targets *t = o->targets;
+    bool datagrams = o->target.kind == TARGET_UDP;
+    struct log_fields f;
+    o->id = stream_id(o->stream);
+    o->begun_us = loop_now(t->loop);
+    f = fields_of(o, "stream_opened");
+    f.address = address;
+    log_caused_event(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, &f, "%s: %s: %s, stream %u",
+                     t->label, o->text, datagrams ? "open for datagrams" : "connected", o->id);
+}
+
 static void connected(struct opening *o, int fd, const struct address *address)
 {
     char text[ADDRESS_TEXT_BYTES];
-    const struct targets *t = o->targets;
     struct stream *st = o->stream;
     bool datagrams = o->target.kind == TARGET_UDP;
     if (!o->own && !allows(o, address)) { /* since the connect began */
@@ -255,8 +307,7 @@ static void connected(struct opening *o, int fd, const struct address *address)
         return;
     }
     address_to_text(text, address);
-    log_caused(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, "%s: %s: %s, stream %u", t->label,
-               o->text, datagrams ? "open for datagrams" : "connected", stream_id(st));
+    log_opened(o, text);
     o->at = *address;
     fifo_clear(&o->early);
     list_move(&o->targets->connected, &o->link);
@@ -383,6 +434,7 @@ static struct opening *opening_new(struct targets *t, struct stream *stream)
     o->targets = t;
     o->stream = stream;
     stream_set_owner(stream, &opening_events, o);
+    stream_count(stream, &o->traffic);
     return o;
 }
 

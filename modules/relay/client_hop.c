@@ -31,10 +31,18 @@ static bool read_connect(struct peer *peer, struct view body)
     return may_speak(peer, MESSAGE_CONNECT) && connect_read(peer, body);
 }
 
+static struct log_fields fields_of(const struct peer *peer, const char *event)
+{
+    return (struct log_fields){
+        .event = event, .user = peer->user->config->name, .address = peer->address};
+}
+
 static void on_ended(struct peer *peer, const char *why)
 {
-    log_caused(&peer->relay->log, peer->user->public_key, loop_now(peer->relay->loop), LOG_DEBUG,
-               "user %s from %s ended: %s", peer->user->config->name, peer->address, why);
+    struct log_fields f = fields_of(peer, "hop_ended");
+    f.reason = why;
+    log_caused_event(&peer->relay->log, peer->user->public_key, loop_now(peer->relay->loop),
+                     LOG_DEBUG, &f, "user %s from %s ended: %s", f.user, peer->address, why);
     listing_unwatch(peer);
     if (peer->pending)
         pending_client_gone(peer->pending);
@@ -65,12 +73,14 @@ static bool has_room(const struct known_user *u, const struct peer *peer)
 
 void client_hop_came(struct peer *peer, struct known_user *u)
 {
+    struct log_fields f;
     if (!has_room(u, peer)) {
         hop_bye(&peer->driver.hop, CODE_FULL, "too many connections of this user are open", 1);
         return;
     }
     peer->kind = &client_hop;
     peer_belongs_to_user(peer, u);
-    log_caused(&peer->relay->log, u->public_key, loop_now(peer->relay->loop), LOG_INFO,
-               "user %s connected from %s", u->config->name, peer->address);
+    f = fields_of(peer, "hop_connected");
+    log_caused_event(&peer->relay->log, u->public_key, loop_now(peer->relay->loop), LOG_INFO, &f,
+                     "user %s connected from %s", f.user, peer->address);
 }

@@ -15,10 +15,16 @@ static bool refuse_at_once(struct peer *client, struct view agent, enum code cod
     struct refusal m = {.code = code, .text = view_of_string(text), .retry_s = RETRY_S};
     struct relay *r = client->relay;
     char name[NAME_TEXT_BYTES];
+    struct log_fields f = {.event = "circuit_refused",
+                           .user = client->user->config->name,
+                           .agent = name,
+                           .address = client->address,
+                           .code = code,
+                           .reason = text};
     text_clean(name, sizeof name, agent);
-    log_caused(&r->log, client->user->public_key, loop_now(r->loop), LOG_WARNING,
-               "refused user %s from %s to agent %s: %s", client->user->config->name,
-               client->address, name, text);
+    log_caused_event(&r->log, client->user->public_key, loop_now(r->loop), LOG_WARNING, &f,
+                     "refused user %s from %s to agent %s: %s", f.user, client->address, name,
+                     text);
     pending_send_refused(client, &m);
     return true;
 }

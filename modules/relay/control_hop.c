@@ -7,16 +7,25 @@
 #include "relay/offer.h"
 #include "relay/peer.h"
 
+static struct log_fields fields_of(const struct peer *peer, const struct known_agent *a,
+                                   const char *event)
+{
+    return (struct log_fields){.event = event, .agent = a->name, .address = peer->address};
+}
+
 static void replace(struct known_agent *a, const struct peer *newer)
 {
     struct peer *older = a->hops.control;
+    struct log_fields f;
     uint64_t now = loop_now(newer->relay->loop);
     a->hops.control = NULL; /* the older one's end is not the agent's */
     if (presence_replaced(&a->presence, now)) {
-        log_caused(&newer->relay->log, a->public_key, now, LOG_WARNING,
-                   "agent %s: two agents with its key take turns (now from %s, before from %s): "
-                   "is it running twice, or was its key copied?",
-                   a->name, newer->address, older->address);
+        f = fields_of(newer, a, "agent_duplicate");
+        log_caused_event(
+            &newer->relay->log, a->public_key, now, LOG_WARNING, &f,
+            "agent %s: two agents with its key take turns (now from %s, before from %s): "
+            "is it running twice, or was its key copied?",
+            a->name, newer->address, older->address);
     }
     peer_bye(older, CODE_REPLACED, "another agent with the same key has connected", 0);
     circuit_hops_end_old(a, now);
@@ -31,13 +40,16 @@ static bool read_call(struct peer *peer, struct view body)
     uint64_t now = loop_now(peer->relay->loop);
     if (a->hops.control != peer || !presence_call(&a->presence, &call, now))
         return true;
+    struct log_fields f = fields_of(peer, a, a->presence.severity > 0 ? "call" : "call_over");
+    f.severity = a->presence.severity;
+    f.reason = a->presence.call_text;
     if (a->presence.severity > 0)
-        log_caused(&peer->relay->log, a->public_key, now, LOG_INFO,
-                   "agent %s calls for help, severity %u: %s", a->name, a->presence.severity,
-                   a->presence.call_text ? a->presence.call_text : "");
+        log_caused_event(&peer->relay->log, a->public_key, now, LOG_INFO, &f,
+                         "agent %s calls for help, severity %u: %s", a->name, a->presence.severity,
+                         a->presence.call_text ? a->presence.call_text : "");
     else
-        log_caused(&peer->relay->log, a->public_key, now, LOG_INFO,
-                   "agent %s no longer calls for help", a->name);
+        log_caused_event(&peer->relay->log, a->public_key, now, LOG_INFO, &f,
+                         "agent %s no longer calls for help", a->name);
     return true;
 }
 
@@ -48,8 +60,10 @@ static void on_ended(struct peer *peer, const char *why)
         return;
     a->hops.control = NULL;
     uint64_t now = loop_now(peer->relay->loop);
-    log_caused(&peer->relay->log, a->public_key, now, LOG_INFO, "agent %s offline: %s", a->name,
-               why);
+    struct log_fields f = fields_of(peer, a, "agent_offline");
+    f.reason = why;
+    log_caused_event(&peer->relay->log, a->public_key, now, LOG_INFO, &f, "agent %s offline: %s",
+                     a->name, why);
     presence_left(&a->presence, now);
 }
 
@@ -73,8 +87,9 @@ void control_hop_came(struct peer *peer, struct known_agent *a, const struct inf
     a->hops.control = peer;
     uint64_t now = loop_now(peer->relay->loop);
     presence_came(&a->presence, info, now);
-    log_caused(&peer->relay->log, a->public_key, now, LOG_INFO, "agent %s online from %s", a->name,
-               peer->address);
+    struct log_fields f = fields_of(peer, a, "agent_online");
+    log_caused_event(&peer->relay->log, a->public_key, now, LOG_INFO, &f, "agent %s online from %s",
+                     a->name, peer->address);
     offer_withdraw_unanswered(a);
     pending_way_came(a);
 }

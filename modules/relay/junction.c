@@ -26,15 +26,28 @@ static enum junction_side other_side(enum junction_side side)
     return side == SIDE_CLIENT ? SIDE_AGENT : SIDE_CLIENT;
 }
 
+static struct log_fields fields_of(const struct junction *j, const char *event)
+{
+    return (struct log_fields){
+        .event = event, .circuit = j->label, .user = j->user_name, .agent = j->agent_name};
+}
+
 /* In the desk's thread. */
 static void log_end(const struct junction *j)
 {
+    struct log_fields f = fields_of(j, "circuit_ended");
     char up[16], down[16], duration[24];
-    text_bytes(up, j->direction[SIDE_CLIENT].bytes);
-    text_bytes(down, j->direction[SIDE_AGENT].bytes);
-    text_duration(duration, j->last_us - j->started_us);
-    log_caused(&j->relay->log, j->user_key, loop_now(j->relay->loop), LOG_INFO,
-               "circuit %s: ended: %s, %s up, %s down, %s", j->label, j->why, up, down, duration);
+    f.reason = j->why;
+    f.counted = true;
+    f.bytes_up = j->direction[SIDE_CLIENT].bytes;
+    f.bytes_down = j->direction[SIDE_AGENT].bytes;
+    f.duration_us = j->last_us - j->started_us;
+    text_bytes(up, f.bytes_up);
+    text_bytes(down, f.bytes_down);
+    text_duration(duration, f.duration_us);
+    log_caused_event(&j->relay->log, j->user_key, loop_now(j->relay->loop), LOG_INFO, &f,
+                     "circuit %s: ended: %s, %s up, %s down, %s", j->label, j->why, up, down,
+                     duration);
 }
 
 static void leave_pair(struct junction *j)
@@ -250,6 +263,8 @@ static struct junction *junction_new(const struct pending *p)
     j->relay = p->relay;
     j->user = p->user;
     memcpy(j->user_key, p->user->public_key, KEY_BYTES);
+    snprintf(j->user_name, sizeof j->user_name, "%s", p->user->config->name);
+    snprintf(j->agent_name, sizeof j->agent_name, "%s", p->agent->name);
     j->agent = p->agent;
     j->pair = p->pair;
     j->worker = workers_for_circuit(p->relay);
@@ -271,6 +286,7 @@ static void end_oldest(const struct pair *pair)
 /* Hands it to its worker. */
 static void hand_over(struct junction *j)
 {
+    struct log_fields f;
     if (j->pair->circuit_count >= CIRCUITS_PER_USER_AGENT)
         end_oldest(j->pair);
     list_append(&j->relay->junctions, &j->all);
@@ -278,8 +294,9 @@ static void hand_over(struct junction *j)
     j->pair->circuit_count++;
     j->user->circuit_count++;
     j->worker->circuit_count++;
-    log_caused(&j->relay->log, j->user_key, loop_now(j->relay->loop), LOG_INFO,
-               "circuit %s: joined", j->label);
+    f = fields_of(j, "circuit_joined");
+    log_caused_event(&j->relay->log, j->user_key, loop_now(j->relay->loop), LOG_INFO, &f,
+                     "circuit %s: joined", j->label);
     if (worker_is_desk(j->worker))
         begin(j);
     else
@@ -290,8 +307,10 @@ void junction_join(const struct pending *p, struct carrier *client, struct carri
 {
     struct junction *j = junction_new(p);
     if (!j) {
-        log_caused(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_ERROR,
-                   "circuit %s: ended: " NO_MEMORY_TEXT, p->label);
+        struct log_fields f = pending_fields(p, "circuit_refused");
+        f.code = CODE_INTERNAL;
+        log_caused_event(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_ERROR,
+                         &f, "circuit %s: ended: " NO_MEMORY_TEXT, p->label);
         carrier_close(client);
         carrier_close(agent);
         return;

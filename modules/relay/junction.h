@@ -33,6 +33,7 @@ struct junction {
     struct known_agent *agent;
     struct pair *pair;
     uint8_t user_key[KEY_BYTES]; /* for the log, to the end */
+    char user_name[NAME_MAX_BYTES + 1], agent_name[NAME_MAX_BYTES + 1]; /* as well */
     struct list of_pair;
     struct list all;
     struct worker *worker;

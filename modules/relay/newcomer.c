@@ -1,6 +1,8 @@
 /* The kind that a hop has until it is open. Here it is decided what it becomes. */
 #include "relay/newcomer.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "crypto/keys.h"
@@ -50,9 +52,10 @@ static void on_ended(struct peer *peer, const char *why)
 {
     struct relay *r = peer->relay;
     uint8_t party[LOG_PARTY_BYTES];
+    struct log_fields f = {.event = "hop_ended", .address = peer->address, .reason = why};
     crowd_party(party, &peer->waiting, loop_now(r->loop));
-    log_caused(&r->log, party, loop_now(r->loop), LOG_DEBUG, "connection from %s ended: %s",
-               peer->address, why);
+    log_caused_event(&r->log, party, loop_now(r->loop), LOG_DEBUG, &f,
+                     "connection from %s ended: %s", peer->address, why);
     crowd_failed(&r->crowd, &peer->waiting, loop_now(r->loop));
     crowd_leave(&r->crowd, &peer->waiting);
     if (peer->job) {
@@ -119,11 +122,18 @@ static void log_refused(struct peer *peer, const struct welcome *welcome)
     struct relay *r = peer->relay;
     const struct hop *h = &peer->driver.hop;
     uint64_t now = loop_now(r->loop);
+    char reason[TEXT_MAX_BYTES + 1];
+    struct log_fields f = {.event = "hop_refused",
+                           .key = fingerprint,
+                           .address = peer->address,
+                           .code = welcome->code,
+                           .reason = reason};
+    snprintf(reason, sizeof reason, "%.*s", (int)welcome->text.len,
+             (const char *)welcome->text.data);
     key_fingerprint(fingerprint, h->peer_key);
     crowd_party(party, &peer->waiting, now);
-    log_caused(&r->log, party, now, LOG_WARNING, "refused %s at %s, key %s: %.*s",
-               role_name(h->peer_role), peer->address, fingerprint, (int)welcome->text.len,
-               (const char *)welcome->text.data);
+    log_caused_event(&r->log, party, now, LOG_WARNING, &f, "refused %s at %s, key %s: %s",
+                     role_name(h->peer_role), peer->address, fingerprint, reason);
 }
 
 static bool on_first_message(struct hop *h, struct view message)

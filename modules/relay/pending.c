@@ -29,6 +29,14 @@ static const char *state_name(enum pending_state state)
     return names[state];
 }
 
+struct log_fields pending_fields(const struct pending *p, const char *event)
+{
+    return (struct log_fields){.event = event,
+                               .circuit = p->label,
+                               .user = p->user->config->name,
+                               .agent = p->agent->name};
+}
+
 void pending_set_state(struct pending *p, enum pending_state state)
 {
     if (p->state != state) {
@@ -100,11 +108,14 @@ void pending_send_refused(struct peer *client, const struct refusal *m)
 
 void pending_refuse_as(struct pending *p, const struct refusal *m)
 {
+    struct log_fields f = pending_fields(p, "circuit_refused");
     char text[256];
     if (text_clean(text, sizeof text, m->text) == 0)
         snprintf(text, sizeof text, "%s", code_text(m->code));
-    log_caused(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_INFO,
-               "circuit %s: refused: %s", p->label, text);
+    f.code = m->code;
+    f.reason = text;
+    log_caused_event(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_INFO, &f,
+                     "circuit %s: refused: %s", p->label, text);
     pending_send_refused(p->client, m);
     end(p);
 }
@@ -186,8 +197,11 @@ void pending_hop_lost(struct pending *p, const char *why)
 
 void pending_client_gone(struct pending *p)
 {
-    log_caused(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_INFO,
-               "circuit %s: refused: the client disconnected", p->label);
+    struct log_fields f = pending_fields(p, "circuit_refused");
+    f.code = CODE_NETWORK;
+    f.reason = "the client disconnected";
+    log_caused_event(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_INFO, &f,
+                     "circuit %s: refused: the client disconnected", p->label);
     p->client = NULL;
     end(p);
 }

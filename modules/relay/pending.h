@@ -10,6 +10,7 @@
 #include "wire/codes.h"
 #include "wire/messages.h"
 
+struct log_fields;
 struct relay;
 struct peer;
 struct known_user;
@@ -55,6 +56,9 @@ struct pending {
  * NULL without memory. */
 struct pending *pending_new(struct peer *client, struct known_agent *a, struct pair *pair,
                             struct view message1);
+
+/* What a line of the log tells of it, with this event. */
+struct log_fields pending_fields(const struct pending *p, const char *event);
 
 void pending_set_state(struct pending *p, enum pending_state state);
 

@@ -46,7 +46,8 @@ static void on_reload(void *arg, int signo)
     struct error e = {0};
     (void)signo;
     if (!relay_config_load(&fresh, s->config_path, &e)) {
-        log_error("%s; the old configuration stays in effect", e.text);
+        log_event(LOG_ERROR, &(struct log_fields){.event = "reload_refused", .reason = e.text},
+                  "%s; the old configuration stays in effect", e.text);
         return;
     }
     config_carry_over(&relay_config_file, &r->config, &fresh);
@@ -54,9 +55,10 @@ static void on_reload(void *arg, int signo)
     old = r->config;
     r->config = fresh;
     relay_config_free(&old);
-    log_info("configuration reloaded: %zu user%s, %zu agent%s", r->config.user_count,
-             r->config.user_count == 1 ? "" : "s", r->config.agent_count,
-             r->config.agent_count == 1 ? "" : "s");
+    log_event(LOG_INFO, &(struct log_fields){.event = "reloaded"},
+              "configuration reloaded: %zu user%s, %zu agent%s", r->config.user_count,
+              r->config.user_count == 1 ? "" : "s", r->config.agent_count,
+              r->config.agent_count == 1 ? "" : "s");
 }
 
 static size_t length(const struct list *all)
@@ -79,7 +81,8 @@ static void on_status(void *arg, int signo)
     }
     list_each (link, &r->directory.agents)
         agents += container_of(link, struct known_agent, all)->hops.control != NULL;
-    log_info(
+    log_event(
+        LOG_INFO, &(struct log_fields){.event = "status"},
         "status: %zu of %zu users connected, %zu of %zu agents online, circuits: %zu, connects "
         "under way: %zu, connections: %zu",
         users, r->config.user_count, agents, r->config.agent_count, length(&r->junctions),

@@ -9,14 +9,16 @@
 #include "relay/circuit_hop.h"
 #include "relay/desk.h"
 #include "relay/offer.h"
+#include "relay/peer.h"
 
 #define RETRY_S 1
 
 static void log_way(const struct pending *p, const char *way)
 {
-    log_caused(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_INFO,
-               "circuit %s: user %s to agent %s, %s", p->label, p->user->config->name,
-               p->agent->name, way);
+    struct log_fields f = pending_fields(p, "circuit_asked");
+    f.address = p->client->address;
+    log_caused_event(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_INFO, &f,
+                     "circuit %s: user %s to agent %s, %s", p->label, f.user, f.agent, way);
 }
 
 static void log_dialling(const struct pending *p)

@@ -96,6 +96,8 @@ size_t session_put_datagrams(struct session *s, uint8_t *out, size_t room, size_
         memcpy(out + n + FRAME_HEADER_BYTES, d->data, d->len);
         n += len;
         s->bytes_sent += d->len;
+        if (d->stream->traffic)
+            d->stream->traffic->sent += d->len;
         s->circuit->carried = true;
         drop(s, d);
     }
@@ -107,5 +109,7 @@ void stream_receive_datagram(struct stream *st, struct view bytes)
     if (!st->events || !st->events->on_datagram)
         return; /* this side has given up, or takes none */
     st->session->bytes_received += bytes.len;
+    if (st->traffic)
+        st->traffic->received += bytes.len;
     st->events->on_datagram(st->owner, bytes);
 }

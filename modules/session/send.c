@@ -216,6 +216,8 @@ static void note_sent(struct stream *st, size_t n)
     st->recent_bytes += n;
     st->send_credit -= n;
     st->session->bytes_sent += n;
+    if (st->traffic)
+        st->traffic->sent += n;
 }
 
 /* Lets the stream's owner put up to max bytes straight into the ring, behind room for their header.

@@ -100,6 +100,7 @@ struct stream {
     struct session *session;
     const struct stream_events *events; /* NULL: no owner (any more) */
     void *owner;
+    struct traffic *traffic; /* the owner's, or NULL */
     struct list all_link;
     struct list link;       /* ready_small, ready_bulk or dead */
     struct list owing_link; /* owing */

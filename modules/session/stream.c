@@ -83,6 +83,11 @@ uint32_t stream_id(const struct stream *st)
     return st->id;
 }
 
+void stream_count(struct stream *st, struct traffic *traffic)
+{
+    st->traffic = traffic;
+}
+
 size_t stream_held(const struct stream *st)
 {
     return st->held.bytes;
@@ -268,6 +273,8 @@ bool stream_receive(struct stream *st, struct view data, uint64_t now_us)
                             st->id, data.len, st->credit_out);
     st->credit_out -= (uint32_t)data.len;
     s->bytes_received += data.len;
+    if (st->traffic)
+        st->traffic->received += data.len;
     if (!st->taken_bytes)
         st->taken_since_us = now_us;
     if (st->events && st->answered && !st->held.bytes)
@@ -294,6 +301,7 @@ void stream_settle(struct stream *st)
         const struct stream_events *events = st->events;
         void *owner = st->owner;
         st->events = NULL;
+        st->traffic = NULL;
         stream_kill(st);
         events->on_done(owner);
     }
@@ -318,6 +326,7 @@ void stream_reset(struct stream *st, enum reset_code code, const char *text)
     session_enter(s);
     st->events = NULL;
     st->owner = NULL;
+    st->traffic = NULL;
     fifo_clear(&st->held);
     session_drop_datagrams(s, st);
     if (st->open_owed)
@@ -341,6 +350,7 @@ void stream_ended_by_peer(struct stream *st, enum reset_code code, const char *t
     const struct stream_events *events = st->events;
     void *owner = st->owner;
     st->events = NULL;
+    st->traffic = NULL;
     stream_kill(st);
     if (events)
         events->on_reset(owner, code, text);

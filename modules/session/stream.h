@@ -80,6 +80,14 @@ void *stream_owner(const struct stream *st);
 /* As on the wire; 0: its OPEN or LISTEN has not been encoded yet. */
 uint32_t stream_id(const struct stream *st);
 
+/* The payload of one stream. */
+struct traffic {
+    uint64_t sent, received;
+};
+
+/* Counts the stream's bytes there (the owner's) until the stream is gone for its owner. */
+void stream_count(struct stream *st, struct traffic *traffic);
+
 /* Bytes received and not taken yet. */
 size_t stream_held(const struct stream *st);
 
