@@ -70,12 +70,17 @@ static struct local_listener *open_listener(struct forwards *f, const struct for
 {
     char target[TARGET_TEXT_BYTES] = "targets named by SOCKS or HTTP";
     struct local_listener *l = local_listener_new(f->loop, forward, &f->failures, e);
+    struct log_fields fields;
     if (!l)
         return NULL;
     f->listeners[f->listener_count++] = l;
     if (forward->kind != FORWARD_DYNAMIC)
         target_to_text(target, &forward->target);
-    log_info("%sforwarding %s to %s", f->request.prefix, local_listener_address(l), target);
+    fields = log_party_fields(f->request.by, "listening");
+    fields.address = local_listener_address(l);
+    fields.target = target;
+    log_event(LOG_INFO, &fields, "%sforwarding %s to %s", f->request.prefix, fields.address,
+              target);
     return l;
 }
 

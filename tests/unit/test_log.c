@@ -151,6 +151,76 @@ static void json_is_escaped(void **state)
                                              "\"a \\\"quoted\\\" back\\\\slash?? \xc3\xa9\"}\n");
 }
 
+static const char *after_role(void)
+{
+    return written() + strlen("{\"time\":\"") + TIME_LEN +
+           strlen("\",\"level\":\"info\",\"role\":\"agent\",");
+}
+
+static void json_has_fields(void **state)
+{
+    static const struct log_fields all = {.event = "e",
+                                          .circuit = "c",
+                                          .resumes = "r",
+                                          .user = "u",
+                                          .agent = "a",
+                                          .relay = "l",
+                                          .key = "k",
+                                          .address = "d",
+                                          .target = "t \"\\\n\xff\xc3\xa9",
+                                          .reason = "w",
+                                          .code = 1,
+                                          .stream = 4294967295,
+                                          .severity = 3,
+                                          .counted = true,
+                                          .streams = 4,
+                                          .bytes_up = UINT64_MAX,
+                                          .duration_us = 1999999,
+                                          .left_out = 6};
+    (void)state;
+    log_setup("agent", LOG_INFO, true);
+    log_event(LOG_INFO, &all, "text");
+    assert_string_equal(
+        after_role(),
+        "\"code\":1,\"stream\":4294967295,\"severity\":3,\"left_out\":6,\"streams\":4,"
+        "\"bytes_up\":18446744073709551615,\"bytes_down\":0,\"duration_ms\":1999,\"event\":\"e\","
+        "\"circuit\":\"c\",\"resumes\":\"r\",\"user\":\"u\",\"agent\":\"a\",\"key\":\"k\","
+        "\"relay\":\"l\","
+        "\"address\":\"d\",\"target\":\"t "
+        "\\\"\\\\??\xc3\xa9\",\"reason\":\"w\",\"text\":\"text\"}\n");
+    log_event(LOG_INFO, &(struct log_fields){.event = "e", .user = "", .bytes_up = 7}, "text");
+    assert_string_equal(after_role(), "\"event\":\"e\",\"text\":\"text\"}\n");
+    log_setup("agent", LOG_INFO, false);
+    log_event(LOG_INFO, &all, "text");
+    assert_string_equal(written() + TIME_LEN, " info  agent: text\n");
+}
+
+/* Every line is an object: what is too long is cut between two characters. */
+static void long_fields_are_cut(void **state)
+{
+    static char quotes[10000], letters[10000];
+    struct log_fields f = {.event = "e", .target = letters, .reason = quotes};
+    (void)state;
+    memset(quotes, '"', sizeof quotes - 1);
+    for (size_t i = 0; i + 2 < sizeof letters; i += 2)
+        memcpy(letters + i, "\xc3\xa9", 2);
+    log_setup("agent", LOG_INFO, true);
+    for (int cut = 0; cut < 4; cut++) {
+        log_event(LOG_INFO, &f, "%s", quotes + cut);
+        const char *line = after_role();
+        const char *target = strstr(line, "\"target\":\""), *text = strstr(line, "\",\"text\":\"");
+        assert_non_null(target);
+        assert_non_null(text);
+        assert_true(strlen(output) <= 4096);
+        for (target += 10; *target != '"'; target += 2)
+            assert_memory_equal(target, "\xc3\xa9", 2);
+        for (text += 10; *text != '"'; text += 2)
+            assert_memory_equal(text, "\\\"", 2);
+        assert_string_equal(text, "\"}\n");
+        f.event = "eeee" + cut; /* so that each has another end */
+    }
+}
+
 static void text_cannot_forge_lines(void **state)
 {
     (void)state;
@@ -309,6 +379,33 @@ static void what_was_left_out_is_told(void **state)
     assert_string_equal(written() + TIME_LEN, " info  agent: alice: 53\n");
 }
 
+/* With its fields, though those who had them are gone, and the number of the others. */
+static void fields_of_what_was_left_out(void **state)
+{
+    static char too_long[600];
+    char user[] = "alice";
+    struct log_fields f = {.event = "e", .user = user, .reason = too_long, .code = 7};
+    struct log_party by = {.fields = &f};
+    struct log_rates rates;
+    (void)state;
+    memset(too_long, 'x', sizeof too_long - 1);
+    log_setup("agent", LOG_INFO, true);
+    log_rates_init(&rates, (const uint8_t[16]){0});
+    for (int i = 0; i < LOG_RATE_BURST + 3; i++)
+        log_caused_event(&rates, party(1), CLOCK_US_PER_S, LOG_INFO, &f, "%d", i);
+    written();
+    memset(user, 'x', sizeof user - 1);
+    log_rates_free(&rates);
+    assert_string_equal(after_role(),
+                        "\"code\":7,\"left_out\":2,\"event\":\"e\",\"user\":\"alice\","
+                        "\"text\":\"52 (2 more like this left out)\"}\n");
+    f = log_party_fields(&by, "other");
+    assert_string_equal(f.event, "other");
+    assert_int_equal(f.code, 7);
+    by.fields = NULL;
+    assert_null(log_party_fields(&by, "other").user);
+}
+
 /* Memory is bounded, and free again once all is quiet. */
 static void rates_are_forgotten(void **state)
 {
@@ -445,6 +542,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(levels_are_respected, use_pipe, restore),
         cmocka_unit_test_setup_teardown(first_and_last_lines, use_pipe, restore),
         cmocka_unit_test_setup_teardown(json_is_escaped, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(json_has_fields, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(long_fields_are_cut, use_pipe, restore),
         cmocka_unit_test_setup_teardown(text_cannot_forge_lines, use_pipe, restore),
         cmocka_unit_test_setup_teardown(lines_are_bounded, use_pipe, restore),
         cmocka_unit_test_setup_teardown(journal_lines_have_priorities, use_pipe, restore),
@@ -453,6 +552,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(lasting_states_are_told_seldom, use_pipe, restore),
         cmocka_unit_test_setup_teardown(parties_have_rates_of_their_own, use_pipe, restore),
         cmocka_unit_test_setup_teardown(what_was_left_out_is_told, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(fields_of_what_was_left_out, use_pipe, restore),
         cmocka_unit_test_setup_teardown(rates_are_forgotten, use_pipe, restore),
         cmocka_unit_test_setup_teardown(closed_pipes_are_harmless, use_pipe, restore),
         cmocka_unit_test_setup_teardown(status_line_stays_below_the_log, use_terminal, restore),
