@@ -1,6 +1,8 @@
 """The events of a log in JSON: each has the fields that spx(1) lists for it, and they say what
 happened, to the byte."""
+import contextlib
 import json
+import re
 import signal
 import socket
 
@@ -12,6 +14,7 @@ from harness import (
     NO_AGENT,
     NOT_AUTHENTICATED,
     OK,
+    ROOT,
     fingerprint,
     forwards,
     free_port,
@@ -25,14 +28,33 @@ REFUSED, NOT_PERMITTED = 1, 4  # RESET's codes
 UNKNOWN_KEY, NO_SUCH_AGENT, AGENT_DENIES, DONE = 1, 7, 10, 21
 
 
+def documented():
+    """event -> its members, as the table in spx(1) has them."""
+    page = (ROOT / "docs" / "spx.1").read_text()
+    rows = re.findall(r"^\.It Li (\w+) Ta ([\w, ]+) Ta (.*)$", page, re.MULTILINE)
+    counts = {"bytes_up", "bytes_down", "duration_ms"}
+    members = {event: set(re.findall(r"\w+", names)) for event, _, names in rows}
+    return {
+        event: names - {"counts"} | (counts if "counts" in names else set())
+        for event, names in members.items()
+    }
+
+
+DOCUMENTED = documented()
+
+
 def events(program, event):
-    """The lines of this event so far, without what every line has."""
+    """The lines of this event so far, without what every line has. None has what spx(1) does not
+    tell of."""
     lines = [json.loads(line) for line in program.log().split("\n")[:-1]]
-    common = ("time", "level", "role", "event")
+    common = {"time", "level", "role", "text", "event"}
+    told = [line for line in lines if "event" in line]
+    for line in told:
+        assert line.keys() - common <= DOCUMENTED[line["event"]], line
     return [
-        {name: value for name, value in line.items() if name not in common}
-        for line in lines
-        if line.get("event") == event
+        {name: line[name] for name in line.keys() - common}
+        for line in told
+        if line["event"] == event
     ]
 
 
@@ -261,13 +283,25 @@ ENDS = {
 }
 
 
+def send_without_end(connection):
+    try:
+        while True:
+            connection.sendall(b"x" * 65536)
+    except OSError:
+        return "over"
+
+
+@pytest.mark.parametrize("busy", [False, True])
 @pytest.mark.parametrize("how", ENDS)
-def test_end_that_the_agent_made(world, serve, how):
-    """Nobody says that the client has closed what the agent has ended."""
-    target = serve(Target, echo_to_end)
-    relay, agent, client = start_all(world, *forwards(target.port))
+def test_end_that_the_agent_made(world, serve, how, busy):
+    """Nobody says that the client has closed what the agent has ended, be bytes on their way or
+    not."""
+    target, flood = serve(Target, echo_to_end), serve(Target, send_without_end)
+    relay, agent, client = start_all(world, *forwards(target.port, flood.port))
     circuit = client.connected()
-    with greet(client) as connection:
+    with greet(client) as connection, contextlib.ExitStack() as more:
+        if busy:
+            assert more.enter_context(client.dial(1)).recv(1) == b"x"
         ENDS[how](world, agent)
         ended = event(relay, "circuit_ended", circuit=circuit)
         if how == "killed":

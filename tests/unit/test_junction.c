@@ -44,6 +44,8 @@ static struct {
     struct deferred each_round;
     struct relay relay;
     struct known_user user;
+    struct relay_user user_config;
+    struct known_agent agent;
     struct pair pair;
     struct pending *pending;
     struct far far[2];
@@ -166,7 +168,9 @@ static int set_up(void **state)
     t.pending = calloc(1, sizeof *t.pending);
     assert_non_null(t.pending);
     t.pending->relay = &t.relay;
+    t.user.config = &t.user_config;
     t.pending->user = &t.user;
+    t.pending->agent = &t.agent;
     t.pending->pair = &t.pair;
     strcpy(t.pending->label, "0123abcd");
     return 0;
