@@ -19,7 +19,7 @@
 
 #define LINE_BYTES 4096   /* poll promises room for that many in a pipe (PIPE_BUF) */
 #define TEXT_BYTES 1800   /* that, the status line and the rest fit a line */
-#define FIELDS_BYTES 1500 /* of a line, at most */
+#define FIELDS_BYTES 1500 /* of the texts among a line's fields, at most */
 #define JSON_END "\"}\n"
 #define STATUS_BYTES 256 /* with the terminator */
 #define CLEAR_LINE "\r\033[K"
@@ -236,12 +236,11 @@ static void add_text(struct line *line, const char *name, const char *text, size
 
 static void add_fields(struct line *line, const struct log_fields *f)
 {
-    size_t end;
-    add_numbers(line, f);
-    end = line->len + FIELDS_BYTES;
+    size_t end = line->len + FIELDS_BYTES;
     for (size_t i = 0; i < TEXTS; i++)
         if (text_of(f, i) && text_of(f, i)[0])
             add_text(line, texts[i].name, text_of(f, i), end);
+    add_numbers(line, f);
 }
 
 static void add_json_line(struct line *line, enum log_level level, const struct log_fields *fields,

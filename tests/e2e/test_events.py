@@ -63,10 +63,10 @@ def event(program, name, count=1, **fields):
 
     def found():
         lines = [e for e in events(program, name) if fields.items() <= e.items()]
-        return lines[count - 1] if len(lines) >= count else None
+        return lines[count - 1 : count]
 
     try:
-        return wait_for(found, 15, f"{program.name} logs {name}, {fields}")
+        return wait_for(found, 15, f"{program.name} logs {name}, {fields}")[0]
     except AssertionError as late:
         raise AssertionError(f"{late}\n{program.tail()}") from None
 
@@ -314,3 +314,5 @@ def test_end_that_the_agent_made(world, serve, how, busy):
         assert "client" not in told["reason"]
     if how == "stopped":
         agent.wait_exit(OK)
+    elif how == "revoked":
+        client.wait_exit(DENIED)
