@@ -84,7 +84,8 @@ static bool listen_on(struct carrier_doors *d, struct loop *loop, const struct a
     d->count++;
     door_go(door);
     address_to_text(text, &door->bound);
-    log_info("listening on %s", text);
+    log_event(LOG_INFO, &(struct log_fields){.event = "listening", .address = text},
+              "listening on %s", text);
     return true;
 }
 
