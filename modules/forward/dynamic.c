@@ -24,6 +24,7 @@ struct dynamic {
     struct session *session;
     struct list requests; /* in the order they came */
     struct list reading;  /* those whose request is not whole, the oldest first */
+    struct list leaving;  /* and those that were refused */
     unsigned without_stream, associations;
     void (*on_room)(void *arg);
     void *arg;
@@ -39,8 +40,8 @@ enum request_state {
 };
 
 struct request {
-    struct list link;    /* dynamic->requests */
-    struct list reading; /* dynamic->reading, in that state */
+    struct list link;  /* dynamic->requests */
+    struct list place; /* dynamic->reading or leaving, in these states */
     struct dynamic *dynamic;
     enum request_state state;
     struct io io;
@@ -59,7 +60,9 @@ static void set_state(struct request *r, enum request_state state)
     bool had_room = dynamic_has_room(d);
     d->without_stream -= r->state != REQUEST_OPENING;
     r->state = state;
-    list_remove(&r->reading);
+    list_remove(&r->place);
+    if (state == REQUEST_LEAVING)
+        list_append(&d->leaving, &r->place);
     d->without_stream += r->state != REQUEST_OPENING;
     if (!had_room && dynamic_has_room(d))
         d->on_room(d->arg);
@@ -366,23 +369,25 @@ struct dynamic *dynamic_new(struct loop *loop, const char *label, struct failure
     d->arg = arg;
     list_init(&d->requests);
     list_init(&d->reading);
+    list_init(&d->leaving);
     return d;
 }
 
 bool dynamic_has_room(const struct dynamic *d)
 {
-    return d->without_stream < WITHOUT_STREAM_MAX || !list_empty(&d->reading);
+    return d->without_stream < WITHOUT_STREAM_MAX || !list_empty(&d->reading) ||
+           !list_empty(&d->leaving);
 }
 
-/* Connections without a request hold up none that come later. */
+/* Connections without a request, or whose request was refused, hold up none that come later. */
 static void make_place(struct dynamic *d)
 {
-    struct request *oldest;
-    if (d->without_stream < WITHOUT_STREAM_MAX || list_empty(&d->reading))
+    bool refused = !list_empty(&d->leaving);
+    if (d->without_stream < WITHOUT_STREAM_MAX || (!refused && list_empty(&d->reading)))
         return;
-    oldest = container_of(d->reading.next, struct request, reading);
-    note(d, "too many connections without a request: the oldest is closed");
-    request_end(oldest);
+    if (!refused)
+        note(d, "too many connections without a request: the oldest is closed");
+    request_end(container_of(refused ? d->leaving.next : d->reading.next, struct request, place));
 }
 
 void dynamic_take(struct dynamic *d, int fd)
@@ -400,7 +405,7 @@ void dynamic_take(struct dynamic *d, int fd)
     r->state = REQUEST_READING;
     d->without_stream++;
     list_append(&d->requests, &r->link);
-    list_append(&d->reading, &r->reading);
+    list_append(&d->reading, &r->place);
     set_deadline(r, REQUEST_S);
     io_want_read(&r->io);
 }

@@ -20,8 +20,8 @@ struct dynamic *dynamic_new(struct loop *loop, const char *label, struct failure
                             void (*on_room)(void *arg), void *arg);
 
 /* True if a connection can be taken: at most WITHOUT_STREAM_MAX are without a stream. One more
- * takes the place of the oldest whose request is not whole; only without such a one there is no
- * room. */
+ * takes the place of the one that was refused first, or else of the oldest whose request is not
+ * whole; only without any of these there is no room. */
 bool dynamic_has_room(const struct dynamic *d);
 
 /* Takes a connection; fd is its own. */

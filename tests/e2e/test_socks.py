@@ -491,6 +491,28 @@ def test_half_done_requests_are_bounded(world, echo):
         connection.close()
 
 
+def test_refused_requests_hold_up_nobody(world, echo):
+    """As many connections whose request was refused as there may be without a stream: one more is
+    served at once, in the place of the one that was refused first, also when others follow it."""
+    _, client = start(world)
+    refused = [client.dial() for _ in range(1024)]
+    for connection in refused:
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    for connection in refused:
+        assert connection.recv(12) == b"HTTP/1.1 400"
+    begun = time.monotonic()
+    late = client.dial()
+    late.sendall(GREETING)
+    assert read_exactly(late, 2) == b"\5\0"
+    others = [client.dial() for _ in range(8)]
+    late.sendall(request(LOOPBACK, echo.port))
+    assert read_exactly(late, 10)[1] == 0
+    assert ask(late, b"x") == b"x"
+    assert time.monotonic() - begun < 1 * SLOWNESS  # half the time that a refused one has
+    for connection in [late, *others, *refused]:
+        connection.close()
+
+
 def test_target_reset_after_open(world, serve):
     """After the answer a reset stays a reset: no end of file for a cut transfer."""
 
