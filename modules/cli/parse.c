@@ -255,7 +255,7 @@ static bool parse_options(struct cli *c, int argc, char **argv, struct error *e)
     collect(&set, c->applet, c->verb, false);
     while ((value = getopt_long(argc, argv, set.letters, set.names, NULL)) != -1) {
         size_t i = index_of(&set, value);
-        if (value == '?' || value == ':')
+        if (value == '?' || value == ':' || i == set.count)
             return malformed_option(&set, value, argv[optind - 1], e);
         if (i >= set.own_count)
             return refuse_option(c, set.rows[i], e);
