@@ -55,6 +55,7 @@ struct hop_party {
     const char *version;          /* software version for INFO */
     const char *labels;           /* for INFO */
     uint16_t keepalive_s;         /* what WELCOME says; 0: the default */
+    bool takes_calls;             /* INFO says that CALLS is taken */
     bool peer_lacks_aes;          /* known of the peer that hops are started to: suite 2 then */
 };
 

@@ -45,6 +45,8 @@ static const struct rule rules[] = {
     {MESSAGE_CONNECTED, FROM_RELAY, FROM_CLIENT, false, give_to_owner},
     {MESSAGE_REFUSED, FROM_RELAY, FROM_CLIENT, false, give_to_owner},
     {MESSAGE_CALL, FROM_CONTROL, FROM_RELAY, false, give_to_owner},
+    {MESSAGE_CALLS, FROM_CONTROL, FROM_RELAY, false, give_to_owner},
+    {MESSAGE_HEARD, FROM_RELAY, FROM_CONTROL, false, give_to_owner},
     {MESSAGE_PING, FROM_ANY, FROM_ANY, false, read_ping},
     {MESSAGE_PONG, FROM_ANY, FROM_ANY, false, read_pong},
     {MESSAGE_BYE, FROM_ANY, FROM_ANY, false, read_bye},
@@ -146,7 +148,8 @@ bool hop_send_info(struct hop *h)
     uint8_t body[2 + VERSION_TEXT_MAX_BYTES + 2 + 2 + LABELS_MAX_BYTES];
     struct info info = {
         .version = view_of_optional(h->party->version),
-        .flags = crypto_has_aes() ? INFO_FLAG_AES : 0,
+        .flags = (uint16_t)((crypto_has_aes() ? INFO_FLAG_AES : 0) |
+                            (h->party->takes_calls ? INFO_FLAG_CALLS : 0)),
         .labels = view_of_optional(h->party->labels),
     };
     size_t len = info_encode(&info, body, sizeof body);

@@ -1,7 +1,10 @@
 /* The kind of an agent's control hop. An agent has one; the newest counts. */
 #include "relay/control_hop.h"
 
+#include <string.h>
+
 #include "base/log.h"
+#include "base/text.h"
 #include "relay/circuit_hop.h"
 #include "relay/desk.h"
 #include "relay/offer.h"
@@ -31,27 +34,106 @@ static void replace(struct known_agent *a, const struct peer *newer)
     circuit_hops_end_old(a, now);
 }
 
+/* ---- Calls for help. ---- */
+
+/* The same call, if it is among these: what may change is its age and who has taken it. */
+static const struct told_call *find_call(const struct told_calls *calls, const struct told_call *c)
+{
+    for (size_t i = 0; i < calls->count; i++)
+        if (calls->all[i].number == c->number && calls->all[i].severity == c->severity &&
+            view_equal(calls->all[i].text, c->text))
+            return &calls->all[i];
+    return NULL;
+}
+
+static void log_call(struct peer *peer, const struct told_call *call, const struct told_call *was)
+{
+    struct log_rates *log = &peer->relay->log;
+    const struct known_agent *a = peer->agent;
+    struct log_fields f = fields_of(peer, a, "call");
+    uint64_t now = loop_now(peer->relay->loop);
+    char text[TEXT_MAX_BYTES + 1], user[NAME_TEXT_BYTES];
+    text_clean(text, sizeof text, call->text);
+    text_clean(user, sizeof user, call->taken_by);
+    f.severity = call->severity;
+    f.reason = text;
+    if (!was)
+        log_caused_event(log, a->public_key, now, LOG_INFO, &f,
+                         "agent %s calls for help, severity %u: %s", a->name, call->severity, text);
+    if (!*user || (was && view_equal(was->taken_by, call->taken_by)))
+        return;
+    f.event = "call_taken";
+    f.user = user;
+    log_caused_event(log, a->public_key, now, LOG_INFO, &f,
+                     "agent %s: user %s has taken the call: %s", a->name, user, text);
+}
+
+/* A call is over, others stand. */
+static void log_call_over(struct peer *peer, const struct told_call *call)
+{
+    const struct known_agent *a = peer->agent;
+    struct log_fields f = fields_of(peer, a, "call_over");
+    char text[TEXT_MAX_BYTES + 1];
+    text_clean(text, sizeof text, call->text);
+    f.severity = call->severity;
+    f.reason = text;
+    log_caused_event(&peer->relay->log, a->public_key, loop_now(peer->relay->loop), LOG_INFO, &f,
+                     "agent %s: a call of severity %u is over: %s", a->name, call->severity, text);
+}
+
+/* Says what is new, and what has ended. */
+static void log_calls(struct peer *peer, const struct told_calls *old, const struct told_calls *new)
+{
+    const struct known_agent *a = peer->agent;
+    struct log_fields f = fields_of(peer, a, "call_over");
+    for (size_t i = 0; i < new->count; i++)
+        log_call(peer, &new->all[i], find_call(old, &new->all[i]));
+    for (size_t i = 0; i < old->count && new->count > 0; i++)
+        if (!find_call(new, &old->all[i]))
+            log_call_over(peer, &old->all[i]);
+    if (old->count > 0 && new->count == 0)
+        log_caused_event(&peer->relay->log, a->public_key, loop_now(peer->relay->loop), LOG_INFO,
+                         &f, "agent %s no longer calls for help", a->name);
+}
+
 static bool read_call(struct peer *peer, struct view body)
 {
     struct call call;
-    struct known_agent *a = peer->agent;
+    struct told_calls old, new = {0};
+    struct presence *p = &peer->agent->presence;
+    uint64_t now = loop_now(peer->relay->loop);
     if (!call_decode(&call, body))
         return hop_fail(&peer->driver.hop, CODE_PROTOCOL, "malformed CALL");
-    uint64_t now = loop_now(peer->relay->loop);
-    if (a->hops.control != peer || !presence_call(&a->presence, &call, now))
+    if (peer->agent->hops.control != peer)
         return true;
-    struct log_fields f = fields_of(peer, a, a->presence.severity > 0 ? "call" : "call_over");
-    f.severity = a->presence.severity;
-    f.reason = a->presence.call_text;
-    if (a->presence.severity > 0)
-        log_caused_event(&peer->relay->log, a->public_key, now, LOG_INFO, &f,
-                         "agent %s calls for help, severity %u: %s", a->name, a->presence.severity,
-                         a->presence.call_text ? a->presence.call_text : "");
-    else
-        log_caused_event(&peer->relay->log, a->public_key, now, LOG_INFO, &f,
-                         "agent %s no longer calls for help", a->name);
-    return true;
+    presence_calls(p, &old, now);
+    new.count = call.severity > 0;
+    new.all[0] = (struct told_call){.severity = call.severity, .text = call.text};
+    log_calls(peer, &old, &new);
+    return presence_set_call(p, &call, now) ||
+           hop_fail(&peer->driver.hop, CODE_INTERNAL, NO_MEMORY_TEXT);
 }
+
+static bool read_calls(struct peer *peer, struct view body)
+{
+    struct calls calls;
+    struct told_calls old, new;
+    uint8_t heard[4];
+    struct presence *p = &peer->agent->presence;
+    uint64_t now = loop_now(peer->relay->loop);
+    if (!calls_decode(&calls, body) || !told_calls_decode(&new, calls.calls))
+        return hop_fail(&peer->driver.hop, CODE_PROTOCOL, "malformed CALLS");
+    if (peer->agent->hops.control != peer)
+        return true;
+    presence_calls(p, &old, now);
+    log_calls(peer, &old, &new);
+    if (!presence_set_calls(p, calls.calls, now))
+        return hop_fail(&peer->driver.hop, CODE_INTERNAL, NO_MEMORY_TEXT);
+    store_be32(heard, calls.revision);
+    return hop_send(&peer->driver.hop, MESSAGE_HEARD, view_of(heard, sizeof heard));
+}
+
+/* ---- The hop. ---- */
 
 static void on_ended(struct peer *peer, const char *why)
 {
@@ -70,6 +152,7 @@ static void on_ended(struct peer *peer, const char *why)
 static const struct peer_message messages[] = {
     {MESSAGE_REFUSE, offer_read_refuse_on_control},
     {MESSAGE_CALL, read_call},
+    {MESSAGE_CALLS, read_calls},
 };
 
 static const struct peer_kind control_hop = {

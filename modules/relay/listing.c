@@ -18,8 +18,9 @@
 #define BACKLOG_MAX_BYTES (1U << 20)
 #define BACKLOG_OF_USER_BYTES (4U << 20)
 
-#define AGENT_BODY_BYTES \
-    (2 + NAME_MAX_BYTES + KEY_BYTES + 2 + 2 + LABELS_MAX_BYTES + 1 + 4 + 1 + 2 + TEXT_MAX_BYTES)
+#define AGENT_BODY_BYTES                                                                          \
+    (2 + NAME_MAX_BYTES + KEY_BYTES + 2 + 2 + LABELS_MAX_BYTES + 1 + 4 + 1 + 2 + TEXT_MAX_BYTES + \
+     2 + 2 + TOLD_CALLS_BYTES)
 
 struct listing {
     struct relay *relay;
@@ -36,9 +37,21 @@ static uint32_t seconds_since(uint64_t now_us, uint64_t then_us)
     return s < UINT32_MAX ? (uint32_t)s : UINT32_MAX;
 }
 
+/* All calls, and the gravest for a client that knows one only. bytes: TOLD_CALLS_BYTES. */
+static void add_calls(struct agent_entry *entry, const struct told_calls *calls, uint8_t *bytes)
+{
+    const struct told_call *gravest = told_calls_gravest(calls);
+    if (!gravest)
+        return;
+    entry->severity = gravest->severity;
+    entry->call_text = gravest->text;
+    entry->calls = view_of(bytes, told_calls_encode(calls, bytes, TOLD_CALLS_BYTES));
+}
+
 static bool send_agent(struct peer *client, const struct known_agent *a, const char *labels)
 {
-    uint8_t body[AGENT_BODY_BYTES];
+    uint8_t body[AGENT_BODY_BYTES], bytes[TOLD_CALLS_BYTES];
+    struct told_calls calls;
     uint64_t now = loop_now(client->relay->loop);
     struct agent_entry entry = {
         .name = view_of_string(a->name),
@@ -46,9 +59,9 @@ static bool send_agent(struct peer *client, const struct known_agent *a, const c
         .labels = view_of_string(labels),
         .state = (uint8_t)known_agent_state(a, now),
         .age_s = seconds_since(now, a->presence.since_us),
-        .severity = a->presence.severity,
-        .call_text = view_of_string(a->presence.call_text ? a->presence.call_text : ""),
     };
+    presence_calls(&a->presence, &calls, now);
+    add_calls(&entry, &calls, bytes);
     memcpy(entry.public_key, a->public_key, KEY_BYTES);
     size_t len = agent_entry_encode(&entry, body, sizeof body);
     return len > 0 && hop_send(&client->driver.hop, MESSAGE_AGENT, view_of(body, len));

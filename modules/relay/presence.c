@@ -18,8 +18,9 @@ void presence_init(struct presence *p, struct presence_watch *watch, uint64_t no
 void presence_free(struct presence *p)
 {
     free(p->labels);
-    free(p->call_text);
-    p->labels = p->call_text = NULL;
+    free(p->calls);
+    p->labels = NULL;
+    p->calls = NULL;
 }
 
 static void changed(struct presence *p)
@@ -66,19 +67,41 @@ void presence_set_info(struct presence *p, const struct info *info)
     }
 }
 
-bool presence_call(struct presence *p, const struct call *call, uint64_t now_us)
+bool presence_set_calls(struct presence *p, struct view calls, uint64_t now_us)
 {
-    if (p->called_us != 0 && now_us - p->called_us < CALL_INTERVAL_S * CLOCK_US_PER_S)
+    uint8_t *copy = malloc(calls.len);
+    if (!copy)
         return false;
-    char *text = copy_clean(call->text);
-    if (!text && call->text.len > 0)
-        return false;
-    free(p->call_text);
-    p->call_text = text;
-    p->severity = call->severity;
+    memcpy(copy, calls.data, calls.len);
+    free(p->calls);
+    p->calls = copy;
+    p->calls_len = calls.len;
     p->called_us = now_us;
     changed(p);
     return true;
+}
+
+bool presence_set_call(struct presence *p, const struct call *call, uint64_t now_us)
+{
+    uint8_t bytes[1 + TOLD_CALL_BYTES];
+    struct told_calls calls = {
+        .count = call->severity > 0,
+        .all[0] = {.severity = call->severity, .text = call->text},
+    };
+    size_t len = told_calls_encode(&calls, bytes, sizeof bytes);
+    return presence_set_calls(p, view_of(bytes, len), now_us);
+}
+
+void presence_calls(const struct presence *p, struct told_calls *calls, uint64_t now_us)
+{
+    uint64_t more_s = (now_us - p->called_us) / CLOCK_US_PER_S;
+    calls->count = 0;
+    if (!p->calls || !told_calls_decode(calls, view_of(p->calls, p->calls_len)))
+        return;
+    for (size_t i = 0; i < calls->count; i++) {
+        uint64_t age_s = calls->all[i].age_s + more_s;
+        calls->all[i].age_s = age_s < UINT32_MAX ? (uint32_t)age_s : UINT32_MAX;
+    }
 }
 
 bool presence_replaced(struct presence *p, uint64_t now_us)

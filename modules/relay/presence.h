@@ -1,4 +1,4 @@
-/* Presence of an agent: where it is, since when, what it says of itself, its call for help. Facts
+/* Presence of an agent: where it is, since when, what it says of itself, its calls for help. Facts
  * alone: it knows no hop and no configuration, so it does not matter who reports them
  * (docs/PROTOCOL.md sections 3 and 4). */
 #ifndef SPX_RELAY_PRESENCE_H
@@ -25,12 +25,12 @@ struct presence_watch {
 struct presence {
     struct presence_watch *watch; /* NULL: nobody */
     enum presence_where where;
-    uint64_t since_us;    /* there */
-    uint16_t flags;       /* from INFO */
-    char *labels;         /* from INFO; NULL: none */
-    uint8_t severity;     /* of its call for help, 0: none */
-    char *call_text;      /* NULL: none */
-    uint64_t called_us;   /* 0: never */
+    uint64_t since_us; /* there */
+    uint16_t flags;    /* from INFO */
+    char *labels;      /* from INFO; NULL: none */
+    uint8_t *calls;    /* for help, as told_calls_decode takes them; NULL: none */
+    size_t calls_len;
+    uint64_t called_us;   /* when it told them: their ages are of then */
     uint64_t replaced_us; /* when a control hop last took another's place; 0: never */
     uint64_t duplicate_until_us;
 };
@@ -48,9 +48,15 @@ void presence_left(struct presence *p, uint64_t now_us);
 /* INFO of an agent that was dialled; without effect while it has a control hop. */
 void presence_set_info(struct presence *p, const struct info *info);
 
-/* A call for help, or its end. False: ignored, less than CALL_INTERVAL_S after the last one (or
- * without memory). */
-bool presence_call(struct presence *p, const struct call *call, uint64_t now_us);
+/* The calls for help that stand now, in place of all before: an encoding that told_calls_decode
+ * takes. False without memory: those before stay. */
+bool presence_set_calls(struct presence *p, struct view calls, uint64_t now_us);
+
+/* The same from an agent that knows one call only, or with severity 0 its end. */
+bool presence_set_call(struct presence *p, const struct call *call, uint64_t now_us);
+
+/* The calls with their ages now; the views point into the presence. */
+void presence_calls(const struct presence *p, struct told_calls *calls, uint64_t now_us);
 
 /* A control hop takes another's place; presence_came follows. True: from now on the agent is a
  * duplicate, two hops of its key take turns. */

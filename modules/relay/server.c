@@ -134,6 +134,7 @@ static void init(struct server *s, struct relay_config *config, const char *path
     handshake_mac1_key(r->party.mac1_key, r->key.public_key);
     r->party.version = SPX_VERSION_TEXT;
     r->party.labels = "";
+    r->party.takes_calls = true;
     list_init(&r->hellos);
     list_init(&r->peers);
     list_init(&r->pendings);

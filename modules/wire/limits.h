@@ -68,7 +68,8 @@
 #define SESSIONS_PER_AGENT 64
 #define RECEIVE_LIMIT_ALL (256U << 20) /* of all sessions of an agent */
 #define RING_LIMIT_ALL (256U << 20)    /* the same, of what they have sent */
-#define CALL_INTERVAL_S 10
+#define CALL_INTERVAL_S 10 /* a CALL; a relay of before CALLS ignores one that comes sooner */
+#define CALLS_MAX 16       /* for help, that stand at an agent at the same time */
 
 /* Sessions (section 5). */
 #define SESSION_ID_BYTES 16

@@ -12,6 +12,8 @@ static const char *const message_names[] = {
 const char *message_name(unsigned type)
 {
     bool known = type >= MESSAGE_INFO && type <= MESSAGE_BYE;
+    if (type == MESSAGE_CALLS || type == MESSAGE_HEARD)
+        return type == MESSAGE_CALLS ? "CALLS" : "HEARD";
     return known ? message_names[type] : "?";
 }
 
@@ -109,12 +111,17 @@ size_t agent_entry_encode(const struct agent_entry *m, uint8_t *out, size_t size
     write_u32(&w, m->age_s);
     write_u8(&w, m->severity);
     write_string(&w, m->call_text);
+    if (m->calls.len > 0) {
+        write_u16(&w, AGENT_EXTENSION_CALLS);
+        write_string(&w, m->calls);
+    }
     return writer_len(&w);
 }
 
 bool agent_entry_decode(struct agent_entry *m, struct view body, uint16_t *unsupported)
 {
     struct reader r = reader_of(body);
+    struct told_calls calls;
     *unsupported = 0;
     m->name = read_name(&r);
     read_bytes(&r, m->public_key, sizeof m->public_key);
@@ -124,8 +131,9 @@ bool agent_entry_decode(struct agent_entry *m, struct view body, uint16_t *unsup
     m->age_s = read_u32(&r);
     m->severity = read_u8(&r);
     m->call_text = read_string(&r, TEXT_MAX_BYTES);
-    read_extensions(&r, unsupported);
-    return reader_done(&r) && (m->severity != 0 || m->call_text.len == 0);
+    m->calls = read_extensions_for(&r, AGENT_EXTENSION_CALLS, unsupported);
+    return reader_done(&r) && (m->severity != 0 || m->call_text.len == 0) &&
+           (m->calls.len == 0 || told_calls_decode(&calls, m->calls));
 }
 
 size_t connect_encode(const struct connect *m, uint8_t *out, size_t size)
@@ -236,6 +244,85 @@ bool call_decode(struct call *m, struct view body)
     m->severity = read_u8(&r);
     m->text = read_string(&r, TEXT_MAX_BYTES);
     return reader_done(&r) && (m->severity != 0 || m->text.len == 0);
+}
+
+size_t told_calls_encode(const struct told_calls *m, uint8_t *out, size_t size)
+{
+    struct writer w = writer_of(out, size);
+    write_u8(&w, (uint8_t)m->count);
+    for (size_t i = 0; i < m->count; i++) {
+        const struct told_call *call = &m->all[i];
+        write_u32(&w, call->number);
+        write_u8(&w, call->severity);
+        write_u32(&w, call->age_s);
+        write_string(&w, call->taken_by);
+        write_string(&w, call->text);
+    }
+    return writer_len(&w);
+}
+
+/* A name, or nothing. */
+static struct view read_taker(struct reader *r)
+{
+    struct view name = read_blob(r, NAME_MAX_BYTES);
+    if (name.len > 0 && !name_valid(name))
+        r->failed = true;
+    return name;
+}
+
+bool told_calls_decode(struct told_calls *m, struct view bytes)
+{
+    struct reader r = reader_of(bytes);
+    m->count = read_u8(&r);
+    if (m->count > CALLS_MAX)
+        return false;
+    for (size_t i = 0; i < m->count; i++) {
+        struct told_call *call = &m->all[i];
+        call->number = read_u32(&r);
+        call->severity = read_u8(&r);
+        call->age_s = read_u32(&r);
+        call->taken_by = read_taker(&r);
+        call->text = read_string(&r, TEXT_MAX_BYTES);
+        if (call->severity == 0)
+            return false;
+    }
+    return reader_done(&r);
+}
+
+const struct told_call *told_calls_gravest(const struct told_calls *m)
+{
+    const struct told_call *gravest = NULL;
+    for (size_t i = 0; i < m->count; i++) {
+        const struct told_call *call = &m->all[i];
+        if (!gravest || call->severity > gravest->severity ||
+            (call->severity == gravest->severity && call->age_s > gravest->age_s))
+            gravest = call;
+    }
+    return gravest;
+}
+
+size_t calls_encode(const struct calls *m, uint8_t *out, size_t size)
+{
+    struct writer w = writer_of(out, size);
+    write_u32(&w, m->revision);
+    write_bytes(&w, m->calls);
+    return writer_len(&w);
+}
+
+bool calls_decode(struct calls *m, struct view body)
+{
+    struct reader r = reader_of(body);
+    struct told_calls calls;
+    m->revision = read_u32(&r);
+    m->calls = read_rest(&r);
+    return reader_done(&r) && told_calls_decode(&calls, m->calls);
+}
+
+bool heard_decode(uint32_t *revision, struct view body)
+{
+    struct reader r = reader_of(body);
+    *revision = read_u32(&r);
+    return reader_done(&r);
 }
 
 bool ping_decode(uint8_t out[8], struct view body)

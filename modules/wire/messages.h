@@ -25,6 +25,8 @@ enum message_type {
     MESSAGE_PONG = 14,
     MESSAGE_BYE = 15,
     MESSAGE_IGNORED_FROM = 128, /* unknown types from here up are ignored */
+    MESSAGE_CALLS = 128,
+    MESSAGE_HEARD = 129,
 };
 
 /* "INFO", …; "?" for an unknown type. */
@@ -58,6 +60,7 @@ size_t welcome_encode(const struct welcome *m, uint8_t *out, size_t size);
 bool welcome_decode(struct welcome *m, struct view body, uint16_t *unsupported);
 
 #define INFO_FLAG_AES 1U
+#define INFO_FLAG_CALLS 2U /* a relay: CALLS is taken, and answered by HEARD */
 /* software version, flags (2), labels, extensions */
 struct info {
     struct view version;
@@ -71,11 +74,45 @@ bool info_decode(struct info *m, struct view body, uint16_t *unsupported);
 size_t query_encode(struct view query, uint8_t *out, size_t size);
 bool query_decode(struct view *query, struct view body);
 
+/* number (4), severity (1), age seconds (4), taken by (a name, or empty), text */
+struct told_call {
+    uint32_t number;
+    uint8_t severity; /* not 0 */
+    uint32_t age_s;
+    struct view taken_by; /* empty: nobody */
+    struct view text;
+};
+
+/* count (1), so many calls */
+struct told_calls {
+    size_t count;
+    struct told_call all[CALLS_MAX];
+};
+#define TOLD_CALL_BYTES (4 + 1 + 4 + 2 + NAME_MAX_BYTES + 2 + TEXT_MAX_BYTES) /* at most */
+#define TOLD_CALLS_BYTES (1 + CALLS_MAX * TOLD_CALL_BYTES)
+size_t told_calls_encode(const struct told_calls *m, uint8_t *out, size_t size);
+bool told_calls_decode(struct told_calls *m, struct view bytes);
+
+/* The gravest, of several the one that stands longest; NULL: there is none. */
+const struct told_call *told_calls_gravest(const struct told_calls *m);
+
+/* CALLS: revision (4), calls. The encoding is the caller's, as told_calls_decode takes it. */
+struct calls {
+    uint32_t revision;
+    struct view calls;
+};
+size_t calls_encode(const struct calls *m, uint8_t *out, size_t size);
+bool calls_decode(struct calls *m, struct view body);
+
+/* HEARD: revision (4) */
+bool heard_decode(uint32_t *revision, struct view body);
+
 enum agent_state { AGENT_OFFLINE = 0, AGENT_ONLINE = 1, AGENT_DIALLED = 2, AGENT_DUPLICATE = 3 };
 const char *agent_state_name(unsigned state);
 
 /* name, key (32), flags (2), labels, state (1), age seconds (4): time in this state, severity (1),
- * call text, extensions */
+ * call text, extensions: type AGENT_EXTENSION_CALLS, calls */
+#define AGENT_EXTENSION_CALLS 16
 struct agent_entry {
     struct view name;
     uint8_t public_key[32];
@@ -83,8 +120,9 @@ struct agent_entry {
     struct view labels;
     uint8_t state;
     uint32_t age_s;
-    uint8_t severity; /* 0: no call */
+    uint8_t severity; /* of its gravest call; 0: no call */
     struct view call_text;
+    struct view calls; /* all, as told_calls_decode takes them; empty: the extension is missing */
 };
 size_t agent_entry_encode(const struct agent_entry *m, uint8_t *out, size_t size);
 bool agent_entry_decode(struct agent_entry *m, struct view body, uint16_t *unsupported);

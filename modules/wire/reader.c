@@ -94,16 +94,31 @@ struct view read_string(struct reader *r, size_t max)
     return text;
 }
 
-void read_extensions(struct reader *r, uint16_t *unsupported)
+#define NO_EXTENSION EXTENSION_MUST_BE_UNDERSTOOD /* a type that nothing here knows */
+
+struct view read_extensions_for(struct reader *r, uint16_t known, uint16_t *unsupported)
 {
+    struct view value = view_of(NULL, 0);
     while (!r->failed && r->left > 0) {
         uint16_t type = read_u16(r);
-        read_blob(r, UINT16_MAX);
-        if (!r->failed && (type & EXTENSION_MUST_BE_UNDERSTOOD) != 0) {
+        struct view blob = read_blob(r, UINT16_MAX);
+        if (r->failed)
+            break;
+        if ((type & EXTENSION_MUST_BE_UNDERSTOOD) != 0) {
             *unsupported = type;
             r->failed = true;
+        } else if (type == known && (value.len > 0 || blob.len == 0)) {
+            r->failed = true;
+        } else if (type == known) {
+            value = blob;
         }
     }
+    return value;
+}
+
+void read_extensions(struct reader *r, uint16_t *unsupported)
+{
+    read_extensions_for(r, NO_EXTENSION, unsupported);
 }
 
 bool reader_done(const struct reader *r)

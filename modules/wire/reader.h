@@ -33,9 +33,12 @@ struct view read_string(struct reader *r, size_t max);
 struct view read_blob(struct reader *r, size_t max);
 
 /* Extensions up to the end: type (2), length (2), value. Unknown ones are skipped unless the type's
- * top bit is set: then *unsupported is set to the type and the reader fails. This version knows
- * none. */
+ * top bit is set: then *unsupported is set to the type and the reader fails. All are unknown. */
 void read_extensions(struct reader *r, uint16_t *unsupported);
+
+/* The same where one type is known: its value, empty if it is missing. Twice, or empty: the reader
+ * fails. */
+struct view read_extensions_for(struct reader *r, uint16_t known, uint16_t *unsupported);
 
 /* True if every field was there and nothing is left. */
 bool reader_done(const struct reader *r);

@@ -178,7 +178,7 @@ static void test_reload_keeps_and_removes(void **state)
     struct fixture *f = *state;
     struct known_agent *kept = agent(f, 11);
     struct known_user *alice = user(f, 1);
-    kept->presence.severity = 3;
+    kept->presence.flags = 3;
     add_user(f, "alice", 1);
     allow(f, "paris-*");
     add_agent(f, "new", 15, "");
@@ -189,7 +189,7 @@ static void test_reload_keeps_and_removes(void **state)
 
     assert_ptr_equal(agent(f, 11), kept);
     assert_ptr_equal(user(f, 1), alice);
-    assert_int_equal(kept->presence.severity, 3);
+    assert_int_equal(kept->presence.flags, 3);
     assert_int_equal(kept->presence.since_us, 5 * S);
     assert_string_equal(kept->config->labels, "site=moved");
     assert_string_equal(alice->config->agents[0], "paris-*");
@@ -300,27 +300,72 @@ static void test_labels_are_bounded(void **state)
     assert_string_equal(out, longest);
 }
 
+#define TEXT(S)                             \
+    {                                       \
+        (const uint8_t *)(S), sizeof(S) - 1 \
+    }
+
 static bool call(struct known_agent *a, uint8_t severity, const char *text, uint64_t now_us)
 {
     struct call c = {.severity = severity, .text = view_of_string(text)};
-    return presence_call(&a->presence, &c, now_us);
+    return presence_set_call(&a->presence, &c, now_us);
+}
+
+static bool set_calls(struct known_agent *a, const struct told_calls *calls, uint64_t now_us)
+{
+    uint8_t bytes[TOLD_CALLS_BYTES];
+    size_t len = told_calls_encode(calls, bytes, sizeof bytes);
+    assert_true(len > 0);
+    return presence_set_calls(&a->presence, view_of(bytes, len), now_us);
+}
+
+static void check_call(const struct known_agent *a, uint64_t now_us, size_t i,
+                       struct told_call expected)
+{
+    struct told_calls told;
+    presence_calls(&a->presence, &told, now_us);
+    assert_true(i < told.count);
+    assert_int_equal(told.all[i].number, expected.number);
+    assert_int_equal(told.all[i].severity, expected.severity);
+    assert_int_equal(told.all[i].age_s, expected.age_s);
+    assert_true(view_equal(told.all[i].taken_by, expected.taken_by));
+    assert_true(view_equal(told.all[i].text, expected.text));
 }
 
 static void test_calls(void **state)
 {
     struct fixture *f = *state;
     struct known_agent *a = agent(f, 11);
-    assert_true(call(a, 2, "disk 7 failed\n", 100 * S));
-    assert_int_equal(a->presence.severity, 2);
-    assert_string_equal(a->presence.call_text, "disk 7 failed?");
-    assert_false(call(a, 3, "too soon", 100 * S + 9999999));
-    assert_int_equal(a->presence.severity, 2);
-    assert_string_equal(a->presence.call_text, "disk 7 failed?");
-    assert_true(call(a, 3, "worse", 110 * S));
-    assert_string_equal(a->presence.call_text, "worse");
+    struct told_calls told;
+    assert_true(call(a, 2, "disk 7 failed", 100 * S));
+    check_call(a, 103 * S, 0, (struct told_call){0, 2, 3, TEXT(""), TEXT("disk 7 failed")});
+    assert_true(call(a, 3, "worse", 100 * S + 1)); /* at once, and in its place */
+    check_call(a, 100 * S + 1, 0, (struct told_call){0, 3, 0, TEXT(""), TEXT("worse")});
     assert_true(call(a, 0, "", 120 * S));
-    assert_int_equal(a->presence.severity, 0);
-    assert_null(a->presence.call_text);
+    presence_calls(&a->presence, &told, 120 * S);
+    assert_int_equal(told.count, 0);
+}
+
+/* Several, whose ages go on; what is told next takes the place of all. */
+static void test_several_calls(void **state)
+{
+    struct fixture *f = *state;
+    struct known_agent *a = agent(f, 11);
+    struct told_calls told = {
+        2,
+        {{7, 2, 10, TEXT("alice"), TEXT("disk")}, {8, 9, UINT32_MAX - 1, TEXT(""), TEXT("fan")}}};
+    presence_calls(&a->presence, &told, 1 * S + 1);
+    assert_int_equal(told.count, 0);
+    told.count = 2;
+    assert_true(set_calls(a, &told, 100 * S));
+    check_call(a, 105 * S, 0, (struct told_call){7, 2, 15, TEXT("alice"), TEXT("disk")});
+    check_call(a, 105 * S, 1, (struct told_call){8, 9, UINT32_MAX, TEXT(""), TEXT("fan")});
+    told.count = 1;
+    assert_true(set_calls(a, &told, 200 * S));
+    presence_calls(&a->presence, &told, 200 * S);
+    assert_int_equal(told.count, 1);
+    presence_left(&a->presence, 300 * S);
+    check_call(a, 300 * S, 0, (struct told_call){7, 2, 110, TEXT("alice"), TEXT("disk")});
 }
 
 static void come(struct known_agent *a, uint64_t now_us)
@@ -390,10 +435,10 @@ static void test_watch(void **state)
     assert_null(a->presence.labels);
     assert_true(call(a, 2, "disk", 20 * S));
     assert_int_equal(changes, 3);
-    assert_false(call(a, 1, "too soon", 21 * S));
-    assert_int_equal(changes, 3);
-    presence_left(&a->presence, 30 * S);
+    assert_true(call(a, 1, "fan", 21 * S));
     assert_int_equal(changes, 4);
+    presence_left(&a->presence, 30 * S);
+    assert_int_equal(changes, 5);
 }
 
 static void test_duplicates(void **state)
@@ -450,6 +495,7 @@ int main(void)
         TEST(test_labels),
         TEST(test_labels_are_bounded),
         TEST(test_calls),
+        TEST(test_several_calls),
         TEST(test_states),
         TEST(test_since),
         TEST(test_watch),

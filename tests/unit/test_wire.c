@@ -58,6 +58,17 @@ static const struct refusal refusal = {TICKET, CODE_DENIED, TEXT("no"), 300, TEX
 
 static const struct call call = {2, TEXT("disk")};
 
+static const struct told_calls told_calls = {
+    2, {{0x01020304, 7, 0x05060708, TEXT("bob"), TEXT("disk")}, {5, 3, 6, TEXT(""), TEXT("f")}}};
+
+#define TOLD_CALLS_HEX \
+    "02 01020304 07 05060708 0003 626f62 0004 6469736b 00000005 03 00000006 0000 0001 66"
+
+static const struct calls calls = {
+    0x0a0b0c0d, TEXT("\x01\x01\x02\x03\x04\x07\x05\x06\x07\x08\x00\x00\x00\x01x")};
+
+static const uint32_t heard = 0x01020304;
+
 static const uint8_t ping[8] = {1, 2, 3, 4, 5, 6, 7, 8};
 
 static const struct bye bye = {CODE_SHUTDOWN, TEXT("bye"), 3600};
@@ -114,6 +125,11 @@ static const struct sample samples[] = {
     {&refused_codec, &refusal, "000a 0002 6e6f 012c e1e2", .shortest = 8,
      .fields = {{FIELD_TEXT, 2, 1024}}},
     {&call_codec, &call, "02 0004 6469736b", .fields = {{FIELD_TEXT, 1, 1024}}},
+    {&told_calls_codec, &told_calls, TOLD_CALLS_HEX,
+     .fields = {{FIELD_TEXT, 15, 1024}, {FIELD_TEXT, 32, 1024}}},
+    {&calls_codec, &calls, "0a0b0c0d 01 01020304 07 05060708 0000 0001 78",
+     .fields = {{FIELD_TEXT, 16, 1024}}},
+    {&heard_codec, &heard, "01020304"},
     {&ping_codec, &ping, "0102030405060708"},
     {&bye_codec, &bye, "0012 0003 627965 00000e10", .fields = {{FIELD_TEXT, 2, 1024}}},
     {&session_hello_codec, &session_hello,
@@ -353,6 +369,70 @@ static void test_code_numbers(void **state)
     assert_int_equal(code_failure(65535), FAILURE_OTHER);
 }
 
+/* The calls of an AGENT are an extension, which may stand among others, once. */
+static void test_calls_of_an_agent(void **state)
+{
+    static const char before[] = "7ffe 0001 ff", after[] = "0001 0000";
+    struct bytes calls_bytes, more;
+    struct agent_entry with = agent_entry, read;
+    uint8_t out[SAMPLE_MAX], plain[SAMPLE_MAX];
+    uint16_t unsupported;
+    struct bytes b = {.len = 0};
+    (void)state;
+    from_hex(&calls_bytes, TOLD_CALLS_HEX);
+    with.calls = view_of(calls_bytes.data, calls_bytes.len);
+    size_t len = agent_entry_encode(&with, out, sizeof out);
+    size_t plain_len = agent_entry_encode(&agent_entry, plain, sizeof plain);
+    assert_int_equal(len, plain_len + 4 + calls_bytes.len);
+    assert_memory_equal(out, plain, plain_len);
+    assert_int_equal(load_be16(out + plain_len), 16);
+    add(&b, plain, plain_len);
+    from_hex(&more, before);
+    add(&b, more.data, more.len);
+    add(&b, out + plain_len, len - plain_len);
+    from_hex(&more, after);
+    add(&b, more.data, more.len);
+    assert_true(agent_entry_decode(&read, view_of(b.data, b.len), &unsupported));
+    assert_true(view_equal(read.calls, with.calls));
+    add(&b, out + plain_len, len - plain_len); /* twice */
+    assert_false(agent_entry_decode(&read, view_of(b.data, b.len), &unsupported));
+    out[len - 1] = 0xff; /* a text that is none */
+    assert_false(agent_entry_decode(&read, view_of(out, len), &unsupported));
+    assert_true(agent_entry_decode(&read, view_of(plain, plain_len), &unsupported));
+    assert_int_equal(read.calls.len, 0);
+}
+
+/* One call too many, one without a severity, a taker whose name is none; and who is the gravest. */
+static void test_told_calls(void **state)
+{
+    uint8_t out[TOLD_CALLS_BYTES];
+    struct told_calls m = {.count = CALLS_MAX}, read;
+    (void)state;
+    for (size_t i = 0; i < CALLS_MAX; i++)
+        m.all[i] = (struct told_call){(uint32_t)i, 1, (uint32_t)i, TEXT("a"), TEXT("t")};
+    size_t len = told_calls_encode(&m, out, sizeof out);
+    assert_true(told_calls_decode(&read, view_of(out, len)));
+    assert_int_equal(told_calls_gravest(&read)->number, CALLS_MAX - 1);
+    read.all[3].severity = 2;
+    assert_int_equal(told_calls_gravest(&read)->number, 3);
+    m.all[5].taken_by = (struct view)TEXT("A b");
+    len = told_calls_encode(&m, out, sizeof out);
+    assert_false(told_calls_decode(&read, view_of(out, len)));
+    m.all[5].taken_by = (struct view)TEXT("");
+    m.all[5].severity = 0;
+    len = told_calls_encode(&m, out, sizeof out);
+    assert_false(told_calls_decode(&read, view_of(out, len)));
+    memset(out, 0, sizeof out);
+    out[0] = CALLS_MAX + 1;
+    for (size_t i = 0; i <= CALLS_MAX; i++)
+        out[1 + i * 13 + 4] = 1;
+    assert_false(told_calls_decode(&read, view_of(out, 1 + (CALLS_MAX + 1) * 13)));
+    out[0] = CALLS_MAX;
+    assert_true(told_calls_decode(&read, view_of(out, 1 + CALLS_MAX * 13)));
+    read.count = 0;
+    assert_null(told_calls_gravest(&read));
+}
+
 static void test_names_of_numbers(void **state)
 {
     static const char *const messages[] = {
@@ -367,7 +447,9 @@ static void test_names_of_numbers(void **state)
         assert_string_equal(role_name(i), roles[i]);
     for (unsigned i = 0; i < sizeof states / sizeof states[0]; i++)
         assert_string_equal(agent_state_name(i), states[i]);
-    assert_string_equal(message_name(128), "?");
+    assert_string_equal(message_name(128), "CALLS");
+    assert_string_equal(message_name(129), "HEARD");
+    assert_string_equal(message_name(130), "?");
     assert_string_equal(role_name(~0U), "?");
 }
 
@@ -485,6 +567,8 @@ int main(void)
         cmocka_unit_test(test_refusal_forgets_other_fields),
         cmocka_unit_test(test_refused_has_no_ticket),
         cmocka_unit_test(test_code_numbers),
+        cmocka_unit_test(test_calls_of_an_agent),
+        cmocka_unit_test(test_told_calls),
         cmocka_unit_test(test_names_of_numbers),
         cmocka_unit_test(test_limits),
     };

@@ -24,6 +24,8 @@ union any_message {
     struct offer offer;
     struct refusal refusal;
     struct call call;
+    struct calls calls;
+    struct told_calls told_calls;
     struct bye bye;
     struct session_hello session_hello;
     struct session_welcome session_welcome;
@@ -63,7 +65,6 @@ union any_message {
 CODEC_EXTENSIONS(hello)
 CODEC_EXTENSIONS(welcome)
 CODEC_EXTENSIONS(info)
-CODEC_EXTENSIONS(agent_entry)
 CODEC_EXTENSIONS(offer)
 CODEC_EXTENSIONS(session_hello)
 CODEC_EXTENSIONS(session_welcome)
@@ -71,9 +72,35 @@ CODEC(connect)
 CODEC(refuse)
 CODEC(refused)
 CODEC(call)
+CODEC(calls)
 CODEC(bye)
 CODEC(opened)
 CODEC(reset)
+
+/* Its extension is known and may stand among others; test_wire.c writes it. */
+static size_t agent_entry_encode_any(const void *m, uint8_t *out, size_t size)
+{
+    struct agent_entry entry = *(const struct agent_entry *)m;
+    entry.calls = view_of(NULL, 0);
+    return agent_entry_encode(&entry, out, size);
+}
+DECODE_ANY(agent_entry, agent_entry_decode(m, body, unsupported))
+CODEC_OBJECT(agent_entry, true)
+
+ENCODE_ANY(told_calls, told_calls_encode(m, out, size))
+DECODE_ANY(told_calls, told_calls_decode(m, body))
+CODEC_OBJECT(told_calls, false)
+
+static size_t heard_encode(uint32_t revision, uint8_t *out, size_t size)
+{
+    struct writer w = writer_of(out, size);
+    write_u32(&w, revision);
+    return writer_len(&w);
+}
+
+ENCODE_ANY(heard, heard_encode(*(const uint32_t *)m, out, size))
+DECODE_ANY(heard, heard_decode(m, body))
+CODEC_OBJECT(heard, false)
 
 ENCODE_ANY(query, query_encode(*(const struct view *)m, out, size))
 DECODE_ANY(query, query_decode(m, body))
@@ -135,7 +162,8 @@ static const struct codec *const all_codecs[] = {
     &refuse_codec,     &refused_codec,  &call_codec,          &bye_codec,
     &query_codec,      &message2_codec, &ping_codec,          &client_open_codec,
     &agent_open_codec, &opened_codec,   &reset_codec,         &window_codec,
-    &position_codec,   &address_codec,
+    &position_codec,   &address_codec,  &told_calls_codec,    &calls_codec,
+    &heard_codec,
 };
 
 #define ALL_CODECS (sizeof all_codecs / sizeof all_codecs[0])
