@@ -9,60 +9,178 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/help.h"
 #include "agent/uplink.h"
-#include "base/log.h"
+#include "base/clock.h"
+#include "base/files.h"
 #include "base/text.h"
+
+#define ASKERS_MAX 16
+#define HEARD_US (3 * CLOCK_US_PER_S) /* so long a command waits for a relay that is there */
+#define REPLY_S 10                    /* and so long for the agent */
+#define REPLY_BYTES (1 + TEXT_MAX_BYTES)
+
+/* A command that waits to hear what became of its call. */
+struct asker {
+    struct list place;
+    uint64_t until_us;
+    uint32_t revision; /* of what stands with its call */
+    struct sockaddr_un address;
+    socklen_t address_len;
+    char words[HELP_WORDS_BYTES];
+};
 
 struct call_socket {
     struct io io;
     struct agent *agent;
-    struct log_rate lines;
+    struct list askers;
+    unsigned asker_count;
+    struct timer due; /* of the oldest */
     char path[sizeof((struct sockaddr_un){0}).sun_path];
     struct stat file; /* its own: not one that took its place */
 };
 
+static const struct number_range call_numbers = {1, UINT32_MAX, PLAIN_NUMBER};
+
 bool help_call_read(struct help_call *call, struct view datagram)
 {
+    struct error e = {0};
     if (datagram.len < 1)
         return false;
     call->severity = datagram.data[0];
-    text_clean(call->text, sizeof call->text,
-               view_of(datagram.data + 1, call->severity ? datagram.len - 1 : 0));
+    call->number = 0;
+    text_clean(call->text, sizeof call->text, view_of(datagram.data + 1, datagram.len - 1));
+    if (call->severity || call->text[0] == '\0')
+        return true;
+    return value_number(&call->number, call->text, &call_numbers, &e);
+}
+
+/* ---- Answers to commands. ---- */
+
+/* words: more of it. Who does not listen any more hears nothing. */
+static void reply(struct call_socket *s, const struct asker *to, bool good, const char *words)
+{
+    char data[REPLY_BYTES];
+    int len = snprintf(data, sizeof data, "%c%s%s", good ? '+' : '-', to->words, words);
+    if (to->address_len > sizeof(sa_family_t))
+        sendto(s->io.fd, data, (size_t)len < sizeof data ? (size_t)len : sizeof data - 1,
+               MSG_NOSIGNAL, (const struct sockaddr *)&to->address, to->address_len);
+}
+
+/* The relay that has heard it, or else, *online, one that is there; NULL: none. */
+static const struct uplink *best_relay(const struct agent *a, uint32_t revision, bool *heard)
+{
+    const struct uplink *there = NULL;
+    *heard = false;
+    for (size_t i = 0; i < a->uplink_count; i++) {
+        if (uplink_has_heard(a->uplinks[i], revision)) {
+            *heard = true;
+            return a->uplinks[i];
+        }
+        there = uplink_is_online(a->uplinks[i]) ? a->uplinks[i] : there;
+    }
+    return there;
+}
+
+/* Answers, unless a relay that is there may still hear of it. */
+static bool try_reply(struct call_socket *s, const struct asker *to)
+{
+    const struct agent *a = s->agent;
+    char words[TEXT_MAX_BYTES];
+    bool heard;
+    const struct uplink *relay = best_relay(a, to->revision, &heard);
+    const char *unsaved = help_unsaved(a->help);
+    int len;
+    if (help_is_storing(a->help) || (relay && !heard && loop_now(a->loop) < to->until_us))
+        return false;
+    if (heard)
+        len = snprintf(words, sizeof words, "; relay %s has heard it", uplink_relay(relay));
+    else if (relay)
+        len = snprintf(words, sizeof words,
+                       "; relay %s has not heard it yet: it is kept and told again",
+                       uplink_relay(relay));
+    else
+        len = snprintf(words, sizeof words,
+                       a->uplink_count
+                           ? "; no relay is there: it is kept and sent when one is"
+                           : "; this agent calls home to no relay, so that none hears of it");
+    if (unsaved)
+        snprintf(words + len, sizeof words - (size_t)len,
+                 "; it would not outlive the agent's process: %s", unsaved);
+    reply(s, to, true, words);
     return true;
 }
 
-static void take_call(struct call_socket *s, struct view datagram)
+void call_socket_check(struct call_socket *s)
 {
-    struct agent *a = s->agent;
-    struct help_call call;
-    struct log_fields f;
-    if (!help_call_read(&call, datagram))
+    if (!s)
         return;
-    a->call_severity = call.severity;
-    memcpy(a->call_text, call.text, sizeof a->call_text);
-    f = (struct log_fields){.event = call.severity ? "call" : "call_over",
-                            .agent = a->config.name,
-                            .severity = call.severity,
-                            .reason = call.severity ? call.text : NULL};
-    if (a->call_severity)
-        log_rated_event(&s->lines, loop_now(a->loop), LOG_INFO, &f,
-                        "the storage system calls for help, severity %u: %s", a->call_severity,
-                        a->call_text);
+    timer_cancel(s->agent->loop, &s->due);
+    list_each (link, &s->askers) {
+        struct asker *asker = container_of(link, struct asker, place);
+        if (try_reply(s, asker)) {
+            list_remove(&asker->place);
+            s->asker_count--;
+            free(asker);
+        } else if (!timer_is_set(&s->due)) {
+            timer_set(s->agent->loop, &s->due, asker->until_us);
+        }
+    }
+}
+
+static void on_due(struct timer *timer)
+{
+    call_socket_check(container_of(timer, struct call_socket, due));
+}
+
+/* One too many is not kept waiting. */
+static void wait_to_reply(struct call_socket *s, const struct asker *asker)
+{
+    struct asker *kept = malloc(sizeof *kept);
+    if (!kept || s->asker_count == ASKERS_MAX) {
+        reply(s, asker, true, "; many calls come at once: it is kept and sent");
+        free(kept);
+        return;
+    }
+    *kept = *asker;
+    list_append(&s->askers, &kept->place);
+    s->asker_count++;
+    call_socket_check(s);
+}
+
+/* ---- Calls. ---- */
+
+static void take_call(struct call_socket *s, struct view datagram, struct asker *asker)
+{
+    struct help *help = s->agent->help;
+    struct help_call call;
+    bool good = help_call_read(&call, datagram);
+    if (!good)
+        snprintf(asker->words, sizeof asker->words, "this is no number of a call");
+    else if (call.severity)
+        good = help_call(help, call.severity, call.text, asker->words);
     else
-        log_rated_event(&s->lines, loop_now(a->loop), LOG_INFO, &f, "the call for help is over");
-    for (size_t i = 0; i < a->uplink_count; i++)
-        uplink_call(a->uplinks[i]);
+        good = help_end(help, call.number, asker->words);
+    if (!good) {
+        reply(s, asker, false, "");
+        return;
+    }
+    asker->revision = help_revision(help);
+    asker->until_us = loop_now(s->agent->loop) + HEARD_US;
+    wait_to_reply(s, asker);
 }
 
 static void on_read(struct io *io)
 {
     struct call_socket *s = container_of(io, struct call_socket, io);
     uint8_t data[TEXT_MAX_BYTES + 1];
-    ssize_t n = recv(io->fd, data, sizeof data, 0);
+    struct asker asker = {.address_len = sizeof asker.address};
+    ssize_t n = recvfrom(io->fd, data, sizeof data, 0, (struct sockaddr *)&asker.address,
+                         &asker.address_len);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         io_read_drained(io);
     else if (n > 0)
-        take_call(s, view_of(data, (size_t)n));
+        take_call(s, view_of(data, (size_t)n), &asker);
     io_want_read(io);
 }
 
@@ -133,6 +251,8 @@ struct call_socket *call_socket_new(struct agent *a, const char *path, struct er
     is_socket(path, &s->file);
     s->agent = a;
     s->io.on_read = on_read;
+    s->due.on_fire = on_due;
+    list_init(&s->askers);
     memcpy(s->path, address.sun_path, sizeof s->path);
     io_want_read(&s->io);
     return s;
@@ -147,6 +267,12 @@ void call_socket_free(struct call_socket *s)
 {
     if (!s)
         return;
+    list_each (link, &s->askers) {
+        struct asker *asker = container_of(link, struct asker, place);
+        reply(s, asker, true, "; the agent is ending: it is kept if there is a StateDirectory");
+        free(asker);
+    }
+    timer_cancel(s->agent->loop, &s->due);
     io_remove(&s->io);
     close(s->io.fd);
     if (call_socket_is(s, s->path))
@@ -160,14 +286,50 @@ bool call_socket_is(const struct call_socket *s, const char *path)
     return s && stat(path, &st) == 0 && st.st_dev == s->file.st_dev && st.st_ino == s->file.st_ino;
 }
 
+/* ---- The command. ---- */
+
+/* A name of its own, which the system chooses, for the answer. */
+static bool can_be_answered(int fd)
+{
+    static const struct sockaddr_un any = {.sun_family = AF_UNIX};
+    static const struct timeval limit = {.tv_sec = REPLY_S};
+    return bind(fd, (const struct sockaddr *)&any, sizeof(sa_family_t)) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0;
+}
+
+static enum failure show_reply(int fd, const char *path)
+{
+    char data[REPLY_BYTES], words[REPLY_BYTES];
+    struct error e = {0};
+    ssize_t n = recv(fd, data, sizeof data, 0);
+    if (n < 1) {
+        fprintf(stderr,
+                "spx agent call: %s: the agent does not say what became of the call; one that was "
+                "started before an upgrade cannot\n",
+                path);
+        return FAILURE_TIMED_OUT;
+    }
+    text_clean(words, sizeof words, view_of(data + 1, (size_t)n - 1));
+    if (data[0] != '+') {
+        fprintf(stderr, "spx agent call: %s\n", words);
+        return FAILURE_OTHER;
+    }
+    puts(words);
+    if (output_flush(&e))
+        return FAILURE_NONE;
+    fprintf(stderr, "spx agent call: %s\n", e.text);
+    return e.failure;
+}
+
 enum failure call_send(const char *path, unsigned severity, const char *text)
 {
+    enum failure failure = FAILURE_OTHER;
     struct sockaddr_un address;
     uint8_t data[TEXT_MAX_BYTES + 1];
     size_t len = strlen(text);
     ssize_t n;
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || !address_of(&address, path) || len > TEXT_MAX_BYTES) {
+    if (fd < 0 || !address_of(&address, path) || len > TEXT_MAX_BYTES || !can_be_answered(fd)) {
         fprintf(stderr,
                 "spx agent call: the path or the text is too long (text: at most %d bytes)\n",
                 TEXT_MAX_BYTES);
@@ -178,9 +340,11 @@ enum failure call_send(const char *path, unsigned severity, const char *text)
     data[0] = (uint8_t)severity;
     memcpy(data + 1, text, len);
     n = sendto(fd, data, len + 1, 0, (const struct sockaddr *)&address, sizeof address);
-    if (n < 0)
+    if (n >= 0)
+        failure = show_reply(fd, path);
+    else
         fprintf(stderr, "spx agent call: %s: %s: is the agent running with this CallSocket?\n",
                 path, system_text(errno));
     close(fd);
-    return n < 0 ? FAILURE_OTHER : FAILURE_NONE;
+    return failure;
 }

@@ -1,4 +1,4 @@
-/* The storage system's call for help: a local socket on the running agent, and `spx agent call`
+/* The storage system's calls for help: a local socket on the running agent, and `spx agent call`
  * that speaks to it. */
 #ifndef SPX_AGENT_CALL_H
 #define SPX_AGENT_CALL_H
@@ -11,11 +11,12 @@ struct call_socket;
 /* A call for help, or with severity 0 the end of one; the text is cleaned. */
 struct help_call {
     uint8_t severity;
+    uint32_t number; /* severity 0: of the call that ends; 0: all */
     char text[TEXT_MAX_BYTES + 1];
 };
 
-/* Reads the socket's datagram: severity (1), text (the rest; ignored with severity 0). False: it is
- * empty. */
+/* Reads the socket's datagram: severity (1), then the text, or with severity 0 the number of a call
+ * in decimal, or nothing. False: it is none. */
 bool help_call_read(struct help_call *call, struct view datagram);
 
 /* Listens on the configured path (mode 0600; a socket left behind is replaced, one in
@@ -27,8 +28,12 @@ void call_socket_free(struct call_socket *s);
 /* True if this path leads to the socket. NULL: there is none. */
 bool call_socket_is(const struct call_socket *s, const char *path);
 
-/* Sends a call for help to the agent with this socket. Severity 0 ends it; text is then empty. A
- * failure is written to standard error. */
+/* What stands is on disk, or a relay has heard it, or came or went: answers commands that wait to
+ * hear what became of their call. NULL: there is no socket. */
+void call_socket_check(struct call_socket *s);
+
+/* Sends a call for help to the agent with this socket, and says what became of it. Severity 0 ends
+ * calls: text is then a number or empty. A failure is written to standard error. */
 enum failure call_send(const char *path, unsigned severity, const char *text);
 
 #endif

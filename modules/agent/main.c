@@ -47,11 +47,15 @@ static bool settle_call(struct cli *c, struct error *e)
     static const struct number_range severities = {0, UINT8_MAX, PLAIN_NUMBER};
     struct command *command = c->state;
 
+    static const struct number_range numbers = {1, UINT32_MAX, PLAIN_NUMBER};
+    uint32_t number;
+
     if (!value_number(&command->severity, c->words[0], &severities, e))
         return false;
-    if ((command->severity == 0) == (c->word_count == 1))
-        return true;
-    return error_set(e, FAILURE_USAGE, "a call has a TEXT; severity 0 has none");
+    if (command->severity && c->word_count == 1)
+        return error_set(e, FAILURE_USAGE, "a call has a TEXT");
+    return command->severity || c->word_count == 1 ||
+           value_number(&number, c->words[1], &numbers, e);
 }
 
 static enum failure call(struct cli *c)
@@ -69,10 +73,10 @@ static const struct cli_verb verbs[] = {
     {.words = "", .run = serve},
     {
         .name = "call",
-        .words = "SEVERITY [TEXT]",
+        .words = "SEVERITY [TEXT|NUMBER]",
         .help = "call for help for the storage system, through the\n"
-                "running agent's CallSocket: severity 1 to 255;\n"
-                "0 without a text ends the call",
+                "running agent's CallSocket: severity 1 to 255, the\n"
+                "gravest; 0 ends all calls, or the one of this number",
         .words_min = 1,
         .words_max = 2,
         .settle = settle_call,

@@ -7,6 +7,7 @@
 
 #include "agent/call.h"
 #include "agent/changes.h"
+#include "agent/help.h"
 #include "agent/inbound.h"
 #include "agent/policy.h"
 #include "agent/service.h"
@@ -149,6 +150,27 @@ static void on_status(void *arg, int signo)
     service_log_all(a);
 }
 
+static void tell_calls(struct agent *a)
+{
+    for (size_t i = 0; i < a->uplink_count; i++)
+        uplink_tell_calls(a->uplinks[i]);
+    call_socket_check(a->call_socket);
+}
+
+static void check_calls(struct agent *a)
+{
+    call_socket_check(a->call_socket);
+}
+
+/* Configured, or systemd's for the unit. */
+static const char *state_directory(const struct agent *a)
+{
+    const char *units = getenv("STATE_DIRECTORY");
+    if (a->config.state_directory || !units || *units == '\0' || strchr(units, ':'))
+        return a->config.state_directory;
+    return units;
+}
+
 static void on_stop_limit(struct timer *timer)
 {
     loop_stop(container_of(timer, struct agent, stop_limit)->loop);
@@ -196,6 +218,8 @@ static bool start(struct agent *a, struct error *e)
     agent_sweep_log(a);
     if (a->config.listen.count && !(a->inbound = inbound_new(a, e)))
         return false;
+    if (!(a->help = help_new(a, state_directory(a), e)))
+        return false;
     if (a->config.call_socket && !(a->call_socket = call_socket_new(a, a->config.call_socket, e)))
         return false;
     if (!start_uplinks(a))
@@ -223,6 +247,8 @@ static void init(struct agent *a, struct agent_config *config, const char *path)
     a->policy = &agent_policy;
     a->on_path_in_doubt = probe_relays;
     a->on_no_session = on_no_session;
+    a->on_calls_stored = tell_calls;
+    a->on_calls_heard = check_calls;
     a->is_own = is_own;
     key_stock_init(&a->stock);
     seats_init(&a->seats);
@@ -239,6 +265,7 @@ static void end(struct agent *a)
     free(a->uplinks);
     inbound_free(a->inbound);
     call_socket_free(a->call_socket);
+    help_free(a->help);
     partings_free(&a->partings);
     attempts_forget(&a->attempts, NULL, NULL);
     log_rates_free(&a->log);

@@ -17,6 +17,7 @@
 struct uplink;
 struct inbound;
 struct call_socket;
+struct help;
 struct policy;
 
 struct agent {
@@ -34,9 +35,8 @@ struct agent {
     struct partings partings;        /* of sessions that ended for a fault of the client's */
     struct list attempts;            /* session messages 1 that came, for each relay */
     struct list ended;               /* sessions that ended recently (ended.h) */
-    uint8_t call_severity;           /* of the storage system's call for help; 0: none */
-    char call_text[TEXT_MAX_BYTES + 1];
-    struct log_rates log; /* of the lines that users and relays cause, by their keys */
+    struct help *help;               /* the storage system's calls for help */
+    struct log_rates log;            /* of the lines that users and relays cause, by their keys */
     struct timer log_sweep;
     struct key_stock stock; /* for answers to OFFERs */
     struct timer restock;
@@ -48,6 +48,10 @@ struct agent {
     bool (*is_own)(const struct agent *a, const struct address *address);
     /* A circuit has ended or is silent: probe the relays. */
     void (*on_path_in_doubt)(struct agent *a);
+    /* The calls for help have changed, and that is on disk: the relays are told. */
+    void (*on_calls_stored)(struct agent *a);
+    /* A relay has heard the calls for help, or is not there any more. */
+    void (*on_calls_heard)(struct agent *a);
     /* The last session has ended. */
     void (*on_no_session)(struct agent *a);
 };

@@ -6,6 +6,7 @@
 
 #include "agent/answer.h"
 #include "agent/changes.h"
+#include "agent/help.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -20,6 +21,8 @@
 struct control {
     struct outgoing hop;
     struct uplink *uplink;
+    bool informed, takes_calls;       /* the relay's INFO is here; it takes CALLS */
+    uint32_t told_calls, heard_calls; /* revisions; 0: none */
 };
 
 /* A hop for a circuit: parked, or with a ticket. One with a ticket has an answer first, then an
@@ -45,7 +48,7 @@ struct uplink {
     struct timer retry, renew, park_again, call_again;
     uint64_t renewed_us; /* hops parked before this time are replaced */
     bool renewing;       /* the control hop is replaced once the next hop is parked */
-    uint64_t called_us;  /* 0: no CALL sent yet */
+    uint64_t called_us;  /* when CALL was sent last; 0: never */
     struct backoff backoff, park_backoff;
     bool settled;      /* it was online for DUPLICATE_SETTLED_S at a time */
     unsigned replaced; /* by another agent with the same key, one time soon after the other */
@@ -350,28 +353,92 @@ static void control_free(struct control *c)
     free(c);
 }
 
-/* The relay ignores a CALL within 10 s of the last one: the newest one waits that long. */
-void uplink_call(struct uplink *u)
+static void calls_heard(struct uplink *u)
+{
+    if (u->agent->help)
+        u->agent->on_calls_heard(u->agent);
+}
+
+/* To a relay that takes CALLS: all that stand, once it has heard what it was told before. */
+static void send_calls(struct uplink *u, const struct standing *standing, uint32_t revision)
+{
+    struct control *c = u->control;
+    struct told_calls told;
+    uint8_t bytes[TOLD_CALLS_BYTES], body[4 + TOLD_CALLS_BYTES];
+    struct calls calls = {.revision = revision};
+    if (c->told_calls != c->heard_calls)
+        return;
+    standing_tell(standing, &told, clock_wall_s());
+    calls.calls = view_of(bytes, told_calls_encode(&told, bytes, sizeof bytes));
+    c->told_calls = revision;
+    hop_send(&c->hop.driver.hop, MESSAGE_CALLS,
+             view_of(body, calls_encode(&calls, body, sizeof body)));
+}
+
+/* To a relay of the release before: the gravest one. It ignores a CALL within 10 s of the last one,
+ * so that the next one waits that long. */
+static void send_call(struct uplink *u, const struct standing *standing, uint32_t revision)
 {
     struct agent *a = u->agent;
-    struct call call = {.severity = a->call_severity, .text = view_of_string(a->call_text)};
+    struct call call = {0};
     uint8_t body[TEXT_MAX_BYTES + 8];
     uint64_t now = loop_now(a->loop), due = u->called_us + CALL_US;
-    if (!u->control)
-        return;
+    if (standing->count == 0 && !u->called_us)
+        return; /* it knows of none */
     if (u->called_us && now < due) {
         timer_set(a->loop, &u->call_again, due);
         return;
     }
+    if (standing->count > 0)
+        call = (struct call){standing->all[0].severity, view_of_string(standing->all[0].text)};
     u->called_us = now;
+    u->control->told_calls = u->control->heard_calls = revision;
     hop_send(&u->control->hop.driver.hop, MESSAGE_CALL,
              view_of(body, call_encode(&call, body, sizeof body)));
-    hop_driver_update(&u->control->hop.driver);
+    calls_heard(u);
+}
+
+void uplink_tell_calls(struct uplink *u)
+{
+    const struct help *help = u->agent->help;
+    struct control *c = u->control;
+    if (!c || !c->informed || !help || help_is_storing(help) ||
+        c->heard_calls == help_revision(help))
+        return;
+    if (c->takes_calls)
+        send_calls(u, help_standing(help), help_revision(help));
+    else
+        send_call(u, help_standing(help), help_revision(help));
+    hop_driver_update(&c->hop.driver);
 }
 
 static void on_call_again(struct timer *timer)
 {
-    uplink_call(container_of(timer, struct uplink, call_again));
+    struct uplink *u = container_of(timer, struct uplink, call_again);
+    uplink_tell_calls(u);
+}
+
+static bool read_heard(struct control *c, struct view body)
+{
+    uint32_t revision;
+    if (!heard_decode(&revision, body))
+        return false;
+    if (revision != c->told_calls || c != c->uplink->control)
+        return true; /* of what it was not told last */
+    c->heard_calls = revision;
+    calls_heard(c->uplink);
+    uplink_tell_calls(c->uplink);
+    return true;
+}
+
+static bool read_info(struct control *c, struct view body)
+{
+    struct info info;
+    uint16_t unsupported;
+    c->informed = info_decode(&info, body, &unsupported);
+    c->takes_calls = c->informed && (info.flags & INFO_FLAG_CALLS);
+    uplink_tell_calls(c->uplink);
+    return true;
 }
 
 void uplink_probe(struct uplink *u)
@@ -404,8 +471,6 @@ static void control_on_open(struct hop *h, const struct info *info)
     log_caused_event(&u->agent->log, u->relay.public_key, loop_now(loop), LOG_INFO, &f,
                      "online at relay %s as %s", c->hop.relay, h->peer_name);
     timer_set(loop, &u->renew, loop_now(loop) + HOP_AGE_US);
-    if (u->agent->call_severity || u->called_us)
-        uplink_call(u);
     park(u);
 }
 
@@ -414,7 +479,9 @@ static bool control_on_message(struct hop *h, unsigned type, struct view body)
     struct control *c = control_of(h);
     if (type == MESSAGE_OFFER)
         return take_control_offer(c->uplink, h, body);
-    return true; /* INFO */
+    if (type == MESSAGE_HEARD)
+        return read_heard(c, body);
+    return type != MESSAGE_INFO || read_info(c, body);
 }
 
 static const struct hop_handler control_handler = {.on_open = control_on_open,
@@ -490,6 +557,7 @@ static void control_ended(struct outgoing *o)
     if (c == u->control) {
         u->control = NULL;
         forget_offers(u);
+        calls_heard(u);
     } else {
         u->next = NULL;
     }
@@ -557,6 +625,17 @@ bool uplink_is_online(const struct uplink *u)
 bool uplink_is_at(const struct uplink *u, const struct agent_relay *relay)
 {
     return changes_same_relay(&u->relay, relay);
+}
+
+bool uplink_has_heard(const struct uplink *u, uint32_t revision)
+{
+    return u->control && u->control->heard_calls &&
+           (int32_t)(u->control->heard_calls - revision) >= 0;
+}
+
+const char *uplink_relay(const struct uplink *u)
+{
+    return u->control ? u->control->hop.relay : "";
 }
 
 void uplink_free(struct uplink *u)

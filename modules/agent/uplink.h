@@ -9,8 +9,15 @@ struct uplink;
 /* Calls home from now until uplink_free. NULL without memory. */
 struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay);
 
-/* Sends the storage system's call for help (agent->call_*) to the relay. */
-void uplink_call(struct uplink *u);
+/* Tells the relay which calls for help stand (agent->help), as soon as it can be told. */
+void uplink_tell_calls(struct uplink *u);
+
+/* True if its relay has heard what stood at this revision, and is there. One of a release that says
+ * nothing to that is taken to have heard what it was sent. */
+bool uplink_has_heard(const struct uplink *u, uint32_t revision);
+
+/* The relay by its host and port. */
+const char *uplink_relay(const struct uplink *u);
 
 /* Checks the control hop: if it was lost unnoticed it is replaced within seconds. */
 void uplink_probe(struct uplink *u);

@@ -149,6 +149,26 @@ bool file_create_secret(const char *path, const char *content, size_t len, struc
     return true;
 }
 
+bool file_replace(const char *path, const char *content, size_t len, struct error *e)
+{
+    char *fresh = NULL;
+    bool good;
+
+    if (asprintf(&fresh, "%s.new", path) < 0)
+        return error_no_memory(e);
+    good = (unlink(fresh) == 0 || errno == ENOENT) && file_create_secret(fresh, content, len, e);
+    if (good && rename(fresh, path) < 0) {
+        good = error_set(e, FAILURE_OTHER, "cannot write %s: %s", path, system_text(errno));
+        unlink(fresh);
+    } else if (!good && !e->failure) {
+        error_set(e, FAILURE_OTHER, "cannot replace %s: %s", fresh, system_text(errno));
+    }
+    free(fresh);
+    if (good)
+        sync_directory_of(path);
+    return good;
+}
+
 /* Appends a line, after a newline if the last line lacks one. A line that could be written only in
  * part is removed again. */
 static bool append_locked(int fd, const char *line)

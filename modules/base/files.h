@@ -20,6 +20,10 @@ bool file_read_fd(int fd, const char *name, size_t max, char **text, size_t *len
  * A half-written file is removed. */
 bool file_create_secret(const char *path, const char *content, size_t len, struct error *e);
 
+/* Writes a file of mode 0600 in place of the one there is, synced: after a crash it is the old one
+ * or the new one, whole. What is written lies in "PATH.new" until then. */
+bool file_replace(const char *path, const char *content, size_t len, struct error *e);
+
 /* Appends one line to a file, creating it with mode 0600 if it does not exist. */
 bool file_append_line(const char *path, const char *line, struct error *e);
 

@@ -119,6 +119,7 @@ static const struct config_key agent_keys[] = {
     {"Listen", ANY_NUMBER, NEXT_START, &config_addresses, AGENT(listen)},
     {"Labels", AT_MOST_ONE, AT_ONCE, &config_labels, AGENT(labels)},
     {"CallSocket", AT_MOST_ONE, NEXT_START, &socket_path, AGENT(call_socket)},
+    {"StateDirectory", AT_MOST_ONE, NEXT_START, &config_any_path, AGENT(state_directory)},
     {"ResumeWindow",
      AT_MOST_ONE,
      NEXT_SESSION,
@@ -199,6 +200,7 @@ void agent_config_free(struct agent_config *c)
     free(c->relays);
     free(c->listen.items);
     free(c->call_socket);
+    free(c->state_directory);
     free(c->labels);
     wipe(c, sizeof *c);
 }

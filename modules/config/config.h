@@ -66,7 +66,8 @@ struct agent_config {
     struct address_list listen; /* dial mode; none otherwise */
     char *labels;               /* allocated; NULL: none; sent in INFO */
     uint32_t resume_window_s;   /* how long a session is kept without a circuit */
-    char *call_socket; /* NULL; path of the UNIX socket on which `spx agent call` is heard */
+    char *call_socket;     /* NULL; path of the UNIX socket on which `spx agent call` is heard */
+    char *state_directory; /* NULL; where the agent keeps what outlives it */
     struct agent_relay *relays; /* one or more */
     size_t relay_count;
     struct agent_user *users;

@@ -173,8 +173,9 @@ def test_call_is_said_to_a_relay_that_comes_back(world):
     [
         (["3", "text"], OTHER, "is the agent running with this CallSocket?"),
         (["256", "text"], USAGE, "'256' is not a number from 0 to 255"),
-        (["3"], USAGE, "a call has a TEXT; severity 0 has none"),
-        (["0", "text"], USAGE, "a call has a TEXT; severity 0 has none"),
+        (["3"], USAGE, "a call has a TEXT"),
+        (["0", "text"], USAGE, "text"),
+        (["0", "0"], USAGE, "0"),
         ([], USAGE, "missing argument: SEVERITY [TEXT]"),
         (["3", "x" * 1025], USAGE, "the path or the text is too long (text: at most 1024 bytes)"),
     ],
