@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/help.h"
+#include "base/text.h"
 #include "forward/statement.h"
 
 #define PREFIX_BYTES 128
@@ -27,7 +29,7 @@ bool access_init(struct access *x, struct agent *a, const struct agent_user *use
     const struct permissions *p = &x->permissions;
     struct log_party by = {.all = &a->log, .fields = &x->fields};
     char prefix[PREFIX_BYTES];
-    *x = (struct access){0};
+    *x = (struct access){.owner = a};
     memcpy(by.key, user->public_key, sizeof by.key);
     snprintf(x->user, sizeof x->user, "%s", user->name);
     snprintf(x->agent, sizeof x->agent, "%s", a->config.name);
@@ -112,12 +114,35 @@ static char *permissions_text(const struct permissions *p)
     return NULL;
 }
 
+/* ---- Calls for help are mine. ---- */
+
+/* "spx:take", or "spx:take 7": *number is 0 or 7. */
+static bool is_take(struct view target, uint32_t *number)
+{
+    static const struct number_range numbers = {1, UINT32_MAX, PLAIN_NUMBER};
+    size_t len = strlen(QUESTION_TAKE);
+    char digits[16];
+    struct error e = {0};
+    *number = 0;
+    if (target.len < len || memcmp(target.data, QUESTION_TAKE, len) != 0)
+        return false;
+    if (target.len == len)
+        return true;
+    text_clean(digits, sizeof digits, view_of(target.data + len + 1, target.len - len - 1));
+    return target.data[len] == ' ' && value_number(number, digits, &numbers, &e);
+}
+
 void access_open(struct access *x, struct stream *stream, struct view target)
 {
-    if (!view_equal(target, view_of_string(QUESTION_TARGETS)))
+    uint32_t number;
+    bool targets = view_equal(target, view_of_string(QUESTION_TARGETS));
+    if (!targets && !is_take(target, &number))
         targets_open(x->targets, stream, target);
     else if (x->statement)
         stream_reset(stream, RESET_LIMIT, "the question before is not answered yet");
     else
-        statement_start(stream, permissions_text(&x->permissions), &x->statement);
+        statement_start(stream,
+                        targets ? permissions_text(&x->permissions)
+                                : help_take(x->owner->help, number, x->user),
+                        &x->statement);
 }

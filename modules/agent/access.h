@@ -9,6 +9,7 @@
 #include "forward/target.h"
 
 struct access {
+    struct agent *owner;
     struct permissions permissions;
     struct targets *targets;
     struct remote_listeners *listeners;
@@ -29,7 +30,7 @@ bool access_update(struct access *x, const struct agent_user *user);
 /* After the session's streams have ended. */
 void access_free(struct access *x);
 
-/* For session_events.on_open: a target, or a question about the permissions. */
+/* For session_events.on_open: a target, or a question. */
 void access_open(struct access *x, struct stream *stream, struct view target);
 
 /* The session has moved to another circuit. */

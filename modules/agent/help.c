@@ -20,7 +20,7 @@ struct help {
     struct store *store; /* NULL: no directory */
     bool storing;
     struct error unsaved;
-    struct log_rate lines;
+    struct log_rate lines, takes; /* users cause takes: they push out no call */
 };
 
 static void on_written(void *arg, const struct error *e)
@@ -207,21 +207,35 @@ bool help_end(struct help *h, uint32_t number, char words[HELP_WORDS_BYTES])
     return true;
 }
 
-bool help_take(struct help *h, uint32_t number, const char *user, char words[HELP_WORDS_BYTES])
+static char *taken_text(const struct standing *s, const bool taken[CALLS_MAX])
 {
-    size_t taken = standing_take(&h->standing, number, user);
-    if (!taken && number)
-        snprintf(words, HELP_WORDS_BYTES, "no call %u stands", (unsigned)number);
-    else if (!taken)
-        snprintf(words, HELP_WORDS_BYTES, "no call stands that nobody has taken");
-    if (!taken)
-        return false;
-    if (number)
-        snprintf(words, HELP_WORDS_BYTES, "call %u is yours", (unsigned)number);
-    else
-        snprintf(words, HELP_WORDS_BYTES, "%zu call%s yours", taken, taken == 1 ? " is" : "s are");
-    log_rated(&h->lines, loop_now(h->agent->loop), LOG_INFO, "user %s has taken %s", user,
-              number ? words : "the calls for help");
-    changed(h);
-    return true;
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    if (!out)
+        return NULL;
+    for (size_t i = 0; i < s->count; i++)
+        if (taken[i])
+            fprintf(out, "taken %u %u %s\n", (unsigned)s->all[i].number, s->all[i].severity,
+                    s->all[i].text);
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+char *help_take(struct help *h, uint32_t number, const char *user)
+{
+    bool taken[CALLS_MAX];
+    char which[32] = "the calls for help";
+    struct log_fields f = fields_of(h, "call_taken", 0, NULL);
+    if (standing_take(&h->standing, number, user, taken)) {
+        if (number)
+            snprintf(which, sizeof which, "call for help %u", (unsigned)number);
+        f.user = user;
+        log_rated_event(&h->takes, loop_now(h->agent->loop), LOG_INFO, &f, "user %s has taken %s",
+                        user, which);
+        changed(h);
+    }
+    return taken_text(&h->standing, taken);
 }

@@ -31,7 +31,9 @@ const char *help_unsaved(const struct help *h);
 #define HELP_WORDS_BYTES 128
 bool help_call(struct help *h, uint8_t severity, const char *text, char words[HELP_WORDS_BYTES]);
 bool help_end(struct help *h, uint32_t number, char words[HELP_WORDS_BYTES]); /* 0: all */
-bool help_take(struct help *h, uint32_t number, const char *user,
-               char words[HELP_WORDS_BYTES]); /* 0: all that nobody has taken */
+
+/* A user takes the call of this number, or with 0 all that nobody has taken: the answer to
+ * QUESTION_TAKE (forward/statement.h), a line for each, allocated. NULL without memory. */
+char *help_take(struct help *h, uint32_t number, const char *user);
 
 #endif

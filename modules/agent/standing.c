@@ -77,18 +77,19 @@ size_t standing_end(struct standing *s, uint32_t number)
     return before - s->count;
 }
 
-size_t standing_take(struct standing *s, uint32_t number, const char *user)
+bool standing_take(struct standing *s, uint32_t number, const char *user, bool is_asked[CALLS_MAX])
 {
-    size_t taken = 0;
+    bool changed = false;
     for (size_t i = 0; i < s->count; i++) {
         struct standing_call *call = &s->all[i];
-        bool own = strcmp(call->taken_by, user) == 0;
-        if (number ? call->number != number : !own && call->taken_by[0] != '\0')
+        bool own = strcmp(call->taken_by, user) == 0, nobodys = call->taken_by[0] == '\0';
+        is_asked[i] = number ? call->number == number : own || nobodys;
+        if (!is_asked[i] || own)
             continue;
         snprintf(call->taken_by, sizeof call->taken_by, "%s", user);
-        taken++;
+        changed = true;
     }
-    return taken;
+    return changed;
 }
 
 static uint32_t age_s(const struct standing_call *call, int64_t now_s)

@@ -38,9 +38,10 @@ enum standing_result standing_add(struct standing *s, uint8_t severity, const ch
 /* Ends the call of this number, or with 0 all. Returns how many. */
 size_t standing_end(struct standing *s, uint32_t number);
 
-/* Marks the call of this number as taken by a user, or with 0 all that nobody has taken. Returns
- * how many, those that were this user's already included. */
-size_t standing_take(struct standing *s, uint32_t number, const char *user);
+/* Marks the call of this number as taken by a user, or with 0 all that nobody has taken. is_asked:
+ * for each place in all, whether the call was asked for and is this user's now, as it may have been
+ * before. True: something has changed. */
+bool standing_take(struct standing *s, uint32_t number, const char *user, bool is_asked[CALLS_MAX]);
 
 /* As CALLS tells them; the views point into s. */
 void standing_tell(const struct standing *s, struct told_calls *calls, int64_t now_s);

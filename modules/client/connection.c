@@ -736,10 +736,10 @@ static void on_status(struct timer *timer)
     timer_set(c->loop, timer, loop_now(c->loop) + STATUS_US);
 }
 
-static void on_answered(void *arg, struct view answer)
+static const char *on_answered(void *arg, struct view answer)
 {
     const struct client *c = arg;
-    c->task->answered(c->task, answer);
+    return c->task->answered(c->task, answer);
 }
 
 static void on_log_sweep(struct timer *timer)

@@ -18,7 +18,8 @@ struct client_task {
     size_t forward_count;
     struct trusted_key agent_key;
     const char *question; /* asked in place of all forwards (statement.h); NULL: none */
-    void (*answered)(const struct client_task *t, struct view answer);
+    /* NULL: it is answered; otherwise why the answer is none: the task has failed. */
+    const char *(*answered)(const struct client_task *t, struct view answer);
 };
 
 /* Runs all tasks until each has ended: by a signal, the end of standard input and output's stream

@@ -42,15 +42,16 @@ static void question_heard(void *arg, enum reset_code code, const char *text, st
 {
     const struct forwards *f = arg;
     char why[RESET_TEXT_BYTES + NAME_TEXT_BYTES + 80] = "finished", reason[RESET_TEXT_BYTES];
+    const char *none = code ? NULL : f->request.answered(f->request.arg, answer);
     reset_to_text(reason, code, text);
     if (code == RESET_UNSUPPORTED)
         snprintf(why, sizeof why, "agent %s is of a version of spx that cannot be asked for this",
                  f->failures.agent);
     else if (code)
         snprintf(why, sizeof why, "agent %s does not answer: %s", f->failures.agent, reason);
-    else
-        f->request.answered(f->request.arg, answer);
-    f->request.ended(f->request.arg, code, why);
+    else if (none)
+        snprintf(why, sizeof why, "agent %s: %s", f->failures.agent, none);
+    f->request.ended(f->request.arg, none ? RESET_REFUSED : code, why);
 }
 
 /* The client goes on as long as it forwards anything. */

@@ -20,10 +20,11 @@ struct forwards_request {
     size_t count;
     const struct target *stdio; /* -W; NULL: none */
     const char *question;       /* to the agent, in place of all that (statement.h); NULL: none */
-    void (*answered)(void *arg, struct view answer); /* before ended */
-    const char *agent;                               /* for the log; the caller's */
-    const struct log_party *by;                      /* whose the lines there are; the caller's */
-    const char *prefix; /* of log lines that do not name the agent; the caller's */
+    /* Before ended; not NULL: why the answer is none. */
+    const char *(*answered)(void *arg, struct view answer);
+    const char *agent;          /* for the log; the caller's */
+    const struct log_party *by; /* whose the lines there are; the caller's */
+    const char *prefix;         /* of log lines that do not name the agent; the caller's */
     forwards_ended *ended;
     void *arg;
 };

@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/nearest.h"
+#include "client/calls.h"
+#include "client/json.h"
 #include "client/roster.h"
 #include "client/survey.h"
 #include "net/loop.h"
@@ -206,17 +208,6 @@ static void flush(struct inquiry *l)
     loop_stop(l->loop);
 }
 
-static void print_json_text(const char *text, size_t len)
-{
-    putchar('"');
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] == '"' || text[i] == '\\')
-            putchar('\\');
-        putchar(text[i]);
-    }
-    putchar('"');
-}
-
 /* "site=boston rack=7" as an object. */
 static void print_json_labels(const char *labels)
 {
@@ -227,44 +218,48 @@ static void print_json_labels(const char *labels)
         len = strcspn(labels, " \t");
         fputs(separator, stdout);
         separator = ",";
-        print_json_text(labels, name);
+        json_text(labels, name);
         putchar(':');
         name += name < len;
-        print_json_text(labels + name, len - name);
+        json_text(labels + name, len - name);
     }
     putchar('}');
 }
 
-static void print_json(const struct sighting *s, uint64_t age_us)
+static void print_json(const struct sighting *s, uint64_t now_us)
 {
     char key[KEY_TEXT_BYTES];
+    struct told_calls calls;
+    sighting_calls(s, &calls, now_us);
     key_to_text(key, s->public_key);
     printf("{\"agent\":\"%s\",\"state\":\"%s\",\"for_s\":%llu,\"labels\":", s->name,
-           agent_state_name(s->state), (unsigned long long)(age_us / CLOCK_US_PER_S));
+           agent_state_name(s->state),
+           (unsigned long long)((now_us - s->since_us) / CLOCK_US_PER_S));
     print_json_labels(s->labels);
-    printf(",\"severity\":%u,\"call\":", s->severity);
-    print_json_text(s->call_text, strlen(s->call_text));
+    putchar(',');
+    calls_print_json(&calls);
     printf(",\"key\":\"%s\"}\n", key);
 }
 
-static void print_row(const struct sighting *s, uint64_t age_us)
+static void print_row(const struct sighting *s, uint64_t now_us)
 {
     char age[24];
-    text_duration(age, age_us);
-    printf("%-24s %-10s %-12s %s", s->name, agent_state_name(s->state), age, s->labels);
-    if (s->severity)
-        printf("  CALL %u: %s", s->severity, s->call_text);
-    putchar('\n');
+    struct told_calls calls;
+    sighting_calls(s, &calls, now_us);
+    text_duration(age, now_us - s->since_us);
+    printf("%-24s %-10s %-12s %s\n", s->name, agent_state_name(s->state), age, s->labels);
+    calls_print(&calls);
 }
 
 /* The text of a line, as a number other than 0; its low bits are the state. */
-static uint64_t signature(const struct sighting *s)
+static uint64_t signature(const struct sighting *s, uint64_t now_us)
 {
-    uint64_t sum = 14695981039346656037U ^ s->severity;
+    uint64_t sum = 14695981039346656037U;
+    struct told_calls calls;
+    sighting_calls(s, &calls, now_us);
     for (const char *at = s->labels; *at != '\0'; at++)
         sum = (sum ^ (uint8_t)*at) * 1099511628211U;
-    for (const char *at = s->call_text; *at != '\0'; at++)
-        sum = (sum ^ (uint8_t)*at) * 1099511628211U;
+    sum = calls_signature(&calls, sum);
     return ((sum | 1) << 8) | s->state;
 }
 
@@ -278,7 +273,7 @@ static void print_change(struct inquiry *l, size_t at)
 {
     const struct list_options *o = l->options;
     struct sighting s = roster_merge(&l->roster, at);
-    uint64_t now = loop_now(l->loop), sign = signature(&s);
+    uint64_t now = loop_now(l->loop), sign = signature(&s, now);
     bool was_wanted = s.told && wanted(o, (uint8_t)s.told);
     if (sign == s.told)
         return;
@@ -287,9 +282,9 @@ static void print_change(struct inquiry *l, size_t at)
     if (!wanted(o, s.state) && !was_wanted)
         return;
     if (o->json)
-        print_json(&s, now - s.since_us);
+        print_json(&s, now);
     else
-        print_row(&s, now - s.since_us);
+        print_row(&s, now);
     flush(l);
 }
 

@@ -1,4 +1,5 @@
 /* The client's verbs, and the steps before it connects. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +7,7 @@
 #include "base/version.h"
 #include "cli/cli.h"
 #include "cli/complete.h"
+#include "client/calls.h"
 #include "client/client.h"
 #include "client/connection.h"
 #include "client/list.h"
@@ -128,6 +130,18 @@ static enum failure show_targets(struct cli *c)
     return reach_agents(c, question);
 }
 
+static enum failure take_calls(struct cli *c)
+{
+    const struct client_command *command = c->state;
+    char words[sizeof QUESTION_TAKE + 16];
+    const char *number = command->options.call;
+
+    snprintf(words, sizeof words, "%s%s%s", QUESTION_TAKE, number ? " " : "", number ? number : "");
+    if (!c->verbose)
+        log_setup("client", LOG_WARNING, c->json);
+    return reach_agents(c, (struct client_task){.question = words, .answered = calls_print_taken});
+}
+
 static enum failure list(struct cli *c)
 {
     const struct client_command *command = c->state;
@@ -220,6 +234,16 @@ static const struct cli_verb verbs[] = {
         .words_max = 1,
         .settle = client_settle_agent,
         .run = show_targets,
+    },
+    {
+        .name = "take",
+        .words = "AGENT [NUMBER]",
+        .help = "take the call for help of this number, or all that nobody has taken:\n"
+                "all who list the agent see that they are yours",
+        .words_min = 1,
+        .words_max = 2,
+        .settle = client_settle_take,
+        .run = take_calls,
     },
     {0},
 };

@@ -193,6 +193,19 @@ bool client_settle_agent(struct cli *c, struct error *e)
     return add_wish(options_of(c), c->words[0], e);
 }
 
+bool client_settle_take(struct cli *c, struct error *e)
+{
+    static const struct number_range numbers = {1, UINT32_MAX, PLAIN_NUMBER};
+    uint32_t number;
+
+    if (c->word_count == 2) {
+        options_of(c)->call = c->words[1];
+        if (!value_number(&number, c->words[1], &numbers, e))
+            return false;
+    }
+    return client_settle_agent(c, e);
+}
+
 void client_options_free(struct client_options *o)
 {
     for (size_t i = 0; i < o->wish_count; i++)

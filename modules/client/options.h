@@ -22,7 +22,8 @@ struct client_options {
     struct forward *forwards; /* in the order given, each beside its option's value */
     const char **values;
     size_t forward_count, value_count;
-    bool stdio; /* -W */
+    const char *call; /* of take: its number; NULL: all */
+    bool stdio;       /* -W */
     struct target stdio_target;
 };
 
@@ -40,8 +41,9 @@ extern const struct cli_option client_connect_options[], client_list_options[];
 /* Checks the words and options of a command line for connecting. */
 bool client_settle_connect(struct cli *c, struct error *e);
 
-/* The same for a verb about one agent. */
+/* The same for a verb about one agent, and for take. */
 bool client_settle_agent(struct cli *c, struct error *e);
+bool client_settle_take(struct cli *c, struct error *e);
 
 void client_options_free(struct client_options *o);
 

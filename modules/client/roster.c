@@ -12,7 +12,7 @@ static void sighting_free(struct sighting *s)
     if (!s)
         return;
     free(s->labels);
-    free(s->call_text);
+    free(s->calls);
     free(s);
 }
 
@@ -21,6 +21,38 @@ static char *clean_copy(struct view text, size_t max)
     char clean[LABELS_MAX_BYTES + 1];
     text_clean(clean, max + 1, text);
     return strdup(clean);
+}
+
+/* Of a relay of the release before the one call that it tells, without a number. */
+static bool copy_calls(struct sighting *s, const struct agent_entry *entry)
+{
+    uint8_t bytes[1 + TOLD_CALL_BYTES];
+    struct told_calls one = {.count = 1};
+    struct view calls = entry->calls;
+    if (calls.len == 0 && entry->severity == 0)
+        return true;
+    if (calls.len == 0) {
+        one.all[0] = (struct told_call){.severity = entry->severity, .text = entry->call_text};
+        calls = view_of(bytes, told_calls_encode(&one, bytes, sizeof bytes));
+    }
+    s->calls = malloc(calls.len);
+    if (!s->calls)
+        return false;
+    memcpy(s->calls, calls.data, calls.len);
+    s->calls_len = calls.len;
+    return true;
+}
+
+void sighting_calls(const struct sighting *s, struct told_calls *calls, uint64_t now_us)
+{
+    uint64_t more_s = (now_us - s->heard_us) / CLOCK_US_PER_S;
+    calls->count = 0;
+    if (!s->calls || !told_calls_decode(calls, view_of(s->calls, s->calls_len)))
+        return;
+    for (size_t i = 0; i < calls->count; i++) {
+        uint64_t age_s = calls->all[i].age_s + more_s;
+        calls->all[i].age_s = age_s < UINT32_MAX ? (uint32_t)age_s : UINT32_MAX;
+    }
 }
 
 static struct sighting *sighting_new(size_t relay, const struct agent_entry *entry, uint64_t now_us)
@@ -32,12 +64,12 @@ static struct sighting *sighting_new(size_t relay, const struct agent_entry *ent
     s->relay = relay;
     s->state = entry->state;
     s->severity = entry->severity;
+    s->heard_us = now_us;
     s->since_us = age_us < now_us ? now_us - age_us : 0;
     memcpy(s->public_key, entry->public_key, KEY_BYTES);
     text_clean(s->name, sizeof s->name, entry->name);
     s->labels = clean_copy(entry->labels, LABELS_MAX_BYTES);
-    s->call_text = clean_copy(entry->call_text, TEXT_MAX_BYTES);
-    if (s->labels && s->call_text)
+    if (s->labels && copy_calls(s, entry))
         return s;
     sighting_free(s);
     return NULL;
@@ -45,7 +77,7 @@ static struct sighting *sighting_new(size_t relay, const struct agent_entry *ent
 
 static size_t bytes_of(const struct sighting *s)
 {
-    return sizeof *s + strlen(s->labels) + strlen(s->call_text);
+    return sizeof *s + strlen(s->labels) + s->calls_len;
 }
 
 /* The first place that is not before this name and relay. */
@@ -163,8 +195,12 @@ struct sighting roster_merge(const struct roster *r, size_t at)
     }
     merged = *s[best];
     merged.told = told;
-    merged.severity = s[call]->severity;
-    merged.call_text = s[call]->call_text;
+    if (merged.lost || merged.state != AGENT_ONLINE) {
+        merged.severity = s[call]->severity;
+        merged.calls = s[call]->calls;
+        merged.calls_len = s[call]->calls_len;
+        merged.heard_us = s[call]->heard_us;
+    }
     return merged;
 }
 

@@ -12,13 +12,16 @@
 /* An agent as one relay has told it last; texts are clean. */
 struct sighting {
     size_t relay;
-    bool lost; /* the relay has been lost since */
-    uint8_t state, severity;
-    uint64_t since_us; /* in this state */
+    bool lost;               /* the relay has been lost since */
+    uint8_t state, severity; /* severity: of its gravest call, 0: none */
+    uint64_t since_us;       /* in this state */
     uint8_t public_key[KEY_BYTES];
     char name[NAME_TEXT_BYTES];
-    char *labels, *call_text;
-    uint64_t told; /* the caller's: what it has said of this agent; 0: nothing */
+    char *labels;
+    uint8_t *calls; /* as told_calls_decode takes them, not cleaned; NULL: none */
+    size_t calls_len;
+    uint64_t heard_us; /* when it was told */
+    uint64_t told;     /* the caller's: what it has said of this agent; 0: nothing */
 };
 
 /* Invariant: sorted by name, then by relay; one of each pair. */
@@ -43,9 +46,13 @@ void roster_renew(struct roster *r, size_t relay);
  * them. */
 size_t roster_agent_span(const struct roster *r, size_t at);
 
-/* Together they say: the state in which it can best be reached, and the gravest call. The
- * texts are the roster's. */
+/* Together they say: the state in which it can best be reached, and its calls: as a relay has them
+ * where it is online, as it owns them; otherwise those of the relay that knows the gravest. What is
+ * pointed to is the roster's. */
 struct sighting roster_merge(const struct roster *r, size_t at);
+
+/* Its calls with their ages now; the views point into the sighting. */
+void sighting_calls(const struct sighting *s, struct told_calls *calls, uint64_t now_us);
 
 /* The place of the agent of this name, or of the next one. */
 size_t roster_find(const struct roster *r, const char *name);

@@ -33,7 +33,7 @@ static bool next_permitted(struct view *rest, struct permitted *p)
     return true;
 }
 
-void targets_print(const struct client_task *t, struct view answer)
+const char *targets_print(const struct client_task *t, struct view answer)
 {
     struct permitted p;
     bool any = false;
@@ -50,9 +50,10 @@ void targets_print(const struct client_task *t, struct view answer)
     if (!any)
         printf("agent %s permits you nothing\n", t->agent);
     fflush(stdout);
+    return NULL;
 }
 
-void targets_print_json(const struct client_task *t, struct view answer)
+const char *targets_print_json(const struct client_task *t, struct view answer)
 {
     struct permitted p;
     (void)t;
@@ -64,4 +65,5 @@ void targets_print_json(const struct client_task *t, struct view answer)
             printf("{\"listeners\":%s}\n", p.value);
     }
     fflush(stdout);
+    return NULL;
 }

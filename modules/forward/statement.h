@@ -8,6 +8,10 @@
  * 5.5, "Questions"). */
 #define QUESTION_TARGETS "spx:targets"
 
+/* The same, on which it says which calls for help are its user's now: all that nobody has taken, or
+ * with a space and a number behind it the one of this number. */
+#define QUESTION_TAKE "spx:take"
+
 /* Acceptor: accepts the stream, says the text on it and ends it. text: allocated, the statement's
  * from now on. *here is this statement until it has ended, then NULL. The stream is reset without
  * memory. */

@@ -88,7 +88,7 @@ static void log_calls(struct peer *peer, const struct told_calls *old, const str
     struct log_fields f = fields_of(peer, a, "call_over");
     for (size_t i = 0; i < new->count; i++)
         log_call(peer, &new->all[i], find_call(old, &new->all[i]));
-    for (size_t i = 0; i < old->count && new->count > 0; i++)
+    for (size_t i = 0; i<old->count &&new->count> 0; i++)
         if (!find_call(new, &old->all[i]))
             log_call_over(peer, &old->all[i]);
     if (old->count > 0 && new->count == 0)

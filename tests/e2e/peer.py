@@ -23,6 +23,7 @@ CLIENT, CONTROL, AGENT_CIRCUIT, RELAY = 1, 2, 3, 4
 # Control messages.
 INFO, LIST, WATCH, AGENT, END, CONNECT, OFFER, ACCEPT = range(1, 9)
 REFUSE, CONNECTED, REFUSED, CALL, PING, PONG, BYE = range(9, 16)
+CALLS, HEARD = 128, 129
 
 # Frames.
 OPEN, OPENED, DATA, EOF, RESET, WINDOW, LISTEN, LISTENING, CLOSE = range(1, 10)
@@ -220,6 +221,14 @@ def agent_entry(name, public_key, labels="", state=1, severity=0, call_text=""):
     )  # fmt: skip
 
 
+def calls(revision, *all_calls):
+    """CALLS; each call: number, severity, age, taken by, text."""
+    body = u32(revision) + bytes([len(all_calls)])
+    for number, severity, age, taken_by, text in all_calls:
+        body += u32(number) + bytes([severity]) + u32(age) + string(taken_by) + string(text)
+    return body
+
+
 def read_message2(handshake, message2):
     """The payload of the answer to a first message: refuses as it says, else leaves the rest."""
     reader = Reader(handshake.read_second(message2))
@@ -236,6 +245,7 @@ class Hop:
         self.pipe, self.own = pipe, own
         self.records = self.peer_key = self.role = self.ticket = self.name = None
         self.pings, self.refused = 0, []  # what came while nobody asked
+        self.flags = 0  # of its INFO as a responder
 
     @classmethod
     def open(cls, address, own, peer_public, role, ticket=NO_TICKET, suite=CHACHA, source=None,
@@ -277,7 +287,7 @@ class Hop:
             return False
         self.records = Records(self.pipe, handshake.split())
         assert self.receive()[0] == INFO
-        self.send(INFO, info())
+        self.send(INFO, info(flags=self.flags))
         return True
 
     def send(self, kind, body=b""):
@@ -732,6 +742,9 @@ class Relay(Listener):
     def welcome(self, hop):
         return welcome("peer", self.keepalive)
 
+    def on_control(self, hop, kind, reader):
+        """A message other than REFUSE came on a control hop."""
+
     def entry(self, name):
         return agent_entry(name, self.agents[name])
 
@@ -776,6 +789,8 @@ class Relay(Listener):
                 kind, reader = hop.receive()
                 if kind == REFUSE:
                     hop.refused.append(reader.rest())
+                else:
+                    self.on_control(hop, kind, reader)
 
     def next_parked(self, seconds=15):
         with self.came:

@@ -19,7 +19,7 @@ from servers import ask, read_exactly
 pytestmark = pytest.mark.usefixtures("steady")
 
 APPLETS = ("client", "relay", "agent", "key")
-VERBS = {"client": ["list", "targets"], "agent": ["call"], "key": ["new", "public"]}
+VERBS = {"client": ["list", "targets", "take"], "agent": ["call"], "key": ["new", "public"]}
 
 
 def test_version():
@@ -259,7 +259,7 @@ USAGE_ERRORS = [
     (["relay", "-c", "a", "-c", "b"], TWICE),
     (["agent", "extra"], "spx agent: unknown command 'extra'"),
     (["agent", "-v", "clal", "1", "x"], "spx agent: unknown command 'clal'; did you mean 'call'?"),
-    (["agent", "call"], "spx agent call: missing argument: SEVERITY [TEXT]"),
+    (["agent", "call"], "spx agent call: missing argument: SEVERITY [TEXT|NUMBER]"),
     (["agent", "call", "1", "x", "y"], "spx agent call: unexpected argument 'y'"),
     (["agent", "call", "--watch"], "spx agent call: unknown option '--watch'"),
     (["agent", "--chekc"], "spx agent: unknown option '--chekc'; did you mean '--check'?"),

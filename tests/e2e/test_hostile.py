@@ -1106,6 +1106,7 @@ TO_RELAY_BY_CLIENT = {
     "ACCEPT": [(peer.ACCEPT, b"x")],
     "REFUSED": [(peer.REFUSED, peer.refusal(1, ""))],
     "CALL": [(peer.CALL, bytes([1]) + string("help"))],
+    "CALLS": [(peer.CALLS, peer.calls(1))],
 }
 TO_RELAY_BY_CONTROL = {
     "LIST": [(peer.LIST, string(""))],
@@ -1114,6 +1115,14 @@ TO_RELAY_BY_CONTROL = {
     "CALL with a text too long": [(peer.CALL, bytes([1]) + string("x" * 1025))],
     "CALL that is over and has a text": [(peer.CALL, bytes([0]) + string("x"))],
     "CALL that is not UTF-8": [(peer.CALL, bytes([1]) + string(b"\xf4\x90\x80\x80"))],
+    "CALLS with a text too long": [(peer.CALLS, peer.calls(1, (1, 1, 0, "", "x" * 1025)))],
+    "CALLS with a call of no severity": [(peer.CALLS, peer.calls(1, (1, 0, 0, "", "x")))],
+    "CALLS with a taker whose name is none": [(peer.CALLS, peer.calls(1, (1, 1, 0, "A b", "x")))],
+    "CALLS with one call too many": [
+        (peer.CALLS, peer.calls(1, *((n, 1, 0, "", "x") for n in range(17))))
+    ],
+    "CALLS that are cut": [(peer.CALLS, peer.calls(1, (1, 1, 0, "", "x"))[:-1])],
+    "HEARD": [(peer.HEARD, bytes(4))],
     "REFUSE that is cut": [(peer.REFUSE, bytes(32) + u16(1))],
     "REFUSE that is not UTF-8": [(peer.REFUSE, bytes(32) + peer.refusal(1, b"\xed\xa0\x80"))],
     "REFUSE with a message 2 too long": [(peer.REFUSE, bytes(32) + peer.refusal(1, "", 0, bytes(4097)))],
@@ -1397,6 +1406,12 @@ TO_CLIENT = {
     "AGENT with a call that is not UTF-8": [
         (peer.AGENT, peer.agent_entry("l", bytes(32), severity=1, call_text=b"\xff"))
     ],
+    "AGENT with calls that are cut": [
+        (peer.AGENT, peer.agent_entry("l", bytes(32)) + u16(16) + string(bytes([1])))
+    ],
+    "AGENT with its calls twice": [
+        (peer.AGENT, peer.agent_entry("l", bytes(32)) + 2 * (u16(16) + string(bytes([0]))))
+    ],
     "AGENT with a text and no call": [(peer.AGENT, peer.agent_entry("l", bytes(32), call_text="x"))],
     "CONNECTED without message 2": [(peer.CONNECTED, b"")],
     "CONNECTED with a message 2 too long": [(peer.CONNECTED, bytes(4097))],
@@ -1453,7 +1468,7 @@ def test_texts_of_a_relay(world, site):
     argv = [harness.SPX, "client", "-c", conf, "list"]
     listed = world.start(harness.Program("list", argv, world.directory, terminal=True))
     listed.wait_exit(OK)
-    wait_for(lambda: listed.lines(r"lab-1 .*gpj.exe.* CALL 3: .*gpj.exe"), 5, "the list is there")
+    wait_for(lambda: listed.lines(r"CALL, severity 3: .*gpj.exe"), 5, "the list is there")
     assert_no_raw_bytes(listed)
     del site.entry
 

@@ -694,7 +694,7 @@ def call_of(world, name="lab-1"):
 
 
 def test_calls(world):
-    """Of those that an agent sends within 10 s the first counts."""
+    """However many an agent of the release before sends at once, the last one counts."""
     relay = world.start_relay()
     control = peer.Hop.open(
         world.relay_address, pair(world, "lab-1"), world.key("relay").raw, peer.CONTROL
@@ -702,22 +702,54 @@ def test_calls(world):
     for number in range(1, 6):
         control.send(peer.CALL, bytes([number]) + string(f"call {number}"))
     assert control.is_alive()
-    assert call_of(world) == (1, "call 1")
-    assert len(relay.lines("calls for help")) == 1
+    assert call_of(world) == (5, "call 5")
+    assert len(relay.lines("calls for help")) == 5
+
+
+def test_calls_at_once(world):
+    """Each CALLS is answered with its revision; what it tells takes the place of all before."""
+    world.start_relay()
+    control = peer.Hop.open(
+        world.relay_address, pair(world, "lab-1"), world.key("relay").raw, peer.CONTROL
+    )
+    for revision in (7, 8, 2**32 - 1):
+        told = [(n, n, 5, "", f"call {n} of {revision}") for n in range(1, 17)]
+        control.send(peer.CALLS, peer.calls(revision, *told))
+        assert control.expect(peer.HEARD).number(4) == revision
+        assert call_of(world) == (16, f"call 16 of {revision}")
+    control.send(peer.CALLS, peer.calls(9))
+    assert control.expect(peer.HEARD).number(4) == 9
+    assert call_of(world) == (0, "")
+
+
+class RelayOfBefore(peer.Relay):
+    """A relay that does not know CALLS. told: when it was sent a CALL, its severity and text."""
+
+    def __init__(self, *arguments, **options):
+        self.told = []
+        super().__init__(*arguments, **options)
+
+    def on_control(self, hop, kind, reader):
+        assert kind != peer.CALLS
+        if kind == peer.CALL:
+            self.told.append((time.monotonic(), reader.number(1), reader.text()))
 
 
 @pytest.mark.soak
-def test_last_call_arrives(world):
-    """An agent that is told more within 10 s says the last of it when they are over."""
-    world.start_relay()
+def test_last_call_arrives(world, serve):
+    """A relay of the release before, which ignores a CALL within 10 s of another, is told of the
+    gravest call once they are over: the last one is late, and not lost."""
+    relay = serve(RelayOfBefore, pair(world, "relay"), world.relay_address)
     conf = world.agent_conf(CallSocket=world.directory / "call")
     world.start_agent(conf=conf)
+    told = lambda: [(severity, text) for _, severity, text in relay.told]
     for severity, text in ((3, "first"), (2, "second"), (5, "last")):
         run(SPX, "agent", "-c", conf, "call", str(severity), text)
-    wait_for(lambda: call_of(world) == (3, "first"), 3, "the first is told")
-    wait_for(lambda: call_of(world) == (5, "last"), 14, "the last is told")
+    wait_for(lambda: told() == [(3, "first")], 3, "the first is told")
+    wait_for(lambda: told() == [(3, "first"), (5, "last")], 14, "the gravest is told")
+    assert relay.told[1][0] - relay.told[0][0] > 10
     run(SPX, "agent", "-c", conf, "call", "0")
-    wait_for(lambda: call_of(world) == (0, ""), 14, "its end is told")
+    wait_for(lambda: told()[2:] == [(0, "")], 14, "its end is told")
 
 
 # OFFERs at an agent.

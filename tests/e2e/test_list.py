@@ -1,12 +1,11 @@
-"""The agents as a user sees them: `client list`, its queries and --watch, and an agent's call for
-help."""
+"""The agents as a user sees them: `client list`, its queries and --watch."""
 import json
 import re
 import signal
 
 import pytest
 
-from harness import CONFIG, INTERRUPTED, NETWORK, NO_AGENT, OK, OTHER, SPX, USAGE, Program, run, spx, wait_for
+from harness import INTERRUPTED, NO_AGENT, SPX, USAGE, Program, run, spx, wait_for
 
 
 def rows(text):
@@ -22,25 +21,6 @@ def labelled(world):
         agents={"lab-1": {"Labels": "site=boston rack=7"}, "lab-2": {"Labels": "site=berlin"}}
     )
     world.start_agent(Labels="model=vmax rack=8")
-
-
-def test_call_socket_in_use(world):
-    """A second agent with the same CallSocket does not start, and the first one still hears calls; a
-    socket that a killed agent left is replaced."""
-    world.start_relay()
-    path = world.directory / "call"
-    conf = world.agent_conf(CallSocket=path)
-    first = world.start_agent(conf=conf)
-    second = world.start_agent(conf=conf, name="second", online=False)
-    second.expect(f"CallSocket = {path}: in use: another agent")
-    second.wait_exit(NETWORK)
-    spx("agent", "-c", conf, "call", "3", "fan 2", code=OK)
-    first.expect("calls for help, severity 3: fan 2")
-    first.kill()
-    assert path.exists()
-    third = world.start_agent(conf=conf, name="third")
-    spx("agent", "-c", conf, "call", "4", "fan 3", code=OK)
-    third.expect("calls for help, severity 4: fan 3")
 
 
 def test_labels(world, labelled):
@@ -133,60 +113,3 @@ def test_watch(world):
     shows("offline")
     assert set(rows(watch.output())) == {"lab-1"}
     watch.stop()
-
-
-def test_call_for_help(world):
-    """`agent call` reaches the relay through the agent that runs: those who list and watch see
-    severity and text, and all three logs have it."""
-    relay = world.start_relay()
-    conf = world.agent_conf(CallSocket=world.directory / "call")
-    agent = world.start_agent(conf=conf)
-    watch = start_watch(world)
-    wait_for(lambda: "lab-1" in rows(watch.output()), 10, "the list is there")
-    run(SPX, "agent", "-c", conf, "call", "3", "fan 2 has failed")
-    agent.expect(r"the storage system calls for help, severity 3: fan 2 has failed")
-    relay.expect(r"agent lab-1 calls for help, severity 3: fan 2 has failed")
-    wait_for(lambda: "CALL 3: fan 2 has failed" in watch.output(), 10, "the watcher is told")
-    assert "CALL 3: fan 2 has failed" in world.list_agents()
-
-
-def test_call_is_said_to_a_relay_that_comes_back(world):
-    """A relay that was started anew hears of the call, and that a call is over."""
-    relay = world.start_relay()
-    conf = world.agent_conf(CallSocket=world.directory / "call")
-    agent = world.start_agent(conf=conf)
-    for number, (call, shown) in enumerate(((("3", "a fan"), True), (("0",), False)), 2):
-        run(SPX, "agent", "-c", conf, "call", *call)
-        agent.expect("calls for help, severity 3" if shown else "the call for help is over")
-        relay.kill()
-        relay = world.start_relay()
-        agent.expect("online at relay", count=number)
-
-        def listed():
-            return ("CALL 3: a fan" in world.list_agents("lab-1")) == shown
-
-        wait_for(listed, 15, "the call is listed or not")
-
-
-@pytest.mark.parametrize(
-    "words, code, reason",
-    [
-        (["3", "text"], OTHER, "is the agent running with this CallSocket?"),
-        (["256", "text"], USAGE, "'256' is not a number from 0 to 255"),
-        (["3"], USAGE, "a call has a TEXT"),
-        (["0", "text"], USAGE, "text"),
-        (["0", "0"], USAGE, "0"),
-        ([], USAGE, "missing argument: SEVERITY [TEXT]"),
-        (["3", "x" * 1025], USAGE, "the path or the text is too long (text: at most 1024 bytes)"),
-    ],
-)
-def test_call_that_is_not_right(world, words, code, reason):
-    """Nobody hears the call, or it is none."""
-    conf = world.agent_conf(CallSocket=world.directory / "call")
-    assert reason in spx("agent", "-c", conf, "call", *words, code=code).stderr
-
-
-def test_call_without_a_socket(world):
-    """The configuration says of no socket."""
-    failed = spx("agent", "-c", world.agent_conf(), "call", "3", "text", code=CONFIG)
-    assert "no CallSocket in [Agent]" in failed.stderr

@@ -22,7 +22,8 @@ static void read_call(struct view datagram)
         return;
     }
     require(call.severity == datagram.data[0]);
-    require(call.severity > 0 || call.text[0] == '\0');
+    require(call.severity > 0 || call.number > 0 || call.text[0] == '\0');
+    require(call.severity == 0 || call.number == 0);
     require(strlen(call.text) <= TEXT_MAX_BYTES);
     for (const char *c = call.text; *c; c++)
         require((unsigned char)*c >= ' ' && *c != 0x7f);

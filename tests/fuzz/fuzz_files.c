@@ -1,5 +1,5 @@
-/* libFuzzer: files other than configurations: a key file, and the client's known agents, to which
- * another one is added. The first byte chooses, the rest is the file, in which KEY_BYTE stands for
+/* libFuzzer: files other than configurations: a key file, an agent's calls for help, and the
+ * client's known agents, to which another one is added. The first byte chooses, the rest is the file, in which KEY_BYTE stands for
  * a key and NAME_BYTE for the name that is looked up. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/standing.h"
 #include "base/bytes.h"
 #include "config/known_agents.h"
 
@@ -86,10 +87,35 @@ static void find_and_add(void)
     require(!had || memcmp(key, before, KEY_BYTES) == 0);
 }
 
+/* What is read of an agent's calls for help is written as it stood, but for the order. */
+static void read_calls(struct view file)
+{
+    static struct standing read, again;
+    struct error e = {0};
+    char *text = strndup((const char *)file.data, file.len);
+    bool good = text && standing_from_text(&read, text, &e);
+    require(good == (e.failure == FAILURE_NONE) && (good || read.count == 0));
+    free(text);
+    text = standing_to_text(&read);
+    require(text && strlen(text) <= STANDING_FILE_MAX_BYTES);
+    require(standing_from_text(&again, text, &e) && again.count == read.count);
+    free(text);
+    text = standing_to_text(&again);
+    require(text);
+    for (size_t i = 0; i < read.count; i++)
+        require(read.all[i].number == again.all[i].number &&
+                strcmp(read.all[i].text, again.all[i].text) == 0);
+    free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
+    if (data[0] == 'c') {
+        read_calls(view_of(data + 1, size - 1));
+        return 0;
+    }
     write_file(view_of(data + 1, size - 1));
     if (data[0] & 1)
         load_key();

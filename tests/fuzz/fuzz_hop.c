@@ -35,6 +35,8 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
     struct agent_entry entry;
     struct refusal refusal;
     struct call call;
+    struct calls calls;
+    uint32_t revision;
     switch (type) {
     case MESSAGE_LIST:
         return query_decode(&view, body);
@@ -50,6 +52,10 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
         return refused_decode(&refusal, body);
     case MESSAGE_CALL:
         return call_decode(&call, body);
+    case MESSAGE_CALLS:
+        return calls_decode(&calls, body);
+    case MESSAGE_HEARD:
+        return heard_decode(&revision, body);
     case MESSAGE_ACCEPT:
     case MESSAGE_CONNECTED:
         if (message2_decode(&view, body))

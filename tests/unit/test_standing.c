@@ -88,21 +88,32 @@ static void test_full(void **state)
     assert_int_equal(add(&s, 3, "as grave as the last", 50, 0), STANDING_FULL);
 }
 
+/* How many of those asked for are the user's now. */
+static int take(struct standing *s, uint32_t number, const char *user, bool changes)
+{
+    bool asked[CALLS_MAX] = {false};
+    int count = 0;
+    assert_int_equal(standing_take(s, number, user, asked), changes);
+    for (size_t i = 0; i < s->count; i++)
+        count += asked[i];
+    return count;
+}
+
 static void test_take(void **state)
 {
     struct standing s = new_standing();
     (void)state;
-    assert_int_equal(standing_take(&s, 0, "alice"), 0);
+    assert_int_equal(take(&s, 0, "alice", false), 0);
     add(&s, 3, "disk", 100, 1);
     add(&s, 2, "fan", 100, 2);
-    assert_int_equal(standing_take(&s, 7, "alice"), 0);
-    assert_int_equal(standing_take(&s, 2, "alice"), 1);
+    assert_int_equal(take(&s, 7, "alice", false), 0);
+    assert_int_equal(take(&s, 2, "alice", true), 1);
     check(&s, "3:disk 2:fan@alice");
-    assert_int_equal(standing_take(&s, 0, "bob"), 1); /* only what nobody has */
+    assert_int_equal(take(&s, 0, "bob", true), 1); /* only what nobody has */
     check(&s, "3:disk@bob 2:fan@alice");
-    assert_int_equal(standing_take(&s, 0, "carol"), 0);
-    assert_int_equal(standing_take(&s, 0, "bob"), 1); /* it is bob's already */
-    assert_int_equal(standing_take(&s, 2, "bob"), 1); /* asked for by its number it changes hands */
+    assert_int_equal(take(&s, 0, "carol", false), 0);
+    assert_int_equal(take(&s, 0, "bob", false), 1); /* it is bob's already */
+    assert_int_equal(take(&s, 2, "bob", true), 1);  /* asked for by its number it changes hands */
     check(&s, "3:disk@bob 2:fan@bob");
     assert_int_equal(add(&s, 2, "fan", 110, 2), STANDING_KNOWN);
     check(&s, "3:disk@bob 2:fan@bob");
@@ -115,7 +126,7 @@ static void test_tell(void **state)
     (void)state;
     add(&s, 3, "disk", 100, 1);
     add(&s, 4, "fan", 300, 2);
-    standing_take(&s, 1, "bob");
+    take(&s, 1, "bob", true);
     standing_tell(&s, &told, 250); /* the clock was put back */
     assert_int_equal(told.count, 2);
     assert_int_equal(told.all[0].number, 2);
@@ -140,7 +151,7 @@ static void test_file(void **state)
     add(&s, 3, "disk  14 - \xc3\xbc", 100, 1);
     add(&s, 255, longest, 1764448000, 2);
     add(&s, 1, "", 101, 3);
-    standing_take(&s, 1, "bob");
+    take(&s, 1, "bob", true);
     char *text = standing_to_text(&s);
     assert_non_null(text);
     assert_non_null(strstr(text, "\ncall 1 3 100 bob disk  14 - \xc3\xbc\ncall 3 1 101 - \n"));
