@@ -18,7 +18,7 @@ static void read_call(struct view datagram)
     struct help_call call;
 
     if (!help_call_read(&call, datagram)) {
-        require(datagram.len == 0);
+        require(datagram.len == 0 || datagram.data[0] == 0); /* the end of none */
         return;
     }
     require(call.severity == datagram.data[0]);

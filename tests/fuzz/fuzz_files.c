@@ -1,6 +1,6 @@
 /* libFuzzer: files other than configurations: a key file, an agent's calls for help, and the
- * client's known agents, to which another one is added. The first byte chooses, the rest is the file, in which KEY_BYTE stands for
- * a key and NAME_BYTE for the name that is looked up. */
+ * client's known agents, to which another one is added. The first byte chooses, the rest is the
+ * file, in which KEY_BYTE stands for a key and NAME_BYTE for the name that is looked up. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
