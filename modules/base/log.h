@@ -21,9 +21,9 @@ void log_setup(const char *role, enum log_level level, bool json);
 /* True if a line of this level would be written. */
 bool log_enabled(enum log_level level);
 
-/* What a line tells, for programs: members of its JSON object under these names, the same in every
- * role (spx(1) lists them and the events). A line of text has them in its words alone. NULL, "" and
- * 0: there is no such member. */
+/* The facts of a line, for programs: members of its JSON object under these names, the same in
+ * every role (spx(1) lists them and the events). A line of text has them in its words alone. NULL,
+ * "" and 0: there is no such member. */
 struct log_fields {
     const char *event; /* what happened; a literal */
     const char *circuit, *resumes, *user, *agent, *relay, *key, *address, *target, *reason;

@@ -332,10 +332,21 @@ static void failure_text(char *out, size_t size, const struct client *c,
         snprintf(out, size, "%s", o->error.text);
 }
 
+static void log_failed_try(struct client *c, const struct reach_outcome *o, enum log_level level,
+                           const char *text)
+{
+    struct log_fields f =
+        log_party_fields(&c->peers, o->answered ? "circuit_refused" : "hop_failed");
+    f.circuit = o->answered ? c->reach.label : NULL;
+    f.relay = c->reach.hop.relay;
+    f.code = o->error.code;
+    f.reason = o->error.text;
+    log_caused_event(&c->log, c->peers.key, loop_now(c->loop), level, &f, "%s%s", c->prefix, text);
+}
+
 static void try_failed(struct client *c, const struct reach_outcome *o)
 {
     char text[TRY_TEXT_BYTES];
-    struct log_fields f = log_party_fields(&c->peers, NULL);
     bool at_once;
     failure_text(text, sizeof text, c, o);
     if (c->state == CLIENT_CLOSING) {
@@ -350,17 +361,10 @@ static void try_failed(struct client *c, const struct reach_outcome *o)
     }
     bool final = is_final(c, &o->error) || keys_differ(o);
     at_once = choose_relay(c, o);
-    f.event = o->answered ? "circuit_refused" : "hop_failed";
-    f.circuit = o->answered ? c->reach.label : NULL;
-    f.relay = c->reach.hop.relay;
-    f.code = o->error.code;
-    f.reason = o->error.text;
     if (at_once && o->answered && o->error.code == CODE_OFFLINE)
-        log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, &f, "%s%s", c->prefix,
-                         text);
+        log_failed_try(c, o, LOG_INFO, text);
     else if (at_once || c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING || !final)
-        log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, &f, "%s%s",
-                         c->prefix, text); /* otherwise it is told at the end */
+        log_failed_try(c, o, LOG_WARNING, text); /* otherwise it is told at the end */
     if (at_once) {
         try_relay(c);
         return;

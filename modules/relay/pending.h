@@ -57,7 +57,7 @@ struct pending {
 struct pending *pending_new(struct peer *client, struct known_agent *a, struct pair *pair,
                             struct view message1);
 
-/* What a line of the log tells of it, with this event. */
+/* The fields of a line about it, with this event. */
 struct log_fields pending_fields(const struct pending *p, const char *event);
 
 void pending_set_state(struct pending *p, enum pending_state state);

@@ -25,7 +25,7 @@ from proxy import Proxy
 from servers import Target, ask, echo_to_end, greet, read_to_end
 
 REFUSED, NOT_PERMITTED = 1, 4  # RESET's codes
-UNKNOWN_KEY, NO_SUCH_AGENT, AGENT_DENIES, DONE = 1, 7, 10, 21
+UNKNOWN_KEY, NO_SUCH_AGENT, AGENT_DENIES, DONE, NETWORK_FAILURE = 1, 7, 10, 21, 23
 
 
 def documented():
@@ -242,8 +242,23 @@ def test_who_is_refused(world):
     event(relay, "circuit_refused", circuit=denied["circuit"], user="bob", code=AGENT_DENIES)
 
 
+def test_relay_out_of_reach(world, echo):
+    """Hops that fail, and one that the relay refuses."""
+    agent = world.start_agent(online=False, options=["--json"])
+    client = world.start_client(*forwards(echo.port), connected=False, options=["--json"])
+    for program in (agent, client):
+        failed = event(program, "hop_failed", agent="lab-1", code=NETWORK_FAILURE)
+        assert failed["relay"] == world.relay_address and "refused" in failed["reason"]
+    world.start_relay(agents={})
+    refused = event(agent, "hop_refused", agent="lab-1", code=UNKNOWN_KEY)
+    assert refused["relay"].startswith(world.relay_address)
+    ended = event(client, "client_ended", agent="lab-1", bytes_up=0, bytes_down=0)
+    assert "no such agent" in ended["reason"] and "circuit" not in ended
+    client.wait_exit(NO_AGENT)
+
+
 def test_reload_call_and_offline(world):
-    """What else an operator waits for."""
+    """Reloads, calls for help, states, and an agent that goes."""
     relay = world.start_relay(options=["--json"])
     conf = world.agent_conf(CallSocket=world.directory / "call")
     agent = world.start_agent(conf=conf, options=["--json"])
