@@ -49,6 +49,8 @@ struct round {
     size_t failures; /* of relays, one after the other */
     size_t wait_at;  /* a relay where the agent may come; NO_RELAY: none is known */
     bool patient;    /* all were tried: this try waits */
+    bool moved;      /* from wait_at to a relay that says that the agent is there; once, since a
+                        relay may lie */
 };
 
 /* All agents that are reached at the same time. */
@@ -75,6 +77,7 @@ struct client {
     struct survey *others; /* the other relays, while the agent is waited for at one; or NULL */
     size_t found_at;       /* one of them where it is online now */
     struct deferred move;  /* goes there */
+    uint64_t tried_us;     /* since when a relay is tried */
     struct timer silence;  /* a try takes long */
     bool silence_told;     /* since the last circuit */
 
@@ -288,10 +291,17 @@ static void begin_round(struct client *c)
     c->round = (struct round){.wait_at = NO_RELAY};
 }
 
+/* At a relay that says that the agent is there, after another one where it may come. */
+static bool is_elsewhere(const struct client *c)
+{
+    return c->round.moved && c->relay_index != c->round.wait_at;
+}
+
 /* Another relay may be tried at once. */
 static bool is_impatient(const struct client *c)
 {
-    return !c->round.patient && c->round.failures + 1 < c->task->config->relay_count;
+    return is_elsewhere(c) ||
+           (!c->round.patient && c->round.failures + 1 < c->task->config->relay_count);
 }
 
 /* Chooses the relay for the next try; true: at once, false: this one ended the round. */
@@ -299,11 +309,17 @@ static bool choose_relay(struct client *c, const struct reach_outcome *o)
 {
     size_t count = c->task->config->relay_count, tried = c->relay_index;
     bool impatient = is_impatient(c);
-    bool waited = o->answered && (o->error.code == CODE_OFFLINE || o->error.code == CODE_TIMEOUT);
+    bool absent = o->answered && (o->error.code == CODE_OFFLINE || o->error.code == CODE_TIMEOUT);
+    bool waited = absent && !impatient && c->reach.listed_offline &&
+                  loop_now(c->loop) - c->tried_us >= SILENCE_US;
     if (!is_the_relays(c, o))
         return false;
+    if (is_elsewhere(c)) {
+        c->relay_index = c->round.wait_at;
+        return true;
+    }
     c->relay_index = (tried + 1) % count;
-    if (waited && impatient && c->round.wait_at == NO_RELAY)
+    if (absent && impatient && c->round.wait_at == NO_RELAY)
         c->round.wait_at = tried;
     if (++c->round.failures < count && !c->round.patient)
         return true;
@@ -601,6 +617,8 @@ static void move(struct deferred *deferred)
 {
     struct client *c = container_of(deferred, struct client, move);
     stop_reaching(c);
+    c->round.wait_at = c->relay_index;
+    c->round.patient = c->round.moved = true;
     c->relay_index = c->found_at;
     try_relay(c);
 }
@@ -630,7 +648,7 @@ static void on_waits(void *arg)
         .arg = c,
     };
     tell_silence(c, c->task->agent, "is offline");
-    if (c->task->config->relay_count > 1)
+    if (c->task->config->relay_count > 1 && !c->round.moved)
         c->others = survey_new(c->loop, &request); /* without memory only this one is asked */
 }
 
@@ -673,6 +691,7 @@ static void try_relay(struct client *c)
         .agent_key = c->task->agent_key.key,
         .driver = spare_driver(c),
         .impatient = is_impatient(c),
+        .hurried = is_impatient(c) || (!c->round.patient && c->round.wait_at != NO_RELAY),
         .waits = on_waits,
         .done = reached,
         .arg = c,
@@ -680,6 +699,7 @@ static void try_relay(struct client *c)
     if (!c->session && !new_session(c))
         return;
     request.session = c->session;
+    c->tried_us = loop_now(c->loop);
     c->reaching = reach_start(&c->reach, c->loop, &request);
     if (!c->reaching)
         stop_for(c, FAILURE_OTHER, NO_MEMORY_TEXT);

@@ -122,7 +122,7 @@ static bool take_agent(struct reach *r, struct view body)
         return true;
     memcpy(r->listed_key, entry.public_key, sizeof r->listed_key);
     r->listed_offline = entry.state == AGENT_OFFLINE;
-    if (r->request.impatient && entry.state != AGENT_DIALLED)
+    if (r->request.hurried && (entry.state == AGENT_ONLINE || entry.state == AGENT_DUPLICATE))
         set_limit(r, IMPATIENT_S);
     if (memcmp(r->listed_key, r->request.agent_key, KEY_BYTES) != 0)
         return show_keys_differ(r);
@@ -213,7 +213,7 @@ static void on_ended(struct outgoing *o)
     const struct hop *h = &o->driver.hop;
     char text[ERROR_TEXT_BYTES + sizeof o->relay + 32];
     r->outcome.retry_s = h->retry_s;
-    if (o->open && r->request.impatient && h->error.code == CODE_TIMEOUT) {
+    if (o->open && r->request.hurried && !r->listed_offline && h->error.code == CODE_TIMEOUT) {
         fail(r, CODE_TIMEOUT, "the agent does not answer there");
         return;
     }

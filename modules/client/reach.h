@@ -27,9 +27,11 @@ struct reach_request {
     const uint8_t *agent_key;
     struct session *session;       /* the circuit is for */
     struct circuit_driver *driver; /* zeroed but for on_change; open when done says so */
-    /* Another relay is left to try: an agent that this one lists as offline is not waited for, nor
-     * long for one that does not answer there (CODE_OFFLINE, CODE_TIMEOUT). */
+    /* Another relay is left to try: an agent that this one lists as offline is not waited for
+     * (CODE_OFFLINE). */
     bool impatient;
+    /* Nor long one that it lists as online and that does not answer there (CODE_TIMEOUT). */
+    bool hurried;
     /* The relay lists the agent as offline, and waits for it. May be NULL. */
     void (*waits)(void *arg);
     /* Called once, from the loop: without an error in outcome the circuit is open. The callee calls

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+import peer
 from harness import (
     INTERRUPTED,
     LOOPBACK,
@@ -87,6 +88,37 @@ def test_other_relay_is_down(pair, echo):
     pair.start_agent(1)
     client.connected(seconds=8)
     assert client.expect(client.CONNECTED)[2] == pair.first
+
+
+class Liar(peer.Relay):
+    """Lists the agent as online and then refuses to connect, or says nothing."""
+
+    def __init__(self, own, silent, **options):
+        self.silent = silent
+        super().__init__(own, **options)
+
+    def connected(self, hop, name, message1):
+        if not self.silent:
+            hop.send(peer.REFUSED, peer.refusal(peer.OFFLINE, "it is offline after all"))
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["refuses", "silent"])
+@pytest.mark.parametrize("first", [False, True], ids=["second", "first"])
+def test_relay_that_lies(pair, serve, echo, silent, first):
+    """A relay that says that the agent is there, and it is not, does not keep the client from the one
+    where it then comes: the client goes back there, and is fooled once."""
+    world = pair.world
+    liar = serve(
+        Liar, peer.Pair(world.key("liar").path), silent, agents={"lab-1": world.key("lab-1").raw}
+    )
+    pair.start(1)
+    relays = [(pair.first, "relay"), (liar.address, "liar")]
+    (address, key), other = relays[::-1] if first else relays
+    pair.conf = world.client_conf(relay=address, relay_key=key, more_relays=[other])
+    client = pair.start_client(*forwards(echo.port), connected=False)
+    wait_for(lambda: liar.connects == 2, 15, "the client is fooled")
+    pair.start_agent(1)
+    client.connected()
 
 
 def test_agent_is_at_neither_relay(pair):
