@@ -280,6 +280,35 @@ def test_call_for_help(world, site):
     assert "fan 2 has failed" in world.list_agents()
 
 
+def test_gravest_call(world, site):
+    """Of several calls everybody sees the gravest one, whichever role is of the release before: where
+    that is the agent, the last one."""
+    site.start_relay()
+    site.start_agent(CallSocket=world.directory / "call")
+    conf = world.directory / "agent-lab-1.conf"
+    run(*world.argv("agent", conf, "call", "1", "dust"))
+    site.wait_shown(site.start_watch(), lambda text: "dust" in text)
+    run(*world.argv("agent", conf, "call", "9", "no power"))
+    wait_for(lambda: "no power" in world.list_agents("lab-1"), 20, "the grave one is listed")
+
+
+def test_take(world, site, mix, old):
+    """A call is taken at the agent; one of the release before cannot be asked for it."""
+    if world.binary_of["client"] == [old]:
+        pytest.skip("a client of the release before cannot take a call")
+    site.start_relay()
+    site.start_agent(CallSocket=world.directory / "call")
+    run(*world.argv("agent", world.directory / "agent-lab-1.conf", "call", "3", "a fan"))
+    is_old = world.binary_of["agent"] == [old]
+    taken = run(
+        *world.argv("client", world.client_conf(), "take", "lab-1"), code=OTHER if is_old else OK
+    )
+    if is_old:
+        assert "lab-1 is of a version of spx that cannot be asked for this" in taken.stderr
+    else:
+        assert taken.stdout == "call 1 is yours, severity 3: a fan\n"
+
+
 def test_what_may_be_reached(world, site, mix, old):
     """The agent says what it permits this user; one of the release before cannot, which is told in
     words."""
