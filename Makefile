@@ -232,7 +232,7 @@ fuzz: fuzz-deps
 	@tests/fuzz/run.sh $(SECONDS)
 fuzz-targets: $(FUZZ)
 
-#: make lint           clang-format, clang-tidy and cppcheck; every header compiles alone
+#: make lint           the format, checkers of C, scripts and manual pages, and the rules of the sources
 lint: lint-deps
 	@tests/lint.sh
 

@@ -200,7 +200,7 @@ static void on_stop(void *arg, int signo)
         return;
     }
     a->stopping = true;
-    service_close_all(a, CODE_SHUTDOWN, "the agent is ending");
+    service_close_all(a, CODE_SHUTDOWN, AGENT_ENDING_TEXT);
     timer_set(a->loop, &a->stop_limit, loop_now(a->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
 

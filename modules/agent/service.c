@@ -468,7 +468,7 @@ struct attachment *service_admit(struct agent *a, const struct admission *in, st
         return NULL;
     }
     if (a->stopping) {
-        wire_error_set(no, CODE_SHUTDOWN, "the agent is ending");
+        wire_error_set(no, CODE_SHUTDOWN, AGENT_ENDING_TEXT);
         end_told(a, key, hello);
         return NULL;
     }
@@ -535,7 +535,7 @@ static void check(struct service *v)
     if (!user)
         service_close(v, CODE_REVOKED, "the user is no longer allowed at this agent");
     else if (!update_permissions(v, user))
-        service_close(v, CODE_INTERNAL, "the agent has no memory for the user's permissions");
+        service_close(v, CODE_INTERNAL, AGENT_NO_MEMORY_TEXT);
     else
         drop_removed_relay(v);
 }
@@ -578,8 +578,8 @@ void service_close_all(struct agent *a, enum code code, const char *text)
 void service_end_all(struct agent *a)
 {
     list_each (link, &a->seats.all)
-        service_end(service_of_seat(link), "the agent is ending");
+        service_end(service_of_seat(link), AGENT_ENDING_TEXT);
     list_each (link, &a->seats.unstarted)
-        service_end(service_of_seat(link), "the agent is ending");
+        service_end(service_of_seat(link), AGENT_ENDING_TEXT);
     ended_free(&a->ended);
 }

@@ -13,6 +13,7 @@
 /* In a refusal, which may come to the client by way of the relay and is to say whose fault it is.
  */
 #define AGENT_NO_MEMORY_TEXT "the agent is " NO_MEMORY_TEXT
+#define AGENT_ENDING_TEXT "the agent is ending"
 
 struct uplink;
 struct inbound;

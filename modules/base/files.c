@@ -39,7 +39,7 @@ bool file_read_fd(int fd, const char *name, size_t max, char **text, size_t *len
     char *buffer = malloc(size + 1);
 
     if (!buffer)
-        return error_set(e, FAILURE_CONFIG, "%s: " NO_MEMORY_TEXT, name);
+        return error_set(e, FAILURE_OTHER, "%s: " NO_MEMORY_TEXT, name);
     for (;;) {
         /* One byte more than fits shows that there is more. */
         ssize_t n = read(fd, buffer + used, size + 1 - used);
@@ -63,7 +63,7 @@ bool file_read_fd(int fd, const char *name, size_t max, char **text, size_t *len
             break;
         }
         if (!grow_buffer(&buffer, &size, used, max)) {
-            error_set(e, FAILURE_CONFIG, "%s: " NO_MEMORY_TEXT, name);
+            error_set(e, FAILURE_OTHER, "%s: " NO_MEMORY_TEXT, name);
             break;
         }
     }

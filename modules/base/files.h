@@ -9,7 +9,8 @@
 
 /* Reads a regular file of at most max bytes; *text is allocated, terminated, the caller's to wipe
  * and free. The file and its folders must be trusted, and with `secret` closed to others
- * (base/ownership.h). Errors are FAILURE_CONFIG, with the file's name. */
+ * (base/ownership.h). Errors are FAILURE_CONFIG, want of memory FAILURE_OTHER, with the file's
+ * name. */
 bool file_read(const char *path, size_t max, bool secret, char **text, size_t *len,
                struct error *e);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "client/json.h"
 
 #define LINE_BYTES 512
 
@@ -53,16 +54,24 @@ const char *targets_print(const struct client_task *t, struct view answer)
     return NULL;
 }
 
+static bool is_number(const char *text)
+{
+    return text[0] >= '1' && text[0] <= '9' && text[strspn(text, "0123456789")] == '\0';
+}
+
 const char *targets_print_json(const struct client_task *t, struct view answer)
 {
     struct permitted p;
     (void)t;
     while (next_permitted(&answer, &p)) {
         bool pattern = strcmp(p.word, "allow") == 0 || strcmp(p.word, "listen") == 0;
-        if (pattern && !strpbrk(p.value, "\"\\"))
-            printf("{\"%s\":\"%s\"}\n", p.word, p.value);
-        else if (strcmp(p.word, "listeners") == 0 && p.value[strspn(p.value, "0123456789")] == '\0')
+        if (pattern) {
+            printf("{\"%s\":", p.word);
+            json_text(p.value, strlen(p.value));
+            puts("}");
+        } else if (strcmp(p.word, "listeners") == 0 && is_number(p.value)) {
             printf("{\"listeners\":%s}\n", p.value);
+        }
     }
     fflush(stdout);
     return NULL;

@@ -97,10 +97,10 @@ struct client_config {
     size_t agent_count;
 };
 
-/* Each reads the whole file or fails with FAILURE_CONFIG and "FILE:LINE: what is wrong, what is
- * expected"; nothing is left allocated then. Unknown sections and keys, keys twice in a section,
- * missing keys, two users or agents of one name or key, a peer's key equal to the own one, are
- * errors. Section and key names are compared without case. */
+/* Each reads the whole file or fails with FAILURE_CONFIG (want of memory: FAILURE_OTHER) and
+ * "FILE:LINE: what is wrong, what is expected"; nothing is left allocated then. Unknown sections
+ * and keys, keys twice in a section, missing keys, two users or agents of one name or key, a peer's
+ * key equal to the own one, are errors. Section and key names are compared without case. */
 bool relay_config_load(struct relay_config *c, const char *path, struct error *e);
 void relay_config_free(struct relay_config *c);
 bool agent_config_load(struct agent_config *c, const char *path, struct error *e);

@@ -57,6 +57,12 @@ static bool may_repeat(enum config_count count)
     return count == ANY_NUMBER || count == AT_LEAST_ONE;
 }
 
+/* A value's fault is the file's; want of memory is not. */
+static enum failure kind(const struct error *inner)
+{
+    return inner->failure == FAILURE_OTHER ? FAILURE_OTHER : FAILURE_CONFIG;
+}
+
 static bool finish_section(struct config_reader *r, struct error *e)
 {
     const struct config_section *s = r->section;
@@ -70,7 +76,7 @@ static bool finish_section(struct config_reader *r, struct error *e)
                              r->path, r->section_line, s->name, s->keys[i].name, s->keys[i].name);
     }
     if (s->finish && !s->finish(r, r->object, &inner))
-        return error_set(e, FAILURE_CONFIG, "%s:%u: %s", r->path, r->section_line, inner.text);
+        return error_set(e, kind(&inner), "%s:%u: %s", r->path, r->section_line, inner.text);
     r->section = NULL;
     return true;
 }
@@ -165,7 +171,7 @@ static bool on_key(void *arg, const char *name, const char *value, struct ini_pl
     *line = at.line;
     r->key_line = at.line;
     if (!parse_value(r, k, value, &inner))
-        return error_set(e, FAILURE_CONFIG, "%s:%u: %s: %s", at.file, at.line, k->name, inner.text);
+        return error_set(e, kind(&inner), "%s:%u: %s: %s", at.file, at.line, k->name, inner.text);
     return true;
 }
 

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "forward/endpoint.h"
 #include "forward/intake.h"
+#include "forward/target.h"
 #include "net/socket.h"
 #include "session/session.h"
 
@@ -417,8 +418,7 @@ void remote_listeners_add(struct remote_listeners *r, struct stream *listener, s
     if (!parse_address(&wanted, text))
         refuse_listen(r, listener, text, RESET_UNSUPPORTED, "not an address to listen on");
     else if (!permitted(r, &wanted))
-        refuse_listen(r, listener, text, RESET_NOT_PERMITTED,
-                      "not permitted by this agent's configuration");
+        refuse_listen(r, listener, text, RESET_NOT_PERMITTED, NOT_PERMITTED_TEXT);
     else if (count(r) >= r->most)
         refuse_listen(r, listener, text, RESET_LIMIT, "too many listeners");
     else if (!rate_take(&r->listens, loop_now(r->loop), LISTEN_RATE_PER_S, LISTEN_BURST))

@@ -13,8 +13,6 @@
 #include "net/dial.h"
 #include "net/socket.h"
 
-#define NOT_PERMITTED_TEXT "not permitted by this agent's configuration"
-
 struct targets {
     struct loop *loop;
     char label[160];
@@ -298,7 +296,7 @@ static void connected(struct opening *o, int fd, const struct address *address)
     bool datagrams = o->target.kind == TARGET_UDP;
     if (!o->own && !allows(o, address)) { /* since the connect began */
         socket_close_reset(fd);
-        refuse_stream(o, RESET_NOT_PERMITTED, "not permitted by this agent's configuration");
+        refuse_stream(o, RESET_NOT_PERMITTED, NOT_PERMITTED_TEXT);
         return;
     }
     if (!(datagrams ? hand_over_datagrams(o, fd, address) : hand_over_connection(o, fd, address))) {

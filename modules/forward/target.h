@@ -7,6 +7,8 @@
 #include "net/loop.h"
 #include "session/stream.h"
 
+#define NOT_PERMITTED_TEXT "not permitted by this agent's configuration"
+
 /* The connects of one session. */
 struct targets;
 

@@ -4,11 +4,12 @@
 #ifndef SPX_RELAY_PRESENCE_H
 #define SPX_RELAY_PRESENCE_H
 
+#include "base/clock.h"
 #include "wire/limits.h"
 #include "wire/messages.h"
 
 /* An agent is shown as duplicate until this long after two hops of its key last took turns. */
-#define DUPLICATE_SHOWN_US (3ULL * DUPLICATE_WAIT_S * 1000000)
+#define DUPLICATE_SHOWN_US (3ULL * DUPLICATE_WAIT_S * CLOCK_US_PER_S)
 
 enum presence_where {
     PRESENCE_NOWHERE, /* no control hop */

@@ -47,7 +47,7 @@ static size_t write_some(struct circuit_driver *driver, struct view bytes)
     return 0;
 }
 
-void circuit_driver_flush(struct circuit_driver *driver)
+static void write_out(struct circuit_driver *driver)
 {
     size_t budget = BUDGET_BYTES;
     uint64_t now = loop_refresh_now(driver->loop);
@@ -71,7 +71,7 @@ void circuit_driver_flush(struct circuit_driver *driver)
 static void on_write(struct carrier *c)
 {
     struct circuit_driver *driver = c->owner;
-    circuit_driver_flush(driver);
+    write_out(driver);
     settle(driver);
 }
 
@@ -161,7 +161,7 @@ static void on_fire(struct timer *timer)
 static void on_deferred(struct deferred *deferred)
 {
     struct circuit_driver *driver = container_of(deferred, struct circuit_driver, flush);
-    circuit_driver_flush(driver);
+    write_out(driver);
     settle(driver);
 }
 

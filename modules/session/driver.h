@@ -28,9 +28,6 @@ bool circuit_driver_open(struct circuit_driver *driver, struct loop *loop, struc
 /* Writes what waits at the end of this round: for session_events.on_wake. */
 void circuit_driver_wake(struct circuit_driver *driver);
 
-/* Writes what waits, now, as far as the carrier takes it. */
-void circuit_driver_flush(struct circuit_driver *driver);
-
 /* Closes the carrier and frees the circuit. */
 void circuit_driver_close(struct circuit_driver *driver);
 
