@@ -28,7 +28,7 @@ void call_socket_free(struct call_socket *s);
 /* True if this path leads to the socket. NULL: there is none. */
 bool call_socket_is(const struct call_socket *s, const char *path);
 
-/* What stands is on disk, or a relay has heard it, or came or went: answers commands that wait to
+/* The calls are on disk, or a relay has heard them, or came or went: answers commands that wait to
  * hear what became of their call. NULL: there is no socket. */
 void call_socket_check(struct call_socket *s);
 

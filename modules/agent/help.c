@@ -1,4 +1,4 @@
-/* What stands, and its state file. */
+/* The calls that stand, kept in their state file. */
 #include "agent/help.h"
 
 #include <stdio.h>
@@ -49,7 +49,7 @@ static void changed(struct help *h)
     on_written(h, e.failure ? &e : NULL);
 }
 
-/* What cannot be understood is kept for a person to look at. */
+/* A file that cannot be understood is kept for a person to look at. */
 static void read_file(struct help *h, const char *path, const char *text)
 {
     struct error e = {0};

@@ -145,7 +145,7 @@ static bool read_number(const char **at, uint64_t max, char end, uint64_t *out)
     return *at > digits && *(*at)++ == end;
 }
 
-/* What stands before this character, and that. */
+/* The text before this character, and that. */
 static bool read_until(const char **at, char end, char *out, size_t size)
 {
     const char *stop = strchr(*at, end);

@@ -87,7 +87,7 @@ static void find_and_add(void)
     require(!had || memcmp(key, before, KEY_BYTES) == 0);
 }
 
-/* What is read of an agent's calls for help is written as it stood, but for the order. */
+/* An agent's calls for help, once read, are written as they stood, but for the order. */
 static void read_calls(struct view file)
 {
     static struct standing read, again;
