@@ -65,6 +65,7 @@ struct client {
     struct loop *loop; /* the group's */
     const struct client_task *task;
     char prefix[NAME_TEXT_BYTES + 2]; /* of its log lines: "" when it is the only one */
+    char label[CIRCUIT_LABEL_BYTES];  /* of the session's newest circuit */
     struct deferred over;             /* frees it */
     bool ended;
     enum client_state state;
@@ -95,9 +96,8 @@ struct client {
     struct forwards *forwards;
 
     struct log_rates log;
-    struct log_party peers; /* in it: the relays and the agent, as one */
-    struct log_fields fields;
-    char label[CIRCUIT_LABEL_BYTES]; /* among them: of the session's newest circuit */
+    struct log_party peers;   /* in it: the relays and the agent, as one */
+    struct log_fields fields; /* of every line: the agent and the label */
     struct timer log_sweep;
 
     /* For the last line of the log. */
