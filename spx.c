@@ -102,7 +102,6 @@ static enum failure unknown_word(const char *word)
     bool is_long = strncmp(word, "--", 2) == 0, is_option = *word == '-';
     struct nearest n = {.word = is_long ? word + 2 : word};
     char text[NEAREST_TEXT_BYTES];
-
     for (size_t i = 0; i < APPLET_COUNT && !is_option; i++)
         nearest_offer(&n, applets[i].name);
     for (size_t i = 0; i < OPTION_COUNT && is_long; i++)
@@ -118,7 +117,6 @@ static enum failure complete(int argc, char **argv)
 {
     const struct applet *applet = argc > 3 ? find_applet(argv[2]) : NULL;
     const char *prefix = argc > 2 ? argv[2] : "";
-
     if (applet) {
         argv[2] = argv[1];
         return applet->main(argc - 1, argv + 1);
@@ -156,7 +154,6 @@ static enum failure choose(int argc, char **argv)
 static enum failure finish_output(enum failure failure)
 {
     struct error e = {0};
-
     if (failure != FAILURE_NONE || output_flush(&e))
         return failure;
     fprintf(stderr, "spx: %s\n", e.text);
@@ -166,7 +163,6 @@ static enum failure finish_output(enum failure failure)
 int main(int argc, char **argv)
 {
     enum failure failure;
-
     fill_standard_streams();
     prepare_process();
     /* SPX_PORTABLE: tests of the code for processors without AES instructions. */

@@ -15,21 +15,18 @@ struct command {
 static bool load(struct cli *c, const char *path, struct error *e)
 {
     struct command *command = c->state;
-
     return agent_config_load(&command->config, path, e);
 }
 
 static void unload(struct cli *c)
 {
     struct command *command = c->state;
-
     agent_config_free(&command->config);
 }
 
 static void show(struct cli *c)
 {
     const struct command *command = c->state;
-
     printf("agent %s\n", command->config.name);
     cli_show_key(&command->config.key);
     show_policy(&command->config);
@@ -38,7 +35,6 @@ static void show(struct cli *c)
 static enum failure serve(struct cli *c)
 {
     struct command *command = c->state;
-
     return agent_run(&command->config, c->path);
 }
 
@@ -46,7 +42,6 @@ static bool settle_call(struct cli *c, struct error *e)
 {
     static const struct number_range severities = {0, UINT8_MAX, PLAIN_NUMBER};
     struct command *command = c->state;
-
     static const struct number_range numbers = {1, UINT32_MAX, PLAIN_NUMBER};
     uint32_t number;
 
@@ -61,7 +56,6 @@ static bool settle_call(struct cli *c, struct error *e)
 static enum failure call(struct cli *c)
 {
     const struct command *command = c->state;
-
     if (command->config.call_socket)
         return call_send(command->config.call_socket, command->severity,
                          c->word_count == 2 ? c->words[1] : "");
@@ -102,6 +96,5 @@ static const struct cli_applet applet = {
 enum failure agent_main(int argc, char **argv)
 {
     struct command command = {0};
-
     return cli_run(&applet, &command, argc, argv);
 }

@@ -7,7 +7,6 @@
 uint64_t clock_now_us(void)
 {
     struct timespec t;
-
     clock_gettime(CLOCK_BOOTTIME, &t);
     return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_nsec / 1000;
 }
@@ -17,7 +16,6 @@ void clock_wall_text(char out[25])
     struct timespec t;
     struct tm tm;
     char seconds[20];
-
     clock_gettime(CLOCK_REALTIME, &t);
     /* A year of five digits does not fit: such a clock is shown as zeros. */
     if (!gmtime_r(&t.tv_sec, &tm) ||
@@ -29,7 +27,6 @@ void clock_wall_text(char out[25])
 int64_t clock_wall_s(void)
 {
     struct timespec t;
-
     clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec;
 }

@@ -11,7 +11,6 @@
 bool error_set(struct error *e, enum failure failure, const char *format, ...)
 {
     va_list args;
-
     if (e->failure != FAILURE_NONE)
         return false;
     va_start(args, format);
@@ -29,7 +28,6 @@ bool error_no_memory(struct error *e)
 const char *system_text(int error)
 {
     static _Thread_local char text[96];
-
     snprintf(text, sizeof text, "%s", strerror(error));
     if (islower((unsigned char)text[0]) == 0 && islower((unsigned char)text[1]) != 0)
         text[0] = (char)tolower((unsigned char)text[0]); /* "I/O error" stays */

@@ -15,7 +15,6 @@ struct fifo_block {
 static struct fifo_block *block_new(size_t size)
 {
     struct fifo_block *block;
-
     if (size > SIZE_MAX - sizeof *block)
         return NULL;
     block = malloc(sizeof *block + size);
@@ -62,7 +61,6 @@ bool fifo_append(struct fifo *f, const void *data, size_t len)
     size_t fits = len < room ? len : room;
     size_t rest = len - fits;
     struct fifo_block *block = NULL;
-
     if (rest > 0) {
         block = block_new(rest > BLOCK_BYTES ? rest : BLOCK_BYTES);
         if (!block)
@@ -108,7 +106,6 @@ void fifo_drop(struct fifo *f, size_t len)
         struct fifo_block *block = f->first;
         size_t held = block->end - block->start;
         size_t n = len < held ? len : held;
-
         block->start += n;
         f->bytes -= n;
         len -= n;
@@ -124,7 +121,6 @@ void fifo_drop(struct fifo *f, size_t len)
 const uint8_t *fifo_front_whole(struct fifo *f, size_t len)
 {
     static const uint8_t nothing[1] = {0};
-
     if (len == 0)
         return nothing;
     if (len > f->bytes)
@@ -139,7 +135,6 @@ const uint8_t *fifo_front_whole(struct fifo *f, size_t len)
         struct view front = fifo_front(f);
         size_t missing = len - whole->end;
         size_t n = front.len < missing ? front.len : missing;
-
         block_append(whole, front.data, n);
         fifo_drop(f, n);
     }

@@ -22,7 +22,6 @@ static bool grow_buffer(char **buffer, size_t *size, size_t used, size_t max)
 {
     size_t larger_size = *size < max / 2 ? 2 * *size : max;
     char *larger = malloc(larger_size + 1);
-
     if (!larger)
         return false;
     memcpy(larger, *buffer, used);
@@ -37,7 +36,6 @@ bool file_read_fd(int fd, const char *name, size_t max, char **text, size_t *len
 {
     size_t size = max < FIRST_BYTES ? max : FIRST_BYTES, used = 0;
     char *buffer = malloc(size + 1);
-
     if (!buffer)
         return error_set(e, FAILURE_OTHER, "%s: " NO_MEMORY_TEXT, name);
     for (;;) {
@@ -75,7 +73,6 @@ bool file_read_fd(int fd, const char *name, size_t max, char **text, size_t *len
 static bool check_file(int fd, const char *path, bool secret, struct error *e)
 {
     struct stat st;
-
     if (fstat(fd, &st) < 0)
         return error_set(e, FAILURE_CONFIG, "cannot read %s: %s", path, system_text(errno));
     if (!S_ISREG(st.st_mode))
@@ -117,7 +114,6 @@ static void sync_directory_of(const char *path)
     const char *slash = strrchr(path, '/');
     char *directory = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
     int fd;
-
     if (slash && !directory)
         return;
     fd = open(directory ? directory : ".", O_RDONLY | O_CLOEXEC | O_DIRECTORY);
@@ -132,7 +128,6 @@ bool file_create_secret(const char *path, const char *content, size_t len, struc
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     int failed;
-
     if (fd < 0 && errno == EEXIST)
         return error_set(e, FAILURE_OTHER, "%s: already exists; not overwritten", path);
     if (fd < 0)
@@ -153,7 +148,6 @@ bool file_replace(const char *path, const char *content, size_t len, struct erro
 {
     char *fresh = NULL;
     bool good;
-
     if (asprintf(&fresh, "%s.new", path) < 0)
         return error_no_memory(e);
     good = (unlink(fresh) == 0 || errno == ENOENT) && file_create_secret(fresh, content, len, e);
@@ -176,7 +170,6 @@ static bool append_locked(int fd, const char *line)
     struct stat st;
     char last = '\n';
     char *whole = NULL;
-
     if (fstat(fd, &st) < 0 || (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) < 0))
         return false;
     int len = asprintf(&whole, "%s%s\n", last == '\n' ? "" : "\n", line);
@@ -199,7 +192,6 @@ bool file_append_line(const char *path, const char *line, struct error *e)
 {
     int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
     bool good;
-
     if (fd < 0)
         return error_set(e, FAILURE_OTHER, "cannot open %s for writing: %s", path,
                          system_text(errno));
@@ -234,7 +226,6 @@ char *file_expand_home(const char *path)
 {
     const char *home = strncmp(path, "~/", 2) == 0 ? home_directory() : NULL;
     char *expanded = NULL;
-
     if (!home || *home == '\0')
         return strdup(path);
     return asprintf(&expanded, "%s/%s", home, path + 2) < 0 ? NULL : expanded;

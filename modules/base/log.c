@@ -59,7 +59,6 @@ struct line {
 static void add_bytes(struct line *line, const char *s, size_t len)
 {
     size_t room = sizeof line->text - line->len;
-
     if (len > room)
         len = room;
     memcpy(line->text + line->len, s, len);
@@ -98,7 +97,6 @@ static void add_json(struct line *line, const char *s, size_t end)
 static bool write_now(const struct line *line)
 {
     struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
-
     if (poll(&p, 1, 0) != 1 || p.revents != POLLOUT)
         return false;
     ssize_t n = write(STDERR_FILENO, line->text, line->len);
@@ -115,7 +113,6 @@ static bool is_journal(void)
     const char *stream = getenv("JOURNAL_STREAM");
     struct stat st;
     char own[48];
-
     if (!stream || fstat(STDERR_FILENO, &st) < 0)
         return false;
     snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
@@ -125,7 +122,6 @@ static bool is_journal(void)
 void log_setup(const char *role, enum log_level level, bool json)
 {
     const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
-
     the_log.role = role;
     the_log.level = level;
     the_log.json = json;
@@ -142,7 +138,6 @@ bool log_enabled(enum log_level level)
 static void add_text_line(struct line *line, enum log_level level, const char *text)
 {
     char now[25];
-
     clock_wall_text(now);
     add(line, the_log.journal ? levels[level].priority : now);
     add(line, the_log.journal ? "" : " ");
@@ -247,7 +242,6 @@ static void add_json_line(struct line *line, enum log_level level, const struct 
                           const char *text)
 {
     char now[25];
-
     clock_wall_text(now);
     add(line, "{\"time\":\"");
     add(line, now);
@@ -285,7 +279,6 @@ static void add_status(struct line *line)
 static bool write_line(enum log_level level, const struct log_fields *fields, const char *text)
 {
     struct line line = {.len = 0};
-
     add(&line, the_log.torn ? "\n" : "");
     clear_status(&line);
     if (the_log.json)
@@ -300,7 +293,6 @@ static bool write_line(enum log_level level, const struct log_fields *fields, co
 static bool report_lost(void)
 {
     char text[64];
-
     if (the_log.lost == 0)
         return true;
     snprintf(text, sizeof text, "%" PRIu64 " log line%s lost before this one", the_log.lost,
@@ -315,7 +307,6 @@ void log_event(enum log_level level, const struct log_fields *fields, const char
 {
     char raw[TEXT_BYTES] = "", text[TEXT_BYTES];
     va_list args;
-
     if (!log_enabled(level))
         return;
     va_start(args, format);
@@ -344,7 +335,6 @@ void log_ended(enum failure failure, const char *why)
 static void cut_characters(char *text, size_t columns)
 {
     size_t characters = 0;
-
     for (; *text != '\0'; text++) {
         bool starts = ((uint8_t)*text & 0xc0) != 0x80;
         if (starts && characters++ == columns)
@@ -358,7 +348,6 @@ void log_status(unsigned row, const char *text)
     struct winsize size;
     struct line line = {.len = 0};
     char *status = row < LOG_STATUS_ROWS ? the_log.status[row] : NULL;
-
     if (!the_log.terminal || !status || (!text && status[0] == '\0'))
         return;
     text_clean(status, STATUS_BYTES, view_of_string(text ? text : ""));

@@ -33,7 +33,6 @@ void log_rated_event(struct log_rate *r, uint64_t now_us, enum log_level level,
                      const struct log_fields *fields, const char *format, ...)
 {
     va_list args;
-
     if (!log_enabled(level))
         return;
     if (!rate_take(&r->rate, now_us, LOG_RATE_PER_S, LOG_RATE_BURST)) {

@@ -19,7 +19,6 @@ static bool is_ours(uid_t owner)
 static bool check(const char *name, const struct stat *st, struct error *e)
 {
     bool shared_folder = S_ISDIR(st->st_mode) && (st->st_mode & S_ISVTX) != 0;
-
     if (!is_ours(st->st_uid))
         return error_set(e, FAILURE_CONFIG,
                          "%s: owned by user %u, who could change it; run: chown %u %s", name,
@@ -35,7 +34,6 @@ static bool check(const char *name, const struct stat *st, struct error *e)
 static bool go_up(char *path)
 {
     char *slash = strrchr(path, '/');
-
     if (path[1] == '\0')
         return false;
     slash[slash == path] = '\0';
@@ -47,7 +45,6 @@ bool ownership_is_trusted(const char *path, const struct stat *st, struct error 
     struct stat folder;
     char *whole;
     bool good;
-
     if (!check(path, st, e))
         return false;
     whole = realpath(path, NULL);
@@ -68,7 +65,6 @@ static bool is_own_group(gid_t group)
 {
     gid_t groups[NGROUPS_MAX];
     int count = getgroups(NGROUPS_MAX, groups);
-
     if (group == getegid())
         return true;
     for (int i = 0; i < count; i++)
@@ -85,7 +81,6 @@ static bool group_may_read(const struct stat *st)
 bool ownership_is_secret(const char *path, const struct stat *st, struct error *e)
 {
     mode_t open = st->st_mode & (S_IRWXG | S_IRWXO);
-
     if (open == 0 || (open == S_IRGRP && group_may_read(st)))
         return true;
     return error_set(e, FAILURE_CONFIG,

@@ -12,7 +12,6 @@
 void random_bytes(void *out, size_t len)
 {
     uint8_t *p = out;
-
     while (len > 0) {
         ssize_t n = getrandom(p, len, 0);
         if (n < 0 && errno == EINTR)

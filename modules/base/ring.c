@@ -38,7 +38,6 @@ static int pieces(const struct ring *r, uint64_t pos, size_t len, struct iovec p
 {
     size_t at = (size_t)((pos - r->base) & (r->size - 1));
     size_t first = len < r->size - at ? len : r->size - at;
-
     piece[0] = (struct iovec){r->data + at, first};
     piece[1] = (struct iovec){r->data, len - first};
     return first < len ? 2 : 1;
@@ -83,7 +82,6 @@ int ring_space(const struct ring *r, size_t skip, size_t len, struct iovec piece
 void ring_put(struct ring *r, size_t skip, const void *data, size_t len)
 {
     struct iovec piece[2];
-
     if (len == 0)
         return;
     pieces(r, r->head + skip, len, piece);
@@ -94,7 +92,6 @@ void ring_put(struct ring *r, size_t skip, const void *data, size_t len)
 void ring_commit(struct ring *r, size_t len)
 {
     size_t end = (size_t)((r->head - r->base) & (r->size - 1)) + len;
-
     r->head += len;
     if (end > r->size)
         end = r->size;
@@ -105,7 +102,6 @@ void ring_commit(struct ring *r, size_t len)
 void ring_get(const struct ring *r, uint64_t pos, void *out, size_t len)
 {
     struct iovec piece[2];
-
     if (len == 0)
         return;
     pieces(r, pos, len, piece);
@@ -123,7 +119,6 @@ void ring_discard(struct ring *r, uint64_t pos)
 bool ring_grow(struct ring *r, size_t new_size)
 {
     struct ring larger = {.size = new_size, .base = r->tail, .tail = r->tail, .head = r->tail};
-
     if (!is_power_of_two(new_size) || new_size <= r->size)
         return false;
     larger.data = map_memory(new_size);

@@ -8,7 +8,6 @@ struct siphash {
 static uint64_t load_le64(const uint8_t *p, size_t len)
 {
     uint64_t v = 0;
-
     for (size_t i = 0; i < len; i++)
         v |= (uint64_t)p[i] << (8 * i);
     return v;
@@ -49,7 +48,6 @@ uint64_t siphash24(const uint8_t key[16], const void *data, size_t len)
                         k1 ^ 0x7465646279746573};
     const uint8_t *p = data;
     size_t left = len;
-
     for (; left >= 8; p += 8, left -= 8)
         compress(&s, load_le64(p, 8));
     /* The last word ends with the length modulo 256. */

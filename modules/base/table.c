@@ -47,7 +47,6 @@ struct table_entry *table_find(const struct table *t, const void *key)
 static void link_entry(struct table *t, struct table_entry *entry)
 {
     struct table_entry **slot = slot_of(t, entry->hash);
-
     entry->next = *slot;
     *slot = entry;
 }
@@ -55,7 +54,6 @@ static void link_entry(struct table *t, struct table_entry *entry)
 static bool grow(struct table *t)
 {
     struct table larger = *t;
-
     larger.slot_count = t->slot_count ? 2 * t->slot_count : FIRST_SLOTS;
     larger.slots = calloc(larger.slot_count, sizeof(struct table_entry *));
     if (!larger.slots)
@@ -85,7 +83,6 @@ bool table_insert(struct table *t, struct table_entry *entry)
 void table_remove(struct table *t, struct table_entry *entry)
 {
     struct table_entry **at = slot_of(t, entry->hash);
-
     while (*at && *at != entry)
         at = &(*at)->next;
     if (!*at)
@@ -98,7 +95,6 @@ void table_remove(struct table *t, struct table_entry *entry)
 struct table_entry *table_next(const struct table *t, const struct table_entry *entry)
 {
     size_t slot = 0;
-
     if (entry && entry->next)
         return entry->next;
     if (entry)

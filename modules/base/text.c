@@ -12,7 +12,6 @@
 static uint32_t mask_in_range(uint32_t v, uint32_t low, uint32_t high)
 {
     uint32_t outside = ((v - low) | (high - v)) >> 31;
-
     return outside - 1;
 }
 
@@ -22,7 +21,6 @@ static char base64_digit(uint32_t v)
                  (mask_in_range(v, 26, 51) & (v - 26 + 'a')) |
                  (mask_in_range(v, 52, 61) & (v - 52 + '0')) | (mask_in_range(v, 62, 62) & '+') |
                  (mask_in_range(v, 63, 63) & '/');
-
     return (char)c;
 }
 
@@ -40,7 +38,6 @@ void base64_encode(char *out, const uint8_t *data, size_t len)
     while (len > 0) {
         uint32_t second = len > 1 ? data[1] : 0, third = len > 2 ? data[2] : 0;
         uint32_t group = (uint32_t)data[0] << 16 | second << 8 | third;
-
         *out++ = base64_digit(group >> 18);
         *out++ = base64_digit(group >> 12 & 63);
         *out++ = base64_digit(group >> 6 & 63);
@@ -59,7 +56,6 @@ void base64_encode(char *out, const uint8_t *data, size_t len)
 static bool base64_decode_group(uint8_t *out, size_t n, const uint8_t *text)
 {
     uint32_t group = 0, bad = 0;
-
     for (size_t i = 0; i < 4; i++) {
         uint32_t value = 0;
         if (i <= n) {
@@ -99,7 +95,6 @@ static struct view view_from(struct view v, size_t offset)
 bool utf8_valid(struct view text)
 {
     uint32_t point;
-
     for (size_t at = 0, n; at < text.len; at += n) {
         n = utf8_next(view_from(text, at), &point);
         if (n == 0)
@@ -111,7 +106,6 @@ bool utf8_valid(struct view text)
 size_t text_clean(char *out, size_t size, struct view text)
 {
     size_t written = 0;
-
     if (size == 0)
         return 0;
     for (size_t at = 0; at < text.len;) {
@@ -119,7 +113,6 @@ size_t text_clean(char *out, size_t size, struct view text)
         size_t n = utf8_next(view_from(text, at), &point);
         bool shown = n > 0 && !unicode_misleads(point);
         size_t needed = shown ? n : 1;
-
         if (needed > size - 1 - written)
             break;
         if (shown)
@@ -143,7 +136,6 @@ void text_format(char *out, size_t size, const char *format, va_list args)
 bool text_is_clean(struct view text)
 {
     uint32_t point = 0;
-
     for (size_t at = 0, n; at < text.len; at += n) {
         n = utf8_next(view_from(text, at), &point);
         if (n == 0 || unicode_misleads(point))
@@ -157,7 +149,6 @@ void text_bytes(char out[16], uint64_t bytes)
     static const char units[] = "KMGTPE";
     uint64_t unit = 1000;
     size_t i = 0;
-
     if (bytes < 1000) {
         snprintf(out, 16, "%u B", (unsigned)bytes);
         return;
@@ -171,7 +162,6 @@ void text_bytes(char out[16], uint64_t bytes)
 void text_duration(char out[24], uint64_t us)
 {
     uint64_t tenths = (us + 50000) / 100000, s = (us + 500000) / 1000000;
-
     if (tenths < 100 && tenths % 10 != 0)
         snprintf(out, 24, "%u.%u s", (unsigned)(tenths / 10), (unsigned)(tenths % 10));
     else if (s < 60)
@@ -189,7 +179,6 @@ void text_duration(char out[24], uint64_t us)
 void text_wait(char out[32], uint64_t us)
 {
     char time[24];
-
     text_duration(time, us);
     snprintf(out, 32, "%s%s", us ? "in " : "now", us ? time : "");
 }
@@ -197,7 +186,6 @@ void text_wait(char out[32], uint64_t us)
 void text_round_trip(char out[24], uint64_t us)
 {
     uint64_t tenths = (us + 50) / 100;
-
     if (tenths < 100)
         snprintf(out, 24, "%u.%u ms", (unsigned)(tenths / 10), (unsigned)(tenths % 10));
     else
@@ -249,12 +237,10 @@ static void compile(struct matcher *m, const char *pattern, size_t elements)
 static inline bool run(const struct matcher *m, const char *text, size_t words)
 {
     uint64_t now[STATE_WORDS] = {1};
-
     for (; *text != '\0'; text++) {
         bool continues = ((uint8_t)*text & 0xc0) == 0x80; /* a character of UTF-8 */
         const uint64_t *row = m->byte + (uint8_t)*text * words;
         uint64_t carry = 0;
-
         for (size_t i = 0; i < words; i++) {
             uint64_t go = now[i] & (row[i] | (continues ? 0 : m->any[i]));
             uint64_t stay = now[i] & (m->star[i] | (continues ? m->after_any[i] : 0));
@@ -269,7 +255,6 @@ static bool machine_matches(const char *pattern, const char *text)
 {
     struct matcher m;
     size_t elements = 0;
-
     for (const char *c = pattern; *c != '\0'; c++)
         elements += *c != '*';
     if (elements > PATTERN_MAX_BYTES)

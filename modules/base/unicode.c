@@ -6,7 +6,6 @@ size_t utf8_next(struct view text, uint32_t *point)
     static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
     uint8_t first = text.data[0];
     size_t len = first < 0x80 ? 1 : first < 0xc0 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-
     if (len == 0 || first >= 0xf8 || len > text.len)
         return 0;
     *point = len == 1 ? first : first & (0x7fU >> len);
@@ -53,7 +52,6 @@ static const struct {
 bool unicode_misleads(uint32_t point)
 {
     size_t low = 0, high = sizeof misleading / sizeof misleading[0];
-
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (point > misleading[middle].last)

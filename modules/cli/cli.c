@@ -18,7 +18,6 @@ static enum failure usage_error(const struct cli *c, const struct error *e)
     bool of_verb = c->verb && c->verb->name;
     const char *applet = c->applet->name, *verb = of_verb ? c->verb->name : "";
     const char *space = of_verb ? " " : "";
-
     fprintf(stderr, "spx %s%s%s: %s\nTry 'spx %s%s%s --help'.\n", applet, space, verb, e->text,
             applet, space, verb);
     return e->failure;
@@ -40,7 +39,6 @@ static bool find_config(struct cli *c, struct error *e)
 void cli_show_key(const struct keypair *own)
 {
     char key[KEY_TEXT_BYTES], fingerprint[FINGERPRINT_TEXT_BYTES];
-
     key_to_text(key, own->public_key);
     key_fingerprint(fingerprint, own->public_key);
     printf("public key %s\nfingerprint %s\n", key, fingerprint);
@@ -58,7 +56,6 @@ static enum failure run_with_config(struct cli *c)
 {
     struct error e = {0};
     enum failure failure;
-
     log_setup(c->applet->name, c->verbose ? LOG_DEBUG : LOG_INFO, c->json);
     if (find_config(c, &e) && c->applet->load(c, c->path, &e)) {
         failure = c->check ? check(c) : c->verb->run(c);
@@ -75,7 +72,6 @@ enum failure cli_run(const struct cli_applet *applet, void *state, int argc, cha
 {
     struct cli c = {.applet = applet, .state = state};
     struct error e = {0};
-
     if (argc > 1 && strcmp(argv[1], COMPLETE_WORD) == 0) {
         cli_complete(&c, argc - 2, argv + 2);
         return FAILURE_NONE;

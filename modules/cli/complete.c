@@ -53,7 +53,6 @@ static const struct cli_option *find_option(const struct cli_applet *applet, int
                                             const char *name)
 {
     const struct cli_option *found = find_in(cli_help_options, letter, name);
-
     if (!found && applet->load)
         found = find_in(cli_config_options, letter, name);
     for (const struct cli_verb *v = applet->verbs; !found && v->run; v++)
@@ -65,7 +64,6 @@ static const struct cli_option *find_option(const struct cli_applet *applet, int
 static const struct cli_option *waiting_option(const struct cli_applet *applet, const char *word)
 {
     const struct cli_option *o = NULL;
-
     if (word[1] == '-') { /* a name with "=value" is not found, and does not wait */
         o = find_option(applet, 0, word + 2);
         return o && o->value ? o : NULL;
@@ -82,7 +80,6 @@ static void take_word(struct place *p, const char *word)
 {
     const struct cli_applet *applet = p->c->applet;
     const struct cli_verb *named = NULL;
-
     if (!p->c->verb && !p->words_only)
         named = cli_find_verb(applet, word);
     if (!p->c->verb)
@@ -114,7 +111,6 @@ static void kind_of_word(char kind[KIND_BYTES], const char *usage, int index)
 {
     int depth = 0;
     bool begins = true; /* a word, at no depth but that of its own bracket */
-
     kind[0] = '\0';
     for (; *usage && *usage != '\n' && index >= 0; usage++) {
         size_t len = strspn(usage, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
@@ -133,7 +129,6 @@ static void offer_suggestions(struct cli *c, const char *kind)
     struct error e = {0};
     const char *path = c->config_option;
     char *place = path ? NULL : config_default_path(c->applet->name);
-
     if (!path)
         path = place;
     if (path && c->applet->load && c->applet->load(c, path, &e)) {
@@ -154,7 +149,6 @@ static void offer_kind(struct cli *c, const char *kind)
 static void offer_options(const struct cli *c, const struct cli_option *o)
 {
     char text[KIND_BYTES];
-
     for (; o && o->take; o++) {
         snprintf(text, sizeof text, "-%c", o->letter);
         if (o->letter)
@@ -168,7 +162,6 @@ static void offer_options(const struct cli *c, const struct cli_option *o)
 static void complete_option(const struct cli *c)
 {
     const struct cli_verb *v = c->verb ? c->verb : cli_find_verb(c->applet, NULL);
-
     offer_options(c, v ? v->options : NULL);
     if (c->applet->load)
         offer_options(c, cli_config_options);
@@ -180,7 +173,6 @@ static void complete_word(struct place *p)
     const struct cli *c = p->c;
     const struct cli_verb *v = c->applet->verbs;
     char kind[KIND_BYTES];
-
     for (; !c->verb && !p->words_only && v->run; v++)
         if (v->name)
             cli_offer(c->prefix, v->name, v->help);
@@ -194,7 +186,6 @@ static void complete_word(struct place *p)
 void cli_complete(struct cli *c, int count, char **words)
 {
     struct place p = {.c = c};
-
     for (int i = 0; i + 1 < count; i++)
         take(&p, words[i]);
     c->prefix = count > 0 ? words[count - 1] : "";

@@ -44,7 +44,6 @@ static void print_option(const struct cli *c, const struct cli_option *o)
 {
     char left[64], short_form[8] = "    ", help[600];
     char *place = NULL;
-
     if (o->letter)
         snprintf(short_form, sizeof short_form, "-%c%s", o->letter, o->name ? ", " : "");
     snprintf(left, sizeof left, "%s%s%s%s%s", short_form, o->name ? "--" : "",
@@ -77,7 +76,6 @@ static void print_verbs(const struct cli_applet *applet)
 static void print_usage(const struct cli_applet *applet)
 {
     const char *begin = "usage: ";
-
     for (const struct cli_verb *v = applet->verbs; v->run; v++) {
         print_usage_lines(begin, applet->name, v, applet->load || v->options);
         begin = "       ";
@@ -97,7 +95,6 @@ static void print_all_options(const struct cli *c)
 static void print_verb_help(const struct cli *c)
 {
     const struct cli_verb *v = c->verb;
-
     print_usage_lines("usage: ", c->applet->name, v, c->applet->load || v->options);
     printf("\n%s\n\n", v->help);
     print_all_options(c);

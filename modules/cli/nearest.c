@@ -16,7 +16,6 @@ static unsigned distance_of(const char *a, const char *b)
 {
     unsigned d[WORD_MAX + 1][WORD_MAX + 1];
     size_t m = strlen(a), n = strlen(b);
-
     for (size_t i = 0; i <= m; i++) {
         for (size_t j = 0; j <= n; j++) {
             if (i == 0 || j == 0) {

@@ -94,7 +94,6 @@ static void make_tables(struct option_set *set, bool up_to_first_word)
 {
     struct option *name = set->names;
     char *letter = set->letters;
-
     if (up_to_first_word)
         *letter++ = '+';
     *letter++ = ':'; /* a missing value is told apart from an unknown option */
@@ -159,7 +158,6 @@ static const char *first_word(const struct cli_applet *applet, int argc, char **
 {
     struct option_set set;
     int value, at;
-
     collect(&set, applet, cli_find_verb(applet, NULL), true);
     do {
         at = optind ? optind : 1;
@@ -175,7 +173,6 @@ static const struct cli_verb *choose_verb(const struct cli_applet *applet, int a
     const struct cli_verb *other = cli_find_verb(applet, NULL), *named = NULL;
     bool after_dashes;
     const char *word = first_word(applet, argc, argv, &after_dashes);
-
     if (word && !(after_dashes && other && other->words_max > 0))
         named = cli_find_verb(applet, word);
     if (named || !word || !other)
@@ -200,7 +197,6 @@ static void option_text(char out[OPTION_TEXT_BYTES], const struct cli_option *o)
 static bool refuse_option(const struct cli *c, const struct cli_option *o, struct error *e)
 {
     char text[OPTION_TEXT_BYTES];
-
     option_text(text, o);
     if (c->verb && c->verb->name)
         return error_set(e, FAILURE_USAGE, "%s does not go with '%s'", text, c->verb->name);
@@ -217,7 +213,6 @@ static bool unknown_long_option(const struct option_set *set, const char *name, 
     char word[64], text[NEAREST_TEXT_BYTES];
     struct nearest n = {.word = word};
     size_t len = strcspn(name, "=");
-
     snprintf(word, sizeof word, "%.*s", (int)len, name);
     for (size_t i = 0; i < set->count; i++)
         if (set->rows[i]->name && strncmp(set->rows[i]->name, word, strlen(word)) == 0)
@@ -236,7 +231,6 @@ static bool malformed_option(const struct option_set *set, int value, const char
 {
     size_t i = index_of(set, optopt);
     char text[OPTION_TEXT_BYTES];
-
     if (optopt == 0)
         return unknown_long_option(set, word + 2, e);
     if (i == set->count)
@@ -251,7 +245,6 @@ static bool parse_options(struct cli *c, int argc, char **argv, struct error *e)
 {
     struct option_set set;
     int value;
-
     collect(&set, c->applet, c->verb, false);
     while ((value = getopt_long(argc, argv, set.letters, set.names, NULL)) != -1) {
         size_t i = index_of(&set, value);
@@ -273,7 +266,6 @@ static bool unknown_verb(const struct cli *c, struct error *e)
 {
     struct nearest n = {.word = c->words[0]};
     char text[NEAREST_TEXT_BYTES];
-
     for (const struct cli_verb *v = c->applet->verbs; v->run; v++)
         if (v->name)
             nearest_offer(&n, v->name);

@@ -52,7 +52,6 @@ static bool settle_forwards(struct client_task *t)
 static struct hop_party party_of(const struct client_config *config)
 {
     struct hop_party party = {.own = &config->key, .version = SPX_VERSION_TEXT, .labels = ""};
-
     handshake_mac1_key(party.mac1_key, config->key.public_key);
     return party;
 }
@@ -90,7 +89,6 @@ static enum failure reach_agents(struct cli *c, struct client_task template)
     struct hop_party party = party_of(&command->config);
     struct client_task tasks[CLIENT_AGENTS_MAX];
     enum failure failure;
-
     template.options = o;
     template.config = &command->config;
     template.party = &party;
@@ -111,7 +109,6 @@ static enum failure reach_agents(struct cli *c, struct client_task template)
 static enum failure connect_to_agents(struct cli *c)
 {
     const struct client_command *command = c->state;
-
     /* Another program talks over this one: only warnings are worth a line. */
     if (command->options.stdio && !c->verbose)
         log_setup("client", LOG_WARNING, c->json);
@@ -124,7 +121,6 @@ static enum failure show_targets(struct cli *c)
         .question = QUESTION_TARGETS,
         .answered = c->json ? targets_print_json : targets_print,
     };
-
     if (!c->verbose)
         log_setup("client", LOG_WARNING, c->json);
     return reach_agents(c, question);
@@ -135,7 +131,6 @@ static enum failure take_calls(struct cli *c)
     const struct client_command *command = c->state;
     char words[sizeof QUESTION_TAKE + 16];
     const char *number = command->options.call;
-
     snprintf(words, sizeof words, "%s%s%s", QUESTION_TAKE, number ? " " : "", number ? number : "");
     if (!c->verbose)
         log_setup("client", LOG_WARNING, c->json);
@@ -146,7 +141,6 @@ static enum failure list(struct cli *c)
 {
     const struct client_command *command = c->state;
     struct hop_party party = party_of(&command->config);
-
     struct list_options options = {
         .query = c->word_count ? c->words[0] : "",
         .watch = command->options.watch,
@@ -159,21 +153,18 @@ static enum failure list(struct cli *c)
 static bool load(struct cli *c, const char *path, struct error *e)
 {
     struct client_command *command = c->state;
-
     return client_config_load(&command->config, path, e);
 }
 
 static void unload(struct cli *c)
 {
     struct client_command *command = c->state;
-
     client_config_free(&command->config);
 }
 
 static void show(struct cli *c)
 {
     const struct client_command *command = c->state;
-
     cli_show_key(&command->config.key);
 }
 
@@ -181,7 +172,6 @@ static void suggest_known(void *arg, const char *name)
 {
     const struct cli *c = arg;
     const struct client_command *command = c->state;
-
     for (size_t i = 0; i < command->config.agent_count; i++)
         if (strcmp(command->config.agents[i].name, name) == 0)
             return; /* it is offered already */
@@ -192,7 +182,6 @@ static void suggest_agents(struct cli *c)
 {
     const struct client_command *command = c->state;
     struct error e = {0};
-
     for (size_t i = 0; i < command->config.agent_count; i++)
         cli_offer(c->prefix, command->config.agents[i].name, NULL);
     known_agents_names(command->config.known_agents, suggest_known, c, &e);
@@ -267,7 +256,6 @@ enum failure client_main(int argc, char **argv)
 {
     struct client_command command = {.argc = argc, .argv = calloc((size_t)argc, sizeof *argv)};
     enum failure failure = FAILURE_OTHER;
-
     if (command.argv) {
         memcpy(command.argv, argv, (size_t)argc * sizeof *argv);
         failure = cli_run(&applet, &command, argc, argv);

@@ -10,7 +10,6 @@
 static struct client_options *options_of(struct cli *c)
 {
     struct client_command *command = c->state;
-
     return &command->options;
 }
 
@@ -52,7 +51,6 @@ static bool take_udp(struct cli *c, const char *value, struct error *e)
 static bool take_stdio(struct cli *c, const char *value, struct error *e)
 {
     struct client_options *o = options_of(c);
-
     if (o->stdio)
         return error_set(e, FAILURE_USAGE, "-W is given twice");
     o->stdio = true;
@@ -121,7 +119,6 @@ static struct client_wish *wish_before(const struct client_command *command, con
 {
     const struct client_options *o = &command->options;
     size_t i = o->wish_count - 1;
-
     while (i > 0 && place_of(command, o->wishes[i].agent) > place_of(command, value))
         i--;
     return &o->wishes[i];
@@ -131,7 +128,6 @@ static bool add_wish(struct client_options *o, const char *agent, struct error *
 {
     char name[NAME_TEXT_BYTES];
     struct client_wish *more;
-
     if (!value_name(name, agent, e))
         return false;
     for (size_t i = 0; i < o->wish_count; i++)
@@ -148,7 +144,6 @@ static bool add_wish(struct client_options *o, const char *agent, struct error *
 static bool share_forwards(struct client_command *command, struct error *e)
 {
     struct client_options *o = &command->options;
-
     for (size_t i = 0; i < o->forward_count; i++) {
         struct client_wish *wish = wish_before(command, o->values[i]);
         struct forward *more = array_append(wish->forwards, &wish->forward_count, sizeof *more);
@@ -172,7 +167,6 @@ static bool is_misplaced_verb(const struct cli *c, const char *word)
 bool client_settle_connect(struct cli *c, struct error *e)
 {
     struct client_options *o = options_of(c);
-
     if (c->word_count == 0)
         return error_set(e, FAILURE_USAGE, "no agent is given; 'spx client list' shows them");
     for (int i = 0; i < c->word_count; i++) {
@@ -197,7 +191,6 @@ bool client_settle_take(struct cli *c, struct error *e)
 {
     static const struct number_range numbers = {1, UINT32_MAX, PLAIN_NUMBER};
     uint32_t number;
-
     if (c->word_count == 2) {
         options_of(c)->call = c->words[1];
         if (!value_number(&number, c->words[1], &numbers, e))

@@ -37,7 +37,6 @@ void *__memset_chk(void *to, int byte, size_t len, size_t room)
 int __sprintf_chk(char *to, int flag, size_t room, const char *format, ...)
 {
     va_list args;
-
     (void)flag;
     va_start(args, format);
     int len = vsnprintf(to, room, format, args); /* NOLINT(clang-diagnostic-format-nonliteral) */

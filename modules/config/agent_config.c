@@ -14,7 +14,6 @@ static bool finish_relay(struct config_reader *r, void *object, struct error *e)
 {
     unsigned *line_without_address = r->arg;
     const struct agent_relay *relay = object;
-
     if (!relay->has_address && *line_without_address == 0)
         *line_without_address = r->section_line;
     return config_note_peer(r, NULL, relay->public_key, e);
@@ -23,7 +22,6 @@ static bool finish_relay(struct config_reader *r, void *object, struct error *e)
 static bool finish_user(struct config_reader *r, void *object, struct error *e)
 {
     const struct agent_user *user = object;
-
     return config_note_peer(r, user->name, user->public_key, e);
 }
 
@@ -32,7 +30,6 @@ static bool parse_socket_path(struct config_reader *r, void *field, const char *
 {
     size_t room = sizeof((struct sockaddr_un *)NULL)->sun_path;
     char **path = field;
-
     if (!parse_path(r, path, value, e))
         return false;
     if (strlen(*path) < room)
@@ -44,7 +41,6 @@ static bool parse_socket_path(struct config_reader *r, void *field, const char *
 static bool parse_address(struct config_reader *r, void *field, const char *value, struct error *e)
 {
     struct agent_relay *relay = field;
-
     relay->has_address = true;
     return parse_relay_address(r, &relay->address, value, e);
 }
@@ -54,7 +50,6 @@ static struct target_pattern *append_pattern(struct target_pattern **patterns, s
                                              struct error *e)
 {
     struct target_pattern *grown = array_append(*patterns, count, sizeof *grown);
-
     if (!grown) {
         error_no_memory(e);
         return NULL;
@@ -67,7 +62,6 @@ static bool append_allow(void *arg, const char *item, struct error *e)
 {
     struct agent_user *user = arg;
     struct target_pattern *p = append_pattern(&user->allow, &user->allow_count, e);
-
     return p && value_target_pattern(p, item, e);
 }
 
@@ -81,7 +75,6 @@ static bool append_user_listen(void *arg, const char *item, struct error *e)
 {
     struct agent_user *user = arg;
     struct target_pattern *p = append_pattern(&user->listen, &user->listen_count, e);
-
     return p && value_listen_pattern(p, item, e);
 }
 
@@ -182,7 +175,6 @@ bool agent_config_load(struct agent_config *c, const char *path, struct error *e
     unsigned line_without_address = 0; /* the first [Relay] without Address */
     struct config_reader r = {
         .path = path, .file = &agent_config_file, .config = c, .arg = &line_without_address};
-
     *c = (struct agent_config){0};
     if (config_read(&r, &c->key, e) && check_reachable(c, line_without_address, path, e))
         return true;

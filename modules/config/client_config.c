@@ -11,21 +11,18 @@
 static bool finish_client(struct config_reader *r, void *object, struct error *e)
 {
     struct client_config *c = object;
-
     return c->known_agents || parse_path(r, &c->known_agents, KNOWN_AGENTS_DEFAULT, e);
 }
 
 static bool finish_relay(struct config_reader *r, void *object, struct error *e)
 {
     const struct client_relay *relay = object;
-
     return config_note_peer(r, NULL, relay->public_key, e);
 }
 
 static bool finish_agent(struct config_reader *r, void *object, struct error *e)
 {
     const struct client_agent *agent = object;
-
     return config_note_peer(r, agent->name, agent->has_key ? agent->public_key : NULL, e);
 }
 
@@ -33,7 +30,6 @@ static bool parse_agent_key(struct config_reader *r, void *field, const char *va
                             struct error *e)
 {
     struct client_agent *agent = field;
-
     agent->has_key = true;
     agent->key_line = r->key_line;
     return parse_public_key(r, agent->public_key, value, e);
@@ -44,7 +40,6 @@ static bool parse_forward(struct config_reader *r, void *field, const char *valu
     struct client_agent *agent = field;
     struct forward *forwards =
         array_append(agent->forwards, &agent->forward_count, sizeof *forwards);
-
     (void)r;
     if (!forwards)
         return error_no_memory(e);
@@ -90,7 +85,6 @@ const struct config_file client_config_file = {"client", CONFIG_SECTIONS(section
 bool client_config_load(struct client_config *c, const char *path, struct error *e)
 {
     struct config_reader r = {.path = path, .file = &client_config_file, .config = c};
-
     *c = (struct client_config){0};
     if (config_read(&r, &c->key, e))
         return true;

@@ -12,7 +12,6 @@ char *config_default_path(const char *role)
     const char *base = getenv("XDG_CONFIG_HOME");
     char *path = NULL;
     int len;
-
     if (strcmp(role, "client") != 0)
         len = asprintf(&path, "/etc/spx/%s.conf", role);
     else if (base && *base == '/') /* a relative one is to be ignored (XDG Base Directory) */

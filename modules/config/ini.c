@@ -9,7 +9,6 @@ static bool take_section(const struct ini_handler *handler, char *line, struct i
                          struct error *e)
 {
     size_t len = strlen(line);
-
     if (line[len - 1] != ']')
         return error_set(e, FAILURE_CONFIG, "%s:%u: '%s' has no ']' at its end; expected [Section]",
                          at.file, at.line, line);
@@ -25,7 +24,6 @@ static bool take_key(const struct ini_handler *handler, char *line, bool in_sect
                      struct ini_place at, struct error *e)
 {
     char *equals = strchr(line, '=');
-
     if (!equals)
         return error_set(e, FAILURE_CONFIG,
                          "%s:%u: '%s' is not understood; expected [Section] or Key = Value",
@@ -53,7 +51,6 @@ bool ini_walk(const char *file, const char *text, size_t len, const struct ini_h
     struct lines lines;
     bool good = true, in_section = false;
     char *line;
-
     if (!lines_start(&lines, file, text, len, e))
         return false;
     while (good && (line = lines_next(&lines))) {

@@ -43,7 +43,6 @@ static bool parse_entry(char name[NAME_TEXT_BYTES], uint8_t key[KEY_BYTES], char
 {
     size_t len = strcspn(line, " \t");
     char *key_text = strip_space(line + len);
-
     if (line[len] == '\0')
         return error_set(e, FAILURE_CONFIG, "'%s' is not understood; expected NAME KEY", line);
     line[len] = '\0';
@@ -59,7 +58,6 @@ static bool read_line(char *line, struct agent_line *entry, entry_handler *handl
                       struct error *e)
 {
     struct error inner = {0};
-
     if (!parse_entry(entry->name, entry->key, line, &inner))
         return error_set(e, FAILURE_CONFIG, "%s:%u: %s", entry->path, entry->line, inner.text);
     return handle(arg, entry, e);
@@ -72,7 +70,6 @@ static bool read_file(const char *path, entry_handler *handle, void *arg, struct
     struct lines lines;
     char *text, *line;
     size_t len;
-
     if (access(path, F_OK) < 0 && errno == ENOENT)
         return true;
     if (!file_read(path, KNOWN_AGENTS_MAX_BYTES, false, &text, &len, e))
@@ -90,7 +87,6 @@ static bool read_file(const char *path, entry_handler *handle, void *arg, struct
 static bool compare(void *arg, const struct agent_line *entry, struct error *e)
 {
     struct search *s = arg;
-
     if (strcmp(entry->name, s->name) != 0)
         return true;
     if (s->line != 0)
@@ -108,7 +104,6 @@ bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES
 {
     struct search s = {.name = name, .key = key};
     bool good = read_file(path, compare, &s, e);
-
     *line = good ? s.line : 0;
     return good;
 }
@@ -116,7 +111,6 @@ bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES
 static bool tell_name(void *arg, const struct agent_line *entry, struct error *e)
 {
     const struct name_teller *teller = arg;
-
     (void)e;
     teller->found(teller->arg, entry->name);
     return true;
@@ -126,7 +120,6 @@ bool known_agents_names(const char *path, void (*found)(void *arg, const char *n
                         struct error *e)
 {
     struct name_teller teller = {found, arg};
-
     return read_file(path, tell_name, &teller, e);
 }
 
@@ -135,7 +128,6 @@ static bool make_directories(const char *path, struct error *e)
 {
     char *directory = strdup(path);
     bool good = true;
-
     if (!directory)
         return error_no_memory(e);
     for (char *slash = strchr(directory, '/'); good && slash; slash = strchr(slash + 1, '/')) {
@@ -153,7 +145,6 @@ bool known_agents_add(const char *path, const char *name, const uint8_t key[KEY_
                       struct error *e)
 {
     char line[NAME_TEXT_BYTES + 1 + KEY_TEXT_BYTES], key_text[KEY_TEXT_BYTES];
-
     if (!make_directories(path, e))
         return false;
     key_to_text(key_text, key);

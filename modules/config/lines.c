@@ -17,7 +17,6 @@ static bool is_space(char c)
 char *strip_space(char *text)
 {
     size_t len;
-
     while (is_space(*text))
         text++;
     for (len = strlen(text); len > 0 && is_space(text[len - 1]); len--)
@@ -39,7 +38,6 @@ static void cut_comment(char *line)
 static bool check_text(const char *file, const char *text, size_t len, struct error *e)
 {
     unsigned number = 1;
-
     for (size_t at = 0; at < len; number++) {
         const char *end = memchr(text + at, '\n', len - at);
         size_t line_len = end ? (size_t)(end - text) - at : len - at;
@@ -53,7 +51,6 @@ static bool check_text(const char *file, const char *text, size_t len, struct er
 bool lines_start(struct lines *l, const char *file, const char *text, size_t len, struct error *e)
 {
     size_t mark_len = sizeof byte_order_mark - 1;
-
     *l = (struct lines){0};
     if (!check_text(file, text, len, e))
         return false;
@@ -72,7 +69,6 @@ char *lines_next(struct lines *l)
 {
     while (l->next) {
         char *line = l->next, *end = strchr(line, '\n');
-
         l->next = end ? end + 1 : NULL;
         if (end)
             *end = '\0';

@@ -10,14 +10,12 @@
 static bool finish_user(struct config_reader *r, void *object, struct error *e)
 {
     const struct relay_user *user = object;
-
     return config_note_peer(r, user->name, user->public_key, e);
 }
 
 static bool finish_agent(struct config_reader *r, void *object, struct error *e)
 {
     const struct relay_agent *agent = object;
-
     return config_note_peer(r, agent->name, agent->public_key, e);
 }
 
@@ -42,7 +40,6 @@ static bool parse_dial(struct config_reader *r, void *field, const char *value, 
 {
     struct relay_agent *agent = field;
     struct target target;
-
     (void)r;
     if (!value_target(&target, value, e))
         return false;
@@ -107,7 +104,6 @@ const struct config_file relay_config_file = {"relay", CONFIG_SECTIONS(sections)
 bool relay_config_load(struct relay_config *c, const char *path, struct error *e)
 {
     struct config_reader r = {.path = path, .file = &relay_config_file, .config = c};
-
     *c = (struct relay_config){0};
     if (config_read(&r, &c->key, e))
         return true;

@@ -18,7 +18,6 @@ static void add_known(char known[KNOWN_TEXT_BYTES], const char *before, const ch
                       const char *after)
 {
     size_t len = strlen(known);
-
     snprintf(known + len, KNOWN_TEXT_BYTES - len, "%s%s%s%s", len > 0 ? ", " : "", before, name,
              after);
 }
@@ -27,7 +26,6 @@ static bool unknown_section(const struct config_reader *r, const char *name, str
                             struct error *e)
 {
     char known[KNOWN_TEXT_BYTES] = "";
-
     for (size_t i = 0; i < r->file->section_count; i++)
         add_known(known, "[", r->file->sections[i].name, "]");
     return error_set(e, FAILURE_CONFIG, "%s:%u: unknown section [%s]; known are %s", at.file,
@@ -38,7 +36,6 @@ static bool unknown_key(const struct config_reader *r, const char *name, struct 
                         struct error *e)
 {
     char known[KNOWN_TEXT_BYTES] = "";
-
     for (size_t i = 0; i < r->section->key_count; i++)
         add_known(known, "", r->section->keys[i].name, "");
     return error_set(e, FAILURE_CONFIG, "%s:%u: unknown key '%s' in [%s]; known are %s", at.file,
@@ -67,7 +64,6 @@ static bool finish_section(struct config_reader *r, struct error *e)
 {
     const struct config_section *s = r->section;
     struct error inner = {0};
-
     if (!s)
         return true;
     for (size_t i = 0; i < s->key_count; i++) {
@@ -86,7 +82,6 @@ static void *append_item(void *config, const struct config_items *where)
 {
     size_t *count = (size_t *)((char *)config + where->count);
     char *array;
-
     memcpy(&array, (char *)config + where->array, sizeof array); /* of whatever type it is */
     array = array_append(array, count, where->item_bytes);
     if (!array)
@@ -99,7 +94,6 @@ static void *begin_object(struct config_reader *r)
 {
     const struct config_section *s = r->section;
     char *object = s->items.item_bytes > 0 ? append_item(r->config, &s->items) : r->config;
-
     for (size_t i = 0; object && i < s->key_count; i++)
         if (s->keys[i].type == &config_number)
             *(uint32_t *)(object + s->keys[i].offset) = s->keys[i].initial;
@@ -126,7 +120,6 @@ static bool on_section(void *arg, const char *name, struct ini_place at, struct 
 {
     struct config_reader *r = arg;
     const struct config_section *s = find_section(r->file, name);
-
     if (!finish_section(r, e))
         return false;
     if (!s)
@@ -149,7 +142,6 @@ static bool parse_value(struct config_reader *r, const struct config_key *k, con
                         struct error *e)
 {
     void *field = (char *)r->object + k->offset;
-
     return k->type->parse ? k->type->parse(r, field, value, e)
                           : value_number(field, value, &k->range, e);
 }
@@ -160,7 +152,6 @@ static bool on_key(void *arg, const char *name, const char *value, struct ini_pl
     struct config_reader *r = arg;
     const struct config_key *k = find_key(r->section, name);
     struct error inner = {0};
-
     if (!k)
         return unknown_key(r, name, at, e);
 
@@ -178,7 +169,6 @@ static bool on_key(void *arg, const char *name, const char *value, struct ini_pl
 static bool check_sections_there(const struct config_reader *r, struct error *e)
 {
     const struct config_file *f = r->file;
-
     for (size_t i = 0; i < f->section_count; i++) {
         if (is_required(f->sections[i].count) && r->section_lines[i] == 0)
             return error_set(e, FAILURE_CONFIG, "%s: there is no section [%s]; it is required",
@@ -192,7 +182,6 @@ static bool read_sections(struct config_reader *r, struct error *e)
     struct ini_handler handler = {.section = on_section, .key = on_key, .arg = r};
     char *text;
     size_t len;
-
     if (!file_read(r->path, CONFIG_FILE_MAX_BYTES, false, &text, &len, e))
         return false;
     bool good = ini_walk(r->path, text, len, &handler, e) && finish_section(r, e) &&
@@ -207,7 +196,6 @@ bool config_note_peer(struct config_reader *r, const char *name, const uint8_t *
                       struct error *e)
 {
     struct config_peer *peers = array_append(r->peers, &r->peer_count, sizeof *peers);
-
     if (!peers)
         return error_no_memory(e);
     r->peers = peers;
@@ -230,7 +218,6 @@ static int by_name(const void *a, const void *b)
 {
     const struct config_peer *x = a, *y = b;
     int order = (x->section > y->section) - (x->section < y->section);
-
     if (order == 0)
         order = strcmp(x->name, y->name);
     return order != 0 ? order : by_line(x, y);
@@ -240,7 +227,6 @@ static int by_key(const void *a, const void *b)
 {
     const struct config_peer *x = a, *y = b;
     int order = memcmp(x->public_key, y->public_key, KEY_BYTES);
-
     return order != 0 ? order : by_line(x, y);
 }
 
@@ -292,7 +278,6 @@ bool config_read(struct config_reader *r, const struct keypair *own_key, struct 
 {
     bool good = read_sections(r, e) && check_own_key(r, own_key->public_key, e) &&
                 check_names(r, e) && check_keys(r, e);
-
     free(r->peers);
     r->peers = NULL;
     r->peer_count = 0;

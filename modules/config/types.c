@@ -13,7 +13,6 @@ char *config_path(const char *file, const char *path)
 {
     char *expanded = file_expand_home(path), *whole = NULL;
     const char *slash = strrchr(file, '/');
-
     if (!expanded || *expanded == '/' || !slash)
         return expanded;
     if (asprintf(&whole, "%.*s/%s", (int)(slash - file), file, expanded) < 0)
@@ -42,7 +41,6 @@ bool parse_public_key(struct config_reader *r, void *field, const char *value, s
 static bool parse_key_file(struct config_reader *r, void *field, const char *value, struct error *e)
 {
     char *path = config_path(r->path, value);
-
     if (!path)
         return error_no_memory(e);
     bool good = keypair_load(field, path, e);
@@ -53,7 +51,6 @@ static bool parse_key_file(struct config_reader *r, void *field, const char *val
 static bool parse_labels(struct config_reader *r, void *field, const char *value, struct error *e)
 {
     size_t len = strlen(value);
-
     (void)r;
     if (len >= LABELS_BYTES)
         return error_set(e, FAILURE_CONFIG, "too long: %zu bytes; expected at most %d", len,
@@ -70,7 +67,6 @@ static bool parse_labels(struct config_reader *r, void *field, const char *value
 bool parse_path(struct config_reader *r, void *field, const char *value, struct error *e)
 {
     char **path = field;
-
     *path = config_path(r->path, value);
     return *path || error_no_memory(e);
 }
@@ -85,7 +81,6 @@ static bool append_listen(void *arg, const char *item, struct error *e)
 {
     struct address_list *list = arg;
     struct address *grown = array_append(list->items, &list->count, sizeof *grown);
-
     if (!grown)
         return error_no_memory(e);
     list->items = grown;
@@ -109,7 +104,6 @@ static bool same_name(const void *a, const void *b)
 static bool same_key(const void *a, const void *b)
 {
     const struct keypair *x = a, *y = b;
-
     return memcmp(x->public_key, y->public_key, KEY_BYTES) == 0;
 }
 
@@ -124,7 +118,6 @@ static bool same_addresses(const void *a, const void *b)
 {
     const struct address_list *x = a, *y = b;
     bool same = x->count == y->count;
-
     for (size_t i = 0; same && i < x->count; i++)
         same = x->items[i].len == y->items[i].len &&
                memcmp(&x->items[i].storage, &y->items[i].storage, x->items[i].len) == 0;

@@ -34,7 +34,6 @@ static bool is_host_character(char c)
 static bool parse_number(uint64_t *out, const char *text, uint64_t low, uint64_t high)
 {
     uint64_t v = 0;
-
     if (*text == '\0')
         return false;
     for (; *text != '\0'; text++) {
@@ -71,7 +70,6 @@ static bool parse_in_range(uint32_t *out, const char *text, const struct number_
     char number[32];
     uint32_t unit = 1;
     uint64_t v;
-
     if ((size_t)snprintf(number, sizeof number, "%s", text) >= sizeof number)
         return false;
     if (range->unit == SECONDS)
@@ -96,7 +94,6 @@ bool value_number(uint32_t *out, const char *text, const struct number_range *ra
 static bool parse_port(uint16_t *out, const char *text, uint16_t low)
 {
     uint64_t v;
-
     if (!parse_number(&v, text, low, UINT16_MAX))
         return false;
     *out = (uint16_t)v;
@@ -118,7 +115,6 @@ static bool is_numeric_label(const char *label)
 static bool is_host_name(const char *host)
 {
     const char *label = host;
-
     if (strlen(host) > HOST_NAME_MAX_BYTES || *host == '-')
         return false;
     for (;;) {
@@ -138,7 +134,6 @@ static bool is_host_name(const char *host)
 static bool is_interface_name(const char *name)
 {
     size_t len = 0;
-
     while (is_host_character(name[len]) || name[len] == '.')
         len++;
     return len > 0 && len < IF_NAMESIZE && name[len] == '\0';
@@ -150,7 +145,6 @@ static bool is_ipv6_literal(const char *host)
     char text[HOST_TEXT_BYTES];
     struct address a;
     char *percent;
-
     snprintf(text, sizeof text, "%s", host);
     percent = strchr(text, '%');
     if (percent) {
@@ -164,7 +158,6 @@ static bool is_ipv6_literal(const char *host)
 static bool is_host(const char *host, bool bracketed)
 {
     struct address a;
-
     if (bracketed)
         return is_ipv6_literal(host);
     return is_host_name(host) || (!strchr(host, ':') && address_from_literal(&a, host, 0));
@@ -198,7 +191,6 @@ static bool cut_host(struct cut_host *out, const char *text)
 static bool parse_host_port(struct host_port *out, const char *text, uint16_t default_port)
 {
     struct cut_host cut;
-
     if (!cut_host(&cut, text) || !is_host(cut.host, cut.bracketed))
         return false;
     snprintf(out->host, sizeof out->host, "%s", cut.host);
@@ -236,7 +228,6 @@ bool value_listen(struct address *out, const char *text, const char *default_hos
 {
     struct cut_host cut;
     uint16_t port;
-
     if (parse_port(&port, text, 0) && address_from_literal(out, default_host, port))
         return true;
     if (cut_host(&cut, text) && *cut.rest == ':' && parse_port(&port, cut.rest + 1, 0) &&
@@ -280,7 +271,6 @@ static bool parse_unix_path(char out[HOST_TEXT_BYTES], const char *path)
 static bool parse_target(struct target *out, const char *text)
 {
     const char *rest = cut_kind(&out->kind, text);
-
     out->at.port = 0;
     if (!rest)
         return false;
@@ -303,7 +293,6 @@ void target_to_text(char out[TARGET_TEXT_BYTES], const struct target *t)
 {
     const char *host = t->at.host;
     bool brackets = strchr(host, ':') != NULL;
-
     if (t->kind == TARGET_UNIX)
         snprintf(out, TARGET_TEXT_BYTES, "unix:%s", host);
     else
@@ -316,7 +305,6 @@ static bool parse_ports(struct target_pattern *out, const char *text)
 {
     const char *dash = strchr(text, '-');
     char first[6];
-
     out->port_first = 1;
     out->port_last = UINT16_MAX;
     if (strcmp(text, "*") == 0)
@@ -337,7 +325,6 @@ static bool parse_prefix_bits(struct target_pattern *out, const char **rest)
     unsigned most = out->prefix.storage.ss_family == AF_INET ? 32 : 128;
     char digits[4];
     uint64_t bits;
-
     out->prefix_bits = most;
     if (**rest != '/')
         return true;
@@ -356,7 +343,6 @@ static bool parse_prefix_bits(struct target_pattern *out, const char **rest)
 static bool parse_pattern_host(struct target_pattern *out, const char **text)
 {
     struct cut_host cut;
-
     if (!cut_host(&cut, *text))
         return false;
     *text = cut.rest;
@@ -462,7 +448,6 @@ static bool is_loopback(const struct target_pattern *p)
 {
     struct address a = p->prefix;
     unsigned least = a.storage.ss_family == AF_INET ? 8 : 104;
-
     address_unmap(&a);
     if (a.storage.ss_family == AF_INET6)
         least = 128;
@@ -472,7 +457,6 @@ static bool is_loopback(const struct target_pattern *p)
 enum permission target_pattern_permits(const struct target_pattern *p, const struct target *t)
 {
     struct address a;
-
     if (!kind_and_port_agree(p, t))
         return PERMIT_NEVER;
     if (p->has_prefix && address_from_literal(&a, t->at.host, t->at.port))
@@ -552,7 +536,6 @@ static const char *cut_listen(struct address *listen, const char *text)
 {
     struct cut_host first, second;
     uint16_t port;
-
     if (!cut_host(&first, text) || *first.rest != ':')
         return NULL;
     if (!first.bracketed && parse_port(&port, first.host, 0))
@@ -569,7 +552,6 @@ static const char *cut_listen_path(struct address *listen, const char *text)
 {
     char path[HOST_TEXT_BYTES];
     size_t len = strcspn(text, ":");
-
     if (text[len] != ':' || len >= sizeof path)
         return NULL;
     memcpy(path, text, len);
@@ -587,7 +569,6 @@ static bool parse_forward(struct forward *out, enum forward_kind kind, const cha
 {
     bool paths = forwards[kind].paths;
     struct error ignored;
-
     memset(out, 0, sizeof *out);
     out->kind = kind;
     out->both_loopbacks = kind != FORWARD_REMOTE && names_localhost(text);
@@ -635,7 +616,6 @@ bool value_forward_option(struct forward *out, const char *text, struct error *e
 static bool parse_name(char out[NAME_TEXT_BYTES], const char *text, bool pattern)
 {
     size_t len = strlen(text);
-
     if (len == 0 || len >= NAME_TEXT_BYTES || strchr("._-", *text) || strstr(text, ".."))
         return false;
     for (const char *c = text; *c != '\0'; c++) {
@@ -675,12 +655,10 @@ bool value_list(const char *text, bool (*each)(void *arg, const char *item, stru
 {
     char *copy = strdup(text);
     bool good = true;
-
     if (!copy)
         return error_no_memory(e);
     for (char *next = copy; good && next;) {
         char *item = next, *comma = strchr(item, ',');
-
         next = comma ? comma + 1 : NULL;
         if (comma)
             *comma = '\0';

@@ -30,7 +30,6 @@ static struct crypto_backend fastest_backend(void)
     br_ghash ghash = br_ghash_pclmul_get();
     br_chacha20_run chacha20 = br_chacha20_sse2_get();
     br_poly1305_run poly1305 = br_poly1305_ctmulq_get();
-
     if (aes)
         b.aes = aes;
     if (ghash)

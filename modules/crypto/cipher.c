@@ -15,7 +15,6 @@ static void aesgcm_run(struct cipher *c, uint64_t nonce, struct view ad, uint8_t
     uint8_t iv[NONCE_BYTES] = {0};
     br_aes_gen_ctr_keys aes;
     br_gcm_context gcm; /* points to aes */
-
     store_be64(iv + 4, nonce);
     crypto_backend()->aes->init(&aes.vtable, c->key, KEY_BYTES);
     br_gcm_init(&gcm, &aes.vtable, crypto_backend()->ghash);
@@ -32,7 +31,6 @@ static void chachapoly_run(struct cipher *c, uint64_t nonce, struct view ad, uin
                            size_t len, uint8_t tag[TAG_BYTES], bool encrypt)
 {
     uint8_t iv[NONCE_BYTES] = {0};
-
     for (size_t i = 0; i < 8; i++) /* little-endian */
         iv[4 + i] = (uint8_t)(nonce >> (8 * i));
     crypto_backend()->poly1305(c->key, iv, data, len, ad.data, ad.len, tag,
@@ -66,7 +64,6 @@ static bool rekey_is_due(const struct cipher *c)
 static void rekey(struct cipher *c)
 {
     uint8_t key[KEY_BYTES] = {0}, tag[TAG_BYTES];
-
     aead_run(c, REKEY_NONCE, view_of(NULL, 0), key, sizeof key, tag, true);
     memcpy(c->key, key, KEY_BYTES);
     wipe(key, sizeof key);
@@ -85,7 +82,6 @@ static bool open_with(struct cipher *c, struct view ad, uint8_t *data, size_t le
                       const uint8_t tag[TAG_BYTES])
 {
     uint8_t computed[TAG_BYTES];
-
     aead_run(c, c->nonce, ad, data, len, computed, false);
     if (!bytes_equal_secret(computed, tag, TAG_BYTES)) {
         wipe(data, len);
@@ -100,7 +96,6 @@ bool cipher_open(struct cipher *c, struct view ad, uint8_t *data, size_t len,
 {
     struct cipher next;
     bool good;
-
     if (!rekey_is_due(c))
         return open_with(c, ad, data, len, tag);
     next = *c;

@@ -23,7 +23,6 @@ static void compute_mac1(uint8_t out[MAC1_BYTES], const uint8_t key[HASH_BYTES],
                          struct view message)
 {
     uint8_t mac[HASH_BYTES];
-
     hmac_sha256(mac, view_of(key, HASH_BYTES), message, view_of(NULL, 0));
     memcpy(out, mac, MAC1_BYTES);
     wipe(mac, sizeof mac);
@@ -48,7 +47,6 @@ enum handshake_look handshake_look(const uint8_t mac1_key[HASH_BYTES], enum purp
 {
     uint8_t mac1[MAC1_BYTES];
     size_t covered;
-
     if (!header_possible(purpose, bytes))
         return LOOK_WRONG;
     if (bytes.len < HANDSHAKE_HEADER_BYTES)
@@ -84,7 +82,6 @@ bool handshake_start(struct noise *n, enum suite suite, enum purpose purpose,
     uint8_t mac1_key[HASH_BYTES];
     size_t noise_len = payload.len + NOISE_MESSAGE1_OVERHEAD;
     size_t covered = HANDSHAKE_HEADER_BYTES + noise_len;
-
     memset(n, 0, sizeof *n);
     *out_len = 0;
     if (payload.len > HANDSHAKE_PAYLOAD1_MAX)
@@ -137,7 +134,6 @@ bool handshake_accept_known(struct noise *n, const struct keypair *own, struct k
 void handshake_take_ephemeral(struct noise *n, struct key_stock *stock)
 {
     struct keypair pair;
-
     if (stock && key_stock_take(stock, &pair)) {
         noise_set_ephemeral(n, &pair);
         wipe(&pair, sizeof pair);

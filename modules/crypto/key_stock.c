@@ -36,7 +36,6 @@ static unsigned missing(struct key_stock *stock)
 void key_stock_fill(struct key_stock *stock)
 {
     struct keypair pair;
-
     for (unsigned n = missing(stock); n > 0; n--) {
         keypair_generate(&pair); /* outside the lock: takers do not wait for it */
         if (!put(stock, &pair))

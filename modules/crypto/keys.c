@@ -26,7 +26,6 @@ void key_fingerprint(char out[FINGERPRINT_TEXT_BYTES], const uint8_t public_key[
     uint8_t hash[HASH_BYTES];
     char text[KEY_TEXT_BYTES];
     size_t prefix_len = sizeof prefix - 1, text_len = KEY_TEXT_LEN - 1; /* without the '=' */
-
     sha256(hash, view_of(public_key, KEY_BYTES), view_of(NULL, 0));
     base64_encode(text, hash, sizeof hash);
     memcpy(out, prefix, prefix_len);
@@ -56,7 +55,6 @@ bool keypair_from_text(struct keypair *pair, struct view text, const char *name,
     const size_t mark_len = sizeof byte_order_mark - 1;
     struct keypair loaded;
     bool good;
-
     if (text.len >= mark_len && memcmp(text.data, byte_order_mark, mark_len) == 0)
         text = view_of(text.data + mark_len, text.len - mark_len);
     text = strip(text);
@@ -87,7 +85,6 @@ bool keypair_load(struct keypair *pair, const char *path, struct error *e)
     char *text;
     size_t len;
     bool good;
-
     if (!file_read(path, KEY_FILE_MAX, true, &text, &len, e))
         return false;
     good = keypair_from_text(pair, view_of(text, len), path, e);

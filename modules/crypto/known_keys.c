@@ -28,7 +28,6 @@ struct known_keys *known_keys_new(void)
 {
     uint8_t hash_key[16];
     struct known_keys *known = calloc(1, sizeof *known);
-
     if (!known)
         return NULL;
     random_bytes(hash_key, sizeof hash_key);
@@ -77,7 +76,6 @@ void known_keys_begin(struct known_keys *known)
 static bool add(struct known_keys *known, const uint8_t key[KEY_BYTES])
 {
     struct known_key *k = find(known, key);
-
     if (!k) {
         k = calloc(1, sizeof *k);
         if (!k)
@@ -116,7 +114,6 @@ enum key_knowledge known_keys_find(struct known_keys *known, const uint8_t key[K
                                    uint8_t shared[KEY_BYTES])
 {
     enum key_knowledge knowledge = KEY_UNKNOWN;
-
     pthread_mutex_lock(&known->lock);
     const struct known_key *k = find(known, key);
     if (k && k->computed) {

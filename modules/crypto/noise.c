@@ -19,7 +19,6 @@ static void mix_hash(struct noise *n, const void *data, size_t len)
 static void mix_key(struct noise *n, const uint8_t shared[KEY_BYTES])
 {
     uint8_t key[KEY_BYTES];
-
     noise_hkdf(n->chaining_key, key, n->chaining_key, view_of(shared, KEY_BYTES));
     cipher_init(&n->cipher, n->cipher.suite, key);
     wipe(key, sizeof key);
@@ -30,7 +29,6 @@ static bool mix_dh(struct noise *n, const struct keypair *own, const uint8_t rem
 {
     uint8_t shared[KEY_BYTES];
     bool good = x25519(shared, own->private_key, remote);
-
     if (good)
         mix_key(n, shared);
     wipe(shared, sizeof shared);
@@ -42,7 +40,6 @@ static bool mix_ss(struct noise *n)
 {
     uint8_t shared[KEY_BYTES];
     bool good = n->known && known_keys_find(n->known, n->remote_static, shared) == KEY_COMPUTED;
-
     if (!good) {
         good = x25519(shared, n->own->private_key, n->remote_static);
         if (good && n->known)
@@ -68,7 +65,6 @@ static bool decrypt_and_hash(struct noise *n, struct view sealed, uint8_t *out)
 {
     size_t len = sealed.len - TAG_BYTES;
     uint8_t ad[HASH_BYTES], tag[TAG_BYTES];
-
     memcpy(ad, n->hash, HASH_BYTES);
     memcpy(tag, sealed.data + len, TAG_BYTES);
     mix_hash(n, sealed.data, sealed.len);
@@ -99,7 +95,6 @@ bool noise_init(struct noise *n, enum suite suite, bool initiator, struct view p
                 const struct keypair *own, const uint8_t *remote_static)
 {
     const char *name = protocol_name(suite);
-
     memset(n, 0, sizeof *n);
     n->initiator = initiator;
     n->own = own;
@@ -215,7 +210,6 @@ static bool read_message2(struct noise *n, const uint8_t *in)
 static bool on_turn(const struct noise *n, bool writing)
 {
     bool first = n->step == 0;
-
     return n->own && n->step < 2 && (n->initiator == first) == writing;
 }
 
@@ -234,7 +228,6 @@ bool noise_prepare(struct noise *n)
 bool noise_write(struct noise *n, struct view payload, uint8_t *out, size_t *out_len)
 {
     size_t total = payload.len + overhead(n);
-
     *out_len = 0;
     if (!on_turn(n, true))
         return false;
@@ -249,7 +242,6 @@ bool noise_write(struct noise *n, struct view payload, uint8_t *out, size_t *out
 bool noise_read(struct noise *n, struct view message, uint8_t *payload, size_t *payload_len)
 {
     size_t keys = overhead(n) - TAG_BYTES;
-
     *payload_len = 0;
     if (!on_turn(n, false))
         return false;
@@ -267,7 +259,6 @@ bool noise_split(struct noise *n, struct cipher *send, struct cipher *receive)
 {
     uint8_t key1[KEY_BYTES], key2[KEY_BYTES]; /* initiator to responder, and back */
     struct noise rest = {.step = 2};
-
     if (!n->own || n->step != 2)
         return false;
     noise_hkdf(key1, key2, n->chaining_key, view_of(NULL, 0));

@@ -9,7 +9,6 @@
 void sha256(uint8_t out[HASH_BYTES], struct view a, struct view b)
 {
     br_sha256_context context;
-
     br_sha256_init(&context);
     br_sha256_update(&context, a.data, a.len);
     br_sha256_update(&context, b.data, b.len);
@@ -21,7 +20,6 @@ void hmac_sha256(uint8_t out[HASH_BYTES], struct view key, struct view a, struct
 {
     br_hmac_key_context key_context;
     br_hmac_context context;
-
     br_hmac_key_init(&key_context, &br_sha256_vtable, key.data, key.len);
     br_hmac_init(&context, &key_context, HASH_BYTES);
     br_hmac_update(&context, a.data, a.len);
@@ -38,7 +36,6 @@ void noise_hkdf(uint8_t out1[HASH_BYTES], uint8_t out2[HASH_BYTES],
     struct view none = view_of(NULL, 0);
     uint8_t temp_key[HASH_BYTES];
     struct view key = view_of(temp_key, sizeof temp_key);
-
     hmac_sha256(temp_key, view_of(chaining_key, HASH_BYTES), input, none);
     hmac_sha256(out1, key, view_of(&one, 1), none);
     hmac_sha256(out2, key, view_of(out1, HASH_BYTES), view_of(&two, 1));
@@ -58,7 +55,6 @@ void keypair_generate(struct keypair *pair)
 void keypair_derive(struct keypair *pair)
 {
     static const uint8_t base_point[KEY_BYTES] = {9};
-
     /* Cannot fail: the base point is canonical and of large order. */
     (void)x25519(pair->public_key, pair->private_key, base_point);
 }
@@ -78,7 +74,6 @@ bool x25519(uint8_t out[KEY_BYTES], const uint8_t private_key[KEY_BYTES],
             const uint8_t public_key[KEY_BYTES])
 {
     uint8_t point[KEY_BYTES];
-
     if (!public_key_canonical(public_key)) {
         memset(out, 0, KEY_BYTES);
         return false;

@@ -18,7 +18,6 @@ static bool x25519_is_right(void)
                                                 0x32, 0xec, 0xcf, 0x03, 0x49, 0x1c, 0x71, 0xf7,
                                                 0x54, 0xb4, 0x07, 0x55, 0x77, 0xa2, 0x85, 0x52};
     uint8_t result[KEY_BYTES];
-
     return x25519(result, scalar, point) && memcmp(result, expected, sizeof result) == 0;
 }
 
@@ -31,7 +30,6 @@ static bool cipher_is_right(enum suite suite, const uint8_t expected[20 + TAG_BY
     uint8_t message[20 + TAG_BYTES];
     struct cipher c;
     bool sealed, opened;
-
     cipher_init(&c, suite, key);
     c.nonce = 1;
     memcpy(message, text, 20);
@@ -55,7 +53,6 @@ static bool ciphers_are_right(void)
         0x63, 0x34, 0xd7, 0xd7, 0x7e, 0xca, 0x2f, 0x85, 0x0d, 0xaa, 0x00, 0x26,
         0x04, 0x3a, 0x9e, 0x82, 0x70, 0xaf, 0x85, 0xdb, 0xcc, 0x21, 0x21, 0x88,
         0x2d, 0x64, 0x06, 0xee, 0x60, 0x37, 0x2f, 0x45, 0xa6, 0x9f, 0x50, 0x4e};
-
     return cipher_is_right(SUITE_AESGCM, aesgcm) && cipher_is_right(SUITE_CHACHAPOLY, chachapoly);
 }
 

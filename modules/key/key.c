@@ -21,7 +21,6 @@ static enum failure fail(const struct error *e)
 static enum failure print_public(const struct keypair *pair)
 {
     char text[KEY_TEXT_BYTES];
-
     key_to_text(text, pair->public_key);
     puts(text);
     return FAILURE_NONE;
@@ -40,7 +39,6 @@ static enum failure run_new(struct cli *c)
     struct keypair pair;
     char line[KEY_TEXT_BYTES];
     bool good;
-
     keypair_generate(&pair);
     key_to_text(line, pair.private_key);
     line[KEY_TEXT_BYTES - 1] = '\n'; /* in the terminator's place */
@@ -56,7 +54,6 @@ static bool read_standard_input(struct keypair *pair, struct error *e)
     char *text;
     size_t len;
     bool good;
-
     if (!file_read_fd(STDIN_FILENO, name, STANDARD_INPUT_MAX, &text, &len, e))
         return false;
     good = keypair_from_text(pair, view_of(text, len), name, e);
@@ -70,7 +67,6 @@ static enum failure run_public(struct cli *c)
     struct error e = {0};
     struct keypair pair;
     bool from_input = c->word_count == 0 || strcmp(c->words[0], "-") == 0;
-
     if (!(from_input ? read_standard_input(&pair, &e) : keypair_load(&pair, c->words[0], &e)))
         return fail(&e);
     wipe(pair.private_key, sizeof pair.private_key);

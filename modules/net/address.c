@@ -23,7 +23,6 @@ struct ip {
 static struct ip ip_of(const struct address *a)
 {
     struct ip ip = {0};
-
     if (a->storage.ss_family == AF_INET) {
         struct sockaddr_in in;
         memcpy(&in, &a->storage, sizeof in);
@@ -43,7 +42,6 @@ static struct ip ip_of(const struct address *a)
 static void scope_to_text(char out[IF_NAMESIZE + 1], const struct address *a)
 {
     struct sockaddr_in6 in6;
-
     out[0] = '\0';
     memcpy(&in6, &a->storage, sizeof in6);
     if (in6.sin6_scope_id == 0)
@@ -58,7 +56,6 @@ static void unix_to_text(char out[ADDRESS_TEXT_BYTES], const struct address *a)
     struct sockaddr_un un = {0};
     size_t header = offsetof(struct sockaddr_un, sun_path);
     size_t len = a->len > header ? a->len - header : 0;
-
     if (len > sizeof un.sun_path)
         len = sizeof un.sun_path;
     memcpy(&un, &a->storage, header + len);
@@ -73,7 +70,6 @@ void address_to_text(char out[ADDRESS_TEXT_BYTES], const struct address *a)
 {
     struct ip ip = ip_of(a);
     char host[INET6_ADDRSTRLEN] = "", scope[IF_NAMESIZE + 1];
-
     if (a->storage.ss_family == AF_UNIX) {
         unix_to_text(out, a);
     } else if (ip.len == 4) {
@@ -93,7 +89,6 @@ static uint32_t scope_from_text(const char *text)
 {
     char *end;
     unsigned long index;
-
     if (*text < '0' || *text > '9')
         return if_nametoindex(text);
     index = strtoul(text, &end, 10);
@@ -106,7 +101,6 @@ static bool ipv6_from_literal(struct address *a, const char *host, uint16_t port
     const char *percent = strchr(host, '%');
     size_t len = percent ? (size_t)(percent - host) : strlen(host);
     char text[INET6_ADDRSTRLEN];
-
     if (len >= sizeof text)
         return false;
     memcpy(text, host, len);
@@ -127,7 +121,6 @@ static bool ipv6_from_literal(struct address *a, const char *host, uint16_t port
 bool address_from_literal(struct address *a, const char *host, uint16_t port)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
-
     if (inet_pton(AF_INET, host, &in.sin_addr) != 1)
         return ipv6_from_literal(a, host, port);
     memset(a, 0, sizeof *a);
@@ -140,7 +133,6 @@ bool address_from_path(struct address *a, const char *path)
 {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
-
     if (len == 0 || len >= sizeof un.sun_path)
         return false;
     memcpy(un.sun_path, path, len);
@@ -164,7 +156,6 @@ uint16_t address_port(const struct address *a)
 {
     uint8_t port[2];
     size_t offset = port_offset(a);
-
     if (offset == 0)
         return 0;
     memcpy(port, (const uint8_t *)&a->storage + offset, sizeof port);
@@ -174,7 +165,6 @@ uint16_t address_port(const struct address *a)
 void address_set_port(struct address *a, uint16_t port)
 {
     size_t offset = port_offset(a);
-
     if (offset != 0)
         store_be16((uint8_t *)&a->storage + offset, port);
 }
@@ -183,7 +173,6 @@ void address_unmap(struct address *a)
 {
     struct ip ip = ip_of(a);
     struct sockaddr_in in = {.sin_family = AF_INET};
-
     if (!ip.mapped)
         return;
     in.sin_port = htons(address_port(a));
@@ -196,7 +185,6 @@ void address_unmap(struct address *a)
 bool address_of_socket(struct address *a, int fd, bool remote)
 {
     struct sockaddr *storage = (struct sockaddr *)&a->storage;
-
     memset(a, 0, sizeof *a);
     a->len = sizeof a->storage;
     return (remote ? getpeername(fd, storage, &a->len) : getsockname(fd, storage, &a->len)) == 0;
@@ -205,7 +193,6 @@ bool address_of_socket(struct address *a, int fd, bool remote)
 void address_source(uint8_t out[9], const struct address *a)
 {
     struct ip ip = ip_of(a);
-
     memset(out, 0, 9);
     out[0] = (uint8_t)ip.len;
     memcpy(out + 1, ip.bytes, ip.len < 8 ? ip.len : 8);
@@ -215,7 +202,6 @@ void address_source(uint8_t out[9], const struct address *a)
 static uint32_t scope_of(const struct address *a)
 {
     struct sockaddr_in6 in6;
-
     if (a->storage.ss_family != AF_INET6)
         return 0;
     memcpy(&in6, &a->storage, sizeof in6);
@@ -225,7 +211,6 @@ static uint32_t scope_of(const struct address *a)
 bool address_lacks_interface(const struct address *a)
 {
     struct sockaddr_in6 in6;
-
     if (a->storage.ss_family != AF_INET6)
         return false;
     memcpy(&in6, &a->storage, sizeof in6);
@@ -254,7 +239,6 @@ bool address_is_loopback(const struct address *a)
 {
     static const uint8_t loopback6[16] = {[15] = 1};
     struct ip ip = ip_of(a);
-
     return (ip.len == 4 && ip.bytes[0] == 127) ||
            (ip.len == 16 && memcmp(ip.bytes, loopback6, sizeof loopback6) == 0);
 }
@@ -267,13 +251,11 @@ bool address_is_unix(const struct address *a)
 bool address_is_any(const struct address *a)
 {
     struct ip ip = ip_of(a);
-
     return ip.len > 0 && bytes_are_zero(ip.bytes, ip.len);
 }
 
 bool address_same_host(const struct address *a, const struct address *b)
 {
     struct ip x = ip_of(a), y = ip_of(b);
-
     return x.len > 0 && x.len == y.len && memcmp(x.bytes, y.bytes, x.len) == 0;
 }

@@ -9,7 +9,6 @@
 bool descriptors_raise_limit(void)
 {
     struct rlimit limit;
-
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return false;
     if (limit.rlim_cur == limit.rlim_max)
@@ -22,7 +21,6 @@ bool descriptor_is_scarce(int fd)
 {
     static int last; /* of those for all; 0: not known yet */
     struct rlimit limit;
-
     if (last == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX) {
         rlim_t kept = limit.rlim_cur / 8;
         last = (int)(limit.rlim_cur - (kept < KEPT ? kept : KEPT));

@@ -157,7 +157,6 @@ static void on_candidate_settled(struct io *io)
     struct dial *dial = candidate->dial;
     int fd = io->fd;
     int error = socket_connect_result(fd, &candidate->address);
-
     if (error != 0) {
         note_error(candidate, error);
         candidate_stop(candidate);
@@ -175,7 +174,6 @@ static bool candidate_start(struct candidate *candidate)
 {
     struct dial *dial = candidate->dial;
     bool in_progress = false;
-
     if (dial->allow && !dial->allow(dial->arg, &candidate->address)) {
         note_failure(candidate, DIAL_NOT_ALLOWED, "not allowed");
         return false;
@@ -222,7 +220,6 @@ static struct candidate *next_candidate(struct dial *dial)
     struct candidate *next = &dial->candidates[dial->tried++];
     int last = dial->tried > 1 ? family_of(next - 1) : AF_INET;
     unsigned other = dial->tried - 1;
-
     while (other < dial->count && family_of(&dial->candidates[other]) == last)
         other++;
     for (; other < dial->count && other >= dial->tried; other--) {
@@ -237,7 +234,6 @@ static struct candidate *next_candidate(struct dial *dial)
 static void on_next(struct timer *timer)
 {
     struct dial *dial = container_of(timer, struct dial, next);
-
     while (dial->tried < dial->count) {
         struct candidate *candidate = next_candidate(dial);
         if (dial->tried < dial->count)
@@ -252,7 +248,6 @@ static void on_next(struct timer *timer)
 static void on_deadline(struct timer *timer)
 {
     struct dial *dial = container_of(timer, struct dial, deadline);
-
     if (dial->failed.len == 0)
         note_name_failure(dial, DIAL_TIMED_OUT, dial->lookup ? NO_ANSWER_TEXT : "timed out");
     for (unsigned i = 0; i < dial->tried; i++)
@@ -266,7 +261,6 @@ static void on_deadline(struct timer *timer)
 static void add_address(struct dial *dial, const struct address *address)
 {
     struct candidate *candidate = &dial->candidates[dial->count++];
-
     candidate->dial = dial;
     candidate->address = *address;
 }
@@ -277,7 +271,6 @@ static void on_found(void *arg, const struct address *addresses, unsigned count,
 {
     struct dial *dial = arg;
     uint64_t wait_us = 0;
-
     for (unsigned i = 0; i < count && dial->count < MAX_ADDRESSES; i++) {
         add_address(dial, &addresses[i]);
         address_set_port(&dial->candidates[dial->count - 1].address, dial->port);
@@ -310,7 +303,6 @@ static void note_lookup(struct dial *dial, enum lookup_result result)
 static void on_looked_up(void *arg, enum lookup_result result)
 {
     struct dial *dial = arg;
-
     dial->lookup = NULL;
     if (dial->count == 0)
         note_lookup(dial, result);
@@ -328,7 +320,6 @@ static bool look_up(struct dial *dial, const struct dial_request *request)
         .ended = on_looked_up,
         .arg = dial,
     };
-
     dial->lookup = lookup_start(dial->loop, &lookup);
     return dial->lookup != NULL;
 }
@@ -338,7 +329,6 @@ static bool is_invalid_name(const char *name)
 {
     static const char tail[] = ".invalid";
     size_t len = strlen(name), tail_len = sizeof tail - 1;
-
     if (len > 0 && name[len - 1] == '.')
         len--;
     return (len == tail_len - 1 && strncasecmp(name, tail + 1, len) == 0) ||
@@ -348,7 +338,6 @@ static bool is_invalid_name(const char *name)
 static void use_unix_path(struct dial *dial, const char *path)
 {
     struct address address;
-
     if (address_from_path(&address, path))
         add_address(dial, &address);
     else
@@ -362,7 +351,6 @@ static bool find_addresses(struct dial *dial, const struct dial_request *request
 {
     const char *host = request->host;
     struct address address;
-
     if (strncmp(host, "unix:", 5) == 0)
         use_unix_path(dial, host + 5);
     else if (address_from_literal(&address, host, dial->port))
@@ -379,7 +367,6 @@ struct dial *dial_start(struct loop *loop, const struct dial_request *request)
 {
     struct dial *dial = calloc(1, sizeof *dial);
     uint64_t now_us = loop_now(loop);
-
     if (dial == NULL)
         return NULL;
     dial->loop = loop;

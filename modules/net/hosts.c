@@ -25,7 +25,6 @@ static bool same_name(const char *a, const char *b)
 bool hosts_line(struct address *out, char *line, const char *name)
 {
     char *rest = line, *word;
-
     line[strcspn(line, "#")] = '\0';
     word = strtok_r(line, BLANKS, &rest);
     if (!word || !address_from_literal(out, word, 0))
@@ -40,7 +39,6 @@ static bool is_localhost(const char *name)
 {
     static const char tail[] = ".localhost";
     size_t len = name_len(name), tail_len = sizeof tail - 1;
-
     return (len == tail_len - 1 && strncasecmp(name, tail + 1, len) == 0) ||
            (len > tail_len && strncasecmp(name + len - tail_len, tail, tail_len) == 0);
 }
@@ -51,7 +49,6 @@ unsigned hosts_find(struct address *out, unsigned max, const char *name)
     char *line = NULL;
     size_t room = 0;
     unsigned count = 0;
-
     while (file && count < max && getline(&line, &room, file) >= 0)
         count += hosts_line(&out[count], line, name);
     free(line);

@@ -34,7 +34,6 @@ struct lookup {
 static bool may_run(const struct resolver *r, const struct lookup *lookup)
 {
     unsigned of_owner = 0;
-
     if (r->count >= RUNNING_MAX)
         return false;
     if (!lookup->owner)
@@ -47,7 +46,6 @@ static bool may_run(const struct resolver *r, const struct lookup *lookup)
 static void run_those_who_may(struct loop *loop)
 {
     struct resolver *r = loop_resolver(loop);
-
     list_each (link, &r->waiting) {
         struct lookup *lookup = container_of(link, struct lookup, link);
         if (r->count >= RUNNING_MAX)
@@ -65,7 +63,6 @@ void lookup_cancel(struct lookup *lookup)
 {
     struct loop *loop = lookup->loop;
     bool running = lookup->running;
-
     list_remove(&lookup->link);
     timer_cancel(loop, &lookup->begin);
     name_servers_free(lookup->servers);
@@ -91,7 +88,6 @@ static void end(struct lookup *lookup, enum lookup_result result)
 static bool ask_next(struct lookup *lookup)
 {
     char name[FULL_NAME_BYTES];
-
     if (!name_servers_search(name, lookup->servers, lookup->name, &lookup->searched))
         return false;
     name_servers_ask(lookup->servers, name);
@@ -150,7 +146,6 @@ static void on_answer(void *arg)
     struct lookup *lookup = arg;
     enum answer_kind ipv6 = name_servers_answer(lookup->servers, QUESTION_IPV6)->kind;
     enum answer_kind ipv4 = name_servers_answer(lookup->servers, QUESTION_IPV4)->kind;
-
     tell_found(lookup);
     if (ipv6 == ANSWER_AWAITED || ipv4 == ANSWER_AWAITED)
         return;
@@ -169,7 +164,6 @@ static void on_begin(struct timer *timer)
     struct lookup *lookup = container_of(timer, struct lookup, begin);
     struct address addresses[LOOKUP_ADDRESSES_MAX];
     unsigned count = hosts_find(addresses, LOOKUP_ADDRESSES_MAX, lookup->name);
-
     if (count > 0) {
         lookup->found(lookup->arg, addresses, count, false);
         end(lookup, LOOKUP_FOUND);
@@ -185,7 +179,6 @@ static void on_begin(struct timer *timer)
 struct lookup *lookup_start(struct loop *loop, const struct lookup_request *request)
 {
     struct lookup *lookup = calloc(1, sizeof *lookup);
-
     if (!lookup)
         return NULL;
     lookup->loop = loop;

@@ -113,7 +113,6 @@ static struct timer *timers_meld(struct timer *a, struct timer *b)
 static struct timer *timers_part(struct timer *timer)
 {
     struct timer *next = timer->next;
-
     timer->next = timer->prev = NULL;
     return next;
 }
@@ -123,7 +122,6 @@ static struct timer *timers_part(struct timer *timer)
 static struct timer *timers_meld_brothers(struct timer *first)
 {
     struct timer *pairs = NULL, *root = NULL;
-
     while (first) {
         struct timer *a = first, *b = timers_part(a);
         first = b ? timers_part(b) : NULL;
@@ -174,7 +172,6 @@ void timer_set(struct loop *loop, struct timer *timer, uint64_t deadline_us)
 static void fire_timers(struct loop *loop)
 {
     const uint64_t now_us = loop->now_us;
-
     while (loop->timers && loop->timers->deadline_us <= now_us) {
         struct timer *timer = loop->timers;
         timer_cancel(loop, timer);
@@ -221,7 +218,6 @@ bool io_add(struct loop *loop, struct io *io, int fd)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLET | EPOLLRDHUP,
                                 .data.ptr = io};
-
     io->always_ready = false;
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
         if (errno != EPERM)
@@ -239,7 +235,6 @@ bool io_add(struct loop *loop, struct io *io, int fd)
 void io_remove(struct io *io)
 {
     struct loop *loop = io->loop;
-
     if (loop == NULL)
         return;
     if (!io->always_ready)
@@ -312,7 +307,6 @@ bool io_can_write(const struct io *io)
 static void note_event(struct io *io, uint32_t events)
 {
     const uint32_t failed = EPOLLHUP | EPOLLERR;
-
     if (events & (EPOLLIN | EPOLLRDHUP | failed))
         io->readable = true;
     if (events & (EPOLLOUT | failed))
@@ -331,7 +325,6 @@ static void serve(struct loop *loop, struct io *io)
 {
     bool read_due = io->want_read && io->readable;
     bool write_due = io->want_write && io->writable;
-
     list_remove(&io->queue);
     loop->current = io;
     if (read_due) {
@@ -386,7 +379,6 @@ void loop_undefer(struct deferred *d)
 static void run_deferred(struct loop *loop)
 {
     struct list due;
-
     move_all(&due, &loop->deferred);
     while (!list_empty(&due)) {
         struct deferred *d = container_of(due.next, struct deferred, link);
@@ -426,7 +418,6 @@ static void on_wake(struct io *io)
 {
     struct loop *loop = container_of(io, struct loop, wake);
     eventfd_t posted;
-
     eventfd_read(io->fd, &posted); /* before taking the list: a later post writes again */
     io_read_drained(io);
     io_want_read(io);
@@ -439,7 +430,6 @@ static void on_signals(struct io *io)
 {
     struct loop *loop = container_of(io, struct loop, signals);
     struct signalfd_siginfo info;
-
     while (read(io->fd, &info, sizeof info) == (ssize_t)sizeof info) {
         const struct signal_handler *handler = &loop->on_signal[info.ssi_signo % SIGNALS];
         if (handler->f)
@@ -454,7 +444,6 @@ static bool watch_signals(struct loop *loop)
 {
     bool first = loop->signals.loop == NULL;
     int fd = signalfd(first ? -1 : loop->signals.fd, &loop->signal_set, SFD_CLOEXEC | SFD_NONBLOCK);
-
     if (fd < 0)
         return false;
     if (!first)
@@ -471,7 +460,6 @@ static bool watch_signals(struct loop *loop)
 bool loop_on_signal(struct loop *loop, int signo, void (*f)(void *arg, int signo), void *arg)
 {
     sigset_t one;
-
     sigemptyset(&one);
     if (signo >= SIGNALS || sigaddset(&one, signo) != 0) {
         errno = EINVAL;
@@ -503,7 +491,6 @@ static bool open_descriptors(struct loop *loop)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
     int wake_fd;
-
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     if (loop->epoll_fd < 0 || loop->timer_fd < 0)
@@ -526,7 +513,6 @@ static bool open_descriptors(struct loop *loop)
 struct loop *loop_new(void)
 {
     struct loop *loop = calloc(1, sizeof *loop);
-
     if (loop == NULL)
         return NULL;
     loop->epoll_fd = loop->timer_fd = -1;
@@ -606,7 +592,6 @@ uint64_t loop_now(const struct loop *loop)
 uint64_t loop_refresh_now(struct loop *loop)
 {
     uint64_t now_us = clock_now_us();
-
     if (now_us > loop->now_us) /* a round's time may be a microsecond ahead: see poll_events */
         loop->now_us = now_us;
     return loop->now_us;
@@ -626,7 +611,6 @@ static void poll_events(struct loop *loop)
 {
     int timeout = may_sleep(loop) ? -1 : 0;
     int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_A_ROUND, timeout);
-
     for (int i = 0; i < count; i++)
         if (loop->events[i].data.ptr) /* none: timer_fd, which is not read */
             note_event(loop->events[i].data.ptr, loop->events[i].events);

@@ -69,7 +69,6 @@ static struct block *spare[SPARE_BLOCKS]; /* c-ares's allocator has no place for
 static void *block_new(size_t size)
 {
     struct block *b = NULL;
-
     for (int i = 0; i < SPARE_BLOCKS && !b && size >= LARGE_BYTES; i++)
         if (spare[i] && spare[i]->size == size) {
             b = spare[i];
@@ -86,7 +85,6 @@ static void *block_new(size_t size)
 static void block_free(void *bytes)
 {
     struct block *b = bytes ? container_of(bytes, struct block, bytes) : NULL;
-
     for (int i = 0; i < SPARE_BLOCKS && b && b->size >= LARGE_BYTES; i++)
         if (!spare[i]) {
             spare[i] = b;
@@ -98,7 +96,6 @@ static void block_free(void *bytes)
 static void *block_resize(void *bytes, size_t size)
 {
     struct block *b = bytes ? container_of(bytes, struct block, bytes) : NULL;
-
     b = realloc(b, sizeof *b + size);
     if (!b)
         return NULL;
@@ -140,7 +137,6 @@ static void set_timer(struct name_servers *ns)
 {
     uint64_t now_us = loop_refresh_now(ns->loop), at_us = ns->news ? now_us : CLOCK_NEVER;
     struct timeval left;
-
     for (int i = 0; i < TRANSPORTS; i++) {
         if (!ns->channels[i] || !ares_timeout(ns->channels[i], NULL, &left))
             continue;
@@ -186,7 +182,6 @@ static int socket_open(int domain, int type, int protocol, void *arg)
     struct name_servers *ns = arg;
     struct server_socket *s = calloc(1, sizeof *s);
     int fd = s ? socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol) : -1;
-
     if (fd >= 0 && ns->kept_low && descriptor_is_scarce(fd)) {
         close(fd);
         fd = -1;
@@ -206,7 +201,6 @@ static int socket_open(int domain, int type, int protocol, void *arg)
 static int socket_close(int fd, void *arg)
 {
     struct server_socket *s = find_socket(arg, fd);
-
     io_remove(&s->io);
     list_remove(&s->link);
     free(s);
@@ -223,7 +217,6 @@ static ssize_t socket_receive(int fd, void *out, size_t len, int flags, struct s
                               socklen_t *from_len, void *arg)
 {
     ssize_t n = recvfrom(fd, out, len, flags, from, from_len);
-
     if (n < 0 && errno == EAGAIN)
         io_read_drained(&find_socket(arg, fd)->io);
     return n;
@@ -232,7 +225,6 @@ static ssize_t socket_receive(int fd, void *out, size_t len, int flags, struct s
 static ssize_t socket_send(int fd, const struct iovec *pieces, int count, void *arg)
 {
     ssize_t all = 0;
-
     for (int i = 0; i < count; i++) {
         ssize_t n = send(fd, pieces[i].iov_base, pieces[i].iov_len, MSG_NOSIGNAL);
         if (n < 0 && errno == EAGAIN)
@@ -260,7 +252,6 @@ static void on_socket_state(void *arg, int fd, int readable, int writable)
 {
     struct name_servers *ns = arg;
     struct server_socket *s = find_socket(ns, fd);
-
     s->reading = readable;
     s->writing = writable;
     if (!readable && !writable)
@@ -275,7 +266,6 @@ static void take_ipv6(struct name_answer *answer, const unsigned char *bytes, in
 {
     struct ares_addr6ttl found[ANSWER_ADDRESSES_MAX];
     int count = ANSWER_ADDRESSES_MAX;
-
     if (ares_parse_aaaa_reply(bytes, len, NULL, found, &count) != ARES_SUCCESS)
         return;
     for (int i = 0; i < count; i++) {
@@ -291,7 +281,6 @@ static void take_ipv4(struct name_answer *answer, const unsigned char *bytes, in
 {
     struct ares_addrttl found[ANSWER_ADDRESSES_MAX];
     int count = ANSWER_ADDRESSES_MAX;
-
     if (ares_parse_a_reply(bytes, len, NULL, found, &count) != ARES_SUCCESS)
         return;
     for (int i = 0; i < count; i++) {
@@ -346,7 +335,6 @@ static void take_failure(struct name_answer *answer, int status)
 static void take_message(struct question *q, unsigned char *bytes, int len)
 {
     struct name_answer *answer = &q->answer;
-
     answer->count = 0;
     leave_out_records(bytes);
     (q->type == ns_t_aaaa ? take_ipv6 : take_ipv4)(answer, bytes, len);
@@ -361,7 +349,6 @@ static void take_message(struct question *q, unsigned char *bytes, int len)
 static void on_reply(void *arg, int status, int timeouts, unsigned char *bytes, int len)
 {
     struct question *q = arg;
-
     (void)timeouts;
     if (status == ARES_EDESTRUCTION)
         return;
@@ -384,7 +371,6 @@ static bool open_channel(struct name_servers *ns, enum transport transport)
                                    .sock_state_cb_data = ns};
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
                ARES_OPT_SOCK_STATE_CB;
-
     if (ns->channels[transport])
         return true;
     if (ares_init_options(&ns->channels[transport], &options, mask) != ARES_SUCCESS) {
@@ -402,7 +388,6 @@ static bool ask(struct question *q, enum transport transport)
     unsigned char *bytes = NULL;
     uint16_t id;
     int len, status;
-
     if (!open_channel(q->ns, transport))
         return false;
     random_bytes(&id, sizeof id);
@@ -450,7 +435,6 @@ bool name_servers_search(char out[FULL_NAME_BYTES], const struct name_servers *n
     size_t len = strlen(name);
     unsigned domains = (unsigned)ns->options.ndomains;
     int dots = 0;
-
     for (const char *at = name; *at; at++)
         dots += *at == '.';
     if (len > 0 && name[len - 1] == '.')
@@ -470,7 +454,6 @@ struct name_servers *name_servers_new(struct loop *loop, bool kept_low,
         [QUESTION_IPV6] = ns_t_aaaa, [QUESTION_IPV4] = ns_t_a};
     struct name_servers *ns = calloc(1, sizeof *ns);
     int mask;
-
     if (!ns)
         return NULL;
     ares_library_init_mem(ARES_LIB_INIT_NONE, block_new, block_free, block_resize);

@@ -28,7 +28,6 @@ static bool set_option(int fd, int level, int name, int value)
 static int close_failed(int fd)
 {
     int error = errno;
-
     close(fd);
     errno = error;
     return -1;
@@ -47,7 +46,6 @@ static const struct sockaddr *address_raw(const struct address *a)
 static bool is_ipv6_wildcard(const struct address *a)
 {
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->storage;
-
     return a->storage.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
 }
 
@@ -55,7 +53,6 @@ static bool is_ipv6_wildcard(const struct address *a)
 static const char *file_of(const struct address *a)
 {
     const char *path = ((const struct sockaddr_un *)&a->storage)->sun_path;
-
     return a->storage.ss_family == AF_UNIX && path[0] != '\0' ? path : NULL;
 }
 
@@ -71,7 +68,6 @@ static bool remove_stale(const struct address *a)
 {
     const char *path = file_of(a);
     struct stat status;
-
     if (!path)
         return false;
     if (lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode))
@@ -110,7 +106,6 @@ static bool bind_address(int fd, const struct address *a)
 static int listen_on(const struct address *a, int type, int backlog)
 {
     int fd = socket_new(a->storage.ss_family, type);
-
     if (fd < 0)
         return -1;
     if (a->storage.ss_family != AF_UNIX && type == SOCK_STREAM)
@@ -146,7 +141,6 @@ static const char *listen_advice(int error)
 static int listen_or_say(const struct address *a, int type, int backlog, struct error *e)
 {
     int fd = listen_on(a, type, backlog);
-
     if (fd < 0 && errno == EAFNOSUPPORT && is_ipv6_wildcard(a)) {
         /* A kernel without IPv6: the IPv4 half of what was asked for. */
         struct address any = {.len = sizeof(struct sockaddr_in)};
@@ -178,7 +172,6 @@ static void set_datagram(int fd)
 int socket_bind_datagram(const struct address *a, struct error *e)
 {
     int fd = listen_or_say(a, SOCK_DGRAM, 0, e);
-
     if (fd >= 0)
         set_datagram(fd);
     return fd;
@@ -206,7 +199,6 @@ static bool is_of_the_connection(int error)
 int socket_accept(int listener, struct address *peer)
 {
     int fd;
-
     do {
         memset(peer, 0, sizeof *peer);
         peer->len = sizeof peer->storage;
@@ -219,7 +211,6 @@ int socket_accept(int listener, struct address *peer)
 int socket_connect(const struct address *a, bool *in_progress)
 {
     int fd = socket_new(a->storage.ss_family, SOCK_STREAM);
-
     *in_progress = false;
     if (fd < 0)
         return -1;
@@ -234,7 +225,6 @@ int socket_connect(const struct address *a, bool *in_progress)
 int socket_connect_datagram(const struct address *a)
 {
     int fd = socket_new(a->storage.ss_family, SOCK_DGRAM);
-
     if (fd < 0)
         return -1;
     set_datagram(fd);
@@ -252,7 +242,6 @@ bool socket_leave_peer(int fd)
 static bool is_connected_to_itself(int fd, const struct address *a)
 {
     struct address own;
-
     return !address_is_unix(a) && address_of_socket(&own, fd, false) && own.len == a->len &&
            memcmp(&own.storage, &a->storage, own.len) == 0;
 }
@@ -261,7 +250,6 @@ int socket_connect_result(int fd, const struct address *a)
 {
     int error = 0;
     socklen_t len = sizeof error;
-
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         return errno;
     if (error == 0 && is_connected_to_itself(fd, a))
@@ -281,7 +269,6 @@ static bool is_near(int fd)
 {
     struct tcp_info info;
     socklen_t len = sizeof info;
-
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_rtt > 0 &&
            info.tcpi_rtt < NEAR_US;
 }
@@ -317,7 +304,6 @@ void socket_set_carrier(int fd)
 static void set_reset_on_close(int fd, bool reset)
 {
     struct linger linger = {.l_onoff = reset};
-
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 

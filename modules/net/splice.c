@@ -51,7 +51,6 @@ struct pipe_pool {
 struct pipe_pool *pipe_pool_new(size_t pipe_bytes, unsigned max_pipes)
 {
     struct pipe_pool *pool = calloc(1, sizeof *pool);
-
     if (pool) {
         pool->pipe_bytes = pipe_bytes < INT32_MAX ? pipe_bytes : INT32_MAX;
         pool->max = max_pipes;
@@ -145,7 +144,6 @@ static enum splice_step step_of(ssize_t result)
 static ssize_t splice_bytes(int from, int to, size_t len)
 {
     ssize_t n;
-
     do
         n = splice(from, NULL, to, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     while (n < 0 && errno == EINTR);
@@ -167,7 +165,6 @@ static enum splice_result deliver_held(struct splice *s, struct carrier *sink, s
         struct view front = fifo_front(&s->held);
         ssize_t n = carrier_write(sink, front.data, front.len);
         enum splice_step step = step_of(n);
-
         if (step != STEP_MOVED)
             return write_result(step);
         fifo_drop(&s->held, (size_t)n);
@@ -180,11 +177,9 @@ static enum splice_result deliver_held(struct splice *s, struct carrier *sink, s
 static bool unload_pipe(struct splice *s)
 {
     uint8_t buffer[4096];
-
     while (s->in_pipe > 0) {
         size_t len = s->in_pipe < sizeof buffer ? s->in_pipe : sizeof buffer;
         ssize_t n = read(s->pipe[0], buffer, len);
-
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -203,7 +198,6 @@ static enum splice_result deliver_pipe(struct splice *s, struct carrier *sink, s
     while (s->in_pipe > 0) {
         ssize_t n = splice_bytes(s->pipe[0], sink->raw_out, s->in_pipe);
         enum splice_step step = step_of(n);
-
         if (step == STEP_CANNOT_SPLICE) {
             s->copy_only = true;
             return unload_pipe(s) ? deliver_held(s, sink, moved) : SPLICE_WRITE_ERROR;
@@ -232,7 +226,6 @@ static enum splice_result fill_pipe(struct splice *s, struct carrier *source, si
 {
     ssize_t n = splice_bytes(source->raw_in, s->pipe[1], len);
     enum splice_step step = step_of(n);
-
     if (step == STEP_CANNOT_SPLICE) {
         s->copy_only = true;
         return SPLICE_AGAIN;
@@ -252,7 +245,6 @@ static enum splice_result copy_once(struct splice *s, struct carrier *source, st
     uint8_t buffer[COPY_BYTES];
     size_t asked = len < sizeof buffer ? len : sizeof buffer;
     ssize_t n = carrier_read(source, buffer, asked);
-
     if (n <= 0)
         return read_result(step_of(n));
 
@@ -294,7 +286,6 @@ static enum splice_result run(struct splice *s, struct pipe_pool *pool, struct c
                               struct carrier *sink, size_t budget, size_t *moved)
 {
     enum splice_result result = begin(s, source, sink);
-
     while (result == SPLICE_AGAIN) {
         result = deliver_held(s, sink, moved);
         if (result == SPLICE_AGAIN)

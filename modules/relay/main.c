@@ -19,7 +19,6 @@ static void unload(struct cli *c)
 static void show(struct cli *c)
 {
     const struct relay_config *config = c->state;
-
     cli_show_key(&config->key);
     printf("users: %zu, agents: %zu\n", config->user_count, config->agent_count);
 }
@@ -49,6 +48,5 @@ static const struct cli_applet applet = {
 enum failure relay_main(int argc, char **argv)
 {
     struct relay_config config;
-
     return cli_run(&applet, &config, argc, argv);
 }

@@ -16,7 +16,6 @@ static void require(bool what)
 static void read_call(struct view datagram)
 {
     struct help_call call;
-
     if (!help_call_read(&call, datagram)) {
         require(datagram.len == 0 || datagram.data[0] == 0); /* the end of none */
         return;

@@ -32,7 +32,6 @@ static void remove_directory(void)
 static const char *file_path(void)
 {
     struct error e = {0};
-
     if (file[0] == '\0') {
         require(crypto_start(false) && mkdtemp(directory));
         snprintf(file, sizeof file, "%s/file", directory);
@@ -46,7 +45,6 @@ static const char *file_path(void)
 static void write_text(const char *path, struct view text)
 {
     FILE *f = fopen(path, "w");
-
     require(f && fwrite(text.data, 1, text.len, f) == text.len && fclose(f) == 0);
 }
 
@@ -64,7 +62,6 @@ static void load(unsigned which, struct view text)
     struct client_config client;
     const char *path = file_path();
     struct error e = {0};
-
     write_text(path, text);
     if (which == 0) {
         check(relay_config_load(&relay, path, &e), &e, &relay, sizeof relay);
@@ -85,7 +82,6 @@ static void read_target(const char *text)
     struct target_pattern pattern;
     char written[TARGET_TEXT_BYTES];
     struct error e = {0};
-
     if (value_target(&t, text, &e)) {
         target_to_text(written, &t);
         require(value_target(&again, written, &e));
@@ -104,7 +100,6 @@ static void read_values(const char *text)
     char name[NAME_TEXT_BYTES];
     uint32_t number;
     struct error e = {0};
-
     read_target(text);
     value_host_port(&host, text, 0, &e);
     value_listen(&address, text, "::", &e);
@@ -120,7 +115,6 @@ static void read_values(const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text;
-
     if (size == 0)
         return 0;
     if (data[0] % 4 < 3) {

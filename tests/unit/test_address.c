@@ -18,7 +18,6 @@
 static struct address literal(const char *host, uint16_t port)
 {
     struct address a;
-
     assert_true(address_from_literal(&a, host, port));
     return a;
 }
@@ -37,7 +36,6 @@ static void literals_and_their_text(void **state)
         {"fe80::1%987654", "[fe80::1%987654]:7443"},
     };
     char text[ADDRESS_TEXT_BYTES];
-
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct address a = literal(cases[i][0], 7443);
@@ -70,7 +68,6 @@ static void other_spellings_are_no_literals(void **state)
         ":",
         "1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc"};
     struct address a;
-
     (void)state;
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_false(address_from_literal(&a, bad[i], 1));
@@ -79,7 +76,6 @@ static void other_spellings_are_no_literals(void **state)
 static void ports_are_set(void **state)
 {
     struct address a = literal("192.0.2.1", 1), b = literal("::1", 2), c = {0};
-
     (void)state;
     address_set_port(&a, 0x1234);
     address_set_port(&b, 65535);
@@ -94,7 +90,6 @@ static struct address unix_address(const char *path, size_t path_len)
 {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     struct address a = {0};
-
     memcpy(un.sun_path, path, path_len);
     memcpy(&a.storage, &un, sizeof un);
     a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_len);
@@ -105,7 +100,6 @@ static void unix_paths_are_shown(void **state)
 {
     char text[ADDRESS_TEXT_BYTES], full[sizeof((struct sockaddr_un *)NULL)->sun_path];
     struct address a = unix_address("/run/x", 7);
-
     (void)state;
     address_to_text(text, &a);
     assert_string_equal(text, "unix:/run/x");
@@ -132,7 +126,6 @@ static void unknown_families_are_harmless(void **state)
     struct address a = {0}, b = literal("::", 1);
     char text[ADDRESS_TEXT_BYTES];
     uint8_t source[9];
-
     (void)state;
     address_to_text(text, &a);
     assert_string_equal(text, "unknown");
@@ -228,7 +221,6 @@ static void sockets_tell_both_ends(void **state)
     struct address any = literal("127.0.0.1", 0), listening, own, remote;
     int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
     char own_text[ADDRESS_TEXT_BYTES], remote_text[ADDRESS_TEXT_BYTES];
-
     (void)state;
     assert_int_equal(bind(listener, (const struct sockaddr *)&any.storage, any.len), 0);
     assert_int_equal(listen(listener, 1), 0);
@@ -260,6 +252,5 @@ int main(void)
         cmocka_unit_test(loopback_is_known),
         cmocka_unit_test(sockets_tell_both_ends),
     };
-
     return cmocka_run_group_tests_name("address", tests, NULL, NULL);
 }

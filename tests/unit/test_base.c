@@ -26,7 +26,6 @@
 static void integers_are_big_endian(void **state)
 {
     uint8_t b[8] = {0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88}, out[8];
-
     (void)state;
     assert_int_equal(load_be16(b), 0x8182);
     assert_int_equal(load_be32(b), 0x81828384);
@@ -41,7 +40,6 @@ static void integers_are_big_endian(void **state)
 static void secrets_are_compared_and_wiped(void **state)
 {
     uint8_t a[32], b[32];
-
     (void)state;
     memset(a, 7, sizeof a);
     memset(b, 7, sizeof b);
@@ -77,7 +75,6 @@ static void views_compare(void **state)
 static void first_error_stays(void **state)
 {
     struct error e = {0};
-
     (void)state;
     assert_false(error_set(&e, FAILURE_CONFIG, "first %d", 1));
     assert_false(error_set(&e, FAILURE_DENIED, "second"));
@@ -94,7 +91,6 @@ static void error_text_is_one_safe_line(void **state)
 {
     struct error e = {0};
     char longer[600];
-
     (void)state;
     error_set(&e, 1, "a\nb\033[0m%s", "\xff");
     assert_string_equal(e.text, "a?b?[0m?");
@@ -126,7 +122,6 @@ static void base64_vectors(void **state)
         size_t len = strlen(cases[i][0]);
         char text[16];
         uint8_t data[8];
-
         base64_encode(text, (const uint8_t *)cases[i][0], len);
         assert_string_equal(text, cases[i][1]);
         assert_true(base64_decode(data, len, view_of_string(text)));
@@ -141,7 +136,6 @@ static void base64_every_byte_value(void **state)
 {
     uint8_t data[256], back[256];
     char text[4 * 86 + 1];
-
     (void)state;
     for (unsigned i = 0; i < 256; i++)
         data[i] = (uint8_t)i;
@@ -203,7 +197,6 @@ static void utf8_borders(void **state)
                                           "\xfe",
                                           "\xff",
                                           "\xf8\x88\x80\x80\x80"};
-
     (void)state;
     for (size_t i = 0; i < COUNT(valid); i++)
         assert_true(utf8_valid(view_of_string(valid[i])));
@@ -249,7 +242,6 @@ static void peers_text_is_cleaned(void **state)
         {"\xe2\x82z", "??z"},
     };
     char out[64];
-
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         size_t len = text_clean(out, sizeof out, view_of_string(cases[i][0]));
@@ -265,7 +257,6 @@ static void peers_text_is_cleaned(void **state)
 static void cleaned_text_is_cut_between_characters(void **state)
 {
     char out[8] = "xxxxxxx";
-
     (void)state;
     assert_int_equal(text_clean(out, 5, view_of_string("abc\xc3\xa9")), 3);
     assert_string_equal(out, "abc");
@@ -334,7 +325,6 @@ static void durations_are_readable(void **state)
 static void round_trips_are_in_milliseconds(void **state)
 {
     char out[24];
-
     (void)state;
     text_round_trip(out, 94);
     assert_string_equal(out, "0.1 ms");
@@ -347,7 +337,6 @@ static void round_trips_are_in_milliseconds(void **state)
 static void waits_say_when(void **state)
 {
     char out[32];
-
     (void)state;
     text_wait(out, 0);
     assert_string_equal(out, "now");
@@ -401,7 +390,6 @@ static void patterns_match(void **state)
 static bool matches_by_trying(const char *pattern, const char *text)
 {
     size_t n = 1;
-
     if (*pattern == '\0')
         return *text == '\0';
     if (*pattern == '*')
@@ -419,7 +407,6 @@ static bool matches_by_trying(const char *pattern, const char *text)
 static unsigned next_number(unsigned end)
 {
     static uint32_t state = 1;
-
     state = state * 1664525U + 1013904223U;
     return (state >> 8) % end;
 }
@@ -454,7 +441,6 @@ static void patterns_match_as_their_elements_do(void **state)
 static void long_patterns_match(void **state)
 {
     char pattern[PATTERN_MAX_BYTES + 8], text[PATTERN_MAX_BYTES + 8];
-
     (void)state;
     for (size_t n = 1; n <= PATTERN_MAX_BYTES; n++) {
         snprintf(pattern, sizeof pattern, "*%0*d**", (int)n, 0);
@@ -473,7 +459,6 @@ static void long_patterns_match(void **state)
 static void pattern_time_is_bounded(void **state)
 {
     char pattern[129] = "", text[2001];
-
     (void)state;
     for (int i = 0; i < 64; i++)
         strcat(pattern, "a*");
@@ -493,7 +478,6 @@ static void clocks_run(void **state)
     char text[25];
     uint64_t first = clock_now_us();
     int64_t before = clock_wall_s();
-
     (void)state;
     assert_true(first > 0);
     assert_true(clock_now_us() >= first);
@@ -513,7 +497,6 @@ static void random_bytes_fill_everything(void **state)
 {
     static uint8_t a[4096];
     unsigned seen[256] = {0};
-
     (void)state;
     random_bytes(a, sizeof a);
     for (size_t i = 0; i < sizeof a; i++)
@@ -528,7 +511,6 @@ static void random_bytes_fill_everything(void **state)
 static void random_numbers_stay_below_the_bound(void **state)
 {
     unsigned seen[5] = {0};
-
     (void)state;
     for (int i = 0; i < 1000; i++) {
         uint64_t v = random_below(5);
@@ -551,7 +533,6 @@ static void lists_keep_order(void **state)
     struct list head, other;
     struct item items[4];
     int expected = 0;
-
     (void)state;
     list_init(&head);
     list_init(&other);
@@ -585,7 +566,6 @@ static void rate_is_kept(void **state)
 {
     const uint64_t s = CLOCK_US_PER_S;
     struct rate rate = {0};
-
     (void)state;
     for (int i = 0; i < 10; i++)
         assert_true(rate_take(&rate, 50 * s, 1, 10));
@@ -633,6 +613,5 @@ int main(void)
         cmocka_unit_test(lists_keep_order),
         cmocka_unit_test(rate_is_kept),
     };
-
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

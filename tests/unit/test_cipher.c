@@ -20,7 +20,6 @@ static void read_message(const struct vector *v, struct message *m)
 static void check_seal(struct cipher *c, const struct message *m)
 {
     uint8_t data[MESSAGE_MAX];
-
     memcpy(data, m->plain, m->len);
     cipher_seal(c, view_of(m->ad, m->ad_len), data, m->len, data + m->len);
     assert_memory_equal(data, m->sealed, m->len + TAG_BYTES);
@@ -31,7 +30,6 @@ static void check_open(struct cipher *c, const struct message *m)
 {
     uint8_t data[MESSAGE_MAX], tag[TAG_BYTES];
     struct cipher before = *c;
-
     memcpy(data, m->sealed, m->len);
     memcpy(tag, m->sealed + m->len, TAG_BYTES);
     tag[0] ^= 1;
@@ -56,14 +54,12 @@ static void test_rekey_vectors(void **state)
     struct vector v;
     struct message m;
     int messages = 0;
-
     (void)state;
     assert_non_null(file);
     while (vector_next(file, &v)) {
         if (vector_text(&v, "suite")) {
             enum suite suite = vector_text(&v, "suite")[0] == '1' ? SUITE_AESGCM : SUITE_CHACHAPOLY;
             uint8_t key[KEY_BYTES];
-
             assert_int_equal(vector_bytes(&v, "key", key), KEY_BYTES);
             cipher_init(&sender, suite, key);
             cipher_init(&receiver, suite, key);
@@ -92,7 +88,6 @@ static void test_rekey_changes_key_once(void **state)
     static const uint8_t key[KEY_BYTES] = {1};
     struct cipher c;
     uint8_t first[KEY_BYTES], tag[TAG_BYTES];
-
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         cipher_init(&c, suites[i], key);
@@ -121,7 +116,6 @@ static bool open_copy(const struct cipher *c, const char *ad, const uint8_t *sea
 {
     struct cipher copy = *c;
     uint8_t data[MESSAGE_MAX];
-
     memcpy(data, sealed, len);
     return cipher_open(&copy, view_of_string(ad), data, len - TAG_BYTES, data + len - TAG_BYTES);
 }
@@ -133,7 +127,6 @@ static void test_tampering(void **state)
     uint8_t data[MESSAGE_MAX];
     const size_t len = 40 + TAG_BYTES;
     struct cipher c;
-
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         cipher_init(&c, suites[i], key);
@@ -161,7 +154,6 @@ static void test_fast_and_portable_agree(void **state)
     static const uint8_t key[KEY_BYTES] = {3};
     uint8_t data[MESSAGE_MAX + TAG_BYTES];
     struct cipher sender, receiver;
-
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         for (size_t len = 0; len < MESSAGE_MAX; len++) {
@@ -185,7 +177,6 @@ static void test_copies(void **state)
     static const uint8_t key[KEY_BYTES] = {5};
     struct cipher original, copy;
     uint8_t data[MESSAGE_MAX];
-
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         cipher_init(&original, suites[i], key);
@@ -206,6 +197,5 @@ int main(void)
         BOTH(test_copies),
         cmocka_unit_test(test_fast_and_portable_agree),
     };
-
     return cmocka_run_group_tests_name("cipher", tests, NULL, NULL);
 }

@@ -21,7 +21,6 @@
 static bool take(struct cli *c, const char *value, struct error *e)
 {
     const char **taken = c->state;
-
     (void)e;
     *taken = value ? value : "";
     return true;
@@ -84,7 +83,6 @@ static void assert_read(const struct line *line)
     struct cli c = {.applet = line->applet, .state = &taken};
     struct error e = {0};
     int argc = 0;
-
     strcat(copy, line->text);
     while ((word = strsep(&rest, " ")))
         argv[argc++] = word;
@@ -130,7 +128,6 @@ static void lines_are_read(void **state)
         {&wordless, "cal", NULL, NULL, NULL, "unknown command 'cal'; did you mean 'call'?"},
         {&wordless, "x", NULL, NULL, NULL, "unknown command 'x'"},
     };
-
     (void)state;
     for (size_t i = 0; i < COUNT(lines); i++)
         assert_read(&lines[i]);
@@ -141,7 +138,6 @@ static void a_line_without_words(void **state)
     char *argv[] = {(char[]){"spx"}, NULL};
     struct cli c = {.applet = &named};
     struct error e = {0};
-
     (void)state;
     assert_false(cli_parse(&c, 1, argv, &e));
     assert_string_equal(e.text, "missing command");
@@ -183,7 +179,6 @@ static void nearest_names(void **state)
 static void a_long_word_is_cut(void **state)
 {
     char word[1000], text[NEAREST_TEXT_BYTES];
-
     (void)state;
     memset(word, 'x', sizeof word - 1);
     word[sizeof word - 1] = '\0';
@@ -224,7 +219,6 @@ static void assert_completed(const char *text, const char *expected)
     FILE *out = stdout;
     size_t size;
     int argc = 0;
-
     strcpy(copy, text);
     while ((word = strsep(&rest, " ")))
         argv[argc++] = word;
@@ -260,7 +254,6 @@ static void completions(void **state)
         {"x --al", "--all\t\n"},
         {"-c ", ":files\n"},
     };
-
     (void)state;
     for (size_t i = 0; i < COUNT(lines); i++)
         assert_completed(lines[i][0], lines[i][1]);
@@ -273,6 +266,5 @@ int main(void)
         cmocka_unit_test(nearest_names),  cmocka_unit_test(a_long_word_is_cut),
         cmocka_unit_test(completions),
     };
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

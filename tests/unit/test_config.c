@@ -38,7 +38,6 @@ static char directory[64], own_public[KEY_TEXT_BYTES];
 static void write_file(const char *name, const char *content, size_t len, mode_t mode)
 {
     FILE *f = fopen(name, "w");
-
     assert_non_null(f);
     assert_int_equal(fwrite(content, 1, len, f), len);
     assert_int_equal(fclose(f), 0);
@@ -49,7 +48,6 @@ static int enter_directory(void **state)
 {
     struct keypair own;
     struct error e = {0};
-
     (void)state;
     strcpy(directory, "/tmp/spx-test-config-XXXXXX");
     if (!crypto_start(false) || !mkdtemp(directory) || chdir(directory) < 0)
@@ -66,7 +64,6 @@ static int leave_directory(void **state)
 {
     static const char *const names[] = {"own.key",     "open.key",     "relay.conf", "agent.conf",
                                         "client.conf", "known_agents", "x/y/known"};
-
     (void)state;
     for (size_t i = 0; i < COUNT(names); i++)
         unlink(names[i]);
@@ -86,7 +83,6 @@ static bool key_is(const uint8_t key[KEY_BYTES], uint8_t byte)
 static void assert_address(const struct address *a, const char *expected)
 {
     char text[ADDRESS_TEXT_BYTES];
-
     address_to_text(text, a);
     assert_string_equal(text, expected);
 }
@@ -103,7 +99,6 @@ static void write_config(const char *name, const char *content)
 {
     const char *own = strstr(content, "OWN");
     char text[4096];
-
     assert_true(strlen(content) + KEY_TEXT_BYTES < sizeof text);
     if (own)
         snprintf(text, sizeof text, "%.*s%s%s", (int)(own - content), content, own_public, own + 3);
@@ -118,7 +113,6 @@ static void relay_refused(const char *content, const char *error)
 {
     struct relay_config c;
     struct error e = {0};
-
     write_config("relay.conf", content);
     assert_false(relay_config_load(&c, "relay.conf", &e));
     assert_config_error(&e, error);
@@ -129,7 +123,6 @@ static void agent_refused(const char *content, const char *error)
 {
     struct agent_config c;
     struct error e = {0};
-
     write_config("agent.conf", content);
     assert_false(agent_config_load(&c, "agent.conf", &e));
     assert_config_error(&e, error);
@@ -140,7 +133,6 @@ static void client_refused(const char *content, const char *error)
 {
     struct client_config c;
     struct error e = {0};
-
     write_config("client.conf", content);
     assert_false(client_config_load(&c, "client.conf", &e));
     assert_config_error(&e, error);
@@ -152,7 +144,6 @@ static void known_refused(const char *content, const char *error)
     uint8_t key[KEY_BYTES];
     struct error e = {0};
     unsigned found = true;
-
     write_config("known_agents", content);
     assert_false(known_agents_find("known_agents", "lab-1", key, &found, &e));
     assert_false(found);
@@ -170,7 +161,6 @@ static bool note(struct walk *w, const char *name, const char *value, struct ini
                  struct error *e)
 {
     size_t len = strlen(w->seen);
-
     if (w->stop && strcmp(name, w->stop) == 0)
         return error_set(e, FAILURE_CONFIG, "stopped at %s:%u", at.file, at.line);
     snprintf(w->seen + len, sizeof w->seen - len, "%u:%s=%s|", at.line, name, value);
@@ -202,7 +192,6 @@ static void walk_finds_sections_and_keys(void **state)
     struct walk w = {0};
     struct ini_handler h = {note_section, note_key, &w};
     struct error e = {0};
-
     (void)state;
     /* "[Two]#" has no white space before '#': it is no comment, and a bracket is missing at the
      * end. */
@@ -226,7 +215,6 @@ static void walk_refuses_what_is_no_text(void **state)
     struct walk w = {0};
     struct ini_handler h = {note_section, note_key, &w};
     struct error e = {0};
-
     (void)state;
     assert_false(ini_walk("f", "[S]\nK=a\0b\n", 10, &h, &e));
     assert_config_error(&e, "f:2: not text; expected UTF-8");
@@ -240,7 +228,6 @@ static void relay_files_of_wrong_form(void **state)
 {
     struct relay_config c;
     struct error e = {0};
-
     (void)state;
     relay_refused(RELAY "Foo\n",
                   "relay.conf:4: 'Foo' is not understood; expected [Section] or Key = Value");
@@ -339,7 +326,6 @@ static void relay_peers_are_unique(void **state)
 {
     struct relay_config c;
     struct error e = {0};
-
     (void)state;
     relay_refused(RELAY PEER("User", "a", KEY_1) PEER("User", "b", KEY_2) PEER("User", "a", KEY_3),
                   "relay.conf:10: [User] with the name 'a' is given twice, first at line 4");
@@ -371,7 +357,6 @@ static void relay_file_is_read(void **state)
 {
     struct relay_config c;
     struct error e = {0};
-
     (void)state;
     write_config("relay.conf", "# the relay of the laboratory\n"
                                "[User]\nName = alice\nPublicKey = " KEY_1 "\n"
@@ -427,7 +412,6 @@ static void relay_labels_are_bounded(void **state)
     char text[3000];
     struct relay_config c;
     struct error e = {0};
-
     (void)state;
     int len =
         snprintf(text, sizeof text, "%s[Agent]\nName = a\nPublicKey = %s\nLabels = ", RELAY, KEY_1);
@@ -445,7 +429,6 @@ static void agent_file_is_read(void **state)
 {
     struct agent_config c;
     struct error e = {0};
-
     (void)state;
     write_config("agent.conf", "[Agent]\nName = boston-vmax-01\nKeyFile = own.key\n"
                                "Labels = site=boston\nCallSocket = /run/spx/call\n"
@@ -498,7 +481,6 @@ static void agent_that_is_dialled_needs_no_address(void **state)
 {
     struct agent_config c;
     struct error e = {0};
-
     (void)state;
     write_config("agent.conf", "[Relay]\nPublicKey = " KEY_1 "\n"
                                "[Agent]\nName = a\nKeyFile = own.key\nListen = *:7444\n");
@@ -580,7 +562,6 @@ static void client_file_is_read(void **state)
     char path[128];
     struct client_config c;
     struct error e = {0};
-
     (void)state;
     /* One relay with two addresses, and a second one. */
     write_config("client.conf", "[Client]\nKeyFile = own.key\n"
@@ -612,7 +593,6 @@ static void client_forwards(void **state)
 {
     struct client_config c;
     struct error e = {0};
-
     (void)state;
     write_config("client.conf", CLIENT "[Agent]\nName = a\nForward = -L 8022:host:22\n"
                                        "Forward = -D 1080\nforward = -U 53:dns:53\n"
@@ -637,7 +617,6 @@ static void client_paths_are_expanded(void **state)
     char path[128];
     struct client_config c;
     struct error e = {0};
-
     (void)state;
     setenv("HOME", directory, 1);
     write_config("client.conf", "[Client]\nKeyFile = ~/own.key\nKnownAgents = /a/b\n"
@@ -690,7 +669,6 @@ static void cut_files_are_read_or_refused(void **state)
     static const char whole[] = RELAY PEER("User", "a", KEY_1) "Agents = a, b*\n" PEER(
         "Agent", "b", KEY_2) "Labels = x\nDial = tcp:a:1\n";
     struct relay_config c;
-
     (void)state;
     for (size_t len = 0; len < sizeof whole; len++) {
         struct error e = {0};
@@ -736,7 +714,6 @@ static void known_agents_are_kept(void **state)
     struct error e = {0};
     struct stat st;
     unsigned found = true;
-
     (void)state;
     memset(key_1, 1, sizeof key_1);
     memset(key_2, 2, sizeof key_2);
@@ -764,7 +741,6 @@ static void known_agents_by_hand(void **state)
     uint8_t key[KEY_BYTES];
     struct error e = {0};
     unsigned found;
-
     (void)state;
     write_config("known_agents", "# mine\n\n  lab-1 \t " KEY_1 "  # the first\r\n");
     assert_true(known_agents_find("known_agents", "lab-1", key, &found, &e) && found);
@@ -814,6 +790,5 @@ int main(void)
         cmocka_unit_test(known_agents_by_hand),
         cmocka_unit_test(bad_known_agents),
     };
-
     return cmocka_run_group_tests_name("config", tests, enter_directory, leave_directory);
 }

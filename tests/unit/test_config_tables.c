@@ -36,7 +36,6 @@ static size_t entry_count;
 static struct entry *add_entry(const char *file, const char *section, const char *key)
 {
     struct entry *n = &entries[entry_count];
-
     assert_true(entry_count++ < ENTRIES_MAX);
     snprintf(n->file, sizeof n->file, "%s", file);
     snprintf(n->section, sizeof n->section, "%s", section);
@@ -48,7 +47,6 @@ static struct entry *add_entry(const char *file, const char *section, const char
 static void add_text(struct entry *n, const char *text)
 {
     size_t len = strlen(n->text);
-
     snprintf(n->text + len, sizeof n->text - len, "%s ", text);
 }
 
@@ -58,7 +56,6 @@ static char *read_document(const char *path)
     FILE *f = fopen(path, "r");
     char *text;
     size_t len;
-
     if (!f || !file_read_fd(fileno(f), path, 1 << 20, &text, &len, &e))
         fail_msg("%s cannot be read here: %s", path, e.text);
     fclose(f);
@@ -69,7 +66,6 @@ static char *read_document(const char *path)
 static char *next_line(char **next)
 {
     char *line = *next, *end = strchr(line, '\n');
-
     if (*line == '\0')
         return NULL;
     *next = end ? end + 1 : line + strlen(line);
@@ -84,7 +80,6 @@ static void read_page(const char *role)
     char path[64], section[32] = "", *text, *next, *line;
     struct entry *n = NULL;
     unsigned depth = 0;
-
     snprintf(path, sizeof path, "docs/spx-%s.conf.5", role);
     text = next = read_document(path);
     entry_count = 0;
@@ -114,7 +109,6 @@ static void read_table(void)
     char *text = read_document("README.md"), *next = text, *line;
     char file[16] = "", section[32] = "";
     bool inside = false;
-
     entry_count = 0;
     while ((line = next_line(&next))) {
         char *cell[4] = {NULL}, *rest = line + 1;
@@ -159,7 +153,6 @@ static void assert_tells(const struct entry *n, const char *expected)
 static void assert_number_told(const struct entry *n, const struct config_key *k)
 {
     char text[64];
-
     if (k->type != &config_number)
         return;
     snprintf(text, sizeof text, "%u to %u", k->range.low, k->range.high);
@@ -175,7 +168,6 @@ static void assert_effect_told(const struct entry *n, const struct config_key *k
         [NEXT_SESSION] = "takes effect with the next session",
         [NEXT_START] = "takes effect at the next start",
     };
-
     if (k->effect != AT_ONCE)
         assert_tells(n, effects[k->effect]);
     else if (strstr(n->text, "takes effect"))
@@ -185,7 +177,6 @@ static void assert_effect_told(const struct entry *n, const struct config_key *k
 static void assert_required_told(const struct entry *n, const struct config_key *k)
 {
     bool required = k->count == EXACTLY_ONE || k->count == AT_LEAST_ONE;
-
     if (required != (strncmp(n->text, "Required", 8) == 0))
         fail_msg("%s.conf: %s in [%s]: required or not?", n->file, n->key, n->section);
 }
@@ -193,7 +184,6 @@ static void assert_required_told(const struct entry *n, const struct config_key 
 static size_t key_count(const struct config_file *f)
 {
     size_t count = 0;
-
     for (size_t i = 0; i < f->section_count; i++)
         count += f->sections[i].key_count;
     return count;
@@ -220,7 +210,6 @@ static void manual_pages_tell_of_every_key(void **state)
 static void readme_tells_of_every_key(void **state)
 {
     size_t all = 0;
-
     (void)state;
     read_table();
     for (size_t f = 0; f < COUNT(files); f++) {
@@ -258,7 +247,6 @@ static void tables_are_sound(void **state)
 static void set_listen(struct address_list *list, const char *text)
 {
     struct error e = {0};
-
     list->items = calloc(1, sizeof *list->items);
     list->count = 1;
     assert_true(value_listen(list->items, text, "::", &e));
@@ -267,7 +255,6 @@ static void set_listen(struct address_list *list, const char *text)
 static struct agent_config *new_agent(const char *listen, const char *call_socket)
 {
     struct agent_config *c = calloc(1, sizeof *c);
-
     strcpy(c->name, "lab-1");
     set_listen(&c->listen, listen);
     c->call_socket = call_socket ? strdup(call_socket) : NULL;
@@ -290,7 +277,6 @@ static const char *carry_over(struct agent_config *running, struct agent_config 
     FILE *log = tmpfile();
     int kept = dup(2);
     size_t len;
-
     assert_non_null(log);
     assert_true(dup2(fileno(log), 2) == 2);
     config_carry_over(&agent_config_file, running, fresh);
@@ -307,7 +293,6 @@ static void the_same_is_not_worth_a_word(void **state)
 {
     struct agent_config *running = new_agent("7444", "/run/call");
     struct agent_config *fresh = new_agent("7444", "/run/call");
-
     (void)state;
     strcpy(fresh->labels, "rack=8"); /* counts at once */
     assert_string_equal(carry_over(running, fresh), "");
@@ -322,7 +307,6 @@ static void changes_for_the_next_start_are_told_and_kept_out(void **state)
     struct agent_config *fresh = new_agent("7445", NULL);
     const struct address *listening = running->listen.items;
     const char *told;
-
     (void)state;
     strcpy(fresh->name, "lab-2");
     memset(&fresh->key, 9, sizeof fresh->key);
@@ -343,7 +327,6 @@ static void changes_for_the_next_start_are_told_and_kept_out(void **state)
 static void changes_for_the_next_session_are_told_and_taken(void **state)
 {
     struct agent_config *running = new_agent("7444", NULL), *fresh = new_agent("7444", NULL);
-
     (void)state;
     fresh->resume_window_s = 60;
     assert_non_null(strstr(carry_over(running, fresh),
@@ -363,6 +346,5 @@ int main(void)
         cmocka_unit_test(changes_for_the_next_start_are_told_and_kept_out),
         cmocka_unit_test(changes_for_the_next_session_are_told_and_taken),
     };
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

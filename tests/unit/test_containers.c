@@ -43,7 +43,6 @@ static void fifo_like_an_array(void **state)
 {
     struct fifo f;
     size_t first = 0, end = 0;
-
     (void)state;
     seed = 1;
     fifo_init(&f);
@@ -81,7 +80,6 @@ static void fifo_moves_whole(void **state)
 {
     static uint8_t more[9000];
     struct fifo to = {0}, from = {0};
-
     (void)state;
     fifo_move(&to, &from);
     assert_null(to.first);
@@ -107,7 +105,6 @@ static void fifo_moves_whole(void **state)
 static void fifo_holds_no_memory_while_empty(void **state)
 {
     struct fifo f = {0};
-
     (void)state;
     assert_int_equal(fifo_front(&f).len, 0);
     assert_non_null(fifo_front_whole(&f, 0));
@@ -132,7 +129,6 @@ static void fifo_appends_after_everything_was_made_whole(void **state)
 {
     static uint8_t a[5000], b[5000];
     struct fifo f = {0};
-
     (void)state;
     memset(a, 'a', sizeof a);
     memset(b, 'b', sizeof b);
@@ -167,7 +163,6 @@ static void put_in_pieces(struct ring *r, size_t skip, const uint8_t *data, size
 {
     struct iovec piece[2];
     int count = ring_space(r, skip, len, piece);
-
     for (int i = 0; i < count; i++) {
         memcpy(piece[i].iov_base, data, piece[i].iov_len);
         data += piece[i].iov_len;
@@ -180,7 +175,6 @@ static void ring_like_an_array(void **state)
 {
     struct ring r;
     size_t first = 0, end = 0;
-
     (void)state;
     seed = 2;
     assert_true(ring_init(&r, 4096));
@@ -214,7 +208,6 @@ static void ring_positions_count_on(void **state)
 {
     struct ring r;
     struct iovec piece[2];
-
     (void)state;
     assert_true(ring_init(&r, 8));
     ring_put(&r, 0, "abcdef", 6);
@@ -237,7 +230,6 @@ static void ring_positions_count_on(void **state)
 static void ring_refuses_wrong_sizes(void **state)
 {
     struct ring r;
-
     (void)state;
     assert_false(ring_init(&r, 0));
     assert_false(ring_init(&r, 4097));
@@ -293,7 +285,6 @@ static void table_finds_what_is_in_it(void **state)
     struct entry *entries = calloc(ENTRIES, sizeof *entries);
     uint8_t absent[16] = {0xff};
     struct table t;
-
     (void)state;
     assert_non_null(entries);
     table_init(&t, 16, KEY_OFFSET, hash_key);
@@ -334,7 +325,6 @@ static void table_spreads_its_entries(void **state)
     static const uint8_t hash_key[16] = {9};
     struct entry *entries = calloc(ENTRIES, sizeof *entries);
     struct table t;
-
     (void)state;
     assert_non_null(entries);
     table_init(&t, 16, KEY_OFFSET, hash_key);
@@ -367,6 +357,5 @@ int main(void)
         cmocka_unit_test(table_finds_what_is_in_it),
         cmocka_unit_test(table_spreads_its_entries),
     };
-
     return cmocka_run_group_tests_name("containers", tests, NULL, NULL);
 }

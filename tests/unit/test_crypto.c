@@ -7,7 +7,6 @@
 static void check_x25519(const char *scalar, const char *point, const char *expected)
 {
     uint8_t k[KEY_BYTES], u[KEY_BYTES], out[KEY_BYTES];
-
     hex_read(k, scalar);
     hex_read(u, point);
     assert_true(x25519(out, k, u));
@@ -21,7 +20,6 @@ static void test_x25519(void **state)
     static const char scalar2[] =
         "4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d";
     uint8_t k[KEY_BYTES], u[KEY_BYTES], out[KEY_BYTES];
-
     (void)state;
     check_x25519("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
                  "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
@@ -39,7 +37,6 @@ static void test_x25519(void **state)
 static void test_x25519_iterated(void **state)
 {
     uint8_t k[KEY_BYTES] = {9}, u[KEY_BYTES] = {9}, next[KEY_BYTES];
-
     (void)state;
     for (int i = 1; i <= 1000; i++) {
         assert_true(x25519(next, k, u));
@@ -57,7 +54,6 @@ static void test_diffie_hellman(void **state)
     static const char shared[] = "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742";
     struct keypair alice, bob;
     uint8_t out[KEY_BYTES];
-
     (void)state;
     hex_read(alice.private_key, "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
     hex_read(bob.private_key, "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb");
@@ -84,7 +80,6 @@ static void test_low_order_points(void **state)
     };
     struct keypair pair;
     uint8_t point[KEY_BYTES], out[KEY_BYTES];
-
     (void)state;
     keypair_generate(&pair);
     for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
@@ -126,7 +121,6 @@ static void test_generated_keys(void **state)
 {
     struct keypair a, b, copy;
     uint8_t ab[KEY_BYTES], ba[KEY_BYTES];
-
     (void)state;
     keypair_generate(&a);
     keypair_generate(&b);
@@ -158,7 +152,6 @@ static void test_sha256(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct view text = view_of_string(cases[i].text);
-
         for (size_t cut = 0; cut <= text.len; cut++) {
             sha256(out, view_of(text.data, cut), view_of(text.data + cut, text.len - cut));
             assert_hex(out, cases[i].hash);
@@ -190,7 +183,6 @@ static void test_hmac(void **state)
         struct view data = view_of_string(cases[i].data);
         const char *star = strchr(cases[i].key, '*'); /* a byte many times */
         size_t len = star ? (size_t)atoi(star + 1) : hex_read(key, cases[i].key);
-
         if (star)
             memset(key, hex_digit(cases[i].key[0]) << 4 | hex_digit(cases[i].key[1]), len);
         for (size_t cut = 0; cut <= data.len; cut++) {
@@ -205,7 +197,6 @@ static void test_hmac(void **state)
 static void test_hkdf(void **state)
 {
     uint8_t salt[HASH_BYTES] = {0}, ikm[22], out1[HASH_BYTES], out2[HASH_BYTES];
-
     (void)state;
     memset(ikm, 0x0b, sizeof ikm);
     noise_hkdf(out1, out2, salt, view_of(ikm, sizeof ikm));
@@ -222,7 +213,6 @@ static void test_chachapoly_rfc8439_2_8_2(void **state)
     char text[] = "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for "
                   "the future, sunscreen would be it.";
     uint8_t key[KEY_BYTES], nonce[12], ad[12], tag[TAG_BYTES];
-
     (void)state;
     hex_read(key, "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f");
     hex_read(nonce, "070000004041424344454647");
@@ -246,7 +236,6 @@ static void test_chachapoly_rfc8439_a_5(void **state)
         "/\xe2\x80\x9cwork in progress./\xe2\x80\x9d";
     uint8_t key[KEY_BYTES], ad[12], tag[TAG_BYTES], data[sizeof text - 1];
     struct cipher c;
-
     (void)state;
     hex_read(key, "1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0");
     hex_read(ad, "f33388860000000000004e91");
@@ -267,7 +256,6 @@ static void test_aesgcm_zero_nonce(void **state)
     static const uint8_t key[KEY_BYTES];
     uint8_t data[16] = {0}, tag[TAG_BYTES];
     struct cipher c;
-
     (void)state;
     cipher_init(&c, SUITE_AESGCM, key);
     cipher_seal(&c, view_of(NULL, 0), NULL, 0, tag);
@@ -343,6 +331,5 @@ int main(void)
         BOTH(test_aesgcm_backend),
         cmocka_unit_test(test_portable_has_no_aes),
     };
-
     return cmocka_run_group_tests_name("crypto", tests, NULL, NULL);
 }

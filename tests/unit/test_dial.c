@@ -71,7 +71,6 @@ static bool answer_later; /* no more: now */
 static void fake_answer(struct name_servers *ns, int family, enum answer_kind kind)
 {
     struct name_answer *answer = &ns->answers[family];
-
     if (kind == LATER && answer_later)
         return;
     if (kind != ANSWER_AWAITED && kind != LATER) {
@@ -88,7 +87,6 @@ static void fake_answer(struct name_servers *ns, int family, enum answer_kind ki
 static void on_fake_timer(struct timer *timer)
 {
     struct name_servers *ns = container_of(timer, struct name_servers, timer);
-
     fake_answer(ns, QUESTION_IPV6, ns->name ? ns->name->ipv6 : ANSWER_NO_NAME);
     fake_answer(ns, QUESTION_IPV4, ns->name ? ns->name->ipv4 : ANSWER_NO_NAME);
     ns->on_answer(ns->arg);
@@ -108,7 +106,6 @@ struct name_servers *name_servers_new(struct loop *its_loop, bool kept_low,
                                       void (*on_answer)(void *arg), void *arg)
 {
     struct name_servers *ns = calloc(1, sizeof *ns);
-
     (void)kept_low;
     assert_non_null(ns);
     ns->loop = its_loop;
@@ -176,7 +173,6 @@ static void on_done(void *arg, enum dial_result result, int fd, const struct add
                     const char *text)
 {
     struct outcome *outcome = arg;
-
     outcome->calls++;
     outcome->result = result;
     outcome->fd = fd;
@@ -194,7 +190,6 @@ static bool allow(void *arg, const struct address *address)
 {
     struct outcome *outcome = arg;
     char text[ADDRESS_TEXT_BYTES];
-
     outcome->asked_for++;
     address_to_text(text, address);
     strcat(outcome->order, text);
@@ -217,7 +212,6 @@ static struct dial *start(struct outcome *outcome, const char *host, uint16_t po
         .done = on_done,
         .arg = outcome,
     };
-
     snprintf(copy, sizeof copy, "%s", host);
     loop_refresh_now(loop);
     struct dial *dial = dial_start(loop, &request);
@@ -241,7 +235,6 @@ static int listen_at(const char *host, uint16_t *port, int backlog)
 {
     struct address address;
     struct error e = {0};
-
     assert_true(address_from_literal(&address, host, *port));
     int fd = socket_listen(&address, backlog, &e);
     if (fd >= 0) {
@@ -260,7 +253,6 @@ static void fill(struct full *full, const char *host, uint16_t *port)
 {
     struct address address;
     bool in_progress;
-
     full->listener = listen_at(host, port, 0);
     assert_true(full->listener >= 0);
     assert_true(address_from_literal(&address, host, *port));
@@ -280,7 +272,6 @@ static uint16_t closed_port(void)
 {
     uint16_t port = 0;
     int fd = listen_at("127.0.0.1", &port, 1);
-
     assert_true(fd >= 0);
     close(fd);
     return port;
@@ -289,7 +280,6 @@ static uint16_t closed_port(void)
 static void assert_connected(struct outcome *outcome, int listener)
 {
     struct address peer, own;
-
     assert_int_equal(outcome->result, DIAL_OK);
     int fd = socket_accept(listener, &peer);
     assert_true(fd >= 0);
@@ -304,7 +294,6 @@ static unsigned open_before;
 static unsigned count_descriptors(void)
 {
     unsigned count = 0;
-
     for (int fd = 0; fd < 1024; fd++)
         count += fcntl(fd, F_GETFD) >= 0;
     return count;
@@ -339,7 +328,6 @@ static void test_literal(void **state)
     uint16_t port = 0;
     int listener = listen_at("127.0.0.1", &port, 8);
     char expected[32];
-
     (void)state;
     dial_to(&outcome, "127.0.0.1", port, LONG_US);
     snprintf(expected, sizeof expected, "127.0.0.1:%u", port);
@@ -354,7 +342,6 @@ static void test_literal_ipv6(void **state)
     struct outcome outcome = {0};
     uint16_t port = 0;
     int listener = listen_at("::1", &port, 8);
-
     (void)state;
     if (listener < 0)
         skip(); /* a machine without IPv6 */
@@ -368,7 +355,6 @@ static void test_link_local_without_an_interface(void **state)
     struct outcome outcome = {0};
     uint16_t port = 0;
     int listener = listen_at("::1", &port, 8);
-
     (void)state;
     if (listener < 0)
         skip(); /* a machine without IPv6 */
@@ -386,7 +372,6 @@ static void test_unix_paths(void **state)
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     struct address address = {.len = sizeof un};
     struct error e = {0};
-
     (void)state;
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/socket", dir);
@@ -437,7 +422,6 @@ static void test_unix_queue_full(void **state)
     char dir[] = "/tmp/test_dial.XXXXXX", path[64], target[72];
     struct address address;
     struct error e = {0};
-
     (void)state;
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/socket", dir);
@@ -467,7 +451,6 @@ static void test_refused(void **state)
 {
     struct outcome outcome = {0};
     uint16_t port = closed_port();
-
     (void)state;
     dial_to(&outcome, "127.0.0.1", port, LONG_US);
     assert_int_equal(outcome.result, DIAL_REFUSED);
@@ -480,7 +463,6 @@ static void test_name(void **state)
     struct outcome outcome = {0};
     uint16_t port = 0;
     int listener = listen_at("127.0.0.1", &port, 8);
-
     (void)state;
     dial_to(&outcome, "one.test", port, LONG_US);
     assert_int_equal(asked, 1);
@@ -491,7 +473,6 @@ static void test_name(void **state)
 static void expect_no_name(const char *host, enum dial_result expected, const char *text)
 {
     struct outcome outcome = {0};
-
     dial_to(&outcome, host, 1, LONG_US);
     assert_int_equal(outcome.result, expected);
     assert_string_equal(outcome.text, text);
@@ -501,7 +482,6 @@ static void expect_no_name(const char *host, enum dial_result expected, const ch
 static void test_names_without_address(void **state)
 {
     char too_long[400];
-
     (void)state;
     expect_no_name("gone.test", DIAL_NO_NAME, "no such host name");
     expect_no_name("empty.test", DIAL_NO_NAME, "the name has no address");
@@ -526,7 +506,6 @@ static void test_filter(void **state)
                    literal = {.refuse = "*"};
     uint16_t port = 0;
     int listener = listen_at("0.0.0.0", &port, 8);
-
     (void)state;
     dial_to(&all, "two.test", port, LONG_US);
     assert_int_equal(all.result, DIAL_NOT_ALLOWED);
@@ -546,7 +525,6 @@ static void test_filter(void **state)
 static void test_a_failure_says_more_than_the_filter(void **state)
 {
     struct outcome outcome = {.refuse = "127.0.0.1"};
-
     (void)state;
     dial_to(&outcome, "two.test", closed_port(), LONG_US);
     assert_int_equal(outcome.result, DIAL_REFUSED);
@@ -559,7 +537,6 @@ static void test_next_address_when_refused(void **state)
     uint16_t port = 0;
     int listener = listen_at("127.0.0.1", &port, 8);
     uint64_t start_us = clock_now_us();
-
     (void)state;
     dial_to(&outcome, "three.test", port, LONG_US);
     assert_true(clock_now_us() - start_us < 450 * CLOCK_US_PER_MS); /* not twice 250 */
@@ -572,7 +549,6 @@ static void test_next_address_of_the_other_family(void **state)
     struct outcome outcome = {0};
     uint16_t port = 0;
     int listener = listen_at("127.0.0.1", &port, 8);
-
     (void)state;
     dial_to(&outcome, "six.test", port, LONG_US); /* ::1 refuses, or there is no IPv6 */
     assert_connected(&outcome, listener);
@@ -585,7 +561,6 @@ static void test_next_address_beside_a_silent_one(void **state)
     struct full full;
     uint16_t port = 0;
     uint64_t start_us = clock_now_us();
-
     (void)state;
     int listener = listen_at("127.0.0.1", &port, 8);
     assert_true(listener >= 0);
@@ -605,7 +580,6 @@ static void test_a_silent_one_is_waited_for(void **state)
     struct full full;
     uint16_t port = closed_port();
     uint64_t start_us = clock_now_us();
-
     (void)state;
     fill(&full, "127.0.0.2", &port); /* 127.0.0.1 refuses after 250 ms */
     dial_to(&outcome, "two.test", port, 400 * CLOCK_US_PER_MS);
@@ -620,7 +594,6 @@ static void test_time_out(void **state)
     struct outcome outcome = {0}, at_once = {0};
     struct full full;
     uint16_t port = 0;
-
     (void)state;
     fill(&full, "127.0.0.1", &port);
     uint64_t start_us = clock_now_us();
@@ -636,7 +609,6 @@ static void test_time_out(void **state)
 static void test_time_out_of_the_look_up(void **state)
 {
     struct outcome outcome = {0};
-
     (void)state;
     dial_to(&outcome, "slow.test", 1, 50 * CLOCK_US_PER_MS);
     assert_int_equal(outcome.result, DIAL_TIMED_OUT);
@@ -649,7 +621,6 @@ static void test_cancel_connecting(void **state)
     struct outcome outcome = {0}, other = {0};
     struct full full;
     uint16_t port = 0;
-
     (void)state;
     fill(&full, "127.0.0.1", &port);
     struct dial *unborn = start(&outcome, "127.0.0.1", port, LONG_US);
@@ -688,7 +659,6 @@ static void test_cancel_connected(void **state)
                                          .done = on_done,
                                          .arg = &outcome};
     char byte;
-
     (void)state;
     loop_refresh_now(loop);
     struct dial *dial = dial_start(loop, &request);
@@ -714,7 +684,6 @@ static void on_pause(struct timer *timer)
 static void run_a_while(void)
 {
     struct timer pause = {.on_fire = on_pause};
-
     timer_set(loop, &pause, loop_refresh_now(loop) + 10 * CLOCK_US_PER_MS);
     loop_run(loop);
 }
@@ -786,7 +755,6 @@ static void test_names_of_one_owner(void **state)
 static void test_cancel_and_free_the_loop(void **state)
 {
     struct outcome outcome = {0};
-
     (void)state;
     for (int i = 0; i < 200; i++) {
         struct dial *dial = start(&outcome, "one.test", 1, LONG_US);
@@ -841,7 +809,6 @@ static void test_ipv6_is_waited_for(void **state)
     struct outcome outcome = {0};
     int listeners[2];
     uint16_t port = 0;
-
     (void)state;
     if (!listen_at_both(listeners, &port))
         skip();
@@ -860,7 +827,6 @@ static void test_late_answer_is_used(void **state)
     struct outcome outcome = {0}, nothing = {0};
     uint16_t port = 0;
     int listener = listen_at("::1", &port, 8);
-
     (void)state;
     if (listener < 0)
         skip();
@@ -880,7 +846,6 @@ static void test_late_answer_is_used(void **state)
 static void test_families_take_turns(void **state)
 {
     struct outcome outcome = {.refuse = "*"};
-
     (void)state;
     dial_to(&outcome, "turns.test", 1, LONG_US);
     assert_string_equal(outcome.order, "[::1]:1 127.0.0.2:1 [::2]:1 127.0.0.3:1 127.0.0.4:1 ");
@@ -892,7 +857,6 @@ static void test_no_name_server(void **state)
     struct outcome outcome = {0}, local = {0};
     uint16_t port = 0;
     int listener = listen_at("127.0.0.1", &port, 8);
-
     (void)state;
     no_servers = true;
     dial_to(&outcome, "one.test", port, LONG_US);
@@ -929,7 +893,6 @@ static void test_listen_error_says_where(void **state)
     struct error e = {0};
     uint16_t port = 0;
     int listener = listen_at("127.0.0.1", &port, 8);
-
     (void)state;
     assert_true(address_from_literal(&address, "127.0.0.1", port));
     assert_int_equal(socket_listen(&address, 8, &e), -1);
@@ -983,7 +946,6 @@ static int connect_pair(int listener, uint16_t port, int *accepted)
 {
     struct outcome outcome = {0};
     struct address peer;
-
     dial_to(&outcome, "127.0.0.1", port, LONG_US);
     *accepted = socket_accept(listener, &peer);
     assert_true(*accepted >= 0);
@@ -995,7 +957,6 @@ static int option(int fd, int level, int name)
 {
     int value = -1;
     socklen_t len = sizeof value;
-
     assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
     return value;
 }
@@ -1007,7 +968,6 @@ static void test_options_of_a_carrier(void **state)
     uint16_t port = 0;
     int listener = listen_at("127.0.0.1", &port, 8), accepted;
     int fd = connect_pair(listener, port, &accepted);
-
     (void)state;
     socket_set_carrier(fd);
     assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
@@ -1032,7 +992,6 @@ static void test_close_of_an_application(void **state)
     size_t written = 0, got = 0;
     char byte, buffer[1 << 16];
     ssize_t n;
-
     (void)state;
     fd = connect_pair(listener, port, &accepted);
     assert_int_equal(shutdown(fd, SHUT_WR), 0);
@@ -1060,7 +1019,6 @@ static void test_connected_to_itself(void **state)
 {
     struct address address;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
     (void)state;
     assert_true(address_from_literal(&address, "127.0.0.1", 0));
     assert_int_equal(bind(fd, (struct sockaddr *)&address.storage, address.len), 0);

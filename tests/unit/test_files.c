@@ -40,7 +40,6 @@ static int leave_directory(void **state)
 static void write_file(const char *name, const char *content, size_t len, mode_t mode)
 {
     FILE *f = fopen(name, "w");
-
     assert_non_null(f);
     assert_int_equal(fwrite(content, 1, len, f), len);
     assert_int_equal(fclose(f), 0);
@@ -52,7 +51,6 @@ static void assert_content(const char *name, const char *content)
     struct error e = {0};
     char *text;
     size_t len;
-
     assert_true(file_read(name, 1 << 20, false, &text, &len, &e));
     assert_int_equal(len, strlen(content));
     assert_string_equal(text, content);
@@ -64,7 +62,6 @@ static void assert_refused(const char *name, size_t max, bool secret, const char
     struct error e = {0};
     char *text = NULL;
     size_t len;
-
     assert_false(file_read(name, max, secret, &text, &len, &e));
     assert_int_equal(e.failure, FAILURE_CONFIG);
     assert_string_equal(e.text, message);
@@ -77,7 +74,6 @@ static void files_are_read_whole(void **state)
     struct error e = {0};
     char *text;
     size_t len;
-
     (void)state;
     write_file("a", "", 0, 0644);
     assert_content("a", "");
@@ -96,7 +92,6 @@ static void files_are_read_whole(void **state)
 static void files_too_large_are_refused(void **state)
 {
     static char big[4097];
-
     (void)state;
     write_file("big", big, sizeof big, 0644);
     assert_refused("big", 4096, false, "big: larger than 4096 bytes");
@@ -119,7 +114,6 @@ static void files_others_can_write_are_refused(void **state)
     struct error e = {0};
     char *text, message[128];
     size_t len;
-
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         write_file("list", "x", 1, wrong[i]);
@@ -139,7 +133,6 @@ static void folders_others_can_write_are_refused(void **state)
     struct error e = {0};
     char *text, message[256];
     size_t len;
-
     (void)state;
     assert_int_equal(mkdir("dir", 0700), 0);
     assert_int_equal(mkdir("dir/sub", 0700), 0);
@@ -166,7 +159,6 @@ static void files_of_others_are_refused(void **state)
     struct error e = {0};
     char *text;
     size_t len;
-
     (void)state;
     if (geteuid() != 0)
         skip();
@@ -223,7 +215,6 @@ static void secrets_others_can_read_are_refused(void **state)
     struct error e = {0};
     char *text, message[128];
     size_t len;
-
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         write_file("key", "s", 1, wrong[i]);
@@ -246,7 +237,6 @@ static void descriptors_are_read_to_their_end(void **state)
     char *text;
     size_t len;
     int fd[2];
-
     (void)state;
     assert_int_equal(pipe(fd), 0);
     assert_int_equal(write(fd[1], "one", 3), 3);
@@ -265,7 +255,6 @@ static void secret_files_are_created_once(void **state)
     struct error e = {0};
     struct stat st;
     mode_t old = umask(0);
-
     (void)state;
     assert_true(file_create_secret("key", "first\n", 6, &e));
     umask(old);
@@ -291,7 +280,6 @@ static void lines_are_appended(void **state)
 {
     struct error e = {0};
     struct stat st;
-
     (void)state;
     assert_true(file_append_line("list", "one", &e));
     assert_int_equal(stat("list", &st), 0);
@@ -308,7 +296,6 @@ static void lines_are_appended(void **state)
 static void full_disks_are_told(void **state)
 {
     struct error e = {0};
-
     (void)state;
     assert_false(file_append_line("/dev/full", "x", &e));
     assert_int_equal(e.failure, FAILURE_OTHER);
@@ -320,7 +307,6 @@ static void home_is_expanded(void **state)
     static const char *const cases[][2] = {
         {"~/x/y", "/home/alice/x/y"}, {"~", "~"}, {"~x/y", "~x/y"}, {"/a/~/", "/a/~/"}, {"", ""},
     };
-
     (void)state;
     setenv("HOME", "/home/alice", 1);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -358,6 +344,5 @@ int main(void)
         cmocka_unit_test(full_disks_are_told),
         cmocka_unit_test(home_is_expanded),
     };
-
     return cmocka_run_group_tests_name("files", tests, enter_directory, leave_directory);
 }

@@ -35,7 +35,6 @@ static enum handshake_look look(const struct parties *p, const uint8_t *message,
     size_t message_len = 0;
     enum handshake_look result =
         handshake_look(p->mac1_key, PURPOSE_HOP, view_of(message, len), &message_len);
-
     assert_true(message_len <= len);
     return result;
 }
@@ -44,7 +43,6 @@ static bool accept(const struct parties *p, struct noise *n, const uint8_t *mess
 {
     uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
     size_t payload_len;
-
     if (!handshake_accept(n, &p->relay, NULL, view_of(message, len), payload, &payload_len)) {
         assert_int_equal(payload_len, 0);
         return false;
@@ -58,7 +56,6 @@ static bool accept(const struct parties *p, struct noise *n, const uint8_t *mess
 static void sign(const struct parties *p, uint8_t *message, size_t len)
 {
     uint8_t mac[HASH_BYTES];
-
     hmac_sha256(mac, view_of(p->mac1_key, HASH_BYTES), view_of(message, len - MAC1_BYTES),
                 view_of(NULL, 0));
     memcpy(message + len - MAC1_BYTES, mac, MAC1_BYTES);
@@ -67,7 +64,6 @@ static void sign(const struct parties *p, uint8_t *message, size_t len)
 static void exchange(struct cipher *from, struct cipher *to)
 {
     uint8_t data[4 + TAG_BYTES] = "ping";
-
     cipher_seal(from, view_of(NULL, 0), data, 4, data + 4);
     assert_true(cipher_open(to, view_of(NULL, 0), data, 4, data + 4));
     assert_memory_equal(data, "ping", 4);
@@ -80,7 +76,6 @@ static void test_both_parties(void **state)
     struct cipher i_send, i_receive, r_send, r_receive;
     uint8_t answer[256], payload[256];
     size_t len, payload_len;
-
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         start(&p, suites[i]);
@@ -104,7 +99,6 @@ static bool answered(struct parties *p, struct noise *responder)
 {
     uint8_t answer[256], payload[256];
     size_t len, payload_len;
-
     return noise_write(responder, view_of_string("welcome"), answer, &len) &&
            noise_read(&p->initiator, view_of(answer, len), payload, &payload_len) &&
            payload_len == 7;
@@ -116,7 +110,6 @@ static void test_prepared_answer(void **state)
 {
     struct parties p;
     struct noise responder;
-
     (void)state;
     start(&p, SUITE_AESGCM);
     assert_false(noise_prepare(&p.initiator));
@@ -136,7 +129,6 @@ static void test_known_initiator(void **state)
     uint8_t payload[HANDSHAKE_PAYLOAD1_MAX], shared[KEY_BYTES], computed[KEY_BYTES];
     size_t len;
     struct known_keys *known = known_keys_new();
-
     (void)state;
     assert_non_null(known);
     start(&p, SUITE_AESGCM);
@@ -163,7 +155,6 @@ static void test_only_known_initiators(void **state)
     uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
     size_t len;
     struct known_keys *known = known_keys_new();
-
     (void)state;
     assert_non_null(known);
     start(&p, SUITE_CHACHAPOLY);
@@ -181,7 +172,6 @@ static void test_layout(void **state)
     struct parties p;
     struct keypair ephemeral;
     uint8_t key[HASH_BYTES], mac[HASH_BYTES];
-
     (void)state;
     start(&p, SUITE_CHACHAPOLY);
     keypair_generate(&ephemeral);
@@ -201,7 +191,6 @@ static void test_look_at_prefixes(void **state)
 {
     struct parties p;
     size_t message_len;
-
     (void)state;
     start(&p, SUITE_AESGCM);
     for (size_t len = 0; len < p.len; len++)
@@ -252,7 +241,6 @@ static void check_flip(const struct parties *p, size_t bit)
 {
     uint8_t changed[MESSAGE1_BYTES];
     struct noise n;
-
     memcpy(changed, p->message, p->len);
     changed[bit / 8] ^= (uint8_t)(1 << bit % 8);
     enum handshake_look plain = look(p, changed, p->len);
@@ -273,7 +261,6 @@ static void check_flip(const struct parties *p, size_t bit)
 static void test_message1_flipped(void **state)
 {
     struct parties p;
-
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         start(&p, suites[i]);
@@ -288,14 +275,12 @@ static void test_message1_truncated(void **state)
     struct parties p;
     uint8_t shorter[MESSAGE1_BYTES];
     struct noise n;
-
     (void)state;
     start(&p, SUITE_CHACHAPOLY);
     for (size_t len = 0; len < p.len; len++)
         assert_false(accept(&p, &n, p.message, len));
     for (size_t noise_len = HANDSHAKE_NOISE_MIN; noise_len < 96 + PAYLOAD_BYTES; noise_len++) {
         size_t len = HANDSHAKE_HEADER_BYTES + noise_len + MAC1_BYTES;
-
         memcpy(shorter, p.message, len);
         store_be16(shorter + 6, (uint16_t)noise_len);
         sign(&p, shorter, len);
@@ -310,7 +295,6 @@ static void test_message2_damaged(void **state)
     struct noise responder, copy;
     uint8_t answer[256], payload[256];
     size_t len, payload_len;
-
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         start(&p, suites[i]);
@@ -334,7 +318,6 @@ static void test_wrong_mac1(void **state)
 {
     struct parties p;
     struct keypair other;
-
     (void)state;
     start(&p, SUITE_AESGCM);
     keypair_generate(&other);
@@ -350,12 +333,10 @@ static void test_unknown_suites(void **state)
     struct parties p;
     struct noise n;
     size_t message_len;
-
     (void)state;
     start(&p, SUITE_AESGCM);
     for (int suite = 0; suite < 256; suite++) {
         bool known = suite == 1 || suite == 2;
-
         p.message[4] = (uint8_t)suite;
         assert_int_equal(look(&p, p.message, p.len), suite == 1 ? LOOK_COMPLETE : LOOK_WRONG);
         sign(&p, p.message, p.len);
@@ -382,7 +363,6 @@ static void test_hop_against_session(void **state)
     struct parties p;
     struct noise n;
     size_t len;
-
     (void)state;
     start(&p, SUITE_AESGCM);
     assert_int_equal(handshake_look(p.mac1_key, PURPOSE_SESSION, view_of(p.message, p.len), &len),
@@ -402,7 +382,6 @@ static bool can_start(const struct parties *p, const uint8_t *peer_public, size_
     size_t len;
     bool good = handshake_start(&n, SUITE_CHACHAPOLY, PURPOSE_HOP, &p->client, peer_public, NULL,
                                 view_of(payload, payload_len), out, &len);
-
     assert_int_equal(len, good ? payload_len + HANDSHAKE_MESSAGE1_OVERHEAD : 0);
     if (!good)
         assert_true(bytes_are_zero(&n, sizeof n));
@@ -413,7 +392,6 @@ static void test_unusable_peer_keys(void **state)
 {
     static const uint8_t zero[KEY_BYTES], one[KEY_BYTES] = {1};
     struct parties p;
-
     (void)state;
     start(&p, SUITE_CHACHAPOLY);
     assert_true(can_start(&p, p.relay.public_key, 0));
@@ -431,7 +409,6 @@ static void test_payload_sizes(void **state)
     struct parties p;
     struct noise n;
     size_t len;
-
     (void)state;
     start(&p, SUITE_AESGCM);
     assert_true(can_start(&p, p.relay.public_key, HANDSHAKE_PAYLOAD1_MAX));
@@ -488,6 +465,5 @@ int main(void)
         cmocka_unit_test(test_preferred_suite),
         cmocka_unit_test(test_circuit_label),
     };
-
     return cmocka_run_group_tests_name("handshake", tests, NULL, NULL);
 }

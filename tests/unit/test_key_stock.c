@@ -12,7 +12,6 @@ static void test_each_is_given_once(void **state)
 {
     struct key_stock stock;
     struct keypair taken[KEY_STOCK_MAX], more;
-
     (void)state;
     key_stock_init(&stock);
     assert_false(key_stock_take(&stock, &more));
@@ -34,7 +33,6 @@ static void test_what_is_missing_is_made(void **state)
 {
     struct key_stock stock;
     struct keypair first, pair;
-
     (void)state;
     key_stock_init(&stock);
     key_stock_fill(&stock);
@@ -53,6 +51,5 @@ int main(void)
         cmocka_unit_test(test_each_is_given_once),
         cmocka_unit_test(test_what_is_missing_is_made),
     };
-
     return cmocka_run_group_tests_name("key_stock", tests, NULL, NULL);
 }

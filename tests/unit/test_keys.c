@@ -37,7 +37,6 @@ static int leave_directory(void **state)
 static void write_file(const char *name, const char *text, mode_t mode)
 {
     FILE *f = fopen(name, "w");
-
     assert_non_null(f);
     assert_true(fputs(text, f) >= 0);
     assert_int_equal(fclose(f), 0);
@@ -48,7 +47,6 @@ static void test_public_key_text(void **state)
 {
     uint8_t key[KEY_BYTES];
     char text[KEY_TEXT_BYTES];
-
     (void)state;
     assert_true(public_key_from_text(key, view_of_string(WG_PUBLIC)));
     key_to_text(text, key);
@@ -74,7 +72,6 @@ static void test_bad_public_keys(void **state)
         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", /* zero */
     };
     uint8_t key[KEY_BYTES];
-
     (void)state;
     assert_true(
         public_key_from_text(key, view_of_string("CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")));
@@ -86,7 +83,6 @@ static void test_fingerprint(void **state)
 {
     uint8_t key[KEY_BYTES];
     char text[FINGERPRINT_TEXT_BYTES];
-
     (void)state;
     assert_true(public_key_from_text(key, view_of_string(WG_PUBLIC)));
     key_fingerprint(text, key);
@@ -97,7 +93,6 @@ static void test_fingerprint(void **state)
 static void assert_wg_pair(const struct keypair *pair)
 {
     char text[KEY_TEXT_BYTES];
-
     key_to_text(text, pair->private_key);
     assert_string_equal(text, WG_PRIVATE);
     key_to_text(text, pair->public_key);
@@ -111,7 +106,6 @@ static void test_load(void **state)
                                         "\xef\xbb\xbf" WG_PRIVATE "\r\n"};
     struct keypair pair;
     struct error e = {0};
-
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         write_file("key", texts[i], 0600);
@@ -129,7 +123,6 @@ static void assert_not_loaded(const char *path, const char *reason)
 {
     struct keypair pair, before;
     struct error e = {0};
-
     memset(&pair, 0xaa, sizeof pair);
     before = pair;
     assert_false(keypair_load(&pair, path, &e));
@@ -143,7 +136,6 @@ static void assert_not_loaded(const char *path, const char *reason)
 static void test_modes(void **state)
 {
     static const mode_t modes[] = {0660, 0620, 0610, 0604, 0602, 0601, 0644, 0666, 0777};
-
     (void)state;
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
         write_file("key", WG_PRIVATE "\n", modes[i]);
@@ -192,7 +184,6 @@ static int run_key(const char *input, char *out, size_t size, const char *word1,
     const char *words[] = {word1, word2, word3};
     char *argv[5] = {name};
     int argc = 1, status;
-
     for (; argc <= 3 && words[argc - 1]; argc++)
         argv[argc] = strcpy(word[argc - 1], words[argc - 1]);
     pid_t pid = fork();
@@ -221,7 +212,6 @@ static void test_key_new(void **state)
     struct error e = {0};
     char *text;
     size_t len;
-
     (void)state;
     unlink("key");
     assert_int_equal(run_key("/dev/null", out, sizeof out, "new", "key", NULL), FAILURE_NONE);
@@ -249,7 +239,6 @@ static void test_key_new(void **state)
 static void test_key_public(void **state)
 {
     char out[256];
-
     (void)state;
     write_file("key", WG_PRIVATE "\n", 0600);
     assert_int_equal(run_key("/dev/null", out, sizeof out, "public", "key", NULL), FAILURE_NONE);
@@ -267,7 +256,6 @@ static void test_key_public(void **state)
 static void test_key_usage(void **state)
 {
     char out[2048];
-
     (void)state;
     assert_int_equal(run_key("/dev/null", out, sizeof out, "--help", NULL, NULL), FAILURE_NONE);
     assert_non_null(strstr(out, "spx key new FILE"));
@@ -292,6 +280,5 @@ int main(void)
         cmocka_unit_test(test_key_new),         cmocka_unit_test(test_key_public),
         cmocka_unit_test(test_key_usage),
     };
-
     return cmocka_run_group_tests_name("keys", tests, enter_directory, leave_directory);
 }

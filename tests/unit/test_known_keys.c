@@ -9,7 +9,6 @@ static void test_results_of_known_keys(void **state)
 {
     struct known_keys *known = known_keys_new();
     uint8_t shared[KEY_BYTES] = {0};
-
     (void)state;
     assert_non_null(known);
     assert_int_equal(known_keys_find(known, alice, shared), KEY_UNKNOWN);
@@ -29,7 +28,6 @@ static void test_new_configuration(void **state)
 {
     struct known_keys *known = known_keys_new();
     uint8_t shared[KEY_BYTES] = {0};
-
     (void)state;
     assert_non_null(known);
     known_keys_begin(known);
@@ -54,6 +52,5 @@ int main(void)
         cmocka_unit_test(test_results_of_known_keys),
         cmocka_unit_test(test_new_configuration),
     };
-
     return cmocka_run_group_tests_name("known_keys", tests, NULL, NULL);
 }

@@ -38,7 +38,6 @@ static void redirect(int writer, int from)
 static int use_pipe(void **state)
 {
     int fd[2];
-
     (void)state;
     if (pipe(fd) < 0)
         return -1;
@@ -50,7 +49,6 @@ static int use_terminal(void **state)
 {
     struct winsize size = {.ws_row = 24, .ws_col = 20};
     int master = posix_openpt(O_RDWR | O_NOCTTY), slave;
-
     (void)state;
     if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
         return -1;
@@ -79,7 +77,6 @@ static const char *written(void)
 {
     size_t len = 0;
     ssize_t n;
-
     while ((n = read(reader, output + len, sizeof output - 1 - len)) > 0)
         len += (size_t)n;
     output[len] = '\0';
@@ -232,7 +229,6 @@ static void text_cannot_forge_lines(void **state)
 static void lines_are_bounded(void **state)
 {
     static char quotes[10000];
-
     (void)state;
     memset(quotes, '"', sizeof quotes - 1);
     log_setup("agent", LOG_INFO, true);
@@ -247,7 +243,6 @@ static void journal_lines_have_priorities(void **state)
 {
     struct stat st;
     char stream[64];
-
     (void)state;
     assert_int_equal(fstat(STDERR_FILENO, &st), 0);
     snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
@@ -271,7 +266,6 @@ static void journal_lines_have_priorities(void **state)
 static void full_pipes_lose_lines_and_say_so(void **state)
 {
     int lines = 0, got = 0;
-
     (void)state;
     log_setup("relay", LOG_INFO, false);
     for (; lines < 2000; lines++)
@@ -294,7 +288,6 @@ static void full_pipes_lose_lines_and_say_so(void **state)
 static unsigned count_lines(const char *text)
 {
     unsigned lines = 0;
-
     for (; *text != '\0'; text++)
         lines += *text == '\n';
     return lines;
@@ -304,7 +297,6 @@ static void rated_lines_are_counted_when_left_out(void **state)
 {
     struct log_rate noisy = {0}, other = {0};
     uint64_t now = 5 * CLOCK_US_PER_S;
-
     (void)state;
     log_setup("agent", LOG_INFO, false);
     for (int i = 0; i < LOG_RATE_BURST + 12; i++) {
@@ -560,6 +552,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(status_line_is_cut_at_the_width, use_terminal, restore),
         cmocka_unit_test_setup_teardown(colours_can_be_refused, use_terminal, restore),
     };
-
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }

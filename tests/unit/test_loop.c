@@ -36,7 +36,6 @@ static char calls[256];
 static void note(char letter)
 {
     size_t len = strlen(calls);
-
     if (len + 1 < sizeof calls) {
         calls[len] = letter;
         calls[len + 1] = '\0';
@@ -56,7 +55,6 @@ static void on_read(struct io *io)
 {
     struct peer *peer = container_of(io, struct peer, io);
     char byte;
-
     note(peer->letter);
     peer->reads++;
     assert_false(io->want_read);
@@ -80,7 +78,6 @@ static void on_read(struct io *io)
 static void on_write(struct io *io)
 {
     struct peer *peer = container_of(io, struct peer, io);
-
     note((char)(peer->letter - 'a' + 'A'));
     peer->writes++;
 }
@@ -89,7 +86,6 @@ static struct peer *peer_new(char letter)
 {
     struct peer *peer = calloc(1, sizeof *peer);
     int fds[2];
-
     assert_non_null(peer);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     peer->letter = letter;
@@ -119,7 +115,6 @@ static void count_round(struct deferred *d)
 static void run_rounds(unsigned rounds)
 {
     struct deferred counter = {.run = count_round};
-
     rounds_left = rounds;
     loop_defer(loop, &counter);
     loop_run(loop);
@@ -145,7 +140,6 @@ static int tear_down(void **state)
 static void test_one_call_for_one_wish(void **state)
 {
     struct peer *a = peer_new('a');
-
     (void)state;
     put(a, "xyz");
     run_rounds(3);
@@ -175,7 +169,6 @@ static void test_one_call_for_one_wish(void **state)
 static void test_turns(void **state)
 {
     struct peer *a = peer_new('a'), *b = peer_new('b');
-
     (void)state;
     put(a, "0123456789");
     put(b, "0123456789");
@@ -202,7 +195,6 @@ static void test_events_come_between_busy_rounds(void **state)
 {
     struct peer *a = peer_new('a'), *b = peer_new('b');
     struct deferred feeder = {.run = feed};
-
     (void)state;
     put(a, "0123456789");
     a->again = 9;
@@ -220,7 +212,6 @@ static void test_events_come_between_busy_rounds(void **state)
 static void test_drained_waits_for_the_next_edge(void **state)
 {
     struct peer *a = peer_new('a');
-
     (void)state;
     a->read_all = true;
     a->again = 100;
@@ -242,7 +233,6 @@ static void test_blocked_waits_for_room(void **state)
 {
     struct peer *a = peer_new('a');
     static char buffer[65536];
-
     (void)state;
     run_rounds(1);
     assert_true(io_can_write(&a->io));
@@ -262,7 +252,6 @@ static void test_blocked_waits_for_room(void **state)
 static void test_removed_in_the_round_gets_no_call(void **state)
 {
     struct peer *a = peer_new('a'), *b = peer_new('b');
-
     (void)state;
     put(a, "x");
     put(b, "x");
@@ -281,7 +270,6 @@ static void test_removed_in_the_round_gets_no_call(void **state)
 static void test_removes_itself(void **state)
 {
     struct peer *a = peer_new('a');
-
     (void)state;
     put(a, "x");
     a->to_remove = a;
@@ -295,7 +283,6 @@ static void test_remove_and_add_again(void **state)
 {
     struct peer *a = peer_new('a');
     int fd = a->io.fd;
-
     (void)state;
     put(a, "xy");
     io_want_read(&a->io);
@@ -317,7 +304,6 @@ static void test_hang_up_makes_both_ready(void **state)
 {
     struct peer *a = peer_new('a');
     static char buffer[65536];
-
     (void)state;
     while (write(a->io.fd, buffer, sizeof buffer) > 0)
         ;
@@ -340,7 +326,6 @@ static void test_hang_up_makes_both_ready(void **state)
 static void test_half_close_is_a_hang_up_for_reading(void **state)
 {
     struct peer *a = peer_new('a');
-
     (void)state;
     assert_int_equal(shutdown(a->other, SHUT_WR), 0);
     io_want_read(&a->io);
@@ -357,7 +342,6 @@ static void test_pipes_whose_other_end_closes(void **state)
     struct peer in = {.io = {.on_read = on_read}, .letter = 'a'};
     struct peer out = {.io = {.on_write = on_write}, .letter = 'b'};
     int ends_in[2], ends_out[2];
-
     (void)state;
     assert_int_equal(pipe2(ends_in, O_NONBLOCK | O_CLOEXEC), 0);
     assert_int_equal(pipe2(ends_out, O_NONBLOCK | O_CLOEXEC), 0);
@@ -385,7 +369,6 @@ static void always_ready(const char *path)
 {
     struct peer *a = calloc(1, sizeof *a);
     int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-
     assert_non_null(a);
     assert_true(fd >= 0);
     a->letter = 'a';
@@ -410,7 +393,6 @@ static void test_what_epoll_refuses_is_always_ready(void **state)
 {
     char path[] = "/tmp/test_loop.XXXXXX";
     int fd = mkstemp(path);
-
     (void)state;
     assert_true(fd >= 0);
     close(fd);
@@ -423,7 +405,6 @@ static void test_bad_descriptor(void **state)
 {
     struct io io = {0};
     int fd = dup(0);
-
     (void)state;
     close(fd);
     assert_false(io_add(loop, &io, fd));
@@ -465,7 +446,6 @@ static unsigned alarms_left;
 static void on_alarm(struct timer *timer)
 {
     struct alarm *alarm = container_of(timer, struct alarm, timer);
-
     assert_false(timer->set);
     alarm->fired++;
     alarm->fired_us = loop_now(loop);
@@ -520,7 +500,6 @@ static void test_timer_wakes_the_loop(void **state)
 {
     struct alarm soon = {0}, late = {0};
     uint64_t start_us = clock_now_us();
-
     (void)state;
     last_wanted_us = 0;
     alarm_set(&late, start_us + 3600 * CLOCK_US_PER_S);
@@ -550,7 +529,6 @@ static void test_what_came_is_before_what_is_due(void **state)
 {
     struct timer due = {.on_fire = note_timer};
     struct peer *a = peer_new('a');
-
     (void)state;
     put(a, "x");
     io_want_read(&a->io);
@@ -564,7 +542,6 @@ static void test_what_came_is_before_what_is_due(void **state)
 static void test_timer_moved_on(void **state)
 {
     struct alarm early = {0}, moved = {0};
-
     (void)state;
     last_wanted_us = 0;
     alarms_left = 1;
@@ -582,7 +559,6 @@ static void test_timer_moved_on(void **state)
 static void test_timer_cancelled_by_another(void **state)
 {
     struct alarm a = {0}, b = {0}, c = {0};
-
     (void)state;
     last_wanted_us = 0;
     alarms_left = 2;
@@ -599,7 +575,6 @@ static void test_timer_cancelled_by_another(void **state)
 static void test_timer_set_for_now_waits_a_round(void **state)
 {
     struct alarm a = {.set_again = true};
-
     (void)state;
     last_wanted_us = 0;
     alarms_left = 0;
@@ -621,7 +596,6 @@ struct call {
 static void on_call(struct deferred *d)
 {
     struct call *call = container_of(d, struct call, deferred);
-
     note(call->letter);
     if (call->to_defer)
         loop_defer(loop, &call->to_defer->deferred);
@@ -640,7 +614,6 @@ static void defer_in_on_read(struct io *io)
 static void test_deferred_runs_once_at_the_end_of_the_round(void **state)
 {
     struct peer *a = peer_new('a'), *b = peer_new('b');
-
     (void)state;
     a->io.on_read = b->io.on_read = defer_in_on_read;
     put(a, "x");
@@ -656,7 +629,6 @@ static void test_deferred_runs_once_at_the_end_of_the_round(void **state)
 static void test_deferred_by_deferred_is_for_the_next_round(void **state)
 {
     struct call call = {.deferred.run = on_call, .letter = 'c', .to_defer = &call};
-
     (void)state;
     loop_defer(loop, &call.deferred);
     run_rounds(1);
@@ -672,7 +644,6 @@ static void test_deferred_by_deferred_is_for_the_next_round(void **state)
 static void test_deferred_taken_back(void **state)
 {
     struct call a = {.deferred.run = on_call, .letter = 'a'}, b = a;
-
     (void)state;
     loop_undefer(&b.deferred); /* never used yet */
     b.letter = 'b';
@@ -702,7 +673,6 @@ static void test_free_makes_the_calls_owed(void **state)
     struct loop *other = loop_new();
     struct loop_call posted = {count_call, &count, NULL};
     struct call call = {.deferred.run = on_call, .letter = 'c'};
-
     (void)state;
     assert_non_null(other);
     loop_defer(other, &call.deferred);
@@ -726,7 +696,6 @@ static pthread_t loop_thread;
 static void on_posted(void *arg)
 {
     struct posted *posted = arg;
-
     assert_true(pthread_equal(pthread_self(), loop_thread));
     assert_int_equal(posted->number, next_number[posted->thread]++);
     free(posted);
@@ -737,7 +706,6 @@ static void on_posted(void *arg)
 static void *post_many(void *arg)
 {
     const unsigned *thread = arg;
-
     for (unsigned i = 0; i < POSTS; i++) {
         struct posted *posted = calloc(1, sizeof *posted);
         if (posted == NULL)
@@ -752,7 +720,6 @@ static void test_posts_from_threads(void **state)
 {
     pthread_t threads[THREADS];
     static unsigned numbers[THREADS];
-
     (void)state;
     memset(next_number, 0, sizeof next_number);
     posts_seen = 0;
@@ -772,7 +739,6 @@ static void test_posts_from_threads(void **state)
 static void on_signal(void *arg, int signo)
 {
     unsigned *seen = arg;
-
     note(signo == SIGUSR1 ? 'u' : signo == SIGTERM ? 't' : '?');
     if (--*seen == 0)
         loop_stop(loop);
@@ -782,7 +748,6 @@ static void test_signals(void **state)
 {
     unsigned left = 2;
     sigset_t mask;
-
     (void)state;
     assert_true(loop_on_signal(loop, SIGUSR1, on_signal, &left));
     assert_true(loop_on_signal(loop, SIGTERM, on_signal, &left));
@@ -838,7 +803,6 @@ int main(void)
         LOOP_TEST(test_posts_from_threads),
         LOOP_TEST(test_signals),
     };
-
     signal(SIGPIPE, SIG_IGN);
     alarm(60); /* a loop that sleeps for ever fails */
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);

@@ -29,7 +29,6 @@ static void begin(struct conversation *c)
     enum suite suite = strstr(name, "AESGCM") ? SUITE_AESGCM : SUITE_CHACHAPOLY;
     uint8_t prologue[MESSAGE_MAX];
     struct view p = view_of(prologue, vector_bytes(&c->v, "prologue", prologue));
-
     read_keypair(&c->v, "init_static", &c->initiator_static);
     read_keypair(&c->v, "resp_static", &c->responder_static);
     read_keypair(&c->v, "gen_init_ephemeral", &c->initiator_ephemeral);
@@ -44,7 +43,6 @@ static void begin(struct conversation *c)
 static void read_turn(struct conversation *c, int number)
 {
     char name[32];
-
     snprintf(name, sizeof name, "msg_%d_payload", number);
     c->payload_len = vector_bytes(&c->v, name, c->payload);
     snprintf(name, sizeof name, "msg_%d_ciphertext", number);
@@ -56,7 +54,6 @@ static void handshake_turn(struct conversation *c, int number, struct noise *fro
 {
     uint8_t message[MESSAGE_MAX], payload[MESSAGE_MAX];
     size_t message_len, payload_len;
-
     read_turn(c, number);
     assert_true(noise_write(from, view_of(c->payload, c->payload_len), message, &message_len));
     assert_int_equal(message_len, c->expected_len);
@@ -69,7 +66,6 @@ static void handshake_turn(struct conversation *c, int number, struct noise *fro
 static void record_turn(struct conversation *c, int number, struct cipher *from, struct cipher *to)
 {
     uint8_t data[MESSAGE_MAX];
-
     read_turn(c, number);
     memcpy(data, c->payload, c->payload_len);
     cipher_seal(from, view_of(NULL, 0), data, c->payload_len, data + c->payload_len);
@@ -83,7 +79,6 @@ static void check_conversation(struct conversation *c)
 {
     struct cipher i_send, i_receive, r_send, r_receive;
     uint8_t hash[HASH_BYTES];
-
     begin(c);
     handshake_turn(c, 0, &c->initiator, &c->responder);
     assert_memory_equal(c->responder.remote_static, c->initiator_static.public_key, KEY_BYTES);
@@ -103,7 +98,6 @@ static void test_vectors(void **state)
     FILE *file = fopen("tests/vectors/noise_ik.txt", "r");
     struct conversation c;
     int conversations = 0;
-
     (void)state;
     assert_non_null(file);
     for (; vector_next(file, &c.v); conversations++)
@@ -126,7 +120,6 @@ static const char prologue_text[] = "prologue";
 static void meet(struct parties *p, enum suite suite)
 {
     struct view prologue = view_of_string(prologue_text);
-
     keypair_generate(&p->alice);
     keypair_generate(&p->bob);
     assert_true(noise_init(&p->initiator, suite, true, prologue, &p->alice, p->bob.public_key));
@@ -145,7 +138,6 @@ static bool try_read(const struct noise *reader, const uint8_t *message, size_t 
     uint8_t payload[MESSAGE_MAX] = {0};
     size_t payload_len = 99;
     bool good = noise_read(&copy, view_of(message, len), payload, &payload_len);
-
     if (!good) {
         assert_true(bytes_are_zero(payload, sizeof payload));
         assert_int_equal(payload_len, 0);
@@ -175,7 +167,6 @@ static void test_damaged_messages(void **state)
     struct parties p;
     uint8_t payload[MESSAGE_MAX];
     size_t len;
-
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         meet(&p, suites[i]);
@@ -194,7 +185,6 @@ static void test_turns(void **state)
     struct cipher send, receive;
     uint8_t payload[MESSAGE_MAX] = {0};
     size_t len;
-
     (void)state;
     meet(&p, SUITE_CHACHAPOLY);
     assert_false(noise_write(&p.responder, view_of_string("x"), p.message, &len));
@@ -219,7 +209,6 @@ static void test_wiped(void **state)
     struct cipher send, receive;
     uint8_t payload[MESSAGE_MAX];
     size_t len;
-
     (void)state;
     meet(&p, SUITE_AESGCM);
     write_turn(&p, &p.initiator);
@@ -238,7 +227,6 @@ static void test_ephemerals_are_fresh(void **state)
 {
     struct parties p;
     uint8_t first[KEY_BYTES];
-
     (void)state;
     meet(&p, SUITE_CHACHAPOLY);
     struct noise copy = p.initiator;
@@ -253,7 +241,6 @@ static void test_not_for_this_responder(void **state)
 {
     struct parties p;
     struct keypair other;
-
     (void)state;
     meet(&p, SUITE_CHACHAPOLY);
     write_turn(&p, &p.initiator);
@@ -281,7 +268,6 @@ static void test_remote_static_refused(void **state)
     struct noise n;
     static const uint8_t zero[KEY_BYTES];
     size_t len;
-
     (void)state;
     meet(&p, SUITE_CHACHAPOLY);
     assert_false(
@@ -303,7 +289,6 @@ static bool accepted(const struct parties *p, const struct keypair *claimed_stat
     struct noise n, responder = p->responder;
     uint8_t message[MESSAGE_MAX];
     size_t len;
-
     assert_true(noise_init(&n, responder.cipher.suite, true, view_of_string(prologue_text), &own,
                            p->bob.public_key));
     own = *claimed_static; /* only now, for an initiator of this program would refuse it */
@@ -316,7 +301,6 @@ static void test_message1_keys_refused(void **state)
 {
     struct parties p;
     struct keypair ephemeral, bad;
-
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         meet(&p, suites[i]);
@@ -340,7 +324,6 @@ static void test_message2_keys_refused(void **state)
     struct keypair ephemerals[4];
     uint8_t payload[MESSAGE_MAX];
     size_t len;
-
     (void)state;
     meet(&p, SUITE_CHACHAPOLY);
     write_turn(&p, &p.initiator);
@@ -352,7 +335,6 @@ static void test_message2_keys_refused(void **state)
     ephemerals[3] = p.initiator.ephemeral;
     for (size_t i = 0; i < 4; i++) {
         struct noise copy = p.responder;
-
         noise_set_ephemeral(&copy, &ephemerals[i]);
         write_turn(&p, &copy);
         assert_int_equal(try_read(&p.initiator, p.message, p.len), i == 0);
@@ -367,7 +349,6 @@ static void test_low_order_ephemeral_refused(void **state)
     struct parties p;
     struct cipher c;
     uint8_t *h, key[KEY_BYTES], shared[KEY_BYTES], message[NOISE_MESSAGE1_OVERHEAD];
-
     (void)state;
     meet(&p, SUITE_CHACHAPOLY);
     h = p.initiator.hash;
@@ -399,6 +380,5 @@ int main(void)
         BOTH(test_message2_keys_refused),
         BOTH(test_low_order_ephemeral_refused),
     };
-
     return cmocka_run_group_tests_name("noise", tests, NULL, NULL);
 }

@@ -137,7 +137,6 @@ static void socks_longest_request(void **state)
     char bytes[1024] = {0};
     char name[254], target[300];
     size_t len = 0;
-
     (void)state;
     memcpy(bytes, head, 2);
     memset(bytes + 2, 0x01, 255);
@@ -302,7 +301,6 @@ static void socks_replies(void **state)
                                       [RESET_INTERNAL] = 1,
                                       [10] = 1};
     struct dialogue d;
-
     (void)state;
     say(&d, BYTES(GREETING TO_IPV4), 100);
     for (enum reset_code code = 0; code < COUNT(replies); code++) {
@@ -532,7 +530,6 @@ static void http_limit(void **state)
     static const char line[] = "CONNECT web:443 HTTP/1.1\r\nX: ";
     static char bytes[HTTP_HEAD_MAX_BYTES + 1];
     struct dialogue d;
-
     (void)state;
     memset(bytes, 'x', sizeof bytes);
     memcpy(bytes, line, sizeof line - 1);
@@ -617,6 +614,5 @@ int main(void)
         cmocka_unit_test(http_requests),    cmocka_unit_test(http_framing),
         cmocka_unit_test(http_bodies),
     };
-
     return cmocka_run_group_tests_name("proxy", tests, NULL, NULL);
 }

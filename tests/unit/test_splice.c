@@ -43,7 +43,6 @@ static void tcp_pair(int fds[2])
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof in;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
     assert_int_equal(bind(listener, (struct sockaddr *)&in, len), 0);
     assert_int_equal(listen(listener, 1), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&in, &len), 0);
@@ -66,7 +65,6 @@ typedef void (*pair_maker)(int fds[2]);
 static void line_open(struct line *line, pair_maker make)
 {
     int in[2], out[2];
-
     memset(line, 0, sizeof *line);
     make(in);
     make(out);
@@ -99,7 +97,6 @@ static size_t feed(struct line *line, size_t len)
 {
     static uint8_t buffer[65536];
     size_t before = (size_t)line->fed;
-
     while (len > 0) {
         size_t piece = len < sizeof buffer ? len : sizeof buffer;
         make_bytes(buffer, piece, line->fed);
@@ -116,7 +113,6 @@ static size_t feed(struct line *line, size_t len)
 static bool drain(struct line *line, size_t len)
 {
     static uint8_t buffer[65536], expected[65536];
-
     while (len > 0) {
         size_t piece = len < sizeof buffer ? len : sizeof buffer;
         ssize_t n = read(line->drain, buffer, piece);
@@ -149,7 +145,6 @@ static enum splice_result run(struct line *line, struct pipe_pool *pool, size_t 
 static struct pipe_pool *pool_new(unsigned pipes)
 {
     struct pipe_pool *pool = pipe_pool_new(PIPE_BYTES, pipes);
-
     assert_non_null(pool);
     return pool;
 }
@@ -159,7 +154,6 @@ static struct pipe_pool *pool_new(unsigned pipes)
 static void all_ways(void (*test)(struct pipe_pool *pool, pair_maker make))
 {
     static const pair_maker makers[] = {unix_pair, tcp_pair};
-
     for (unsigned pipes = 0; pipes <= 4; pipes += 4) {
         for (size_t i = 0; i < 2; i++) {
             struct pipe_pool *pool = pool_new(pipes);
@@ -179,7 +173,6 @@ static void stream_whole(struct pipe_pool *pool, pair_maker make)
     unsigned blocked = 0, before_end = 0;
     struct line line;
     enum splice_result result;
-
     line_open(&line, make);
     do {
         size_t moved;
@@ -244,7 +237,6 @@ static void prefix_alone(struct pipe_pool *pool, pair_maker make)
     uint8_t prefix[100];
     struct line line;
     size_t moved;
-
     line_open(&line, make);
     make_bytes(prefix, sizeof prefix, 0);
     carrier_unread(line.source, view_of(prefix, sizeof prefix));
@@ -259,7 +251,6 @@ static void budget_holds(struct pipe_pool *pool, pair_maker make)
 {
     struct line line;
     size_t moved, all = 0;
-
     line_open(&line, make);
     assert_int_equal(feed(&line, 60000), 60000);
     while (all < 60000) {
@@ -280,7 +271,6 @@ static void write_error(struct pipe_pool *pool, pair_maker make)
     struct line line;
     enum splice_result result;
     size_t moved;
-
     line_open(&line, make);
     close(line.drain);
     line.drain = -1;
@@ -299,7 +289,6 @@ static void write_error_with_bytes_held(struct pipe_pool *pool, pair_maker make)
     struct line line, next;
     enum splice_result result;
     size_t moved;
-
     line_open(&line, make);
     do {
         feed(&line, NO_LIMIT);
@@ -357,7 +346,6 @@ static void test_write_error(void **state)
 static void test_copying_raises_no_sigpipe(void **state)
 {
     struct pipe_pool *pool = pool_new(0);
-
     (void)state;
     signal(SIGPIPE, SIG_DFL);
     write_error_with_bytes_held(pool, unix_pair);
@@ -376,14 +364,12 @@ static void test_write_error_with_bytes_held(void **state)
 static void test_read_error(void **state)
 {
     struct linger at_once = {.l_onoff = 1};
-
     (void)state;
     for (unsigned pipes = 0; pipes <= 1; pipes++) {
         struct pipe_pool *pool = pool_new(pipes);
         struct line line;
         enum splice_result result;
         size_t moved;
-
         line_open(&line, tcp_pair);
         setsockopt(line.feed, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
         close(line.feed);
@@ -404,7 +390,6 @@ static void test_pipe_full_is_not_source_empty(void **state)
     struct pipe_pool *pool = pipe_pool_new(4096, 1);
     struct line line;
     size_t moved, all = 0;
-
     (void)state;
     assert_non_null(pool);
     line_open(&line, unix_pair);
@@ -443,7 +428,6 @@ static struct carrier *file_carrier(const char *path, int flags)
     static const struct carrier_kind kind = {
         .read = file_read, .write = file_write, .close = file_close};
     struct carrier *c = malloc(sizeof *c);
-
     assert_non_null(c);
     carrier_init(c, &kind, open(path, flags | O_CLOEXEC));
     assert_true(c->io.fd >= 0);
@@ -459,7 +443,6 @@ static void test_sink_that_cannot_be_spliced(void **state)
     char path[] = "/tmp/test_splice.XXXXXX";
     struct line line;
     size_t moved, all = 0;
-
     (void)state;
     line_open(&line, unix_pair);
     carrier_close(line.sink);
@@ -489,7 +472,6 @@ static void test_source_that_cannot_be_spliced(void **state)
     struct pipe_pool *pool = pool_new(2);
     struct line line;
     size_t moved;
-
     (void)state;
     line_open(&line, unix_pair);
     carrier_close(line.source);
@@ -512,7 +494,6 @@ static void test_small_portions_take_no_pipe(void **state)
     struct pipe_pool *pool = pool_new(2);
     struct line line;
     size_t moved;
-
     (void)state;
     line_open(&line, unix_pair);
     for (int i = 0; i < 10; i++) {
@@ -609,7 +590,6 @@ static void test_pipe_ended_with_bytes_is_closed(void **state)
     struct pipe_pool *pool = pool_new(1);
     struct line line;
     size_t moved;
-
     (void)state;
     for (int i = 0; i < 3; i++) {
         line_open(&line, unix_pair);
@@ -633,7 +613,6 @@ static void test_without_descriptors(void **state)
     struct rlimit usual, none;
     struct line line;
     size_t moved, all = 0;
-
     (void)state;
     line_open(&line, unix_pair);
     feed(&line, 50000);
@@ -673,7 +652,6 @@ int main(void)
         cmocka_unit_test(test_pipe_ended_with_bytes_is_closed),
         cmocka_unit_test(test_without_descriptors),
     };
-
     signal(SIGPIPE, SIG_IGN);
     alarm(60);
     return cmocka_run_group_tests_name("splice", tests, NULL, NULL);

@@ -44,7 +44,6 @@ static void numbers(void **state)
                                       "00000000000000000000000000000005"};
     struct error e = {0};
     uint32_t v;
-
     (void)state;
     assert_true(value_number(&v, "5", &range, &e) && v == 5);
     assert_true(value_number(&v, "060", &range, &e) && v == 60);
@@ -165,7 +164,6 @@ static void host_names_are_bounded(void **state)
     char text[600];
     struct host_port out;
     struct error e = {0};
-
     (void)state;
     for (size_t len = 200; len < 500; len++) {
         for (size_t i = 0; i < len; i++)
@@ -195,7 +193,6 @@ static void listening_addresses(void **state)
     struct address a;
     struct error e = {0};
     char text[ADDRESS_TEXT_BYTES];
-
     (void)state;
     for (size_t i = 0; i < COUNT(good); i++) {
         assert_true(value_listen(&a, good[i][0], "127.0.0.1", &e));
@@ -332,7 +329,6 @@ static void listen_patterns_are_checked(void **state)
                                       "*",        "*/8:80", "127.0.0.1:"};
     struct target_pattern p;
     struct error e = {0};
-
     (void)state;
     for (size_t i = 0; i < COUNT(good); i++) {
         assert_true(value_listen_pattern(&p, good[i], &e));
@@ -505,7 +501,6 @@ static void forward_paths(void **state)
     char text[300] = "/";
     struct forward f;
     struct error e = {0};
-
     (void)state;
     memset(text + 1, 'x', 106);
     memcpy(text + 107, ":h:1", 5);
@@ -578,7 +573,6 @@ static void names_and_patterns(void **state)
 static bool join(void *arg, const char *item, struct error *e)
 {
     char *joined = arg;
-
     if (strcmp(item, "stop") == 0)
         return error_set(e, FAILURE_USAGE, "stopped");
     strcat(joined, "<");
@@ -664,6 +658,5 @@ int main(void)
         cmocka_unit_test(lists),
         cmocka_unit_test(patterns_are_written_as_they_are_read),
     };
-
     return cmocka_run_group_tests_name("values", tests, NULL, NULL);
 }
