@@ -2,6 +2,7 @@
 #include "client/calls.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -83,13 +84,17 @@ uint64_t calls_signature(const struct told_calls *calls, uint64_t sum)
 /* "taken 3 5 a fan has failed": number, severity, text. */
 static bool print_taken(struct view line)
 {
-    char clean[TEXT_MAX_BYTES + 64];
-    unsigned number, severity;
-    int text = 0;
+    static const char begins[] = "taken ";
+    char clean[TEXT_MAX_BYTES + 64], *rest;
+    unsigned long number, severity;
     text_clean(clean, sizeof clean, line);
-    if (sscanf(clean, "taken %u %u %n", &number, &severity, &text) != 2 || text == 0)
+    if (strncmp(clean, begins, strlen(begins)) != 0)
         return false;
-    printf("call %u is yours, severity %u: %s\n", number, severity, clean + text);
+    number = strtoul(clean + strlen(begins), &rest, 10);
+    severity = strtoul(rest, &rest, 10);
+    if (number == 0 || severity == 0 || *rest != ' ')
+        return false;
+    printf("call %lu is yours, severity %lu: %s\n", number, severity, rest + 1);
     return true;
 }
 
