@@ -51,7 +51,7 @@ static void print_json_call(const struct told_call *call)
 void calls_print_json(const struct told_calls *calls)
 {
     const struct told_call *gravest = told_calls_gravest(calls);
-    printf("\"severity\":%u,", gravest ? gravest->severity : 0);
+    printf("\"severity\":%u,", gravest ? gravest->severity : 0U);
     print_json_view("call", gravest ? gravest->text : view_of(NULL, 0));
     printf(",\"calls\":[");
     for (size_t i = 0; i < calls->count; i++) {

@@ -96,11 +96,11 @@ static void block_free(void *bytes)
 static void *block_resize(void *bytes, size_t size)
 {
     struct block *b = bytes ? container_of(bytes, struct block, bytes) : NULL;
-    b = realloc(b, sizeof *b + size);
-    if (!b)
+    struct block *resized = realloc(b, sizeof *b + size);
+    if (!resized)
         return NULL;
-    b->size = size;
-    return b->bytes;
+    resized->size = size;
+    return resized->bytes;
 }
 
 /* ---- Sockets. ---- */

@@ -42,7 +42,7 @@ class Site:
         return self.world.start_agent(conf=self.conf, **options)
 
     def call(self, *words, code=OK):
-        """What the command says."""
+        """The command's output."""
         done = run(*self.world.argv("agent", self.conf, "call", *map(str, words)), code=code)
         return done.stdout.strip() or done.stderr.strip()
 
