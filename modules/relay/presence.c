@@ -67,15 +67,28 @@ void presence_set_info(struct presence *p, const struct info *info)
     }
 }
 
+/* The same calls with texts that are safe to show: clean ones are not longer. The length; 0: no
+ * calls. */
+static size_t clean_calls(uint8_t *out, struct view calls)
+{
+    char clean[CALLS_MAX][TEXT_MAX_BYTES + 1];
+    struct told_calls told;
+    if (!told_calls_decode(&told, calls))
+        return 0;
+    for (size_t i = 0; i < told.count; i++)
+        told.all[i].text =
+            view_of(clean[i], text_clean(clean[i], sizeof clean[i], told.all[i].text));
+    return told_calls_encode(&told, out, calls.len);
+}
+
 bool presence_set_calls(struct presence *p, struct view calls, uint64_t now_us)
 {
     uint8_t *copy = malloc(calls.len);
     if (!copy)
         return false;
-    memcpy(copy, calls.data, calls.len);
     free(p->calls);
     p->calls = copy;
-    p->calls_len = calls.len;
+    p->calls_len = clean_calls(copy, calls);
     p->called_us = now_us;
     changed(p);
     return true;

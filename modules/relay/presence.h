@@ -50,7 +50,7 @@ void presence_left(struct presence *p, uint64_t now_us);
 void presence_set_info(struct presence *p, const struct info *info);
 
 /* The calls for help that stand now, in place of all before: an encoding that told_calls_decode
- * takes. False without memory: those before stay. */
+ * takes. What others hear of them is safe to show. False without memory: those before stay. */
 bool presence_set_calls(struct presence *p, struct view calls, uint64_t now_us);
 
 /* The same from an agent that knows one call only, or with severity 0 its end. */
