@@ -16,6 +16,7 @@ import pytest
 from harness import ROOT, SPX, environment, run
 
 PROMPT = "ready> "
+SHARE = shlex.quote(str(ROOT / "share"))
 TAB, HOME, ENTER = b"\t", b"\x01", b"\r"
 
 # How each shell starts without the user's files, and what it is told first.
@@ -113,7 +114,7 @@ def test_tab_completes(installed, shell):
     }  # fmt: skip
     terminal = Terminal(argv, env, home)
     try:
-        setup = setup.format(share=ROOT / "share", functions=place / "share/zsh/site-functions", prompt=PROMPT)
+        setup = setup.format(share=SHARE, functions=place / "share/zsh/site-functions", prompt=PROMPT)
         terminal.type(setup.encode() + ENTER)
         terminal.read_until("\n[^\n]*" + PROMPT)
         for what, (typed, line) in LINES.items():
@@ -173,7 +174,7 @@ def test_options_are_those_of_the_help(command):
 def test_bash_lists_the_applets(installed):
     """All that may follow is offered, not only what is unique."""
     place, _ = installed
-    script = f"source {ROOT}/share/completion.bash; COMP_WORDS=(spx ''); COMP_CWORD=1; _spx spx; echo ${{COMPREPLY[@]}}"
+    script = f"source {SHARE}/completion.bash; COMP_WORDS=(spx ''); COMP_CWORD=1; _spx spx; echo ${{COMPREPLY[@]}}"
     said = run("env", f"PATH={place}/bin:{os.environ['PATH']}", "bash", "-c", script).stdout.split()
     assert sorted(said) == sorted(run("make", "-s", "-C", ROOT, "applets").stdout.split())
 
