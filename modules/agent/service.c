@@ -75,16 +75,14 @@ static void service_end(struct service *v, const char *why)
     struct agent *a = v->agent;
     uint8_t party[LOG_PARTY_BYTES];
     struct log_fields f = counted_fields(v, "session_ended");
-    char up[16], down[16], time[24];
+    char totals[LOG_TOTALS_BYTES];
     f.code = session_error(v->session)->code;
     f.reason = why;
-    text_bytes(up, f.bytes_up);
-    text_bytes(down, f.bytes_down);
-    text_duration(time, f.duration_us);
+    log_fields_totals(totals, &f);
     party_of(v, party);
     log_caused_event(&a->log, party, loop_now(a->loop), LOG_INFO, &f,
-                     "circuit %s: ended: %s; user %s, %u stream%s, %s up, %s down, %s", v->label,
-                     why, v->access.user, f.streams, f.streams == 1 ? "" : "s", up, down, time);
+                     "circuit %s: ended: %s; user %s, %u stream%s, %s", v->label, why,
+                     v->access.user, f.streams, f.streams == 1 ? "" : "s", totals);
     if (v->seat.started)
         ended_remember(&a->ended, session_id(v->session), v->seat.user_key, why, loop_now(a->loop));
     if (v->candidate)
@@ -551,14 +549,11 @@ void service_check_all(struct agent *a)
 static void log_state(const struct service *v)
 {
     struct log_fields f = counted_fields(v, "session_status");
-    char up[16], down[16], time[24];
-    text_bytes(up, f.bytes_up);
-    text_bytes(down, f.bytes_down);
-    text_duration(time, f.duration_us);
-    log_event(LOG_INFO, &f,
-              "status: circuit %s: user %s, %s, %u stream%s opened, %s up, %s down, %s", v->label,
+    char totals[LOG_TOTALS_BYTES];
+    log_fields_totals(totals, &f);
+    log_event(LOG_INFO, &f, "status: circuit %s: user %s, %s, %u stream%s opened, %s", v->label,
               v->access.user, v->current ? "connected" : "waiting for its client", f.streams,
-              f.streams == 1 ? "" : "s", up, down, time);
+              f.streams == 1 ? "" : "s", totals);
 }
 
 void service_log_all(const struct agent *a)

@@ -171,6 +171,15 @@ static const char *text_of(const struct log_fields *f, size_t i)
     return *(const char *const *)((const char *)f + texts[i].offset);
 }
 
+void log_fields_totals(char out[LOG_TOTALS_BYTES], const struct log_fields *f)
+{
+    char up[16], down[16], time[24];
+    text_bytes(up, f->bytes_up);
+    text_bytes(down, f->bytes_down);
+    text_duration(time, f->duration_us);
+    snprintf(out, LOG_TOTALS_BYTES, "%s up, %s down, %s", up, down, time);
+}
+
 void log_fields_keep(struct log_fields *out, char *store, size_t size, const struct log_fields *in)
 {
     *out = *in;

@@ -35,6 +35,10 @@ struct log_fields {
     unsigned long left_out;        /* lines like this before it */
 };
 
+/* The counted ones for people: "1.5 KB up, 3 B down, 4 s". */
+#define LOG_TOTALS_BYTES 80
+void log_fields_totals(char out[LOG_TOTALS_BYTES], const struct log_fields *f);
+
 /* Copies fields with their texts, which go into store. One that does not fit is left out. */
 void log_fields_keep(struct log_fields *out, char *store, size_t size, const struct log_fields *in);
 

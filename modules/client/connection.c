@@ -83,10 +83,9 @@ struct client {
     bool silence_told;     /* since the last circuit */
 
     struct session *session; /* NULL: between two */
-    struct circuit_driver drivers[2];
-    struct circuit_driver
-        *driver;      /* the session's current one, or NULL; the other is for the next circuit */
-    uint64_t lost_us; /* since when the session is without a circuit, or its circuit stalls */
+    /* The session's current one, or NULL; the other is for the next circuit. */
+    struct circuit_driver *driver, drivers[2];
+    uint64_t lost_us;      /* since when the session is without a circuit, or its circuit stalls */
     uint64_t connected_us; /* since when it has the current one */
     uint64_t began_us;     /* since when there is the session */
     bool reaching;         /* reach is under way */
@@ -149,7 +148,7 @@ static struct circuit_driver *spare_driver(struct client *c)
     return &c->drivers[c->driver == &c->drivers[0]];
 }
 
-static void drop_link(struct client *c)
+static void drop_circuit(struct client *c)
 {
     if (c->driver)
         circuit_driver_close(c->driver);
@@ -437,7 +436,7 @@ static void connected(struct client *c, struct circuit_driver *driver, const cha
     f.relay = relay;
     memcpy(before, c->label, sizeof before);
     snprintf(c->label, sizeof c->label, "%s", label);
-    drop_link(c); /* one that stalled */
+    drop_circuit(c); /* one that stalled */
     c->driver = driver;
     c->connected_us = loop_now(c->loop);
     timer_cancel(c->loop, &c->give_up);
@@ -525,14 +524,14 @@ static const struct session_events session_events = {
     .on_stall = on_stall,
 };
 
-static void link_lost(struct client *c, const char *why)
+static void circuit_lost(struct client *c, const char *why)
 {
     uint64_t worked_us = circuit_worked_us(c);
     struct log_fields f = log_party_fields(&c->peers, "session_lost");
     f.reason = why;
     log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, &f,
                      "%scircuit lost: %s; resuming", c->prefix, why);
-    drop_link(c);
+    drop_circuit(c);
     c->lost_us = loop_now(c->loop);
     timer_set(c->loop, &c->give_up,
               c->lost_us + session_resume_window_s(c->session) * CLOCK_US_PER_S);
@@ -545,7 +544,7 @@ static void link_lost(struct client *c, const char *why)
 /* The circuit broke before the agent has acknowledged CLOSE: it is told once more. */
 static void close_again(struct client *c)
 {
-    drop_link(c);
+    drop_circuit(c);
     if (c->close_tried) {
         finish(c);
         return;
@@ -568,7 +567,7 @@ static void on_change(struct client *c, struct circuit_driver *driver)
     } else if (session_error(c->session)->code) {
         session_over(c);
     } else {
-        link_lost(c, driver->circuit.failed.text);
+        circuit_lost(c, driver->circuit.failed.text);
     }
 }
 

@@ -54,7 +54,7 @@ void report_log(const struct report *r, const struct session *s, const char *age
 
 void report_end(const struct report *r, enum failure failure, const char *why, uint64_t now_us)
 {
-    char up[16], down[16], time[24];
+    char totals[LOG_TOTALS_BYTES];
     bool wanted = failure == FAILURE_NONE || failure == FAILURE_INTERRUPTED;
     enum log_level level = wanted ? LOG_INFO : LOG_ERROR;
     struct log_fields f = *r->fields;
@@ -65,13 +65,11 @@ void report_end(const struct report *r, enum failure failure, const char *why, u
     f.bytes_up = r->sent;
     f.bytes_down = r->received;
     f.duration_us = now_us - r->begun_us;
-    text_bytes(up, f.bytes_up);
-    text_bytes(down, f.bytes_down);
-    text_duration(time, f.duration_us);
+    log_fields_totals(totals, &f);
     log_status(r->row, NULL);
     if (r->sent + r->received > 0)
-        log_event(level, &f, "%sended: %s; %u stream%s, %s up, %s down, %s", r->prefix, why,
-                  r->streams, r->streams == 1 ? "" : "s", up, down, time);
+        log_event(level, &f, "%sended: %s; %u stream%s, %s", r->prefix, why, r->streams,
+                  r->streams == 1 ? "" : "s", totals);
     else
         log_event(level, &f, "%sended: %s", r->prefix, why);
 }

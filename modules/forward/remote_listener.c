@@ -114,7 +114,7 @@ static void log_end(const struct remote_connection *c, enum reset_code code, con
 {
     const struct remote_listeners *r = c->set;
     struct log_fields f = log_party_fields(&r->by, "connection_ended");
-    char up[16], down[16], time[24], at[ADDRESS_TEXT_BYTES], why[RESET_TEXT_BYTES] = "";
+    char totals[LOG_TOTALS_BYTES], at[ADDRESS_TEXT_BYTES], why[RESET_TEXT_BYTES] = "";
     if (code)
         reset_to_text(why, code, text);
     address_to_text(at, &c->at);
@@ -126,12 +126,10 @@ static void log_end(const struct remote_connection *c, enum reset_code code, con
     f.bytes_up = c->traffic.received;
     f.bytes_down = c->traffic.sent;
     f.duration_us = loop_now(r->loop) - c->begun_us;
-    text_bytes(up, f.bytes_up);
-    text_bytes(down, f.bytes_down);
-    text_duration(time, f.duration_us);
+    log_fields_totals(totals, &f);
     log_caused_event(r->by.all, r->by.key, loop_now(r->loop), LOG_INFO, &f,
-                     "%s: %s: connection from %s ended%s%s, %s up, %s down, %s", r->label, at,
-                     c->peer, code ? ": " : "", why, up, down, time);
+                     "%s: %s: connection from %s ended%s%s, %s", r->label, at, c->peer,
+                     code ? ": " : "", why, totals);
 }
 
 static void connection_ended(void *arg, enum reset_code code, const char *text)

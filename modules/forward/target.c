@@ -174,7 +174,7 @@ static void log_end(const struct opening *o, enum reset_code code, const char *t
 {
     const struct targets *t = o->targets;
     struct log_fields f = fields_of(o, "stream_ended");
-    char up[16], down[16], time[24], why[RESET_TEXT_BYTES] = "";
+    char totals[LOG_TOTALS_BYTES], why[RESET_TEXT_BYTES] = "";
     if (code)
         reset_to_text(why, code, text);
     f.code = code;
@@ -183,12 +183,10 @@ static void log_end(const struct opening *o, enum reset_code code, const char *t
     f.bytes_up = o->traffic.received;
     f.bytes_down = o->traffic.sent;
     f.duration_us = loop_now(t->loop) - o->begun_us;
-    text_bytes(up, f.bytes_up);
-    text_bytes(down, f.bytes_down);
-    text_duration(time, f.duration_us);
+    log_fields_totals(totals, &f);
     log_caused_event(t->by.all, t->by.key, loop_now(t->loop), LOG_INFO, &f,
-                     "%s: %s: ended%s%s, stream %u, %s up, %s down, %s", t->label, o->text,
-                     code ? ": " : "", why, o->id, up, down, time);
+                     "%s: %s: ended%s%s, stream %u, %s", t->label, o->text, code ? ": " : "", why,
+                     o->id, totals);
 }
 
 /* The stream has ended, and what moved its bytes. */

@@ -36,18 +36,15 @@ static struct log_fields fields_of(const struct junction *j, const char *event)
 static void log_end(const struct junction *j)
 {
     struct log_fields f = fields_of(j, "circuit_ended");
-    char up[16], down[16], duration[24];
+    char totals[LOG_TOTALS_BYTES];
     f.reason = j->why;
     f.counted = true;
     f.bytes_up = j->direction[SIDE_CLIENT].bytes;
     f.bytes_down = j->direction[SIDE_AGENT].bytes;
     f.duration_us = j->last_us - j->started_us;
-    text_bytes(up, f.bytes_up);
-    text_bytes(down, f.bytes_down);
-    text_duration(duration, f.duration_us);
+    log_fields_totals(totals, &f);
     log_caused_event(&j->relay->log, j->user_key, loop_now(j->relay->loop), LOG_INFO, &f,
-                     "circuit %s: ended: %s, %s up, %s down, %s", j->label, j->why, up, down,
-                     duration);
+                     "circuit %s: ended: %s, %s", j->label, j->why, totals);
 }
 
 static void leave_pair(struct junction *j)
