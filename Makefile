@@ -77,8 +77,8 @@ FFLAGS  := -std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Imodules -Ites
            -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev libc-ares-dev
-TEST_PACKAGES := $(PACKAGES) git libcmocka-dev python3-pytest python3-dissononce python3-cryptography curl openssh-client \
-           openssh-server rsync wireguard-tools valgrind postgresql iproute2 bind9-dnsutils dnsmasq-base \
+TEST_PACKAGES := $(PACKAGES) git libcmocka-dev libsodium-dev python3-pytest python3-dissononce python3-cryptography \
+           curl openssh-client openssh-server rsync wireguard-tools valgrind postgresql iproute2 bind9-dnsutils dnsmasq-base \
            iperf3 snmp snmpd python3-socks
 BENCH_PACKAGES := $(PACKAGES) python3 openssl iproute2 iperf3 haproxy stunnel4 spiped openssh-client openssh-server \
            dropbear-bin
@@ -149,7 +149,7 @@ $(SIMS): $(T)/tests/sim/%: $(T)/tests/sim/%.o $(SIMOBJ) $(T)/libspx.a
 
 $(PROGRAMS): $(MACHINE) $(T)/libspx.a
 	$(call say,LINK,$@)
-	$(Q)gcc $(SANITIZE) $(CALLS:%=-Wl,--wrap=%) -o $@ $^ $(LIBRARIES) -lpthread
+	$(Q)gcc $(SANITIZE) $(CALLS:%=-Wl,--wrap=%) -o $@ $^ $(LIBRARIES) -lsodium -lpthread
 
 $(B)/%: tests/bench/%.c $(T)/libspx.a
 	@mkdir -p $(@D)

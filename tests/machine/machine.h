@@ -5,6 +5,7 @@
 #ifndef SPX_MACHINE_MACHINE_H
 #define SPX_MACHINE_MACHINE_H
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -31,10 +32,17 @@ struct host {
     uint16_t last_port;       /* given to a socket that named none */
 };
 
+/* A stack that is left and come back to. */
+struct stack {
+    ucontext_t context;
+    jmp_buf place; /* where it was left; unused under the address sanitizer */
+    bool entered;
+};
+
 struct thread {
     struct list of_process;
     struct process *process;
-    ucontext_t context;
+    struct stack stack;
     void *(*run)(void *arg);
     void *arg;
     struct event wake;
