@@ -110,13 +110,13 @@ void policy_relay_starts(struct site *s, unsigned relay)
     v->process = p;
 }
 
-/* Until when each user was unknown to a relay. */
+/* Until when each user, or the agent they ask for, was unknown to a relay. */
 static void note_unknown(struct site *s)
 {
     for (unsigned u = 0; u < s->user_count; u++) {
         bool known = true;
         for (unsigned i = 0; i < s->relay_count; i++)
-            known = known && s->file[i].user[u] && s->agent_file.relay[i];
+            known = known && s->file[i].user[u] && s->file[i].agent && s->agent_file.relay[i];
         if (!known)
             s->user[u].unknown_until_us = CLOCK_NEVER;
         else if (s->user[u].unknown_until_us == CLOCK_NEVER)
