@@ -60,7 +60,7 @@ CALLS   := accept4 bind clock_gettime close connect epoll_create1 epoll_ctl epol
            eventfd_read eventfd_write fcntl fopen getpeername getrandom getrlimit getsockname getsockopt \
            ioctl listen pipe2 poll pthread_create pthread_join pthread_setname_np \
            pthread_setschedparam pthread_sigmask read readv recv recvfrom send setrlimit setsockopt shutdown \
-           signalfd socket splice timerfd_create timerfd_settime write
+           signalfd socket splice stat timerfd_create timerfd_settime write
 PROGRAMS := $(T)/tests/machine/programs
 # The thread sanitizer does not follow the simulation's change of stacks, and nothing is parallel there.
 WITHOUT_THREADS := $(if $(filter thread,$(SAN)),,$(PROGRAMS))

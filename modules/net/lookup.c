@@ -18,6 +18,7 @@ struct lookup {
     bool running;
     const void *owner; /* compared only */
     bool no_servers;
+    bool checked; /* it was seen whether /etc/hosts has changed */
     char name[LOOKUP_NAME_BYTES];
     struct timer begin;
     struct name_servers *servers; /* NULL: not asked yet */
@@ -159,20 +160,45 @@ static void on_answer(void *arg)
 
 /* ---- From the beginning. ---- */
 
+/* The table of /etc/hosts as the file is; NULL: it is still being read, or without memory. */
+static struct hosts *hosts_now(struct lookup *lookup)
+{
+    struct resolver *r = loop_resolver(lookup->loop);
+    if (!r->hosts)
+        r->hosts = hosts_new(HOSTS_FILE);
+    if (r->hosts && !lookup->checked)
+        hosts_check(r->hosts);
+    lookup->checked = r->hosts != NULL;
+    return lookup->checked && hosts_read(r->hosts, loop_now(lookup->loop)) ? r->hosts : NULL;
+}
+
+static void look_further(struct lookup *lookup)
+{
+    if (lookup->no_servers) {
+        end(lookup, LOOKUP_NOT_HERE);
+        return;
+    }
+    lookup->servers = name_servers_new(lookup->loop, lookup->owner != NULL, on_answer, lookup);
+    if (!lookup->servers || !ask_next(lookup))
+        end(lookup, lookup->servers ? LOOKUP_NO_NAME : LOOKUP_NO_MEMORY);
+}
+
 static void on_begin(struct timer *timer)
 {
     struct lookup *lookup = container_of(timer, struct lookup, begin);
     struct address addresses[LOOKUP_ADDRESSES_MAX];
-    unsigned count = hosts_find(addresses, LOOKUP_ADDRESSES_MAX, lookup->name);
+    struct hosts *hosts = hosts_now(lookup);
+    unsigned count;
+    if (!hosts && lookup->checked) {
+        timer_set(lookup->loop, timer, loop_now(lookup->loop));
+        return;
+    }
+    count = hosts ? hosts_find(hosts, addresses, LOOKUP_ADDRESSES_MAX, lookup->name) : 0;
     if (count > 0) {
         lookup->found(lookup->arg, addresses, count, false);
         end(lookup, LOOKUP_FOUND);
-    } else if (lookup->no_servers) {
-        end(lookup, LOOKUP_NOT_HERE);
     } else {
-        lookup->servers = name_servers_new(lookup->loop, lookup->owner != NULL, on_answer, lookup);
-        if (!lookup->servers || !ask_next(lookup))
-            end(lookup, lookup->servers ? LOOKUP_NO_NAME : LOOKUP_NO_MEMORY);
+        look_further(lookup);
     }
 }
 

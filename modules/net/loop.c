@@ -569,6 +569,7 @@ void loop_free(struct loop *loop)
     call_posted(loop);
     while (!list_empty(&loop->deferred))
         run_deferred(loop);
+    resolver_free(&loop->resolver);
     close_io(&loop->wake);
     close_io(&loop->signals);
     if (loop->timer_fd >= 0)

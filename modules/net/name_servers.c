@@ -1,7 +1,7 @@
 /* The part of c-ares in look-ups: which server is asked, when again, and over TCP; cutting up
- * answers. Its sockets are in the loop. Each look-up has a channel of its own, which is cheap
- * (resolv.conf is read, and its memory kept): so the configuration is never out of date, the source
- * port is a new one each time, and giving up is to destroy it. */
+ * answers. Its sockets are in the loop. Each look-up has a channel of its own, which is cheap (its
+ * memory is kept, and resolv.conf read only if it has changed): so the configuration is never out
+ * of date, the source port is a new one each time, and giving up is to destroy it. */
 #include "net/name_servers.h"
 
 #include <ares.h>
@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "net/descriptors.h"
+#include "net/resolv_conf.h"
 
 #define TRY_MS 500 /* doubled each time all servers have been asked */
 #define TRIES 4
@@ -51,57 +52,6 @@ struct name_servers {
     void (*on_answer)(void *arg);
     void *arg;
 };
-
-/* ---- Memory. ---- */
-
-/* A channel has 74 KiB. The system takes a millisecond to give them, page by page, and to take them
- * back, so the large blocks are kept for the next look-up. */
-#define LARGE_BYTES (64U << 10)
-#define SPARE_BLOCKS 4
-
-struct block {
-    size_t size;
-    max_align_t bytes[];
-};
-
-static struct block *spare[SPARE_BLOCKS]; /* c-ares's allocator has no place for a state */
-
-static void *block_new(size_t size)
-{
-    struct block *b = NULL;
-    for (int i = 0; i < SPARE_BLOCKS && !b && size >= LARGE_BYTES; i++)
-        if (spare[i] && spare[i]->size == size) {
-            b = spare[i];
-            spare[i] = NULL;
-        }
-    if (!b)
-        b = malloc(sizeof *b + size);
-    if (!b)
-        return NULL;
-    b->size = size;
-    return b->bytes;
-}
-
-static void block_free(void *bytes)
-{
-    struct block *b = bytes ? container_of(bytes, struct block, bytes) : NULL;
-    for (int i = 0; i < SPARE_BLOCKS && b && b->size >= LARGE_BYTES; i++)
-        if (!spare[i]) {
-            spare[i] = b;
-            return;
-        }
-    free(b);
-}
-
-static void *block_resize(void *bytes, size_t size)
-{
-    struct block *b = bytes ? container_of(bytes, struct block, bytes) : NULL;
-    struct block *resized = realloc(b, sizeof *b + size);
-    if (!resized)
-        return NULL;
-    resized->size = size;
-    return resized->bytes;
-}
 
 /* ---- Sockets. ---- */
 
@@ -361,22 +311,17 @@ static void on_reply(void *arg, int status, int timeouts, unsigned char *bytes, 
 
 static bool open_channel(struct name_servers *ns, enum transport transport)
 {
-    static char lookups[] = "b"; /* files are read by others */
     bool streams = transport == STREAMS;
-    struct ares_options options = {.flags = streams ? ARES_FLAG_USEVC : ARES_FLAG_IGNTC,
-                                   .timeout = streams ? STREAM_TRY_MS : TRY_MS,
-                                   .tries = streams ? 1 : TRIES,
-                                   .lookups = lookups,
-                                   .sock_state_cb = on_socket_state,
-                                   .sock_state_cb_data = ns};
-    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
-               ARES_OPT_SOCK_STATE_CB;
+    struct ares_options own = {.flags = streams ? ARES_FLAG_USEVC : ARES_FLAG_IGNTC,
+                               .timeout = streams ? STREAM_TRY_MS : TRY_MS,
+                               .tries = streams ? 1 : TRIES,
+                               .sock_state_cb = on_socket_state,
+                               .sock_state_cb_data = ns};
+    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
     if (ns->channels[transport])
         return true;
-    if (ares_init_options(&ns->channels[transport], &options, mask) != ARES_SUCCESS) {
-        ns->channels[transport] = NULL;
+    if (!resolv_conf_channel(&ns->channels[transport], ns->loop, &own, mask))
         return false;
-    }
     ares_set_socket_functions(ns->channels[transport], &socket_functions, ns);
     return true;
 }
@@ -456,7 +401,6 @@ struct name_servers *name_servers_new(struct loop *loop, bool kept_low,
     int mask;
     if (!ns)
         return NULL;
-    ares_library_init_mem(ARES_LIB_INIT_NONE, block_new, block_free, block_resize);
     ns->loop = loop;
     ns->kept_low = kept_low;
     ns->on_answer = on_answer;
@@ -480,6 +424,5 @@ void name_servers_free(struct name_servers *ns)
     for (int i = 0; i < TRANSPORTS; i++)
         ares_destroy(ns->channels[i]);
     ares_destroy_options(&ns->options);
-    ares_library_cleanup();
     free(ns);
 }

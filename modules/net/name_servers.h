@@ -29,9 +29,9 @@ struct name_answer {
 /* The two questions about a name, in the order in which they are sent. */
 enum question_family { QUESTION_IPV6, QUESTION_IPV4, QUESTION_FAMILIES };
 
-/* Reads /etc/resolv.conf and sends nothing yet. kept_low: no descriptor of those kept for carriers
- * is taken. on_answer(arg) is called by the loop, never inside a function of this file, when
- * answers have come; it may free the name_servers. NULL without memory. */
+/* Looks whether /etc/resolv.conf has changed, and sends nothing yet. kept_low: no descriptor of
+ * those kept for carriers is taken. on_answer(arg) is called by the loop, never inside a function
+ * of this file, when answers have come; it may free the name_servers. NULL without memory. */
 struct name_servers *name_servers_new(struct loop *loop, bool kept_low,
                                       void (*on_answer)(void *arg), void *arg);
 

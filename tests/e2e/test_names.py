@@ -1,6 +1,7 @@
 """Names of targets and relays: name servers with faults, /etc/hosts, and names that nobody may ask
 for."""
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -195,6 +196,25 @@ def test_configuration_changes(world, serve, target):
     assert new.types(NAME)
     world.write("etc-hosts", f"{LOOPBACK} added.example\n")
     reach(world, target.port, "added.example")
+
+
+def bytes_read(program):
+    return int(Path(f"/proc/{program.pid}/io").read_text().split()[1])
+
+
+def test_long_files(world, serve, target):
+    """However long hosts and resolv.conf are, they are read once, and not for each look-up. (One that
+    has just changed is read again.)"""
+    server = serve(NameServer, {NAME: [LOOPBACK]})
+    many = "".join(f"192.0.2.1 blocked-{i}.example\n" for i in range(50000))
+    agent = start_agent(world, server, hosts=f"{many}{LOOPBACK} last.example\n", search=".\n" + "# \n" * 50000)
+    reach(world, target.port)
+    reach(world, target.port, "last.example")
+    before = bytes_read(agent)
+    for _ in range(3):
+        reach(world, target.port)
+        reach(world, target.port, "last.example")
+    assert bytes_read(agent) - before < 100000
 
 
 def test_search_list(world, serve, target):

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -219,6 +220,11 @@ CALL(FILE *, fopen, const char *path, const char *mode)
 {
     FILE *f = process_current() ? names_open_file(path) : NULL;
     return f ? f : __real_fopen(path, mode);
+}
+
+CALL(int, stat, const char *path, struct stat *out)
+{
+    return process_current() && names_stat_file(path, out) ? 0 : __real_stat(path, out);
 }
 
 CALL(ssize_t, read, int fd, void *out, size_t len)

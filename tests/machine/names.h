@@ -4,6 +4,7 @@
 #define SPX_MACHINE_NAMES_H
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "tcp.h"
 
@@ -19,6 +20,9 @@ void names_lose_until(uint64_t until_us);
 
 /* A file that is the same on all machines and is not on the real one's disk. NULL: another. */
 FILE *names_open_file(const char *path);
+
+/* Its state, which never changes; false: another. */
+bool names_stat_file(const char *path, struct stat *out);
 
 /* ---- For system calls; -1 with errno, as the system's. ---- */
 
