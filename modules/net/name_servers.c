@@ -212,41 +212,42 @@ static void on_socket_state(void *arg, int fd, int readable, int writable)
 
 /* ---- Answers. ---- */
 
-static void take_ipv6(struct name_answer *answer, const unsigned char *bytes, int len)
+static int take_ipv6(struct name_answer *answer, const unsigned char *bytes, int len)
 {
     struct ares_addr6ttl found[ANSWER_ADDRESSES_MAX];
     int count = ANSWER_ADDRESSES_MAX;
-    if (ares_parse_aaaa_reply(bytes, len, NULL, found, &count) != ARES_SUCCESS)
-        return;
-    for (int i = 0; i < count; i++) {
+    int status = ares_parse_aaaa_reply(bytes, len, NULL, found, &count);
+    for (int i = 0; i < count && status == ARES_SUCCESS; i++) {
         struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
         struct address *a = &answer->addresses[answer->count++];
         memcpy(&in6.sin6_addr, &found[i].ip6addr, sizeof in6.sin6_addr);
         memcpy(&a->storage, &in6, sizeof in6);
         a->len = sizeof in6;
     }
+    return status;
 }
 
-static void take_ipv4(struct name_answer *answer, const unsigned char *bytes, int len)
+static int take_ipv4(struct name_answer *answer, const unsigned char *bytes, int len)
 {
     struct ares_addrttl found[ANSWER_ADDRESSES_MAX];
     int count = ANSWER_ADDRESSES_MAX;
-    if (ares_parse_a_reply(bytes, len, NULL, found, &count) != ARES_SUCCESS)
-        return;
-    for (int i = 0; i < count; i++) {
+    int status = ares_parse_a_reply(bytes, len, NULL, found, &count);
+    for (int i = 0; i < count && status == ARES_SUCCESS; i++) {
         struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = found[i].ipaddr};
         struct address *a = &answer->addresses[answer->count++];
         memcpy(&a->storage, &in, sizeof in);
         a->len = sizeof in;
     }
+    return status;
 }
 
-/* Servers that failed or refused have been passed over by c-ares, unless all did. */
-static enum answer_kind kind_of_message(const struct name_answer *answer, int rcode)
+/* Servers that failed or refused have been passed over by c-ares, unless all did. status: of
+ * cutting the answer up, which says nothing of the name when that fails. */
+static enum answer_kind kind_of_message(const struct name_answer *answer, int rcode, int status)
 {
     if (rcode == ns_r_nxdomain)
         return ANSWER_NO_NAME;
-    if (rcode != ns_r_noerror)
+    if (rcode != ns_r_noerror || (status != ARES_SUCCESS && status != ARES_ENODATA))
         return ANSWER_FAILURE;
     return answer->count > 0 ? ANSWER_ADDRESSES : ANSWER_NO_ADDRESS;
 }
@@ -287,13 +288,13 @@ static void take_message(struct question *q, unsigned char *bytes, int len)
     struct name_answer *answer = &q->answer;
     answer->count = 0;
     leave_out_records(bytes);
-    (q->type == ns_t_aaaa ? take_ipv6 : take_ipv4)(answer, bytes, len);
+    int status = (q->type == ns_t_aaaa ? take_ipv6 : take_ipv4)(answer, bytes, len);
     if ((bytes[2] & 2) && !q->truncated) {
         q->truncated = true;
         if (ask(q, STREAMS))
             return;
     }
-    answer->kind = kind_of_message(answer, bytes[3] & 15);
+    answer->kind = kind_of_message(answer, bytes[3] & 15, status);
 }
 
 static void on_reply(void *arg, int status, int timeouts, unsigned char *bytes, int len)

@@ -20,8 +20,9 @@ def loopback_address():
 
 class NameServer:
     """Answers over UDP and TCP. names: name -> addresses. faults: type of a question -> the code of
-    the answer to it, or "drop" or "truncate" (over UDP). ipv6_first: answers for IPv4 wait until it
-    was asked for IPv6 so often. aliases: so many CNAME records stand before the addresses."""
+    the answer to it, or "drop", "truncate" (over UDP) or "cut" (its last bytes are missing).
+    ipv6_first: answers for IPv4 wait until it was asked for IPv6 so often. aliases: so many CNAME
+    records stand before the addresses."""
 
     def __init__(self, names=None, faults=None, ipv6_first=0, aliases=0):
         self.names = names or {}
@@ -111,9 +112,10 @@ class NameServer:
         records = [(CNAME, SAME_NAME)] * self.aliases
         records += [(kind, socket.inet_pton(family, address)) for address in found]
         head = number + struct.pack("!HHHHH", flags | code, 1, len(records), 0, 0)
-        return head + question + b"".join(
+        answer = head + question + b"".join(
             SAME_NAME + struct.pack("!HHIH", of, 1, 0, len(data)) + data for of, data in records
         )
+        return answer[: -3 if fault == "cut" and records else None]
 
 
 def mounted(world, **files):
