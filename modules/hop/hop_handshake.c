@@ -172,8 +172,12 @@ void hop_read_hello(struct hop *h, struct view message)
 /* The answer to a suite that the responder does not know. */
 static void read_suites(struct hop *h, struct view list)
 {
-    char text[SUITES_MAX * 5 + 1] = " none";
+    char text[SUITES_MAX * 5 + 1];
     size_t len = 0;
+    if (memchr(list.data, 0, list.len)) { /* no suite has this number */
+        hop_fail_strange(h, NULL);
+        return;
+    }
     for (size_t i = 0; i < list.len; i++)
         len += (size_t)snprintf(text + len, sizeof text - len, " %u", list.data[i]);
     hop_fail(h, CODE_VERSION, "the %s takes only suites:%s; one of the programs is too old",

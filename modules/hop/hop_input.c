@@ -34,8 +34,8 @@ static enum unit measure_hello(struct hop *h, struct view bytes, size_t *size)
     return UNIT_NONE;
 }
 
-/* Who has answered in the peer's place, by the bytes where the length should be. None of these is
- * a length that WELCOME may have. */
+/* Who has answered in the peer's place, by the bytes where the length should be; NULL: not known.
+ * None of these is a length that WELCOME may have. */
 static const char *stranger(const uint8_t *first)
 {
     static const struct {
@@ -52,18 +52,21 @@ static const char *stranger(const uint8_t *first)
     for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
         if (memcmp(first, strangers[i].first, LENGTH_BYTES) == 0)
             return strangers[i].name;
-    return "another program";
+    return NULL;
+}
+
+bool hop_fail_strange(struct hop *h, const char *who)
+{
+    return hop_fail(h, CODE_BAD_HANDSHAKE, "%s listens there, not an spx %s",
+                    who ? who : "another program", h->peer_role == ROLE_RELAY ? "relay" : "agent");
 }
 
 /* True if the length that is announced in this state is allowed; otherwise the hop fails. */
 static bool length_allowed(struct hop *h, const uint8_t *length)
 {
     size_t len = load_be16(length);
-    if (h->state == HOP_WAIT_WELCOME) {
-        return len <= WELCOME_MAX ||
-               hop_fail(h, CODE_BAD_HANDSHAKE, "%s listens there, not an spx %s", stranger(length),
-                        h->peer_role == ROLE_RELAY ? "relay" : "agent");
-    }
+    if (h->state == HOP_WAIT_WELCOME)
+        return (len > 0 && len <= WELCOME_MAX) || hop_fail_strange(h, stranger(length));
     if (len <= TAG_BYTES)
         return hop_fail(h, CODE_PROTOCOL, "a record of %zu bytes: too short", len);
     if (h->state == HOP_WAIT_FIRST && len > FIRST_RECORD_MAX)

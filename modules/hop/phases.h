@@ -23,6 +23,12 @@ void hop_refused(struct hop *h, enum code code, struct view text, uint32_t retry
 /* The keepalive from a configured or told number of seconds, within its limits. */
 void hop_set_keepalive(struct hop *h, unsigned seconds);
 
+/* hop_input.c */
+
+/* Initiator: what has answered is no spx peer. who: what it is; NULL: that is not known. Returns
+ * false. */
+bool hop_fail_strange(struct hop *h, const char *who);
+
 /* hop_handshake.c */
 
 /* Responder: a whole first message with a right mac1, of a known or an unknown suite. */

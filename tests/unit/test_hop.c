@@ -612,11 +612,6 @@ static void test_unknown_suite(void **state)
                       "the relay takes only suites: 1 2; one of the programs is too old");
         pair_free(p);
     }
-    struct pair p = pair_new(&client, ROLE_CLIENT, &relay);
-    uint8_t none[2] = {0, 0};
-    hop_feed(&p.i->hop, none, 2, 1, START_US);
-    assert_int_equal(p.i->hop.error.code, CODE_VERSION);
-    pair_free(p);
 }
 
 /* With a right mac1 (which needs only the public key) but not authentic: silent like any other. */
@@ -707,6 +702,25 @@ static void test_answer_too_long(void **state)
     assert_failed(&p.i->hop, CODE_BAD_HANDSHAKE,
                   "the answer of the relay to the handshake is not authentic");
     pair_free(p);
+}
+
+/* Where the length should be a server of HTTP/2 or SMB has zeros, a name server the length of an
+ * answer that has zeros itself. Neither is a list of suites. */
+static void test_answer_that_is_no_list(void **state)
+{
+    static const uint8_t http2[] = {0, 0, 6, 4, 0, 0, 0, 0, 0};
+    static const uint8_t dns[] = {0, 12, 'S', 'P', 0x81, 1, 0, 0, 0, 0, 0, 0, 0, 0};
+    const struct view answers[] = {view_of(http2, sizeof http2), view_of(dns, sizeof dns)};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct pair p = pair_new(&client, ROLE_CLIENT, &relay);
+        uint8_t bytes[sizeof dns];
+        memcpy(bytes, answers[i / 2].data, answers[i / 2].len);
+        hop_feed(&p.i->hop, bytes, answers[i / 2].len, i % 2 ? WHOLE : 1, START_US);
+        assert_failed(&p.i->hop, CODE_BAD_HANDSHAKE,
+                      "another program listens there, not an spx relay");
+        pair_free(p);
+    }
 }
 
 /* Another program that answers in the responder's place is named by its first two bytes, however
@@ -1464,6 +1478,7 @@ int main(void)
         cmocka_unit_test(test_silent),
         cmocka_unit_test(test_memory_before_mac1),
         cmocka_unit_test(test_answer_too_long),
+        cmocka_unit_test(test_answer_that_is_no_list),
         cmocka_unit_test(test_answer_of_a_stranger),
         cmocka_unit_test(test_replay),
         cmocka_unit_test(test_tampering),
