@@ -2,12 +2,9 @@
  * another. Their streams are client/forwards.h's, the lines about them client/report.h's. */
 #include "client/connection.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log_rates.h"
@@ -16,23 +13,21 @@
 #include "client/forwards.h"
 #include "client/reach.h"
 #include "client/report.h"
+#include "client/round.h"
 #include "client/survey.h"
-#include "hop/backoff.h"
 #include "session/session.h"
 
 #define STATUS_US CLOCK_US_PER_S
 #define LOG_SWEEP_US (5 * CLOCK_US_PER_S)
-#define SILENCE_US (3 * CLOCK_US_PER_S) /* that somebody who waits is told of */
-#define RESUME_RETRY_MAX_S 30           /* a relay cannot make a session wait longer */
 
 /* A session: connecting -> connected -> resuming -> connected … until it is closing or ends;
  * between two sessions: waiting. */
-enum client_state {
-    CLIENT_CONNECTING,
-    CLIENT_WAITING,
-    CLIENT_CONNECTED,
-    CLIENT_RESUMING,
-    CLIENT_CLOSING
+enum connection_state {
+    STATE_CONNECTING,
+    STATE_WAITING,
+    STATE_CONNECTED,
+    STATE_RESUMING,
+    STATE_CLOSING
 };
 
 static const char *const state_names[] = {"connecting", "waiting", "connected", "resuming",
@@ -41,44 +36,22 @@ static const char *const state_names[] = {"connecting", "waiting", "connected", 
 #define TRY_TEXT_BYTES \
     (ERROR_TEXT_BYTES + OUTGOING_RELAY_BYTES + TRUST_REMEDY_BYTES + 16) /* who failed, and why */
 
-#define NO_RELAY SIZE_MAX
-
-/* A round over the relays, from a pause to the next. None is waited at for the agent while another
- * is left; when none is, it is waited for at one. */
-struct round {
-    size_t failures; /* of relays, one after the other */
-    size_t wait_at;  /* a relay where the agent may come; NO_RELAY: none is known */
-    bool patient;    /* all were tried: this try waits */
-    bool moved;      /* from wait_at to a relay that says that the agent is there; once, since a
-                        relay may lie */
-};
-
-/* All agents that are reached at the same time. */
-struct group {
-    struct loop *loop;
-    struct client *clients;
-    size_t count, running;
-};
-
-struct client {
-    struct group *group;
-    struct loop *loop; /* the group's */
+struct connection {
+    struct connection_place place;
+    struct loop *loop; /* the place's */
     const struct client_task *task;
     char prefix[NAME_TEXT_BYTES + 2]; /* of its log lines: "" when it is the only one */
     char label[CIRCUIT_LABEL_BYTES];  /* of the session's newest circuit */
-    struct deferred over;             /* frees it */
+    struct deferred over;             /* ends it */
     bool ended;
-    enum client_state state;
+    enum connection_state state;
 
     struct reach reach;
-    size_t relay_index; /* of the relay being tried */
     struct round round;
-    struct backoff backoff;
     struct timer retry;
     struct survey *others; /* the other relays, while the agent is waited for at one; or NULL */
     size_t found_at;       /* one of them where it is online now */
     struct deferred move;  /* goes there */
-    uint64_t tried_us;     /* since when a relay is tried */
     struct timer silence;  /* a try takes long */
     bool silence_told;     /* since the last circuit */
 
@@ -90,7 +63,6 @@ struct client {
     uint64_t began_us;     /* since when there is the session */
     bool reaching;         /* reach is under way */
     bool close_tried;      /* closing: the circuit broke, and another one was tried */
-    bool ever_connected;
     struct timer give_up;
     struct forwards *forwards;
 
@@ -107,19 +79,19 @@ struct client {
     struct partings partings;
 };
 
-static const struct client_relay *relay_of(const struct client *c)
+static const struct client_relay *relay_of(const struct connection *c)
 {
-    return &c->task->config->relays[c->relay_index];
+    return &c->task->config->relays[c->round.relay];
 }
 
-static void show_status(const struct client *c)
+static void show_status(const struct connection *c)
 {
     report_show(&c->report, c->session, c->task->agent, state_names[c->state], loop_now(c->loop));
 }
 
 /* The line of state, if there is one, tells at once: it is set before a line of the log that says
  * the same. */
-static void set_state(struct client *c, enum client_state state)
+static void set_state(struct connection *c, enum connection_state state)
 {
     c->state = state;
     if (timer_is_set(&c->status))
@@ -127,14 +99,13 @@ static void set_state(struct client *c, enum client_state state)
 }
 
 /* Nothing is left to do: it ends with this round. */
-static void finish(struct client *c)
+static void finish(struct connection *c)
 {
     if (!c->ended)
         loop_defer(c->loop, &c->over);
 }
 
-/* Ends with a failure and a reason; the first one counts. */
-static void stop_for(struct client *c, enum failure failure, const char *why)
+void connection_stop(struct connection *c, enum failure failure, const char *why)
 {
     if (!c->why[0]) {
         c->failure = failure;
@@ -143,19 +114,19 @@ static void stop_for(struct client *c, enum failure failure, const char *why)
     finish(c);
 }
 
-static struct circuit_driver *spare_driver(struct client *c)
+static struct circuit_driver *spare_driver(struct connection *c)
 {
     return &c->drivers[c->driver == &c->drivers[0]];
 }
 
-static void drop_circuit(struct client *c)
+static void drop_circuit(struct connection *c)
 {
     if (c->driver)
         circuit_driver_close(c->driver);
     c->driver = NULL;
 }
 
-static void stop_reaching(struct client *c)
+static void stop_reaching(struct connection *c)
 {
     if (c->reaching)
         reach_end(&c->reach);
@@ -166,7 +137,7 @@ static void stop_reaching(struct client *c)
     c->others = NULL;
 }
 
-static void end_session(struct client *c)
+static void end_session(struct connection *c)
 {
     struct session *s = c->session;
     if (!s)
@@ -182,64 +153,45 @@ static void end_session(struct client *c)
     session_free(s);
 }
 
-static void try_relay(struct client *c);
+static void try_relay(struct connection *c);
 
 static void on_retry(struct timer *timer)
 {
-    struct client *c = container_of(timer, struct client, retry);
-    if (c->state != CLIENT_CONNECTED || session_stalled(c->session, loop_now(c->loop)))
+    struct connection *c = container_of(timer, struct connection, retry);
+    if (c->state != STATE_CONNECTED || session_stalled(c->session, loop_now(c->loop)))
         try_relay(c);
 }
 
-/* worked_us: how long the circuit of the last try has worked. */
-static void retry_later(struct client *c, enum client_state meanwhile, uint64_t worked_us,
-                        uint32_t at_least_s)
+static void retry_later(struct connection *c, enum connection_state meanwhile, uint64_t pause_us)
 {
-    uint64_t wait = backoff_next(&c->backoff, worked_us);
     char when[32];
-    if (wait < at_least_s * CLOCK_US_PER_S)
-        wait = at_least_s * CLOCK_US_PER_S;
-    text_wait(when, wait);
+    text_wait(when, pause_us);
     set_state(c, meanwhile);
     log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, "%sretrying %s", c->prefix,
                when);
-    timer_set(c->loop, &c->retry, loop_now(c->loop) + wait);
+    timer_set(c->loop, &c->retry, loop_now(c->loop) + pause_us);
 }
 
 /* One stream and then the end, not listeners that wait for more. */
-static bool is_single(const struct client *c)
+static bool is_single(const struct connection *c)
 {
     return c->task->options->stdio || c->task->question;
 }
 
-/* True if another try cannot help: a refusal is final until there was a session. */
-static bool is_final(const struct client *c, const struct wire_error *e)
-{
-    if (is_single(c))
-        return true;
-    if (e->code == CODE_NETWORK || e->code == CODE_TIMEOUT || e->code == CODE_SHUTDOWN ||
-        e->code == CODE_FULL || e->code == CODE_INTERNAL)
-        return false;
-    if (e->code == CODE_OFFLINE || e->code == CODE_NO_AGENT || e->code == CODE_NO_SESSION ||
-        e->code == CODE_ENDED || e->code == CODE_RESUME_WINDOW || e->code == CODE_PROTOCOL ||
-        e->code == CODE_REVOKED || e->code == CODE_UNKNOWN_KEY)
-        return !c->ever_connected;
-    return true;
-}
-
 /* The time since the current circuit was joined, if the agent has proven itself on it. */
-static uint64_t circuit_worked_us(const struct client *c)
+static uint64_t circuit_worked_us(const struct connection *c)
 {
     return c->driver && c->driver->circuit.started ? loop_now(c->loop) - c->connected_us + 1 : 0;
 }
 
 /* The session is over, its applications are reset. A client with listeners begins another one,
  * unless that cannot help. */
-static void session_over(struct client *c)
+static void session_over(struct connection *c)
 {
     struct wire_error e = *session_error(c->session);
     struct session_summary summary = session_summary(c->session);
     uint64_t worked_us = circuit_worked_us(c);
+    struct round_decision decision;
     struct log_fields f = log_party_fields(&c->peers, "session_ended");
     f.code = e.code;
     f.reason = e.text;
@@ -253,15 +205,16 @@ static void session_over(struct client *c)
     if (c->driver)
         circuit_driver_part(c->driver, &c->partings);
     end_session(c);
-    if (is_final(c, &e))
-        stop_for(c, code_failure(e.code), e.text);
+    decision = round_session_over(&c->round, e.code, worked_us);
+    if (decision.step == ROUND_GIVE_UP)
+        connection_stop(c, code_failure(e.code), e.text);
     else
-        retry_later(c, CLIENT_WAITING, worked_us, 0);
+        retry_later(c, STATE_WAITING, decision.pause_us);
 }
 
 static void on_give_up(struct timer *timer)
 {
-    struct client *c = container_of(timer, struct client, give_up);
+    struct connection *c = container_of(timer, struct connection, give_up);
     char text[80];
     stop_reaching(c);
     timer_cancel(c->loop, &c->retry);
@@ -271,68 +224,8 @@ static void on_give_up(struct timer *timer)
     session_over(c);
 }
 
-/* True if the relay, or who answered through it, has another key for the agent than the client. */
-static bool keys_differ(const struct reach_outcome *o)
-{
-    return o->answered &&
-           (o->error.code == CODE_UNKNOWN_KEY || o->error.code == CODE_BAD_HANDSHAKE);
-}
-
-/* True if another relay may do better: not if the agent itself has answered, nor if keys differ
- * before there is a session, which the engineer must be told. */
-static bool is_the_relays(const struct client *c, const struct reach_outcome *o)
-{
-    return !o->by_agent && !(keys_differ(o) && c->state == CLIENT_CONNECTING);
-}
-
-static void begin_round(struct client *c)
-{
-    c->round = (struct round){.wait_at = NO_RELAY};
-}
-
-/* At a relay that says that the agent is there, after another one where it may come. */
-static bool is_elsewhere(const struct client *c)
-{
-    return c->round.moved && c->relay_index != c->round.wait_at;
-}
-
-/* Another relay may be tried at once. */
-static bool is_impatient(const struct client *c)
-{
-    return is_elsewhere(c) ||
-           (!c->round.patient && c->round.failures + 1 < c->task->config->relay_count);
-}
-
-/* Chooses the relay for the next try; true: at once, false: this one ended the round. */
-static bool choose_relay(struct client *c, const struct reach_outcome *o)
-{
-    size_t count = c->task->config->relay_count, tried = c->relay_index;
-    bool impatient = is_impatient(c);
-    bool absent = o->answered && (o->error.code == CODE_OFFLINE || o->error.code == CODE_TIMEOUT);
-    bool waited = absent && !impatient && c->reach.listed_offline &&
-                  loop_now(c->loop) - c->tried_us >= SILENCE_US;
-    if (!is_the_relays(c, o))
-        return false;
-    if (is_elsewhere(c)) {
-        c->relay_index = c->round.wait_at;
-        return true;
-    }
-    c->relay_index = (tried + 1) % count;
-    if (absent && impatient && c->round.wait_at == NO_RELAY)
-        c->round.wait_at = tried;
-    if (++c->round.failures < count && !c->round.patient)
-        return true;
-    if (c->round.patient || waited || c->round.wait_at == NO_RELAY) {
-        begin_round(c);
-        return false;
-    }
-    c->relay_index = c->round.wait_at;
-    c->round.patient = true;
-    return true;
-}
-
 /* Who has failed or refused, and why. */
-static void failure_text(char *out, size_t size, const struct client *c,
+static void failure_text(char *out, size_t size, const struct connection *c,
                          const struct reach_outcome *o)
 {
     char remedy[TRUST_REMEDY_BYTES];
@@ -347,8 +240,8 @@ static void failure_text(char *out, size_t size, const struct client *c,
         snprintf(out, size, "%s", o->error.text);
 }
 
-static void log_failed_try(struct client *c, const struct reach_outcome *o, enum log_level level,
-                           const char *text)
+static void log_failed_try(struct connection *c, const struct reach_outcome *o,
+                           enum log_level level, const char *text)
 {
     struct log_fields f =
         log_party_fields(&c->peers, o->answered ? "circuit_refused" : "hop_failed");
@@ -359,56 +252,65 @@ static void log_failed_try(struct client *c, const struct reach_outcome *o, enum
     log_caused_event(&c->log, c->peers.key, loop_now(c->loop), level, &f, "%s%s", c->prefix, text);
 }
 
-static void try_failed(struct client *c, const struct reach_outcome *o)
+/* The round goes on: tells of this failure, unless it is told at the end, and tries again. */
+static void try_again(struct connection *c, const struct reach_outcome *o, const char *text)
+{
+    struct round_failure failure = {
+        .code = o->error.code,
+        .answered = o->answered,
+        .by_agent = o->by_agent,
+        .listed_offline = c->reach.listed_offline,
+        .has_session = c->state == STATE_CONNECTED || c->state == STATE_RESUMING,
+        .retry_s = o->retry_s,
+    };
+    struct round_decision decision = round_failed(&c->round, &failure, loop_now(c->loop));
+    bool absent = decision.step == ROUND_NEXT && o->answered && o->error.code == CODE_OFFLINE;
+    if (decision.step != ROUND_GIVE_UP)
+        log_failed_try(c, o, absent ? LOG_INFO : LOG_WARNING, text);
+    if (decision.step == ROUND_NEXT) {
+        try_relay(c);
+        return;
+    }
+    if (failure.has_session) {
+        /* Connected: there is still the circuit that stalled. */
+        retry_later(c, c->state, decision.pause_us);
+        return;
+    }
+    end_session(c);
+    if (decision.step == ROUND_GIVE_UP)
+        connection_stop(c, code_failure(o->error.code), text);
+    else
+        retry_later(c, STATE_WAITING, decision.pause_us);
+}
+
+static void try_failed(struct connection *c, const struct reach_outcome *o)
 {
     char text[TRY_TEXT_BYTES];
-    bool at_once;
-    failure_text(text, sizeof text, c, o);
-    if (c->state == CLIENT_CLOSING) {
+    if (c->state == STATE_CLOSING) {
         if (!c->driver)
             finish(c); /* it was the one try to tell the agent of the end */
         return;
     }
-    if (c->state == CLIENT_RESUMING && o->by_agent) {
+    if (c->state == STATE_RESUMING && o->by_agent) {
         session_abandon(c->session, o->error.code, o->error.text);
         session_over(c);
         return;
     }
-    bool final = is_final(c, &o->error) || keys_differ(o);
-    at_once = choose_relay(c, o);
-    if (at_once && o->answered && o->error.code == CODE_OFFLINE)
-        log_failed_try(c, o, LOG_INFO, text);
-    else if (at_once || c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING || !final)
-        log_failed_try(c, o, LOG_WARNING, text); /* otherwise it is told at the end */
-    if (at_once) {
-        try_relay(c);
-        return;
-    }
-    if (c->state == CLIENT_CONNECTED || c->state == CLIENT_RESUMING) {
-        /* A relay can neither end a session nor make it wait beyond its resume window. Connected:
-         * there is still the circuit that stalled. */
-        retry_later(c, c->state, 0,
-                    o->retry_s < RESUME_RETRY_MAX_S ? o->retry_s : RESUME_RETRY_MAX_S);
-        return;
-    }
-    end_session(c);
-    if (final)
-        stop_for(c, code_failure(o->error.code), text);
-    else
-        retry_later(c, CLIENT_WAITING, 0, o->retry_s);
+    failure_text(text, sizeof text, c, o);
+    try_again(c, o, text);
 }
 
 /* Owes CLOSE and gives the agent its time to acknowledge it. */
-static void begin_closing(struct client *c, const char *text)
+static void begin_closing(struct connection *c, const char *text)
 {
     session_close(c->session, CODE_DONE, text);
-    set_state(c, CLIENT_CLOSING);
+    set_state(c, STATE_CLOSING);
     timer_cancel(c->loop, &c->retry);
     timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
 
 /* The last forward has ended, with this RESET or, code 0, cleanly; why is set. */
-static void close_session(struct client *c, enum reset_code code)
+static void close_session(struct connection *c, enum reset_code code)
 {
     c->failure = !code                         ? FAILURE_NONE
                  : code == RESET_NOT_PERMITTED ? FAILURE_DENIED
@@ -420,17 +322,17 @@ static void close_session(struct client *c, enum reset_code code)
 
 static void on_forwards_ended(void *arg, enum reset_code code, const char *why)
 {
-    struct client *c = arg;
+    struct connection *c = arg;
     if (!c->session)
         return; /* session_over tells what ended it */
     snprintf(c->why, sizeof c->why, "%s", why);
     close_session(c, code);
 }
 
-static void connected(struct client *c, struct circuit_driver *driver, const char *label)
+static void connected(struct connection *c, struct circuit_driver *driver, const char *label)
 {
     const char *relay = c->reach.hop.relay; /* of the try that has ended */
-    bool resumed = c->state != CLIENT_CONNECTING;
+    bool resumed = c->state != STATE_CONNECTING;
     struct log_fields f = log_party_fields(&c->peers, "session_began");
     char time[24], before[CIRCUIT_LABEL_BYTES];
     f.relay = relay;
@@ -440,10 +342,10 @@ static void connected(struct client *c, struct circuit_driver *driver, const cha
     c->driver = driver;
     c->connected_us = loop_now(c->loop);
     timer_cancel(c->loop, &c->give_up);
-    if (c->state == CLIENT_CLOSING)
+    if (c->state == STATE_CLOSING)
         return; /* CLOSE goes out again */
     timer_cancel(c->loop, &c->retry);
-    set_state(c, CLIENT_CONNECTED);
+    set_state(c, STATE_CONNECTED);
     if (resumed) {
         f.event = "session_resumed";
         f.resumes = before;
@@ -457,15 +359,14 @@ static void connected(struct client *c, struct circuit_driver *driver, const cha
                          "connected to agent %s through relay %s, circuit %s", c->task->agent,
                          relay, label);
     }
-    c->ever_connected = true;
     c->silence_told = false;
-    begin_round(c);
+    round_reached(&c->round);
     forwards_tie(c->forwards, c->session);
 }
 
 static void reached(void *arg, struct reach *r)
 {
-    struct client *c = arg;
+    struct connection *c = arg;
     struct reach_outcome outcome = r->outcome;
     struct circuit_driver *driver = r->request.driver;
     char label[CIRCUIT_LABEL_BYTES];
@@ -487,28 +388,28 @@ static void on_open(struct session *s, struct stream *stream, struct view target
 static void on_connection(struct session *s, struct stream *stream, struct stream *listener,
                           struct view peer)
 {
-    struct client *c = session_owner(s);
+    struct connection *c = session_owner(s);
     forwards_connect(c->forwards, stream, listener, peer);
 }
 
 static void on_wake(struct session *s)
 {
-    struct client *c = session_owner(s);
+    struct connection *c = session_owner(s);
     if (c->driver)
         circuit_driver_wake(c->driver);
 }
 
 static void on_room(struct session *s)
 {
-    struct client *c = session_owner(s);
+    struct connection *c = session_owner(s);
     forwards_resume(c->forwards);
 }
 
 /* The circuit stalls: the next one starts beside it. */
 static void on_stall(struct session *s, uint64_t since_us)
 {
-    struct client *c = session_owner(s);
-    if (c->state != CLIENT_CONNECTED || c->reaching || timer_is_set(&c->retry))
+    struct connection *c = session_owner(s);
+    if (c->state != STATE_CONNECTED || c->reaching || timer_is_set(&c->retry))
         return;
     log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING,
                "%sno answer from the agent: opening another circuit", c->prefix);
@@ -524,7 +425,7 @@ static const struct session_events session_events = {
     .on_stall = on_stall,
 };
 
-static void circuit_lost(struct client *c, const char *why)
+static void circuit_lost(struct connection *c, const char *why)
 {
     uint64_t worked_us = circuit_worked_us(c);
     struct log_fields f = log_party_fields(&c->peers, "session_lost");
@@ -536,13 +437,13 @@ static void circuit_lost(struct client *c, const char *why)
     timer_set(c->loop, &c->give_up,
               c->lost_us + session_resume_window_s(c->session) * CLOCK_US_PER_S);
     if (c->reaching)
-        set_state(c, CLIENT_RESUMING); /* the next circuit is on its way already */
+        set_state(c, STATE_RESUMING); /* the next circuit is on its way already */
     else
-        retry_later(c, CLIENT_RESUMING, worked_us, 0);
+        retry_later(c, STATE_RESUMING, round_lost(&c->round, worked_us));
 }
 
 /* The circuit broke before the agent has acknowledged CLOSE: it is told once more. */
-static void close_again(struct client *c)
+static void close_again(struct connection *c)
 {
     drop_circuit(c);
     if (c->close_tried) {
@@ -555,14 +456,14 @@ static void close_again(struct client *c)
 }
 
 /* The circuit failed or the session is over. */
-static void on_change(struct client *c, struct circuit_driver *driver)
+static void on_change(struct connection *c, struct circuit_driver *driver)
 {
     if (driver != c->driver || driver->circuit.failed.code == CODE_REPLACED)
         return; /* the session is on another one, which connected() has noted */
-    if (c->state == CLIENT_CLOSING && session_error(c->session)->code) {
+    if (c->state == STATE_CLOSING && session_error(c->session)->code) {
         circuit_driver_part(driver, &c->partings);
         finish(c);
-    } else if (c->state == CLIENT_CLOSING) {
+    } else if (c->state == STATE_CLOSING) {
         close_again(c);
     } else if (session_error(c->session)->code) {
         session_over(c);
@@ -573,13 +474,13 @@ static void on_change(struct client *c, struct circuit_driver *driver)
 
 static void on_change_0(struct circuit_driver *driver)
 {
-    struct client *c = container_of(driver, struct client, drivers[0]);
+    struct connection *c = container_of(driver, struct connection, drivers[0]);
     on_change(c, driver);
 }
 
 static void on_change_1(struct circuit_driver *driver)
 {
-    struct client *c = container_of(driver, struct client, drivers[1]);
+    struct connection *c = container_of(driver, struct connection, drivers[1]);
     on_change(c, driver);
 }
 
@@ -588,7 +489,7 @@ static void on_change_1(struct circuit_driver *driver)
 /* It is online at another relay. */
 static void on_listed(void *arg, size_t relay, const struct agent_entry *entry)
 {
-    struct client *c = arg;
+    struct connection *c = arg;
     bool is_there = entry->state == AGENT_ONLINE || entry->state == AGENT_DUPLICATE;
     if (!is_there || !view_equal(entry->name, view_of_string(c->task->agent)))
         return;
@@ -614,20 +515,18 @@ static const struct survey_events survey_events = {
 
 static void move(struct deferred *deferred)
 {
-    struct client *c = container_of(deferred, struct client, move);
+    struct connection *c = container_of(deferred, struct connection, move);
     stop_reaching(c);
-    c->round.wait_at = c->relay_index;
-    c->round.patient = c->round.moved = true;
-    c->relay_index = c->found_at;
+    round_move(&c->round, c->found_at);
     try_relay(c);
 }
 
-static void tell_silence(struct client *c, const char *who, const char *what)
+static void tell_silence(struct connection *c, const char *who, const char *what)
 {
-    if (c->silence_told || c->state == CLIENT_CLOSING || c->state == CLIENT_CONNECTED)
+    if (c->silence_told || c->state == STATE_CLOSING || c->state == STATE_CONNECTED)
         return;
     c->silence_told = true;
-    if (c->ever_connected)
+    if (c->round.had_session)
         log_warning("%s %s; waiting (Ctrl-C ends)", who, what);
     else
         log_warning("%s %s; waiting up to %d s (Ctrl-C ends)", who, what, CONNECT_WAIT_S);
@@ -636,24 +535,24 @@ static void tell_silence(struct client *c, const char *who, const char *what)
 /* The relay says that the agent is offline: it may come there or to another one. */
 static void on_waits(void *arg)
 {
-    struct client *c = arg;
+    struct connection *c = arg;
     struct survey_request request = {
         .config = c->task->config,
         .party = c->task->party,
         .query = c->task->agent,
         .watch = true,
-        .without = c->relay_index,
+        .without = c->round.relay,
         .events = &survey_events,
         .arg = c,
     };
     tell_silence(c, c->task->agent, "is offline");
-    if (c->task->config->relay_count > 1 && !c->round.moved)
+    if (round_wants_others(&c->round))
         c->others = survey_new(c->loop, &request); /* without memory only this one is asked */
 }
 
 static void on_silence(struct timer *timer)
 {
-    struct client *c = container_of(timer, struct client, silence);
+    struct connection *c = container_of(timer, struct connection, silence);
     char relay[OUTGOING_RELAY_BYTES + 8];
     if (c->reach.outcome.answered) {
         tell_silence(c, c->task->agent, "does not answer yet");
@@ -663,25 +562,25 @@ static void on_silence(struct timer *timer)
     tell_silence(c, relay, "does not answer yet");
 }
 
-static bool new_session(struct client *c)
+static bool new_session(struct connection *c)
 {
     struct session_settings settings = session_default_settings(true);
     struct error e = {0};
     settings.streams = forwards_agent_streams(c->forwards);
     c->session = session_new(&settings, &session_events, c);
     if (!c->session) {
-        stop_for(c, FAILURE_OTHER, NO_MEMORY_TEXT);
+        connection_stop(c, FAILURE_OTHER, NO_MEMORY_TEXT);
         return false;
     }
-    set_state(c, CLIENT_CONNECTING);
+    set_state(c, STATE_CONNECTING);
     if (!forwards_begin(c->forwards, c->session, &e)) {
-        stop_for(c, e.failure, e.text);
+        connection_stop(c, e.failure, e.text);
         return false;
     }
     return true;
 }
 
-static void try_relay(struct client *c)
+static void try_relay(struct connection *c)
 {
     struct reach_request request = {
         .relay = relay_of(c),
@@ -689,8 +588,8 @@ static void try_relay(struct client *c)
         .agent = c->task->agent,
         .agent_key = c->task->agent_key.key,
         .driver = spare_driver(c),
-        .impatient = is_impatient(c),
-        .hurried = is_impatient(c) || (!c->round.patient && c->round.wait_at != NO_RELAY),
+        .impatient = round_is_impatient(&c->round),
+        .hurried = round_is_hurried(&c->round),
         .waits = on_waits,
         .done = reached,
         .arg = c,
@@ -698,20 +597,22 @@ static void try_relay(struct client *c)
     if (!c->session && !new_session(c))
         return;
     request.session = c->session;
-    c->tried_us = loop_now(c->loop);
+    round_try(&c->round, loop_now(c->loop));
     c->reaching = reach_start(&c->reach, c->loop, &request);
     if (!c->reaching)
-        stop_for(c, FAILURE_OTHER, NO_MEMORY_TEXT);
+        connection_stop(c, FAILURE_OTHER, NO_MEMORY_TEXT);
     else
-        timer_set(c->loop, &c->silence, loop_now(c->loop) + SILENCE_US);
+        timer_set(c->loop, &c->silence, loop_now(c->loop) + ROUND_SILENCE_US);
 }
 
-static void interrupt(struct client *c)
+void connection_interrupt(struct connection *c)
 {
-    bool again = c->state == CLIENT_CLOSING;
+    bool again = c->state == STATE_CLOSING;
+    if (c->ended)
+        return;
     c->failure = FAILURE_INTERRUPTED;
     snprintf(c->why, sizeof c->why, "interrupted");
-    if (c->state != CLIENT_CONNECTED || again) {
+    if (c->state != STATE_CONNECTED || again) {
         finish(c);
         return;
     }
@@ -719,60 +620,39 @@ static void interrupt(struct client *c)
     begin_closing(c, "ended by the user");
 }
 
-static void on_status_signal(void *arg, int signo)
+void connection_log_status(const struct connection *c)
 {
-    struct group *g = arg;
-    (void)signo;
-    for (size_t i = 0; i < g->count; i++) {
-        const struct client *c = &g->clients[i];
-        if (!c->ended)
-            report_log(&c->report, c->session, c->task->agent, state_names[c->state],
-                       loop_now(c->loop));
-    }
-}
-
-static void on_signal(void *arg, int signo)
-{
-    struct group *g = arg;
-    (void)signo;
-    for (size_t i = 0; i < g->count; i++)
-        if (!g->clients[i].ended)
-            interrupt(&g->clients[i]);
-}
-
-/* ssh ends its ProxyCommand by SIGHUP; under nohup the signal stays ignored. */
-static bool heeds_hangup(void)
-{
-    struct sigaction action;
-    return sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler != SIG_IGN;
+    if (!c->ended)
+        report_log(&c->report, c->session, c->task->agent, state_names[c->state],
+                   loop_now(c->loop));
 }
 
 static void on_close_limit(struct timer *timer)
 {
-    finish(container_of(timer, struct client, close_limit));
+    finish(container_of(timer, struct connection, close_limit));
 }
 
 static void on_status(struct timer *timer)
 {
-    struct client *c = container_of(timer, struct client, status);
+    struct connection *c = container_of(timer, struct connection, status);
     show_status(c);
     timer_set(c->loop, timer, loop_now(c->loop) + STATUS_US);
 }
 
 static const char *on_answered(void *arg, struct view answer)
 {
-    const struct client *c = arg;
+    const struct connection *c = arg;
     return c->task->answered(c->task, answer);
 }
 
 static void on_log_sweep(struct timer *timer)
 {
-    struct client *c = container_of(timer, struct client, log_sweep);
+    struct connection *c = container_of(timer, struct connection, log_sweep);
     log_rates_sweep(&c->log, loop_now(c->loop));
     timer_set(c->loop, timer, loop_now(c->loop) + LOG_SWEEP_US);
 }
 
-static bool start(struct client *c, struct error *e)
+bool connection_start(struct connection *c, struct error *e)
 {
     const struct client_options *options = c->task->options;
     struct forwards_request request = {
@@ -799,11 +679,10 @@ static bool start(struct client *c, struct error *e)
     return true;
 }
 
-/* Ends it at any stage. */
-static void end(struct client *c)
+enum failure connection_end(struct connection *c)
 {
     if (c->ended || !c->report.begun_us)
-        return; /* over already, or not begun yet */
+        return c->failure; /* over already, or not begun yet */
     c->ended = true;
     loop_undefer(&c->over);
     end_session(c);
@@ -816,22 +695,23 @@ static void end(struct client *c)
     stop_reaching(c);
     forwards_free(c->forwards);
     partings_free(&c->partings);
+    return c->failure;
 }
 
 static void on_over(struct deferred *over)
 {
-    struct client *c = container_of(over, struct client, over);
-    end(c);
-    if (--c->group->running == 0)
-        loop_stop(c->loop);
+    struct connection *c = container_of(over, struct connection, over);
+    connection_end(c);
+    c->place.ended(c->place.arg);
 }
 
-static void client_init(struct client *c, struct group *g, const struct client_task *task)
+static void init(struct connection *c, const struct client_task *task,
+                 const struct connection_place *place)
 {
     uint8_t hash_key[16];
-    *c = (struct client){
-        .group = g,
-        .loop = g->loop,
+    *c = (struct connection){
+        .place = *place,
+        .loop = place->loop,
         .task = task,
         .over.run = on_over,
         .retry.on_fire = on_retry,
@@ -841,75 +721,31 @@ static void client_init(struct client *c, struct group *g, const struct client_t
         .give_up.on_fire = on_give_up,
         .silence.on_fire = on_silence,
         .move.run = move,
-        .round.wait_at = NO_RELAY,
         .drivers[0].on_change = on_change_0,
         .drivers[1].on_change = on_change_1,
     };
+    round_init(&c->round, task->config->relay_count, is_single(c));
     random_bytes(hash_key, sizeof hash_key);
     log_rates_init(&c->log, hash_key);
     c->peers.all = &c->log;
     c->peers.fields = c->report.fields = &c->fields;
     c->fields = (struct log_fields){.agent = task->agent, .circuit = c->label};
-    if (g->count > 1)
+    if (!place->alone)
         snprintf(c->prefix, sizeof c->prefix, "%s: ", task->agent);
-    c->report.row = (unsigned)(c - g->clients);
+    c->report.row = place->row;
     c->report.prefix = c->prefix;
 }
 
-/* Starts all; if one cannot begin, it says why and none does. */
-static bool start_all(struct group *g)
+struct connection *connection_new(const struct client_task *task,
+                                  const struct connection_place *place)
 {
-    for (size_t i = 0; i < g->count; i++) {
-        struct error e = {0};
-        if (start(&g->clients[i], &e))
-            continue;
-        stop_for(&g->clients[i], e.failure, e.text);
-        while (i-- > 0)
-            stop_for(&g->clients[i], e.failure, "not all forwards can be opened");
-        return false;
-    }
-    return true;
+    struct connection *c = malloc(sizeof *c);
+    if (c)
+        init(c, task, place);
+    return c;
 }
 
-static enum failure run(struct group *g)
+void connection_free(struct connection *c)
 {
-    enum failure failure = FAILURE_NONE;
-    if (start_all(g))
-        loop_run(g->loop);
-    for (size_t i = 0; i < g->count; i++) {
-        const struct client *c = &g->clients[i];
-        end(&g->clients[i]);
-        failure = failure ? failure : c->failure;
-    }
-    return failure;
-}
-
-static bool prepare(struct group *g, const struct client_task *tasks, struct error *e)
-{
-    g->loop =
-        loop_new_with_signals(on_signal, heeds_hangup() ? on_signal : NULL, on_status_signal, g, e);
-    if (!g->loop)
-        return false;
-    g->clients = calloc(g->count, sizeof *g->clients);
-    if (!g->clients)
-        return error_no_memory(e);
-    for (size_t i = 0; i < g->count; i++)
-        client_init(&g->clients[i], g, &tasks[i]);
-    return true;
-}
-
-enum failure connection_run(const struct client_task *tasks, size_t count)
-{
-    struct group g = {.count = count, .running = count};
-    struct error e = {0};
-    enum failure failure;
-    if (prepare(&g, tasks, &e)) {
-        failure = run(&g);
-    } else {
-        log_error("%s", e.text);
-        failure = e.failure;
-    }
-    loop_free(g.loop);
-    free(g.clients);
-    return failure;
+    free(c);
 }

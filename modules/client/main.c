@@ -9,7 +9,7 @@
 #include "cli/complete.h"
 #include "client/calls.h"
 #include "client/client.h"
-#include "client/connection.h"
+#include "client/group.h"
 #include "client/list.h"
 #include "client/targets.h"
 #include "client/trust.h"
@@ -100,7 +100,7 @@ static enum failure reach_agents(struct cli *c, struct client_task template)
     }
     if (!settle(tasks, o->wish_count, c->path, &failure))
         return failure;
-    failure = connection_run(tasks, o->wish_count);
+    failure = group_run(tasks, o->wish_count);
     for (size_t i = 0; i < o->wish_count && failure == FAILURE_NO_AGENT; i++)
         suggest(&tasks[i]);
     return failure;

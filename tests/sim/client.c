@@ -1,4 +1,5 @@
-/* The client's role: attempts, circuits, resuming, as modules/client/connection.c and reach.c. */
+/* The client's role: attempts, circuits, resuming, as modules/client/connection.c, round.c and
+ * reach.c. */
 #include "base/clock.h"
 #include "world.h"
 

@@ -25,7 +25,7 @@ struct letter {
 
 enum client_state { CLIENT_CONNECTING, CLIENT_CONNECTED, CLIENT_RESUMING, CLIENT_CLOSING };
 
-/* As modules/client/connection.c and reach.c. */
+/* As modules/client/connection.c, round.c and reach.c. */
 struct client {
     struct party party; /* first */
     struct world *world;
