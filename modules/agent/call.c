@@ -228,6 +228,18 @@ static bool remove_old_socket(const struct sockaddr_un *address, struct error *e
     return true;
 }
 
+static const char *bind_advice(int error)
+{
+    switch (error) {
+    case ENOENT:
+        return ": its directory must exist";
+    case EACCES:
+        return ": this user cannot write in its directory";
+    default:
+        return "";
+    }
+}
+
 struct call_socket *call_socket_new(struct agent *a, const char *path, struct error *e)
 {
     struct sockaddr_un address;
@@ -245,7 +257,8 @@ struct call_socket *call_socket_new(struct agent *a, const char *path, struct er
     bound = bind(fd, (const struct sockaddr *)&address, sizeof address) == 0;
     umask(old_mask);
     if (!bound || !io_add(a->loop, &s->io, fd)) {
-        error_set(e, FAILURE_CONFIG, "CallSocket = %s: %s", path, system_text(errno));
+        error_set(e, FAILURE_CONFIG, "CallSocket = %s: %s%s", path, system_text(errno),
+                  bind_advice(errno));
         goto fail;
     }
     is_socket(path, &s->file);
@@ -343,8 +356,9 @@ enum failure call_send(const char *path, unsigned severity, const char *text)
     if (n >= 0)
         failure = show_reply(fd, path);
     else
-        fprintf(stderr, "spx agent call: %s: %s: is the agent running with this CallSocket?\n",
-                path, system_text(errno));
+        fprintf(stderr, "spx agent call: %s: %s: %s\n", path, system_text(errno),
+                errno == EACCES ? "only root and the agent's user may call for help"
+                                : "is the agent running with this CallSocket?");
     close(fd);
     return failure;
 }

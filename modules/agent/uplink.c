@@ -532,14 +532,14 @@ static void log_control_ended(struct uplink *u, const struct outgoing *o, uint64
                            .relay = o->relay,
                            .code = h->error.code,
                            .reason = h->error.text};
-    char when[32];
+    char when[32], text[OUTGOING_REFUSAL_BYTES];
     text_wait(when, wait_us);
+    outgoing_refusal_text(text, o);
     if (o->open)
         log_caused_event(log, relay, now, LOG_WARNING, &f, "lost relay %s: %s; retrying %s",
                          o->relay, h->error.text, when);
     else if (h->refused_by_peer)
-        log_caused_event(log, relay, now, LOG_WARNING, &f, "refused by relay %s: %s; retrying %s",
-                         o->relay, h->error.text, when);
+        log_caused_event(log, relay, now, LOG_WARNING, &f, "%s; retrying %s", text, when);
     else
         log_caused_event(log, relay, now, LOG_WARNING, &f, "%s; retrying %s", h->error.text, when);
 }

@@ -273,6 +273,15 @@ static bool unknown_verb(const struct cli *c, struct error *e)
     return error_set(e, FAILURE_USAGE, "%s", text);
 }
 
+/* Of a usage, behind what may be left out at its beginning: AGENT of "[--json] AGENT". */
+static const char *needed_words(const char *usage)
+{
+    const char *words = usage, *end;
+    while (*words == '[' && (end = strchr(words, ']')))
+        words = end + 1 + strspn(end + 1, " ");
+    return *words ? words : usage;
+}
+
 static bool check_words(struct cli *c, struct error *e)
 {
     if (!c->verb)
@@ -288,7 +297,7 @@ static bool check_words(struct cli *c, struct error *e)
     if (c->check)
         return true;
     if (c->word_count < c->verb->words_min)
-        return error_set(e, FAILURE_USAGE, "missing argument: %s", c->verb->words);
+        return error_set(e, FAILURE_USAGE, "missing argument: %s", needed_words(c->verb->words));
     return !c->verb->settle || c->verb->settle(c, e);
 }
 

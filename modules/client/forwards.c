@@ -55,14 +55,15 @@ static void question_heard(void *arg, enum reset_code code, const char *text, st
 }
 
 /* The client goes on as long as it forwards anything. */
-static void remote_ended(void *arg, enum reset_code code, const char *text)
+static bool remote_ended(void *arg, enum reset_code code, const char *text)
 {
     const struct forwards *f = arg;
     char why[RESET_TEXT_BYTES];
     if (f->listener_count || remotes_alive(f->remotes))
-        return;
+        return true;
     snprintf(why, sizeof why, "agent cannot listen: %s", text);
     f->request.ended(f->request.arg, code, why);
+    return false;
 }
 
 /* NULL: e says why. */

@@ -7,6 +7,7 @@
 #include "base/version.h"
 #include "cli/cli.h"
 #include "cli/complete.h"
+#include "cli/nearest.h"
 #include "client/calls.h"
 #include "client/client.h"
 #include "client/group.h"
@@ -64,6 +65,20 @@ static void suggest(const struct client_task *t)
         log_warning("did you mean '%s'?", name);
 }
 
+/* An agent that there is nothing to do at may be a mistyped command. */
+static void suggest_command(const struct cli *c)
+{
+    struct nearest n = {0};
+    for (int i = 0; i < c->word_count && !n.best; i++) {
+        n.word = c->words[i];
+        for (const struct cli_verb *v = c->applet->verbs; v->run; v++)
+            if (v->name)
+                nearest_offer(&n, v->name);
+    }
+    if (n.best)
+        log_warning("did you mean the command '%s'?", n.best);
+}
+
 /* Settles what each agent is reached with, before the first connection. */
 static bool settle(struct client_task *tasks, size_t count, const char *config_path,
                    enum failure *failure)
@@ -98,8 +113,11 @@ static enum failure reach_agents(struct cli *c, struct client_task template)
         tasks[i].forwards = o->wishes[i].forwards;
         tasks[i].forward_count = o->wishes[i].forward_count;
     }
-    if (!settle(tasks, o->wish_count, c->path, &failure))
+    if (!settle(tasks, o->wish_count, c->path, &failure)) {
+        if (failure == FAILURE_USAGE)
+            suggest_command(c);
         return failure;
+    }
     failure = group_run(tasks, o->wish_count);
     for (size_t i = 0; i < o->wish_count && failure == FAILURE_NO_AGENT; i++)
         suggest(&tasks[i]);

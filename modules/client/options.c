@@ -171,7 +171,9 @@ bool client_settle_connect(struct cli *c, struct error *e)
         return error_set(e, FAILURE_USAGE, "no agent is given; 'spx client list' shows them");
     for (int i = 0; i < c->word_count; i++) {
         if (i > 0 && is_misplaced_verb(c, c->words[i]))
-            return error_set(e, FAILURE_USAGE, "unexpected argument '%s'", c->words[i]);
+            return error_set(e, FAILURE_USAGE,
+                             "unexpected argument '%s': a command stands first: spx client %s %s",
+                             c->words[i], c->words[i], c->words[0]);
         if (!add_wish(o, c->words[i], e))
             return false;
     }

@@ -211,13 +211,13 @@ static void on_ended(struct outgoing *o)
 {
     struct reach *r = container_of(o, struct reach, hop);
     const struct hop *h = &o->driver.hop;
-    char text[ERROR_TEXT_BYTES + sizeof o->relay + 32];
+    char text[OUTGOING_REFUSAL_BYTES];
     r->outcome.retry_s = h->retry_s;
     if (o->open && r->request.hurried && !r->listed_offline && h->error.code == CODE_TIMEOUT) {
         fail(r, CODE_TIMEOUT, "the agent does not answer there");
         return;
     }
-    snprintf(text, sizeof text, "refused by relay %s: %s", o->relay, h->error.text);
+    outgoing_refusal_text(text, o);
     fail(r, h->error.code, h->refused_by_peer && !o->open ? text : h->error.text);
 }
 

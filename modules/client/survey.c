@@ -71,10 +71,12 @@ static struct wire_error error_of(const struct outgoing *o)
 {
     const struct hop *h = &o->driver.hop;
     struct wire_error e = {0};
+    char text[OUTGOING_REFUSAL_BYTES];
+    outgoing_refusal_text(text, o);
     if (o->open)
         wire_error_set(&e, h->error.code, "relay %s: %s", o->relay, h->error.text);
     else if (h->refused_by_peer)
-        wire_error_set(&e, h->error.code, "refused by relay %s: %s", o->relay, h->error.text);
+        wire_error_set(&e, h->error.code, "%s", text);
     else
         e = h->error;
     return e;

@@ -90,8 +90,10 @@ static void remember(const struct client_config *c, const char *agent, const uin
 {
     struct error e = {0};
     char text[KEY_TEXT_BYTES];
-    if (known_agents_add(c->known_agents, agent, key, &e))
+    if (known_agents_add(c->known_agents, agent, key, &e)) {
+        log_info("the key of %s is known from now on: it stands in %s", agent, c->known_agents);
         return;
+    }
     key_to_text(text, key);
     log_warning("the key of %s counts for this session only: %s; to be asked no more, name "
                 "another file with KnownAgents in [Client], or add PublicKey = %s to an [Agent] "
@@ -130,9 +132,9 @@ bool trust_confirm(const struct client_config *c, const char *agent, const uint8
         return error_set(
             e, FAILURE_NOT_AUTHENTICATED,
             "agent %s: its key is not known yet, and there is no terminal to ask on; the relay "
-            "lists "
-            "the key %s (%s): if the agent's owner confirms it, add an [Agent] section to the "
-            "configuration",
+            "lists the key %s (%s): if the agent's owner confirms it, connect once on a terminal, "
+            "or "
+            "add an [Agent] section to the configuration",
             agent, text, fingerprint);
     if (!yes)
         return error_set(e, FAILURE_NOT_AUTHENTICATED, "agent %s: its key was not confirmed",

@@ -1,8 +1,10 @@
 /* The types of fields that keys of several sections have: their parsers, and when two values are
  * the same. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/array.h"
 #include "base/files.h"
@@ -43,7 +45,10 @@ static bool parse_key_file(struct config_reader *r, void *field, const char *val
     char *path = config_path(r->path, value);
     if (!path)
         return error_no_memory(e);
-    bool good = keypair_load(field, path, e);
+    bool good =
+        access(path, F_OK) == 0 || errno != ENOENT
+            ? keypair_load(field, path, e)
+            : error_set(e, FAILURE_CONFIG, "no key at %s: 'spx key new %s' makes one", path, path);
     free(path);
     return good;
 }

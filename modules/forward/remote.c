@@ -108,22 +108,28 @@ static void on_listening(void *owner, struct view address)
     r->told[0] = '\0';
 }
 
-/* Asks again later; the log has each reason once. */
-static void ask_again(struct remote *r, const char *why)
+static void ask_later(struct remote *r)
 {
-    char address[ADDRESS_TEXT_BYTES], pause[24];
-    struct log_fields f = log_party_fields(&r->set->by, "listener_refused");
-    bool told = strcmp(r->told, why) == 0;
     uint64_t twice = 2 * r->pause_us;
     r->pause_us = !twice ? RETRY_FIRST_US : twice < RETRY_MOST_US ? twice : RETRY_MOST_US;
     timer_set(r->set->loop, &r->retry, loop_now(r->set->loop) + r->pause_us);
+}
+
+/* Each reason once. */
+static void log_refusal(struct remote *r, const char *why)
+{
+    char address[ADDRESS_TEXT_BYTES], pause[24], again[sizeof pause + 24] = "";
+    struct log_fields f = log_party_fields(&r->set->by, "listener_refused");
+    bool told = strcmp(r->told, why) == 0;
     address_to_text(address, &r->forward->listen);
     text_duration(pause, r->pause_us);
+    if (timer_is_set(&r->retry))
+        snprintf(again, sizeof again, "; asking again in %s", pause);
     f.address = address;
     f.reason = why;
-    log_caused_event(
-        r->set->by.all, r->set->by.key, loop_now(r->set->loop), told ? LOG_DEBUG : LOG_ERROR, &f,
-        "%sagent cannot listen on %s: %s; asking again in %s", r->set->prefix, address, why, pause);
+    log_caused_event(r->set->by.all, r->set->by.key, loop_now(r->set->loop),
+                     told ? LOG_DEBUG : LOG_ERROR, &f, "%sagent cannot listen on %s: %s%s",
+                     r->set->prefix, address, why, again);
     snprintf(r->told, sizeof r->told, "%s", why);
 }
 
@@ -136,8 +142,9 @@ static void on_reset(void *owner, enum reset_code code, const char *text)
         return; /* it ends with its session */
     text = text[0] ? text : reset_code_text(code);
     r->hopeless = code == RESET_NOT_PERMITTED || code == RESET_UNSUPPORTED;
-    ask_again(r, text);
-    r->set->refused(r->set->arg, code, text);
+    if (r->set->refused(r->set->arg, code, text))
+        ask_later(r);
+    log_refusal(r, text);
 }
 
 static void on_done(void *owner)
@@ -163,8 +170,11 @@ static bool ask(struct remote *r)
 static void on_retry(struct timer *timer)
 {
     struct remote *r = container_of(timer, struct remote, retry);
-    if (!ask(r))
-        ask_again(r, system_text(errno));
+    if (ask(r))
+        return;
+    const char *why = system_text(errno);
+    ask_later(r);
+    log_refusal(r, why);
 }
 
 bool remotes_ask(struct remotes *r, struct session *s, struct error *e)

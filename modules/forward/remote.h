@@ -10,9 +10,10 @@
 /* Every -R of a client. */
 struct remotes;
 
-/* The agent refuses one of them, or has stopped listening; a line in the log has said so, and it is
- * asked again. code: enum reset_code. Not called when the session ends. */
-typedef void remote_refused(void *arg, enum reset_code code, const char *text);
+/* The agent refuses one of them, or has stopped listening; a line in the log says so. True: it is
+ * asked again; false: the client ends for it. code: enum reset_code. Not called when the session
+ * ends. */
+typedef bool remote_refused(void *arg, enum reset_code code, const char *text);
 
 /* Those of kind FORWARD_REMOTE among the forwards, which are the caller's, as is the prefix of log
  * lines; by: whose those are. NULL without memory. */

@@ -157,6 +157,16 @@ void outgoing_opened(struct outgoing *o)
     hop_driver_set_deadline(&o->driver, CLOCK_NEVER);
 }
 
+void outgoing_refusal_text(char out[OUTGOING_REFUSAL_BYTES], const struct outgoing *o)
+{
+    const struct wire_error *e = &o->driver.hop.error;
+    int len = snprintf(out, OUTGOING_REFUSAL_BYTES, "refused by relay %s: %s", o->relay, e->text);
+    if (e->code == CODE_UNKNOWN_KEY)
+        snprintf(out + len, OUTGOING_REFUSAL_BYTES - (size_t)len,
+                 ": 'spx %s --check' shows this key",
+                 o->request.role == ROLE_CLIENT ? "client" : "agent");
+}
+
 void outgoing_close(struct outgoing *o)
 {
     if (!o->running)

@@ -53,6 +53,10 @@ bool outgoing_start(struct outgoing *o, struct loop *loop, const struct outgoing
 /* The handler's on_open calls this first: the time limits of connecting no longer count. */
 void outgoing_opened(struct outgoing *o);
 
+/* "refused by relay RELAY: WHY", of one that ended by a refusal of the peer. */
+#define OUTGOING_REFUSAL_BYTES (ERROR_TEXT_BYTES + OUTGOING_RELAY_BYTES + 64)
+void outgoing_refusal_text(char out[OUTGOING_REFUSAL_BYTES], const struct outgoing *o);
+
 /* Ends it at any stage; no callback comes any more. */
 void outgoing_close(struct outgoing *o);
 

@@ -124,13 +124,17 @@ const char *socket_error_text(int error, const struct address *a)
     return system_text(error);
 }
 
-static const char *listen_advice(int error)
+static const char *listen_advice(int error, bool is_file)
 {
     switch (error) {
     case EADDRINUSE:
-        return " (another program listens there: stop it or choose another port)";
+        return is_file ? " (another program listens there: stop it or choose another path)"
+                       : " (another program listens there: stop it or choose another port)";
     case EACCES:
-        return " (ports below 1024 need CAP_NET_BIND_SERVICE; a socket file, a writable folder)";
+        return is_file ? " (this user cannot write in its directory)"
+                       : " (a port below 1024 takes CAP_NET_BIND_SERVICE: choose another one)";
+    case ENOENT:
+        return is_file ? " (its directory must exist)" : "";
     case EADDRNOTAVAIL:
         return " (this machine does not have the address)";
     default:
@@ -153,7 +157,8 @@ static int listen_or_say(const struct address *a, int type, int backlog, struct 
         char text[ADDRESS_TEXT_BYTES];
         address_to_text(text, a);
         error_set(e, FAILURE_NETWORK, "cannot listen on %s: %s%s", text,
-                  socket_error_text(error, a), listen_advice(error));
+                  socket_error_text(error, a),
+                  listen_advice(error, a->storage.ss_family == AF_UNIX));
     }
     return fd;
 }

@@ -287,6 +287,14 @@ def test_call_socket_in_use(world):
     third.expect("calls for help, severity 4: fan 3")
 
 
+def test_call_socket_without_its_directory(world):
+    """The agent does not start, and says what is missing."""
+    path = world.directory / "none" / "call"
+    agent = world.start_agent(conf=world.agent_conf(CallSocket=path), online=False)
+    agent.wait_exit(CONFIG)
+    assert agent.lines(f"CallSocket = {path}: no such file or directory: its directory must exist")
+
+
 @pytest.mark.parametrize(
     "words, code, reason",
     [

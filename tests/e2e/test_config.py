@@ -428,7 +428,7 @@ MISTAKES = [
         "relay",
         "relay.key",
         "nothing.key",
-        ":3: KeyFile: cannot open {dir}/nothing.key: no such file or directory",
+        ":3: KeyFile: no key at {dir}/nothing.key: 'spx key new {dir}/nothing.key' makes one",
     ),
     (
         "agent",

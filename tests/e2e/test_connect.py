@@ -201,7 +201,10 @@ def test_agent_unknown_to_the_relay(world):
     """An agent whose key the relay does not have says so and does not come online."""
     relay = world.start_relay(agents={})
     agent = world.start_agent(online=False)
-    agent.expect(WARNING + r"agent: refused by relay \S+: this key is not in the relay's")
+    agent.expect(
+        WARNING + r"agent: refused by relay \S+: this key is not in the relay's configuration: "
+        "'spx agent --check' shows this key; retrying"
+    )
     assert not relay.lines(r"agent \S+ online")
 
 

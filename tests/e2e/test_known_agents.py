@@ -35,6 +35,7 @@ def test_first_use_is_confirmed_on_a_terminal(world, site, echo):
     assert not site.exists()
     client.type("yes\n")
     client.connected()
+    client.expect(rf"the key of lab-1 is known from now on: it stands in {site}")
     with client.dial() as connection:
         assert ask(connection, b"hello") == b"hello"
     lines = [line.split() for line in site.read_text().splitlines() if not line.startswith("#")]

@@ -245,6 +245,7 @@ def test_not_permitted(world, listen, wanted):
     client = world.start_client("-R", f"{wanted}:{LOOPBACK}:9")
     client.wait_exit(DENIED)
     assert client.lines(r"error .*agent cannot listen on \S+: not permitted")
+    assert not client.lines("asking again")
     assert client.lines(r"ended: agent cannot listen: not permitted")
     agent.expect(r"alice: refused to listen on \S+: not permitted by this agent's configuration")
     assert not agent.lines(r"listening on \S+ for the client")
@@ -253,7 +254,7 @@ def test_not_permitted(world, listen, wanted):
 def test_one_of_two_is_refused(world, echo):
     """The others go on."""
     _, _, client = start(world, f"0.0.0.0:0:{LOOPBACK}:9", f"0:{LOOPBACK}:{echo.port}")
-    client.expect(r"agent cannot listen on 0\.0\.0\.0:0: not permitted")
+    client.expect(r"agent cannot listen on 0\.0\.0\.0:0: not permitted.*; asking again in 1 s")
     with dial(client, echo.port) as connection:
         assert ask(connection, b"hello") == b"hello"
 

@@ -597,6 +597,10 @@ def test_nothing_to_do(world):
     """Neither options nor Forward lines: a usage error, before anything is connected."""
     failed = run(world.binary[0], "client", "-c", world.client_conf(), "lab-1", code=2)
     assert "nothing to do: give -L, -D, -R, -U or -W, or Forward lines" in failed.stderr
+    assert "did you mean" not in failed.stderr
+    for words, meant in ((["lsit"], "list"), (["target", "lab-1"], "targets")):
+        failed = run(world.binary[0], "client", "-c", world.client_conf(), *words, code=2)
+        assert failed.stderr.endswith(f"did you mean the command '{meant}'?\n")
     failed = run(
         world.binary[0], "client", "-c", world.client_conf(forward=["-L 1"]), "lab-1", code=3
     )
@@ -752,7 +756,10 @@ def test_unix_file_of_a_killed_client(world, echo, sockets):
     first = world.start_client("-L", f"{here}:127.0.0.1:{echo.port}")
     conf = world.client_conf()
     second = run(world.binary[0], "client", "-c", conf, "lab-1", "-L", f"{here}:h:1", code=NETWORK)
-    assert "another program listens there" in second.stderr
+    assert "another program listens there: stop it or choose another path" in second.stderr
+    third = [f"{sockets}/none/here:h:1"]
+    third = run(world.binary[0], "client", "-c", conf, "lab-1", "-L", *third, code=NETWORK)
+    assert "no such file or directory (its directory must exist)" in third.stderr
     first.kill()
     assert here.exists()
     world.start_client("-L", f"{here}:127.0.0.1:{echo.port}")

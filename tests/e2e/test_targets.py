@@ -69,5 +69,5 @@ def test_many(world):
 
 def test_command_line(world):
     conf = world.client_conf()
-    assert "missing argument" in spx("client", "-c", conf, "targets", code=USAGE).stderr
+    assert "missing argument: AGENT\n" in spx("client", "-c", conf, "targets", code=USAGE).stderr
     assert "-L does not go with 'targets'" in spx("client", "targets", "a", "-L", "1:h:1", code=USAGE).stderr

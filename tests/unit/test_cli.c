@@ -59,6 +59,7 @@ static const struct cli_verb named_verbs[] = {
 static const struct cli_verb wordless_verbs[] = {
     {.words = "", .run = run},
     {.name = "call", .words = "[TEXT]", .words_max = 1, .run = run},
+    {.name = "ask", .words = "[--json] [-a N] WHO [N]", .words_min = 1, .words_max = 2, .run = run},
     {0},
 };
 
@@ -121,6 +122,7 @@ static void lines_are_read(void **state)
         {&two, "-- show bob", NULL, NULL, NULL, "unexpected argument 'bob'"},
         {&two, "-c a -c b bob", NULL, NULL, NULL, "-c is given twice"},
         {&named, "new x", "new", "x", NULL, NULL},
+        {&wordless, "ask", NULL, NULL, NULL, "missing argument: WHO [N]"},
         {&named, "-- new x", "new", "x", NULL, NULL},
         {&named, "", NULL, NULL, NULL, "unknown command ''"},
         {&named, "nwe x", NULL, NULL, NULL, "unknown command 'nwe'; did you mean 'new'?"},

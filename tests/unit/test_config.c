@@ -281,7 +281,7 @@ static void relay_files_of_wrong_values(void **state)
                   "relay.conf:2: Listen: '1,' has an empty item; expected "
                   "items with commas between them");
     relay_refused("[Relay]\nKeyFile = none.key\n",
-                  "relay.conf:2: KeyFile: cannot open none.key: no such file or directory");
+                  "relay.conf:2: KeyFile: no key at none.key: 'spx key new none.key' makes one");
     relay_refused(
         "[Relay]\nKeyFile = open.key\n",
         "relay.conf:2: KeyFile: open.key: its mode 0644 gives others access to a secret; run: "
