@@ -117,13 +117,14 @@ layers() {
         allowed["crypto"]  = "base"
         allowed["wire"]    = "base"
         allowed["net"]     = "base"
+        allowed["policy"]  = "base"
         allowed["hop"]     = "base crypto wire net"
         allowed["session"] = "base crypto wire"
-        allowed["config"]  = "base crypto wire net"
+        allowed["config"]  = "base crypto wire net policy"
         allowed["forward"] = "base wire net config session"
         allowed["cli"]     = "base config"
         for (n = split(applets, applet, " "); n > 0; n--)
-            allowed[applet[n]] = "base crypto wire net hop session config forward cli"
+            allowed[applet[n]] = "base crypto wire net policy hop session config forward cli"
     }
     function may_include(file, folder, target, name) {
         if (name ~ /_carrier\.h$/)
