@@ -9,8 +9,8 @@
 
 #define PARKED_MAX 4
 
-/* A parked hop this much older than a control hop that takes another's place was parked beside the
- * one replaced, and is most likely as dead. */
+/* A parked hop that opened so long before its agent's control hop ended was parked beside that one,
+ * and is most likely as dead; a newer one may be the first of the agent's return. */
 #define PARKED_BESIDE_US (5 * CLOCK_US_PER_S)
 
 #define DIALLED_IDLE_US (60 * CLOCK_US_PER_S)
@@ -60,7 +60,7 @@ void circuit_hops_end_old(struct known_agent *a, uint64_t now_us)
     list_each (link, &a->hops.parked) {
         struct peer *peer = peer_of_parked(link);
         if (peer->driver.hop.opened_us + PARKED_BESIDE_US < now_us)
-            peer_bye(peer, CODE_DONE, "parked beside a control hop that was replaced", 0);
+            peer_bye(peer, CODE_DONE, "parked beside a control hop that has ended", 0);
     }
 }
 

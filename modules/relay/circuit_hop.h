@@ -24,7 +24,7 @@ bool circuit_hop_dial(struct pending *p, struct carrier *carrier, const struct a
 /* Takes the parked hop that is most likely to be alive; NULL: there is none. */
 struct peer *circuit_hop_take_parked(struct known_agent *a);
 
-/* Ends the parked hops that were parked beside a control hop which is being replaced. */
+/* Ends the hops that were parked beside a control hop which ends or is being replaced. */
 void circuit_hops_end_old(struct known_agent *a, uint64_t now_us);
 
 #endif

@@ -147,6 +147,7 @@ static void on_ended(struct peer *peer, const char *why)
     log_caused_event(&peer->relay->log, a->public_key, now, LOG_INFO, &f, "agent %s offline: %s",
                      a->name, why);
     presence_left(&a->presence, now);
+    circuit_hops_end_old(a, now);
 }
 
 static const struct peer_message messages[] = {

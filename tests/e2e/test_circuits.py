@@ -135,7 +135,8 @@ def test_offer_is_made_again_on_a_new_control_hop(lab):
     assert_joined(hop, circuit_hop)
 
 
-def test_hops_parked_beside_a_control_hop_that_is_replaced(lab):
+@pytest.mark.parametrize("end", ["replaced", "lost"])
+def test_hops_parked_beside_a_control_hop_that_ends(lab, end):
     """They are most likely as dead as that one, and go; one parked just now stays, and has the next
     OFFER."""
     hop, agent = lab
@@ -143,8 +144,11 @@ def test_hops_parked_beside_a_control_hop_that_is_replaced(lab):
     begun = time.monotonic()
     wait_for(lambda: old.is_alive() and time.monotonic() - begun > 5.5, 10, "it is 5 s old")
     young = agent.hop(peer.AGENT_CIRCUIT)
-    agent.hop(peer.CONTROL)
-    assert control.wait_end() == peer.REPLACED
+    if end == "replaced":
+        agent.hop(peer.CONTROL)
+        assert control.wait_end() == peer.REPLACED
+    else:
+        control.close()
     assert old.wait_end() == peer.DONE
     assert young.is_alive()
     ask_for_a_circuit(hop)

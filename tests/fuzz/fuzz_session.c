@@ -375,7 +375,8 @@ static void step_stream(struct fuzz *f)
         send_frame(f, f->in_use, FRAME_RESET, st->id, payload,
                    reset_encode(&reset, payload, sizeof payload));
     } else if (wild || (st->credit_out && !st->eof_received)) {
-        size_t most = wild ? FRAME_PAYLOAD_MAX - 1 : st->credit_out;
+        size_t most =
+            wild || st->credit_out > FRAME_PAYLOAD_MAX ? FRAME_PAYLOAD_MAX : st->credit_out;
         send_frame(f, f->in_use, FRAME_DATA, st->id, zeros, 1 + amount % most);
     }
 }
