@@ -17,15 +17,20 @@ struct kind {
     const char *format;
 };
 
+/* The last line that was left out. */
+struct left_out {
+    enum log_level level;
+    char text[LAST_BYTES];    /* cut */
+    struct log_fields fields; /* their texts in store */
+    char store[LAST_BYTES];
+};
+
 struct entry {
     struct table_entry by_kind;
     struct list place; /* in used */
     struct kind kind;
     struct log_rate rate;
-    enum log_level level;
-    char last[LAST_BYTES];    /* of those left out, cut */
-    struct log_fields fields; /* its own, the texts in store */
-    char store[LAST_BYTES];
+    struct left_out *last; /* NULL: none was left out, or no memory for it */
 };
 
 static struct entry *entry_of(struct table_entry *t)
@@ -45,11 +50,14 @@ void log_rates_init(struct log_rates *all, const uint8_t hash_key[16])
 /* Logs the last line that was left out, for those before it too. */
 static void tell(struct entry *e)
 {
-    unsigned long others = e->rate.left_out;
-    if (others-- == 0)
-        return;
+    unsigned long count = e->rate.left_out;
+    if (count > 0 && e->last)
+        log_left_out(count - 1, e->last->level, &e->last->fields, e->last->text);
+    else if (count > 0)
+        log_warning("%lu lines left out, " NO_MEMORY_TEXT, count);
     e->rate.left_out = 0;
-    log_left_out(others, e->level, &e->fields, e->last);
+    free(e->last);
+    e->last = NULL;
 }
 
 static void forget(struct log_rates *all, struct entry *e)
@@ -94,9 +102,13 @@ static void keep(struct entry *e, enum log_level level, const struct log_fields 
                  const char *text)
 {
     static const struct log_fields none;
-    e->level = level;
-    snprintf(e->last, sizeof e->last, "%.*s", LAST_BYTES - 1, text);
-    log_fields_keep(&e->fields, e->store, sizeof e->store, fields ? fields : &none);
+    struct left_out *last = e->last ? e->last : malloc(sizeof *last);
+    e->last = last;
+    if (!last)
+        return;
+    last->level = level;
+    snprintf(last->text, sizeof last->text, "%.*s", LAST_BYTES - 1, text);
+    log_fields_keep(&last->fields, last->store, sizeof last->store, fields ? fields : &none);
 }
 
 struct log_fields log_party_fields(const struct log_party *by, const char *event)
