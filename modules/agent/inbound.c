@@ -203,14 +203,13 @@ static const struct hop_handler handler = {
 static void on_ended(struct hop_driver *d)
 {
     struct visitor *v = container_of(d, struct visitor, driver);
-    struct log_fields f = {.event = "hop_ended",
-                           .address = v->address,
-                           .code = d->hop.error.code,
-                           .reason = d->hop.error.text};
+    const struct wire_error *error = hop_error(&d->hop);
+    struct log_fields f = {
+        .event = "hop_ended", .address = v->address, .code = error->code, .reason = error->text};
     uint8_t party[LOG_PARTY_BYTES];
     party_of(v, party);
     log_caused_event(&v->inbound->agent->log, party, loop_now(v->inbound->agent->loop), LOG_DEBUG,
-                     &f, "%s: %s", v->address, d->hop.error.text);
+                     &f, "%s: %s", v->address, error->text);
     visitor_free(v);
 }
 

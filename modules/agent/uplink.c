@@ -112,7 +112,7 @@ static void circuit_hop_ended(struct outgoing *o)
     bool ticketed = c->message2.bytes > 0;
     uint64_t worked = worked_us(o);
     log_caused(&u->agent->log, u->relay.public_key, loop_now(o->loop), LOG_DEBUG,
-               "%s: circuit hop ended: %s", o->address, o->driver.hop.error.text);
+               "%s: circuit hop ended: %s", o->address, hop_error(&o->driver.hop)->text);
     circuit_hop_free(c);
     if (ticketed) {
         work_on_offers(u);
@@ -515,8 +515,8 @@ static uint64_t wait_as_duplicate(struct uplink *u, const struct outgoing *o)
 static uint64_t least_wait(struct uplink *u, const struct outgoing *o)
 {
     const struct hop *h = &o->driver.hop;
-    return o->open && h->error.code == CODE_REPLACED ? wait_as_duplicate(u, o)
-                                                     : h->retry_s * CLOCK_US_PER_S;
+    return o->open && hop_error(h)->code == CODE_REPLACED ? wait_as_duplicate(u, o)
+                                                          : h->retry_s * CLOCK_US_PER_S;
 }
 
 static void log_control_ended(struct uplink *u, const struct outgoing *o, uint64_t wait_us)
@@ -525,23 +525,24 @@ static void log_control_ended(struct uplink *u, const struct outgoing *o, uint64
     const uint8_t *relay = u->relay.public_key;
     uint64_t now = loop_now(o->loop);
     const struct hop *h = &o->driver.hop;
+    const struct wire_error *error = hop_error(h);
     struct log_fields f = {.event = o->open              ? "agent_offline"
                                     : h->refused_by_peer ? "hop_refused"
                                                          : "hop_failed",
                            .agent = u->agent->config.name,
                            .relay = o->relay,
-                           .code = h->error.code,
-                           .reason = h->error.text};
+                           .code = error->code,
+                           .reason = error->text};
     char when[32], text[OUTGOING_REFUSAL_BYTES];
     text_wait(when, wait_us);
     outgoing_refusal_text(text, o);
     if (o->open)
         log_caused_event(log, relay, now, LOG_WARNING, &f, "lost relay %s: %s; retrying %s",
-                         o->relay, h->error.text, when);
+                         o->relay, error->text, when);
     else if (h->refused_by_peer)
         log_caused_event(log, relay, now, LOG_WARNING, &f, "%s; retrying %s", text, when);
     else
-        log_caused_event(log, relay, now, LOG_WARNING, &f, "%s; retrying %s", h->error.text, when);
+        log_caused_event(log, relay, now, LOG_WARNING, &f, "%s; retrying %s", error->text, when);
 }
 
 static void control_ended(struct outgoing *o)

@@ -211,14 +211,15 @@ static void on_ended(struct outgoing *o)
 {
     struct reach *r = container_of(o, struct reach, hop);
     const struct hop *h = &o->driver.hop;
+    const struct wire_error *error = hop_error(h);
     char text[OUTGOING_REFUSAL_BYTES];
     r->outcome.retry_s = h->retry_s;
-    if (o->open && r->request.hurried && !r->listed_offline && h->error.code == CODE_TIMEOUT) {
+    if (o->open && r->request.hurried && !r->listed_offline && error->code == CODE_TIMEOUT) {
         fail(r, CODE_TIMEOUT, "the agent does not answer there");
         return;
     }
     outgoing_refusal_text(text, o);
-    fail(r, h->error.code, h->refused_by_peer && !o->open ? text : h->error.text);
+    fail(r, error->code, h->refused_by_peer && !o->open ? text : error->text);
 }
 
 static void on_detached(struct outgoing *o)

@@ -69,16 +69,16 @@ static const struct hop_handler handler = {.on_open = on_open, .on_message = on_
 /* As the outgoing hop tells it; after the hop was open its error names no relay. */
 static struct wire_error error_of(const struct outgoing *o)
 {
-    const struct hop *h = &o->driver.hop;
+    const struct wire_error *said = hop_error(&o->driver.hop);
     struct wire_error e = {0};
     char text[OUTGOING_REFUSAL_BYTES];
     outgoing_refusal_text(text, o);
     if (o->open)
-        wire_error_set(&e, h->error.code, "relay %s: %s", o->relay, h->error.text);
-    else if (h->refused_by_peer)
-        wire_error_set(&e, h->error.code, "%s", text);
+        wire_error_set(&e, said->code, "relay %s: %s", o->relay, said->text);
+    else if (o->driver.hop.refused_by_peer)
+        wire_error_set(&e, said->code, "%s", text);
     else
-        e = h->error;
+        e = *said;
     return e;
 }
 

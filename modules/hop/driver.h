@@ -13,7 +13,7 @@ struct hop_driver {
     uint64_t deadline_us; /* the owner's own limit; CLOCK_NEVER or 0: none */
     int write_error;      /* errno of a write: reading goes on, for what the peer said before */
     bool closing;         /* on_ended is due or done */
-    /* The hop has ended (hop.error says why; the carrier is still open until hop_driver_close), or
+    /* The hop has ended (hop_error says why; the carrier is still open until hop_driver_close), or
      * its deadline has passed. Called once, from the loop or at the end of a round, never from
      * inside a hop_driver_ call. The owner then frees. */
     void (*on_ended)(struct hop_driver *d);

@@ -17,7 +17,7 @@ enum hop_state {
     HOP_WAIT_FIRST,   /* responder: WELCOME is out; the initiator's first record has not verified */
     HOP_OPEN,
     HOP_DETACHED, /* the bytes from here on belong to a circuit */
-    HOP_ENDED,    /* error says why; the bytes in out may still be written */
+    HOP_ENDED,    /* hop_error says why; the bytes in out may still be written */
 };
 
 struct hop;
@@ -59,7 +59,7 @@ struct hop_party {
     bool peer_lacks_aes;          /* known of the peer that hops are started to: suite 2 then */
 };
 
-/* Embedded in its owner; no allocation while nothing waits. */
+/* Embedded in its owner; an open one has no other memory while nothing waits. */
 struct hop {
     enum hop_state state;
     bool initiator;
@@ -83,16 +83,16 @@ struct hop {
     size_t partial_len, partial_size;
     struct fifo out; /* to be written to the carrier */
     uint64_t keepalive_us, last_read_us, last_ping_us, opened_us;
-    uint64_t probe_us;       /* hop_probe's limit; 0: none */
-    uint64_t pings;          /* sent so far: the number in the last one */
-    struct wire_error error; /* code: enum code */
-    uint32_t retry_s;        /* the peer's BYE or refusal: when to come back */
-    bool refused_by_peer;    /* error is what the peer said */
-    uint64_t rtt_us;         /* of the last PING answered, 0 unknown */
+    uint64_t probe_us;        /* hop_probe's limit; 0: none */
+    uint64_t pings;           /* sent so far: the number in the last one */
+    struct wire_error *error; /* hop_error's; NULL: none, or no memory for it */
+    uint32_t retry_s;         /* the peer's BYE or refusal: when to come back */
+    bool refused_by_peer;     /* error is what the peer said */
+    uint64_t rtt_us;          /* of the last PING answered, 0 unknown */
 };
 
 /* Initiator: writes the first message into out. role: the own one; ticket NULL unless used. False:
- * the key is not usable (h->error). */
+ * the key is not usable (hop_error); hop_free follows all the same. */
 bool hop_start(struct hop *h, const struct hop_party *party, const struct hop_handler *handler,
                enum role role, const uint8_t peer_key[KEY_BYTES], const uint8_t *ticket,
                uint64_t now_us);
@@ -120,6 +120,14 @@ void hop_bye(struct hop *h, enum code code, const char *text, uint32_t retry_s);
 bool hop_fail(struct hop *h, enum code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Why it has ended: as this side found or the peer said; CODE_OK: it goes on. Valid until hop_free
+ * or hop_explain. */
+const struct wire_error *hop_error(const struct hop *h);
+
+/* Replaces the error of a hop that has ended: its owner knows more than the hop. */
+void hop_explain(struct hop *h, enum code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* From now on the bytes are a circuit's; wipes the keys. Bytes in out still go first. Part of a
  * record that came before (the peer broke the quiet rule) is dropped. */
 void hop_detach(struct hop *h);
@@ -143,8 +151,7 @@ void hop_probe(struct hop *h, uint64_t now_us, uint64_t within_us);
 /* The time of the next hop_tick; CLOCK_NEVER: none. */
 uint64_t hop_deadline(const struct hop *h);
 
-/* Wipes and frees; error, peer_key and peer_name stay readable. The struct may then be used again.
- */
+/* Wipes and frees; peer_key and peer_name stay readable. The struct may then be used again. */
 void hop_free(struct hop *h);
 
 #endif

@@ -107,10 +107,21 @@ void hop_go_silent(struct hop *h)
     h->state = HOP_SILENT;
 }
 
-static void end(struct hop *h)
+static void set_error(struct hop *h, enum code code, const char *format, va_list args)
 {
-    drop_keys(h);
-    h->state = HOP_ENDED;
+    struct wire_error *error = calloc(1, sizeof *error);
+    if (error)
+        wire_error_vset(error, code, format, args);
+    free(h->error); /* the arguments may have been of it */
+    h->error = error;
+}
+
+const struct wire_error *hop_error(const struct hop *h)
+{
+    static const struct wire_error none, no_memory = {CODE_INTERNAL, NO_MEMORY_TEXT};
+    if (h->error)
+        return h->error;
+    return h->state == HOP_ENDED ? &no_memory : &none;
 }
 
 bool hop_fail(struct hop *h, enum code code, const char *format, ...)
@@ -118,24 +129,32 @@ bool hop_fail(struct hop *h, enum code code, const char *format, ...)
     if (h->state != HOP_ENDED) {
         va_list args;
         va_start(args, format);
-        wire_error_vset(&h->error, code, format, args);
+        set_error(h, code, format, args);
         va_end(args);
-        end(h);
+        drop_keys(h);
+        h->state = HOP_ENDED;
     }
     return false;
 }
 
+void hop_explain(struct hop *h, enum code code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    set_error(h, code, format, args);
+    va_end(args);
+}
+
 void hop_refused(struct hop *h, enum code code, struct view text, uint32_t retry_s)
 {
-    char clean[sizeof h->error.text];
+    char clean[ERROR_TEXT_BYTES];
     if (code == CODE_OK)
         code = CODE_SHUTDOWN; /* it ends all the same, and an error without a code is none */
     if (text_clean(clean, sizeof clean, text) == 0)
         snprintf(clean, sizeof clean, "%s", code_text(code));
-    wire_error_set(&h->error, code, "%s", clean);
     h->refused_by_peer = true;
     h->retry_s = retry_s < BYE_RETRY_MAX_S ? retry_s : BYE_RETRY_MAX_S;
-    end(h);
+    hop_fail(h, code, "%s", clean);
 }
 
 void hop_bye(struct hop *h, enum code code, const char *text, uint32_t retry_s)
@@ -166,6 +185,8 @@ void hop_free(struct hop *h)
 {
     drop_keys(h);
     fifo_clear(&h->out);
+    free(h->error);
+    h->error = NULL;
     h->state = HOP_ENDED;
 }
 

@@ -12,7 +12,7 @@
 
 static void failed(struct outgoing *o, enum code code, const char *text)
 {
-    wire_error_set(&o->driver.hop.error, code, "cannot connect to relay %s: %s", o->relay, text);
+    hop_fail(&o->driver.hop, code, "cannot connect to relay %s: %s", o->relay, text);
     o->request.on_ended(o);
 }
 
@@ -41,8 +41,7 @@ static void set_error(struct outgoing *o, enum code code, const char *format, ..
     va_start(args, format);
     text_format(text, sizeof text, format, args);
     va_end(args);
-    o->driver.hop.error = (struct wire_error){0};
-    wire_error_set(&o->driver.hop.error, code, "relay %s: %s", o->relay, text);
+    hop_explain(&o->driver.hop, code, "relay %s: %s", o->relay, text);
 }
 
 /* A responder that does not see its own key behind the first message says nothing, so no more can
@@ -72,21 +71,21 @@ static void set_unanswered(struct outgoing *o, bool closed)
         set_error(o, CODE_NETWORK,
                   "no answer to the handshake: %s: something other than an spx relay may listen "
                   "there, such as a TLS server",
-                  o->driver.hop.error.text);
+                  hop_error(&o->driver.hop)->text);
 }
 
 /* Something has answered that cannot be the relay with this key. */
 static void set_strange(struct outgoing *o)
 {
-    set_error(o, CODE_NETWORK, "%s: check Address in [Relay]", o->driver.hop.error.text);
+    set_error(o, CODE_NETWORK, "%s: check Address in [Relay]", hop_error(&o->driver.hop)->text);
 }
 
 static void driver_ended(struct hop_driver *d)
 {
     struct outgoing *o = container_of(d, struct outgoing, driver);
-    enum code code = d->hop.error.code;
+    enum code code = hop_error(&d->hop)->code;
     if (!o->open && !d->hop.refused_by_peer) {
-        if (!code || code == CODE_NETWORK || code == CODE_TIMEOUT)
+        if (code == CODE_NETWORK || code == CODE_TIMEOUT)
             set_unanswered(o, code == CODE_NETWORK);
         else if (code == CODE_BAD_HANDSHAKE)
             set_strange(o);
@@ -117,7 +116,7 @@ static void dialled(struct carrier_dial *d, enum dial_result result, struct carr
         failed(o, code_of(result), text);
         return;
     }
-    if (o->driver.hop.error.code) { /* the first message could not be written */
+    if (o->driver.hop.state == HOP_ENDED) { /* the first message could not be written */
         carrier_close(carrier);
         o->request.on_ended(o);
         return;
@@ -159,7 +158,7 @@ void outgoing_opened(struct outgoing *o)
 
 void outgoing_refusal_text(char out[OUTGOING_REFUSAL_BYTES], const struct outgoing *o)
 {
-    const struct wire_error *e = &o->driver.hop.error;
+    const struct wire_error *e = hop_error(&o->driver.hop);
     int len = snprintf(out, OUTGOING_REFUSAL_BYTES, "refused by relay %s: %s", o->relay, e->text);
     if (e->code == CODE_UNKNOWN_KEY)
         snprintf(out + len, OUTGOING_REFUSAL_BYTES - (size_t)len,

@@ -15,8 +15,8 @@ struct outgoing_request {
     enum role role;
     const uint8_t *peer_key;
     const uint8_t *ticket; /* NULL unless used */
-    /* The hop could not be opened or has ended; o->driver.hop.error tells why, and names the peer
-     * and its address if the hop was never open. Called once, never inside outgoing_start; the
+    /* The hop could not be opened or has ended; hop_error of o->driver.hop tells why, and names the
+     * peer and its address if the hop was never open. Called once, never inside outgoing_start; the
      * callee calls outgoing_close. */
     void (*on_ended)(struct outgoing *o);
     /* The first message is on its way: time to compute what is needed once it is answered. May be

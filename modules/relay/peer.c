@@ -36,8 +36,7 @@ static void end(struct peer *peer, const char *why)
 
 static void on_ended(struct hop_driver *d)
 {
-    const struct hop *h = &d->hop;
-    end(peer_of_driver(d), h->error.code ? h->error.text : "closed");
+    end(peer_of_driver(d), hop_error(&d->hop)->text);
 }
 
 static void on_detached(struct hop_driver *d)
@@ -70,7 +69,7 @@ bool peer_open(struct peer *peer, struct carrier *carrier, struct error *e)
     struct hop *h = &peer->driver.hop;
     if (h->state == HOP_ENDED) {
         carrier_close(carrier);
-        error_set(e, FAILURE_OTHER, "%s", h->error.text);
+        error_set(e, FAILURE_OTHER, "%s", hop_error(h)->text);
     } else if (hop_driver_open(&peer->driver, peer->relay->loop, carrier)) {
         return true;
     } else {

@@ -104,7 +104,7 @@ static void prepare_hop(struct agent *a, int which)
     if (!hop_start(&d->hop, &a->party, which == CONTROL ? &control_handler : &circuit_handler,
                    which == CONTROL ? ROLE_AGENT : ROLE_AGENT_CIRCUIT, all.relay_key, NULL,
                    loop_refresh_now(all.loop)))
-        give_up(d->hop.error.text);
+        give_up(hop_error(&d->hop)->text);
 }
 
 static int connect_from(size_t index)

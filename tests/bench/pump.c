@@ -109,7 +109,7 @@ static struct {
 
 static void on_ended(struct outgoing *o)
 {
-    give_up(o->driver.hop.error.text);
+    give_up(hop_error(&o->driver.hop)->text);
 }
 
 static void open_hop(struct outgoing *o, const struct hop_handler *handler, enum role role,

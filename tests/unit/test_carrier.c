@@ -113,7 +113,7 @@ static const struct hop_handler handler = {
 
 static void on_ended(struct hop_driver *d)
 {
-    fail_msg("a hop has ended: %s", d->hop.error.text);
+    fail_msg("a hop has ended: %s", hop_error(&d->hop)->text);
 }
 
 /* The carrier goes from the hop to the session's circuit. */

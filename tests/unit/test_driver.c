@@ -109,8 +109,8 @@ static void side_on_ended(struct hop_driver *c)
     assert_false(inside_call);
     assert_int_equal(c->hop.state, HOP_ENDED);
     s->ended++;
-    s->code = c->hop.error.code;
-    memcpy(s->text, c->hop.error.text, sizeof s->text);
+    s->code = hop_error(&c->hop)->code;
+    memcpy(s->text, hop_error(&c->hop)->text, sizeof s->text);
     if (s->close_in_ended) {
         hop_driver_close(c);
         memset(c, 0xa5, sizeof *c); /* nobody looks at it again */

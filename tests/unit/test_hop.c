@@ -78,8 +78,8 @@ static void assert_idle(const struct hop *h)
 static void assert_failed(const struct hop *h, enum code code, const char *text)
 {
     assert_int_equal(h->state, HOP_ENDED);
-    assert_string_equal(h->error.text, text);
-    assert_int_equal(h->error.code, code);
+    assert_string_equal(hop_error(h)->text, text);
+    assert_int_equal(hop_error(h)->code, code);
     assert_null(h->partial);
     assert_null(h->noise);
 }
@@ -373,10 +373,12 @@ static void test_bad_own_use(void **state)
     uint8_t zero[KEY_BYTES] = {0}, high[KEY_BYTES];
     assert_false(hop_start(&e->hop, &client.party, &end_handler, ROLE_CLIENT,
                            client.keys.public_key, NULL, START_US));
-    assert_int_equal(e->hop.error.code, CODE_BAD_HANDSHAKE);
+    assert_int_equal(hop_error(&e->hop)->code, CODE_BAD_HANDSHAKE);
     assert_int_equal(e->hop.state, HOP_ENDED);
     assert_idle(&e->hop);
+    hop_free(&e->hop);
     assert_false(hop_start(&e->hop, &client.party, &end_handler, ROLE_CLIENT, zero, NULL, 0));
+    hop_free(&e->hop);
     memset(high, 0xff, sizeof high);
     assert_false(hop_start(&e->hop, &client.party, &end_handler, ROLE_CLIENT, high, NULL, 0));
     assert_false(hop_send(&e->hop, MESSAGE_END, view_of(NULL, 0)));
@@ -413,7 +415,7 @@ static void test_refusals(void **state)
         assert_true(p.i->hop.refused_by_peer);
         assert_int_equal(p.i->opens, 0);
         assert_int_equal(p.r->hop.state, HOP_ENDED);
-        assert_int_equal(p.r->hop.error.code, code);
+        assert_int_equal(hop_error(&p.r->hop)->code, code);
         assert_false(p.r->hop.refused_by_peer);
         assert_idle(&p.r->hop);
         pair_free(p);
@@ -427,7 +429,7 @@ static void test_refusal_without_text(void **state)
     p.r->name = NULL; /* the handler leaves the answer as it came */
     pair_pump(p, WHOLE);
     assert_failed(&p.i->hop, CODE_FULL, code_text(CODE_FULL));
-    assert_int_equal(p.r->hop.error.code, CODE_FULL);
+    assert_int_equal(hop_error(&p.r->hop)->code, CODE_FULL);
     pair_free(p);
 }
 
@@ -564,7 +566,7 @@ static void test_hello_contents(void **state)
 
     hello[1] = ROLE_RELAY; /* a relay does not connect to a relay */
     e = listener_with_hello(hello, 34);
-    assert_int_equal(e->hop.error.code, CODE_WRONG_ROLE);
+    assert_int_equal(hop_error(&e->hop)->code, CODE_WRONG_ROLE);
     assert_true(e->hop.out.bytes > 0);
     assert_int_equal(e->hellos, 0);
     end_free(e);
@@ -577,7 +579,7 @@ static void test_hello_contents(void **state)
 
     hello[34] = 0x80; /* an extension that must be understood */
     e = listener_with_hello(hello, 38);
-    assert_int_equal(e->hop.error.code, CODE_UNSUPPORTED);
+    assert_int_equal(hop_error(&e->hop)->code, CODE_UNSUPPORTED);
     assert_true(e->hop.out.bytes > 0);
     assert_int_equal(e->hellos, 0);
     end_free(e);
@@ -653,7 +655,7 @@ static void test_silent(void **state)
             uint8_t more[100] = {0};
             assert_int_equal(hop_feed(&e->hop, more, sizeof more, WHOLE, START_US), sizeof more);
             assert_int_equal(e->hop.state, HOP_SILENT);
-            assert_int_equal(e->hop.error.code, 0);
+            assert_int_equal(hop_error(&e->hop)->code, 0);
             assert_idle(&e->hop);
             assert_int_equal(hop_deadline(&e->hop), CLOCK_NEVER);
             end_free(e);
@@ -846,7 +848,7 @@ static void test_tampering(void **state)
     assert_int_equal(p.i->last_type, MESSAGE_END);
     hop_bye(&p.r->hop, CODE_SHUTDOWN, "bye", 1);
     tamper(p.r, p.i);
-    assert_int_equal(p.i->hop.error.code, CODE_SHUTDOWN);
+    assert_int_equal(hop_error(&p.i->hop)->code, CODE_SHUTDOWN);
     pair_free(p);
 }
 
@@ -880,7 +882,7 @@ static void test_record_lengths(void **state)
         uint8_t record[2 + TAG_BYTES] = {0, (uint8_t)len};
         hop_feed(&p.r->hop, record, 2, 1, START_US);
         assert_int_equal(p.r->hop.state, HOP_ENDED);
-        assert_int_equal(p.r->hop.error.code, CODE_PROTOCOL);
+        assert_int_equal(hop_error(&p.r->hop)->code, CODE_PROTOCOL);
         pair_free(p);
     }
     /* Before the initiator has proven its key, it cannot ask for 64 KiB. */
@@ -908,7 +910,7 @@ static void test_largest_message(void **state)
         assert_memory_equal(p.i->last_body, body, RECORD_PLAINTEXT_MAX - 1);
         assert_idle(&p.i->hop);
         assert_false(hop_send(&p.r->hop, MESSAGE_AGENT, view_of(body, RECORD_PLAINTEXT_MAX)));
-        assert_int_equal(p.r->hop.error.code, CODE_INTERNAL);
+        assert_int_equal(hop_error(&p.r->hop)->code, CODE_INTERNAL);
         pair_free(p);
     }
 }
@@ -958,7 +960,7 @@ static void check_roles(struct end *from, struct end *to)
             assert_int_equal(receiver->last_type, type);
         } else {
             assert_int_equal(receiver->hop.state, HOP_ENDED);
-            assert_int_equal(receiver->hop.error.code, CODE_PROTOCOL);
+            assert_int_equal(hop_error(&receiver->hop)->code, CODE_PROTOCOL);
             assert_int_equal(receiver->messages, before);
         }
         end_free(sender);
@@ -1064,7 +1066,7 @@ static void test_unknown_types(void **state)
             hop_feed(&receiver->hop, bytes, len, WHOLE, START_US);
             free(bytes);
             assert_int_equal(receiver->hop.state, HOP_ENDED);
-            assert_int_equal(receiver->hop.error.code, CODE_PROTOCOL);
+            assert_int_equal(hop_error(&receiver->hop)->code, CODE_PROTOCOL);
             end_free(sender);
             end_free(receiver);
         }
@@ -1368,7 +1370,7 @@ static void test_quiet_ends(void **state)
     assert_true(h->out.bytes > 0); /* PING */
     hop_quiet_end(h, end_us * 10); /* it was not quiet */
     hop_tick(h, end_us * 10);
-    assert_int_equal(h->error.code, CODE_TIMEOUT);
+    assert_int_equal(hop_error(h)->code, CODE_TIMEOUT);
     pair_free(p);
 }
 
@@ -1386,7 +1388,7 @@ static void test_bye(void **state)
     assert_true(p.i->hop.refused_by_peer);
     assert_int_equal(p.i->hop.retry_s, 30);
     hop_fail(&p.i->hop, CODE_NETWORK, "the connection was closed");
-    assert_int_equal(p.i->hop.error.code, CODE_REPLACED); /* the first error stays */
+    assert_int_equal(hop_error(&p.i->hop)->code, CODE_REPLACED); /* the first error stays */
     pair_free(p);
 
     p = pair_client();
@@ -1414,8 +1416,8 @@ static void test_long_texts(void **state)
     struct pair p = pair_client();
     hop_bye(&p.r->hop, CODE_SHUTDOWN, text, 0);
     pair_pump(p, WHOLE);
-    assert_int_equal(p.i->hop.error.code, CODE_SHUTDOWN);
-    assert_int_equal(strlen(p.i->hop.error.text), sizeof p.i->hop.error.text - 1);
+    assert_int_equal(hop_error(&p.i->hop)->code, CODE_SHUTDOWN);
+    assert_int_equal(strlen(hop_error(&p.i->hop)->text), sizeof hop_error(&p.i->hop)->text - 1);
     pair_free(p);
 }
 
