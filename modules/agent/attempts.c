@@ -15,10 +15,12 @@ struct relay_attempts *attempts_of(struct list *all, const uint8_t relay_key[KEY
         if (memcmp(r->relay_key, relay_key, KEY_BYTES) == 0)
             return r;
     }
-    r = calloc(1, sizeof *r);
+    r = malloc(sizeof *r);
     if (!r)
         return NULL;
     memcpy(r->relay_key, relay_key, KEY_BYTES);
+    r->rate = (struct rate){0};
+    r->count = r->next = 0; /* the pages of those that are not kept yet stay untouched */
     list_append(all, &r->place);
     return r;
 }
@@ -26,8 +28,8 @@ struct relay_attempts *attempts_of(struct list *all, const uint8_t relay_key[KEY
 const struct attempt *attempts_find(const struct relay_attempts *r,
                                     const uint8_t ephemeral[KEY_BYTES])
 {
-    for (size_t i = 0; i < ATTEMPTS_KEPT; i++)
-        if (r->kept[i].number && memcmp(r->kept[i].ephemeral, ephemeral, KEY_BYTES) == 0)
+    for (size_t i = 0; i < r->count; i++)
+        if (memcmp(r->kept[i].ephemeral, ephemeral, KEY_BYTES) == 0)
             return &r->kept[i];
     return NULL;
 }
@@ -36,6 +38,8 @@ void attempts_keep(struct relay_attempts *r, const struct attempt *attempt)
 {
     r->kept[r->next] = *attempt;
     r->next = (r->next + 1) % ATTEMPTS_KEPT;
+    if (r->count < ATTEMPTS_KEPT)
+        r->count++;
 }
 
 bool attempts_take(struct relay_attempts *r, uint64_t now_us)

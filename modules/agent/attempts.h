@@ -22,8 +22,9 @@ struct relay_attempts {
     struct list place;
     uint8_t relay_key[KEY_BYTES];
     struct rate rate;                   /* of messages 1 that are computed with */
-    struct attempt kept[ATTEMPTS_KEPT]; /* the newest; zeros: none */
+    unsigned count;                     /* kept */
     unsigned next;                      /* where the next one goes */
+    struct attempt kept[ATTEMPTS_KEPT]; /* the newest */
 };
 
 /* Those of a relay, made when there are none. `all` is the list of them, empty at first. The

@@ -20,7 +20,7 @@
 struct inbound {
     struct agent *agent;
     struct crowd crowd;
-    struct seen seen;
+    struct seen *seen; /* ephemeral keys of theirs */
     struct carrier_doors doors;
     struct list visitors;
     struct timer sweep;
@@ -72,7 +72,7 @@ static bool on_first_message(struct hop *h, struct view message)
     enum crowd_budget budget = CROWD_NOTHING;
     make_way(crowd_in_the_way(&in->crowd, CROWD_HANDSHAKE, crowd_source(&v->waiting)));
     crowd_advance(&in->crowd, &v->waiting);
-    if (!seen_before(&in->seen, message.data + HANDSHAKE_HEADER_BYTES, now))
+    if (!seen_before(in->seen, message.data + HANDSHAKE_HEADER_BYTES, now))
         budget = crowd_budget(&in->crowd, &v->waiting, now);
     h->known_only = budget == CROWD_KNOWN;
     if (budget != CROWD_NOTHING) {
@@ -264,7 +264,10 @@ struct inbound *inbound_new(struct agent *a, struct error *e)
 {
     uint8_t hash_key[16];
     struct inbound *in = calloc(1, sizeof *in);
-    if (!in) {
+    struct seen *seen = seen_new();
+    if (!in || !seen) {
+        free(in);
+        seen_free(seen);
         error_no_memory(e);
         return NULL;
     }
@@ -273,7 +276,7 @@ struct inbound *inbound_new(struct agent *a, struct error *e)
     list_init(&in->visitors);
     random_bytes(hash_key, sizeof hash_key);
     crowd_init(&in->crowd, hash_key);
-    seen_init(&in->seen);
+    in->seen = seen;
     if (!carrier_doors_open(&in->doors, a->loop, a->config.listen.items, a->config.listen.count,
                             &events, in, e)) {
         inbound_free(in);
@@ -322,5 +325,6 @@ void inbound_free(struct inbound *in)
     carrier_doors_close(&in->doors);
     timer_cancel(in->agent->loop, &in->sweep);
     crowd_free(&in->crowd);
+    seen_free(in->seen);
     free(in);
 }

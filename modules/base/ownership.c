@@ -63,14 +63,15 @@ bool ownership_is_trusted(const char *path, const struct stat *st, struct error 
 
 static bool is_own_group(gid_t group)
 {
-    gid_t groups[NGROUPS_MAX];
-    int count = getgroups(NGROUPS_MAX, groups);
-    if (group == getegid())
-        return true;
-    for (int i = 0; i < count; i++)
-        if (groups[i] == group)
-            return true;
-    return false;
+    int count = getgroups(0, NULL);
+    gid_t *groups = count > 0 ? calloc((size_t)count, sizeof *groups) : NULL;
+    bool own = group == getegid();
+    if (groups)
+        count = getgroups(count, groups);
+    for (int i = 0; groups && i < count; i++)
+        own = own || groups[i] == group;
+    free(groups);
+    return own;
 }
 
 static bool group_may_read(const struct stat *st)

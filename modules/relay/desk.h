@@ -30,7 +30,7 @@ struct relay {
     struct directory directory;
     struct listing *listing; /* who watches the directory */
     struct crowd crowd;      /* hops that have proven nothing yet */
-    struct seen seen;        /* their ephemeral keys */
+    struct seen *seen;       /* their ephemeral keys */
     struct list hellos; /* first messages that wait for a worker, by struct hello_job's waiting */
     _Atomic unsigned hello_count; /* of them */
     struct log_rates log;  /* of lines that parties cause, by their keys; strangers' by zeros */

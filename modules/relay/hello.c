@@ -225,7 +225,7 @@ void hello_read(struct peer *peer, struct view message)
     struct relay *r = peer->relay;
     const uint8_t *ephemeral = message.data + HANDSHAKE_HEADER_BYTES;
     struct hello_job *job = NULL;
-    if (!seen_before(&r->seen, ephemeral, loop_now(r->loop)))
+    if (!seen_before(r->seen, ephemeral, loop_now(r->loop)))
         job = job_new(peer, message);
     if (!job || !may_compute(job)) {
         if (job)

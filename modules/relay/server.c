@@ -141,7 +141,6 @@ static void init(struct server *s, struct relay_config *config, const char *path
     list_init(&r->junctions);
     random_bytes(hash_key, sizeof hash_key);
     crowd_init(&r->crowd, hash_key);
-    seen_init(&r->seen);
     log_rates_init(&r->log, hash_key);
     random_bytes(hash_key, sizeof hash_key);
     directory_init(&r->directory, hash_key);
@@ -155,7 +154,8 @@ static bool start(struct server *s, struct error *e)
     if (!r->loop)
         return false;
     r->known = known_keys_new();
-    if (!r->known || !listing_start(r))
+    r->seen = seen_new();
+    if (!r->known || !r->seen || !listing_start(r))
         return error_no_memory(e);
     r->party.known = r->known;
     key_stock_fill(&r->stock);
@@ -180,6 +180,7 @@ static void end(struct server *s)
     directory_free(&r->directory);
     listing_free(r);
     log_rates_free(&r->log);
+    seen_free(r->seen);
     known_keys_free(r->known);
     key_stock_end(&r->stock);
     relay_config_free(&r->config);

@@ -291,15 +291,14 @@ static void test_spends_in_haste(void **state)
 static void test_seen(void **state)
 {
     (void)state;
-    struct seen *s = calloc(1, sizeof *s);
+    struct seen *s = seen_new();
     uint8_t key[KEY_BYTES] = {1}, other[KEY_BYTES] = {2};
     assert_non_null(s);
-    seen_init(s);
     assert_false(seen_before(s, key, 10 * S));
     assert_false(seen_before(s, other, 10 * S));
     assert_true(seen_before(s, key, 10 * S + HANDSHAKE_S * S - 1));
     assert_false(seen_before(s, other, 10 * S + HANDSHAKE_S * S));
-    free(s);
+    seen_free(s);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

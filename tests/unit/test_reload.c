@@ -206,7 +206,8 @@ static int setup(void **state)
     r->party = f->own.party;
     r->loop = loop_new();
     r->known = known_keys_new();
-    assert_true(r->loop && r->known && listing_start(r));
+    r->seen = seen_new();
+    assert_true(r->loop && r->known && r->seen && listing_start(r));
     r->worker_count = 1;
     list_init(&r->hellos);
     list_init(&r->peers);
@@ -236,6 +237,7 @@ static int teardown(void **state)
     directory_free(&r->directory);
     listing_free(r);
     log_rates_free(&r->log);
+    seen_free(r->seen);
     known_keys_free(r->known);
     free(f);
     return 0;
