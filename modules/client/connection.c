@@ -1,5 +1,6 @@
-/* A client's connection: sessions with an agent, one after the other, each over one circuit after
- * another. Their streams are client/forwards.h's, the lines about them client/report.h's. */
+/* Sessions with an agent, one after the other, each over one circuit after another. Their streams
+ * are client/forwards.h's, the next try is client/round.h's to choose, the lines are
+ * client/report.h's. */
 #include "client/connection.h"
 
 #include <stdio.h>
@@ -7,18 +8,14 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log_rates.h"
-#include "base/random.h"
-#include "base/text.h"
 #include "client/forwards.h"
+#include "client/others.h"
 #include "client/reach.h"
 #include "client/report.h"
 #include "client/round.h"
-#include "client/survey.h"
 #include "session/session.h"
 
 #define STATUS_US CLOCK_US_PER_S
-#define LOG_SWEEP_US (5 * CLOCK_US_PER_S)
 
 /* A session: connecting -> connected -> resuming -> connected … until it is closing or ends;
  * between two sessions: waiting. */
@@ -40,40 +37,30 @@ struct connection {
     struct connection_place place;
     struct loop *loop; /* the place's */
     const struct client_task *task;
-    char prefix[NAME_TEXT_BYTES + 2]; /* of its log lines: "" when it is the only one */
-    char label[CIRCUIT_LABEL_BYTES];  /* of the session's newest circuit */
-    struct deferred over;             /* ends it */
+    struct deferred over; /* ends it */
     bool ended;
     enum connection_state state;
 
     struct reach reach;
     struct round round;
     struct timer retry;
-    struct survey *others; /* the other relays, while the agent is waited for at one; or NULL */
-    size_t found_at;       /* one of them where it is online now */
-    struct deferred move;  /* goes there */
-    struct timer silence;  /* a try takes long */
-    bool silence_told;     /* since the last circuit */
+    struct others others; /* asked while the agent is waited for at a relay */
+    struct timer silence; /* a try takes long */
 
     struct session *session; /* NULL: between two */
     /* The session's current one, or NULL; the other is for the next circuit. */
     struct circuit_driver *driver, drivers[2];
     uint64_t lost_us;      /* since when the session is without a circuit, or its circuit stalls */
     uint64_t connected_us; /* since when it has the current one */
-    uint64_t began_us;     /* since when there is the session */
     bool reaching;         /* reach is under way */
     bool close_tried;      /* closing: the circuit broke, and another one was tried */
     struct timer give_up;
     struct forwards *forwards;
 
-    struct log_rates log;
-    struct log_party peers;   /* in it: the relays and the agent, as one */
-    struct log_fields fields; /* of every line: the agent and the label */
-    struct timer log_sweep;
-
-    /* For the last line of the log. */
     struct report report;
+    /* For the last line of the log. */
     enum failure failure;
+    enum code code; /* of the refusal that it ends for */
     char why[TRY_TEXT_BYTES];
     struct timer close_limit, status;
     struct partings partings;
@@ -86,7 +73,7 @@ static const struct client_relay *relay_of(const struct connection *c)
 
 static void show_status(const struct connection *c)
 {
-    report_show(&c->report, c->session, c->task->agent, state_names[c->state], loop_now(c->loop));
+    report_show(&c->report, c->session, state_names[c->state]);
 }
 
 /* The line of state, if there is one, tells at once: it is set before a line of the log that says
@@ -114,6 +101,14 @@ void connection_stop(struct connection *c, enum failure failure, const char *why
     finish(c);
 }
 
+/* The same for a refusal. */
+static void stop_for(struct connection *c, enum code code, const char *why)
+{
+    if (!c->why[0])
+        c->code = code;
+    connection_stop(c, code_failure(code), why);
+}
+
 static struct circuit_driver *spare_driver(struct connection *c)
 {
     return &c->drivers[c->driver == &c->drivers[0]];
@@ -132,9 +127,7 @@ static void stop_reaching(struct connection *c)
         reach_end(&c->reach);
     c->reaching = false;
     timer_cancel(c->loop, &c->silence);
-    loop_undefer(&c->move);
-    survey_free(c->others);
-    c->others = NULL;
+    others_leave(&c->others);
 }
 
 static void end_session(struct connection *c)
@@ -164,11 +157,8 @@ static void on_retry(struct timer *timer)
 
 static void retry_later(struct connection *c, enum connection_state meanwhile, uint64_t pause_us)
 {
-    char when[32];
-    text_wait(when, pause_us);
     set_state(c, meanwhile);
-    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, "%sretrying %s", c->prefix,
-               when);
+    report_retry(&c->report, pause_us);
     timer_set(c->loop, &c->retry, loop_now(c->loop) + pause_us);
 }
 
@@ -189,25 +179,15 @@ static uint64_t circuit_worked_us(const struct connection *c)
 static void session_over(struct connection *c)
 {
     struct wire_error e = *session_error(c->session);
-    struct session_summary summary = session_summary(c->session);
     uint64_t worked_us = circuit_worked_us(c);
     struct round_decision decision;
-    struct log_fields f = log_party_fields(&c->peers, "session_ended");
-    f.code = e.code;
-    f.reason = e.text;
-    f.counted = true;
-    f.streams = summary.streams_opened;
-    f.bytes_up = summary.bytes_sent;
-    f.bytes_down = summary.bytes_received;
-    f.duration_us = loop_now(c->loop) - c->began_us;
-    log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, &f,
-                     "%sthe session has ended: %s", c->prefix, e.text);
+    report_session_over(&c->report, c->session);
     if (c->driver)
         circuit_driver_part(c->driver, &c->partings);
     end_session(c);
     decision = round_session_over(&c->round, e.code, worked_us);
     if (decision.step == ROUND_GIVE_UP)
-        connection_stop(c, code_failure(e.code), e.text);
+        stop_for(c, e.code, e.text);
     else
         retry_later(c, STATE_WAITING, decision.pause_us);
 }
@@ -240,18 +220,6 @@ static void failure_text(char *out, size_t size, const struct connection *c,
         snprintf(out, size, "%s", o->error.text);
 }
 
-static void log_failed_try(struct connection *c, const struct reach_outcome *o,
-                           enum log_level level, const char *text)
-{
-    struct log_fields f =
-        log_party_fields(&c->peers, o->answered ? "circuit_refused" : "hop_failed");
-    f.circuit = o->answered ? c->reach.label : NULL;
-    f.relay = c->reach.hop.relay;
-    f.code = o->error.code;
-    f.reason = o->error.text;
-    log_caused_event(&c->log, c->peers.key, loop_now(c->loop), level, &f, "%s%s", c->prefix, text);
-}
-
 /* The round goes on: tells of this failure, unless it is told at the end, and tries again. */
 static void try_again(struct connection *c, const struct reach_outcome *o, const char *text)
 {
@@ -266,7 +234,8 @@ static void try_again(struct connection *c, const struct reach_outcome *o, const
     struct round_decision decision = round_failed(&c->round, &failure, loop_now(c->loop));
     bool absent = decision.step == ROUND_NEXT && o->answered && o->error.code == CODE_OFFLINE;
     if (decision.step != ROUND_GIVE_UP)
-        log_failed_try(c, o, absent ? LOG_INFO : LOG_WARNING, text);
+        report_failed(&c->report, absent ? LOG_INFO : LOG_WARNING, c->reach.hop.relay,
+                      o->answered ? c->reach.label : NULL, &o->error, text);
     if (decision.step == ROUND_NEXT) {
         try_relay(c);
         return;
@@ -278,7 +247,7 @@ static void try_again(struct connection *c, const struct reach_outcome *o, const
     }
     end_session(c);
     if (decision.step == ROUND_GIVE_UP)
-        connection_stop(c, code_failure(o->error.code), text);
+        stop_for(c, o->error.code, text);
     else
         retry_later(c, STATE_WAITING, decision.pause_us);
 }
@@ -315,8 +284,10 @@ static void close_session(struct connection *c, enum reset_code code)
     c->failure = !code                         ? FAILURE_NONE
                  : code == RESET_NOT_PERMITTED ? FAILURE_DENIED
                                                : FAILURE_OTHER;
-    if (code && session_state(c->session) != SESSION_ACTIVE)
-        c->failure = code_failure(session_error(c->session)->code);
+    if (code && session_state(c->session) != SESSION_ACTIVE) {
+        c->code = session_error(c->session)->code;
+        c->failure = code_failure(c->code);
+    }
     begin_closing(c, "finished");
 }
 
@@ -333,11 +304,7 @@ static void connected(struct connection *c, struct circuit_driver *driver, const
 {
     const char *relay = c->reach.hop.relay; /* of the try that has ended */
     bool resumed = c->state != STATE_CONNECTING;
-    struct log_fields f = log_party_fields(&c->peers, "session_began");
-    char time[24], before[CIRCUIT_LABEL_BYTES];
-    f.relay = relay;
-    memcpy(before, c->label, sizeof before);
-    snprintf(c->label, sizeof c->label, "%s", label);
+    report_circuit(&c->report, label);
     drop_circuit(c); /* one that stalled */
     c->driver = driver;
     c->connected_us = loop_now(c->loop);
@@ -346,20 +313,10 @@ static void connected(struct connection *c, struct circuit_driver *driver, const
         return; /* CLOSE goes out again */
     timer_cancel(c->loop, &c->retry);
     set_state(c, STATE_CONNECTED);
-    if (resumed) {
-        f.event = "session_resumed";
-        f.resumes = before;
-        text_duration(time, loop_now(c->loop) - c->lost_us);
-        log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, &f,
-                         "%sresumed after %s, nothing lost: through relay %s, circuit %s",
-                         c->prefix, time, relay, label);
-    } else {
-        c->began_us = loop_now(c->loop);
-        log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_INFO, &f,
-                         "connected to agent %s through relay %s, circuit %s", c->task->agent,
-                         relay, label);
-    }
-    c->silence_told = false;
+    if (resumed)
+        report_resumed(&c->report, relay, c->lost_us);
+    else
+        report_connected(&c->report, relay);
     round_reached(&c->round);
     forwards_tie(c->forwards, c->session);
 }
@@ -411,8 +368,7 @@ static void on_stall(struct session *s, uint64_t since_us)
     struct connection *c = session_owner(s);
     if (c->state != STATE_CONNECTED || c->reaching || timer_is_set(&c->retry))
         return;
-    log_caused(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING,
-               "%sno answer from the agent: opening another circuit", c->prefix);
+    report_stalled(&c->report);
     c->lost_us = since_us;
     try_relay(c);
 }
@@ -428,10 +384,7 @@ static const struct session_events session_events = {
 static void circuit_lost(struct connection *c, const char *why)
 {
     uint64_t worked_us = circuit_worked_us(c);
-    struct log_fields f = log_party_fields(&c->peers, "session_lost");
-    f.reason = why;
-    log_caused_event(&c->log, c->peers.key, loop_now(c->loop), LOG_WARNING, &f,
-                     "%scircuit lost: %s; resuming", c->prefix, why);
+    report_lost(&c->report, why);
     drop_circuit(c);
     c->lost_us = loop_now(c->loop);
     timer_set(c->loop, &c->give_up,
@@ -484,70 +437,28 @@ static void on_change_1(struct circuit_driver *driver)
     on_change(c, driver);
 }
 
-/* ---- The agent is waited for. ---- */
-
-/* It is online at another relay. */
-static void on_listed(void *arg, size_t relay, const struct agent_entry *entry)
+/* The agent, which is waited for at one relay, is online at another. */
+static void found(void *arg, size_t relay)
 {
     struct connection *c = arg;
-    bool is_there = entry->state == AGENT_ONLINE || entry->state == AGENT_DUPLICATE;
-    if (!is_there || !view_equal(entry->name, view_of_string(c->task->agent)))
-        return;
-    c->found_at = relay;
-    loop_defer(c->loop, &c->move);
-}
-
-static void on_list_complete(void *arg, size_t relay)
-{
-    (void)arg;
-    (void)relay;
-}
-
-static void on_not_listed(void *arg, size_t relay, const struct wire_error *error)
-{
-    (void)arg;
-    (void)relay;
-    log_debug("%s", error->text);
-}
-
-static const struct survey_events survey_events = {
-    .on_agent = on_listed, .on_complete = on_list_complete, .on_failed = on_not_listed};
-
-static void move(struct deferred *deferred)
-{
-    struct connection *c = container_of(deferred, struct connection, move);
     stop_reaching(c);
-    round_move(&c->round, c->found_at);
+    round_move(&c->round, relay);
     try_relay(c);
 }
 
 static void tell_silence(struct connection *c, const char *who, const char *what)
 {
-    if (c->silence_told || c->state == STATE_CLOSING || c->state == STATE_CONNECTED)
-        return;
-    c->silence_told = true;
-    if (c->round.had_session)
-        log_warning("%s %s; waiting (Ctrl-C ends)", who, what);
-    else
-        log_warning("%s %s; waiting up to %d s (Ctrl-C ends)", who, what, CONNECT_WAIT_S);
+    if (c->state != STATE_CLOSING && c->state != STATE_CONNECTED)
+        report_silence(&c->report, who, what, c->round.had_session);
 }
 
 /* The relay says that the agent is offline: it may come there or to another one. */
 static void on_waits(void *arg)
 {
     struct connection *c = arg;
-    struct survey_request request = {
-        .config = c->task->config,
-        .party = c->task->party,
-        .query = c->task->agent,
-        .watch = true,
-        .without = c->round.relay,
-        .events = &survey_events,
-        .arg = c,
-    };
     tell_silence(c, c->task->agent, "is offline");
     if (round_wants_others(&c->round))
-        c->others = survey_new(c->loop, &request); /* without memory only this one is asked */
+        others_ask(&c->others, c->round.relay);
 }
 
 static void on_silence(struct timer *timer)
@@ -623,8 +534,7 @@ void connection_interrupt(struct connection *c)
 void connection_log_status(const struct connection *c)
 {
     if (!c->ended)
-        report_log(&c->report, c->session, c->task->agent, state_names[c->state],
-                   loop_now(c->loop));
+        report_log(&c->report, c->session, state_names[c->state]);
 }
 
 static void on_close_limit(struct timer *timer)
@@ -645,13 +555,6 @@ static const char *on_answered(void *arg, struct view answer)
     return c->task->answered(c->task, answer);
 }
 
-static void on_log_sweep(struct timer *timer)
-{
-    struct connection *c = container_of(timer, struct connection, log_sweep);
-    log_rates_sweep(&c->log, loop_now(c->loop));
-    timer_set(c->loop, timer, loop_now(c->loop) + LOG_SWEEP_US);
-}
-
 bool connection_start(struct connection *c, struct error *e)
 {
     const struct client_options *options = c->task->options;
@@ -662,17 +565,16 @@ bool connection_start(struct connection *c, struct error *e)
         .question = c->task->question,
         .answered = on_answered,
         .agent = c->task->agent,
-        .prefix = c->prefix,
-        .by = &c->peers,
+        .prefix = c->report.prefix,
+        .by = &c->report.peers,
         .ended = on_forwards_ended,
         .arg = c,
     };
     partings_init(&c->partings, c->loop);
-    c->report.begun_us = loop_now(c->loop);
+    report_begin(&c->report);
     c->forwards = forwards_new(c->loop, &request, e);
     if (!c->forwards)
         return false;
-    on_log_sweep(&c->log_sweep);
     try_relay(c);
     if (log_on_terminal() && !is_single(c))
         on_status(&c->status);
@@ -686,12 +588,10 @@ enum failure connection_end(struct connection *c)
     c->ended = true;
     loop_undefer(&c->over);
     end_session(c);
-    log_rates_free(&c->log);
-    report_end(&c->report, c->failure, c->why, loop_refresh_now(c->loop));
+    report_end(&c->report, c->failure, c->code, c->why);
     timer_cancel(c->loop, &c->retry);
     timer_cancel(c->loop, &c->close_limit);
     timer_cancel(c->loop, &c->status);
-    timer_cancel(c->loop, &c->log_sweep);
     stop_reaching(c);
     forwards_free(c->forwards);
     partings_free(&c->partings);
@@ -708,7 +608,6 @@ static void on_over(struct deferred *over)
 static void init(struct connection *c, const struct client_task *task,
                  const struct connection_place *place)
 {
-    uint8_t hash_key[16];
     *c = (struct connection){
         .place = *place,
         .loop = place->loop,
@@ -717,23 +616,19 @@ static void init(struct connection *c, const struct client_task *task,
         .retry.on_fire = on_retry,
         .close_limit.on_fire = on_close_limit,
         .status.on_fire = on_status,
-        .log_sweep.on_fire = on_log_sweep,
         .give_up.on_fire = on_give_up,
         .silence.on_fire = on_silence,
-        .move.run = move,
+        .others.loop = place->loop,
+        .others.config = task->config,
+        .others.party = task->party,
+        .others.agent = task->agent,
+        .others.found = found,
+        .others.arg = c,
         .drivers[0].on_change = on_change_0,
         .drivers[1].on_change = on_change_1,
     };
     round_init(&c->round, task->config->relay_count, is_single(c));
-    random_bytes(hash_key, sizeof hash_key);
-    log_rates_init(&c->log, hash_key);
-    c->peers.all = &c->log;
-    c->peers.fields = c->report.fields = &c->fields;
-    c->fields = (struct log_fields){.agent = task->agent, .circuit = c->label};
-    if (!place->alone)
-        snprintf(c->prefix, sizeof c->prefix, "%s: ", task->agent);
-    c->report.row = place->row;
-    c->report.prefix = c->prefix;
+    report_init(&c->report, place->loop, task->agent, place->row, place->alone);
 }
 
 struct connection *connection_new(const struct client_task *task,

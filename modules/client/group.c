@@ -80,8 +80,10 @@ static bool start_all(struct group *g)
 static enum failure run(struct group *g)
 {
     enum failure failure = FAILURE_NONE;
-    if (start_all(g))
+    if (start_all(g)) {
+        log_started();
         loop_run(g->loop);
+    }
     for (size_t i = 0; i < g->count; i++) {
         enum failure one = connection_end(g->all[i]);
         failure = failure ? failure : one;

@@ -319,8 +319,9 @@ static enum failure print(const struct client_config *config, const struct hop_p
     struct inquiry l = {
         .config = config, .options = options, .on_list = print_header, .on_change = print_change};
     enum failure failure = ask(&l, party, query);
+    struct log_fields f = {.event = "client_ended", .code = l.error.code, .reason = l.error.text};
     if (failure != FAILURE_NONE && failure != FAILURE_INTERRUPTED)
-        log_error("%s", l.error.text);
+        log_event(LOG_ERROR, &f, "%s", l.error.text);
     else if (failure == FAILURE_NONE && !l.roster.count)
         log_info(*query ? "no agent that you may reach matches '%s'" : "you may reach no agent%s",
                  options->query);
@@ -364,25 +365,28 @@ static bool keys_agree(const struct roster *r)
 }
 
 bool list_find_key(const struct client_config *config, const struct hop_party *party,
-                   const char *agent, uint8_t key[KEY_BYTES], struct error *e)
+                   const char *agent, uint8_t key[KEY_BYTES], enum failure *failure,
+                   struct wire_error *e)
 {
     struct inquiry l = {.config = config, .options = &once};
-    enum failure failure = ask(&l, party, agent);
+    *failure = ask(&l, party, agent);
     loop_release_signals(); /* the engineer is asked next */
-    if (failure != FAILURE_NONE)
-        error_set(e, failure, "%s", l.error.text);
+    if (*failure != FAILURE_NONE)
+        *e = l.error;
     else if (!l.roster.count)
-        error_set(e, FAILURE_NO_AGENT,
-                  "agent %s: no such agent, or not permitted; "
-                  "'spx client list' shows the agents that you may reach",
-                  agent);
+        wire_error_set(e, CODE_NO_AGENT,
+                       "agent %s: no such agent, or not permitted; "
+                       "'spx client list' shows the agents that you may reach",
+                       agent);
     else if (!keys_agree(&l.roster))
-        error_set(e, FAILURE_NOT_AUTHENTICATED,
-                  "agent %s: the relays list different keys for it: ask its owner", agent);
+        wire_error_set(e, CODE_UNKNOWN_KEY,
+                       "agent %s: the relays list different keys for it: ask its owner", agent);
     else
         memcpy(key, l.roster.all[0]->public_key, KEY_BYTES);
     roster_free(&l.roster);
-    return !e->failure;
+    if (*failure == FAILURE_NONE)
+        *failure = code_failure(e->code);
+    return *failure == FAILURE_NONE;
 }
 
 /* An agent whose name has the word in it, if there is just one. */

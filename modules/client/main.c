@@ -17,6 +17,18 @@
 #include "config/known_agents.h"
 #include "forward/statement.h"
 
+/* Asks the relays for the agent's key. */
+static bool find_key(const struct client_task *t, uint8_t key[KEY_BYTES], enum failure *failure)
+{
+    struct wire_error e = {0};
+    struct log_fields f = {.event = "client_ended", .agent = t->agent, .reason = e.text};
+    if (list_find_key(t->config, t->party, t->agent, key, failure, &e))
+        return true;
+    f.code = e.code;
+    log_event(LOG_ERROR, &f, "%s", e.text);
+    return false;
+}
+
 /* Finds the agent's key; on first use asks the relays for it and the engineer to confirm it. */
 static bool settle_key(struct client_task *t, const char *config_path, enum failure *failure)
 {
@@ -24,8 +36,9 @@ static bool settle_key(struct client_task *t, const char *config_path, enum fail
     uint8_t listed[KEY_BYTES];
     if (trust_find(t->config, config_path, t->agent, &t->agent_key, &e))
         return true;
-    if (!e.failure && list_find_key(t->config, t->party, t->agent, listed, &e) &&
-        trust_confirm(t->config, t->agent, listed, &t->agent_key, &e))
+    if (!e.failure && !find_key(t, listed, failure))
+        return false;
+    if (!e.failure && trust_confirm(t->config, t->agent, listed, &t->agent_key, &e))
         return true;
     log_error("%s", e.text);
     *failure = e.failure;

@@ -1,12 +1,127 @@
-/* A connection's counts, and the lines that show them. */
+/* A connection's counts, and the words and fields of the lines about it. */
 #include "client/report.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "base/text.h"
-#include "session/session.h"
+
+#define SWEEP_US (5 * CLOCK_US_PER_S)
+
+#define caused(r, level, fields, ...) \
+    log_caused_event(&(r)->log, (r)->peers.key, loop_now((r)->loop), level, fields, __VA_ARGS__)
+
+static void on_sweep(struct timer *timer)
+{
+    struct report *r = container_of(timer, struct report, sweep);
+    log_rates_sweep(&r->log, loop_now(r->loop));
+    timer_set(r->loop, timer, loop_now(r->loop) + SWEEP_US);
+}
+
+void report_init(struct report *r, struct loop *loop, const char *agent, unsigned row, bool alone)
+{
+    uint8_t hash_key[16];
+    *r = (struct report){.loop = loop, .agent = agent, .row = row, .sweep.on_fire = on_sweep};
+    random_bytes(hash_key, sizeof hash_key);
+    log_rates_init(&r->log, hash_key);
+    r->peers.all = &r->log;
+    r->peers.fields = &r->fields;
+    r->fields = (struct log_fields){.agent = agent, .circuit = r->label};
+    if (!alone)
+        snprintf(r->prefix, sizeof r->prefix, "%s: ", agent);
+}
+
+void report_begin(struct report *r)
+{
+    r->begun_us = loop_now(r->loop);
+    on_sweep(&r->sweep);
+}
+
+void report_circuit(struct report *r, const char *label)
+{
+    memcpy(r->before, r->label, sizeof r->before);
+    snprintf(r->label, sizeof r->label, "%s", label);
+    r->silence_told = false;
+}
+
+void report_connected(struct report *r, const char *relay)
+{
+    struct log_fields f = log_party_fields(&r->peers, "session_began");
+    r->session_begun_us = loop_now(r->loop);
+    f.relay = relay;
+    caused(r, LOG_INFO, &f, "connected to agent %s through relay %s, circuit %s", r->agent, relay,
+           r->label);
+}
+
+void report_resumed(struct report *r, const char *relay, uint64_t lost_us)
+{
+    char time[24];
+    struct log_fields f = log_party_fields(&r->peers, "session_resumed");
+    f.relay = relay;
+    f.resumes = r->before;
+    text_duration(time, loop_now(r->loop) - lost_us);
+    caused(r, LOG_INFO, &f, "%sresumed after %s, nothing lost: through relay %s, circuit %s",
+           r->prefix, time, relay, r->label);
+}
+
+void report_stalled(struct report *r)
+{
+    caused(r, LOG_WARNING, NULL, "%sno answer from the agent: opening another circuit", r->prefix);
+}
+
+void report_lost(struct report *r, const char *why)
+{
+    struct log_fields f = log_party_fields(&r->peers, "session_lost");
+    f.reason = why;
+    caused(r, LOG_WARNING, &f, "%scircuit lost: %s; resuming", r->prefix, why);
+}
+
+void report_failed(struct report *r, enum log_level level, const char *relay, const char *label,
+                   const struct wire_error *error, const char *words)
+{
+    struct log_fields f = log_party_fields(&r->peers, label ? "circuit_refused" : "hop_failed");
+    f.circuit = label;
+    f.relay = relay;
+    f.code = error->code;
+    f.reason = error->text;
+    caused(r, level, &f, "%s%s", r->prefix, words);
+}
+
+void report_retry(struct report *r, uint64_t pause_us)
+{
+    char when[32];
+    text_wait(when, pause_us);
+    caused(r, LOG_INFO, NULL, "%sretrying %s", r->prefix, when);
+}
+
+void report_silence(struct report *r, const char *who, const char *what, bool had_session)
+{
+    if (r->silence_told)
+        return;
+    r->silence_told = true;
+    if (had_session)
+        log_warning("%s %s; waiting (Ctrl-C ends)", who, what);
+    else
+        log_warning("%s %s; waiting up to %d s (Ctrl-C ends)", who, what, CONNECT_WAIT_S);
+}
+
+void report_session_over(struct report *r, const struct session *s)
+{
+    const struct wire_error *e = session_error(s);
+    struct session_summary summary = session_summary(s);
+    struct log_fields f = log_party_fields(&r->peers, "session_ended");
+    f.code = e->code;
+    f.reason = e->text;
+    f.counted = true;
+    f.streams = summary.streams_opened;
+    f.bytes_up = summary.bytes_sent;
+    f.bytes_down = summary.bytes_received;
+    f.duration_us = loop_now(r->loop) - r->session_begun_us;
+    caused(r, LOG_WARNING, &f, "%sthe session has ended: %s", r->prefix, e->text);
+}
 
 void report_add(struct report *r, const struct session *s)
 {
@@ -19,9 +134,10 @@ void report_add(struct report *r, const struct session *s)
 #define STATE_BYTES 256
 
 static void write_state(char text[STATE_BYTES], const struct report *r, const struct session *s,
-                        const char *agent, const char *state, uint64_t now_us)
+                        const char *state)
 {
     char up[16], down[16], time[24], rtt[24] = "-";
+    uint64_t age_us = loop_now(r->loop) - r->begun_us;
     struct session_summary now = {0};
     if (s)
         now = session_summary(s);
@@ -29,47 +145,52 @@ static void write_state(char text[STATE_BYTES], const struct report *r, const st
         text_round_trip(rtt, now.rtt_us);
     text_bytes(up, r->sent + now.bytes_sent);
     text_bytes(down, r->received + now.bytes_received);
-    text_duration(time, (now_us - r->begun_us) / CLOCK_US_PER_S * CLOCK_US_PER_S);
-    snprintf(text, STATE_BYTES, "%s: %s | round trip %s | %u stream%s | %s up, %s down | %s", agent,
-             state, rtt, now.own_open, now.own_open == 1 ? "" : "s", up, down, time);
+    text_duration(time, age_us / CLOCK_US_PER_S * CLOCK_US_PER_S);
+    snprintf(text, STATE_BYTES, "%s: %s | round trip %s | %u stream%s | %s up, %s down | %s",
+             r->agent, state, rtt, now.own_open, now.own_open == 1 ? "" : "s", up, down, time);
 }
 
-void report_show(const struct report *r, const struct session *s, const char *agent,
-                 const char *state, uint64_t now_us)
+void report_show(const struct report *r, const struct session *s, const char *state)
 {
     char text[STATE_BYTES];
-    write_state(text, r, s, agent, state, now_us);
+    write_state(text, r, s, state);
     log_status(r->row, text);
 }
 
-void report_log(const struct report *r, const struct session *s, const char *agent,
-                const char *state, uint64_t now_us)
+void report_log(const struct report *r, const struct session *s, const char *state)
 {
     char text[STATE_BYTES];
-    struct log_fields f = *r->fields;
+    struct log_fields f = r->fields;
     f.event = "status";
-    write_state(text, r, s, agent, state, now_us);
+    write_state(text, r, s, state);
     log_event(LOG_INFO, &f, "status: %s", text);
 }
 
-void report_end(const struct report *r, enum failure failure, const char *why, uint64_t now_us)
+static void log_last(const struct report *r, enum log_level level, const struct log_fields *f)
 {
     char totals[LOG_TOTALS_BYTES];
+    log_fields_totals(totals, f);
+    if (r->sent + r->received > 0)
+        log_event(level, f, "%sended: %s; %u stream%s, %s", r->prefix, f->reason, r->streams,
+                  r->streams == 1 ? "" : "s", totals);
+    else
+        log_event(level, f, "%sended: %s", r->prefix, f->reason);
+}
+
+void report_end(struct report *r, enum failure failure, enum code code, const char *why)
+{
     bool wanted = failure == FAILURE_NONE || failure == FAILURE_INTERRUPTED;
-    enum log_level level = wanted ? LOG_INFO : LOG_ERROR;
-    struct log_fields f = *r->fields;
+    struct log_fields f = r->fields;
     f.event = "client_ended";
+    f.code = code;
     f.reason = why;
     f.counted = true;
     f.streams = r->streams;
     f.bytes_up = r->sent;
     f.bytes_down = r->received;
-    f.duration_us = now_us - r->begun_us;
-    log_fields_totals(totals, &f);
+    f.duration_us = loop_refresh_now(r->loop) - r->begun_us;
+    timer_cancel(r->loop, &r->sweep);
+    log_rates_free(&r->log);
     log_status(r->row, NULL);
-    if (r->sent + r->received > 0)
-        log_event(level, &f, "%sended: %s; %u stream%s, %s", r->prefix, why, r->streams,
-                  r->streams == 1 ? "" : "s", totals);
-    else
-        log_event(level, &f, "%sended: %s", r->prefix, why);
+    log_last(r, wanted ? LOG_INFO : LOG_ERROR, &f);
 }

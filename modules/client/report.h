@@ -1,33 +1,81 @@
-/* The lines about a connection as a whole: its state, on a terminal, and its end. */
+/* The lines about a connection, and its line of state on a terminal. The lines that relays and the
+ * agent can cause have one rate. */
 #ifndef SPX_CLIENT_REPORT_H
 #define SPX_CLIENT_REPORT_H
 
 #include "base/error.h"
-#include "base/log.h"
+#include "base/log_rates.h"
+#include "config/values.h"
+#include "crypto/circuit_label.h"
+#include "net/loop.h"
 #include "session/session.h"
 
-/* Counts of the sessions that have ended. The owner sets row, begun_us, prefix and fields. */
+/* The owner reads prefix and peers, which streams and listeners need for their lines. */
 struct report {
-    unsigned row; /* of its line of state */
-    uint64_t begun_us;
+    struct loop *loop;
+    const char *agent;
+    unsigned row;                     /* of its line of state */
+    char prefix[NAME_TEXT_BYTES + 2]; /* of log lines: "" when there is one connection only */
+    char label[CIRCUIT_LABEL_BYTES], before[CIRCUIT_LABEL_BYTES]; /* of the newest circuit, and of
+                                                                     the one before */
+    struct log_rates log;
+    struct log_party peers;   /* in it: the relays and the agent, as one */
+    struct log_fields fields; /* of every line: the agent and the label */
+    struct timer sweep;
+    uint64_t begun_us, session_begun_us;
+    bool silence_told; /* since the last circuit */
+    /* Of the sessions that have ended. */
     uint64_t sent, received;
     unsigned streams;
-    const char *prefix;              /* of log lines: "" or the agent's */
-    const struct log_fields *fields; /* that the lines have */
 };
 
-/* This session ends: its counts are added. */
+/* alone: lines need not name the agent. The agent's name is the caller's. */
+void report_init(struct report *r, struct loop *loop, const char *agent, unsigned row, bool alone);
+
+/* From now on time counts, and what the log leaves out is told every few seconds. */
+void report_begin(struct report *r);
+
+/* There is another circuit, with this label. No line. */
+void report_circuit(struct report *r, const char *label);
+
+/* A session has begun on the circuit, through this relay. */
+void report_connected(struct report *r, const char *relay);
+
+/* The session goes on, on the circuit. lost_us: since when it had none that worked. */
+void report_resumed(struct report *r, const char *relay, uint64_t lost_us);
+
+/* The circuit stalls, and another one is opened beside it. */
+void report_stalled(struct report *r);
+
+/* The circuit is lost, and the session resumes. */
+void report_lost(struct report *r, const char *why);
+
+/* A try failed; the error is told in these words. label: of the circuit that was asked for; NULL:
+ * the relay itself did not let this one in. */
+void report_failed(struct report *r, enum log_level level, const char *relay, const char *label,
+                   const struct wire_error *error, const char *words);
+
+/* The next try is after this pause. */
+void report_retry(struct report *r, uint64_t pause_us);
+
+/* A try takes long: told once until there is a circuit. had_session: it is waited for without an
+ * end. */
+void report_silence(struct report *r, const char *who, const char *what, bool had_session);
+
+/* This session ends, with the error that it has. */
+void report_session_over(struct report *r, const struct session *s);
+
+/* This session is freed: its counts are added. */
 void report_add(struct report *r, const struct session *s);
 
 /* Shows the line of state; s: the session there is, or NULL. */
-void report_show(const struct report *r, const struct session *s, const char *agent,
-                 const char *state, uint64_t now_us);
+void report_show(const struct report *r, const struct session *s, const char *state);
 
 /* The same as a line of the log. */
-void report_log(const struct report *r, const struct session *s, const char *agent,
-                const char *state, uint64_t now_us);
+void report_log(const struct report *r, const struct session *s, const char *state);
 
-/* Logs the last line, without counts if there was no stream, and removes the line of state. */
-void report_end(const struct report *r, enum failure failure, const char *why, uint64_t now_us);
+/* Logs what was left out and the last line, without counts if there was no stream, and removes the
+ * line of state. code: of the refusal that ended it; CODE_OK: none did. */
+void report_end(struct report *r, enum failure failure, enum code code, const char *why);
 
 #endif

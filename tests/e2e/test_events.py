@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -18,6 +19,7 @@ from harness import (
     fingerprint,
     forwards,
     free_port,
+    run,
     spx,
     wait_for,
 )
@@ -25,7 +27,7 @@ from proxy import Proxy
 from servers import Target, ask, echo_to_end, greet, read_to_end
 
 REFUSED, NOT_PERMITTED = 1, 4  # RESET's codes
-UNKNOWN_KEY, NO_SUCH_AGENT, AGENT_DENIES, DONE, NETWORK_FAILURE = 1, 7, 10, 21, 23
+UNKNOWN_KEY, REVOKED, NO_SUCH_AGENT, AGENT_DENIES, DONE, NETWORK_FAILURE = 1, 3, 7, 10, 21, 23
 
 
 def documented():
@@ -132,7 +134,8 @@ def test_session_and_its_streams(world, serve):
     client.stop()
     total = {"streams": 2, "bytes_up": 1234574, "bytes_down": 2 * 54321}
     event(agent, "session_ended", **who, **total, code=DONE, reason="ended by the user")
-    event(client, "client_ended", **at_client, **total, reason="interrupted")
+    ended = event(client, "client_ended", **at_client, **total, reason="interrupted")
+    assert "code" not in ended
     joined = event(relay, "circuit_ended", **who)
     for direction in ("bytes_up", "bytes_down"):
         assert total[direction] < joined[direction] < 1.02 * total[direction] + 20000
@@ -153,7 +156,8 @@ def test_stream_refused_or_reset(world, serve):
     ):
         name = f"tcp:127.0.0.1:{port}"
         with client.dial(index) as connection:
-            connection.sendall(b"x")
+            if not code:  # others may be reset before they could send
+                connection.sendall(b"x")
             assert read_to_end(connection) == (b"", "reset")
         if code:
             refused = event(agent, "stream_refused", **who, user="alice", target=name, code=code)
@@ -242,6 +246,50 @@ def test_who_is_refused(world):
     event(relay, "circuit_refused", circuit=denied["circuit"], user="bob", code=AGENT_DENIES)
 
 
+def refusal(done):
+    """The code and the agent of the line about a client's end."""
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    (ended,) = [line for line in lines if line.get("event") == "client_ended"]
+    assert ended["level"] == "error" and ended["reason"]
+    assert ended.keys() - {"time", "level", "role", "text", "event"} <= DOCUMENTED["client_ended"]
+    return ended["code"], ended.get("agent")
+
+
+def test_refusal_that_ends_the_client(world):
+    """The line about its end has the code, whoever refuses and at whichever step: the first question to a relay
+    whose agent is not known, a list, a connect, the agent's policy."""
+    world.start_relay(users={"alice": "lab-1", "bob": "lab-1"}, agents={"lab-1": {}})
+    world.start_agent()
+
+    def client(*words, code, **conf):
+        return refusal(run(*world.argv("client", world.client_conf(**conf), "--json", *words), code=code))
+
+    def pipe(agent, code, **conf):
+        return client(agent, "-W", "127.0.0.1:9", code=code, **conf)
+
+    assert client("list", user="mallory", code=NOT_AUTHENTICATED) == (UNKNOWN_KEY, None)
+    assert pipe("lab-1", NOT_AUTHENTICATED, user="mallory", agents=()) == (UNKNOWN_KEY, "lab-1")
+    assert pipe("lab-1", NOT_AUTHENTICATED, user="mallory") == (UNKNOWN_KEY, "lab-1")
+    assert pipe("lab-9", NO_AGENT, agents=()) == (NO_SUCH_AGENT, "lab-9")
+    assert pipe("lab-9", NO_AGENT, agents={"lab-9": "lab-1"}) == (NO_SUCH_AGENT, "lab-9")
+    assert pipe("lab-1", DENIED, user="bob") == (AGENT_DENIES, "lab-1")
+
+
+def test_session_that_ends_the_client(world, echo):
+    """So has the line about the end of -W whose session the agent ends."""
+    world.start_relay()
+    agent = world.start_agent()
+    argv = world.pipe_argv(f"{LOOPBACK}:{echo.port}")
+    argv = [str(word) for word in (*argv[:2], "--json", *argv[2:])]
+    with subprocess.Popen(argv, **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)) as client:
+        client.stdin.write(b"x"), client.stdin.flush()
+        assert client.stdout.read(1) == b"x"
+        revoke(world, agent)
+        assert client.wait(20) == DENIED
+        (ended,) = [line for line in client.stderr.read().splitlines() if b"client_ended" in line]
+    assert json.loads(ended)["code"] == REVOKED
+
+
 def test_relay_out_of_reach(world, echo):
     """Hops that fail, and one that the relay refuses."""
     agent = world.start_agent(online=False, options=["--json"])
@@ -254,6 +302,7 @@ def test_relay_out_of_reach(world, echo):
     assert refused["relay"].startswith(world.relay_address)
     ended = event(client, "client_ended", agent="lab-1", bytes_up=0, bytes_down=0)
     assert "no such agent" in ended["reason"] and "circuit" not in ended
+    assert ended["code"] == NO_SUCH_AGENT
     client.wait_exit(NO_AGENT)
 
 
@@ -331,3 +380,5 @@ def test_end_that_the_agent_made(world, serve, how, busy):
         agent.wait_exit(OK)
     elif how == "revoked":
         client.wait_exit(DENIED)
+        assert lost["code"] == REVOKED  # and what it then hears
+        assert event(client, "client_ended")["code"] == AGENT_DENIES

@@ -13,6 +13,7 @@ from harness import (
     USAGE,
     forwards,
     free_port,
+    run,
     spx,
     stays_false,
     wait_for,
@@ -115,6 +116,27 @@ def test_port_in_use(world, site):
     client = start(world, *twice, "lab-2", *twice)
     client.wait_exit(NETWORK)
     assert client.lines(rf"lab-2: ended: .*{port}.*in use") and not client.lines("connected to")
+
+
+def test_start_line(world, site):
+    """Once, as a relay and an agent have it, when all listeners are open and before the first
+    connection."""
+    client = start(world, *forwards(site["lab-1"]), "lab-2", *forwards(site["lab-2"]))
+    client.expect(r"lab-2 through relay"), client.expect(r"lab-1 through relay")
+    shape = r"info +{}: started: spx [\d.]+$"
+    for program, role in ((world.programs[0], "relay"), (world.programs[1], "agent"), (client, "client")):
+        lines = program.log().splitlines()
+        assert len([line for line in lines if re.search(shape.format(role), line)]) == 1, lines
+    words = re.findall(r"(forwarding |started:|connected to agent)", client.log())
+    assert words == 2 * ["forwarding "] + ["started:"] + 2 * ["connected to agent"]
+
+
+def test_no_start_line(world, site):
+    """Neither where only warnings are wanted nor where nothing has started."""
+    assert not world.run_pipe(f"127.0.0.1:{site['lab-1']}").stderr
+    busy = ("-L", f"{site['lab-1']}:127.0.0.1:9")
+    failed = run(*world.argv("client", world.client_conf(), "lab-1", *busy), code=NETWORK)
+    assert "cannot listen on" in failed.stderr and "started" not in failed.stderr
 
 
 def test_status_lines(world, site):
