@@ -89,8 +89,8 @@ static const struct cli_applet applet = {
     .show = show,
     .notes = "--check also shows the agent's name, public key and fingerprint, and what each user\n"
              "may do.\n"
-             "Signals: HUP reloads the configuration (what it no longer allows ends at once),\n"
-             "TERM and INT stop the agent.",
+             "Signals: HUP reloads the configuration (what is no longer allowed ends at once),\n"
+             "USR1 writes a status to the log, TERM and INT end the agent.",
 };
 
 enum failure agent_main(int argc, char **argv)

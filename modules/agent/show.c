@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "cli/cli.h"
 
 /* The use that a list of patterns permits, and the words for it. */
 struct use {
@@ -34,10 +35,29 @@ static void print_patterns(const struct agent_user *u, const struct use *use,
     }
 }
 
+static void print_relay(const struct agent_relay *r)
+{
+    char name[sizeof r->address.host + 16] = "that dials this agent";
+    if (r->has_address)
+        snprintf(name, sizeof name, "%s port %u", r->address.host, r->address.port);
+    cli_show_peer("relay", name, r->public_key);
+}
+
+static void print_parties(const struct agent_config *c)
+{
+    for (size_t i = 0; i < c->relay_count; i++)
+        print_relay(&c->relays[i]);
+    for (size_t i = 0; i < c->user_count; i++)
+        cli_show_peer("user", c->users[i].name, c->users[i].public_key);
+}
+
 void show_policy(const struct agent_config *c)
 {
+    print_parties(c);
     if (c->user_count)
         print_line("USER", "MAY", "WHERE");
+    else
+        log_warning("no [User]: nobody may have a session");
     for (size_t i = 0; i < c->user_count; i++) {
         const struct agent_user *u = &c->users[i];
         if (u->allow_count + u->listen_count == 0)

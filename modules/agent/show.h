@@ -4,8 +4,8 @@
 
 #include "config/config.h"
 
-/* Prints, to standard output, a line for each permission of each user; warns of those that are
- * unusually wide. */
+/* Prints, to standard output, the relays' and users' keys and a line for each permission of each
+ * user; warns of permissions that are unusually wide, and if there is no user. */
 void show_policy(const struct agent_config *c);
 
 #endif

@@ -44,6 +44,13 @@ void cli_show_key(const struct keypair *own)
     printf("public key %s\nfingerprint %s\n", key, fingerprint);
 }
 
+void cli_show_peer(const char *kind, const char *name, const uint8_t *public_key)
+{
+    char fingerprint[FINGERPRINT_TEXT_BYTES];
+    key_fingerprint(fingerprint, public_key);
+    printf("%s %s, key %s\n", kind, name, fingerprint);
+}
+
 static enum failure check(struct cli *c)
 {
     printf("%s: OK\n", c->path);

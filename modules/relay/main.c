@@ -1,10 +1,9 @@
 /* The relay's command line. */
-#include <stdio.h>
-
 #include "cli/cli.h"
 #include "config/config.h"
 #include "relay/relay.h"
 #include "relay/server.h"
+#include "relay/show.h"
 
 static bool load(struct cli *c, const char *path, struct error *e)
 {
@@ -20,7 +19,7 @@ static void show(struct cli *c)
 {
     const struct relay_config *config = c->state;
     cli_show_key(&config->key);
-    printf("users: %zu, agents: %zu\n", config->user_count, config->agent_count);
+    show_users(config);
 }
 
 static enum failure serve(struct cli *c)
@@ -41,8 +40,10 @@ static const struct cli_applet applet = {
     .load = load,
     .unload = unload,
     .show = show,
-    .notes = "Signals: HUP reloads the configuration (what is no longer allowed ends at once),\n"
-             "TERM and INT end.",
+    .notes =
+        "--check also shows the public key and fingerprint, and which agents each user may reach.\n"
+        "Signals: HUP reloads the configuration (what is no longer allowed ends at once),\n"
+        "USR1 writes a status to the log, TERM and INT end the relay.",
 };
 
 enum failure relay_main(int argc, char **argv)

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "relay/changes.h"
 #include "relay/desk.h"
 #include "relay/junction.h"
 #include "relay/peer.h"
@@ -73,11 +74,13 @@ static void end_gone(struct list *gone_users, struct list *gone_agents)
 {
     list_each (link, gone_users) {
         struct known_user *u = container_of(link, struct known_user, all);
+        changes_log_gone_user(u);
         end_hops(&u->hops);
         directory_free_user(u);
     }
     list_each (link, gone_agents) {
         struct known_agent *a = container_of(link, struct known_agent, all);
+        changes_log_gone_agent(a);
         end_hops(&a->hops.all);
         directory_free_agent(a);
     }

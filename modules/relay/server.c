@@ -9,6 +9,7 @@
 #include "base/version.h"
 #include "config/reload.h"
 #include "relay/accept.h"
+#include "relay/changes.h"
 #include "relay/desk.h"
 #include "relay/junction.h"
 #include "relay/listing.h"
@@ -51,14 +52,15 @@ static void on_reload(void *arg, int signo)
         return;
     }
     config_carry_over(&relay_config_file, &r->config, &fresh);
+    log_event(LOG_INFO, &(struct log_fields){.event = "reloaded"},
+              "configuration reloaded: %zu user%s, %zu agent%s", fresh.user_count,
+              fresh.user_count == 1 ? "" : "s", fresh.agent_count,
+              fresh.agent_count == 1 ? "" : "s");
+    changes_log_new(&r->directory, &fresh);
     reload_apply(r, &fresh);
     old = r->config;
     r->config = fresh;
     relay_config_free(&old);
-    log_event(LOG_INFO, &(struct log_fields){.event = "reloaded"},
-              "configuration reloaded: %zu user%s, %zu agent%s", r->config.user_count,
-              r->config.user_count == 1 ? "" : "s", r->config.agent_count,
-              r->config.agent_count == 1 ? "" : "s");
 }
 
 static size_t length(const struct list *all)

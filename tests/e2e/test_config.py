@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from harness import CONFIG, Key, spx
+from harness import CONFIG, LOOPBACK, Key, spx
 
 RELAY = """\
 [Relay]
@@ -16,7 +16,7 @@ Keepalive = 20
 [User]
 Name = alice
 PublicKey = {alice}
-Agents = lab-*, plant-1
+Agents = lab-*, lab-?
 
 [Agent]
 Name = lab-1
@@ -315,13 +315,13 @@ MISTAKES = [
     ("client", "{relay}", "{relay}=", f":6: PublicKey: '{{relay}}=' {KEY_RULE}"),
     (
         "relay",
-        "lab-*, plant-1",
-        "lab-*,, plant-1",
-        ":9: Agents: 'lab-*,, plant-1' has an empty item; expected items with commas between them",
+        "lab-*, lab-?",
+        "lab-*,, lab-?",
+        ":9: Agents: 'lab-*,, lab-?' has an empty item; expected items with commas between them",
     ),
     (
         "relay",
-        "lab-*, plant-1",
+        "lab-*, lab-?",
         "lab-*, Plant-1",
         ":9: Agents: 'Plant-1' is not a pattern of names: 1 to 64 of a-z 0-9 . _ - and * (any characters) and ? (any "
         "one)",
@@ -485,6 +485,40 @@ def test_check_shows_the_own_key(world, role):
     key = world.key({"relay": "relay", "agent": "lab-1", "client": "alice"}[role])
     shown = spx(role, "-c", conf, "--check").stdout
     assert f"public key {key.public}\nfingerprint {key.fingerprint}\n" in shown
+
+
+def test_check_shows_the_relays_policy(world):
+    """A relay's --check has each user's key, a line for each permission with the number of agents that
+    it is for, and a warning for those that are for none."""
+    agents = {"lab-1": {}, "lab-2": {}, "attic": {}}
+    conf = world.relay_conf(users={"alice": "lab-*, att?c", "bob": "lba-*"}, agents=agents)
+    with open(conf, "a") as file:
+        file.write(f"[User]\nName = carol\nPublicKey = {world.key('carol').public}\n")
+    done = spx("relay", "-c", conf, "--check")
+    for name in ("alice", "bob", "carol"):
+        assert f"user {name}, key {world.key(name).fingerprint}\n" in done.stdout
+    table = done.stdout[done.stdout.index("USER") :].splitlines()
+    assert [re.split(r"  +", line) for line in table] == [
+        ["USER", "MAY REACH", "AGENTS"],
+        ["alice", "lab-*", "2"],
+        ["alice", "att?c", "1"],
+        ["bob", "lba-*", "0"],
+        ["carol", "nothing"],
+    ]
+    warnings = [line.split(" relay: ")[1] for line in done.stderr.splitlines()]
+    assert warnings == ["user bob: Agents = lba-*: no agent of this file has such a name"]
+
+
+def test_check_shows_the_agents_parties(world):
+    """An agent's --check has the keys of its relays and users, and warns if there is no user."""
+    done = spx("agent", "-c", world.agent_conf(), "--check")
+    relay, user = world.key("relay").fingerprint, world.key("alice").fingerprint
+    assert re.search(rf"^relay {LOOPBACK} port \d+, key {re.escape(relay)}$", done.stdout, re.M)
+    assert f"user alice, key {user}\n" in done.stdout
+    assert done.stderr == ""
+    done = spx("agent", "-c", world.agent_conf(users={}), "--check")
+    assert "warn  agent: no [User]: nobody may have a session" in done.stderr
+    assert "USER" not in done.stdout
 
 
 def test_check_shows_the_policy(world):

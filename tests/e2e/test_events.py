@@ -328,6 +328,17 @@ def test_reload_call_and_offline(world):
         key = fingerprint(world.key(user).public)
         event(agent, "user_changed", user=user, key=key, reason=what)
     event(agent, "permission_changed", user="bob", target="tcp:127.0.0.1:22", reason="added")
+    world.relay_conf(
+        users={"bob": "lab-*"}, agents={"lab-1": {"Labels": "site=boston"}, "lab-2": {}}
+    )
+    relay.signal(signal.SIGHUP)
+    for user, what in (("bob", "added"), ("alice", "removed")):
+        key = fingerprint(world.key(user).public)
+        event(relay, "user_changed", user=user, key=key, reason=what)
+    event(relay, "permission_changed", user="bob", agent="lab-*", reason="added")
+    for name, what in (("lab-1", "Labels changed"), ("lab-2", "added")):
+        key = fingerprint(world.key(name).public)
+        event(relay, "agent_changed", agent=name, key=key, reason=what)
     conf.write_text("[Nonsense]\n")
     agent.signal(signal.SIGHUP)
     assert "agent-lab-1.conf" in event(agent, "reload_refused")["reason"]

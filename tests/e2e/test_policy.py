@@ -273,6 +273,32 @@ def reload(program):
     program.expect(r"configuration reloaded")
 
 
+def test_relay_tells_what_a_reload_changes(world):
+    """A line for each user, agent and permission that comes or goes, and for no other. Another name or
+    key makes another party."""
+    changes = r" relay: ((user|agent) \S+: (added|removed|Dial|Labels).*)"
+    keys = {name: world.key(name).fingerprint for name in ("bob", "carol", "lab-1", "lab-2", "lab-3")}
+    before = {"lab-1": {}, "lab-2": {}, "attic": {"Labels": "a=b"}}
+    relay = world.start_relay(users={"alice": "lab-*, lab-1", "bob": "*"}, agents=before)
+    assert not relay.lines(changes)
+    after = {"lab-1": {"Dial": "tcp:127.0.0.1:9"}, "lab-3": {}, "attic": {"Labels": "a=b"}}
+    world.relay_conf(users={"alice": "lab-1, other-*", "carol": "lab-*"}, agents=after)
+    reload(relay)
+    relay.expect(r"agent lab-2: removed")
+    assert sorted(line[1] for line in relay.lines(changes)) == sorted(
+        [
+            "user alice: added: Agents other-*",
+            "user alice: removed: Agents lab-*",
+            f"user bob: removed, key {keys['bob']}",
+            f"user carol: added, key {keys['carol']}",
+            "user carol: added: Agents lab-*",
+            f"agent lab-1: Dial changed, key {keys['lab-1']}",
+            f"agent lab-2: removed, key {keys['lab-2']}",
+            f"agent lab-3: added, key {keys['lab-3']}",
+        ]
+    )
+
+
 def test_keepalive_is_loaded_again(world):
     """After SIGHUP the relay tells those who come the new number of seconds."""
 
