@@ -13,7 +13,7 @@ static void on_change(struct circuit_driver *driver)
 }
 
 struct attachment *attachment_new(struct loop *loop, const struct attachment_events *events,
-                                  struct service *v, struct session *session,
+                                  struct service *v, struct session *session, struct turns *turns,
                                   const struct session_hello *hello, const char *label,
                                   const uint8_t relay_key[KEY_BYTES])
 {
@@ -21,6 +21,7 @@ struct attachment *attachment_new(struct loop *loop, const struct attachment_eve
     if (!t)
         return NULL;
     t->driver.on_change = on_change;
+    t->driver.turns = turns;
     t->loop = loop;
     t->events = events;
     t->service = v;

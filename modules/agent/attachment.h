@@ -34,10 +34,10 @@ struct attachment {
     struct deferred burial;
 };
 
-/* An accepted circuit of the service's session; the caller sets its ciphers. NULL without memory.
- */
+/* An accepted circuit of the service's session, which takes its turns among these; the caller sets
+ * its ciphers. NULL without memory. */
 struct attachment *attachment_new(struct loop *loop, const struct attachment_events *events,
-                                  struct service *v, struct session *session,
+                                  struct service *v, struct session *session, struct turns *turns,
                                   const struct session_hello *hello, const char *label,
                                   const uint8_t relay_key[KEY_BYTES]);
 

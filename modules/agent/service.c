@@ -8,6 +8,7 @@
 #include "agent/access.h"
 #include "agent/budget.h"
 #include "agent/ended.h"
+#include "agent/shares.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -20,6 +21,7 @@ struct service {
     struct agent *agent;
     struct session *session;
     struct access access;
+    struct share *share;
     struct attachment *current, *candidate;
     char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
     uint64_t begun_us;
@@ -93,6 +95,7 @@ static void service_end(struct service *v, const char *why)
     session_free(v->session);
     access_free(&v->access);
     seats_leave(&a->seats, &v->seat);
+    share_leave(v->share);
     free(v);
     if (seats_are_empty(&a->seats))
         a->on_no_session(a);
@@ -355,7 +358,10 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
         return NULL;
     }
     v->session = session_new(&settings, &events, v);
-    if (!v->session) {
+    v->share = share_take(&a->shares, a->loop, user->public_key);
+    if (!v->session || !v->share) {
+        session_free(v->session);
+        share_leave(v->share);
         access_free(&v->access);
         free(v);
         return NULL;
@@ -473,7 +479,8 @@ struct attachment *service_admit(struct agent *a, const struct admission *in, st
     v = is_new ? begin(a, user, in, no) : resume(a, key, hello, no);
     if (!v)
         return NULL;
-    t = attachment_new(a->loop, &attachment_events, v, v->session, hello, in->label, in->relay_key);
+    t = attachment_new(a->loop, &attachment_events, v, v->session, &v->share->turns, hello,
+                       in->label, in->relay_key);
     if (!t) {
         wire_error_set(no, CODE_INTERNAL, AGENT_NO_MEMORY_TEXT);
         if (!v->seat.started)

@@ -50,6 +50,7 @@ struct connection {
     struct session *session; /* NULL: between two */
     /* The session's current one, or NULL; the other is for the next circuit. */
     struct circuit_driver *driver, drivers[2];
+    struct turns turns;    /* of both */
     uint64_t lost_us;      /* since when the session is without a circuit, or its circuit stalls */
     uint64_t connected_us; /* since when it has the current one */
     bool reaching;         /* reach is under way */
@@ -588,6 +589,7 @@ enum failure connection_end(struct connection *c)
     c->ended = true;
     loop_undefer(&c->over);
     end_session(c);
+    turns_end(&c->turns);
     report_end(&c->report, c->failure, c->code, c->why);
     timer_cancel(c->loop, &c->retry);
     timer_cancel(c->loop, &c->close_limit);
@@ -626,7 +628,10 @@ static void init(struct connection *c, const struct client_task *task,
         .others.arg = c,
         .drivers[0].on_change = on_change_0,
         .drivers[1].on_change = on_change_1,
+        .drivers[0].turns = &c->turns,
+        .drivers[1].turns = &c->turns,
     };
+    turns_init(&c->turns, place->loop);
     round_init(&c->round, task->config->relay_count, is_single(c));
     report_init(&c->report, place->loop, task->agent, place->row, place->alone);
 }

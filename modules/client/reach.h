@@ -26,7 +26,7 @@ struct reach_request {
     const char *agent;
     const uint8_t *agent_key;
     struct session *session;       /* the circuit is for */
-    struct circuit_driver *driver; /* zeroed but for on_change; open when done says so */
+    struct circuit_driver *driver; /* zeroed but for on_change and turns; open when done says so */
     /* Another relay is left to try: an agent that this one lists as offline is not waited for
      * (CODE_OFFLINE). */
     bool impatient;

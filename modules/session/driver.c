@@ -6,11 +6,7 @@
 
 #include "session/session.h"
 
-/* Of one event; then the others have their turn. */
-#define BUDGET_BYTES (1U << 20) /* to write */
-#define TURN_WORK (256U << 10)  /* to take, as circuit_work counts */
-#define TURN_US 250             /* for that */
-#define PAUSE_US TURN_US        /* after one that left petty frames: half of the time is theirs */
+#define BUDGET_BYTES (1U << 20) /* to write of one event; then the others have their turn */
 #define STEP_WORK 1024          /* between two looks at the clock */
 
 static void set_timer(struct circuit_driver *driver)
@@ -47,24 +43,37 @@ static size_t write_some(struct circuit_driver *driver, struct view bytes)
     return 0;
 }
 
+/* Notes that it had more to write than it may at once, or no longer has. */
+static void set_bulk(struct circuit_driver *driver, bool bulk)
+{
+    driver->turns->bulk += (unsigned)bulk - (unsigned)driver->bulk;
+    driver->bulk = bulk;
+}
+
+/* Those who share and have much to write have one budget between them. */
+static size_t write_budget(const struct circuit_driver *driver)
+{
+    unsigned sharing = driver->turns->bulk + !driver->bulk;
+    return BUDGET_BYTES / sharing;
+}
+
 static void write_out(struct circuit_driver *driver)
 {
-    size_t budget = BUDGET_BYTES;
+    size_t budget = write_budget(driver);
     uint64_t now = loop_refresh_now(driver->loop);
-    if (!carrier_can_write(driver->carrier)) {
-        carrier_want_write(driver->carrier);
-        return;
-    }
-    while (budget > 0) {
+    bool wanted = !carrier_can_write(driver->carrier);
+    while (budget > 0 && !wanted) {
         struct view out = circuit_output(&driver->circuit, now);
         size_t n = out.len ? write_some(driver, out) : 0;
         circuit_written(&driver->circuit, n);
-        if (!out.len || driver->circuit.failed.code)
+        if (!out.len || driver->circuit.failed.code) {
+            set_bulk(driver, false);
             return;
-        if (n < out.len)
-            break;
+        }
+        wanted = n < out.len;
         budget -= n < budget ? n : budget;
     }
+    set_bulk(driver, budget == 0);
     carrier_want_write(driver->carrier);
 }
 
@@ -98,55 +107,42 @@ static bool read_some(struct circuit_driver *driver)
 }
 
 /* Takes what the peer sent, within a limit of work and of time; returns how much work it was. */
-static size_t take_some(struct circuit_driver *driver, uint64_t until_us)
+static size_t take_some(struct circuit_driver *driver, const struct turn_limit *limit)
 {
     struct circuit *c = &driver->circuit;
     size_t work = 0;
-    while (work < TURN_WORK && wants_bytes(driver)) {
+    while (work < limit->work && wants_bytes(driver)) {
         if (!circuit_has_work(c) && (!carrier_can_read(driver->carrier) || !read_some(driver)))
             break;
         work += circuit_work(c, STEP_WORK, loop_now(driver->loop));
-        if (loop_refresh_now(driver->loop) >= until_us)
+        if (loop_refresh_now(driver->loop) >= limit->until_us)
             break;
     }
     return work;
 }
 
-/* A session's turn: however much its peer sends, and whatever that asks for, the others have
- * theirs. One that was not enough for what came, and went mostly into petty frames, is followed by
- * a pause: their sender is held back, and the processor has time for others. */
-static void take_turn(struct circuit_driver *driver)
+/* However much a session's peer sends, and whatever that asks for, the others have their turn. */
+static void take_turn(struct turn *turn, const struct turn_limit *limit)
 {
+    struct circuit_driver *driver = container_of(turn, struct circuit_driver, turn);
     struct circuit *c = &driver->circuit;
     uint64_t petty = c->petty_work;
-    size_t work = take_some(driver, loop_refresh_now(driver->loop) + TURN_US);
-    if (!wants_bytes(driver) || !circuit_has_work(c))
-        carrier_want_read(driver->carrier);
-    else if (c->petty_work - petty > work / 2)
-        timer_set(driver->loop, &driver->later, loop_now(driver->loop) + PAUSE_US);
+    size_t work = take_some(driver, limit);
+    turns_worked(driver->turns, work, (size_t)(c->petty_work - petty));
+    if (wants_bytes(driver) && circuit_has_work(c))
+        turn_ask(driver->turns, turn); /* no edge will come for what was read */
     else
-        loop_defer(driver->loop, &driver->more); /* no edge will come for what was read */
+        carrier_want_read(driver->carrier);
+    settle(driver);
 }
 
+/* Reads at once, also if its turn comes later: a peer that was heard of is not silent. */
 static void on_read(struct carrier *c)
 {
     struct circuit_driver *driver = c->owner;
-    take_turn(driver);
-    settle(driver);
-}
-
-static void on_more(struct deferred *more)
-{
-    struct circuit_driver *driver = container_of(more, struct circuit_driver, more);
-    take_turn(driver);
-    settle(driver);
-}
-
-static void on_later(struct timer *timer)
-{
-    struct circuit_driver *driver = container_of(timer, struct circuit_driver, later);
-    take_turn(driver);
-    settle(driver);
+    if (wants_bytes(driver) && !circuit_has_work(&driver->circuit))
+        read_some(driver);
+    turn_now(driver->turns, &driver->turn);
 }
 
 static const struct carrier_user user = {.on_read = on_read, .on_write = on_write};
@@ -169,8 +165,7 @@ bool circuit_driver_open(struct circuit_driver *driver, struct loop *loop, struc
 {
     driver->timer.on_fire = on_fire;
     driver->flush.run = on_deferred;
-    driver->more.run = on_more;
-    driver->later.on_fire = on_later;
+    turn_init(&driver->turn, take_turn);
     if (!carrier_enter(carrier, loop, &user, driver)) {
         int error = errno;
         carrier_close(carrier);
@@ -196,12 +191,12 @@ static struct carrier *link_release(struct circuit_driver *driver)
 {
     struct carrier *carrier = driver->carrier;
     loop_undefer(&driver->flush);
-    loop_undefer(&driver->more);
+    turn_withdraw(&driver->turn);
+    set_bulk(driver, false);
     carrier_leave(carrier);
     timer_cancel(driver->loop, &driver->timer);
-    timer_cancel(driver->loop, &driver->later);
     circuit_free(&driver->circuit);
-    *driver = (struct circuit_driver){.on_change = driver->on_change};
+    *driver = (struct circuit_driver){.on_change = driver->on_change, .turns = driver->turns};
     return carrier;
 }
 

@@ -5,6 +5,7 @@
 
 #include "net/carrier.h"
 #include "net/parting.h"
+#include "net/turns.h"
 #include "session/circuit.h"
 
 struct circuit_driver {
@@ -13,8 +14,9 @@ struct circuit_driver {
     struct timer timer;
     struct loop *loop;
     struct deferred flush;
-    struct deferred more;               /* frames that were received and wait for the next turn */
-    struct timer later;                 /* that turn, if it is not to be at once */
+    struct turns *turns; /* of those whose work shares the loop; set before it is opened */
+    struct turn turn;    /* to take frames that were received */
+    bool bulk;           /* more was to be written than may be at once: counted in turns */
     uint64_t bytes_read, bytes_written; /* of the circuit */
     /* The circuit has failed, or the session is no longer active: look at both. Called from the
      * loop, never inside a circuit_driver_ call. The owner may free the driver in it. */

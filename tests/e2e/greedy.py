@@ -3,8 +3,8 @@ does not slow the test that measures.
 
 greedy.py KIND KEY-FILE RELAY RELAY-KEY AGENT AGENT-KEY TARGET: goes on until it is stopped, and says
 "begun" when its work is under way. KIND: `listen` and `open` send LISTEN or OPEN and its RESET in
-pairs, `datagrams` sends datagrams of no bytes, `list` asks for lists with a query that is hard to
-match, as often as the relay answers.
+pairs, `datagrams` sends datagrams of no bytes, `eight` sends datagrams in eight sessions at once,
+`list` asks for lists with a query that is hard to match, as often as the relay answers.
 """
 import sys
 import time
@@ -53,15 +53,26 @@ def opens(client, target):
         yield
 
 
-def datagrams(client, target):
-    circuit = client.connect()
-    circuit.open(f"udp:{target}")
+def flood(client, target, sessions):
+    circuits = [client.connect() for _ in range(sessions)]
     many = frame(DATAGRAM, 1) * 8000
+    for circuit in circuits:
+        circuit.open(f"udp:{target}")
     while True:
-        for _ in range(16):
-            circuit.records.send(many)
-        settle(circuit)
+        for _ in range(16 // sessions):
+            for circuit in circuits:
+                circuit.records.send(many)
+        for circuit in circuits:
+            settle(circuit)
         yield
+
+
+def datagrams(client, target):
+    return flood(client, target, 1)
+
+
+def eight(client, target):
+    return flood(client, target, 8)
 
 
 def lists(client, target):
@@ -77,7 +88,7 @@ def lists(client, target):
         yield
 
 
-KINDS = {"listen": listen, "open": opens, "datagrams": datagrams, "list": lists}
+KINDS = {"listen": listen, "open": opens, "datagrams": datagrams, "eight": eight, "list": lists}
 
 
 def main(kind, key_file, relay, relay_key, agent, agent_key, target):

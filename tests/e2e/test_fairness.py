@@ -97,14 +97,15 @@ def start(world):
     return relay, world.start_agent(conf=conf)
 
 
-@pytest.mark.parametrize("kind", ["listen", "open", "datagrams"])
+@pytest.mark.parametrize("kind", ["listen", "open", "datagrams", "eight"])
 def test_keystrokes(world, twin, echo, kind):
-    """LISTEN and its RESET, OPEN and its RESET, datagrams of no bytes, without end."""
+    """LISTEN and its RESET, OPEN and its RESET, datagrams of no bytes, without end; these in eight
+    sessions, which have one share together."""
     _, agent = start(world)
     client = world.start_client(*forwards(echo.port))
     with socket.socket(type=socket.SOCK_DGRAM) as sink, socket.create_connection(client.address()) as connection:
         sink.bind((LOOPBACK, 0))
-        target = f"{LOOPBACK}:{sink.getsockname()[1] if kind == 'datagrams' else free_port()}"
+        target = f"{LOOPBACK}:{sink.getsockname()[1] if kind in ('datagrams', 'eight') else free_port()}"
         assert_fair(world, twin, kind, target, lambda n: ask(connection, b"%d" % n), agent)
 
 

@@ -17,6 +17,7 @@
 
 struct party_at {
     struct hop_driver driver;
+    struct turns turns;
     struct circuit_driver circuit;
     struct side *side; /* of the session */
 };
@@ -191,6 +192,8 @@ static int set_up(void **state)
         t.at[i].side = &t.pair->side[i];
         t.at[i].driver.on_ended = on_ended;
         t.at[i].driver.on_detached = on_detached;
+        turns_init(&t.at[i].turns, t.loop);
+        t.at[i].circuit.turns = &t.at[i].turns;
         t.at[i].circuit.on_change = on_change;
     }
     return 0;
@@ -202,6 +205,7 @@ static int tear_down(void **state)
     for (int i = CLIENT; i <= AGENT; i++) {
         hop_driver_close(&t.at[i].driver);
         circuit_driver_close(&t.at[i].circuit);
+        turns_end(&t.at[i].turns);
     }
     partings_free(&t.partings);
     pair_free(t.pair);
@@ -320,7 +324,7 @@ static bool paused;
 static bool all_is_taken(void)
 {
     const struct circuit_driver *driver = &t.at[AGENT].circuit;
-    paused |= timer_is_set(&driver->later);
+    paused |= timer_is_set(&t.at[AGENT].turns.pause);
     return driver->bytes_read > 0 && !circuit_has_work(&driver->circuit);
 }
 

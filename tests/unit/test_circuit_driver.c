@@ -30,6 +30,7 @@ int clock_gettime(clockid_t id, struct timespec *now)
 static struct {
     struct loop *loop;
     struct raw *raw;
+    struct turns turns;
     struct circuit_driver driver;
     struct cipher send, receive; /* the peer's */
     struct record record;
@@ -116,6 +117,8 @@ static int set_up(void **state)
     t.raw = raw_new(false, NULL);
     t.raw->now = time_us;
     t.other.run = on_round;
+    turns_init(&t.turns, t.loop);
+    t.driver.turns = &t.turns;
     t.driver.on_change = on_change;
     raw_circuit(t.raw, &t.driver.circuit, &t.send, &t.receive, 2, 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
@@ -130,6 +133,7 @@ static int tear_down(void **state)
 {
     (void)state;
     circuit_driver_close(&t.driver);
+    turns_end(&t.turns);
     loop_undefer(&t.other);
     raw_free(t.raw);
     loop_free(t.loop);
