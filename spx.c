@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "auditor/auditor.h"
 #include "base/exits.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -34,6 +35,7 @@ static const struct applet applets[] = {
     {"relay", relay_main, "the place where clients and agents meet"},
     {"agent", agent_main, "serve a storage system's services"},
     {"key", key_main, "make keys and show public keys"},
+    {"audit", audit_main, "verify, show and compare audits"},
 };
 
 /* Without an applet. */

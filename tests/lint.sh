@@ -120,11 +120,14 @@ layers() {
         allowed["policy"]  = "base"
         allowed["hop"]     = "base crypto wire net"
         allowed["session"] = "base crypto wire"
+        allowed["audit"]   = "base crypto net"
         allowed["config"]  = "base crypto wire net policy"
         allowed["forward"] = "base wire net config session"
         allowed["cli"]     = "base config"
         for (n = split(applets, applet, " "); n > 0; n--)
-            allowed[applet[n]] = "base crypto wire net policy hop session config forward cli"
+            if (applet[n] != "audit")
+                allowed[applet[n]] = "base crypto wire net policy hop session config forward cli audit"
+        allowed["auditor"] = "base crypto cli audit" # the applet audit
     }
     function may_include(file, folder, target, name) {
         if (name ~ /_carrier\.h$/)

@@ -13,6 +13,8 @@ int exit_code(enum failure failure)
         [FAILURE_NO_AGENT] = 6,
         [FAILURE_NETWORK] = 7,
         [FAILURE_TIMED_OUT] = 8,
+        [FAILURE_NOT_SEEN] = 10,
+        [FAILURE_ALTERED] = 11,
         [FAILURE_INTERRUPTED] = 130,
     };
     return codes[failure];

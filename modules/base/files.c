@@ -107,9 +107,7 @@ static bool write_all(int fd, const char *data, size_t len)
     return true;
 }
 
-/* A new name survives a crash once its directory is synced. A failure to do so loses nothing else.
- */
-static void sync_directory_of(const char *path)
+void file_sync_directory(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
@@ -140,7 +138,7 @@ bool file_create_secret(const char *path, const char *content, size_t len, struc
         unlink(path);
         return error_set(e, FAILURE_OTHER, "cannot write %s: %s", path, system_text(failed));
     }
-    sync_directory_of(path);
+    file_sync_directory(path);
     return true;
 }
 
@@ -159,7 +157,7 @@ bool file_replace(const char *path, const char *content, size_t len, struct erro
     }
     free(fresh);
     if (good)
-        sync_directory_of(path);
+        file_sync_directory(path);
     return good;
 }
 
@@ -200,7 +198,7 @@ bool file_append_line(const char *path, const char *line, struct error *e)
         error_set(e, FAILURE_OTHER, "cannot write %s: %s", path, system_text(errno));
     close(fd);
     if (good)
-        sync_directory_of(path);
+        file_sync_directory(path);
     return good;
 }
 

@@ -87,6 +87,16 @@ bool base64_decode(uint8_t *out, size_t out_len, struct view text)
     return good;
 }
 
+void text_hex(char *out, const uint8_t *data, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[data[i] >> 4];
+        *out++ = digits[data[i] & 15];
+    }
+    *out = '\0';
+}
+
 static struct view view_from(struct view v, size_t offset)
 {
     return view_of(v.data + offset, v.len - offset);

@@ -1,4 +1,4 @@
-/* Text: base64, UTF-8, texts from peers, human-readable numbers. */
+/* Text: base64, hexadecimal, UTF-8, texts from peers, human-readable numbers. */
 #ifndef SPX_BASE_TEXT_H
 #define SPX_BASE_TEXT_H
 
@@ -16,6 +16,9 @@ void base64_encode(char *out, const uint8_t *data, size_t len);
 /* Decodes exactly out_len bytes from canonical base64 (right padding, unused bits zero, nothing
  * else around it); false otherwise, out is then undefined. */
 bool base64_decode(uint8_t *out, size_t out_len, struct view text);
+
+/* Lower-case hexadecimal; out takes 2 * len + 1 bytes and is terminated. */
+void text_hex(char *out, const uint8_t *data, size_t len);
 
 /* True if the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool utf8_valid(struct view text);

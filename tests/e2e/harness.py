@@ -31,7 +31,7 @@ LOOPBACK = "127.0.0.1"
 
 # Exit codes (modules/base/exits.h).
 OK, OTHER, USAGE, CONFIG, NOT_AUTHENTICATED, DENIED, NO_AGENT, NETWORK, TIMED_OUT = range(9)
-INTERRUPTED = 130
+NOT_SEEN, ALTERED, INTERRUPTED = 10, 11, 130
 
 SYS_PIDFD_GETFD = 438  # on every architecture
 

@@ -18,8 +18,9 @@ from servers import ask, read_exactly
 
 pytestmark = pytest.mark.usefixtures("steady")
 
-APPLETS = ("client", "relay", "agent", "key")
-VERBS = {"client": ["list", "targets", "take"], "agent": ["call"], "key": ["new", "public"]}
+APPLETS = ("client", "relay", "agent", "key", "audit")
+VERBS = {"client": ["list", "targets", "take"], "agent": ["call"], "key": ["new", "public"],
+         "audit": ["verify", "show", "compare"]}  # fmt: skip
 
 
 def test_version():
@@ -312,6 +313,12 @@ USAGE_ERRORS = [
     (["key", "new", "-"], "spx key new: a new key goes to a file, never to standard output"),
     (["key", "public", "a", "b"], "spx key public: unexpected argument 'b'"),
     (["key", "--nonsense"], UNKNOWN),
+    (["audit"], "spx audit: missing command"),
+    (["audit", "verify"], "spx audit verify: missing argument: FILE"),
+    (["audit", "compare", "a"], "spx audit compare: missing argument: FILE"),
+    (["audit", "compare", "a", "b", "c", "d"], "spx audit compare: unexpected argument 'd'"),
+    (["audit", "show", "--user", "a", "--user", "b", "f"], "spx audit show: --user is given twice"),
+    (["audit", "show", "--since", "2026-01", "f"], "spx audit show: malformed time '2026-01'"),
 ]
 
 

@@ -6,13 +6,16 @@ import socket
 
 import pytest
 
+from audits import Chain
 from harness import (
+    ALTERED,
     CONFIG,
     DENIED,
     INTERRUPTED,
     LOOPBACK,
     NETWORK,
     NOT_AUTHENTICATED,
+    NOT_SEEN,
     NO_AGENT,
     OK,
     OTHER,
@@ -27,7 +30,7 @@ from harness import (
     spx,
 )
 
-APPLETS = ("client", "relay", "agent", "key")
+APPLETS = ("client", "relay", "agent", "key", "audit")
 
 
 def taken_port(kind=socket.SOCK_STREAM):
@@ -222,6 +225,39 @@ def key_of_a_file_others_can_write(world, code):
     spx("key", "public", path, code=code)
 
 
+# Audit.
+
+
+def audit_of(world, name, role="agent"):
+    return Chain(role, agent="lab-1").add("started", key=f"SHA256:{name}").save(world.directory / name)
+
+
+def audit_verified(world, code):
+    spx("audit", "verify", audit_of(world, "a"), code=code)
+
+
+def audit_into_a_full_disk(world, code):
+    full(code, "audit", "show", audit_of(world, "a"))
+
+
+def audit_without_a_verb(world, code):
+    spx("audit", code=code)
+
+
+def audit_that_is_not_there(world, code):
+    spx("audit", "verify", world.directory / "nothing", code=code)
+
+
+def audit_that_is_none(world, code):
+    spx("audit", "verify", world.key("alice").path, code=code)
+
+
+def audits_of_which_one_knows_more(world, code):
+    agent = audit_of(world, "a")
+    client = Chain("client").add("session_began", session="5" * 32, agent="lab-1").save(world.directory / "c")
+    spx("audit", "compare", agent, client, code=code)
+
+
 SITUATIONS = [
     ("client", OK, client_lists),
     ("client", OTHER, client_pipes_to_a_closed_port),
@@ -256,6 +292,12 @@ SITUATIONS = [
     ("key", OTHER, key_new_over_another),
     ("key", USAGE, key_without_a_verb),
     ("key", CONFIG, key_of_a_file_others_can_write),
+    ("audit", OK, audit_verified),
+    ("audit", OTHER, audit_into_a_full_disk),
+    ("audit", USAGE, audit_without_a_verb),
+    ("audit", CONFIG, audit_that_is_not_there),
+    ("audit", NOT_SEEN, audits_of_which_one_knows_more),
+    ("audit", ALTERED, audit_that_is_none),
 ]
 
 SERVES = "what a peer does ends its connection, never the service"
@@ -270,6 +312,15 @@ IMPOSSIBLE = {
         ("key", code): NO_NETWORK
         for code in (NOT_AUTHENTICATED, DENIED, NO_AGENT, NETWORK, TIMED_OUT)
     },
+    **{
+        ("audit", code): NO_NETWORK
+        for code in (NOT_AUTHENTICATED, DENIED, NO_AGENT, NETWORK, TIMED_OUT)
+    },
+    **{
+        (applet, code): "it reads no audits"
+        for code in (NOT_SEEN, ALTERED) for applet in ("client", "relay", "agent", "key")
+    },
+    ("audit", INTERRUPTED): "the signal ends it, as it does any program that does not handle it",
     ("key", INTERRUPTED): "the signal ends it, as it does any program that does not handle it",
 }
 

@@ -1,0 +1,393 @@
+/* The queue before the file, and the thread between them. */
+#include "audit/audit.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "audit/file.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/loop.h"
+
+#define STACK_BYTES ((size_t)128 * 1024)
+#define GATHER_US (10 * CLOCK_US_PER_MS) /* how long the first of a commit waits for others */
+#define RETRY_US CLOCK_US_PER_S
+#define STALL_US (5 * CLOCK_US_PER_S) /* a disk that takes longer cannot be written */
+
+struct audit {
+    char *path;
+    const char *role, *agent;
+    bool refuse;
+    struct io io; /* an eventfd: something of what follows has changed */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t work, over;
+    /* Under the lock. */
+    struct list queue;        /* what the thread has not taken yet */
+    size_t bytes;             /* of all that is not written */
+    uint64_t issued, written; /* tickets */
+    uint64_t lost;            /* entries left out since the last that was taken */
+    uint64_t progress_us;     /* of the last commit, or the first entry after it */
+    bool hurry, stop, stopped;
+    struct error failing; /* of the last try; FAILURE_NONE: it was good */
+    struct error trouble; /* to be told */
+    /* The thread's. */
+    struct audit_file file;
+    struct list taken;
+    /* The loop's. */
+    struct list waits;
+    bool told_failing, told_stalled;
+};
+
+static void tell_lost(struct audit *a);
+
+/* ---- The thread. ---- */
+
+static void wait_until(struct audit *a, uint64_t us)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    us += (uint64_t)at.tv_nsec / 1000;
+    at.tv_sec += (time_t)(us / CLOCK_US_PER_S);
+    at.tv_nsec = (long)(us % CLOCK_US_PER_S * 1000);
+    while (!a->stop && !a->hurry && pthread_cond_timedwait(&a->work, &a->lock, &at) == 0) {
+    }
+}
+
+static void take_queue(struct audit *a)
+{
+    list_each (link, &a->queue)
+        list_move(&a->taken, link);
+}
+
+/* The first of what was taken are in the file. */
+static void free_written(struct audit *a, size_t count)
+{
+    a->written += count;
+    list_each (link, &a->taken) {
+        struct audit_record *r = container_of(link, struct audit_record, link);
+        if (count-- == 0)
+            break;
+        list_remove(link);
+        a->bytes -= sizeof *r + r->len;
+        free(r);
+    }
+}
+
+/* One commit. The lock is not held while it waits for the disk. */
+static bool commit(struct audit *a)
+{
+    struct error e = {0};
+    size_t count = 0;
+    bool good;
+    take_queue(a);
+    a->hurry = false;
+    pthread_mutex_unlock(&a->lock);
+    good = audit_file_append(&a->file, &a->taken, &count, &e);
+    pthread_mutex_lock(&a->lock);
+    free_written(a, count);
+    if (good) {
+        a->progress_us = clock_now_us();
+        tell_lost(a);
+    }
+    a->failing = e;
+    if (a->file.trouble.failure)
+        a->trouble = a->file.trouble;
+    a->file.trouble = (struct error){0};
+    eventfd_write(a->io.fd, 1);
+    return good;
+}
+
+static bool is_idle(const struct audit *a)
+{
+    return list_empty(&a->queue) && list_empty(&a->taken);
+}
+
+static void *run(void *arg)
+{
+    struct audit *a = arg;
+    pthread_mutex_lock(&a->lock);
+    for (;;) {
+        while (is_idle(a) && !a->stop)
+            pthread_cond_wait(&a->work, &a->lock);
+        if (is_idle(a))
+            break;
+        wait_until(a, GATHER_US);
+        if (commit(a))
+            continue;
+        if (a->stop)
+            break;
+        wait_until(a, RETRY_US);
+    }
+    a->stopped = true;
+    pthread_cond_signal(&a->over);
+    pthread_mutex_unlock(&a->lock);
+    return NULL;
+}
+
+/* ---- Start and end. ---- */
+
+static void init_conditions(struct audit *a)
+{
+    pthread_condattr_t attributes;
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->work, &attributes);
+    pthread_cond_init(&a->over, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+/* Signals are the loop's; SIGXFSZ would end the process where EFBIG says enough. */
+static bool start_thread(struct audit *a)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    bool started;
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    started = pthread_create(&a->thread, &attributes, run, a) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return started;
+}
+
+static void free_all(struct audit *a)
+{
+    list_each (link, &a->queue)
+        list_move(&a->taken, link);
+    list_each (link, &a->taken)
+        free(container_of(link, struct audit_record, link));
+    audit_file_close(&a->file);
+    pthread_cond_destroy(&a->work);
+    pthread_cond_destroy(&a->over);
+    pthread_mutex_destroy(&a->lock);
+    if (a->io.fd >= 0)
+        close(a->io.fd);
+    free(a->path);
+    free(a);
+}
+
+static void on_news(struct io *io);
+
+struct audit *audit_start(struct loop *loop, const struct audit_settings *settings, struct error *e)
+{
+    struct audit *a = calloc(1, sizeof *a);
+    if (!a) {
+        error_no_memory(e);
+        return NULL;
+    }
+    a->path = strdup(settings->path);
+    a->role = settings->role;
+    a->agent = settings->agent;
+    a->refuse = settings->refuse;
+    list_init(&a->queue);
+    list_init(&a->taken);
+    list_init(&a->waits);
+    init_conditions(a);
+    audit_file_init(&a->file, a->path, a->role, settings->limit_bytes);
+    a->io.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    a->io.on_read = on_news;
+    if (a->path && a->io.fd >= 0 && io_add(loop, &a->io, a->io.fd) && start_thread(a)) {
+        io_want_read(&a->io);
+        return a;
+    }
+    io_remove(&a->io);
+    free_all(a);
+    error_set(e, FAILURE_OTHER, "cannot begin the audit: no memory, descriptor or thread for it");
+    return NULL;
+}
+
+/* True if the thread has ended within this time. */
+static bool wait_for_thread(struct audit *a, uint64_t patience_us)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += (time_t)(patience_us / CLOCK_US_PER_S);
+    pthread_mutex_lock(&a->lock);
+    a->stop = true;
+    pthread_cond_signal(&a->work);
+    while (!a->stopped && pthread_cond_timedwait(&a->over, &a->lock, &at) == 0) {
+    }
+    bool stopped = a->stopped;
+    pthread_mutex_unlock(&a->lock);
+    return stopped;
+}
+
+bool audit_end(struct audit *a, uint64_t patience_us)
+{
+    uint64_t left;
+    bool stopped;
+    if (!a)
+        return true;
+    stopped = wait_for_thread(a, patience_us);
+    io_remove(&a->io);
+    pthread_mutex_lock(&a->lock);
+    left = a->issued - a->written + a->lost;
+    if (left > 0)
+        log_error("audit %s: the last %llu entries were not written: %s", a->path,
+                  (unsigned long long)left,
+                  a->failing.failure ? a->failing.text : "the disk does not answer");
+    pthread_mutex_unlock(&a->lock);
+    if (!stopped)
+        return false; /* the thread has it as long as the process lives */
+    pthread_join(a->thread, NULL);
+    free_all(a);
+    return left == 0;
+}
+
+/* ---- Entries. ---- */
+
+/* Under the lock. False: without memory. */
+static bool enqueue(struct audit *a, const char *object, size_t len)
+{
+    struct audit_record *r = malloc(sizeof *r + len);
+    if (!r)
+        return false;
+    list_init(&r->link);
+    memcpy(r->object, object, len);
+    r->len = len;
+    if (a->issued == a->written)
+        a->progress_us = clock_now_us();
+    list_append(&a->queue, &r->link);
+    a->bytes += sizeof *r + len;
+    a->issued++;
+    pthread_cond_signal(&a->work);
+    return true;
+}
+
+static bool has_room(const struct audit *a, size_t most)
+{
+    return a->bytes + 2 * (size_t)AUDIT_LINE_MAX < most;
+}
+
+static size_t encode(const struct audit *a, char object[AUDIT_LINE_MAX],
+                     const struct audit_entry *entry)
+{
+    struct audit_entry e = *entry;
+    char now[AUDIT_TIME_BYTES];
+    clock_wall_text(now);
+    e.time = now;
+    e.role = a->role;
+    e.agent = e.agent ? e.agent : a->agent;
+    return audit_entry_encode(object, &e);
+}
+
+/* Under the lock. */
+static void tell_lost(struct audit *a)
+{
+    char object[AUDIT_LINE_MAX];
+    size_t len;
+    const struct audit_entry entry = {
+        .event = "entries_lost", .count = a->lost, .reason = "too many waited to be written"};
+    if (a->lost == 0 || !has_room(a, AUDIT_QUEUE_MAX))
+        return;
+    len = encode(a, object, &entry);
+    if (enqueue(a, object, len))
+        a->lost = 0;
+}
+
+uint64_t audit_write(struct audit *a, const struct audit_entry *entry)
+{
+    char object[AUDIT_LINE_MAX];
+    uint64_t ticket = 0;
+    size_t len;
+    if (!a)
+        return 0;
+    len = encode(a, object, entry);
+    pthread_mutex_lock(&a->lock);
+    tell_lost(a);
+    if (a->lost == 0 && has_room(a, AUDIT_QUEUE_MAX) && enqueue(a, object, len))
+        ticket = a->issued;
+    else
+        a->lost++;
+    pthread_mutex_unlock(&a->lock);
+    return ticket;
+}
+
+/* ---- How it stands, in the loop. ---- */
+
+static void log_state(struct audit *a, const struct error *failing)
+{
+    if (failing->failure && !a->told_failing)
+        log_error("audit: %s; %s until it can be written", failing->text,
+                  a->refuse ? "no new session and no new stream" : "entries wait");
+    if (!failing->failure && (a->told_failing || a->told_stalled))
+        log_info("audit: %s is written again", a->path);
+    a->told_failing = failing->failure != FAILURE_NONE;
+    a->told_stalled = a->told_stalled && failing->failure;
+}
+
+static void wake_waits(struct audit *a, uint64_t written)
+{
+    list_each (link, &a->waits) {
+        struct audit_wait *w = container_of(link, struct audit_wait, link);
+        if (w->ticket > written)
+            continue;
+        list_remove(&w->link);
+        w->done(w, w->ticket > 0);
+    }
+}
+
+static void on_news(struct io *io)
+{
+    struct audit *a = container_of(io, struct audit, io);
+    struct error failing, trouble;
+    uint64_t written;
+    eventfd_t count;
+    eventfd_read(io->fd, &count);
+    io_read_drained(io);
+    io_want_read(io);
+    pthread_mutex_lock(&a->lock);
+    failing = a->failing;
+    trouble = a->trouble;
+    a->trouble = (struct error){0};
+    written = a->written;
+    pthread_mutex_unlock(&a->lock);
+    log_state(a, &failing);
+    if (trouble.failure)
+        log_warning("audit: %s; it grows on", trouble.text);
+    wake_waits(a, written);
+}
+
+bool audit_permits(struct audit *a)
+{
+    bool good, stalled;
+    if (!a || !a->refuse)
+        return true;
+    pthread_mutex_lock(&a->lock);
+    tell_lost(a);
+    stalled = a->issued > a->written && clock_now_us() - a->progress_us > STALL_US;
+    good = !a->failing.failure && !stalled && a->lost == 0 && has_room(a, AUDIT_QUEUE_MAX / 2);
+    pthread_mutex_unlock(&a->lock);
+    if (stalled && !a->told_stalled && !a->told_failing)
+        log_error("audit: the disk of %s does not answer; no new session and no new stream until "
+                  "it does",
+                  a->path);
+    a->told_stalled = a->told_stalled || stalled;
+    return good;
+}
+
+void audit_when_written(struct audit *a, struct audit_wait *w)
+{
+    list_append(&a->waits, &w->link);
+    pthread_mutex_lock(&a->lock);
+    a->hurry = true;
+    pthread_cond_signal(&a->work);
+    pthread_mutex_unlock(&a->lock);
+    eventfd_write(a->io.fd, 1);
+}
+
+void audit_forget(struct audit_wait *w)
+{
+    if (w->link.next)
+        list_remove(&w->link);
+}

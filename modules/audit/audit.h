@@ -1,0 +1,56 @@
+/* The audit of a process: entries go to a file in a thread of its own, so that no disk holds up the
+ * event loop, many with one sync (docs/AUDIT.md). Who has no audit has NULL, which takes all calls.
+ */
+#ifndef SPX_AUDIT_AUDIT_H
+#define SPX_AUDIT_AUDIT_H
+
+#include "audit/entry.h"
+#include "base/error.h"
+#include "base/list.h"
+
+struct audit;
+struct loop;
+
+/* Entries that wait to be written take at most so many bytes. */
+#define AUDIT_QUEUE_MAX ((size_t)8 * 1024 * 1024)
+
+struct audit_settings {
+    const char *path;     /* copied */
+    const char *role;     /* "agent"; a literal */
+    const char *agent;    /* of entries that name none; the owner's, or NULL */
+    uint64_t limit_bytes; /* of a file; 0: none */
+    bool refuse;          /* audit_permits says no while it cannot be written */
+};
+
+/* Begins; loop, for the calls that tell of it, outlives it. A file that cannot be written is told
+ * in the log, here and later, and tried again. NULL without memory, descriptors or threads: e says
+ * so.
+ */
+struct audit *audit_start(struct loop *loop, const struct audit_settings *settings,
+                          struct error *e);
+
+/* Writes an entry, whose role and time are put in, soon. Its texts are copied. When no more can
+ * wait it is left out, which an entry tells that is written then. Returns its ticket, above 0; 0:
+ * there is none. */
+uint64_t audit_write(struct audit *a, const struct audit_entry *entry);
+
+/* True if a new session or stream may begin as far as the audit is concerned: it can be written, or
+ * need not. Half of what may wait is kept for the ends of those that there are. */
+bool audit_permits(struct audit *a);
+
+/* Waits until the entry with this ticket, and all before it, are on disk, and then calls done in
+ * the loop; ok false: it was left out. The owner embeds w, zeroed, and leaves it alone until the
+ * call or audit_forget. */
+struct audit_wait {
+    void (*done)(struct audit_wait *w, bool ok);
+    uint64_t ticket;
+    struct list link; /* the audit's own */
+};
+void audit_when_written(struct audit *a, struct audit_wait *w);
+void audit_forget(struct audit_wait *w);
+
+/* Writes what waits, for at most so long, and frees. False: some of it was not written, which the
+ * log tells. */
+bool audit_end(struct audit *a, uint64_t patience_us);
+
+#endif

@@ -1,0 +1,271 @@
+/* The table of fields drives both ways. What is read is encoded again and compared, so that every
+ * line has one spelling. */
+#include "audit/entry.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+enum number_group { ALONE, COUNTED, MEASURED, EITHER };
+
+/* A field: a text of at most so many bytes in the line, or, with 0, a number. */
+struct field {
+    const char *name;
+    size_t offset, bytes;
+    enum number_group group;
+};
+
+#define PLACE(field) .name = #field, .offset = offsetof(struct audit_entry, field)
+#define TEXT(field, most)             \
+    {                                 \
+        PLACE(field), .bytes = (most) \
+    }
+#define NUMBER(field, of)           \
+    {                               \
+        PLACE(field), .group = (of) \
+    }
+
+static const struct field fields[] = {
+    TEXT(chain, 32),
+    NUMBER(number, ALONE),
+    TEXT(time, AUDIT_TIME_BYTES - 1),
+    TEXT(role, 16),
+    TEXT(event, 32),
+    TEXT(session, 32),
+    TEXT(circuit, 32),
+    TEXT(user, 128),
+    TEXT(key, 64),
+    TEXT(agent, 128),
+    TEXT(relay, 400),
+    TEXT(address, 200),
+    TEXT(target, 600),
+    NUMBER(stream, ALONE),
+    NUMBER(severity, ALONE),
+    NUMBER(count, ALONE),
+    NUMBER(bytes_up, COUNTED),
+    NUMBER(bytes_down, COUNTED),
+    NUMBER(sent, MEASURED),
+    NUMBER(acknowledged, MEASURED),
+    NUMBER(received, MEASURED),
+    NUMBER(duration_ms, EITHER),
+    NUMBER(code, ALONE),
+    TEXT(reason, 800),
+    TEXT(by, 128),
+    TEXT(torn, 64),
+    TEXT(salt, 32),
+    TEXT(previous, 64),
+};
+
+#define FIELDS (sizeof fields / sizeof fields[0])
+
+static const char **text_at(struct audit_entry *e, const struct field *f)
+{
+    return (const char **)(void *)((char *)e + f->offset);
+}
+
+static uint64_t *number_at(struct audit_entry *e, const struct field *f)
+{
+    return (uint64_t *)(void *)((char *)e + f->offset);
+}
+
+/* ---- Writing. ---- */
+
+static bool has_number(const struct audit_entry *e, const struct field *f, uint64_t value)
+{
+    switch (f->group) {
+    case COUNTED:
+        return e->counted;
+    case MEASURED:
+        return e->measured;
+    case EITHER:
+        return e->counted || e->measured;
+    case ALONE:
+        break;
+    }
+    return value != 0;
+}
+
+/* The bytes of the first character of clean text, which begins no string. */
+static size_t character_bytes(const char *s)
+{
+    size_t n = 1;
+    while (((uint8_t)s[n] & 0xc0) == 0x80)
+        n++;
+    return n;
+}
+
+/* The length of what is written: clean text with '"' and '\' escaped, at most max bytes. */
+static size_t escape(char *out, size_t max, const char *clean)
+{
+    size_t len = 0;
+    while (*clean != '\0') {
+        bool escaped = *clean == '"' || *clean == '\\';
+        size_t n = character_bytes(clean);
+        if (len + n + escaped > max)
+            break;
+        if (escaped)
+            out[len++] = '\\';
+        memcpy(out + len, clean, n);
+        len += n;
+        clean += n;
+    }
+    return len;
+}
+
+static size_t add_text(char *out, const struct field *f, const char *text)
+{
+    char clean[AUDIT_LINE_MAX];
+    size_t len = (size_t)sprintf(out, "\"%s\":\"", f->name);
+    text_clean(clean, f->bytes + 1, view_of_string(text));
+    len += escape(out + len, f->bytes, clean);
+    memcpy(out + len, "\",", 2);
+    return len + 2;
+}
+
+static size_t add_field(char *out, const struct audit_entry *entry, const struct field *f)
+{
+    struct audit_entry e = *entry;
+    const char *text = f->bytes ? *text_at(&e, f) : NULL;
+    if (text && text[0] != '\0')
+        return add_text(out, f, text);
+    if (f->bytes || !has_number(&e, f, *number_at(&e, f)))
+        return 0;
+    return (size_t)sprintf(out, "\"%s\":%" PRIu64 ",", f->name, *number_at(&e, f));
+}
+
+size_t audit_entry_encode(char *out, const struct audit_entry *entry)
+{
+    size_t len = 1;
+    out[0] = '{';
+    for (size_t i = 0; i < FIELDS; i++)
+        len += add_field(out + len, entry, &fields[i]);
+    len -= len > 1; /* the last comma */
+    out[len++] = '}';
+    out[len] = '\0';
+    return len;
+}
+
+/* ---- Reading. ---- */
+
+struct input {
+    const char *at, *end;
+    char *store; /* where the next text goes: there is room, since a text is no longer than its
+                    spelling */
+};
+
+static bool take(struct input *in, const char *expected)
+{
+    size_t len = strlen(expected);
+    if ((size_t)(in->end - in->at) < len || memcmp(in->at, expected, len) != 0)
+        return false;
+    in->at += len;
+    return true;
+}
+
+static bool take_name(struct input *in, const char *name)
+{
+    const char *begin = in->at;
+    if (take(in, "\"") && take(in, name) && take(in, "\":"))
+        return true;
+    in->at = begin;
+    return false;
+}
+
+static bool read_number(struct input *in, uint64_t *out)
+{
+    const char *begin = in->at;
+    uint64_t value = 0;
+    /* One too large comes out as another, and so differs when it is written again. */
+    for (; in->at < in->end && isdigit((unsigned char)*in->at); in->at++)
+        value = value * 10 + (uint64_t)(*in->at - '0');
+    *out = value;
+    return in->at > begin;
+}
+
+static bool read_text(struct input *in, const char **out)
+{
+    *out = in->store;
+    if (!take(in, "\""))
+        return false;
+    for (; in->at < in->end && *in->at != '"'; in->at++) {
+        if (*in->at == '\\' && ++in->at == in->end)
+            return false;
+        if (*in->at == '\0')
+            return false;
+        *in->store++ = *in->at;
+    }
+    *in->store++ = '\0';
+    return take(in, "\"");
+}
+
+static void note_group(struct audit_entry *e, enum number_group group)
+{
+    e->counted = e->counted || group == COUNTED;
+    e->measured = e->measured || group == MEASURED;
+}
+
+static bool read_fields(struct input *in, struct audit_entry *e)
+{
+    const char *before = "";
+    if (!take(in, "{"))
+        return false;
+    for (size_t i = 0; i < FIELDS; i++) {
+        const char *begin = in->at;
+        if (!take(in, before) || !take_name(in, fields[i].name)) {
+            in->at = begin;
+            continue;
+        }
+        if (!(fields[i].bytes ? read_text(in, text_at(e, &fields[i]))
+                              : read_number(in, number_at(e, &fields[i]))))
+            return false;
+        note_group(e, fields[i].group);
+        before = ",";
+    }
+    return take(in, "}") && in->at == in->end;
+}
+
+static bool is_hex(const char *text, size_t digits)
+{
+    return text && strlen(text) == digits && strspn(text, "0123456789abcdef") == digits;
+}
+
+static bool is_hex_if_there(const char *text, size_t digits)
+{
+    return !text || is_hex(text, digits);
+}
+
+/* Digits where the pattern has 0, and else what it has. */
+static bool is_time(const char *text)
+{
+    static const char pattern[AUDIT_TIME_BYTES] = "0000-00-00T00:00:00.000Z";
+    if (!text || strlen(text) != sizeof pattern - 1)
+        return false;
+    for (size_t i = 0; text[i] != '\0'; i++)
+        if (pattern[i] == '0' ? !isdigit((unsigned char)text[i]) : text[i] != pattern[i])
+            return false;
+    return true;
+}
+
+static bool is_entry(const struct audit_entry *e)
+{
+    return is_hex(e->chain, 32) && e->number && is_time(e->time) && e->role && e->event &&
+           is_hex_if_there(e->session, 32) && is_hex_if_there(e->circuit, 32) &&
+           is_hex_if_there(e->torn, 64) && is_hex(e->salt, 32) && is_hex(e->previous, 64);
+}
+
+bool audit_line_read(struct audit_line *out, struct view line)
+{
+    char again[AUDIT_LINE_MAX];
+    const char *begin = (const char *)line.data;
+    struct input in = {.at = begin, .end = begin + line.len, .store = out->store};
+    if (line.len == 0 || line.len >= AUDIT_LINE_MAX)
+        return false;
+    out->entry = (struct audit_entry){0};
+    if (!read_fields(&in, &out->entry) || !is_entry(&out->entry))
+        return false;
+    return view_equal(view_of(again, audit_entry_encode(again, &out->entry)), line);
+}

@@ -1,0 +1,43 @@
+/* The file of an audit: several processes append to it, under a lock, and go on with one chain.
+ * Used by one thread, which may wait for disk and lock. */
+#ifndef SPX_AUDIT_FILE_H
+#define SPX_AUDIT_FILE_H
+
+#include <sys/types.h>
+
+#include "audit/chain.h"
+#include "base/error.h"
+#include "base/list.h"
+
+/* The most that one commit takes. */
+#define AUDIT_COMMIT_MAX ((size_t)1024 * 1024)
+
+/* An object that audit_entry_encode wrote, on its way into the file. */
+struct audit_record {
+    struct list link;
+    size_t len;
+    char object[];
+};
+
+struct audit_file {
+    const char *path;     /* the owner's */
+    const char *role;     /* of the entry about a torn line */
+    uint64_t limit_bytes; /* a file that would grow beyond it is put aside; 0: none is */
+    struct error trouble; /* the file could not be put aside: the owner tells it, and clears it */
+    uint64_t next_try_bytes; /* then */
+    int fd;                  /* -1: not open */
+    off_t size;              /* after the own last line, and the head there */
+    struct audit_head head;
+};
+
+/* Neither opens nor makes the file. */
+void audit_file_init(struct audit_file *f, const char *path, const char *role,
+                     uint64_t limit_bytes);
+void audit_file_close(struct audit_file *f);
+
+/* Appends as many of the records, in their order, as AUDIT_COMMIT_MAX has room for: *count of them,
+ * on disk then. False: none is in the file, for the reason in e. */
+bool audit_file_append(struct audit_file *f, const struct list *records, size_t *count,
+                       struct error *e);
+
+#endif

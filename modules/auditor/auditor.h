@@ -1,0 +1,9 @@
+/* The applet audit: what audit files hold, and how they stand to each other. */
+#ifndef SPX_AUDITOR_AUDITOR_H
+#define SPX_AUDITOR_AUDITOR_H
+
+#include "base/error.h"
+
+enum failure audit_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,71 @@
+/* libFuzzer: lines and ends of audit files. What is read is what would be written, and what a file
+ * ends with is found within it. The first byte chooses. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "audit/chain.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool what)
+{
+    if (!what)
+        __builtin_trap();
+}
+
+static void read_line(struct view text)
+{
+    static struct audit_line line;
+    char again[AUDIT_LINE_MAX];
+    if (!audit_line_read(&line, text))
+        return;
+    require(view_equal(view_of(again, audit_entry_encode(again, &line.entry)), text));
+    require(line.entry.number > 0 && line.entry.event && line.entry.role);
+}
+
+/* Any texts in an entry make a line that is read as the entry that it is. */
+static void write_line(struct view text)
+{
+    static struct audit_line line;
+    char out[AUDIT_LINE_MAX], in[2 * AUDIT_LINE_MAX];
+    size_t len = text.len < sizeof in - 1 ? text.len : sizeof in - 1;
+    memcpy(in, text.data, len);
+    in[len] = '\0';
+    const struct audit_entry e = {.chain = "00000000000000000000000000000000",
+                                  .number = 1 + len,
+                                  .time = "2026-01-31T12:00:00.123Z",
+                                  .role = "agent",
+                                  .event = "test",
+                                  .user = in,
+                                  .target = in,
+                                  .counted = len % 2,
+                                  .reason = in,
+                                  .salt = "00000000000000000000000000000000",
+                                  .previous = "0000000000000000000000000000000000000000000000000000"
+                                              "000000000000"};
+    require(audit_line_read(&line, view_of(out, audit_entry_encode(out, &e))));
+    require(line.entry.number == 1 + len && line.entry.counted == len % 2);
+}
+
+static void read_tail(struct view end)
+{
+    struct audit_tail tail;
+    if (end.len == 0 || !audit_tail_read(&tail, end, true))
+        return;
+    require(tail.whole <= end.len);
+    require(tail.torn || tail.head.number > 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static void (*const parts[])(struct view) = {read_line, write_line, read_tail};
+    static bool started;
+    uint8_t *copy;
+    require(started || (started = crypto_start(true)));
+    if (size == 0 || !(copy = malloc(size)))
+        return 0;
+    memcpy(copy, data + 1, size - 1);
+    parts[data[0] % 3](view_of(copy, size - 1));
+    free(copy);
+    return 0;
+}
