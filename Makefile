@@ -269,6 +269,7 @@ install: spx
 	for d in sysusers tmpfiles; do \
 	  install -m 644 share/$$d.conf '$(DESTDIR)$(PREFIX)/lib/'$$d.d/spx.conf; done
 
+#: make uninstall      remove that, with the same PREFIX and DESTDIR
 uninstall:
 	for a in spx $(APPLETS:%=spx-%); do rm -f '$(DESTDIR)$(PREFIX)/bin/'$$a '$(BASH)'$$a '$(FISH)'$$a.fish; done
 	rm -f '$(ZSH)_spx'
