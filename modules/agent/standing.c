@@ -132,19 +132,6 @@ char *standing_to_text(const struct standing *s)
     return NULL;
 }
 
-/* A decimal number and the character behind it. */
-static bool read_number(const char **at, uint64_t max, char end, uint64_t *out)
-{
-    const char *digits = *at;
-    *out = 0;
-    for (; **at >= '0' && **at <= '9'; ++*at) {
-        *out = *out * 10 + (uint64_t)(**at - '0');
-        if (*out > max)
-            return false;
-    }
-    return *at > digits && *(*at)++ == end;
-}
-
 /* The text before this character, and that. */
 static bool read_until(const char **at, char end, char *out, size_t size)
 {
@@ -175,9 +162,10 @@ static bool read_call(struct standing *s, const char **at)
     if (s->count == CALLS_MAX || strncmp(*at, "call ", 5) != 0)
         return false;
     *at += 5;
-    if (!read_number(at, UINT32_MAX, ' ', &number) || !read_number(at, UINT8_MAX, ' ', &severity) ||
-        !read_number(at, INT64_MAX / 10, ' ', &since_s) || !read_taker(at, read.taken_by) ||
-        !read_until(at, '\n', read.text, sizeof read.text) || number == 0 || severity == 0)
+    if (!text_take_number(at, ' ', &number, 1, UINT32_MAX) ||
+        !text_take_number(at, ' ', &severity, 1, UINT8_MAX) ||
+        !text_take_number(at, ' ', &since_s, 0, INT64_MAX / 10) || !read_taker(at, read.taken_by) ||
+        !read_until(at, '\n', read.text, sizeof read.text))
         return false;
     for (size_t i = 0; i < s->count; i++)
         if (s->all[i].number == number)
@@ -206,7 +194,7 @@ bool standing_from_text(struct standing *s, const char *text, struct error *e)
     standing_init(s);
     if (strncmp(text, FILE_HEAD, strlen(FILE_HEAD)) != 0)
         return error_set(e, FAILURE_CONFIG, "not calls for help as this version writes them");
-    if (read_number(&at, UINT32_MAX, '\n', &next) && next > 0 && read_calls(s, at)) {
+    if (text_take_number(&at, '\n', &next, 1, UINT32_MAX) && read_calls(s, at)) {
         s->next = (uint32_t)next;
         return true;
     }

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/text.h"
 #include "base/unicode.h"
 
 /* ---- Reading. ---- */
@@ -108,14 +109,7 @@ static bool take_text(struct view *rest, struct view *text)
 /* Whole numbers, as RFC 8259 writes them. */
 static bool number_of(struct view text, uint64_t *value)
 {
-    *value = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        uint64_t digit = text.data[i] - (uint64_t)'0';
-        if (*value > (UINT64_MAX - digit) / 10)
-            return false;
-        *value = *value * 10 + digit;
-    }
-    return text.len > 0 && (text.len == 1 || text.data[0] != '0');
+    return text_number(value, text, 0, UINT64_MAX) && (text.len == 1 || text.data[0] != '0');
 }
 
 static bool take_number(struct view *rest, struct view *text)

@@ -154,6 +154,30 @@ bool text_is_clean(struct view text)
     return true;
 }
 
+bool text_number(uint64_t *out, struct view text, uint64_t low, uint64_t high)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        uint64_t digit = (uint64_t)text.data[i] - '0';
+        if (digit > 9 || v > (UINT64_MAX - digit) / 10)
+            return false;
+        v = 10 * v + digit;
+    }
+    if (text.len == 0 || v < low || v > high)
+        return false;
+    *out = v;
+    return true;
+}
+
+bool text_take_number(const char **at, char end, uint64_t *out, uint64_t low, uint64_t high)
+{
+    size_t digits = strspn(*at, "0123456789");
+    if ((*at)[digits] != end || !text_number(out, view_of(*at, digits), low, high))
+        return false;
+    *at += digits + (end != '\0');
+    return true;
+}
+
 void text_bytes(char out[16], uint64_t bytes)
 {
     static const char units[] = "KMGTPE";

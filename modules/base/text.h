@@ -36,6 +36,14 @@ void text_format(char *out, size_t size, const char *format, va_list args);
 /* True if the text holds nothing that text_clean would replace. */
 bool text_is_clean(struct view text);
 
+/* A decimal number: digits and nothing else, neither a sign nor a space; zeros may lead. False: it
+ * is none, or not in the range; out is left alone. */
+bool text_number(uint64_t *out, struct view text, uint64_t low, uint64_t high);
+
+/* The same at the start of a text, with the character `end` behind it: *at moves behind that.
+ * False: *at is left alone too. */
+bool text_take_number(const char **at, char end, uint64_t *out, uint64_t low, uint64_t high);
+
 /* "512 B", "1.5 KB", "3.2 MB", …: decimal units. out takes 16 bytes. */
 void text_bytes(char out[16], uint64_t bytes);
 

@@ -1,8 +1,8 @@
 /* Lines and objects about calls for help. */
 #include "client/calls.h"
 
+#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -85,16 +85,15 @@ uint64_t calls_signature(const struct told_calls *calls, uint64_t sum)
 static bool print_taken(struct view line)
 {
     static const char begins[] = "taken ";
-    char clean[TEXT_MAX_BYTES + 64], *rest;
-    unsigned long number, severity;
+    char clean[TEXT_MAX_BYTES + 64];
+    const char *rest = clean + strlen(begins);
+    uint64_t number, severity;
     text_clean(clean, sizeof clean, line);
-    if (strncmp(clean, begins, strlen(begins)) != 0)
+    if (strncmp(clean, begins, strlen(begins)) != 0 ||
+        !text_take_number(&rest, ' ', &number, 1, UINT32_MAX) ||
+        !text_take_number(&rest, ' ', &severity, 1, UINT8_MAX))
         return false;
-    number = strtoul(clean + strlen(begins), &rest, 10);
-    severity = strtoul(rest, &rest, 10);
-    if (number == 0 || severity == 0 || *rest != ' ')
-        return false;
-    printf("call %lu is yours, severity %lu: %s\n", number, severity, rest + 1);
+    printf("call %" PRIu64 " is yours, severity %" PRIu64 ": %s\n", number, severity, rest);
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* An agent's permissions, line by line; texts are made safe to show, since an agent wrote them. */
 #include "client/targets.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,14 +55,10 @@ const char *targets_print(const struct client_task *t, struct view answer)
     return NULL;
 }
 
-static bool is_number(const char *text)
-{
-    return text[0] >= '1' && text[0] <= '9' && text[strspn(text, "0123456789")] == '\0';
-}
-
 const char *targets_print_json(const struct client_task *t, struct view answer)
 {
     struct permitted p;
+    uint64_t listeners;
     (void)t;
     while (next_permitted(&answer, &p)) {
         bool pattern = strcmp(p.word, "allow") == 0 || strcmp(p.word, "listen") == 0;
@@ -69,8 +66,9 @@ const char *targets_print_json(const struct client_task *t, struct view answer)
             printf("{\"%s\":", p.word);
             json_text(p.value, strlen(p.value));
             puts("}");
-        } else if (strcmp(p.word, "listeners") == 0 && is_number(p.value)) {
-            printf("{\"listeners\":%s}\n", p.value);
+        } else if (strcmp(p.word, "listeners") == 0 &&
+                   text_number(&listeners, view_of_string(p.value), 1, UINT32_MAX)) {
+            printf("{\"listeners\":%" PRIu64 "}\n", listeners);
         }
     }
     fflush(stdout);

@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/un.h>
 
+#include "base/text.h"
 #include "config/lines.h"
 
 #define HOST_LABEL_MAX_BYTES 63
@@ -33,17 +34,7 @@ static bool is_host_character(char c)
 
 static bool parse_number(uint64_t *out, const char *text, uint64_t low, uint64_t high)
 {
-    uint64_t v = 0;
-    if (*text == '\0')
-        return false;
-    for (; *text != '\0'; text++) {
-        unsigned digit = (unsigned)(*text - '0');
-        if (!is_digit(*text) || v > (UINT64_MAX - digit) / 10)
-            return false;
-        v = 10 * v + digit;
-    }
-    *out = v;
-    return v >= low && v <= high;
+    return text_number(out, view_of_string(text), low, high);
 }
 
 /* Cuts a unit of time off the end of text. 1 without one, which is seconds. */

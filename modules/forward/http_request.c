@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text.h"
+
 #define SIZE_DIGITS_MAX 15 /* of a chunk; far below the end of 64 bits */
 #define LENGTH_DIGITS_MAX 18
 
@@ -147,13 +149,10 @@ static bool is_dropped(struct view name)
 
 static bool read_length(struct http_body *b, struct view value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.data[i] < '0' || value.data[i] > '9')
-            return false;
-        b->left = 10 * b->left + (value.data[i] - '0');
-    }
+    if (value.len > LENGTH_DIGITS_MAX || !text_number(&b->left, value, 0, UINT64_MAX))
+        return false;
     b->state = b->left ? BODY_LENGTH : BODY_DONE;
-    return value.len > 0 && value.len <= LENGTH_DIGITS_MAX;
+    return true;
 }
 
 /* How long the body is must be said once, and in one way: the server must not see another end of

@@ -43,9 +43,8 @@ static enum proxy_decision refuse_request(struct proxy *p, const char *why)
 
 static bool is_port(const char *text)
 {
-    size_t len = strlen(text);
-    unsigned long port = strtoul(text, NULL, 10);
-    return len <= 5 && strspn(text, "0123456789") == len && port > 0 && port <= UINT16_MAX;
+    uint64_t port;
+    return text_number(&port, view_of_string(text), 1, UINT16_MAX);
 }
 
 /* The reason why a host and a port are no target, into out. */

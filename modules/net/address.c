@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -87,12 +86,10 @@ void address_to_text(char out[ADDRESS_TEXT_BYTES], const struct address *a)
 /* The index of "eth0" or "2"; 0: there is no such interface. */
 static uint32_t scope_from_text(const char *text)
 {
-    char *end;
-    unsigned long index;
+    uint64_t index;
     if (*text < '0' || *text > '9')
         return if_nametoindex(text);
-    index = strtoul(text, &end, 10);
-    return *end == '\0' && index <= UINT32_MAX ? (uint32_t)index : 0;
+    return text_number(&index, view_of_string(text), 1, UINT32_MAX) ? (uint32_t)index : 0;
 }
 
 static bool ipv6_from_literal(struct address *a, const char *host, uint16_t port)

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text.h"
+
 bool scan_sign(const char **at, char sign)
 {
     if (**at != sign || sign == '\0')
@@ -16,14 +18,10 @@ bool scan_number(const char **at, unsigned *out, unsigned least, unsigned most, 
 {
     const char *digits = *at;
     size_t count = strspn(digits, "0123456789");
-    unsigned n = 0;
-    if (count < least || count > most)
+    uint64_t n;
+    if (count < least || count > most || !text_number(&n, view_of(digits, count), 0, max))
         return false;
-    for (size_t i = 0; i < count; i++)
-        n = 10 * n + (unsigned)(digits[i] - '0');
-    if (n > max)
-        return false;
-    *out = n;
+    *out = (unsigned)n;
     *at += count;
     return true;
 }

@@ -1,5 +1,6 @@
 /* Unit tests of modules/base: bytes, error, text, clock, random, rate, list. */
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -344,6 +345,64 @@ static void waits_say_when(void **state)
     assert_string_equal(out, "in 0.5 s");
 }
 
+static void numbers_are_digits(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t low, high;
+        bool good;
+        uint64_t value;
+    } cases[] = {
+        {"0", 0, 0, true, 0},
+        {"22", 1, 65535, true, 22},
+        {"0080", 1, 65535, true, 80},
+        {"65535", 1, 65535, true, 65535},
+        {"65536", 1, 65535, false, 0},
+        {"0", 1, 65535, false, 0},
+        {"18446744073709551615", 0, UINT64_MAX, true, UINT64_MAX},
+        {"18446744073709551616", 0, UINT64_MAX, false, 0},
+        {"99999999999999999999", 0, UINT64_MAX, false, 0},
+        {"", 0, UINT64_MAX, false, 0},
+        {"-1", 0, UINT64_MAX, false, 0},
+        {"+1", 0, UINT64_MAX, false, 0},
+        {" 1", 0, UINT64_MAX, false, 0},
+        {"1 ", 0, UINT64_MAX, false, 0},
+        {"1/", 0, UINT64_MAX, false, 0},
+        {"1:", 0, UINT64_MAX, false, 0},
+        {"0x1", 0, UINT64_MAX, false, 0},
+        {"1\xb2", 0, UINT64_MAX, false, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t v = 7;
+        bool good = text_number(&v, view_of_string(cases[i].text), cases[i].low, cases[i].high);
+        if (good != cases[i].good || v != (good ? cases[i].value : 7))
+            fail_msg("'%s': %d, %" PRIu64, cases[i].text, good, v);
+    }
+    uint64_t v;
+    assert_true(text_number(&v, view_of("123", 2), 0, 99)); /* no more than the view */
+    assert_int_equal(v, 12);
+}
+
+static void numbers_are_taken_with_what_ends_them(void **state)
+{
+    const char *text = "12 345\n6", *at = text;
+    uint64_t v = 7;
+    (void)state;
+    assert_false(text_take_number(&at, '\n', &v, 0, 99));
+    assert_false(text_take_number(&at, ' ', &v, 13, 99));
+    assert_ptr_equal(at, text);
+    assert_int_equal(v, 7);
+    assert_true(text_take_number(&at, ' ', &v, 0, 99));
+    assert_int_equal(v, 12);
+    assert_true(text_take_number(&at, '\n', &v, 0, 999));
+    assert_int_equal(v, 345);
+    assert_true(text_take_number(&at, '\0', &v, 0, 9));
+    assert_int_equal(v, 6);
+    assert_string_equal(at, "");
+    assert_false(text_take_number(&at, '\0', &v, 0, 9)); /* no digit */
+}
+
 static void system_texts_look_like_ours(void **state)
 {
     (void)state;
@@ -602,6 +661,8 @@ int main(void)
         cmocka_unit_test(durations_are_readable),
         cmocka_unit_test(round_trips_are_in_milliseconds),
         cmocka_unit_test(waits_say_when),
+        cmocka_unit_test(numbers_are_digits),
+        cmocka_unit_test(numbers_are_taken_with_what_ends_them),
         cmocka_unit_test(system_texts_look_like_ours),
         cmocka_unit_test(patterns_match),
         cmocka_unit_test(patterns_match_as_their_elements_do),
