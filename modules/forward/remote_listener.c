@@ -387,7 +387,8 @@ static void try_listen(struct remote_listeners *r, struct stream *listener,
     if (l)
         *l = (struct remote_listener){.set = r, .listener = listener};
     if (!l || !start(l, wanted, &why)) {
-        refuse_listen(r, listener, text, RESET_INTERNAL, l ? why.text : NO_MEMORY_TEXT);
+        refuse_listen(r, listener, text, RESET_INTERNAL,
+                      l ? socket_listen_reason(why.text) : NO_MEMORY_TEXT);
         free(l);
         return;
     }

@@ -142,6 +142,15 @@ static const char *listen_advice(int error, bool is_file)
     }
 }
 
+#define CANNOT_LISTEN "cannot listen on "
+
+const char *socket_listen_reason(const char *text)
+{
+    const char *reason =
+        strncmp(text, CANNOT_LISTEN, sizeof CANNOT_LISTEN - 1) == 0 ? strstr(text, ": ") : NULL;
+    return reason ? reason + 2 : text;
+}
+
 static int listen_or_say(const struct address *a, int type, int backlog, struct error *e)
 {
     int fd = listen_on(a, type, backlog);
@@ -156,8 +165,7 @@ static int listen_or_say(const struct address *a, int type, int backlog, struct 
         int error = errno;
         char text[ADDRESS_TEXT_BYTES];
         address_to_text(text, a);
-        error_set(e, FAILURE_NETWORK, "cannot listen on %s: %s%s", text,
-                  socket_error_text(error, a),
+        error_set(e, FAILURE_NETWORK, CANNOT_LISTEN "%s: %s%s", text, socket_error_text(error, a),
                   listen_advice(error, a->storage.ss_family == AF_UNIX));
     }
     return fd;

@@ -10,6 +10,10 @@
  * file has mode 0600 and replaces one that nobody listens on). -1: e says what and where. */
 int socket_listen(const struct address *a, int backlog, struct error *e);
 
+/* The reason alone in the text of such an error, for who says where already; another text as it is.
+ * Points into text. */
+const char *socket_listen_reason(const char *text);
+
 /* Removes the file of the UNIX socket that was bound to this address; nothing for other addresses.
  */
 void socket_remove_file(const struct address *a);

@@ -273,11 +273,13 @@ def test_port_in_use(world, serve):
     it is free."""
     target = serve(Target, echo_to_end)
     world.start_relay()
-    listening_agent(world)
+    agent = listening_agent(world)
     other = socket.create_server((LOOPBACK, 0))
     port = other.getsockname()[1]
     client = world.start_client("-R", f"{port}:{LOOPBACK}:{target.port}")
-    client.expect(r"agent cannot listen on \S+: .*[Aa]ddress (already )?in use.*; asking again in 1 s")
+    in_use = rf"{LOOPBACK}:{port}: address (already )?in use \(another program .*\)"
+    client.expect(rf"error +client: agent cannot listen on {in_use}; asking again in 1 s$")
+    agent.expect(rf"refused to listen on {in_use}$")
     other.close()
     with dial(client, target.port) as connection:
         assert ask(connection, b"hello") == b"hello"

@@ -898,6 +898,9 @@ static void test_listen_error_says_where(void **state)
     assert_int_equal(socket_listen(&address, 8, &e), -1);
     assert_int_not_equal(e.failure, 0);
     assert_non_null(strstr(e.text, "127.0.0.1"));
+    assert_ptr_equal(socket_listen_reason(e.text), strstr(e.text, "address "));
+    assert_string_equal(socket_listen_reason("it listens there: already"),
+                        "it listens there: already");
     close(listener);
 }
 
