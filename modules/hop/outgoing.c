@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "crypto/keys.h"
 
 #define DIAL_S 15
 
@@ -160,10 +161,13 @@ void outgoing_refusal_text(char out[OUTGOING_REFUSAL_BYTES], const struct outgoi
 {
     const struct wire_error *e = hop_error(&o->driver.hop);
     int len = snprintf(out, OUTGOING_REFUSAL_BYTES, "refused by relay %s: %s", o->relay, e->text);
-    if (e->code == CODE_UNKNOWN_KEY)
-        snprintf(out + len, OUTGOING_REFUSAL_BYTES - (size_t)len,
-                 ": 'spx %s --check' shows this key",
-                 o->request.role == ROLE_CLIENT ? "client" : "agent");
+    char fingerprint[FINGERPRINT_TEXT_BYTES];
+    if (e->code != CODE_UNKNOWN_KEY)
+        return;
+    key_fingerprint(fingerprint, o->request.party->own->public_key);
+    snprintf(out + len, OUTGOING_REFUSAL_BYTES - (size_t)len,
+             ": %s, 'spx %s --check' shows the public key", fingerprint,
+             o->request.role == ROLE_CLIENT ? "client" : "agent");
 }
 
 void outgoing_close(struct outgoing *o)

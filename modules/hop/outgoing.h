@@ -54,7 +54,7 @@ bool outgoing_start(struct outgoing *o, struct loop *loop, const struct outgoing
 void outgoing_opened(struct outgoing *o);
 
 /* "refused by relay RELAY: WHY", of one that ended by a refusal of the peer. */
-#define OUTGOING_REFUSAL_BYTES (ERROR_TEXT_BYTES + OUTGOING_RELAY_BYTES + 64)
+#define OUTGOING_REFUSAL_BYTES (ERROR_TEXT_BYTES + OUTGOING_RELAY_BYTES + 128)
 void outgoing_refusal_text(char out[OUTGOING_REFUSAL_BYTES], const struct outgoing *o);
 
 /* Ends it at any stage; no callback comes any more. */

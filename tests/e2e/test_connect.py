@@ -203,7 +203,7 @@ def test_agent_unknown_to_the_relay(world):
     agent = world.start_agent(online=False)
     agent.expect(
         WARNING + r"agent: refused by relay \S+: this key is not in the relay's configuration: "
-        "'spx agent --check' shows this key; retrying"
+        f"{re.escape(world.key('lab-1').fingerprint)}, 'spx agent --check' shows the public key; retrying"
     )
     assert not relay.lines(r"agent \S+ online")
 
