@@ -22,3 +22,9 @@ bool rate_charge(struct rate *r, uint64_t now_us, unsigned per_s, unsigned burst
     r->full_us = from_us + cost * each_us;
     return true;
 }
+
+uint64_t rate_charge_from_us(const struct rate *r, unsigned per_s, unsigned burst)
+{
+    uint64_t burst_us = burst * (CLOCK_US_PER_S / per_s);
+    return r->full_us > burst_us ? r->full_us - burst_us + 1 : 0;
+}

@@ -18,4 +18,7 @@ bool rate_take(struct rate *r, uint64_t now_us, unsigned per_s, unsigned burst);
  * it. */
 bool rate_charge(struct rate *r, uint64_t now_us, unsigned per_s, unsigned burst, unsigned cost);
 
+/* From when on rate_charge allows something again; may have passed. */
+uint64_t rate_charge_from_us(const struct rate *r, unsigned per_s, unsigned burst);
+
 #endif

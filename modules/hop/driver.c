@@ -7,8 +7,13 @@
 #include "base/clock.h"
 #include "base/list.h"
 
-#define READ_BYTES 65536
+/* A turn takes at most four times 215 messages, which have 19 bytes at least. */
+#define READ_BYTES 4096
 #define READS_AN_EVENT 4
+
+/* Messages on a hop (docs/PROTOCOL.md section 6). */
+#define RECORD_RATE_PER_S 200
+#define RECORD_BURST 256
 
 static bool hop_reads(const struct hop *h)
 {
@@ -35,12 +40,28 @@ static void write_out(struct hop_driver *d)
     }
 }
 
+/* From when on more may be read. To a client any number of messages may come: lists of agents. */
+static uint64_t read_from_us(const struct hop_driver *d)
+{
+    if (d->hop.own_role == ROLE_CLIENT)
+        return 0;
+    return rate_charge_from_us(&d->records, RECORD_RATE_PER_S, RECORD_BURST);
+}
+
 static uint64_t next_deadline(const struct hop_driver *d)
 {
-    uint64_t due = hop_deadline(&d->hop);
+    uint64_t due = hop_deadline(&d->hop), from = read_from_us(d);
     if (d->hop.state == HOP_DETACHED)
         return CLOCK_NEVER;
+    if (from > loop_now(d->loop) && from < due)
+        due = from;
     return d->deadline_us < due ? d->deadline_us : due;
+}
+
+static bool may_read(const struct hop_driver *d)
+{
+    return hop_reads(&d->hop) && d->hop.out.bytes < HOP_OUT_MAX &&
+           read_from_us(d) <= loop_now(d->loop);
 }
 
 /* Asks the loop for what the state needs next. An end is told from the timer, so never inside a
@@ -58,7 +79,7 @@ static void arm(struct hop_driver *d)
     }
     if (d->hop.out.bytes > 0)
         carrier_want_write(d->carrier);
-    if (hop_reads(&d->hop) && d->hop.out.bytes < HOP_OUT_MAX)
+    if (may_read(d))
         carrier_want_read(d->carrier);
     else
         carrier_stop_read(d->carrier);
@@ -102,7 +123,10 @@ static bool read_once(struct hop_driver *d)
         read_ended(d, n);
         return true;
     }
+    uint64_t before = d->hop.records;
     size_t used = hop_input(&d->hop, scratch, (size_t)n, loop_now(d->loop));
+    rate_charge(&d->records, loop_now(d->loop), RECORD_RATE_PER_S, RECORD_BURST,
+                (unsigned)(d->hop.records - before));
     if (d->hop.state != HOP_DETACHED)
         return true;
     hand_over(d, view_of(scratch + used, (size_t)n - used));
@@ -113,7 +137,7 @@ static void on_read(struct carrier *c)
 {
     struct hop_driver *d = c->owner;
     for (int i = 0; i < READS_AN_EVENT; i++) {
-        if (!hop_reads(&d->hop) || !carrier_can_read(c) || d->hop.out.bytes >= HOP_OUT_MAX)
+        if (!may_read(d) || !carrier_can_read(c))
             break;
         if (!read_once(d))
             return;

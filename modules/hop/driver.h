@@ -2,6 +2,7 @@
 #ifndef SPX_HOP_DRIVER_H
 #define SPX_HOP_DRIVER_H
 
+#include "base/rate.h"
 #include "hop/hop.h"
 #include "net/carrier.h"
 
@@ -11,6 +12,7 @@ struct hop_driver {
     struct timer timer;
     struct loop *loop;
     uint64_t deadline_us; /* the owner's own limit; CLOCK_NEVER or 0: none */
+    struct rate records;  /* that are read */
     int write_error;      /* errno of a write: reading goes on, for what the peer said before */
     bool closing;         /* on_ended is due or done */
     /* The hop has ended (hop_error says why; the carrier is still open until hop_driver_close), or

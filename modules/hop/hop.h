@@ -85,6 +85,7 @@ struct hop {
     uint64_t keepalive_us, last_read_us, last_ping_us, opened_us;
     uint64_t probe_us;        /* hop_probe's limit; 0: none */
     uint64_t pings;           /* sent so far: the number in the last one */
+    uint64_t records;         /* read so far */
     struct wire_error *error; /* hop_error's; NULL: none, or no memory for it */
     uint32_t retry_s;         /* the peer's BYE or refusal: when to come back */
     bool refused_by_peer;     /* error is what the peer said */

@@ -107,6 +107,7 @@ static void dispatch(struct hop *h, unsigned type, struct view body)
 void hop_read_record(struct hop *h, uint8_t *record, size_t len)
 {
     size_t plain = len - TAG_BYTES;
+    h->records++;
     if (!cipher_open(&h->receive, view_of(NULL, 0), record, plain, record + plain)) {
         hop_fail(h, CODE_PROTOCOL, "a record failed its check");
         return;

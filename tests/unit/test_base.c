@@ -637,6 +637,7 @@ static void rate_is_kept(void **state)
     assert_false(rate_take(&rate, 100 * s, 1, 10));
     struct rate charged = {0};
     assert_true(rate_charge(&charged, 50 * s, 10, 100, 1000)); /* more than the burst, once */
+    assert_int_equal(rate_charge_from_us(&charged, 10, 100), 140 * s + 1);
     assert_false(rate_charge(&charged, 140 * s, 10, 100, 0));
     assert_true(rate_charge(&charged, 140 * s + 1, 10, 100, 50));
     assert_false(rate_charge(&charged, 144 * s, 10, 100, 1));

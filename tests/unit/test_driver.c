@@ -510,7 +510,7 @@ static void flood_fired(struct timer *timer)
     }
     while (flood.reading && (n = read(flood.fd, buffer, sizeof buffer)) > 0)
         flood.received += (size_t)n;
-    size_t waits = b->driver.hop.out.bytes;
+    size_t waits = a->driver.hop.out.bytes;
     flood.peak = waits > flood.peak ? waits : flood.peak;
     check_done();
     timer_set(loop, timer, loop_refresh_now(loop) + CLOCK_US_PER_MS);
@@ -518,7 +518,7 @@ static void flood_fired(struct timer *timer)
 
 static bool flood_stands(void)
 {
-    return flood.still > 10 && b->driver.hop.out.bytes >= HOP_OUT_MAX;
+    return flood.still > 10 && a->driver.hop.out.bytes >= HOP_OUT_MAX;
 }
 
 static bool flood_answered(void)
@@ -526,7 +526,7 @@ static bool flood_answered(void)
     return flood.received >= flood.len;
 }
 
-/* A peer that only asks, and never reads, makes its answers stand up to the limit and a read; then
+/* A relay that only asks, and never reads, makes its answers stand up to the limit and a read; then
  * it is read no more, until it reads. */
 static void test_out_is_bounded(void **state)
 {
@@ -535,12 +535,12 @@ static void test_out_is_bounded(void **state)
     start_both();
     run_until(both_open);
     for (int i = 0; i < FLOOD_PINGS; i++)
-        assert_true(hop_send(&a->driver.hop, MESSAGE_PING, view_of("12345678", 8)));
+        assert_true(hop_send(&b->driver.hop, MESSAGE_PING, view_of("12345678", 8)));
     memset(&flood, 0, sizeof flood);
-    flood.len = hop_take_out(&a->driver.hop, &flood.bytes);
+    flood.len = hop_take_out(&b->driver.hop, &flood.bytes);
     assert_int_equal(flood.len, FLOOD_PINGS * PING_RECORD);
-    a->taken = hop_driver_take(&a->driver);
-    flood.fd = a->taken->io.fd;
+    b->taken = hop_driver_take(&b->driver);
+    flood.fd = b->taken->io.fd;
     timer_set(loop, &timer, loop_now(loop));
     run_until(flood_stands);
     assert_true(flood.written < flood.len);
@@ -549,9 +549,34 @@ static void test_out_is_bounded(void **state)
     timer_cancel(loop, &timer);
     assert_true(flood.peak < HOP_OUT_MAX + 2 * 65536);
     assert_int_equal(flood.received, flood.len);
-    assert_int_equal(b->ended, 0);
-    assert_int_equal(b->driver.hop.out.bytes, 0);
+    assert_int_equal(a->ended, 0);
+    assert_int_equal(a->driver.hop.out.bytes, 0);
     free(flood.bytes);
+}
+
+#define PETTY 700
+#define PETTY_FIRST (256 + 4096 / (2 + 1 + 1 + TAG_BYTES) + 1)
+
+static bool petty_all(void)
+{
+    return b->messages >= PETTY;
+}
+
+/* Of messages that a client sends without end some hundred are taken at once; the others wait in
+ * the socket, and are taken as the time passes. */
+static void test_rate_of_messages(void **state)
+{
+    uint64_t begun = loop_refresh_now(loop);
+    (void)state;
+    start_both();
+    run_until(both_open);
+    for (int i = 0; i < PETTY; i++)
+        assert_true(hop_send(&a->driver.hop, MESSAGE_LIST, view_of("x", 1)));
+    hop_driver_update(&a->driver);
+    run_until(petty_all);
+    uint64_t took = loop_refresh_now(loop) - begun;
+    assert_true(took >= (PETTY - PETTY_FIRST) * CLOCK_US_PER_S / 200);
+    assert_int_equal(b->ended, 0);
 }
 
 /* Bytes of a circuit that were never read stay in the socket for the one who takes it. */
@@ -601,6 +626,7 @@ int main(void)
         DRIVER_TEST(test_detach),
         DRIVER_TEST(test_detach_leaves_unread),
         DRIVER_TEST(test_out_is_bounded),
+        DRIVER_TEST(test_rate_of_messages),
         DRIVER_TEST(test_bad_descriptor),
     };
     return cmocka_run_group_tests_name("driver", tests, group_setup, NULL);
