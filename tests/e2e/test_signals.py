@@ -31,12 +31,14 @@ def test_first_and_last_line(world, role, number, why):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_client_ended_by_another_signal(world, target, number):
     """SIGTERM, and SIGHUP (with which ssh tells its ProxyCommand that it is done), do what Ctrl-C
-    does."""
+    does. The connections that this ends are told of, without a warning."""
     agent, client = world.start_all(target.port)[1:]
     connection = greet(client)
     client.signal(number)
     client.wait_exit(INTERRUPTED)
     assert read_to_end(connection) == (b"", "reset")
+    assert client.lines(r"info .*target \S+ at lab-1: the session is over: ended by the user")
+    assert not client.lines(r" (warn|error) ")
     agent.expect(r"circuit \S+: ended: ended by the user")
 
 
