@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/help.h"
+#include "agent/own_calls.h"
 #include "base/text.h"
 #include "forward/statement.h"
 
@@ -143,6 +143,6 @@ void access_open(struct access *x, struct stream *stream, struct view target)
     else
         statement_start(stream,
                         targets ? permissions_text(&x->permissions)
-                                : help_take(x->owner->help, number, x->user),
+                                : own_calls_take(x->owner->calls, number, x->user),
                         &x->statement);
 }

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "agent/agent.h"
-#include "agent/call.h"
+#include "agent/call_command.h"
 #include "agent/server.h"
 #include "agent/show.h"
 #include "cli/cli.h"

@@ -5,10 +5,10 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "agent/call.h"
+#include "agent/call_socket.h"
 #include "agent/changes.h"
-#include "agent/help.h"
 #include "agent/inbound.h"
+#include "agent/own_calls.h"
 #include "agent/policy.h"
 #include "agent/service.h"
 #include "agent/uplink.h"
@@ -218,7 +218,7 @@ static bool start(struct agent *a, struct error *e)
     agent_sweep_log(a);
     if (a->config.listen.count && !(a->inbound = inbound_new(a, e)))
         return false;
-    if (!(a->help = help_new(a, state_directory(a), e)))
+    if (!(a->calls = own_calls_new(a, state_directory(a), e)))
         return false;
     if (a->config.call_socket && !(a->call_socket = call_socket_new(a, a->config.call_socket, e)))
         return false;
@@ -266,7 +266,7 @@ static void end(struct agent *a)
     free(a->uplinks);
     inbound_free(a->inbound);
     call_socket_free(a->call_socket);
-    help_free(a->help);
+    own_calls_free(a->calls);
     partings_free(&a->partings);
     attempts_forget(&a->attempts, NULL, NULL);
     log_rates_free(&a->log);

@@ -18,7 +18,7 @@
 struct uplink;
 struct inbound;
 struct call_socket;
-struct help;
+struct own_calls;
 struct policy;
 
 struct agent {
@@ -37,7 +37,7 @@ struct agent {
     struct list shares;              /* of the loop, each of a user's sessions (shares.h) */
     struct list attempts;            /* session messages 1 that came, for each relay */
     struct list ended;               /* sessions that ended recently (ended.h) */
-    struct help *help;               /* the storage system's calls for help */
+    struct own_calls *calls;         /* the storage system's calls for help */
     struct log_rates log;            /* of the lines that users and relays cause, by their keys */
     struct timer log_sweep;
     struct key_stock stock; /* for answers to OFFERs */

@@ -6,7 +6,7 @@
 
 #include "agent/answer.h"
 #include "agent/changes.h"
-#include "agent/help.h"
+#include "agent/own_calls.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -355,7 +355,7 @@ static void control_free(struct control *c)
 
 static void calls_heard(struct uplink *u)
 {
-    if (u->agent->help)
+    if (u->agent->calls)
         u->agent->on_calls_heard(u->agent);
 }
 
@@ -400,15 +400,15 @@ static void send_call(struct uplink *u, const struct standing *standing, uint32_
 
 void uplink_tell_calls(struct uplink *u)
 {
-    const struct help *help = u->agent->help;
+    const struct own_calls *calls = u->agent->calls;
     struct control *c = u->control;
-    if (!c || !c->informed || !help || help_is_storing(help) ||
-        c->heard_calls == help_revision(help))
+    if (!c || !c->informed || !calls || own_calls_is_storing(calls) ||
+        c->heard_calls == own_calls_revision(calls))
         return;
     if (c->takes_calls)
-        send_calls(u, help_standing(help), help_revision(help));
+        send_calls(u, own_calls_standing(calls), own_calls_revision(calls));
     else
-        send_call(u, help_standing(help), help_revision(help));
+        send_call(u, own_calls_standing(calls), own_calls_revision(calls));
     hop_driver_update(&c->hop.driver);
 }
 

@@ -9,7 +9,7 @@ struct uplink;
 /* Calls home from now until uplink_free. NULL without memory. */
 struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay);
 
-/* Tells the relay which calls for help stand (agent->help), as soon as it can be told. */
+/* Tells the relay which calls for help stand (agent->calls), as soon as it can be told. */
 void uplink_tell_calls(struct uplink *u);
 
 /* True if its relay has heard what stood at this revision, and is there. One of a release that says

@@ -304,7 +304,7 @@ def test_call_socket_without_its_directory(world):
         (["0", "text"], USAGE, "'text' is not a number from 1"),
         (["0", "0"], USAGE, "'0' is not a number from 1"),
         ([], USAGE, "missing argument: SEVERITY [TEXT|NUMBER]"),
-        (["3", "x" * 1025], USAGE, "the path or the text is too long (text: at most 1024 bytes)"),
+        (["3", "x" * 1025], USAGE, "a text of 1025 bytes: expected at most 1024"),
     ],
 )
 def test_call_that_is_not_right(world, words, code, reason):

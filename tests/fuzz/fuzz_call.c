@@ -1,7 +1,7 @@
 /* Datagrams on the agent's socket for calls for help, which any program of its user may send. */
 #include <string.h>
 
-#include "agent/call.h"
+#include "agent/call_socket.h"
 #include "base/bytes.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -15,8 +15,8 @@ static void require(bool what)
 /* A text of a call has nothing that would move a terminal's cursor. */
 static void read_call(struct view datagram)
 {
-    struct help_call call;
-    if (!help_call_read(&call, datagram)) {
+    struct call_request call;
+    if (!call_request_read(&call, datagram)) {
         require(datagram.len == 0 || datagram.data[0] == 0); /* the end of none */
         return;
     }

@@ -1,5 +1,5 @@
-/* Both ends of the call socket: the running agent's, and that of `spx agent call`. */
-#include "agent/call.h"
+/* The running agent's end of the call socket, and the commands that wait for an answer. */
+#include "agent/call_socket.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "agent/help.h"
+#include "agent/own_calls.h"
 #include "agent/uplink.h"
 #include "base/clock.h"
 #include "base/files.h"
@@ -17,8 +17,6 @@
 
 #define ASKERS_MAX 16
 #define HEARD_US (3 * CLOCK_US_PER_S) /* so long a command waits for a relay that is there */
-#define REPLY_S 10                    /* and so long for the agent */
-#define REPLY_BYTES (1 + TEXT_MAX_BYTES)
 
 /* A command that waits to hear what became of its call. */
 struct asker {
@@ -27,7 +25,7 @@ struct asker {
     uint32_t revision; /* of what stands with its call */
     struct sockaddr_un address;
     socklen_t address_len;
-    char words[HELP_WORDS_BYTES];
+    char words[CALL_WORDS_BYTES];
 };
 
 struct call_socket {
@@ -42,7 +40,7 @@ struct call_socket {
 
 static const struct number_range call_numbers = {1, UINT32_MAX, PLAIN_NUMBER};
 
-bool help_call_read(struct help_call *call, struct view datagram)
+bool call_request_read(struct call_request *call, struct view datagram)
 {
     struct error e = {0};
     if (datagram.len < 1)
@@ -60,7 +58,7 @@ bool help_call_read(struct help_call *call, struct view datagram)
 /* words: more of it. Who does not listen any more hears nothing. */
 static void reply(struct call_socket *s, const struct asker *to, bool good, const char *words)
 {
-    char data[REPLY_BYTES];
+    char data[CALL_REPLY_BYTES];
     int len = snprintf(data, sizeof data, "%c%s%s", good ? '+' : '-', to->words, words);
     if (to->address_len > sizeof(sa_family_t))
         sendto(s->io.fd, data, (size_t)len < sizeof data ? (size_t)len : sizeof data - 1,
@@ -89,9 +87,9 @@ static bool try_reply(struct call_socket *s, const struct asker *to)
     char words[TEXT_MAX_BYTES];
     bool heard;
     const struct uplink *relay = best_relay(a, to->revision, &heard);
-    const char *unsaved = help_unsaved(a->help);
+    const char *unsaved = own_calls_unsaved(a->calls);
     int len;
-    if (help_is_storing(a->help) || (relay && !heard && loop_now(a->loop) < to->until_us))
+    if (own_calls_is_storing(a->calls) || (relay && !heard && loop_now(a->loop) < to->until_us))
         return false;
     if (heard)
         len = snprintf(words, sizeof words, "; relay %s has heard it", uplink_relay(relay));
@@ -152,20 +150,20 @@ static void wait_to_reply(struct call_socket *s, const struct asker *asker)
 
 static void take_call(struct call_socket *s, struct view datagram, struct asker *asker)
 {
-    struct help *help = s->agent->help;
-    struct help_call call;
-    bool good = help_call_read(&call, datagram);
+    struct own_calls *calls = s->agent->calls;
+    struct call_request call;
+    bool good = call_request_read(&call, datagram);
     if (!good)
         snprintf(asker->words, sizeof asker->words, "this is no number of a call");
     else if (call.severity)
-        good = help_call(help, call.severity, call.text, asker->words);
+        good = own_calls_add(calls, call.severity, call.text, asker->words);
     else
-        good = help_end(help, call.number, asker->words);
+        good = own_calls_end(calls, call.number, asker->words);
     if (!good) {
         reply(s, asker, false, "");
         return;
     }
-    asker->revision = help_revision(help);
+    asker->revision = own_calls_revision(calls);
     asker->until_us = loop_now(s->agent->loop) + HEARD_US;
     wait_to_reply(s, asker);
 }
@@ -184,8 +182,7 @@ static void on_read(struct io *io)
     io_want_read(io);
 }
 
-/* False with errno: the path is too long, as no configuration has it. */
-static bool address_of(struct sockaddr_un *address, const char *path)
+bool call_socket_address(struct sockaddr_un *address, const char *path)
 {
     size_t len = strlen(path);
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -247,7 +244,7 @@ struct call_socket *call_socket_new(struct agent *a, const char *path, struct er
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     mode_t old_mask;
     bool bound;
-    if (!s || fd < 0 || !address_of(&address, path)) {
+    if (!s || fd < 0 || !call_socket_address(&address, path)) {
         error_set(e, FAILURE_OTHER, "CallSocket = %s: %s", path, system_text(errno));
         goto fail;
     }
@@ -297,68 +294,4 @@ bool call_socket_is(const struct call_socket *s, const char *path)
 {
     struct stat st;
     return s && stat(path, &st) == 0 && st.st_dev == s->file.st_dev && st.st_ino == s->file.st_ino;
-}
-
-/* ---- The command. ---- */
-
-/* A name of its own, which the system chooses, for the answer. */
-static bool can_be_answered(int fd)
-{
-    static const struct sockaddr_un any = {.sun_family = AF_UNIX};
-    static const struct timeval limit = {.tv_sec = REPLY_S};
-    return bind(fd, (const struct sockaddr *)&any, sizeof(sa_family_t)) == 0 &&
-           setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0;
-}
-
-static enum failure show_reply(int fd, const char *path)
-{
-    char data[REPLY_BYTES], words[REPLY_BYTES];
-    struct error e = {0};
-    ssize_t n = recv(fd, data, sizeof data, 0);
-    if (n < 1) {
-        fprintf(stderr,
-                "spx agent call: %s: the agent does not say what became of the call; one that was "
-                "started before an upgrade cannot\n",
-                path);
-        return FAILURE_TIMED_OUT;
-    }
-    text_clean(words, sizeof words, view_of(data + 1, (size_t)n - 1));
-    if (data[0] != '+') {
-        fprintf(stderr, "spx agent call: %s\n", words);
-        return FAILURE_OTHER;
-    }
-    puts(words);
-    if (output_flush(&e))
-        return FAILURE_NONE;
-    fprintf(stderr, "spx agent call: %s\n", e.text);
-    return e.failure;
-}
-
-enum failure call_send(const char *path, unsigned severity, const char *text)
-{
-    enum failure failure = FAILURE_OTHER;
-    struct sockaddr_un address;
-    uint8_t data[TEXT_MAX_BYTES + 1];
-    size_t len = strlen(text);
-    ssize_t n;
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || !address_of(&address, path) || len > TEXT_MAX_BYTES || !can_be_answered(fd)) {
-        fprintf(stderr,
-                "spx agent call: the path or the text is too long (text: at most %d bytes)\n",
-                TEXT_MAX_BYTES);
-        if (fd >= 0)
-            close(fd);
-        return FAILURE_USAGE;
-    }
-    data[0] = (uint8_t)severity;
-    memcpy(data + 1, text, len);
-    n = sendto(fd, data, len + 1, 0, (const struct sockaddr *)&address, sizeof address);
-    if (n >= 0)
-        failure = show_reply(fd, path);
-    else
-        fprintf(stderr, "spx agent call: %s: %s: %s\n", path, system_text(errno),
-                errno == EACCES ? "only root and the agent's user may call for help"
-                                : "is the agent running with this CallSocket?");
-    close(fd);
-    return failure;
 }
