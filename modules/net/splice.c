@@ -74,11 +74,6 @@ void pipe_pool_free(struct pipe_pool *pool)
     free(pool);
 }
 
-unsigned pipe_pool_open(const struct pipe_pool *pool)
-{
-    return pool->open;
-}
-
 static bool open_pipe(struct pipe_pool *pool, int pipe[2])
 {
     if (pool->open >= pool->max)

@@ -18,9 +18,6 @@ struct pipe_pool *pipe_pool_new(size_t pipe_bytes, unsigned max_pipes);
 /* Every direction ended before. NULL is harmless. */
 void pipe_pool_free(struct pipe_pool *pool);
 
-/* The number of pipes that are open now, in use or spare. */
-unsigned pipe_pool_open(const struct pipe_pool *pool);
-
 /* One direction of a joined pair. Holds a pipe only while bytes are in it. Zeroed: empty. */
 struct splice {
     int pipe[2];

@@ -183,12 +183,6 @@ void circuit_received(struct circuit *c, size_t n, uint64_t now_us)
     c->asked_us = 0;
 }
 
-void circuit_input(struct circuit *c, size_t n, uint64_t now_us)
-{
-    circuit_received(c, n, now_us);
-    circuit_work(c, SIZE_MAX, now_us);
-}
-
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;

@@ -63,9 +63,6 @@ size_t circuit_work(struct circuit *c, size_t work, uint64_t now_us);
  * others have had their turn, and before more is read. */
 bool circuit_has_work(const struct circuit *c);
 
-/* Receives and takes it all, without a limit: for callers that serve nobody else. */
-void circuit_input(struct circuit *c, size_t n, uint64_t now_us);
-
 /* The bytes to write next. When all earlier ones were written, builds records of the data that
  * waits; empty: none does. circuit_written says how many were written. */
 struct view circuit_output(struct circuit *c, uint64_t now_us);

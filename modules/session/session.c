@@ -349,11 +349,6 @@ void session_close(struct session *s, enum code code, const char *text)
     session_wake(s);
 }
 
-bool session_unacknowledged(const struct session *s)
-{
-    return ring_used(&s->ring) > 0 || !list_empty(&s->owing) || s->close_owed;
-}
-
 uint64_t session_patience_us(const struct session *s)
 {
     return 4 * s->rtt_us > STALL_US ? 4 * s->rtt_us : STALL_US;

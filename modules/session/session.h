@@ -95,9 +95,6 @@ void session_close(struct session *s, enum code code, const char *text);
  * circuits are of no more use. Its streams end with session_free. */
 void session_abandon(struct session *s, enum code code, const char *text);
 
-/* True if own frames wait for a circuit or an ACK. */
-bool session_unacknowledged(const struct session *s);
-
 /* True if no byte was read for max(3 s, 4 round trips) though something waits to be acknowledged,
  * or after a PING that asked why the circuit fell silent: time for the next circuit, beside this
  * one. */

@@ -88,11 +88,6 @@ void stream_count(struct stream *st, struct traffic *traffic)
     st->traffic = traffic;
 }
 
-size_t stream_held(const struct stream *st)
-{
-    return st->held.bytes;
-}
-
 unsigned session_places(const struct session *s)
 {
     return s->peer_streams < s->own_places ? s->peer_streams : s->own_places;
@@ -172,7 +167,7 @@ struct stream *stream_new_from_peer(struct session *s, uint32_t id, bool listene
         count(st);
     }
     if (!st || !stream_set_id(st, id)) {
-        session_fail(s, CODE_INTERNAL, "out of memory for a stream");
+        session_fail(s, CODE_INTERNAL, NO_MEMORY_TEXT);
         return NULL;
     }
     if (over) {
@@ -282,7 +277,7 @@ bool stream_receive(struct stream *st, struct view data, uint64_t now_us)
     if (st->dead || st->reset_owed)
         return true;
     if (taken < data.len && !fifo_append(&st->held, data.data + taken, data.len - taken))
-        return session_fail(s, CODE_INTERNAL, "out of memory for received bytes");
+        return session_fail(s, CODE_INTERNAL, NO_MEMORY_TEXT);
     st->taken_bytes += taken;
     window_grow(st, now_us);
     stream_consumed(st);

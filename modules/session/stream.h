@@ -88,7 +88,4 @@ struct traffic {
 /* Counts the stream's bytes there (the owner's) until the stream is gone for its owner. */
 void stream_count(struct stream *st, struct traffic *traffic);
 
-/* Bytes received and not taken yet. */
-size_t stream_held(const struct stream *st);
-
 #endif

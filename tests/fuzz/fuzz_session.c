@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "session/listen.h"
 #include "session/session.h"
+#include "session_short.h"
 #include "session_walk.c" // NOLINT(bugprone-suspicious-include): a fuzz target is one source
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

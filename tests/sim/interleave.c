@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "session/session.h"
 #include "session/stream.h"
+#include "session_short.h"
 #include "session_walk.h"
 #include "timeline.h"
 #include "wire/frames.h"

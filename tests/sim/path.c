@@ -2,6 +2,7 @@
 #include "path.h"
 
 #include "base/clock.h"
+#include "session_short.h"
 
 #define READ_LARGE (64U << 10)
 

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "session/internal.h"
 #include "session/listen.h"
+#include "session_short.h"
 #include "session_walk.h"
 
 #define START_US 5000000

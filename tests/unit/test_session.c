@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "session/internal.h"
+#include "session_short.h"
 
 static uint64_t position_of(const struct sent *sent, unsigned i)
 {

@@ -379,7 +379,7 @@ static void test_beyond_the_credit(void **state)
     for (uint32_t at = 0; at < window; at += 32768)
         raw_send_data(r, 1, at, window - at < 32768 ? window - at : 32768);
     assert_int_equal(r->s->state, SESSION_ACTIVE);
-    assert_int_equal(stream_held(stream_find(r->s, 1)), window);
+    assert_int_equal(stream_find(r->s, 1)->held.bytes, window);
     raw_send_data(r, 1, window, 1);
     check_ended(r, "DATA beyond the window");
 
@@ -400,7 +400,7 @@ static void test_beyond_the_credit(void **state)
     for (uint32_t at = 8192; at < window; at += 32768)
         raw_send_data(r, 7, at, window - at < 32768 ? window - at : 32768);
     assert_int_equal(r->s->state, SESSION_ACTIVE);
-    assert_int_equal(stream_held(stream_find(r->s, 7)), window);
+    assert_int_equal(stream_find(r->s, 7)->held.bytes, window);
     raw_send_data(r, 7, window, 1);
     check_ended(r, "DATA beyond the window after early data");
 }

@@ -175,7 +175,7 @@ static void test_stuck_sink(void **state)
     app_write(stuck, 8 << 20);
     pair_wait(p, 100000);
     assert_int_equal(stuck->sent, window);
-    assert_int_equal(stream_held(accepted(p, 1)->stream), window);
+    assert_int_equal(accepted(p, 1)->stream->held.bytes, window);
     assert_int_equal(accepted(p, 1)->stream->window, window);
     busy = app_open(&p->side[CLIENT], 2);
     app_write(busy, 4 << 20);
@@ -212,7 +212,7 @@ static void test_many_stuck_sinks(void **state)
         app_write(app_open(&p->side[CLIENT], i), 1 << 20);
     pair_wait(p, 100000);
     for (unsigned i = 0; i < STREAMS_DEFAULT - 1; i++)
-        held += stream_held(accepted(p, i)->stream);
+        held += accepted(p, i)->stream->held.bytes;
     assert_true(held <= p->side[AGENT].s->settings.receive_limit);
     assert_true(held > 4 << 20);
     p->side[AGENT].model.appetite = EVERYTHING;
@@ -325,7 +325,7 @@ static void early_data(uint64_t bytes, bool eof, const struct session_settings *
     target = accepted(p, 1);
     assert_int_equal(client->opened, 0);
     assert_int_equal(client->sent, bytes < early ? bytes : early);
-    assert_int_equal(stream_held(target->stream), client->sent);
+    assert_int_equal(target->stream->held.bytes, client->sent);
     assert_int_equal(target->received + target->eofs, 0);
     app_accept(target, "10.0.0.1:80");
     assert_int_equal(target->received, client->sent);
