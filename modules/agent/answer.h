@@ -41,8 +41,10 @@ void answer_cancel(struct answer *w);
 /* Reads an OFFER that arrived on a hop. NULL: it was refused at once, or the hop has failed. */
 struct kept_offer *answer_read_offer(struct agent *a, struct hop *h, struct view body);
 
-/* Sends REFUSE. Returns as hop_send. */
+/* Sends REFUSE, for an OFFER that was not answered by session message 2. Returns as hop_send. */
 bool answer_refuse(struct hop *h, const struct offer *offer, enum code code, const char *text);
+
+/* The same for one that was: with the code, the text and the message of this result. */
 bool answer_send_refusal(struct hop *h, const struct answer_result *result);
 
 /* For a hop that carries one OFFER at a time and becomes the circuit (parked, or dialled): takes

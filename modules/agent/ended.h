@@ -18,6 +18,7 @@ void ended_remember(struct list *all, const uint8_t id[SESSION_ID_BYTES],
 const char *ended_why(struct list *all, const uint8_t id[SESSION_ID_BYTES],
                       const uint8_t user_key[KEY_BYTES], uint64_t now_us);
 
+/* Forgets and frees all; the list is empty then. */
 void ended_free(struct list *all);
 
 #endif

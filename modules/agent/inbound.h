@@ -17,6 +17,8 @@ void inbound_check(struct inbound *in);
  * listen. */
 bool inbound_is(const struct inbound *in, const struct address *address);
 
+/* Stops listening and closes the hops of relays that have dialled; circuits stay. NULL is harmless.
+ */
 void inbound_free(struct inbound *in);
 
 #endif

@@ -29,6 +29,7 @@ struct offers {
     unsigned working_count, waiting_count;
 };
 
+/* Nothing waits and nothing is worked on. Takes no memory. */
 void offers_init(struct offers *o);
 
 /* A decoded OFFER with its own copy of the bytes its views point to. NULL without memory. */
@@ -45,8 +46,11 @@ struct kept_offer *offers_wait(struct offers *o, struct kept_offer *w);
  */
 struct kept_offer *offers_next(struct offers *o);
 
-/* Work on an OFFER of this user begins, and ends (harmless for one that has not begun). */
+/* Work on an OFFER of this user begins. work is the caller's, zeroed, and stays in place until
+ * offers_end. */
 void offers_begin(struct offers *o, struct offer_work *work, const struct offer *offer);
+
+/* Such work ends. Harmless for one that has not begun or has ended. */
 void offers_end(struct offers *o, struct offer_work *work);
 
 /* Frees all that wait. */

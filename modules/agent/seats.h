@@ -29,16 +29,20 @@ struct seats {
     unsigned count; /* of all */
 };
 
+/* No seat is taken. Takes no memory, now or later: seats are their sessions'. */
 void seats_init(struct seats *s);
 
 /* A place among those that have not started, which seats_in_the_way has made. */
 void seats_take(struct seats *s, struct seat *seat, const struct session *session,
                 const uint8_t user_key[KEY_BYTES], const uint8_t relay_key[KEY_BYTES]);
+
+/* The session ends: its seat, taken before, may be freed. */
 void seats_leave(struct seats *s, struct seat *seat);
 
 /* START has come: from now on it counts for its user and the agent. */
 void seats_start(struct seats *s, struct seat *seat);
 
+/* True if there is no session, started or not. */
 bool seats_are_empty(const struct seats *s);
 
 /* The session that must end before one more is begun through a relay: the oldest of those through

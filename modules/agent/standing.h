@@ -22,6 +22,7 @@ struct standing {
     uint32_t next; /* number */
 };
 
+/* No call stands; the first one gets number 1. */
 void standing_init(struct standing *s);
 
 enum standing_result {

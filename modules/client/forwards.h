@@ -44,8 +44,11 @@ bool forwards_begin(struct forwards *f, struct session *s, struct error *e);
  * for nothing more. */
 void forwards_tie(struct forwards *f, struct session *s);
 
-/* For session_events.on_room and on_connection. */
+/* For session_events.on_room: connections that wait become streams, as many as there is room for.
+ */
 void forwards_resume(struct forwards *f);
+
+/* For session_events.on_connection: connects a stream of a listener of -R to that one's target. */
 void forwards_connect(struct forwards *f, struct stream *stream, const struct stream *listener,
                       struct view peer);
 

@@ -45,6 +45,7 @@ bool client_settle_connect(struct cli *c, struct error *e);
 bool client_settle_agent(struct cli *c, struct error *e);
 bool client_settle_take(struct cli *c, struct error *e);
 
+/* Frees what settling has allocated, after errors too; zeroes the options. */
 void client_options_free(struct client_options *o);
 
 #endif

@@ -57,6 +57,7 @@ void sighting_calls(const struct sighting *s, struct told_calls *calls, uint64_t
 /* The place of the agent of this name, or of the next one. */
 size_t roster_find(const struct roster *r, const char *name);
 
+/* Frees all sightings; the roster is empty then, as a zeroed one is. */
 void roster_free(struct roster *r);
 
 #endif

@@ -69,6 +69,7 @@ struct round_decision {
     uint64_t pause_us;
 };
 
+/* The try of r->relay has failed; afterwards r->relay is the one to try next. */
 struct round_decision round_failed(struct round *r, const struct round_failure *f, uint64_t now_us);
 
 /* The agent was reached. The relay stays the one for the next try. */
