@@ -3,6 +3,7 @@
 PREFIX  ?= /usr/local
 UNITS    = $(PREFIX)/lib/systemd/system
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+BUILT   := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Makefile))
 BEARSSL := $(shell dpkg-query -W -f '$${Version}' libbearssl-dev 2>/dev/null || echo 0.6)
 
 WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -79,7 +80,7 @@ FFLAGS  := -std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Imodules -Ites
 PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev libc-ares-dev
 TEST_PACKAGES := $(PACKAGES) git libcmocka-dev libsodium-dev python3-pytest python3-dissononce python3-cryptography \
            curl openssh-client openssh-server rsync wireguard-tools valgrind postgresql iproute2 bind9-dnsutils dnsmasq-base \
-           iperf3 snmp snmpd python3-socks
+           faketime iperf3 snmp snmpd python3-socks
 BENCH_PACKAGES := $(PACKAGES) python3 openssl iproute2 iperf3 haproxy stunnel4 spiped openssh-client openssh-server \
            dropbear-bin
 LINT_PACKAGES := clang-format clang-tidy cppcheck shellcheck mandoc
@@ -124,11 +125,13 @@ $(T)/%.o: %.c
 	$(call say,CC,$< ($(T)))
 	$(Q)gcc $(CFLAGS) -Itests/unit -Itests/sim $(SANITIZE) $(DEFINES) -c -o $@ $<
 
-# The commit is in one object only, made anew when it changes.
+# The commit and its date are in one object each, made anew when they change.
 $(R)/spx.o $(T)/spx.o: DEFINES = -DSPX_COMMIT='"$(COMMIT)"' -DSPX_BEARSSL='"$(BEARSSL)"' \
   -DSPX_COMPILER='"gcc $(shell gcc -dumpfullversion)"'
-$(R)/spx.o $(T)/spx.o: build/commit-$(COMMIT)
-build/commit-$(COMMIT):
+VERSIONS := $(foreach d,$(R) $(T) $(F),$(d)/modules/base/version.o)
+$(VERSIONS): DEFINES = -DSPX_BUILT=$(BUILT)
+$(R)/spx.o $(T)/spx.o $(VERSIONS): build/commit-$(COMMIT)-$(BUILT)
+build/commit-$(COMMIT)-$(BUILT):
 	@mkdir -p build && rm -f build/commit-* && touch $@
 
 $(T)/libspx.a: $(TOBJ)
@@ -161,7 +164,7 @@ $(B)/%: tests/bench/%.c $(T)/libspx.a
 $(F)/modules/%.o: modules/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$< ($(F)))
-	$(Q)clang $(FFLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
+	$(Q)clang $(FFLAGS) $(DEFINES) -fsanitize=fuzzer-no-link -c -o $@ $<
 
 $(F)/fuzz_%: tests/fuzz/fuzz_%.c $(FOBJ)
 	$(call say,LINK,$@)

@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 flags=(-std=c11 -D_GNU_SOURCE -Imodules -Itests/unit -Itests/sim
-       '-DSPX_COMMIT="lint"' '-DSPX_BEARSSL="lint"' '-DSPX_COMPILER="lint"')
+       '-DSPX_COMMIT="lint"' '-DSPX_BEARSSL="lint"' '-DSPX_COMPILER="lint"' -DSPX_BUILT=0)
 sources=(spx.c modules/*/*.c tests/unit/*.c tests/sim/*.c tests/machine/*.c tests/fuzz/*.c
          tests/bench/*.c)
 headers=(modules/*/*.h)

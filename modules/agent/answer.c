@@ -328,10 +328,18 @@ void answer_cancel(struct answer *w)
 
 /* ---- OFFERs on hops. ---- */
 
+/* The relay's own text. When the agent's rules are for its owner and the client alone it is the
+ * code's: the client has the other in message 2. */
+static const char *text_for_relay(const struct answer_result *result)
+{
+    bool told = result->refusal->code == CODE_DENIED && result->message2.len > 0;
+    return told ? code_text(CODE_DENIED) : result->refusal->text;
+}
+
 bool answer_send_refusal(struct hop *h, const struct answer_result *result)
 {
     struct refusal refusal = {.code = result->refusal->code,
-                              .text = view_of_string(result->refusal->text),
+                              .text = view_of_string(text_for_relay(result)),
                               .message2 = result->message2};
     uint8_t body[SESSION_MESSAGE2_MAX + 512];
     memcpy(refusal.ticket, result->offer->ticket, TICKET_BYTES);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/rule_words.h"
 #include "base/log.h"
 
 /* A list of patterns, as it stands in the file. */
@@ -62,6 +63,25 @@ static void log_permissions(const struct agent_user *old, const struct agent_use
                  fresh->name, old->streams, fresh->streams);
 }
 
+/* The rules for sessions, as each configuration gives them in its time zone. */
+static void log_rules(const struct agent_config *old_config, const struct agent_user *old,
+                      const struct agent_config *config, const struct agent_user *fresh)
+{
+    static const struct rules none;
+    char before[RULE_VALUE_BYTES], after[RULE_VALUE_BYTES];
+    char text[3 * RULE_VALUE_BYTES];
+    struct log_fields f = {.event = "rule_changed", .user = fresh->name, .reason = text};
+    for (unsigned i = 0; i < RULE_WORDS; i++) {
+        rule_value(before, i, old ? &old->given.rules : &none, &old_config->time_zone.zone);
+        rule_value(after, i, &fresh->given.rules, &config->time_zone.zone);
+        if (strcmp(before, after) == 0)
+            continue;
+        snprintf(text, sizeof text, "%s changed from %s to %s", rule_key(i),
+                 before[0] ? before : "no limit", after[0] ? after : "no limit");
+        log_event(LOG_INFO, &f, "user %s: %s", fresh->name, text);
+    }
+}
+
 static const struct agent_user *find_user(const struct agent_config *c, const struct agent_user *u)
 {
     for (size_t i = 0; i < c->user_count; i++)
@@ -91,6 +111,7 @@ static void log_users(const struct agent_config *old, const struct agent_config 
         else if (strcmp(before->name, u->name) != 0)
             log_info("user %s: now named %s", before->name, u->name);
         log_permissions(before, u);
+        log_rules(old, before, fresh, u);
     }
 }
 

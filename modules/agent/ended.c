@@ -1,7 +1,6 @@
 /* Records of ended sessions. A record holds only the session's id, its user and the reason. */
 #include "agent/ended.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +13,7 @@ struct ended_session {
     uint8_t id[SESSION_ID_BYTES];
     uint8_t user_key[KEY_BYTES];
     uint64_t until_us;
-    char why[200];
+    struct wire_error why;
 };
 
 static void forget(struct list *all, size_t keep, uint64_t now_us)
@@ -33,7 +32,8 @@ static void forget(struct list *all, size_t keep, uint64_t now_us)
 }
 
 void ended_remember(struct list *all, const uint8_t id[SESSION_ID_BYTES],
-                    const uint8_t user_key[KEY_BYTES], const char *why, uint64_t now_us)
+                    const uint8_t user_key[KEY_BYTES], enum code code, const char *why,
+                    uint64_t now_us)
 {
     struct ended_session *ended = calloc(1, sizeof *ended);
     forget(all, ENDED_MAX - 1, now_us);
@@ -42,19 +42,19 @@ void ended_remember(struct list *all, const uint8_t id[SESSION_ID_BYTES],
     memcpy(ended->id, id, sizeof ended->id);
     memcpy(ended->user_key, user_key, sizeof ended->user_key);
     ended->until_us = now_us + ENDED_KEPT_S * CLOCK_US_PER_S;
-    snprintf(ended->why, sizeof ended->why, "%s", why);
+    wire_error_set(&ended->why, code, "%s", why);
     list_append(all, &ended->link);
 }
 
-const char *ended_why(struct list *all, const uint8_t id[SESSION_ID_BYTES],
-                      const uint8_t user_key[KEY_BYTES], uint64_t now_us)
+const struct wire_error *ended_why(struct list *all, const uint8_t id[SESSION_ID_BYTES],
+                                   const uint8_t user_key[KEY_BYTES], uint64_t now_us)
 {
     forget(all, ENDED_MAX, now_us);
     list_each (link, all) {
         struct ended_session *ended = container_of(link, struct ended_session, link);
         if (memcmp(ended->id, id, SESSION_ID_BYTES) == 0 &&
             memcmp(ended->user_key, user_key, KEY_BYTES) == 0)
-            return ended->why;
+            return &ended->why;
     }
     return NULL;
 }

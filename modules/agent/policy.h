@@ -32,7 +32,8 @@ struct policy {
     void (*forget)(struct agent *a, struct answer *answer);
 };
 
-/* The one in use: the configuration's users, this agent's name. Never says LATER. */
+/* The one in use: the configuration's users and their rules, this agent's name. Never says LATER.
+ */
 extern const struct policy agent_policy;
 
 #endif

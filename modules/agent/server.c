@@ -272,6 +272,7 @@ static void end(struct agent *a)
     log_rates_free(&a->log);
     if (a->loop) {
         timer_cancel(a->loop, &a->log_sweep);
+        timer_cancel(a->loop, &a->terms);
         timer_cancel(a->loop, &a->stop_limit);
         timer_cancel(a->loop, &a->restock);
         loop_free(a->loop);

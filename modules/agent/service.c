@@ -9,6 +9,7 @@
 #include "agent/budget.h"
 #include "agent/ended.h"
 #include "agent/shares.h"
+#include "agent/term.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -25,6 +26,8 @@ struct service {
     struct attachment *current, *candidate;
     char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
     uint64_t begun_us;
+    struct term term;     /* from its start on */
+    enum code ended_as;   /* for a client that resumes it when it has ended */
     struct timer give_up; /* waiting for its client, or for the ACK of its CLOSE */
 };
 
@@ -86,7 +89,8 @@ static void service_end(struct service *v, const char *why)
                      "circuit %s: ended: %s; user %s, %u stream%s, %s", v->label, why,
                      v->access.user, f.streams, f.streams == 1 ? "" : "s", totals);
     if (v->seat.started)
-        ended_remember(&a->ended, session_id(v->session), v->seat.user_key, why, loop_now(a->loop));
+        ended_remember(&a->ended, session_id(v->session), v->seat.user_key, v->ended_as, why,
+                       loop_now(a->loop));
     if (v->candidate)
         let_go(v, v->candidate);
     if (v->current)
@@ -224,6 +228,80 @@ static void log_move(const struct service *v, bool first, bool at_once)
                      v->label, f.user, at_once ? "" : ", after ", at_once ? "" : time);
 }
 
+static void service_close(struct service *v, enum code code, const char *text)
+{
+    if (v->current)
+        close_current(v, code, text);
+    else
+        service_end(v, text); /* a client that resumes is told the reason */
+}
+
+/* ---- Its user's rules for its end. ---- */
+
+static void announce(const struct service *v, const struct rules *rules,
+                     const struct ending *ending)
+{
+    struct log_fields f = fields_of(v, "session_ends");
+    char when[TERM_TEXT_BYTES], rule[ENDING_TEXT_BYTES];
+    term_text(when, v->agent, rules, ending);
+    ending_text(rule, ending, rules);
+    f.reason = rule;
+    log_caused_event(&v->agent->log, v->seat.user_key, loop_now(v->agent->loop), LOG_INFO, &f,
+                     "circuit %s: session of user %s ends %s", v->label, v->access.user, when);
+}
+
+static void end_by_rule(struct service *v, const struct rules *rules, const struct ending *ending)
+{
+    char rule[ENDING_TEXT_BYTES], text[ENDING_TEXT_BYTES + 32];
+    ending_text(rule, ending, rules);
+    snprintf(text, sizeof text, "ended by %s", rule);
+    v->ended_as = CODE_DENIED;
+    service_close(v, CODE_DENIED, text);
+}
+
+/* When it is to be looked at again. */
+static uint64_t check_term(struct service *v)
+{
+    const struct agent_user *user = agent_find_user(v->agent, v->seat.user_key);
+    struct session_summary carried = session_summary(v->session);
+    struct ending ending;
+    uint64_t next_us;
+    enum term_step step;
+    if (!user || session_state(v->session) != SESSION_ACTIVE)
+        return CLOCK_NEVER;
+    step = term_look(&v->term, v->agent, &user->given.rules,
+                     carried.bytes_sent + carried.bytes_received, &ending, &next_us);
+    if (step == TERM_ANNOUNCE)
+        announce(v, &user->given.rules, &ending);
+    if (step == TERM_OVER)
+        end_by_rule(v, &user->given.rules, &ending);
+    return step == TERM_OVER ? CLOCK_NEVER : next_us;
+}
+
+static void check_terms(struct agent *a)
+{
+    uint64_t first_us = CLOCK_NEVER;
+    list_each (link, &a->seats.all) {
+        uint64_t next_us = check_term(service_of_seat(link));
+        first_us = next_us < first_us ? next_us : first_us;
+    }
+    timer_set(a->loop, &a->terms, first_us);
+}
+
+static void on_terms(struct timer *timer)
+{
+    check_terms(container_of(timer, struct agent, terms));
+}
+
+/* Looks at those of all sessions then, in a round of its own. */
+static void look_at_terms(struct agent *a, uint64_t at_us)
+{
+    a->terms.on_fire = on_terms;
+    timer_set(a->loop, &a->terms, at_us);
+}
+
+/* ---- It starts, on a circuit, and what it is asked there. ---- */
+
 /* START has arrived on the candidate: it is the session's circuit now. */
 static void on_move(struct session *s, struct circuit *circuit)
 {
@@ -243,8 +321,11 @@ static void on_move(struct session *s, struct circuit *circuit)
         timer_cancel(v->agent->loop, &v->give_up);
     if (old)
         let_go(v, old);
-    if (first)
-        keep_to_limit(v);
+    if (!first)
+        return;
+    keep_to_limit(v);
+    term_begin(&v->term, loop_now(v->agent->loop));
+    look_at_terms(v->agent, loop_now(v->agent->loop));
 }
 
 static void on_open(struct session *s, struct stream *stream, struct view target)
@@ -369,6 +450,7 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     remote_listeners_on_taken(v->access.listeners, on_taken, v);
     v->agent = a;
     v->begun_us = loop_now(a->loop);
+    v->ended_as = CODE_ENDED;
     v->give_up.on_fire = on_give_up;
     snprintf(v->label, sizeof v->label, "%s", in->label);
     seats_take(&a->seats, &v->seat, v->session, user->public_key, in->relay_key);
@@ -444,14 +526,14 @@ static struct service *begin(struct agent *a, const struct agent_user *user,
 static struct service *resume(struct agent *a, const uint8_t key[KEY_BYTES],
                               const struct session_hello *hello, struct wire_error *no)
 {
-    const char *ended;
+    const struct wire_error *ended;
     struct service *v = find_service(a, hello->session_id, key);
     if (v && session_may_resume(v->session, hello->circuit))
         return v;
     if (v)
         wire_error_set(no, CODE_STALE, "a newer circuit carries the session");
     else if ((ended = ended_why(&a->ended, hello->session_id, key, loop_now(a->loop))) != NULL)
-        wire_error_set(no, CODE_ENDED, "%s", ended);
+        wire_error_set(no, ended->code, "%s", ended->text);
     else
         wire_error_set(
             no, CODE_NO_SESSION,
@@ -495,14 +577,6 @@ struct attachment *service_admit(struct agent *a, const struct admission *in, st
 }
 
 /* ---- All of them. ---- */
-
-static void service_close(struct service *v, enum code code, const char *text)
-{
-    if (v->current)
-        close_current(v, code, text);
-    else
-        service_end(v, text); /* a client that resumes is told the reason */
-}
 
 /* A circuit through a relay that is no longer in the configuration ends; the session may resume
  * through another. */
@@ -551,6 +625,7 @@ void service_check_all(struct agent *a)
         check(service_of_seat(link));
     list_each (link, &a->seats.unstarted)
         check(service_of_seat(link));
+    look_at_terms(a, loop_now(a->loop));
 }
 
 static void log_state(const struct service *v)

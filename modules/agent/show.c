@@ -3,7 +3,10 @@
 
 #include <stdio.h>
 
+#include "agent/rule_words.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "cli/cli.h"
 
 /* The use that a list of patterns permits, and the words for it. */
@@ -51,8 +54,36 @@ static void print_parties(const struct agent_config *c)
         cli_show_peer("user", c->users[i].name, c->users[i].public_key);
 }
 
+/* A line for each rule, and one for what they say now. True if there are any. */
+static bool print_rules(const struct agent_config *c, const struct agent_user *u)
+{
+    const struct rules *r = &u->given.rules;
+    struct circumstances now = {
+        .zone = &c->time_zone.zone, .wall_s = clock_wall_s(), .built_s = version_built_s()};
+    struct ruling ruling = rules_begin(r, &now, false);
+    char value[RULE_VALUE_BYTES], text[RULING_TEXT_BYTES];
+    if (!rules_can_end(r))
+        return false;
+    for (unsigned i = 0; i < RULE_WORDS; i++) {
+        rule_value(value, i, r, &c->time_zone.zone);
+        if (value[0])
+            print_line(u->name, rule_verb(i), value);
+    }
+    ruling_text(text, &ruling, r, &now);
+    print_line(u->name, "connect now", ruling.answer == RULING_YES ? "yes" : text);
+    return true;
+}
+
+static void print_time(const struct agent_config *c)
+{
+    char now[DATE_TEXT_BYTES];
+    date_text(now, &c->time_zone.zone, clock_wall_s());
+    printf("time zone %s, where it is %s\n", c->time_zone.name ? c->time_zone.name : "UTC", now);
+}
+
 void show_policy(const struct agent_config *c)
 {
+    bool has_rules = false;
     print_parties(c);
     if (c->user_count)
         print_line("USER", "MAY", "WHERE");
@@ -64,5 +95,8 @@ void show_policy(const struct agent_config *c)
             print_line(u->name, "nothing", "");
         print_patterns(u, &connecting, u->allow, u->allow_count);
         print_patterns(u, &listening, u->listen, u->listen_count);
+        has_rules |= print_rules(c, u);
     }
+    if (has_rules || c->time_zone.name)
+        print_time(c);
 }

@@ -4,8 +4,9 @@
 
 #include "config/config.h"
 
-/* Prints, to standard output, the relays' and users' keys and a line for each permission of each
- * user; warns of permissions that are unusually wide, and if there is no user. */
+/* Prints, to standard output, the relays' and users' keys, a line for each permission and rule of
+ * each user, and what the rules say now; warns of permissions that are unusually wide, and if there
+ * is no user. */
 void show_policy(const struct agent_config *c);
 
 #endif

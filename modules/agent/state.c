@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/version.h"
 
 #define RESTOCK_US CLOCK_US_PER_S
 #define LOG_SWEEP_US (5 * CLOCK_US_PER_S)
@@ -17,6 +18,12 @@ void agent_restock(struct agent *a)
 {
     a->restock.on_fire = on_restock;
     timer_set(a->loop, &a->restock, loop_now(a->loop) + RESTOCK_US);
+}
+
+struct circumstances agent_circumstances(const struct agent *a)
+{
+    return (struct circumstances){
+        .zone = &a->config.time_zone.zone, .wall_s = clock_wall_s(), .built_s = version_built_s()};
 }
 
 const struct agent_user *agent_find_user(const struct agent *a, const uint8_t key[KEY_BYTES])

@@ -8,7 +8,9 @@
 #include "base/log_rates.h"
 #include "config/config.h"
 #include "hop/hop.h"
+#include "net/loop.h"
 #include "net/parting.h"
+#include "policy/rules.h"
 
 /* In a refusal, which may come to the client by way of the relay and is to say whose fault it is.
  */
@@ -43,6 +45,7 @@ struct agent {
     struct key_stock stock; /* for answers to OFFERs */
     struct timer restock;
     struct timer stop_limit;
+    struct timer terms; /* when sessions are next held against their users' rules */
     bool stopping;
     const char *why; /* it ends */
     /* True if an address is one of the agent's own: a user must not reach what decides about them.
@@ -60,6 +63,9 @@ struct agent {
 
 /* The stock was used: refills it a little later, not during a connect. */
 void agent_restock(struct agent *a);
+
+/* What the rules for sessions are held against now. */
+struct circumstances agent_circumstances(const struct agent *a);
 
 /* The user with this key, or NULL. */
 const struct agent_user *agent_find_user(const struct agent *a, const uint8_t key[KEY_BYTES]);

@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "base/bytes.h"
 #include "config/config.h"
+#include "config/rule_types.h"
 #include "config/schema.h"
 #include "wire/limits.h"
 
@@ -106,6 +107,17 @@ static const struct config_type optional_address = {.parse = parse_address};
 static const struct config_type targets_to_allow = {.parse = parse_allow};
 static const struct config_type places_to_listen = {.parse = parse_user_listen};
 
+/* Rules for sessions: in [User], and in [Agent] for all whose section does not give them. */
+#define RULE_KEYS(field)                                                  \
+    {"Access", AT_MOST_ONE, AT_ONCE, &config_access, field},              \
+        {"Hours", AT_MOST_ONE, AT_ONCE, &config_hours, field},            \
+        {"NotBefore", AT_MOST_ONE, AT_ONCE, &config_not_before, field},   \
+        {"NotAfter", AT_MOST_ONE, AT_ONCE, &config_not_after, field},     \
+        {"MaxSession", AT_MOST_ONE, AT_ONCE, &config_max_session, field}, \
+    {                                                                     \
+        "IdleEnd", AT_MOST_ONE, AT_ONCE, &config_idle_end, field          \
+    }
+
 static const struct config_key agent_keys[] = {
     {"Name", EXACTLY_ONE, NEXT_START, &config_name, AGENT(name)},
     {"KeyFile", EXACTLY_ONE, NEXT_START, &config_key_file, AGENT(key)},
@@ -120,6 +132,8 @@ static const struct config_key agent_keys[] = {
      AGENT_NUMBER(resume_window_s),
      {0, RESUME_WINDOW_MAX_S, SECONDS},
      RESUME_WINDOW_DEFAULT_S},
+    {"TimeZone", AT_MOST_ONE, AT_ONCE, &config_time_zone, AGENT(time_zone)},
+    RULE_KEYS(AGENT(given)),
 };
 
 static const struct config_key relay_keys[] = {
@@ -146,6 +160,7 @@ static const struct config_key user_keys[] = {
      USER_NUMBER(streams),
      {1, STREAMS_MAX},
      STREAMS_DEFAULT},
+    RULE_KEYS(USER(given)),
 };
 
 static const struct config_section sections[] = {
@@ -176,10 +191,13 @@ bool agent_config_load(struct agent_config *c, const char *path, struct error *e
     struct config_reader r = {
         .path = path, .file = &agent_config_file, .config = c, .arg = &line_without_address};
     *c = (struct agent_config){0};
-    if (config_read(&r, &c->key, e) && check_reachable(c, line_without_address, path, e))
-        return true;
-    agent_config_free(c);
-    return false;
+    if (!config_read(&r, &c->key, e) || !check_reachable(c, line_without_address, path, e)) {
+        agent_config_free(c);
+        return false;
+    }
+    for (size_t i = 0; i < c->user_count; i++)
+        given_rules_inherit(&c->users[i].given, &c->given);
+    return true;
 }
 
 void agent_config_free(struct agent_config *c)
@@ -194,5 +212,7 @@ void agent_config_free(struct agent_config *c)
     free(c->call_socket);
     free(c->state_directory);
     free(c->labels);
+    free(c->time_zone.name);
+    zone_free(&c->time_zone.zone);
     wipe(c, sizeof *c);
 }

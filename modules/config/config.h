@@ -5,6 +5,7 @@
 
 #include "config/values.h"
 #include "crypto/keys.h"
+#include "policy/rules.h"
 
 #define LABELS_BYTES 2048 /* with the terminator */
 #define RELAY_WORKERS_MAX 64
@@ -49,6 +50,13 @@ struct agent_relay {
     uint8_t public_key[KEY_BYTES];
 };
 
+/* The rules for sessions in a section. In a [User] of a file that was read those that it does not
+ * give are [Agent]'s. */
+struct given_rules {
+    struct rules rules;
+    bool has_access, has_max_session, has_idle_end; /* given here, be it to say: none */
+};
+
 struct agent_user {
     char name[NAME_TEXT_BYTES];
     uint8_t public_key[KEY_BYTES];
@@ -58,6 +66,12 @@ struct agent_user {
     size_t listen_count;
     uint32_t listeners; /* how many a session of the user's may have */
     uint32_t streams;   /* how many it may have open at once */
+    struct given_rules given;
+};
+
+struct agent_zone {
+    char *name; /* as it is written, allocated; NULL: UTC */
+    struct zone zone;
 };
 
 struct agent_config {
@@ -68,6 +82,8 @@ struct agent_config {
     uint32_t resume_window_s;   /* how long a session is kept without a circuit */
     char *call_socket;     /* NULL; path of the UNIX socket on which `spx agent call` is heard */
     char *state_directory; /* NULL; where the agent keeps what outlives it */
+    struct agent_zone time_zone;
+    struct given_rules given;   /* for users whose section does not give them */
     struct agent_relay *relays; /* one or more */
     size_t relay_count;
     struct agent_user *users;

@@ -162,12 +162,17 @@ struct ending rules_end(const struct rules *r, const struct circumstances *c,
     return e;
 }
 
+bool rules_can_end(const struct rules *r)
+{
+    return r->access == ACCESS_NEVER || needs_wall_clock(r) || r->max_session_s || r->idle_end_s;
+}
+
 void ending_text(char out[ENDING_TEXT_BYTES], const struct ending *ending, const struct rules *r)
 {
     static const char *const texts[] = {
         [RULE_LOCK] = "the agent's lock",
         [RULE_ACCESS] = "Access (never)",
-        [RULE_CLOCK] = "the agent's clock, which is wrong",
+        [RULE_CLOCK] = "a wrong clock at the agent",
         [RULE_NOT_AFTER] = "NotAfter",
         [RULE_REASON] = NULL,
     };

@@ -78,6 +78,9 @@ struct ending {
 struct ending rules_end(const struct rules *r, const struct circumstances *c,
                         const struct session_times *t);
 
+/* True if one of the rules may end a session one day, as things are or when a clock is set. */
+bool rules_can_end(const struct rules *r);
+
 /* The rule of an end for people: "Hours (Mon-Fri 08:00-18:00)", "MaxSession (8 h)". */
 #define ENDING_TEXT_BYTES 320
 void ending_text(char out[ENDING_TEXT_BYTES], const struct ending *ending, const struct rules *r);

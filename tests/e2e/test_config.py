@@ -151,7 +151,7 @@ MISTAKES = [
         "agent",
         "Allow",
         "Agents",
-        ":13: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, Listen, Listeners, Streams",
+        ":13: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, Listen, Listeners, Streams, Access, Hours, NotBefore, NotAfter, MaxSession, IdleEnd",
     ),
     (
         "client",
@@ -403,6 +403,66 @@ MISTAKES = [
         "Allow",
         "Listeners = 257\nAllow",
         ":13: Listeners: '257' is not a number from 1 to 256",
+    ),
+    # Rules for sessions.
+    ("agent", "Allow", "Access = ask\nAllow", ":13: Access: 'ask' is not always or never"),
+    (
+        "agent",
+        "Allow",
+        "Hours = Mon-Fri 8:00-18:00\nAllow",
+        ":13: Hours: 'Mon-Fri 8:00-18:00' are not hours such as Mon-Fri 08:00-18:00, Sat 09:00-12:00: "
+        "expected, at '8:00-18:00', a time, 00:00 to 23:59",
+    ),
+    (
+        "agent",
+        "KeyFile",
+        "NotAfter = 31.12.2026\nKeyFile",
+        ":3: NotAfter: '31.12.2026' is not a date such as 2026-12-31",
+    ),
+    (
+        "agent",
+        "KeyFile",
+        "NotBefore = 2026-12-31T18:00\nKeyFile",
+        ":3: NotBefore: '2026-12-31T18:00' is not a date and time such as 2026-12-31T18:00:00+01:00",
+    ),
+    (
+        "agent",
+        "Allow",
+        "MaxSession = 367 d\nAllow",
+        ":13: MaxSession: '367 d' is not a number of seconds from 0 to 31622400; s, min, h or d may follow it",
+    ),
+    (
+        "agent",
+        "Allow",
+        "IdleEnd = soon\nAllow",
+        ":13: IdleEnd: 'soon' is not a number of seconds from 0 to 31622400; s, min, h or d may follow it",
+    ),
+    (
+        "agent",
+        "KeyFile",
+        "TimeZone = Europe/Berln\nKeyFile",
+        ":3: TimeZone: no time zone 'Europe/Berln' in /usr/share/zoneinfo/; expected a name there, such as "
+        "Europe/Berlin, or a POSIX string such as CET-1CEST,M3.5.0,M10.5.0/3",
+    ),
+    (
+        "agent",
+        "KeyFile",
+        "TimeZone = CET-1CEST,M13.5.0,M10.5.0\nKeyFile",
+        ":3: TimeZone: 'CET-1CEST,M13.5.0,M10.5.0' is not a time zone: expected, at '13.5.0,M10.5.0', "
+        "when summer time begins and ends: two of ,Mm.w.d ,Jn or ,n, with /HOURS after it",
+    ),
+    (
+        "agent",
+        "KeyFile",
+        "TimeZone = ../../../etc/passwd\nKeyFile",
+        ":3: TimeZone: '../../../etc/passwd' is not a time zone: expected, at '../../../etc/passwd', "
+        "a name: at least 3 letters, or <+03>",
+    ),
+    (
+        "agent",
+        "KeyFile",
+        "TimeZone = right/Europe/Berlin\nKeyFile",
+        ":3: TimeZone: /usr/share/zoneinfo/right/Europe/Berlin: it counts leap seconds, as no clock here does",
     ),
     (
         "agent",

@@ -425,6 +425,39 @@ static void relay_labels_are_bounded(void **state)
     assert_config_error(&e, "relay.conf:7: Labels: too long: 2048 bytes; expected at most 2047");
 }
 
+static void rules_are_inherited(void **state)
+{
+    struct agent_config c;
+    struct error e = {0};
+    (void)state;
+    write_config("agent.conf", "[User]\nName = alice\nPublicKey = " KEY_3 "\n"
+                               "Access = Always\nHours = Mon 10:00-11:00\nNotBefore = 2026-01-02\n"
+                               "NotAfter = 2026-01-03\nMaxSession = 0\nIdleEnd = 1 min\n"
+                               "[User]\nName = bob\nPublicKey = " KEY_4 "\n"
+                               "[Relay]\nAddress = r\nPublicKey = " KEY_1 "\n"
+                               "[Agent]\nName = lab-1\nKeyFile = own.key\n"
+                               "TimeZone = CET-1CEST,M3.5.0,M10.5.0/3\n"
+                               "Access = Never\nHours = 08:00-18:00\nNotBefore = 2026-02-02\n"
+                               "NotAfter = 2026-02-03\nMaxSession = 8 h\nIdleEnd = 10 min\n");
+    assert_true(agent_config_load(&c, "agent.conf", &e));
+    const struct rules *alice = &c.users[0].given.rules, *bob = &c.users[1].given.rules;
+    assert_string_equal(c.time_zone.name, "CET-1CEST,M3.5.0,M10.5.0/3");
+    assert_int_equal(zone_offset(&c.time_zone.zone, 0), 3600);
+    assert_int_equal(alice->access, ACCESS_ALWAYS);
+    assert_string_equal(alice->hours.text, "Mon 10:00-11:00");
+    assert_int_equal(alice->not_before.at_s, 1767312000);
+    assert_int_equal(alice->not_after.at_s, 1767398400);
+    assert_int_equal(alice->max_session_s, 0);
+    assert_int_equal(alice->idle_end_s, 60);
+    assert_int_equal(bob->access, ACCESS_NEVER);
+    assert_string_equal(bob->hours.text, "08:00-18:00");
+    assert_int_equal(bob->not_before.at_s, 1769990400);
+    assert_int_equal(bob->not_after.at_s, 1770076800);
+    assert_int_equal(bob->max_session_s, 28800);
+    assert_int_equal(bob->idle_end_s, 600);
+    agent_config_free(&c);
+}
+
 static void agent_file_is_read(void **state)
 {
     struct agent_config c;
@@ -535,7 +568,8 @@ static void bad_agent_files(void **state)
                   "agent.conf:8: Streams: '16385' is not a number from 1 to 16384");
     agent_refused(AGENT "[User]\nAgents = *\n",
                   "agent.conf:8: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, "
-                  "Listen, Listeners, Streams");
+                  "Listen, Listeners, Streams, Access, Hours, NotBefore, NotAfter, "
+                  "MaxSession, IdleEnd");
     agent_refused(AGENT "[Client]\n",
                   "agent.conf:7: unknown section [Client]; known are [Agent], [Relay], [User]");
     agent_refused(AGENT PEER("User", "a", KEY_2) PEER("User", "a", KEY_3),
@@ -777,6 +811,7 @@ int main(void)
         cmocka_unit_test(relay_peers_are_unique),
         cmocka_unit_test(relay_file_is_read),
         cmocka_unit_test(relay_labels_are_bounded),
+        cmocka_unit_test(rules_are_inherited),
         cmocka_unit_test(agent_file_is_read),
         cmocka_unit_test(agent_that_is_dialled_needs_no_address),
         cmocka_unit_test(bad_agent_files),

@@ -32,13 +32,14 @@ static void remember(struct list *all, unsigned n, uint64_t now_us)
     char why[32];
     struct id id = id_of(n);
     snprintf(why, sizeof why, "reason %u", n);
-    ended_remember(all, id.bytes, alice, why, now_us);
+    ended_remember(all, id.bytes, alice, n == 2 ? CODE_DENIED : CODE_ENDED, why, now_us);
 }
 
 static const char *why(struct list *all, unsigned n, const uint8_t user[KEY_BYTES], uint64_t now_us)
 {
     struct id id = id_of(n);
-    return ended_why(all, id.bytes, user, now_us);
+    const struct wire_error *ended = ended_why(all, id.bytes, user, now_us);
+    return ended ? ended->text : NULL;
 }
 
 static void test_whose(void **state)
@@ -53,6 +54,8 @@ static void test_whose(void **state)
     assert_string_equal(why(&all, 2, alice, NOW_US), "reason 2");
     assert_null(why(&all, 1, bob, NOW_US)); /* not the session of this user */
     assert_null(why(&all, 3, alice, NOW_US));
+    assert_int_equal(ended_why(&all, id_of(1).bytes, alice, NOW_US)->code, CODE_ENDED);
+    assert_int_equal(ended_why(&all, id_of(2).bytes, alice, NOW_US)->code, CODE_DENIED);
     ended_free(&all);
     assert_true(list_empty(&all));
 }

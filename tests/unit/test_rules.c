@@ -257,7 +257,7 @@ static const struct end_case ends[] = {
      0,
      RULE_CLOCK,
      0,
-     "the agent's clock, which is wrong"},
+     "a wrong clock at the agent"},
     {{.not_after = "2026-11-30"}, NOW, false, 0, 0, RULE_NOT_AFTER, 16 * HOUR_S, "NotAfter"},
     {{.not_after = "2026-11-29"}, NOW, false, 0, 0, RULE_NOT_AFTER, 0, "NotAfter"},
     {{.not_before = "2026-12-24"}, NOW, false, 0, 0, RULE_NONE, 0, ""},
@@ -316,6 +316,7 @@ static void ends_by_the_rules(void **state)
             fail_msg("case %zu: rule %d", i, (int)e.rule);
         ending_text(text, &e, &r);
         assert_string_equal(text, c->text);
+        assert_true(rules_can_end(&r) || around.is_locked || e.rule == RULE_NONE);
         if (e.rule == RULE_NONE) {
             assert_true(e.at_us == UINT64_MAX && e.at_wall == TIME_NEVER);
             continue;

@@ -1,0 +1,84 @@
+/* One row for each key that is a rule for sessions. */
+#include "agent/rule_words.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+static void access_value(char *out, const struct rules *r, const struct zone *z)
+{
+    (void)z;
+    snprintf(out, RULE_VALUE_BYTES, "%s", r->access == ACCESS_NEVER ? "never" : "");
+}
+
+static void hours_value(char *out, const struct rules *r, const struct zone *z)
+{
+    (void)z;
+    snprintf(out, RULE_VALUE_BYTES, "%s", r->hours.text);
+}
+
+/* A day without a time stands as it is written. */
+static void date_value(char *out, const struct date *d, const struct zone *z)
+{
+    static const struct zone utc;
+    char text[DATE_TEXT_BYTES] = "";
+    if (d->is_set)
+        date_text(text, d->is_day ? &utc : z, d->at_s);
+    snprintf(out, RULE_VALUE_BYTES, "%.*s", d->is_day ? (int)sizeof "Mon 2026-11-30" - 1 : 64,
+             text);
+}
+
+static void not_before_value(char *out, const struct rules *r, const struct zone *z)
+{
+    date_value(out, &r->not_before, z);
+}
+
+static void not_after_value(char *out, const struct rules *r, const struct zone *z)
+{
+    date_value(out, &r->not_after, z);
+}
+
+static void duration_value(char *out, uint32_t seconds)
+{
+    char text[24] = "";
+    if (seconds)
+        text_duration(text, seconds * CLOCK_US_PER_S);
+    snprintf(out, RULE_VALUE_BYTES, "%s", text);
+}
+
+static void max_session_value(char *out, const struct rules *r, const struct zone *z)
+{
+    (void)z;
+    duration_value(out, r->max_session_s);
+}
+
+static void idle_end_value(char *out, const struct rules *r, const struct zone *z)
+{
+    (void)z;
+    duration_value(out, r->idle_end_s);
+}
+
+static const struct {
+    const char *key, *verb;
+    void (*value)(char *out, const struct rules *r, const struct zone *z);
+} rows[RULE_WORDS] = {
+    {"Access", "connect", access_value},           {"Hours", "during", hours_value},
+    {"NotBefore", "from", not_before_value},       {"NotAfter", "until", not_after_value},
+    {"MaxSession", "stay for", max_session_value}, {"IdleEnd", "idle for", idle_end_value},
+};
+
+const char *rule_key(unsigned i)
+{
+    return rows[i].key;
+}
+
+const char *rule_verb(unsigned i)
+{
+    return rows[i].verb;
+}
+
+void rule_value(char out[RULE_VALUE_BYTES], unsigned i, const struct rules *r, const struct zone *z)
+{
+    rows[i].value(out, r, z);
+}

@@ -1,0 +1,30 @@
+/* The time that a running session has by its user's rules. It ends none itself. */
+#ifndef SPX_AGENT_TERM_H
+#define SPX_AGENT_TERM_H
+
+#include "agent/state.h"
+
+/* Embedded in a service (service.c). */
+struct term {
+    uint64_t granted_us;
+    uint64_t bytes, last_byte_us; /* carried when last looked at, and when that had changed */
+    struct announced announced;
+};
+
+enum term_step { TERM_GOES_ON, TERM_ANNOUNCE, TERM_OVER };
+
+/* The session has started. */
+void term_begin(struct term *t, uint64_t now_us);
+
+/* Holds the rules against both clocks. bytes: that its streams have carried. *next_us: when to look
+ * again at the latest, also in case a clock is set meanwhile; CLOCK_NEVER: not before the rules
+ * change. */
+enum term_step term_look(struct term *t, const struct agent *a, const struct rules *rules,
+                         uint64_t bytes, struct ending *ending, uint64_t *next_us);
+
+/* "in 5 min, at Mon 2026-11-30 18:00 +01:00, by Hours (Mon-Fri 08:00-18:00)" */
+#define TERM_TEXT_BYTES 480
+void term_text(char out[TERM_TEXT_BYTES], const struct agent *a, const struct rules *rules,
+               const struct ending *ending);
+
+#endif
