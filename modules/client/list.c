@@ -313,16 +313,21 @@ static void print_header(struct inquiry *l)
     flush(l);
 }
 
+static void tell_failure(enum failure failure, const struct wire_error *e)
+{
+    struct log_fields f = {.event = "client_ended", .code = e->code, .reason = e->text};
+    if (failure != FAILURE_NONE && failure != FAILURE_INTERRUPTED)
+        log_event(LOG_ERROR, &f, "%s", e->text);
+}
+
 static enum failure print(const struct client_config *config, const struct hop_party *party,
                           const struct list_options *options, const char *query)
 {
     struct inquiry l = {
         .config = config, .options = options, .on_list = print_header, .on_change = print_change};
     enum failure failure = ask(&l, party, query);
-    struct log_fields f = {.event = "client_ended", .code = l.error.code, .reason = l.error.text};
-    if (failure != FAILURE_NONE && failure != FAILURE_INTERRUPTED)
-        log_event(LOG_ERROR, &f, "%s", l.error.text);
-    else if (failure == FAILURE_NONE && !l.roster.count)
+    tell_failure(failure, &l.error);
+    if (failure == FAILURE_NONE && !l.roster.count)
         log_info(*query ? "no agent that you may reach matches '%s'" : "you may reach no agent%s",
                  options->query);
     roster_free(&l.roster);
@@ -331,22 +336,32 @@ static enum failure print(const struct client_config *config, const struct hop_p
 
 static const struct list_options once = {.query = ""};
 
-/* True if the word is the name of an agent, and so not a part of others' names. */
-static bool is_name(const struct client_config *config, const struct hop_party *party,
-                    const char *word)
+/* Finds out if the word is the name of an agent, and so not a part of others' names. Whoever gets
+ * no answer to this, or has no patience for one, is not to wait for another. */
+static enum failure look_for_name(const struct client_config *config, const struct hop_party *party,
+                                  const char *word, bool *found)
 {
     struct inquiry l = {.config = config, .options = &once, .quiet = true};
-    bool found =
-        name_valid(view_of_string(word)) && ask(&l, party, word) == FAILURE_NONE && l.roster.count;
+    enum failure failure = FAILURE_NONE;
+    *found = false;
+    if (!name_valid(view_of_string(word)))
+        return FAILURE_NONE;
+    failure = ask(&l, party, word);
+    tell_failure(failure, &l.error);
+    *found = failure == FAILURE_NONE && l.roster.count;
     roster_free(&l.roster);
-    return found;
+    return failure;
 }
 
 enum failure list_agents(const struct client_config *config, const struct hop_party *party,
                          const struct list_options *options)
 {
     char query[QUERY_MAX_BYTES + 1];
-    if (is_name(config, party, options->query))
+    bool is_name;
+    enum failure failure = look_for_name(config, party, options->query, &is_name);
+    if (failure != FAILURE_NONE)
+        return failure;
+    if (is_name)
         return print(config, party, options, options->query);
     if (write_query(query, options->query))
         return print(config, party, options, query);

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+import peer
 from harness import INTERRUPTED, NO_AGENT, SPX, USAGE, Program, run, spx, wait_for
 
 
@@ -113,3 +114,21 @@ def test_watch(world):
     shows("offline")
     assert set(rows(watch.output())) == {"lab-1"}
     watch.stop()
+
+
+class SilentRelay(peer.Relay):
+    """Takes every question and answers none."""
+
+    def serve_client(self, hop):
+        while True:
+            hop.receive()
+
+
+def test_interrupted_while_it_waits(world, serve):
+    """Ctrl-C ends a list at once, also one of a word that may be a name, which is asked for first."""
+    relay = serve(SilentRelay, peer.Pair(world.key("relay").path), world.relay_address)
+    argv = world.argv("client", world.client_conf(), "list", "lab-1")
+    listing = world.start(Program("list", argv, world.directory))
+    wait_for(lambda: relay.pipes, 10, "the relay is asked")
+    listing.signal(signal.SIGINT)
+    listing.wait_exit(INTERRUPTED, seconds=3)
