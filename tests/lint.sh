@@ -123,10 +123,11 @@ layers() {
         allowed["audit"]   = "base crypto net"
         allowed["config"]  = "base crypto wire net policy"
         allowed["forward"] = "base wire net config session"
+        allowed["control"] = "base net"
         allowed["cli"]     = "base config"
         for (n = split(applets, applet, " "); n > 0; n--)
             if (applet[n] != "audit")
-                allowed[applet[n]] = "base crypto wire net policy hop session config forward cli audit"
+                allowed[applet[n]] = "base crypto wire net policy hop session config forward control cli audit"
         allowed["auditor"] = "base crypto cli audit" # the applet audit
     }
     function may_include(file, folder, target, name) {

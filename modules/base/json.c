@@ -270,12 +270,13 @@ static size_t add_character(struct json_line *l, struct view text)
     uint32_t point = 0;
     size_t len = utf8_next(text, &point);
     char escape[8];
+    snprintf(escape, sizeof escape, "\\u%04x", (unsigned)(point & 0xffff));
     if (len == 0)
         add_string(l, "?");
     else if (point == '"' || point == '\\')
         add(l, (const char[]){'\\', (char)point}, 2);
     else if (point < ' ' || point == 0x7f)
-        add(l, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", (unsigned)point));
+        add_string(l, escape);
     else
         add(l, (const char *)text.data, len);
     return len ? len : 1;
@@ -294,8 +295,9 @@ void json_put_text(struct json_line *l, const char *name, const char *text)
 void json_put_number(struct json_line *l, const char *name, uint64_t number)
 {
     char digits[24];
+    snprintf(digits, sizeof digits, "%" PRIu64, number);
     add_name(l, name);
-    add(l, digits, (size_t)snprintf(digits, sizeof digits, "%" PRIu64, number));
+    add_string(l, digits);
 }
 
 void json_put_truth(struct json_line *l, const char *name, bool truth)

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -55,6 +57,29 @@ static void on_pause_over(struct timer *timer)
         io_want_read(&d->io);
 }
 
+/* The path of its UNIX socket; "": it has none. */
+static const char *path_of(const struct door *d)
+{
+    return address_is_unix(&d->bound) ? ((const struct sockaddr_un *)&d->bound.storage)->sun_path
+                                      : "";
+}
+
+static void remember_file(struct door *d)
+{
+    struct stat st = {0};
+    if (lstat(path_of(d), &st) == 0) {
+        d->device = st.st_dev;
+        d->inode = st.st_ino;
+    }
+}
+
+bool door_is_file(const struct door *d, const char *path)
+{
+    struct stat st;
+    return d->loop && d->inode && stat(path, &st) == 0 && st.st_dev == d->device &&
+           st.st_ino == d->inode;
+}
+
 bool door_open(struct door *d, struct loop *loop, const struct address *listen, int backlog,
                const struct door_events *events, void *owner, struct error *e)
 {
@@ -72,6 +97,7 @@ bool door_open(struct door *d, struct loop *loop, const struct address *listen, 
         return false;
     }
     d->loop = loop;
+    remember_file(d);
     return true;
 }
 
@@ -94,6 +120,7 @@ void door_close(struct door *d)
     io_remove(&d->io);
     timer_cancel(d->loop, &d->pause);
     close(d->io.fd);
-    socket_remove_file(&d->bound);
+    if (door_is_file(d, path_of(d)))
+        socket_remove_file(&d->bound);
     d->loop = NULL;
 }

@@ -3,6 +3,8 @@
 #ifndef SPX_NET_DOOR_H
 #define SPX_NET_DOOR_H
 
+#include <sys/types.h>
+
 #include "net/address.h"
 #include "net/loop.h"
 
@@ -26,6 +28,8 @@ struct door {
     const struct door_events *events;
     void *owner;
     struct address bound;
+    dev_t device; /* of a UNIX socket's file, and its inode: not one that took its place */
+    ino_t inode;
     bool going;
 };
 
@@ -36,6 +40,9 @@ bool door_open(struct door *d, struct loop *loop, const struct address *listen, 
 /* Accepts, until there is no room or door_stop; after it connections wait in the kernel. */
 void door_go(struct door *d);
 void door_stop(struct door *d);
+
+/* True if this path leads to the file of its UNIX socket. */
+bool door_is_file(const struct door *d, const char *path);
 
 /* Closes the socket; the file of a UNIX socket is removed. Harmless when it is closed. */
 void door_close(struct door *d);
