@@ -132,6 +132,13 @@ static bool is_take(struct view target, uint32_t *number)
     return target.data[len] == ' ' && value_number(number, digits, &numbers, &e);
 }
 
+/* Who hears that a call is taken can rely on it: it is on disk. */
+static void answer_take(struct access *x, struct stream *stream, uint32_t number)
+{
+    char *text = own_calls_take(x->owner->calls, number, x->user);
+    statement_start(stream, text, own_calls_is_storing(x->owner->calls), &x->statement);
+}
+
 void access_open(struct access *x, struct stream *stream, struct view target)
 {
     uint32_t number;
@@ -140,9 +147,14 @@ void access_open(struct access *x, struct stream *stream, struct view target)
         targets_open(x->targets, stream, target);
     else if (x->statement)
         stream_reset(stream, RESET_LIMIT, "the question before is not answered yet");
+    else if (targets)
+        statement_start(stream, permissions_text(&x->permissions), false, &x->statement);
     else
-        statement_start(stream,
-                        targets ? permissions_text(&x->permissions)
-                                : own_calls_take(x->owner->calls, number, x->user),
-                        &x->statement);
+        answer_take(x, stream, number);
+}
+
+void access_calls_stored(struct access *x)
+{
+    if (x->statement)
+        statement_release(x->statement);
 }

@@ -13,7 +13,7 @@ struct access {
     struct permissions permissions;
     struct targets *targets;
     struct remote_listeners *listeners;
-    struct statement *statement; /* of its targets, while it is said; or NULL */
+    struct statement *statement; /* the answer to a question, until it is said; or NULL */
     char user[NAME_TEXT_BYTES], agent[NAME_TEXT_BYTES], circuit[CIRCUIT_LABEL_BYTES];
     struct log_fields fields; /* with those, for every line */
 };
@@ -32,6 +32,9 @@ void access_free(struct access *x);
 
 /* For session_events.on_open: a target, or a question. */
 void access_open(struct access *x, struct stream *stream, struct view target);
+
+/* What has changed of the calls for help is on disk: answers that waited for it are given. */
+void access_calls_stored(struct access *x);
 
 /* The session has moved to another circuit. */
 void access_set_label(struct access *x, const char *label);

@@ -155,6 +155,7 @@ static void tell_calls(struct agent *a)
     for (size_t i = 0; i < a->uplink_count; i++)
         uplink_tell_calls(a->uplinks[i]);
     call_socket_check(a->call_socket);
+    service_calls_stored(a);
 }
 
 static void check_calls(struct agent *a)

@@ -628,6 +628,12 @@ void service_check_all(struct agent *a)
     look_at_terms(a, loop_now(a->loop));
 }
 
+void service_calls_stored(struct agent *a)
+{
+    list_each (link, &a->seats.all)
+        access_calls_stored(&service_of_seat(link)->access);
+}
+
 static void log_state(const struct service *v)
 {
     struct log_fields f = counted_fields(v, "session_status");

@@ -29,6 +29,9 @@ bool service_awaits(struct agent *a, const struct attempt *earlier);
  * and listeners that its user may have no longer. */
 void service_check_all(struct agent *a);
 
+/* The calls for help are on disk, as users who have taken one may hear now. */
+void service_calls_stored(struct agent *a);
+
 /* Logs a line for each session that has started. */
 void service_log_all(const struct agent *a);
 

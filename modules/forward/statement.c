@@ -9,6 +9,8 @@
 /* ---- Saying. ---- */
 
 struct statement {
+    struct stream *stream;
+    bool held;
     char *text;
     size_t len, said;
     struct statement **here;
@@ -18,6 +20,8 @@ static ssize_t say(void *owner, struct iovec *piece, int pieces)
 {
     struct statement *t = owner;
     size_t total = 0;
+    if (t->held)
+        return STREAM_PULL_NONE;
     if (t->said == t->len)
         return STREAM_PULL_EOF;
     for (int i = 0; i < pieces; i++) {
@@ -64,7 +68,7 @@ static const struct stream_events saying = {
     .on_done = said,
 };
 
-void statement_start(struct stream *stream, char *text, struct statement **here)
+void statement_start(struct stream *stream, char *text, bool held, struct statement **here)
 {
     struct statement *t = text ? calloc(1, sizeof *t) : NULL;
     if (!t) {
@@ -72,12 +76,21 @@ void statement_start(struct stream *stream, char *text, struct statement **here)
         stream_reset(stream, RESET_INTERNAL, NO_MEMORY_TEXT);
         return;
     }
-    *t = (struct statement){.text = text, .len = strlen(text), .here = here};
+    *t = (struct statement){
+        .stream = stream, .held = held, .text = text, .len = strlen(text), .here = here};
     *here = t;
     stream_set_owner(stream, &saying, t);
     stream_accept(stream, QUESTION_TARGETS);
     if (*here) /* it did not end inside the call */
         stream_readable(stream);
+}
+
+void statement_release(struct statement *t)
+{
+    if (!t->held)
+        return;
+    t->held = false;
+    stream_readable(t->stream);
 }
 
 /* ---- Hearing. ---- */

@@ -12,11 +12,12 @@
  * with a space and a number behind it the one of this number. */
 #define QUESTION_TAKE "spx:take"
 
-/* Acceptor: accepts the stream, says the text on it and ends it. text: allocated, the statement's
- * from now on. *here is this statement until it has ended, then NULL. The stream is reset without
- * memory. */
+/* Acceptor: accepts the stream, says the text on it and ends it; held: not before it is released.
+ * text: allocated, the statement's from now on. *here is this statement until it has ended, then
+ * NULL. The stream is reset without memory. */
 struct statement;
-void statement_start(struct stream *stream, char *text, struct statement **here);
+void statement_start(struct stream *stream, char *text, bool held, struct statement **here);
+void statement_release(struct statement *t);
 
 /* Opener: the whole answer, or, code not 0, why there is none (its text is clean).
  */
