@@ -8,6 +8,13 @@ static bool may_take(const struct turns *t)
     return !timer_is_set(&t->pause) && t->spent_us < TURN_US && t->work < TURN_WORK;
 }
 
+/* Their end may have come inside a turn, and then nothing may refer to them. */
+static void go_on(struct turns *t)
+{
+    if (!t->ended)
+        loop_defer(t->loop, &t->round);
+}
+
 static void take(struct turns *t, struct turn *turn)
 {
     uint64_t begun_us = loop_refresh_now(t->loop);
@@ -16,7 +23,7 @@ static void take(struct turns *t, struct turn *turn)
     list_remove(&turn->link);
     turn->take(turn, &limit); /* may free it */
     t->spent_us += loop_refresh_now(t->loop) - begun_us;
-    loop_defer(t->loop, &t->round);
+    go_on(t);
 }
 
 static void serve(struct turns *t)
@@ -54,6 +61,7 @@ void turns_init(struct turns *t, struct loop *loop)
 
 void turns_end(struct turns *t)
 {
+    t->ended = true;
     loop_undefer(&t->round);
     timer_cancel(t->loop, &t->pause);
 }

@@ -35,12 +35,14 @@ struct turns {
     struct timer pause;
     uint64_t spent_us; /* in this round */
     size_t work, petty;
+    bool ended;
     unsigned bulk; /* of those who write, how many had more to write than they may at once */
 };
 
 void turns_init(struct turns *t, struct loop *loop);
 
-/* Nobody waits any more. It must not be freed before the end of the round. */
+/* Nobody waits any more; may be called inside a turn. It must not be freed before the end of the
+ * round: a deferred function of now may free it. */
 void turns_end(struct turns *t);
 
 void turn_init(struct turn *turn, void (*take)(struct turn *turn, const struct turn_limit *limit));

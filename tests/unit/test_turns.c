@@ -151,10 +151,52 @@ static void at_once(void **state)
     assert_int_equal(t.members[1].taken, 0);
 }
 
+static struct {
+    struct turns turns;
+    struct turn turn;
+    struct deferred burial;
+    bool buried;
+} last;
+
+static void run_buried(struct deferred *round)
+{
+    (void)round;
+    fail_msg("a round of turns that are freed");
+}
+
+static void bury(struct deferred *burial)
+{
+    (void)burial;
+    last.turns.round.run = run_buried;
+    last.buried = true;
+}
+
+/* The last of those who share leaves, and they end. */
+static void leave(struct turn *turn, const struct turn_limit *limit)
+{
+    (void)turn;
+    (void)limit;
+    turns_end(&last.turns);
+    loop_defer(t.loop, &last.burial);
+}
+
+/* They end inside a turn and are freed by what is deferred then: nothing of theirs runs after it.
+ */
+static void end_inside(void **state)
+{
+    (void)state;
+    turns_init(&last.turns, t.loop);
+    turn_init(&last.turn, leave);
+    last.burial.run = bury;
+    turn_now(&last.turns, &last.turn);
+    loop_run(t.loop);
+    assert_true(last.buried);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(shared), TEST(petty), TEST(at_once)};
+    const struct CMUnitTest tests[] = {TEST(shared), TEST(petty), TEST(at_once), TEST(end_inside)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
