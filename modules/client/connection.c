@@ -442,6 +442,8 @@ static void on_change_1(struct circuit_driver *driver)
 static void found(void *arg, size_t relay)
 {
     struct connection *c = arg;
+    if (reach_is_settled(&c->reach))
+        return; /* it came here as well, in the same moment */
     stop_reaching(c);
     round_move(&c->round, relay);
     try_relay(c);

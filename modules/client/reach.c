@@ -172,6 +172,7 @@ static bool take_connected(struct reach *r, struct view body)
         return hop_fail(&r->hop.driver.hop, CODE_PROTOCOL, "malformed answer from the relay");
     if (!read_message2(r, message2))
         return false;
+    r->accepted = true;
     hop_detach(&r->hop.driver.hop);
     return true;
 }
@@ -260,6 +261,11 @@ bool reach_start(struct reach *r, struct loop *loop, const struct reach_request 
     *r = (struct reach){.request = *request};
     r->result.run = tell;
     return outgoing_start(&r->hop, loop, &outgoing);
+}
+
+bool reach_is_settled(const struct reach *r)
+{
+    return r->accepted || r->finished;
 }
 
 void reach_end(struct reach *r)

@@ -48,6 +48,7 @@ struct reach {
     uint8_t message1[HANDSHAKE_MESSAGE1_OVERHEAD + SESSION_HELLO_MAX];
     size_t message1_len;
     struct reach_outcome outcome;
+    bool accepted; /* by the agent: message 2 has been read */
     bool finished;
     uint8_t listed_key[KEY_BYTES];
     bool listed_offline;
@@ -59,6 +60,9 @@ struct reach {
 
 /* Starts. False without memory. */
 bool reach_start(struct reach *r, struct loop *loop, const struct reach_request *request);
+
+/* True once its outcome is settled: done comes next, unless the hop is lost before. */
+bool reach_is_settled(const struct reach *r);
 
 /* Ends it in any stage; the driver stays. */
 void reach_end(struct reach *r);

@@ -80,6 +80,23 @@ def test_agent_comes_to_either_relay(pair, echo, where):
     assert len(client.lines("is offline; waiting")) == 1
 
 
+def test_agent_comes_to_both_at_once(pair, echo):
+    """The client, stopped meanwhile, learns in one moment that the agent is at the other relay and
+    that it has accepted here: it has one session, and that one works."""
+    relays = [pair.start(1), pair.start(2)]
+    client = pair.start_client(*forwards(echo.port), connected=False)
+    client.expect(OFFLINE)
+    client.signal(signal.SIGSTOP), relays[1].signal(signal.SIGSTOP)
+    pair.start_agent(1, 2, online=False)
+    relays[0].expect("agent lab-1 online")  # the first to say so
+    relays[1].signal(signal.SIGCONT)
+    relays[1].expect("joined")  # where it waits, the last that it has asked
+    client.signal(signal.SIGCONT)
+    client.connected(seconds=8)
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+
+
 def test_other_relay_is_down(pair, echo):
     """The agent is waited for at the relay that there is, whatever the order."""
     pair.start(1)
