@@ -254,6 +254,7 @@ static void init(struct agent *a, struct agent_config *config, const char *path)
     key_stock_init(&a->stock);
     seats_init(&a->seats);
     list_init(&a->ended);
+    list_init(&a->over);
     list_init(&a->shares);
     list_init(&a->attempts);
     wipe(config, sizeof *config);

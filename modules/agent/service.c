@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "session/session.h"
+#include "session/teardown.h"
 
 /* candidate: accepted, its START still to come; current: carries the session. Without a current one
  * the session waits. */
@@ -26,9 +27,11 @@ struct service {
     struct attachment *current, *candidate;
     char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
     uint64_t begun_us;
-    struct term term;     /* from its start on */
-    enum code ended_as;   /* for a client that resumes it when it has ended */
-    struct timer give_up; /* waiting for its client, or for the ACK of its CLOSE */
+    struct term term;         /* from its start on */
+    enum code ended_as;       /* for a client that resumes it when it has ended */
+    struct timer give_up;     /* waiting for its client, or for the ACK of its CLOSE */
+    struct teardown teardown; /* of its streams, once nothing passes through it any more */
+    bool over;                /* it has no place any more, only streams that have to end */
 };
 
 static struct service *service_of_seat(struct list *place)
@@ -75,6 +78,23 @@ static void let_go(struct service *v, struct attachment *t)
     attachment_end(t);
 }
 
+static void service_free(struct service *v)
+{
+    teardown_stop(&v->teardown);
+    session_free(v->session);
+    access_free(&v->access);
+    share_leave(v->share);
+    list_remove(&v->seat.place);
+    free(v);
+}
+
+static void on_ended(struct teardown *t)
+{
+    struct service *v = container_of(t, struct service, teardown);
+    if (v->over)
+        service_free(v);
+}
+
 static void service_end(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
@@ -96,11 +116,11 @@ static void service_end(struct service *v, const char *why)
     if (v->current)
         let_go(v, v->current);
     timer_cancel(a->loop, &v->give_up);
-    session_free(v->session);
-    access_free(&v->access);
     seats_leave(&a->seats, &v->seat);
-    share_leave(v->share);
-    free(v);
+    v->over = true;
+    list_append(&a->over, &v->seat.place);
+    if (teardown_begin(&v->teardown))
+        service_free(v);
     if (seats_are_empty(&a->seats))
         a->on_no_session(a);
 }
@@ -123,6 +143,7 @@ static void close_current(struct service *v, enum code code, const char *text)
     session_close(v->session, code, text);
     timer_set(v->agent->loop, &v->give_up,
               loop_now(v->agent->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
+    teardown_begin(&v->teardown);
 }
 
 /* A session has started, which a recording cannot cause. If its user now has one too many, the one
@@ -434,6 +455,7 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     settings.own_streams = user->listen_count ? AGENT_STREAMS_MAX : 0;
     settings.listeners = LISTENERS_MAX; /* the user's number may change: see access.h */
     settings.streams = user->streams;
+    settings.ends_in_portions = true;
     if (!v || !access_init(&v->access, a, user, in->label)) {
         free(v);
         return NULL;
@@ -452,6 +474,7 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     v->begun_us = loop_now(a->loop);
     v->ended_as = CODE_ENDED;
     v->give_up.on_fire = on_give_up;
+    teardown_init(&v->teardown, &v->share->turns, v->session, on_ended);
     snprintf(v->label, sizeof v->label, "%s", in->label);
     seats_take(&a->seats, &v->seat, v->session, user->public_key, in->relay_key);
     return v;
@@ -664,5 +687,7 @@ void service_end_all(struct agent *a)
         service_end(service_of_seat(link), AGENT_ENDING_TEXT);
     list_each (link, &a->seats.unstarted)
         service_end(service_of_seat(link), AGENT_ENDING_TEXT);
+    list_each (link, &a->over)
+        service_free(service_of_seat(link));
     ended_free(&a->ended);
 }

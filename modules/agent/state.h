@@ -37,6 +37,7 @@ struct agent {
     struct seats seats;              /* of the sessions (service.h) */
     struct partings partings;        /* of sessions that ended for a fault of the client's */
     struct list shares;              /* of the loop, each of a user's sessions (shares.h) */
+    struct list over;                /* sessions that ended, and whose streams have to end yet */
     struct list attempts;            /* session messages 1 that came, for each relay */
     struct list ended;               /* sessions that ended recently (ended.h) */
     struct own_calls *calls;         /* the storage system's calls for help */

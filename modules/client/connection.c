@@ -3,6 +3,7 @@
  * client/report.h's. */
 #include "client/connection.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "client/report.h"
 #include "client/round.h"
 #include "session/session.h"
+#include "session/teardown.h"
 
 #define STATUS_US CLOCK_US_PER_S
 
@@ -51,6 +53,7 @@ struct connection {
     /* The session's current one, or NULL; the other is for the next circuit. */
     struct circuit_driver *driver, drivers[2];
     struct turns turns;    /* of both */
+    struct list remains;   /* of sessions that are over */
     uint64_t lost_us;      /* since when the session is without a circuit, or its circuit stalls */
     uint64_t connected_us; /* since when it has the current one */
     bool reaching;         /* reach is under way */
@@ -131,6 +134,39 @@ static void stop_reaching(struct connection *c)
     others_leave(&c->others);
 }
 
+/* A session that is over, and has streams that still have to end. */
+struct remains {
+    struct list link; /* connection->remains */
+    struct teardown teardown;
+};
+
+static void remains_free(struct remains *r)
+{
+    teardown_stop(&r->teardown);
+    session_free(r->teardown.session);
+    list_remove(&r->link);
+    free(r);
+}
+
+static void on_ended(struct teardown *t)
+{
+    remains_free(container_of(t, struct remains, teardown));
+}
+
+/* Ends the streams of a session in portions, and frees it; at once without memory. */
+static void end_streams(struct connection *c, struct session *s)
+{
+    struct remains *r = calloc(1, sizeof *r);
+    if (!r) {
+        session_free(s);
+        return;
+    }
+    list_append(&c->remains, &r->link);
+    teardown_init(&r->teardown, &c->turns, s, on_ended);
+    if (teardown_begin(&r->teardown))
+        remains_free(r);
+}
+
 static void end_session(struct connection *c)
 {
     struct session *s = c->session;
@@ -144,7 +180,7 @@ static void end_session(struct connection *c)
     c->driver = NULL;
     report_add(&c->report, s);
     c->session = NULL; /* the ends of its streams find none */
-    session_free(s);
+    end_streams(c, s);
 }
 
 static void try_relay(struct connection *c);
@@ -274,6 +310,7 @@ static void try_failed(struct connection *c, const struct reach_outcome *o)
 static void begin_closing(struct connection *c, const char *text)
 {
     session_close(c->session, CODE_DONE, text);
+    session_end_some(c->session, UINT_MAX);
     set_state(c, STATE_CLOSING);
     timer_cancel(c->loop, &c->retry);
     timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
@@ -481,6 +518,7 @@ static bool new_session(struct connection *c)
     struct session_settings settings = session_default_settings(true);
     struct error e = {0};
     settings.streams = forwards_agent_streams(c->forwards);
+    settings.ends_in_portions = true;
     c->session = session_new(&settings, &session_events, c);
     if (!c->session) {
         connection_stop(c, FAILURE_OTHER, NO_MEMORY_TEXT);
@@ -591,6 +629,8 @@ enum failure connection_end(struct connection *c)
     c->ended = true;
     loop_undefer(&c->over);
     end_session(c);
+    list_each (link, &c->remains)
+        remains_free(container_of(link, struct remains, link));
     turns_end(&c->turns);
     report_end(&c->report, c->failure, c->code, c->why);
     timer_cancel(c->loop, &c->retry);
@@ -634,6 +674,7 @@ static void init(struct connection *c, const struct client_task *task,
         .drivers[1].turns = &c->turns,
     };
     turns_init(&c->turns, place->loop);
+    list_init(&c->remains);
     round_init(&c->round, task->config->relay_count, is_single(c));
     report_init(&c->report, place->loop, task->agent, place->row, place->alone);
 }

@@ -12,6 +12,7 @@
 #include "forward/udp_target.h"
 #include "net/dial.h"
 #include "net/socket.h"
+#include "session/session.h"
 
 struct targets {
     struct loop *loop;
@@ -116,6 +117,12 @@ static void opening_free(struct opening *o)
     fifo_clear(&o->early);
     free(o);
     start_waiting(t);
+}
+
+/* The session is over: nothing more is connected for it; it is told of its own end soon. */
+static bool is_over(const struct opening *o)
+{
+    return session_state(stream_session(o->stream)) != SESSION_ACTIVE;
 }
 
 static struct log_fields fields_of(const struct opening *o, const char *event)
@@ -331,9 +338,11 @@ static void dial_done(void *arg, enum dial_result result, int fd, const struct a
     struct opening *o = arg;
     o->dial = NULL;
     o->targets->connecting--;
-    if (result == DIAL_OK)
+    if (result == DIAL_OK && is_over(o))
+        socket_close_reset(fd);
+    else if (result == DIAL_OK)
         connected(o, fd, address);
-    else
+    else if (!is_over(o))
         refuse_dial(o, result, address, text);
 }
 
@@ -361,6 +370,8 @@ static void start_waiting(struct targets *t)
 {
     while (!list_empty(&t->waiting) && t->connecting < CONNECTS_IN_PROGRESS) {
         struct opening *o = container_of(t->waiting.next, struct opening, link);
+        if (is_over(o))
+            return;
         list_remove(&o->link);
         if (!start(o)) {
             refuse_stream(o, RESET_INTERNAL, NO_MEMORY_TEXT);

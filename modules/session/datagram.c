@@ -50,8 +50,8 @@ bool stream_send_datagram(struct stream *st, struct view bytes)
 {
     struct session *s = st->session;
     struct unsent *d;
-    if (!st->datagrams || st->dead || !st->events || !s->circuit || bytes.len > DATAGRAM_MAX ||
-        s->datagram_bytes >= QUEUE_BYTES)
+    if (!st->datagrams || st->dead || !st->events || !s->circuit || s->state != SESSION_ACTIVE ||
+        bytes.len > DATAGRAM_MAX || s->datagram_bytes >= QUEUE_BYTES)
         return false;
     d = malloc(sizeof *d + bytes.len);
     if (!d)

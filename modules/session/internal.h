@@ -20,6 +20,10 @@ bool session_fail(struct session *s, enum code code, const char *format, ...)
 /* Resets every stream towards its owner and frees them all. */
 void session_end_streams(struct session *s, const char *text);
 
+/* The session is over, and its streams are: they are ended, or left to the owner to end. text stays
+ * where it is. */
+void session_streams_over(struct session *s, const char *text);
+
 /* Every public function that may kill a stream calls both; the outermost leave frees the dead. */
 void session_enter(struct session *s);
 void session_leave(struct session *s);

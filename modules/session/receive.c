@@ -20,12 +20,13 @@ static bool unknown_frame(struct session *s, const struct frame *f)
     return session_fail(s, CODE_PROTOCOL, "unknown frame type 0x%02x", f->type);
 }
 
-/* The stream a frame is for. *stream NULL with true: it is closed, the frame is dropped. */
+/* The stream a frame is for. *stream NULL with true: it is closed, or all are, the frame is
+ * dropped. */
 static bool find_stream(struct session *s, const struct frame *f, struct stream **stream)
 {
     bool own = (f->stream & 1) == (s->next_id & 1);
     uint32_t next = own ? s->next_id : s->peer_next_id;
-    *stream = stream_find(s, f->stream);
+    *stream = s->state == SESSION_ACTIVE ? stream_find(s, f->stream) : NULL;
     if (*stream || (f->stream != 0 && f->stream < next))
         return true;
     return bad_frame(s, f, "no such stream was opened");
@@ -247,7 +248,7 @@ static bool take_close(struct session *s, const struct frame *f, uint64_t now_us
     wire_error_set(&s->error, code, "%s", text[0] ? text : code_text(code));
     s->state = SESSION_CLOSED;
     s->ack_owed = true;
-    session_end_streams(s, text);
+    session_streams_over(s, text[0] ? s->error.text : "");
     session_wake(s);
     return true;
 }

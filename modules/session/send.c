@@ -173,7 +173,7 @@ static bool put_owed(struct stream *st)
 
 static void fill_control(struct session *s)
 {
-    while (!list_empty(&s->owing)) {
+    while (s->state == SESSION_ACTIVE && !list_empty(&s->owing)) {
         struct stream *st = container_of(s->owing.next, struct stream, owing_link);
         if (!put_owed(st))
             return;
@@ -283,7 +283,7 @@ static void fill(struct session *s, size_t room, uint64_t now_us)
     struct stream *st;
     size_t max;
     fill_control(s);
-    while ((st = next_ready(s, now_us)) != NULL &&
+    while (s->state == SESSION_ACTIVE && (st = next_ready(s, now_us)) != NULL &&
            pace_allows(&s->pace, s->ring.head - s->ring.tail) && (max = data_room(s, room)) > 0)
         fill_data(st, max);
     fill_control(s); /* the EOFs met on the way */

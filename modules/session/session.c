@@ -3,6 +3,7 @@
 #include "session/session.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,7 +82,7 @@ void session_free(struct session *s)
     if (!s)
         return;
     s->state = SESSION_ENDED; /* nothing is opened from here on */
-    session_end_streams(s, s->error.code ? s->error.text : "the session has ended");
+    session_end_some(s, UINT_MAX);
     list_each (link, &s->circuits) {
         container_of(link, struct circuit, link)->session = NULL;
         list_remove(link);
@@ -172,6 +173,36 @@ void session_end_streams(struct session *s, const char *text)
         stream_ended_by_peer(container_of(s->all.next, struct stream, all_link), RESET_SESSION_OVER,
                              text);
     session_leave(s);
+}
+
+void session_streams_over(struct session *s, const char *text)
+{
+    s->end_text = text;
+    session_drop_datagrams(s, NULL);
+    if (!s->settings.ends_in_portions)
+        session_end_streams(s, text);
+}
+
+/* The listeners are the first on the list. */
+static bool ends_now(const struct session *s, unsigned ended, unsigned most)
+{
+    if (list_empty(&s->all))
+        return false;
+    return ended < most || container_of(s->all.next, struct stream, all_link)->listener;
+}
+
+bool session_end_some(struct session *s, unsigned most)
+{
+    if (s->state == SESSION_ACTIVE)
+        s->state = SESSION_ENDED;
+    if (!s->end_text)
+        s->end_text = s->error.code ? s->error.text : "the session has ended";
+    session_enter(s);
+    for (unsigned ended = 0; ends_now(s, ended, most); ended++)
+        stream_ended_by_peer(container_of(s->all.next, struct stream, all_link), RESET_SESSION_OVER,
+                             s->end_text);
+    session_leave(s);
+    return list_empty(&s->all);
 }
 
 void session_wake(struct session *s)
@@ -322,7 +353,8 @@ bool session_acknowledged(struct session *s, uint64_t position)
         s->circuit->stall_told = false;
         pace_acknowledged(&s->pace, position, s->sent_max, s->waiting_us);
     }
-    while (!list_empty(&s->closing)) { /* an owner's event may take any off the list */
+    while (s->state == SESSION_ACTIVE &&
+           !list_empty(&s->closing)) { /* an owner's event may take any off the list */
         struct stream *st = container_of(s->closing.next, struct stream, closing_link);
         if (st->end_position > position)
             break;
@@ -345,7 +377,7 @@ void session_close(struct session *s, enum code code, const char *text)
     s->close_owed = true;
     /* CLOSE ends them all at the peer; frames that are owed or sent already need no answer any
      * more. */
-    session_end_streams(s, s->close_text);
+    session_streams_over(s, s->close_text);
     session_wake(s);
 }
 

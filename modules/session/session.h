@@ -87,13 +87,18 @@ bool session_take_welcome(struct session *s, const struct session_welcome *welco
 
 /* ---- The end, and what waits. ---- */
 
-/* Owes CLOSE; the session ends when it is acknowledged. Every stream is reset. The text is cleaned
- * and cut to 127 bytes; code 0 is taken as CODE_DONE. */
+/* Owes CLOSE; the session ends when it is acknowledged. Every stream is reset, unless that is the
+ * owner's to do. The text is cleaned and cut to 127 bytes; code 0 is taken as CODE_DONE. */
 void session_close(struct session *s, enum code code, const char *text);
 
 /* Ends it without telling the peer, which cannot be reached or does not know it any more. Its
  * circuits are of no more use. Its streams end with session_free. */
 void session_abandon(struct session *s, enum code code, const char *text);
+
+/* For settings.ends_in_portions, when the session is over, which it is after this call: ends at
+ * most so many of its streams, and all of its listeners, with on_reset(RESET_SESSION_OVER, text).
+ * Until their turn comes the others carry nothing more. True: there are no others. */
+bool session_end_some(struct session *s, unsigned most);
 
 /* True if no byte was read for max(3 s, 4 round trips) though something waits to be acknowledged,
  * or after a PING that asked why the circuit fell silent: time for the next circuit, beside this

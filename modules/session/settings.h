@@ -72,6 +72,8 @@ struct session_settings {
                                 more than half of receive_limit. */
     uint64_t keepalive_us;
     uint32_t resume_window_s; /* agent: what it tells the client */
+    bool ends_in_portions;    /* the owner ends the streams when the session is over:
+                                 session_end_some */
 };
 
 #endif

@@ -53,6 +53,7 @@ struct session {
     enum code close_code;
     char close_text[128];
     bool close_owed, farewell_owed;
+    const char *end_text; /* that its streams end with, once that is known; or NULL */
 
     /* Receiving. */
     uint64_t receive_position;
@@ -61,8 +62,8 @@ struct session {
     bool ack_owed;
 
     /* Streams. */
-    struct table streams; /* by id */
-    struct list all;
+    struct table streams;    /* by id */
+    struct list all;         /* listeners first */
     struct list owing;       /* owe a control frame */
     struct list ready_small; /* have data to send, and sent little lately */
     struct list ready_bulk;  /* have data to send */

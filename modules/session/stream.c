@@ -36,6 +36,10 @@ static unsigned *counter(struct stream *st)
 static void count(struct stream *st)
 {
     *counter(st) += 1;
+    if (st->listener) {
+        list_remove(&st->all_link);
+        list_append(st->session->all.next, &st->all_link); /* before the first */
+    }
     if (st->refused || st->listener)
         return;
     st->session->streams_opened++;
@@ -248,6 +252,8 @@ static void push_held(struct stream *st)
 void stream_writable(struct stream *st)
 {
     struct session *s = st->session;
+    if (s->state != SESSION_ACTIVE)
+        return;
     session_enter(s);
     push_held(st);
     if (!st->dead && st->events) {

@@ -4,17 +4,20 @@ does not slow the test that measures.
 greedy.py KIND KEY-FILE RELAY RELAY-KEY AGENT AGENT-KEY TARGET: goes on until it is stopped, and says
 "begun" when its work is under way. KIND: `listen` and `open` send LISTEN or OPEN and its RESET in
 pairs, `datagrams` sends datagrams of no bytes, `eight` sends datagrams in eight sessions at once,
-`list` asks for lists with a query that is hard to match, as often as the relay answers.
+`ends` opens many streams, and ends the session when it is told to; `list` asks for lists with a query that is hard to match, as often as the relay answers.
 """
+import resource
+import socket
 import sys
 import time
 
 import peer
-from peer import DATAGRAM, FRAME_PING, FRAME_PONG, LISTEN, RESET, frame, open_frame, string, u16
+from peer import DATAGRAM, FRAME_PING, FRAME_PONG, LISTEN, OPENED, RESET, frame, open_frame, string, u16
 
 AT_ONCE = 250  # pairs before an answer is awaited
 OPENS_AT_ONCE = 4000  # each costs the agent a socket and a connect, together far more than a turn may
 OPENS_IN_RECORD = 1000
+STREAMS = 4000
 HARD = f"x=*{'a' * 240}b"
 
 
@@ -75,6 +78,31 @@ def eight(client, target):
     return flood(client, target, 8)
 
 
+def ends(client, target):
+    """A session that ends with all its streams open, on a word: each of their targets is reset."""
+    circuit, connections = client.connect(), []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    with socket.create_server(("127.0.0.1", 0), backlog=STREAMS) as server:
+        port = server.getsockname()[1]
+        for first in range(1, 2 * STREAMS, 2 * OPENS_IN_RECORD):
+            ids = range(first, first + 2 * OPENS_IN_RECORD, 2)
+            circuit.send(*(open_frame(i, f"tcp:127.0.0.1:{port}") for i in ids))
+            for _ in ids:
+                connections.append(server.accept()[0])
+                circuit.expect(OPENED)
+    yield
+    yield
+    sys.stdin.readline()
+    circuit.finish()
+    for connection in connections:
+        try:
+            raise AssertionError(f"{connection.recv(1)} is no reset")
+        except ConnectionResetError:
+            pass
+    print("over", flush=True)
+    sys.stdin.readline()
+
+
 def lists(client, target):
     hop = client.hop()
     while True:
@@ -88,7 +116,7 @@ def lists(client, target):
         yield
 
 
-KINDS = {"listen": listen, "open": opens, "datagrams": datagrams, "eight": eight, "list": lists}
+KINDS = {"listen": listen, "open": opens, "datagrams": datagrams, "eight": eight, "ends": ends, "list": lists}
 
 
 def main(kind, key_file, relay, relay_key, agent, agent_key, target):

@@ -1,6 +1,7 @@
 """One user's work is not everybody's wait: while one asks for as much as the protocol lets one ask for,
 another's keystrokes come back almost as soon as when nobody does."""
 import contextlib
+import select
 import socket
 import subprocess
 import sys
@@ -26,10 +27,10 @@ def greedy(world, kind, target):
         sys.executable, GREEDY, kind, world.key("mallory").path, world.relay_address,
         world.key("relay").raw.hex(), "lab-1", world.key("lab-1").raw.hex(), target,
     ]  # fmt: skip
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout.readline() == "begun\n"
-            yield
+            yield process
             assert process.poll() is None, "it goes on"
         finally:
             process.kill()
@@ -93,7 +94,8 @@ def start(world):
     agents = {f"far-{i}": {"Labels": "x=" + "a" * 2000} for i in range(40)}
     relay = world.start_relay(users=users, agents={"lab-1": {}, **agents})
     conf = world.agent_conf(users=dict.fromkeys(users, "tcp:127.0.0.1:*, udp:127.0.0.1:*"))
-    conf.write_text(conf.read_text() + "Listen = 127.0.0.1:*\n")  # mallory's, who comes last
+    # Mallory's, who comes last:
+    conf.write_text(conf.read_text() + "Listen = 127.0.0.1:*\nStreams = 4000\n")
     return relay, world.start_agent(conf=conf)
 
 
@@ -107,6 +109,39 @@ def test_keystrokes(world, twin, echo, kind):
         sink.bind((LOOPBACK, 0))
         target = f"{LOOPBACK}:{sink.getsockname()[1] if kind in ('datagrams', 'eight') else free_port()}"
         assert_fair(world, twin, kind, target, lambda n: ask(connection, b"%d" % n), agent)
+
+
+def longest_s(once, greedy):
+    """The longest of the times that something takes while mallory's session ends."""
+    longest = 0
+    greedy.stdin.write("end\n")
+    greedy.stdin.flush()
+    while not select.select([greedy.stdout], [], [], 0)[0]:
+        begun = time.monotonic()
+        once(0)
+        longest = max(longest, time.monotonic() - begun)
+    assert greedy.stdout.readline() == "over\n"
+    return longest
+
+
+def test_end_of_a_large_session(world, twin, echo):
+    """A session ends with thousands of streams: each is reset, and it is no step that everybody waits
+    for."""
+    start(world)
+    measured = []
+    client = world.start_client(*forwards(echo.port))
+    with socket.create_connection(client.address()) as connection:
+        for _ in range(TRIES):
+            with greedy(twin, "ends", "") as process:
+                beside = longest_s(lambda _: ask(connection, b"x"), process)
+            with greedy(world, "ends", "") as process:
+                busy = longest_s(lambda _: ask(connection, b"x"), process)
+            measured.append((beside, busy))
+            if busy < MOST_RATIO * beside:
+                break
+    told = ", ".join(f"{beside * 1e3:.1f} -> {busy * 1e3:.1f} ms" for beside, busy in measured)
+    print(f"end: longest, mallory elsewhere -> mallory here {told}")
+    assert busy < MOST_RATIO * beside, told
 
 
 def test_lists(world, twin):

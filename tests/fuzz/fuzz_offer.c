@@ -69,6 +69,7 @@ static void start(void)
     seats_init(&a->seats);
     log_rates_init(&a->log, (const uint8_t[16]){0});
     list_init(&a->ended);
+    list_init(&a->over);
     list_init(&a->shares);
     list_init(&a->attempts);
     key_stock_init(&a->stock);

@@ -819,6 +819,111 @@ static void test_open_inside_ends(void **state)
     pair_free(p);
 }
 
+/* ---- The end in portions ---- */
+
+#define MANY 20
+
+static unsigned count_resets(const struct side *side)
+{
+    unsigned n = 0;
+    list_each (link, &side->apps)
+        n += container_of(link, struct app, link)->resets;
+    return n;
+}
+
+static uint64_t count_received(const struct side *side)
+{
+    uint64_t n = 0;
+    list_each (link, &side->apps)
+        n += container_of(link, struct app, link)->received;
+    return n;
+}
+
+static void steps(struct pair *p)
+{
+    for (int i = 0; i < 100; i++)
+        pair_step(p);
+}
+
+/* Streams with bytes on their way, held and unsent. The side's owner ends them itself. */
+static struct pair *busy_pair(int who)
+{
+    struct session_settings settings = session_default_settings(who == CLIENT);
+    struct pair *p;
+    settings.ends_in_portions = true;
+    p = who == CLIENT ? pair_new(&settings, NULL) : pair_new(NULL, &settings);
+    p->side[AGENT].model.available = 3000;
+    p->side[AGENT].model.appetite = 100;
+    pair_connect(p);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct app *app = app_open(&p->side[CLIENT], i);
+        app_write(app, 3000);
+        app_take(app, 100);
+    }
+    steps(p);
+    app_take(app_find(&p->side[who], 0), EVERYTHING);
+    steps(p);
+    app_write(app_find(&p->side[!who], 0), 500); /* on its way when the session is over */
+    return p;
+}
+
+/* Until their turn comes they carry nothing; each then has the same end, and the text. */
+static void check_end_in_portions(struct pair *p, int who, unsigned most, const char *text)
+{
+    struct side *side = &p->side[who];
+    uint64_t received = count_received(side), sent = side->s->bytes_sent;
+    unsigned ended = 0;
+    assert_int_equal(count_resets(side), 0);
+    list_each (link, &side->apps) {
+        app_take(container_of(link, struct app, link), EVERYTHING);
+        app_write(container_of(link, struct app, link), 500);
+    }
+    steps(p);
+    assert_int_equal(count_received(side), received);
+    assert_int_equal(side->s->bytes_sent, sent);
+    while (!session_end_some(side->s, 3)) {
+        ended += 3;
+        assert_int_equal(count_resets(side), ended);
+        steps(p);
+    }
+    assert_int_equal(count_resets(side), most);
+    list_each (link, &side->apps) {
+        const struct app *app = container_of(link, struct app, link);
+        if (!app->resets)
+            continue;
+        assert_int_equal(app->reset_code, RESET_SESSION_OVER);
+        assert_string_equal(app->reset_text, text);
+        assert_int_equal(app->dones + app->eofs, 0);
+    }
+}
+
+static void test_end_in_portions(void **state)
+{
+    (void)state;
+    for (int who = CLIENT; who <= AGENT; who++) {
+        struct pair *p = busy_pair(who);
+        session_close(p->side[who].s, CODE_REVOKED, "own");
+        conn_flush(p->conn, who); /* the owner resets one, which the peer is not told after CLOSE */
+        app_reset(app_find(&p->side[who], MANY - 1), RESET_BY_APPLICATION, "");
+        check_end_in_portions(p, who, MANY - 1, "own");
+        assert_int_equal(p->side[who].s->state, SESSION_ENDED);   /* CLOSE was acknowledged */
+        assert_int_equal(p->side[!who].s->state, SESSION_CLOSED); /* and nothing came after it */
+        pair_free(p);
+
+        p = busy_pair(who);
+        session_close(p->side[!who].s, CODE_DONE, "the peer's");
+        steps(p);
+        assert_int_equal(p->side[who].s->state, SESSION_CLOSED);
+        check_end_in_portions(p, who, MANY, "the peer's");
+        pair_free(p);
+
+        p = busy_pair(who);
+        session_abandon(p->side[who].s, CODE_RESUME_WINDOW, "too late");
+        check_end_in_portions(p, who, MANY, "too late");
+        pair_free(p);
+    }
+}
+
 static bool close_session(struct app *app, enum app_event event)
 {
     if (event == give_up_at && app->side->s->state == SESSION_ACTIVE)
@@ -1099,6 +1204,7 @@ int main(void)
         cmocka_unit_test(test_reset_inside_events),
         cmocka_unit_test(test_reset_of_others_inside_an_event),
         cmocka_unit_test(test_open_inside_ends),
+        cmocka_unit_test(test_end_in_portions),
         cmocka_unit_test(test_close_inside_events),
         cmocka_unit_test(test_small_before_bulk),
         cmocka_unit_test(test_bulk_in_turn),
