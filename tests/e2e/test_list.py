@@ -77,11 +77,33 @@ def test_json(world, labelled):
     assert all(a["severity"] == 0 and a["call"] == "" and a["for_s"] >= 0 for a in shown)
 
 
-@pytest.mark.parametrize("name, meant", [("lap-1", "lab-1"), ("boston", "boston-vmax-01"), ("plant", None)])
+def test_age(world):
+    """JSON has how long an agent has been in its state."""
+    world.start_relay()
+    world.start_agent()
+    wait_for(lambda: json.loads(world.list_agents("--json", "lab-1"))["for_s"] >= 1, 10, "a second passes")
+
+
+def test_nothing_to_list(world):
+    """It is said why there is no line: of a query that nothing matches, and of a user without agents."""
+    world.start_relay(users={"alice": "*", "bob": "plant-*"})
+    for user, query, text in (
+        ("alice", ["plant"], "no agent that you may reach matches 'plant'"),
+        ("bob", [], "you may reach no agent"),
+    ):
+        shown = run(*world.argv("client", world.client_conf(user), "list", *query))
+        assert not rows(shown.stdout)
+        assert re.search(rf"info +client: {text}$", shown.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "name, meant",
+    [("lap-1", "lab-1"), ("boston", "boston-vmax-01"), ("emc", None), ("plant", None)],
+)
 def test_misspelt_name(world, name, meant):
     """A name that nobody has, of those that this user may see: what was meant is told, and nothing of
     others."""
-    agents = ("lab-1", "lab-22", "boston-vmax-01", "plant-9")
+    agents = ("lab-1", "lab-22", "boston-vmax-01", "lab-emc-south", "lab-emc-north", "plant-9")
     world.start_relay(users={"alice": "lab-*, boston-*"}, agents={agent: {} for agent in agents})
     failed = world.run_pipe(agent=name, code=NO_AGENT)
     found = re.findall(r"did you mean '(.*)'\?", failed.stderr)

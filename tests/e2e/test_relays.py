@@ -19,7 +19,7 @@ from harness import (
     run,
     wait_for,
 )
-from servers import ask
+from servers import Target, ask, read_to_end
 
 OFFLINE = r"warn +client: lab-1 is offline; waiting up to 20 s \(Ctrl-C ends\)"
 
@@ -143,6 +143,7 @@ def test_agent_is_at_neither_relay(pair):
     pair.start(1)
     failed = pair.pipe(9, code=NO_AGENT, seconds=40)
     assert "the agent is offline" in failed.stderr.splitlines()[-1]
+    assert "did you mean" not in failed.stderr  # the name is right
 
 
 def test_silent_way_to_the_agent(pair, echo):
@@ -198,6 +199,18 @@ def test_list_without_one_relay(pair):
     shown = run(*pair.world.argv("client", pair.conf, "list"))
     assert listed(shown.stdout) == [("lab-1", "offline")]
     assert re.search(rf"warn +client: .*{pair.first}.*refused", shown.stderr)
+
+
+def test_list_with_a_silent_relay(pair, serve):
+    """The other one's list is not kept waiting for long, and it is said that something may be missing."""
+    pair.start(1)
+    silent = serve(Target, read_to_end)
+    pair.conf = pair.world.client_conf(more_relays=[(endpoint(LOOPBACK, silent.port), "relay2")])
+    begun = time.monotonic()
+    shown = run(*pair.world.argv("client", pair.conf, "list"))
+    assert listed(shown.stdout) == [("lab-1", "offline")]
+    assert re.search(rf"warn +client: relay {LOOPBACK} has not answered", shown.stderr)
+    assert time.monotonic() - begun < 4.5 * SLOWNESS
 
 
 def test_relays_list_different_keys(pair):
