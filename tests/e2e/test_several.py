@@ -116,6 +116,7 @@ def test_port_in_use(world, site):
     client = start(world, *twice, "lab-2", *twice)
     client.wait_exit(NETWORK)
     assert client.lines(rf"lab-2: ended: .*{port}.*in use") and not client.lines("connected to")
+    assert client.lines(r"error +client: lab-1: ended: not all forwards can be opened$")
 
 
 def test_start_line(world, site):
