@@ -150,11 +150,14 @@ static enum verdict settle(struct answer *w)
 {
     struct relay_attempts *r = attempts_of_relay(w);
     const struct attempt *earlier = r ? attempts_find(r, ephemeral_of(w)) : NULL;
+    char from[ADDRESS_MAX_BYTES + 1];
     const struct admission in = {.user_key = w->proven_key,
                                  .relay_key = w->kept->relay_key,
                                  .hello = &w->hello,
                                  .earlier = earlier,
-                                 .label = w->label};
+                                 .label = w->label,
+                                 .from = from};
+    text_clean(from, sizeof from, w->kept->offer.user_address);
     w->attachment = service_admit(w->agent, &in, &w->refusal);
     if (w->attachment && r && !earlier)
         keep_attempt(w, r);

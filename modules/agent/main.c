@@ -3,13 +3,16 @@
 
 #include "agent/agent.h"
 #include "agent/call_command.h"
+#include "agent/control_command.h"
 #include "agent/server.h"
 #include "agent/show.h"
 #include "cli/cli.h"
 
 struct command {
     struct agent_config config;
-    uint32_t severity; /* of a call */
+    uint32_t severity;  /* of a call */
+    const char *why;    /* sessions are ended */
+    const char *socket; /* given in place of the configuration's */
 };
 
 static bool load(struct cli *c, const char *path, struct error *e)
@@ -63,6 +66,77 @@ static enum failure call(struct cli *c)
     return FAILURE_CONFIG;
 }
 
+/* ---- Commands over the control socket. ---- */
+
+/* NULL: there is none, which is said. */
+static const char *control_socket(const struct cli *c)
+{
+    const struct command *command = c->state;
+    if (command->socket)
+        return command->socket;
+    if (!command->config.control_socket)
+        fprintf(stderr, "spx agent %s: %s: no ControlSocket in [Agent]\n", c->verb->name, c->path);
+    return command->config.control_socket;
+}
+
+/* Members of ControlGroup need not be able to read the configuration and its key. */
+static bool take_socket(struct cli *c, const char *value, struct error *e)
+{
+    struct command *command = c->state;
+    if (command->socket)
+        return error_set(e, FAILURE_USAGE, "--socket is given twice");
+    command->socket = value;
+    c->configless = true;
+    return true;
+}
+
+static enum failure status(struct cli *c)
+{
+    const char *path = control_socket(c);
+    return path ? control_command_status(path, c->json) : FAILURE_CONFIG;
+}
+
+static enum failure sessions(struct cli *c)
+{
+    const char *path = control_socket(c);
+    return path ? control_command_sessions(path, c->json) : FAILURE_CONFIG;
+}
+
+static enum failure watch(struct cli *c)
+{
+    const char *path = control_socket(c);
+    return path ? control_command_watch(path, c->json) : FAILURE_CONFIG;
+}
+
+static enum failure end(struct cli *c)
+{
+    const struct command *command = c->state;
+    const char *path = control_socket(c);
+    return path ? control_command_end(path, c->json, c->words[0], command->why) : FAILURE_CONFIG;
+}
+
+static bool take_why(struct cli *c, const char *value, struct error *e)
+{
+    struct command *command = c->state;
+    if (command->why)
+        return error_set(e, FAILURE_USAGE, "--why is given twice");
+    command->why = value;
+    return true;
+}
+
+#define SOCKET_OPTION                                                                        \
+    {                                                                                        \
+        0, "socket", "PATH", take_socket, "the ControlSocket: then no configuration is read" \
+    }
+
+static const struct cli_option control_options[] = {SOCKET_OPTION, {0}};
+
+static const struct cli_option end_options[] = {
+    SOCKET_OPTION,
+    {0, "why", "TEXT", take_why, "the reason, which the users read"},
+    {0},
+};
+
 static const struct cli_verb verbs[] = {
     {.words = "", .run = serve},
     {
@@ -75,6 +149,38 @@ static const struct cli_verb verbs[] = {
         .words_max = 2,
         .settle = settle_call,
         .run = call,
+    },
+    {
+        .name = "status",
+        .words = "",
+        .help = "how the running agent stands: its relays, and who may\n"
+                "connect now",
+        .options = control_options,
+        .run = status,
+    },
+    {
+        .name = "sessions",
+        .words = "",
+        .help = "the sessions that there are, and what they reach",
+        .options = control_options,
+        .run = sessions,
+    },
+    {
+        .name = "end",
+        .words = "SESSION|USER|all",
+        .help = "end a session by its number, those of a user, or all,\n"
+                "at once; the users may come again",
+        .words_min = 1,
+        .words_max = 1,
+        .options = end_options,
+        .run = end,
+    },
+    {
+        .name = "watch",
+        .words = "",
+        .help = "show each event as it happens, until interrupted",
+        .options = control_options,
+        .run = watch,
     },
     {0},
 };

@@ -7,6 +7,7 @@
 
 #include "agent/call_socket.h"
 #include "agent/changes.h"
+#include "agent/control.h"
 #include "agent/inbound.h"
 #include "agent/own_calls.h"
 #include "agent/policy.h"
@@ -177,12 +178,16 @@ static void on_stop_limit(struct timer *timer)
     loop_stop(container_of(timer, struct agent, stop_limit)->loop);
 }
 
-/* Whatever Allow and Listen say: the addresses listened on, and the call socket. */
+static bool is_own_path(const struct agent *a, const char *path)
+{
+    return call_socket_is(a->call_socket, path) || agent_control_is(a->control, path);
+}
+
+/* Whatever Allow and Listen say: the addresses listened on, and the local sockets. */
 static bool is_own(const struct agent *a, const struct address *address)
 {
     if (address_is_unix(address))
-        return call_socket_is(a->call_socket,
-                              ((const struct sockaddr_un *)&address->storage)->sun_path);
+        return is_own_path(a, ((const struct sockaddr_un *)&address->storage)->sun_path);
     return inbound_is(a->inbound, address);
 }
 
@@ -222,6 +227,8 @@ static bool start(struct agent *a, struct error *e)
     if (!(a->calls = own_calls_new(a, state_directory(a), e)))
         return false;
     if (a->config.call_socket && !(a->call_socket = call_socket_new(a, a->config.call_socket, e)))
+        return false;
+    if (a->config.control_socket && !(a->control = agent_control_new(a, e)))
         return false;
     if (!start_uplinks(a))
         return error_no_memory(e);
@@ -268,6 +275,7 @@ static void end(struct agent *a)
     free(a->uplinks);
     inbound_free(a->inbound);
     call_socket_free(a->call_socket);
+    agent_control_free(a->control);
     own_calls_free(a->calls);
     partings_free(&a->partings);
     attempts_forget(&a->attempts, NULL, NULL);

@@ -25,6 +25,7 @@ struct service {
     struct access access;
     struct share *share;
     struct attachment *current, *candidate;
+    uint32_t number;                 /* in the order in which they started; 0: not yet */
     char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
     uint64_t begun_us;
     struct term term;         /* from its start on */
@@ -344,6 +345,7 @@ static void on_move(struct session *s, struct circuit *circuit)
         let_go(v, old);
     if (!first)
         return;
+    v->number = ++v->agent->sessions_started;
     keep_to_limit(v);
     term_begin(&v->term, loop_now(v->agent->loop));
     look_at_terms(v->agent, loop_now(v->agent->loop));
@@ -592,6 +594,7 @@ struct attachment *service_admit(struct agent *a, const struct admission *in, st
             service_end(v, no->text);
         return NULL;
     }
+    snprintf(t->from, sizeof t->from, "%s", in->from);
     if (v->candidate)
         let_go(v, v->candidate);
     session_take_hello(v->session, hello);
@@ -671,6 +674,59 @@ void service_log_all(const struct agent *a)
 {
     list_each (link, &a->seats.all)
         log_state(service_of_seat(link));
+}
+
+/* ---- For those who look at them and end them. ---- */
+
+static struct service_facts facts_of(const struct service *v)
+{
+    return (struct service_facts){
+        .number = v->number,
+        .user = v->access.user,
+        .user_key = v->seat.user_key,
+        .circuit = v->label,
+        .from = v->current ? v->current->from : "",
+        .relay_key = v->current ? v->current->relay_key : NULL,
+        .begun_us = v->begun_us,
+        .waiting_since_us = v->seat.waiting_since_us,
+        .carried = session_summary(v->session),
+        .is_closing = session_state(v->session) != SESSION_ACTIVE,
+        .targets = v->access.targets,
+        .listeners = v->access.listeners,
+    };
+}
+
+bool service_next(const struct agent *a, uint32_t after, struct service_facts *out)
+{
+    list_each (link, &a->seats.all) {
+        const struct service *v = service_of_seat(link);
+        if (v->number <= after)
+            continue;
+        *out = facts_of(v);
+        return true;
+    }
+    return false;
+}
+
+/* Returns 1 if it was to end and does. */
+static unsigned end_chosen(struct service *v, uint32_t number, const char *user, const char *text)
+{
+    if ((number && v->number != number) || (user && strcmp(v->access.user, user) != 0) ||
+        session_state(v->session) != SESSION_ACTIVE)
+        return 0;
+    v->ended_as = CODE_DENIED;
+    service_close(v, CODE_DENIED, text);
+    return 1;
+}
+
+unsigned service_end_by_order(struct agent *a, uint32_t number, const char *user, const char *text)
+{
+    unsigned count = 0;
+    list_each (link, &a->seats.all)
+        count += end_chosen(service_of_seat(link), number, user, text);
+    list_each (link, &a->seats.unstarted)
+        end_chosen(service_of_seat(link), number, user, text);
+    return count;
 }
 
 void service_close_all(struct agent *a, enum code code, const char *text)

@@ -5,6 +5,10 @@
 
 #include "agent/attachment.h"
 #include "agent/state.h"
+#include "session/session.h"
+
+struct targets;
+struct remote_listeners;
 
 /* An authentic session message 1. */
 struct admission {
@@ -13,6 +17,7 @@ struct admission {
     const struct session_hello *hello;
     const struct attempt *earlier; /* NULL: it was not admitted before */
     const char *label;             /* of its circuit */
+    const char *from;              /* the client's address, as the relay says; clean */
 };
 
 /* A circuit for the session that an authentic session message 1 asks for, new or resumed, within
@@ -31,6 +36,28 @@ void service_check_all(struct agent *a);
 
 /* The calls for help are on disk, as users who have taken one may hear now. */
 void service_calls_stored(struct agent *a);
+
+/* A session that has started, as it stands; valid until it changes. */
+struct service_facts {
+    uint32_t number; /* from 1, in the order in which they started */
+    const char *user;
+    const uint8_t *user_key;
+    const char *circuit;      /* the label of its newest circuit */
+    const char *from;         /* the client's address, as the relay says; "": it has no circuit */
+    const uint8_t *relay_key; /* NULL: it has no circuit */
+    uint64_t begun_us, waiting_since_us; /* the latter 0: it has one */
+    struct session_summary carried;
+    bool is_closing;
+    const struct targets *targets;
+    const struct remote_listeners *listeners;
+};
+
+/* The first one whose number is above `after`. False: there is none. */
+bool service_next(const struct agent *a, uint32_t after, struct service_facts *out);
+
+/* Ends the session of this number (0: any), of this user (NULL: any), by CLOSE with a text for the
+ * user; also those that have not started. Returns how many that had. */
+unsigned service_end_by_order(struct agent *a, uint32_t number, const char *user, const char *text);
 
 /* Logs a line for each session that has started. */
 void service_log_all(const struct agent *a);

@@ -20,6 +20,7 @@
 struct uplink;
 struct inbound;
 struct call_socket;
+struct agent_control;
 struct own_calls;
 struct policy;
 
@@ -34,14 +35,16 @@ struct agent {
     size_t uplink_count;
     struct inbound *inbound;         /* dial mode, or NULL */
     struct call_socket *call_socket; /* or NULL */
+    struct agent_control *control;   /* or NULL */
     struct seats seats;              /* of the sessions (service.h) */
-    struct partings partings;        /* of sessions that ended for a fault of the client's */
-    struct list shares;              /* of the loop, each of a user's sessions (shares.h) */
-    struct list over;                /* sessions that ended, and whose streams have to end yet */
-    struct list attempts;            /* session messages 1 that came, for each relay */
-    struct list ended;               /* sessions that ended recently (ended.h) */
-    struct own_calls *calls;         /* the storage system's calls for help */
-    struct log_rates log;            /* of the lines that users and relays cause, by their keys */
+    uint32_t sessions_started;
+    struct partings partings; /* of sessions that ended for a fault of the client's */
+    struct list shares;       /* of the loop, each of a user's sessions (shares.h) */
+    struct list over;         /* sessions that ended, and whose streams have to end yet */
+    struct list attempts;     /* session messages 1 that came, for each relay */
+    struct list ended;        /* sessions that ended recently (ended.h) */
+    struct own_calls *calls;  /* the storage system's calls for help */
+    struct log_rates log;     /* of the lines that users and relays cause, by their keys */
     struct timer log_sweep;
     struct key_stock stock; /* for answers to OFFERs */
     struct timer restock;

@@ -623,6 +623,16 @@ bool uplink_is_online(const struct uplink *u)
     return u->control != NULL;
 }
 
+struct uplink_facts uplink_facts_of(const struct uplink *u)
+{
+    struct uplink_facts f = {.relay = &u->relay, .online = u->control != NULL};
+    if (u->control) {
+        f.since_us = u->control->hop.driver.hop.opened_us;
+        f.rtt_us = u->control->hop.driver.hop.rtt_us;
+    }
+    return f;
+}
+
 bool uplink_is_at(const struct uplink *u, const struct agent_relay *relay)
 {
     return changes_same_relay(&u->relay, relay);

@@ -25,6 +25,16 @@ void uplink_probe(struct uplink *u);
 /* True while its control hop is open. */
 bool uplink_is_online(const struct uplink *u);
 
+/* How it stands. */
+struct uplink_facts {
+    const struct agent_relay *relay;
+    bool online;
+    uint64_t since_us; /* online: since when */
+    uint64_t rtt_us;   /* of the last PING; 0: not known yet */
+};
+
+struct uplink_facts uplink_facts_of(const struct uplink *u);
+
 /* True if it is at this relay, reached in this way. */
 bool uplink_is_at(const struct uplink *u, const struct agent_relay *relay);
 

@@ -48,6 +48,8 @@ static struct {
     uint64_t lost;
     char status[LOG_STATUS_ROWS][STATUS_BYTES]; /* "" : none */
     unsigned rows_shown;
+    void (*tap)(void *arg, struct view line);
+    void *tap_arg;
 } the_log = {.role = "spx", .level = LOG_INFO};
 
 /* A line under construction; anything that does not fit is cut off. */
@@ -312,6 +314,21 @@ static bool report_lost(void)
     return true;
 }
 
+void log_set_tap(void (*tap)(void *arg, struct view line), void *arg)
+{
+    the_log.tap = tap;
+    the_log.tap_arg = arg;
+}
+
+static void tell_tap(enum log_level level, const struct log_fields *fields, const char *text)
+{
+    struct line line = {.len = 0};
+    if (!the_log.tap || !fields || !fields->event)
+        return;
+    add_json_line(&line, level, fields, text);
+    the_log.tap(the_log.tap_arg, view_of(line.text, line.len));
+}
+
 void log_event(enum log_level level, const struct log_fields *fields, const char *format, ...)
 {
     char raw[TEXT_BYTES] = "", text[TEXT_BYTES];
@@ -326,6 +343,7 @@ void log_event(enum log_level level, const struct log_fields *fields, const char
     if (!report_lost() || !write_line(level, fields, text))
         the_log.lost++;
     pthread_mutex_unlock(&lock);
+    tell_tap(level, fields, text);
 }
 
 void log_started(void)

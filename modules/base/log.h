@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
@@ -53,6 +54,10 @@ void log_event(enum log_level level, const struct log_fields *fields, const char
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+
+/* Gives each line with an event that is written or lost, in its JSON form with the newline, to tap
+ * too, in the thread that logs. NULL: to nobody. */
+void log_set_tap(void (*tap)(void *arg, struct view line), void *arg);
 
 /* The first and the last line of a service that runs until it is told to stop or cannot go on. The
  * last one's level follows from the failure. */

@@ -64,7 +64,9 @@ static enum failure run_with_config(struct cli *c)
     struct error e = {0};
     enum failure failure;
     log_setup(c->applet->name, c->verbose ? LOG_DEBUG : LOG_INFO, c->json);
-    if (find_config(c, &e) && c->applet->load(c, c->path, &e)) {
+    if (c->configless) {
+        failure = c->verb->run(c);
+    } else if (find_config(c, &e) && c->applet->load(c, c->path, &e)) {
         failure = c->check ? check(c) : c->verb->run(c);
         c->applet->unload(c);
     } else {

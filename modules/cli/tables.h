@@ -54,6 +54,7 @@ struct cli {
     char *path;  /* of the configuration, once it is loaded */
     const char *config_option;
     bool check, verbose, json, help;
+    bool configless;    /* set by an option: the verb needs no configuration, and none is loaded */
     const char *prefix; /* of the word that is being completed */
     int word_count;     /* what is left after verb and options */
     char **words;

@@ -1,4 +1,5 @@
 /* agent.conf: its tables, and what only it has. */
+#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -37,6 +38,27 @@ static bool parse_socket_path(struct config_reader *r, void *field, const char *
         return true;
     return error_set(e, FAILURE_CONFIG, "'%s' is too long for a socket; expected under %zu bytes",
                      *path, room);
+}
+
+bool config_find_group(const char *group, uint32_t *gid)
+{
+    static const struct number_range numbers = {0, UINT32_MAX - 1, PLAIN_NUMBER};
+    const struct group *found = getgrnam(group);
+    struct error e = {0};
+    if (found)
+        *gid = found->gr_gid;
+    return found || value_number(gid, group, &numbers, &e);
+}
+
+static bool parse_group(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    char **copy = field;
+    uint32_t gid;
+    (void)r;
+    if (!config_find_group(value, &gid))
+        return error_set(e, FAILURE_CONFIG, "no group '%s' on this system", value);
+    *copy = strdup(value);
+    return *copy || error_no_memory(e);
 }
 
 static bool parse_address(struct config_reader *r, void *field, const char *value, struct error *e)
@@ -103,6 +125,7 @@ static bool parse_user_listen(struct config_reader *r, void *field, const char *
 #define USER_NUMBER(field) CONFIG_NUMBER(struct agent_user, field)
 
 static const struct config_type socket_path = {parse_socket_path, same_text, sizeof(char *)};
+static const struct config_type group = {parse_group, same_text, sizeof(char *)};
 static const struct config_type optional_address = {.parse = parse_address};
 static const struct config_type targets_to_allow = {.parse = parse_allow};
 static const struct config_type places_to_listen = {.parse = parse_user_listen};
@@ -124,6 +147,8 @@ static const struct config_key agent_keys[] = {
     {"Listen", ANY_NUMBER, NEXT_START, &config_addresses, AGENT(listen)},
     {"Labels", AT_MOST_ONE, AT_ONCE, &config_labels, AGENT(labels)},
     {"CallSocket", AT_MOST_ONE, NEXT_START, &socket_path, AGENT(call_socket)},
+    {"ControlSocket", AT_MOST_ONE, NEXT_START, &socket_path, AGENT(control_socket)},
+    {"ControlGroup", AT_MOST_ONE, NEXT_START, &group, AGENT(control_group)},
     {"StateDirectory", AT_MOST_ONE, NEXT_START, &config_any_path, AGENT(state_directory)},
     {"ResumeWindow",
      AT_MOST_ONE,
@@ -210,6 +235,8 @@ void agent_config_free(struct agent_config *c)
     free(c->relays);
     free(c->listen.items);
     free(c->call_socket);
+    free(c->control_socket);
+    free(c->control_group);
     free(c->state_directory);
     free(c->labels);
     free(c->time_zone.name);

@@ -81,6 +81,8 @@ struct agent_config {
     char *labels;               /* allocated; NULL: none; sent in INFO */
     uint32_t resume_window_s;   /* how long a session is kept without a circuit */
     char *call_socket;     /* NULL; path of the UNIX socket on which `spx agent call` is heard */
+    char *control_socket;  /* NULL; path of the UNIX socket for `spx agent status` and the like */
+    char *control_group;   /* NULL; whose members may use it too: the name or number of a group */
     char *state_directory; /* NULL; where the agent keeps what outlives it */
     struct agent_zone time_zone;
     struct given_rules given;   /* for users whose section does not give them */
@@ -121,6 +123,10 @@ bool relay_config_load(struct relay_config *c, const char *path, struct error *e
 void relay_config_free(struct relay_config *c);
 bool agent_config_load(struct agent_config *c, const char *path, struct error *e);
 void agent_config_free(struct agent_config *c);
+
+/* A system's group by its name or number. False: there is none of this name. */
+bool config_find_group(const char *group, uint32_t *gid);
+
 bool client_config_load(struct client_config *c, const char *path, struct error *e);
 void client_config_free(struct client_config *c);
 

@@ -27,6 +27,7 @@ struct remote_listeners {
     void *taken_arg;
     struct list all;
     struct list connections; /* to them, and to those that have ended */
+    uint32_t connects;
     struct rate listens;
     struct log_party by; /* whose the lines in the log are */
     struct log_seldom full;
@@ -47,6 +48,7 @@ struct remote_connection {
     struct stream *stream;
     struct address at; /* the listener's */
     char peer[ADDRESS_TEXT_BYTES];
+    uint32_t number;
     uint64_t begun_us;
     struct traffic traffic;
 };
@@ -157,6 +159,7 @@ static struct endpoint *new_connection(struct remote_listener *l, int fd,
     c->set = l->set;
     c->at = *intake_bound(l->intake);
     c->begun_us = loop_now(l->set->loop);
+    c->number = ++l->set->connects;
     list_append(&l->set->connections, &c->link);
     *out = c;
     return e;
@@ -424,4 +427,20 @@ void remote_listeners_add(struct remote_listeners *r, struct stream *listener, s
         refuse_listen(r, listener, text, RESET_LIMIT, "too many listeners in a short time");
     else
         try_listen(r, listener, &wanted, text);
+}
+
+bool remote_listeners_tell(const struct remote_listeners *r, uint32_t after,
+                           bool (*tell)(void *arg, const struct connection_facts *f), void *arg)
+{
+    list_each (link, &r->connections) {
+        const struct remote_connection *c = container_of(link, struct remote_connection, link);
+        const struct connection_facts f = {.number = c->number,
+                                           .listener = &c->at,
+                                           .peer = c->peer,
+                                           .begun_us = c->begun_us,
+                                           .traffic = c->traffic};
+        if (c->number > after && !tell(arg, &f))
+            return false;
+    }
+    return true;
 }

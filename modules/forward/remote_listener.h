@@ -50,6 +50,20 @@ void remote_listeners_add(struct remote_listeners *r, struct stream *listener, s
  * or may open streams. */
 void remote_listeners_resume(struct remote_listeners *r);
 
+/* A connection to one of them, as it stands; valid during the call. */
+struct connection_facts {
+    uint32_t number; /* from 1, in the order in which they came */
+    const struct address *listener;
+    const char *peer;
+    uint64_t begun_us;
+    struct traffic traffic;
+};
+
+/* Tells of those whose number is above `after`, in their order, until tell returns false. True: it
+ * told of the last. */
+bool remote_listeners_tell(const struct remote_listeners *r, uint32_t after,
+                           bool (*tell)(void *arg, const struct connection_facts *f), void *arg);
+
 /* After the session's streams have ended. */
 void remote_listeners_free(struct remote_listeners *r);
 

@@ -24,6 +24,7 @@ struct targets {
     struct list waiting;   /* openings whose turn has not come */
     struct list connected; /* and those whose streams have their targets */
     unsigned connecting;
+    uint32_t connects;
     struct rate udp_opens;
     struct log_party by; /* whose the lines in the log are */
 };
@@ -46,6 +47,7 @@ struct opening {
     struct address at; /* once it is connected */
     bool any_port;     /* its answers may come from any port of that */
     uint32_t id;       /* its stream's, from then on */
+    uint32_t number;   /* among those that were connected */
     uint64_t begun_us;
     struct traffic traffic;
 };
@@ -313,6 +315,7 @@ static void connected(struct opening *o, int fd, const struct address *address)
     log_opened(o, text);
     o->at = *address;
     fifo_clear(&o->early);
+    o->number = ++o->targets->connects;
     list_move(&o->targets->connected, &o->link);
     start_waiting(o->targets);
     stream_accept(st, text);
@@ -477,4 +480,21 @@ void targets_open(struct targets *t, struct stream *stream, struct view target)
         list_append(&t->waiting, &o->link);
         start_waiting(t);
     }
+}
+
+bool targets_tell(const struct targets *t, uint32_t after,
+                  bool (*tell)(void *arg, const struct target_facts *f), void *arg)
+{
+    list_each (link, &t->connected) {
+        const struct opening *o = container_of(link, struct opening, link);
+        const struct target_facts f = {.number = o->number,
+                                       .target = o->text,
+                                       .at = &o->at,
+                                       .stream = o->id,
+                                       .begun_us = o->begun_us,
+                                       .traffic = o->traffic};
+        if (o->number > after && !tell(arg, &f))
+            return false;
+    }
+    return true;
 }

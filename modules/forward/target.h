@@ -34,6 +34,21 @@ void targets_open(struct targets *t, struct stream *stream, struct view target);
 /* The same for a target of this side's own configuration, which no policy checks. */
 void targets_connect(struct targets *t, struct stream *stream, const struct target *target);
 
+/* A stream that has its target, as it stands; valid during the call. */
+struct target_facts {
+    uint32_t number; /* from 1, in the order in which they were connected */
+    const char *target;
+    const struct address *at;
+    uint32_t stream;
+    uint64_t begun_us;
+    struct traffic traffic;
+};
+
+/* Tells of those whose number is above `after`, in their order, until tell returns false. True: it
+ * told of the last. */
+bool targets_tell(const struct targets *t, uint32_t after,
+                  bool (*tell)(void *arg, const struct target_facts *f), void *arg);
+
 /* After the session's streams have ended. */
 void targets_free(struct targets *t);
 

@@ -527,6 +527,33 @@ static void colours_can_be_refused(void **state)
     assert_false(log_on_terminal());
 }
 
+static char tapped[4096];
+
+static void tap(void *arg, struct view line)
+{
+    assert_ptr_equal(arg, tapped);
+    snprintf(tapped, sizeof tapped, "%.*s", (int)line.len, (const char *)line.data);
+}
+
+/* Lines about events, in JSON, whatever the log's own form is. */
+static void events_are_tapped(void **state)
+{
+    (void)state;
+    log_setup("test", LOG_INFO, false);
+    log_set_tap(tap, tapped);
+    log_info("no event");
+    log_event(LOG_DEBUG, &(struct log_fields){.event = "quiet"}, "not logged");
+    assert_string_equal(tapped, "");
+    log_event(LOG_INFO, &(struct log_fields){.event = "call", .severity = 3}, "a \"fan\"");
+    assert_string_equal(tapped + sizeof "{\"time\":\"" - 1 + TIME_LEN,
+                        "\",\"level\":\"info\",\"role\":\"test\",\"event\":\"call\",\"severity\":3,"
+                        "\"text\":\"a \\\"fan\\\"\"}\n");
+    log_set_tap(NULL, NULL);
+    tapped[0] = '\0';
+    log_event(LOG_INFO, &(struct log_fields){.event = "call"}, "nobody hears");
+    assert_string_equal(tapped, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -546,6 +573,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_left_out_is_told, use_pipe, restore),
         cmocka_unit_test_setup_teardown(fields_of_what_was_left_out, use_pipe, restore),
         cmocka_unit_test_setup_teardown(rates_are_forgotten, use_pipe, restore),
+        cmocka_unit_test_setup_teardown(events_are_tapped, use_pipe, restore),
         cmocka_unit_test_setup_teardown(closed_pipes_are_harmless, use_pipe, restore),
         cmocka_unit_test_setup_teardown(status_line_stays_below_the_log, use_terminal, restore),
         cmocka_unit_test_setup_teardown(status_lines_stand_in_their_rows, use_terminal, restore),

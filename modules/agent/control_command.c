@@ -1,0 +1,202 @@
+/* The asking end of the agent's control socket: requests, and their answers as tables. */
+#include "agent/control_command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "control/ask.h"
+#include "control/rows.h"
+
+#define PATIENCE_S 10 /* for each line of an answer */
+
+/* Answers come as lines of several kinds; a table begins anew where the kind changes. */
+struct printer {
+    const char *verb, *path;
+    bool json;
+    void (*print)(struct printer *p, const char *kind, const struct json_object *o);
+    char kind[16]; /* of the line before */
+};
+
+static const struct row_column relay_columns[] = {
+    {"RELAY", "relay", 32, ROW_TEXT},
+    {"STATE", "state", 14, ROW_TEXT},
+    {"FOR", "for_s", 12, ROW_SECONDS},
+    {"ROUND TRIP", "round_trip_us", 0, ROW_ROUND_TRIP_US},
+    {0},
+};
+
+static const struct row_column user_columns[] = {
+    {"USER", "user", 24, ROW_TEXT},
+    {"SESSIONS", "sessions", 9, ROW_NUMBER},
+    {"CONNECT NOW", "now", 0, ROW_TEXT},
+    {0},
+};
+
+static const struct row_column session_columns[] = {
+    {"SESSION", "session", 8, ROW_NUMBER}, {"CIRCUIT", "circuit", 9, ROW_TEXT},
+    {"USER", "user", 16, ROW_TEXT},        {"FOR", "for_s", 12, ROW_SECONDS},
+    {"UP", "bytes_up", 9, ROW_BYTES},      {"DOWN", "bytes_down", 9, ROW_BYTES},
+    {"RELAY", "relay", 28, ROW_TEXT},      {"FROM", "from", 24, ROW_TEXT},
+    {"STATE", "state", 0, ROW_TEXT},       {0},
+};
+
+static void say(const struct printer *p, const struct error *e)
+{
+    fprintf(stderr, "spx agent %s: %s\n", p->verb, e->text);
+}
+
+/* ---- Lines for people. ---- */
+
+static void print_agent(const struct json_object *o)
+{
+    char name[ROW_VALUE_BYTES], up[ROW_VALUE_BYTES], sessions[ROW_VALUE_BYTES];
+    bool ending = false;
+    row_value(name, o, "agent", ROW_TEXT);
+    row_value(up, o, "up_s", ROW_SECONDS);
+    row_value(sessions, o, "sessions", ROW_NUMBER);
+    json_get_truth(o, "ending", &ending);
+    printf("agent %s: up for %s, %s session%s%s\n", name, up, sessions,
+           strcmp(sessions, "1") == 0 ? "" : "s", ending ? ", ending" : "");
+}
+
+/* Its last column is made of two members. */
+static void print_user(const struct json_object *o)
+{
+    char name[ROW_VALUE_BYTES], sessions[ROW_VALUE_BYTES], why[ROW_VALUE_BYTES];
+    bool may = false;
+    row_value(name, o, "user", ROW_TEXT);
+    row_value(sessions, o, "sessions", ROW_NUMBER);
+    row_value(why, o, "reason", ROW_TEXT);
+    json_get_truth(o, "may_connect", &may);
+    printf("%-*s %-*s %s\n", user_columns[0].width, name, user_columns[1].width, sessions,
+           may ? "yes" : why);
+}
+
+static void print_status(struct printer *p, const char *kind, const struct json_object *o)
+{
+    bool first = strcmp(kind, p->kind) != 0;
+    if (strcmp(kind, "agent") == 0) {
+        print_agent(o);
+    } else if (strcmp(kind, "relay") == 0) {
+        if (first)
+            rows_print_heading(relay_columns);
+        rows_print(relay_columns, o);
+    } else if (strcmp(kind, "user") == 0) {
+        if (first)
+            rows_print_heading(user_columns);
+        print_user(o);
+    }
+}
+
+static void print_stream(const char *words, const struct json_object *o)
+{
+    char target[ROW_VALUE_BYTES], address[ROW_VALUE_BYTES], up[ROW_VALUE_BYTES];
+    char down[ROW_VALUE_BYTES], age[ROW_VALUE_BYTES];
+    row_value(target, o, "target", ROW_TEXT);
+    row_value(address, o, "address", ROW_TEXT);
+    row_value(up, o, "bytes_up", ROW_BYTES);
+    row_value(down, o, "bytes_down", ROW_BYTES);
+    row_value(age, o, "for_s", ROW_SECONDS);
+    printf("    %s %s %s, %s up, %s down, %s\n", target, words, address, up, down, age);
+}
+
+static void print_sessions(struct printer *p, const char *kind, const struct json_object *o)
+{
+    if (p->kind[0] == '\0')
+        rows_print_heading(session_columns);
+    if (strcmp(kind, "session") == 0)
+        rows_print(session_columns, o);
+    else
+        print_stream(strcmp(kind, "stream") == 0 ? "at" : "from", o);
+}
+
+static void print_event(struct printer *p, const char *kind, const struct json_object *o)
+{
+    char time[ROW_VALUE_BYTES], text[ROW_VALUE_BYTES];
+    (void)p;
+    (void)kind;
+    row_value(time, o, "time", ROW_TEXT);
+    row_value(text, o, "text", ROW_TEXT);
+    printf("%s %s\n", time, text);
+}
+
+/* ---- Asking. ---- */
+
+static bool take(void *arg, const struct json_object *o, struct view line, struct error *e)
+{
+    struct printer *p = arg;
+    char kind[sizeof p->kind] = "";
+    json_get_text(o, "kind", kind, sizeof kind);
+    if (p->json)
+        printf("%.*s\n", (int)line.len, (const char *)line.data);
+    else
+        p->print(p, kind, o);
+    snprintf(p->kind, sizeof p->kind, "%s", kind[0] ? kind : "-");
+    return output_flush(e);
+}
+
+static enum failure ask(struct printer *p, struct json_line *request, unsigned patience_s)
+{
+    size_t len = json_end(request);
+    struct control_question q = {
+        .path = p->path,
+        .request = view_of(request->out, len),
+        .patience_s = patience_s,
+        .take = take,
+        .arg = p,
+    };
+    char text[CONTROL_TEXT_BYTES] = "";
+    struct error e = {0};
+    if (len == 0)
+        error_set(&e, FAILURE_USAGE, "what it is told is too long");
+    else if (control_ask(&q, text, &e) && text[0] && !p->json)
+        puts(text);
+    if (!e.failure && output_flush(&e))
+        return FAILURE_NONE;
+    say(p, &e);
+    return e.failure;
+}
+
+static enum failure ask_plainly(struct printer *p, unsigned patience_s)
+{
+    char request[64];
+    struct json_line l;
+    json_begin(&l, request, sizeof request);
+    json_put_text(&l, "verb", p->verb);
+    return ask(p, &l, patience_s);
+}
+
+enum failure control_command_status(const char *path, bool json)
+{
+    struct printer p = {.verb = "status", .path = path, .json = json, .print = print_status};
+    return ask_plainly(&p, PATIENCE_S);
+}
+
+enum failure control_command_sessions(const char *path, bool json)
+{
+    struct printer p = {.verb = "sessions", .path = path, .json = json, .print = print_sessions};
+    enum failure failure = ask_plainly(&p, PATIENCE_S);
+    if (!failure && !json && p.kind[0] == '\0')
+        puts("no session");
+    return failure;
+}
+
+enum failure control_command_watch(const char *path, bool json)
+{
+    struct printer p = {.verb = "watch", .path = path, .json = json, .print = print_event};
+    return ask_plainly(&p, 0);
+}
+
+enum failure control_command_end(const char *path, bool json, const char *what, const char *why)
+{
+    struct printer p = {.verb = "end", .path = path, .json = json, .print = print_event};
+    char request[CONTROL_REQUEST_BYTES];
+    struct json_line l;
+    json_begin(&l, request, sizeof request);
+    json_put_text(&l, "verb", "end");
+    json_put_text(&l, "what", what);
+    if (why)
+        json_put_text(&l, "why", why);
+    return ask(&p, &l, PATIENCE_S);
+}

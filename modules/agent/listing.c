@@ -1,0 +1,278 @@
+/* Lists of relays, users, sessions and streams. What is listed may change between two turns: a
+ * number says how far it has got. */
+#include "agent/listing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/service.h"
+#include "agent/uplink.h"
+#include "base/clock.h"
+#include "base/version.h"
+#include "forward/remote_listener.h"
+#include "forward/target.h"
+
+#define LINES_A_TURN 32
+
+enum stage { STAGE_NEXT, STAGE_TARGETS, STAGE_CONNECTIONS };
+
+struct listing {
+    struct control_request *request;
+    const struct agent *agent;
+    size_t relays, users;     /* listed */
+    uint32_t session, stream; /* the numbers of those listed last */
+    enum stage stage;         /* of that session's streams */
+    unsigned room;            /* in this turn, for so many lines */
+};
+
+struct line {
+    struct json_line json;
+    char text[CONTROL_LINE_BYTES];
+};
+
+static void begin_line(struct line *l, const char *kind)
+{
+    json_begin(&l->json, l->text, sizeof l->text);
+    json_put_text(&l->json, "kind", kind);
+}
+
+static void put_line(struct listing *l, struct line *line)
+{
+    control_put(l->request, &line->json);
+    l->room--;
+}
+
+static void put_age(const struct listing *l, struct line *line, const char *name, uint64_t since_us)
+{
+    json_put_number(&line->json, name, (loop_now(l->agent->loop) - since_us) / CLOCK_US_PER_S);
+}
+
+static void put_key(struct line *line, const uint8_t key[KEY_BYTES])
+{
+    char fingerprint[FINGERPRINT_TEXT_BYTES];
+    key_fingerprint(fingerprint, key);
+    json_put_text(&line->json, "key", fingerprint);
+}
+
+static void put_relay_name(struct line *line, const struct agent_relay *relay)
+{
+    char name[sizeof relay->address.host + 8];
+    snprintf(name, sizeof name, strchr(relay->address.host, ':') ? "[%s]:%u" : "%s:%u",
+             relay->address.host, relay->address.port);
+    json_put_text(&line->json, "relay", relay->has_address ? name : "that dials this agent");
+}
+
+static void on_gone(void *listing)
+{
+    free(listing);
+}
+
+static struct listing *begin(struct control_request *r, const struct agent *a,
+                             const struct control_work *work)
+{
+    struct listing *l = calloc(1, sizeof *l);
+    if (!l) {
+        control_failed(r, FAILURE_OTHER, NO_MEMORY_TEXT);
+        return NULL;
+    }
+    l->request = r;
+    l->agent = a;
+    control_begin(r, work, l);
+    return l;
+}
+
+/* ---- Status. ---- */
+
+static void put_agent(struct listing *l, uint64_t started_us)
+{
+    const struct agent *a = l->agent;
+    struct line line;
+    begin_line(&line, "agent");
+    json_put_text(&line.json, "agent", a->config.name);
+    json_put_text(&line.json, "version", SPX_VERSION_TEXT);
+    put_age(l, &line, "up_s", started_us);
+    json_put_number(&line.json, "sessions", a->seats.count);
+    json_put_truth(&line.json, "ending", a->stopping);
+    put_line(l, &line);
+}
+
+static void put_relay(struct listing *l, const struct uplink *u)
+{
+    struct uplink_facts f = uplink_facts_of(u);
+    struct line line;
+    begin_line(&line, "relay");
+    put_relay_name(&line, f.relay);
+    json_put_text(&line.json, "state", f.online ? "online" : "not connected");
+    if (f.online)
+        put_age(l, &line, "for_s", f.since_us);
+    if (f.rtt_us)
+        json_put_number(&line.json, "round_trip_us", f.rtt_us);
+    put_key(&line, f.relay->public_key);
+    put_line(l, &line);
+}
+
+static unsigned count_sessions(const struct agent *a, const uint8_t key[KEY_BYTES])
+{
+    struct service_facts f;
+    unsigned count = 0;
+    for (uint32_t after = 0; service_next(a, after, &f); after = f.number)
+        count += memcmp(f.user_key, key, KEY_BYTES) == 0;
+    return count;
+}
+
+static void put_user(struct listing *l, const struct agent_user *user)
+{
+    struct circumstances now = agent_circumstances(l->agent);
+    struct ruling ruling = rules_begin(&user->given.rules, &now, false);
+    char why[RULING_TEXT_BYTES];
+    struct line line;
+    begin_line(&line, "user");
+    json_put_text(&line.json, "user", user->name);
+    put_key(&line, user->public_key);
+    json_put_number(&line.json, "sessions", count_sessions(l->agent, user->public_key));
+    json_put_truth(&line.json, "may_connect", ruling.answer == RULING_YES);
+    ruling_text(why, &ruling, &user->given.rules, &now);
+    if (ruling.answer != RULING_YES)
+        json_put_text(&line.json, "reason", why);
+    put_line(l, &line);
+}
+
+static void more_status(struct control_request *r, void *listing)
+{
+    struct listing *l = listing;
+    const struct agent *a = l->agent;
+    for (l->room = LINES_A_TURN; l->room > 0;) {
+        if (l->relays < a->uplink_count) {
+            put_relay(l, a->uplinks[l->relays++]);
+        } else if (l->users < a->config.user_count) {
+            put_user(l, &a->config.users[l->users++]);
+        } else {
+            control_done(r, "%s", "");
+            return;
+        }
+    }
+}
+
+void listing_status(struct control_request *r, const struct agent *a, uint64_t started_us)
+{
+    static const struct control_work work = {.more = more_status, .gone = on_gone};
+    struct listing *l = begin(r, a, &work);
+    if (l)
+        put_agent(l, started_us);
+}
+
+/* ---- Sessions. ---- */
+
+static void put_session(struct listing *l, const struct service_facts *f)
+{
+    const struct agent_relay *relay =
+        f->relay_key ? agent_find_relay(l->agent, f->relay_key) : NULL;
+    struct line line;
+    begin_line(&line, "session");
+    json_put_number(&line.json, "session", f->number);
+    json_put_text(&line.json, "circuit", f->circuit);
+    json_put_text(&line.json, "user", f->user);
+    put_key(&line, f->user_key);
+    json_put_text(&line.json, "state",
+                  f->is_closing  ? "ending"
+                  : f->relay_key ? "connected"
+                                 : "waiting for its client");
+    put_age(l, &line, "for_s", f->begun_us);
+    if (f->waiting_since_us)
+        put_age(l, &line, "waiting_s", f->waiting_since_us);
+    if (relay)
+        put_relay_name(&line, relay);
+    if (f->from[0])
+        json_put_text(&line.json, "from", f->from);
+    if (f->carried.rtt_us)
+        json_put_number(&line.json, "round_trip_us", f->carried.rtt_us);
+    json_put_number(&line.json, "streams", f->carried.streams_opened);
+    json_put_number(&line.json, "bytes_up", f->carried.bytes_received);
+    json_put_number(&line.json, "bytes_down", f->carried.bytes_sent);
+    put_line(l, &line);
+}
+
+/* What this side has sent goes to the client: down. */
+static void put_traffic(struct listing *l, struct line *line, const struct traffic *traffic,
+                        uint64_t begun_us)
+{
+    json_put_number(&line->json, "bytes_up", traffic->received);
+    json_put_number(&line->json, "bytes_down", traffic->sent);
+    put_age(l, line, "for_s", begun_us);
+    put_line(l, line);
+}
+
+static bool put_target(void *listing, const struct target_facts *f)
+{
+    struct listing *l = listing;
+    char at[ADDRESS_TEXT_BYTES];
+    struct line line;
+    if (l->room == 0)
+        return false;
+    address_to_text(at, f->at);
+    begin_line(&line, "stream");
+    json_put_number(&line.json, "session", l->session);
+    json_put_number(&line.json, "stream", f->stream);
+    json_put_text(&line.json, "target", f->target);
+    json_put_text(&line.json, "address", at);
+    put_traffic(l, &line, &f->traffic, f->begun_us);
+    l->stream = f->number;
+    return true;
+}
+
+static bool put_connection(void *listing, const struct connection_facts *f)
+{
+    struct listing *l = listing;
+    char at[ADDRESS_TEXT_BYTES];
+    struct line line;
+    if (l->room == 0)
+        return false;
+    address_to_text(at, f->listener);
+    begin_line(&line, "connection");
+    json_put_number(&line.json, "session", l->session);
+    json_put_text(&line.json, "target", at);
+    json_put_text(&line.json, "address", f->peer);
+    put_traffic(l, &line, &f->traffic, f->begun_us);
+    l->stream = f->number;
+    return true;
+}
+
+/* True if the session, or all that is left of it, is listed. */
+static bool put_streams(struct listing *l)
+{
+    struct service_facts f;
+    if (!service_next(l->agent, l->session - 1, &f) || f.number != l->session)
+        return true;
+    if (l->stage == STAGE_TARGETS && targets_tell(f.targets, l->stream, put_target, l)) {
+        l->stage = STAGE_CONNECTIONS;
+        l->stream = 0;
+    }
+    return l->stage == STAGE_CONNECTIONS &&
+           remote_listeners_tell(f.listeners, l->stream, put_connection, l);
+}
+
+static void more_sessions(struct control_request *r, void *listing)
+{
+    struct listing *l = listing;
+    struct service_facts f;
+    for (l->room = LINES_A_TURN; l->room > 0;) {
+        if (l->stage != STAGE_NEXT && put_streams(l)) {
+            l->stage = STAGE_NEXT;
+        } else if (l->stage == STAGE_NEXT && service_next(l->agent, l->session, &f)) {
+            put_session(l, &f);
+            l->session = f.number;
+            l->stage = STAGE_TARGETS;
+            l->stream = 0;
+        } else if (l->stage == STAGE_NEXT) {
+            control_done(r, "%s", "");
+            return;
+        }
+    }
+}
+
+void listing_sessions(struct control_request *r, const struct agent *a)
+{
+    static const struct control_work work = {.more = more_sessions, .gone = on_gone};
+    begin(r, a, &work);
+}

@@ -1,0 +1,304 @@
+"""The agent's owner at its control socket: how it stands, who is there, and no at once."""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from harness import (
+    CONFIG,
+    DENIED,
+    LOOPBACK,
+    NETWORK,
+    OK,
+    OTHER,
+    SPX,
+    USAGE,
+    Program,
+    forwards,
+    raise_descriptor_limit,
+    run,
+    spx,
+    wait_for,
+)
+from servers import greet, reset
+
+
+class Site:
+    """An agent with a control socket."""
+
+    def __init__(self, world, directory):
+        self.world, self.path = world, directory / "control"
+
+    def configure(self, **more):
+        self.conf = self.world.agent_conf(ControlSocket=self.path, **more)
+        return self.conf
+
+    def start(self, **more):
+        self.world.start_relay(users={"alice": "*", "bob": "*"})
+        return self.world.start_agent(conf=self.configure(**more))
+
+    def ask(self, *words, code=OK, text=False):
+        """What a command prints."""
+        done = run(*self.world.argv("agent", self.conf, *map(str, words)), code=code)
+        return done.stdout if code == OK else done.stderr
+
+    def lines(self, *words, kind=None):
+        """The lines of an answer as objects."""
+        told = [json.loads(line) for line in self.ask("--json", *words).splitlines()]
+        return [line for line in told if not kind or line["kind"] == kind]
+
+    def watch(self, name, *options):
+        argv = self.world.argv("agent", self.conf, *options, "watch")
+        return self.world.start(
+            Program(name, argv, self.world.directory, stop_signal=signal.SIGTERM, stop_code=-15)
+        )
+
+
+@pytest.fixture
+def directory():
+    """Where another user of this machine may look for the socket, as in /run."""
+    made = Path(tempfile.mkdtemp(prefix="spx-control-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def site(world, directory):
+    return Site(world, directory)
+
+
+def test_status(world, site):
+    """Relays, and who may connect now, for people and for programs."""
+    site.start(users={"alice": "tcp:127.0.0.1:22", "bob": "tcp:127.0.0.1:23"})
+    agent, relay, *users = site.lines("status")
+    assert agent["agent"] == "lab-1" and agent["sessions"] == 0 and agent["up_s"] < 60
+    assert relay["relay"] == world.relay_address and relay["state"] == "online"
+    assert relay["key"] == world.key("relay").fingerprint
+    assert [(u["user"], u["may_connect"], u["key"]) for u in users] == [
+        ("alice", True, world.key("alice").fingerprint),
+        ("bob", True, world.key("bob").fingerprint),
+    ]
+    text = site.ask("status")
+    assert re.search(r"^agent lab-1: up for \S+ \w+, 0 sessions$", text, re.MULTILINE)
+    assert re.search(rf"^{re.escape(world.relay_address)} +online ", text, re.MULTILINE)
+    assert re.search(r"^alice +0 +yes$", text, re.MULTILINE)
+
+
+def test_status_of_closed_hours(world, site):
+    """A relay that is not there, and a user whose rules say no, and why."""
+    world.start_agent(conf=site.configure(Access="never"), online=False).expect("retrying")
+    _, relay, user = site.lines("status")
+    assert relay["state"] == "not connected" and "for_s" not in relay
+    assert not user["may_connect"] and "Access" in user["reason"]
+    assert re.search(r"^alice +0 .*Access", site.ask("status"), re.MULTILINE)
+
+
+def test_sessions(world, site, echo):
+    """Each session with its user, its relay and where the client is, and what it has open."""
+    site.start()
+    assert site.ask("sessions") == "no session\n" and site.lines("sessions") == []
+    client = world.start_client(*forwards(echo.port))
+    connection = greet(client)
+    session, stream = site.lines("sessions")
+    assert (session["session"], session["user"], session["state"]) == (1, "alice", "connected")
+    assert session["key"] == world.key("alice").fingerprint
+    assert session["relay"] == world.relay_address and session["from"].startswith(f"{LOOPBACK}:")
+    assert client.lines(session["circuit"])
+    assert stream["session"] == 1 and stream["target"] == f"tcp:{LOOPBACK}:{echo.port}"
+    assert (stream["bytes_up"], stream["bytes_down"]) == (5, 5)
+    text = site.ask("sessions").splitlines()
+    assert text[0].split()[:3] == ["SESSION", "CIRCUIT", "USER"]
+    assert text[1].split()[:3] == ["1", session["circuit"], "alice"]
+    assert re.fullmatch(
+        rf"    tcp:{LOOPBACK}:{echo.port} at {LOOPBACK}:{echo.port}, 5 B up, 5 B down, .*", text[2]
+    )
+    connection.close()
+    wait_for(lambda: site.lines("sessions", kind="stream") == [], 10, "the stream is gone")
+    client.stop()
+    wait_for(lambda: site.ask("sessions") == "no session\n", 10, "the session is gone")
+
+
+def test_remote_connections(world, site, echo):
+    """Connections to what the client listens on are listed too."""
+    site.configure()
+    site.conf.write_text(site.conf.read_text() + "Listen = default\n")
+    world.start_relay()
+    agent = world.start_agent(conf=site.conf)
+    world.start_client("-R", f"{LOOPBACK}:0:{LOOPBACK}:{echo.port}")
+    port = int(agent.expect(r"listening on 127\.0\.0\.1:(\d+) for the client")[1])
+    with socket.create_connection((LOOPBACK, port), 10) as connection:
+        connection.sendall(b"hello")
+        assert connection.recv(5) == b"hello"
+        told = site.lines("sessions", kind="connection")
+        assert [(t["target"], t["bytes_up"], t["bytes_down"]) for t in told] == [
+            (f"{LOOPBACK}:{port}", 5, 5)
+        ]
+
+
+@pytest.mark.time_limit(120)
+def test_many_streams(world, site, echo):
+    """A thousand connections are listed, each once, while they work."""
+    raise_descriptor_limit()
+    site.start()
+    client = world.start_client(*forwards(echo.port))
+    connections = [client.dial() for _ in range(1000)]
+    wait_for(lambda: len(site.lines("sessions", kind="stream")) == 1000, 60, "all are there")
+    told = [line["stream"] for line in site.lines("sessions", kind="stream")]
+    assert len(set(told)) == 1000
+    for connection in connections:
+        connection.close()
+
+
+def ended(client, connection, why):
+    """The application's connection is reset, and the user reads why."""
+    assert client.wait_exit(DENIED) is None
+    assert client.lines(re.escape(why)), client.tail()
+    with pytest.raises(ConnectionResetError):
+        assert connection.recv(100) == b"" and None
+
+
+def test_end(world, site, echo):
+    """A session, those of a user, or all, end at once; others go on; who ordered it is logged."""
+    agent = site.start(users={user: "tcp:127.0.0.1:*" for user in ("alice", "bob")})
+    alice, bob, other = (
+        world.start_client(*forwards(echo.port), user=user, name=name)
+        for user, name in (("alice", "alice"), ("bob", "bob"), ("alice", "other"))
+    )
+    open_ = {client: greet(client) for client in (alice, bob, other)}
+    number = {line["circuit"]: line["session"] for line in site.lines("sessions", kind="session")}
+    circuit = next(c for c in number if other.lines(f"circuit {c}"))
+    assert site.ask("end", number[circuit], "--why", "that is enough") == "1 session ended\n"
+    ended(other, open_[other], "ended by the agent's owner: that is enough")
+    assert agent.lines(rf"\(process \d+\) ends {number[circuit]} \(1 session\): that is enough")
+    assert greet(alice)
+    assert site.ask("end", "bob") == "1 session ended\n"
+    ended(bob, open_[bob], "ended by the agent's owner")
+    assert greet(alice)
+    assert site.ask("end", "bob") == "0 sessions ended\n"
+    assert site.ask("end", "all") == "1 session ended\n"
+    ended(alice, open_[alice], "ended by the agent's owner")
+    world.start_client(*forwards(echo.port), name="again")  # nothing forbids it
+
+
+@pytest.mark.parametrize(
+    "words, code, why",
+    [
+        (["end", "carol"], OTHER, "no session has the number 'carol', and no user this name"),
+        (["end", "7"], OTHER, "no session has the number '7'"),
+        (["end", "all", "--why", "x" * 91], USAGE, "the reason is too long: expected at most 90 bytes"),
+        (["end"], USAGE, "missing argument: SESSION"),
+        (["end", "all", "alice"], USAGE, "unexpected argument 'alice'"),
+        (["status", "--why", "x"], USAGE, "--why does not go with 'status'"),
+    ],
+)
+def test_wrong_orders(world, site, words, code, why):
+    world.start_agent(conf=site.configure(), online=False)
+    wait_for(site.path.exists, 10, "the socket is there")
+    assert why in site.ask(*words, code=code)
+
+
+def test_end_under_load(world, site, echo):
+    """While a session carries as much as it can, its end takes effect within a second."""
+    site.start()
+    client = world.start_client(*forwards(echo.port))
+    connection = greet(client)
+    connection.setblocking(False)
+
+    def pump():
+        try:
+            connection.send(bytes(1 << 16))
+        except BlockingIOError:
+            pass
+        return site.lines("sessions", kind="stream")[0]["bytes_up"] > 1 << 20
+
+    wait_for(pump, 20, "a megabyte went up")
+    assert site.ask("end", "all") == "1 session ended\n"
+
+    def is_reset():
+        try:
+            while connection.recv(1 << 20):
+                pass
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+        raise AssertionError("an end of file")
+
+    wait_for(is_reset, 1, "the application's connection is reset")
+    client.wait_exit(DENIED)
+
+
+def test_watch(world, site, echo):
+    """Each event as it happens, the last ones of an agent that ends too."""
+    agent = site.start()
+    text, lines = site.watch("text"), site.watch("lines", "--json")
+    client = world.start_client(*forwards(echo.port), name="before")
+    wait_for(lambda: "has begun" in text.output(), 10, "it watches")
+    greet(client).close()
+    wait_for(lambda: "stream_ended" in lines.output(), 10, "the stream's end is told")
+    client.stop()
+    wait_for(lambda: "session_ended" in lines.output(), 10, "the session's end is told")
+    agent.stop()
+    wait_for(lambda: '"session_ended"' in lines.output(), 10, "it is told")
+    told = [json.loads(line)["event"] for line in lines.output().splitlines()]
+    expected = ["session_began", "stream_opened", "stream_ended", "session_ended"]
+    assert [event for event in told if event in expected] == expected
+    text.wait_exit(NETWORK), lines.wait_exit(NETWORK)
+
+
+def test_socket_of_a_killed_agent(world, site):
+    """A second agent does not take the socket; one that a killed agent left is replaced."""
+    first = site.start()
+    assert stat.S_IMODE(site.path.stat().st_mode) == 0o600
+    second = world.start_agent(conf=site.conf, name="second", online=False)
+    second.expect(f"ControlSocket = {site.path}: in use: another agent")
+    second.wait_exit(NETWORK)
+    site.ask("status")
+    first.kill()
+    assert site.path.exists()
+    assert "nothing runs with this control socket" in site.ask("status", code=OTHER)
+    third = world.start_agent(conf=site.conf, name="third")
+    site.ask("status")
+    third.stop()
+    assert not site.path.exists()
+    assert "no such file" in site.ask("status", code=OTHER)
+
+
+def test_no_control_socket(world):
+    conf = world.agent_conf()
+    for verb in (["status"], ["sessions"], ["watch"], ["end", "all"]):
+        assert "no ControlSocket in [Agent]" in spx("agent", "-c", conf, *verb, code=CONFIG).stderr
+    conf = world.agent_conf(ControlSocket="/run/x", ControlGroup="no-such-group")
+    assert "no group 'no-such-group'" in spx("agent", "-c", conf, "--check", code=CONFIG).stderr
+
+
+def as_user(directory, *words, group="65534", code):
+    """The same by a user of this machine who is not the agent's, and cannot read its configuration."""
+    program = directory / "spx"
+    if not program.exists():
+        shutil.copy(SPX, program)
+        program.chmod(0o755)
+    other = ["setpriv", "--reuid=65534", f"--regid={group}", "--clear-groups"]
+    return run(*other, program, "agent", *words, code=code, cwd="/")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which takes root")
+def test_another_user(world, site, directory):
+    """Others of this machine have no access, and members of ControlGroup have."""
+    site.start(ControlGroup="54321")
+    assert stat.S_IMODE(site.path.stat().st_mode) == 0o660
+    refused = as_user(directory, "status", "--socket", site.path, code=DENIED)
+    assert "permission denied" in refused.stderr
+    shown = as_user(directory, "status", "--socket", site.path, group="54321", code=OK)
+    assert "agent lab-1" in shown.stdout
+    asked = as_user(directory, "end", "--socket", site.path, "all", group="54321", code=OK)
+    assert asked.stdout == "0 sessions ended\n"
+    world.programs[-1].expect(r"uid 65534 \(process \d+\) ends all \(0 sessions\)")
