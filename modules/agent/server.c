@@ -125,7 +125,9 @@ static void reload(struct agent *a)
     changes_log(&old, &a->config);
     agent_config_free(&old);
     service_check_all(a);
-    end_uplinks(a, labels_changed);
+    end_uplinks(a, false);
+    for (size_t i = 0; labels_changed && i < a->uplink_count; i++)
+        uplink_tell_labels(a->uplinks[i]);
     if (!start_uplinks(a))
         log_error(NO_MEMORY_TEXT ": not every relay is called");
     inbound_check(a->inbound);

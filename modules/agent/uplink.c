@@ -35,7 +35,7 @@ struct circuit_hop {
     struct answer *answer;         /* to its OFFER; NULL: none in progress */
     struct attachment *attachment; /* with a ticket: the circuit that it becomes */
     struct fifo message2;          /* with a ticket: the body of ACCEPT */
-    uint64_t begun_us;
+    unsigned renewal;              /* the uplink's, when it was begun */
 };
 
 struct uplink {
@@ -43,13 +43,16 @@ struct uplink {
     struct agent_relay relay;
     struct control *control; /* the current one, or NULL */
     struct control *next;    /* being opened */
+    struct control *old;     /* replaced, until the relay says that the current one is there */
     struct list parked;
     struct offers offers; /* those of the control hop; circuit hops with a ticket work on them */
     struct timer retry, renew, park_again, call_again;
-    uint64_t renewed_us; /* hops parked before this time are replaced */
-    bool renewing;       /* the control hop is replaced once the next hop is parked */
-    uint64_t called_us;  /* when CALL was sent last; 0: never */
+    unsigned renewal;   /* the number of the last one: hops parked before it are replaced */
+    bool renewing;      /* the control hop is replaced once the next hop is parked */
+    uint64_t again_us;  /* when the relay last saw a control hop after another one; 0: never */
+    uint64_t called_us; /* when CALL was sent last; 0: never */
     struct backoff backoff, park_backoff;
+    bool came;         /* a control hop was open */
     bool settled;      /* it was online for DUPLICATE_SETTLED_S at a time */
     unsigned replaced; /* by another agent with the same key, one time soon after the other */
 };
@@ -142,7 +145,7 @@ static void circuit_hop_detached(struct outgoing *o)
 
 static bool is_old(const struct circuit_hop *c)
 {
-    return c->begun_us < c->uplink->renewed_us;
+    return c->renewal != c->uplink->renewal;
 }
 
 /* Ends old parked hops once a newer one is parked; one on which an OFFER is being answered ends
@@ -222,7 +225,7 @@ static struct circuit_hop *circuit_hop_new(struct uplink *u)
     if (!c)
         return NULL;
     c->uplink = u;
-    c->begun_us = loop_now(u->agent->loop);
+    c->renewal = u->renewal;
     list_init(&c->place);
     return c;
 }
@@ -449,6 +452,15 @@ void uplink_probe(struct uplink *u)
     hop_driver_update(&u->control->hop.driver);
 }
 
+static void end_old(struct uplink *u)
+{
+    if (u->old) {
+        outgoing_close(&u->old->hop);
+        free(u->old);
+        u->old = NULL;
+    }
+}
+
 static void control_on_open(struct hop *h, const struct info *info)
 {
     struct control *c = control_of(h);
@@ -462,10 +474,11 @@ static void control_on_open(struct hop *h, const struct info *info)
     u->next = NULL;
     u->renewing = false;
     forget_offers(u);
-    if (old) {
-        outgoing_close(&old->hop); /* the relay has replaced it */
-        free(old);
-    }
+    if (u->came)
+        u->again_us = loop_now(loop);
+    u->came = true;
+    end_old(u);
+    u->old = old;
     f.relay = c->hop.relay;
     f.agent = h->peer_name;
     log_caused_event(&u->agent->log, u->relay.public_key, loop_now(loop), LOG_INFO, &f,
@@ -477,10 +490,13 @@ static void control_on_open(struct hop *h, const struct info *info)
 static bool control_on_message(struct hop *h, unsigned type, struct view body)
 {
     struct control *c = control_of(h);
+    if (c == c->uplink->old)
+        return true; /* the relay makes its OFFERs again on the current one */
     if (type == MESSAGE_OFFER)
         return take_control_offer(c->uplink, h, body);
     if (type == MESSAGE_HEARD)
         return read_heard(c, body);
+    end_old(c->uplink); /* INFO: the relay has replaced it */
     return type != MESSAGE_INFO || read_info(c, body);
 }
 
@@ -550,13 +566,19 @@ static void control_ended(struct outgoing *o)
     struct control *c = container_of(o, struct control, hop);
     struct uplink *u = c->uplink;
     struct loop *loop = u->agent->loop;
-    uint64_t wait = backoff_next(&u->backoff, worked_us(o)), least;
+    uint64_t wait, least;
+    if (c == u->old) {
+        end_old(u);
+        return;
+    }
+    wait = backoff_next(&u->backoff, worked_us(o));
     least = least_wait(u, o);
     if (wait < least)
         wait = least;
     log_control_ended(u, o, wait);
     if (c == u->control) {
         u->control = NULL;
+        end_old(u);
         forget_offers(u);
         calls_heard(u);
     } else {
@@ -591,12 +613,12 @@ static void on_retry(struct timer *timer)
     start_control(container_of(timer, struct uplink, retry));
 }
 
-/* The hops have reached their maximum age. The parked one is replaced first: the relay closes hops
- * parked well before a control hop that replaces another. */
+/* The hops have reached their maximum age, or tell labels that are old. The parked one is replaced
+ * first: the relay closes hops parked well before a control hop that replaces another. */
 static void on_renew(struct timer *timer)
 {
     struct uplink *u = container_of(timer, struct uplink, renew);
-    u->renewed_us = loop_now(u->agent->loop);
+    u->renewal++;
     u->renewing = true;
     park(u);
 }
@@ -616,6 +638,16 @@ struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay)
     offers_init(&u->offers);
     start_control(u);
     return u;
+}
+
+/* Not soon after another control hop: the relay would take them for two agents with one key. Those
+ * that are still to be opened tell the labels anyway. */
+void uplink_tell_labels(struct uplink *u)
+{
+    uint64_t now = loop_now(u->agent->loop);
+    uint64_t due = u->again_us ? u->again_us + (DUPLICATE_WAIT_S + 1) * CLOCK_US_PER_S : now;
+    if (u->control && !u->next && !u->renewing)
+        timer_set(u->agent->loop, &u->renew, due > now ? due : now);
 }
 
 bool uplink_is_online(const struct uplink *u)
@@ -659,6 +691,7 @@ void uplink_free(struct uplink *u)
         circuit_hop_free(container_of(link, struct circuit_hop, work.place));
     control_free(u->control);
     control_free(u->next);
+    control_free(u->old);
     timer_cancel(loop, &u->retry);
     timer_cancel(loop, &u->renew);
     timer_cancel(loop, &u->park_again);

@@ -22,6 +22,10 @@ const char *uplink_relay(const struct uplink *u);
 /* Checks the control hop: if it was lost unnoticed it is replaced within seconds. */
 void uplink_probe(struct uplink *u);
 
+/* The agent's labels have changed: tells them to the relay by hops beside the present ones, which
+ * then end; within about a minute, if the present ones are new themselves. */
+void uplink_tell_labels(struct uplink *u);
+
 /* True while its control hop is open. */
 bool uplink_is_online(const struct uplink *u);
 

@@ -352,7 +352,7 @@ def test_what_an_agent_does_not_load_again(world, site):
 
 def test_labels_and_relays_of_an_agent_are_loaded_again(world, site):
     """An agent with other labels and one relay more tells its relay the labels and comes online at
-    the other one; sessions that are there go on."""
+    the other one; sessions that are there go on, and it is never offline."""
     second = endpoint(LOOPBACK, free_port())
     other = world.start_relay(name="relay-2", users=USERS, listen=second)
     world.agent_conf(users=ALLOW, more_relays=[(second, "relay-2")], Labels="rack=9")
@@ -360,6 +360,8 @@ def test_labels_and_relays_of_an_agent_are_loaded_again(world, site):
     other.expect(r"agent lab-1 online")
     site.relay.expect(r"agent lab-1 online", count=2)
     assert "rack=9" in world.list_agents(user="bob")
+    assert not site.relay.lines("agent lab-1 offline")
+    assert not site.relay.lines("take turns")
     assert_both_go_on(site)
 
 

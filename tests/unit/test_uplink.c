@@ -41,6 +41,7 @@ struct guest {
     struct hop_driver driver;
     enum role role;
     bool open, ended;
+    char labels[16]; /* as INFO told them */
 };
 
 static struct {
@@ -79,7 +80,7 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *w
 static void on_open(struct hop *h, const struct info *info)
 {
     struct guest *g = container_of(hop_driver_of(h), struct guest, driver);
-    (void)info;
+    copy_text(g->labels, sizeof g->labels, info->labels);
     g->open = true;
     tell(g, true);
 }
@@ -251,6 +252,60 @@ static void test_lost_while_replaced(void **state)
     run_until("CPcCPp");
     pass(HOP_MAX_AGE_S - 300);
     assert_string_equal(t.story, "CPcCPp");
+}
+
+/* ---- Labels that change. ---- */
+
+static void assert_told(const char *labels)
+{
+    for (unsigned i = 0; i < t.guests; i++)
+        if (t.guest[i].open && !t.guest[i].ended)
+            assert_string_equal(t.guest[i].labels, labels);
+}
+
+static void change_labels(const char *labels)
+{
+    t.agent.party.labels = labels;
+    uplink_tell_labels(t.uplink);
+}
+
+static void test_labels_are_told_beside(void **state)
+{
+    (void)state;
+    change_labels("a=1");
+    run_until("CPPpCc");
+    assert_told("a=1");
+    pass(HOP_MAX_AGE_S - 120);
+    assert_string_equal(t.story, "CPPpCc");
+}
+
+/* Twice within a minute: the relay would take it for two agents with one key. */
+static void test_labels_wait_for_their_time(void **state)
+{
+    (void)state;
+    change_labels("a=1");
+    run_until("CPPpCc");
+    change_labels("a=2");
+    change_labels("a=3");
+    pass(DUPLICATE_WAIT_S);
+    assert_string_equal(t.story, "CPPpCc");
+    pass(30);
+    run_until("CPPpCcPpCc");
+    assert_told("a=3");
+}
+
+/* The hops that come are to tell them anyway: no others come. */
+static void test_labels_while_replaced(void **state)
+{
+    (void)state;
+    change_labels("a=1");
+    run_rounds(2);
+    assert_string_equal(t.story, "CP");
+    change_labels("a=2");
+    run_until("CPPpCc");
+    assert_told("a=2");
+    pass(300);
+    assert_string_equal(t.story, "CPPpCc");
 }
 
 /* ---- OFFERs whose verdict comes later. ---- */
@@ -442,6 +497,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_replaced_beside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_old_ones_stay_when_the_next_fails, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lost_while_replaced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_labels_are_told_beside, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_labels_wait_for_their_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_labels_while_replaced, set_up, tear_down),
         OFFER_TEST(test_parked_hop_takes_one_after_the_other),
         OFFER_TEST(test_another_before_the_answer),
         OFFER_TEST(test_parked_hop_ends_meanwhile),
