@@ -23,6 +23,7 @@ bool ring_init(struct ring *r, size_t size);
 /* Wipes and frees. */
 void ring_free(struct ring *r);
 
+/* Bytes held, and bytes that could be put. */
 size_t ring_used(const struct ring *r);
 size_t ring_room(const struct ring *r);
 

@@ -15,6 +15,7 @@ struct key_stock {
     struct keypair pairs[KEY_STOCK_MAX];
 };
 
+/* An empty stock: key_stock_end frees what it holds. */
 void key_stock_init(struct key_stock *stock);
 
 /* Wipes what is left. */

@@ -9,12 +9,14 @@
 #define FINGERPRINT_TEXT_BYTES \
     51 /* "SHA256:" and 43 characters of base64 without padding, as ssh shows keys */
 
+/* A public key as it stands in files, terminated. */
 void key_to_text(char out[KEY_TEXT_BYTES], const uint8_t key[KEY_BYTES]);
 
 /* A public key: 44 characters, canonical as base64 and as a curve point's coordinate, not zero.
  * Surrounding white space is the caller's to strip. */
 bool public_key_from_text(uint8_t out[KEY_BYTES], struct view text);
 
+/* "SHA256:" and the hash of a public key, for people to compare; terminated. */
 void key_fingerprint(char out[FINGERPRINT_TEXT_BYTES], const uint8_t public_key[KEY_BYTES]);
 
 /* Reads a private key file (one key, white space around it allowed; refused when group or others

@@ -27,6 +27,7 @@ bool crypto_start(bool portable);
 /* True if AES-GCM uses the processor's instructions. */
 bool crypto_has_aes(void);
 
+/* SHA-256 of a, then b, which may be empty. */
 void sha256(uint8_t out[HASH_BYTES], struct view a, struct view b);
 
 /* HMAC-SHA256 over a then b; out may be cut by the caller. */

@@ -51,6 +51,7 @@ struct crowd {
     struct rate answers; /* of spent, on answers to keys that are not known */
 };
 
+/* Nobody is in it. hash_key: 16 random bytes. It takes no memory before the first member. */
 void crowd_init(struct crowd *c, const uint8_t hash_key[16]);
 
 /* Every member has left before. */

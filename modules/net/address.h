@@ -25,6 +25,7 @@ bool address_from_literal(struct address *a, const char *host, uint16_t port);
 /* The address of a UNIX socket by its path; false: empty or too long for one. */
 bool address_from_path(struct address *a, const char *path);
 
+/* The port of an IP address; 0 for others, whose port cannot be set. */
 uint16_t address_port(const struct address *a);
 void address_set_port(struct address *a, uint16_t port);
 
@@ -52,6 +53,7 @@ bool address_same_host(const struct address *a, const struct address *b);
  */
 bool address_lacks_interface(const struct address *a);
 
+/* True for 127.0.0.0/8 and ::1, also mapped. */
 bool address_is_loopback(const struct address *a);
 
 /* True for a UNIX socket's address. */

@@ -90,6 +90,7 @@ bool carrier_flush(struct carrier *c);
 /* Ends the sending half, once all that was unsent is written (carrier_flush). */
 void carrier_end(struct carrier *c);
 
+/* Its peer has proven itself: the socket gets the options of a carrier, if its kind has any. */
 void carrier_set_options(struct carrier *c);
 
 /* Owes bytes that another has still to write: before the move to the next user. Takes them over. */

@@ -84,6 +84,7 @@ bool io_add(struct loop *loop, struct io *io, int fd);
  * loop. */
 void io_remove(struct io *io);
 
+/* Asks for one call of on_read (on_write), as struct io says. Asked for again, it is one call. */
 void io_want_read(struct io *io);
 void io_want_write(struct io *io);
 

@@ -16,6 +16,7 @@ struct partings {
     unsigned count;
 };
 
+/* None yet; the loop outlives them. partings_free ends them. */
 void partings_init(struct partings *p, struct loop *loop);
 
 /* Takes over a carrier that is in no loop: what is unsent is written, then its sending half ends.

@@ -64,6 +64,7 @@ struct directory {
     struct presence_watch *watch; /* for each agent that is added; NULL: nobody */
 };
 
+/* Knows nobody. hash_key: 16 random bytes. Takes no memory before directory_update. */
 void directory_init(struct directory *d, const uint8_t hash_key[16]);
 
 /* Takes over a configuration, which must live as long as the directory or until the next one was
@@ -79,6 +80,7 @@ void directory_free(struct directory *d);
 void directory_free_user(struct known_user *u);
 void directory_free_agent(struct known_agent *a);
 
+/* Whose key it is, or NULL. Valid until directory_update moves it to a list of those gone. */
 struct known_user *directory_user_by_key(const struct directory *d, const uint8_t key[KEY_BYTES]);
 struct known_agent *directory_agent_by_key(const struct directory *d, const uint8_t key[KEY_BYTES]);
 
@@ -97,6 +99,7 @@ struct pair *directory_pair(struct directory *d, const struct known_user *u,
 /* Forgets pairs that limit nothing any more; call every few seconds. */
 void directory_sweep(struct directory *d, uint64_t now_us);
 
+/* Its state as AGENT tells it (docs/PROTOCOL.md section 3). */
 enum agent_state known_agent_state(const struct known_agent *a, uint64_t now_us);
 
 /* Its labels, from the configuration and from INFO (labels_merge). */

@@ -60,6 +60,7 @@ struct pending *pending_new(struct peer *client, struct known_agent *a, struct p
 /* The fields of a line about it, with this event. */
 struct log_fields pending_fields(const struct pending *p, const char *event);
 
+/* Goes to a state, and logs it. */
 void pending_set_state(struct pending *p, enum pending_state state);
 
 /* The hop that it is, or is to be, offered on. */

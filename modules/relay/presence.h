@@ -36,6 +36,7 @@ struct presence {
     uint64_t duplicate_until_us;
 };
 
+/* It is nowhere, since now. watch: NULL or outlives it. presence_free frees labels and calls. */
 void presence_init(struct presence *p, struct presence_watch *watch, uint64_t now_us);
 void presence_free(struct presence *p);
 
@@ -63,6 +64,7 @@ void presence_calls(const struct presence *p, struct told_calls *calls, uint64_t
  * duplicate, two hops of its key take turns. */
 bool presence_replaced(struct presence *p, uint64_t now_us);
 
+/* True while two hops with its key take turns, and DUPLICATE_SHOWN_US after it. */
 bool presence_is_duplicate(const struct presence *p, uint64_t now_us);
 
 #endif

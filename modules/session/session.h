@@ -29,6 +29,7 @@ void session_free(struct session *s);
 
 /* ---- How it stands. ---- */
 
+/* What session_new was given, and where the session stands. */
 void *session_owner(const struct session *s);
 enum session_state session_state(const struct session *s);
 
@@ -41,6 +42,7 @@ const struct wire_error *session_error(const struct session *s);
 /* The text of session_error, or of the own CLOSE that still waits for its ACK; "" when neither. */
 const char *session_reason(const struct session *s);
 
+/* True while it is on a circuit. */
 bool session_has_circuit(const struct session *s);
 
 /* As given to session_new and made to fit; and how large the ring is now. */

@@ -74,6 +74,7 @@ void stream_reset(struct stream *st, enum reset_code code, const char *text);
 /* As stream_reset, and its owner hears of it by on_reset. */
 void stream_cut(struct stream *st, enum reset_code code, const char *text);
 
+/* Its session, and what its owner has given it. */
 struct session *stream_session(const struct stream *st);
 void *stream_owner(const struct stream *st);
 

@@ -55,6 +55,7 @@ enum reset_code {
     RESET_BY_APPLICATION = 11, /* local: this side's socket or file failed; never on the wire */
 };
 
+/* A text for people, also for a code that is not known. Static. */
 const char *reset_code_text(enum reset_code code);
 
 #define RESET_TEXT_BYTES 1088

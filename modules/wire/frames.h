@@ -23,6 +23,7 @@ enum frame_type {
     FRAME_PAD = 0xC0, /* from here up: unknown ones are ignored */
 };
 
+/* Its name for logs, also of a type that is not known. Static. */
 const char *frame_name(unsigned type);
 
 static inline bool frame_sequenced(unsigned type)

@@ -108,6 +108,7 @@ bool calls_decode(struct calls *m, struct view body);
 bool heard_decode(uint32_t *revision, struct view body);
 
 enum agent_state { AGENT_OFFLINE = 0, AGENT_ONLINE = 1, AGENT_DIALLED = 2, AGENT_DUPLICATE = 3 };
+/* The word that lists show for it, also of a state that is not known. Static. */
 const char *agent_state_name(unsigned state);
 
 /* name, key (32), flags (2), labels, state (1), age seconds (4): time in this state, severity (1),

@@ -12,6 +12,7 @@ struct reader {
     bool failed;
 };
 
+/* A reader at the first of these bytes, which outlive it. */
 struct reader reader_of(struct view bytes);
 
 /* Each returns 0 (or an empty view) once the reader has failed. */
@@ -50,6 +51,7 @@ struct writer {
     bool failed;
 };
 
+/* A writer into a buffer of the caller's; what does not fit fails it, once for all. */
 struct writer writer_of(void *buffer, size_t size);
 void write_u8(struct writer *w, uint8_t v);
 void write_u16(struct writer *w, uint16_t v);
