@@ -503,8 +503,15 @@ static bool control_on_message(struct hop *h, unsigned type, struct view body)
 static const struct hop_handler control_handler = {.on_open = control_on_open,
                                                    .on_message = control_on_message};
 
-/* An agent that was online for a while comes back soon. One that was not is the second of two and
- * gives way. Both wait longer each time, so that they do not replace each other without end. */
+static uint64_t doubled(unsigned seconds, unsigned times, unsigned most)
+{
+    return (uint64_t)seconds * CLOCK_US_PER_S << (times < most ? times : most);
+}
+
+/* An agent that was online for a while comes back soon; so does any that is replaced for the first
+ * time: what replaced it may be what was left of an earlier connection of its own. One that is
+ * replaced again, and was never online for a while, is the second of two and gives way. Both wait
+ * longer each time, so that they do not replace each other without end. */
 static uint64_t wait_as_duplicate(struct uplink *u, const struct outgoing *o)
 {
     uint64_t online = worked_us(o), wait;
@@ -512,11 +519,11 @@ static uint64_t wait_as_duplicate(struct uplink *u, const struct outgoing *o)
         .event = "agent_duplicate", .agent = u->agent->config.name, .relay = o->relay};
     bool newcomer;
     u->settled = u->settled || online >= DUPLICATE_SETTLED_S * CLOCK_US_PER_S;
-    newcomer = !u->settled;
     if (online >= DUPLICATE_WAIT_S * CLOCK_US_PER_S)
         u->replaced = 0;
-    wait = (newcomer ? DUPLICATE_WAIT_S : DUPLICATE_RETURN_S) * CLOCK_US_PER_S;
-    wait <<= u->replaced < (newcomer ? 2 : 5) ? u->replaced : (newcomer ? 2 : 5);
+    newcomer = !u->settled && u->replaced > 0;
+    wait = newcomer ? doubled(DUPLICATE_WAIT_S, u->replaced - 1, 2)
+                    : doubled(DUPLICATE_RETURN_S, u->replaced, 5);
     u->replaced++;
     if (newcomer)
         log_caused_event(

@@ -34,7 +34,7 @@
 #define CIRCUIT_DRAIN_S 5
 #define CIRCUIT_IDLE_S 90
 #define HOP_MAX_AGE_S 86400
-#define DUPLICATE_WAIT_S 60    /* a newcomer that was replaced; doubled twice when it is again */
+#define DUPLICATE_WAIT_S 60    /* a newcomer that was replaced twice; doubled twice afterwards */
 #define DUPLICATE_SETTLED_S 10 /* one that was online for so long is no newcomer */
 #define DUPLICATE_RETURN_S 2   /* it comes back after this, doubled each time */
 

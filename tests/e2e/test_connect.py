@@ -7,6 +7,7 @@ import time
 import pytest
 
 import noise
+import peer
 from harness import (
     DENIED,
     LOOPBACK,
@@ -346,35 +347,50 @@ def test_second_relay_is_tried(world, echo):
 
 
 def test_two_agents_with_one_key(world, echo):
-    """A second agent with the same key takes the place of the first, which says so loudly and does
-    not push the second one off in turn."""
+    """A second agent with the same key takes the place of the first. Each comes back once; then the
+    first says so loudly and does not push the second one off in turn."""
     relay = world.start_relay()
     first = world.start_agent()
     conf = world.agent_conf()
     second = world.start_agent(conf=conf, name="lab-1-clone", options=["-v"])
     first.expect(r"Z error +agent: another agent with this agent's key is online at relay \S+: stop")
     first.expect(WARNING + r"agent: lost relay \S+: .*; retrying in 1 min( 0 s)?")
+    second.expect(r"online at relay", count=2)
     second.expect(r"a circuit hop is parked")  # before, one of the first would be taken
     client = world.start_client(*forwards(echo.port))
     assert_echoes(client)
     second.expect(r"accepted user alice")
-    assert len(relay.lines(r"agent lab-1 online")) == 2
+    assert len(relay.lines(r"agent lab-1 online")) == 4
     assert not first.lines(r"accepted user")
 
 
 def test_second_agent_by_mistake(world):
     """An agent that has been online for a while is back within seconds of the start of a second one
-    with its key, which is told, and gives way."""
+    with its key, which comes back once, is told, and gives way."""
     relay = world.start_relay()
     first = world.start_agent()
     stays_false(lambda: first.lines("lost relay"), 10.5, "it is not left alone")
     second = world.start_agent(conf=world.agent_conf(), name="lab-1-clone")
-    first.expect("online at relay", count=2, seconds=6)
+    first.expect("online at relay", count=3, seconds=12)
     second.expect(r"Z error +agent: another agent with this agent's key is online at relay")
     second.expect(r"lost relay .*; retrying in 1 min( 0 s)?")
     assert not first.lines("Z error")
-    stays_false(lambda: len(first.lines("lost relay")) > 1, 3, "the second one comes back at once")
+    stays_false(lambda: len(first.lines("lost relay")) > 2, 3, "the second one comes back at once")
     relay.expect("two agents with its key take turns")
+
+
+def test_remains_of_an_earlier_hop(world):
+    """A hop of the agent's from before it lost its power comes to the relay after its new one, and ends:
+    the agent is back within seconds, and nobody is told of another one."""
+    world.start_relay()
+    agent = world.start_agent()
+    own, relay = peer.Pair(world.key("lab-1").path), world.key("relay").raw
+    late = peer.Agent(own, "lab-1", world.relay_address, relay)
+    hop = late.hop(peer.CONTROL)
+    agent.expect(r"lost relay \S+: .*; retrying in 2(\.\d)? s")
+    hop.close()
+    agent.expect("online at relay", count=2, seconds=6)
+    assert not agent.lines("Z error")
 
 
 def test_list_shows_what_the_user_may_reach(world):
