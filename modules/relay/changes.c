@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "relay/directory.h"
+#include "relay/labels.h"
 
 static void log_user(const struct relay_user *u, const char *what)
 {
@@ -63,11 +64,6 @@ static bool same_dial(const struct relay_agent *a, const struct relay_agent *b)
     return a->has_dial == b->has_dial && (!a->has_dial || host_port_same(&a->dial, &b->dial));
 }
 
-static bool same_labels(const struct relay_agent *a, const struct relay_agent *b)
-{
-    return strcmp(a->labels ? a->labels : "", b->labels ? b->labels : "") == 0;
-}
-
 static void compare_agent(const struct directory *d, const struct relay_agent *fresh)
 {
     const struct known_agent *a = directory_agent_by_key(d, fresh->public_key);
@@ -77,7 +73,7 @@ static void compare_agent(const struct directory *d, const struct relay_agent *f
     }
     if (!same_dial(a->config, fresh))
         log_agent(fresh->name, fresh->public_key, "Dial changed");
-    if (!same_labels(a->config, fresh))
+    if (!labels_same(a->config->labels, fresh->labels))
         log_agent(fresh->name, fresh->public_key, "Labels changed");
 }
 

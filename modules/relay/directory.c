@@ -87,6 +87,17 @@ static struct known_agent *add_agent(struct directory *d, const struct relay_age
     return a;
 }
 
+/* Its part of the configuration, in the place of the one before; NULL: it is new. */
+static void configure_agent(struct directory *d, struct known_agent *a,
+                            const struct relay_agent *config)
+{
+    const struct relay_agent *old = a->config;
+    a->config = config;
+    a->generation = d->generation;
+    if (!old || old->has_dial != config->has_dial || !labels_same(old->labels, config->labels))
+        presence_changed(&a->presence);
+}
+
 /* Marks the entries that stay with the new generation. */
 static void keep_known(struct directory *d, const struct relay_config *config)
 {
@@ -100,10 +111,8 @@ static void keep_known(struct directory *d, const struct relay_config *config)
     }
     for (size_t i = 0; i < config->agent_count; i++) {
         struct known_agent *a = directory_agent_by_key(d, config->agents[i].public_key);
-        if (a && strcmp(a->name, config->agents[i].name) == 0) {
-            a->config = &config->agents[i];
-            a->generation = d->generation;
-        }
+        if (a && strcmp(a->name, config->agents[i].name) == 0)
+            configure_agent(d, a, &config->agents[i]);
     }
 }
 
@@ -141,10 +150,8 @@ static bool add_new(struct directory *d, const struct relay_config *config, uint
     }
     for (size_t i = 0; i < config->agent_count; i++) {
         struct known_agent *a = directory_agent_by_key(d, config->agents[i].public_key);
-        if (!a && (a = add_agent(d, &config->agents[i], now_us))) {
-            a->config = &config->agents[i];
-            a->generation = d->generation;
-        }
+        if (!a && (a = add_agent(d, &config->agents[i], now_us)))
+            configure_agent(d, a, &config->agents[i]);
         if (a)
             list_move(&d->agents, &a->all);
         all = all && a;

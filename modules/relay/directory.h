@@ -70,8 +70,9 @@ void directory_init(struct directory *d, const uint8_t hash_key[16]);
 /* Takes over a configuration, which must live as long as the directory or until the next one was
  * taken. An entry whose name and key are in it stays as it is; one that is not is moved to a list
  * (heads of the caller), for the caller to end its hops and free it (directory_free_user,
- * directory_free_agent); every hop that names it is among its hops. False: there was no memory for
- * some new entries, they are not known. */
+ * directory_free_agent); every hop that names it is among its hops. The watch hears of each agent
+ * that is new, or that AGENT tells of otherwise now. False: there was no memory for some new
+ * entries, they are not known. */
 bool directory_update(struct directory *d, const struct relay_config *config, uint64_t now_us,
                       struct list *gone_users, struct list *gone_agents);
 

@@ -47,6 +47,11 @@ static const char *text_or_none(const char *text)
     return text ? text : "";
 }
 
+bool labels_same(const char *a, const char *b)
+{
+    return strcmp(text_or_none(a), text_or_none(b)) == 0;
+}
+
 void labels_merge(char out[LABELS_MAX_BYTES + 1], const char *configured, const char *told)
 {
     struct view word;

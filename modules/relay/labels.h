@@ -10,6 +10,9 @@
  * as they fit. NULL: none. */
 void labels_merge(char out[LABELS_MAX_BYTES + 1], const char *configured, const char *told);
 
+/* True if both are the same text; NULL: none. */
+bool labels_same(const char *a, const char *b);
+
 /* True if an agent answers a query: words that must all match, "label=value" one of the labels, any
  * other the name; both may be patterns with '*' and '?'. The empty query matches all. */
 bool query_matches(const char *query, const char *name, const char *labels);

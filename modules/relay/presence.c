@@ -23,7 +23,7 @@ void presence_free(struct presence *p)
     p->calls = NULL;
 }
 
-static void changed(struct presence *p)
+void presence_changed(struct presence *p)
 {
     if (p->watch)
         p->watch->on_changed(p->watch, p);
@@ -49,21 +49,21 @@ void presence_came(struct presence *p, const struct info *info, uint64_t now_us)
         p->since_us = now_us;
     p->where = PRESENCE_HERE;
     take_info(p, info);
-    changed(p);
+    presence_changed(p);
 }
 
 void presence_left(struct presence *p, uint64_t now_us)
 {
     p->where = PRESENCE_NOWHERE;
     p->since_us = now_us;
-    changed(p);
+    presence_changed(p);
 }
 
 void presence_set_info(struct presence *p, const struct info *info)
 {
     if (p->where == PRESENCE_NOWHERE) {
         take_info(p, info);
-        changed(p);
+        presence_changed(p);
     }
 }
 
@@ -90,7 +90,7 @@ bool presence_set_calls(struct presence *p, struct view calls, uint64_t now_us)
     p->calls = copy;
     p->calls_len = clean_calls(copy, calls);
     p->called_us = now_us;
-    changed(p);
+    presence_changed(p);
     return true;
 }
 

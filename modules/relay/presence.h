@@ -40,6 +40,9 @@ struct presence {
 void presence_init(struct presence *p, struct presence_watch *watch, uint64_t now_us);
 void presence_free(struct presence *p);
 
+/* What AGENT tells has changed beside the presence: what the configuration says of the agent. */
+void presence_changed(struct presence *p);
+
 /* A control hop has opened, in the place of another one if it was here. Without memory the labels
  * of INFO are left out. */
 void presence_came(struct presence *p, const struct info *info, uint64_t now_us);

@@ -138,6 +138,38 @@ def test_watch(world):
     watch.stop()
 
 
+def test_watch_of_a_reload(world):
+    """Watchers see what the relay's new configuration says of agents: other labels, also of one that is
+    online, an agent that is dialled from now on, and a new one."""
+    relay = world.start_relay(agents={name: {"Labels": "site=boston"} for name in ("lab-1", "lab-2", "lab-3")})
+    world.start_agent(Labels="model=vmax")
+    watch = start_watch(world)
+    before = {
+        "lab-1": ("online", "site=boston model=vmax"),
+        "lab-2": ("offline", "site=boston"),
+        "lab-3": ("offline", "site=boston"),
+    }
+    wait_for(lambda: rows(watch.output()) == before, 10, "the list")
+    world.relay_conf(
+        agents={
+            "lab-1": {"Labels": "site=berlin"},
+            "lab-2": {"Dial": f"tcp:{world.relay_address}", "Labels": "site=boston"},
+            "lab-3": {"Labels": "site=boston"},
+            "lab-4": {"Labels": "site=paris"},
+        }
+    )
+    relay.signal(signal.SIGHUP)
+    after = {
+        "lab-1": ("online", "site=berlin model=vmax"),
+        "lab-2": ("dialled", "site=boston"),
+        "lab-3": ("offline", "site=boston"),
+        "lab-4": ("offline", "site=paris"),
+    }
+    wait_for(lambda: rows(watch.output()) == after, 10, "what has changed")
+    assert len(re.findall("^lab-3", watch.output(), re.MULTILINE)) == 1
+    watch.stop()
+
+
 class SilentRelay(peer.Relay):
     """Takes every question and answers none."""
 

@@ -441,6 +441,31 @@ static void test_watch(void **state)
     assert_int_equal(changes, 5);
 }
 
+/* So it does of what a new configuration says otherwise, once for each agent. */
+static void test_watch_of_a_reload(void **state)
+{
+    struct fixture *f = *state;
+    struct presence_watch watch = {.on_changed = on_changed};
+    f->directory.watch = &watch;
+    changes = 0;
+    add_agent(f, "new", 15, "a=1");
+    update(f, 9 * S);
+    assert_int_equal(free_gone(f), 2 + 4);
+    assert_int_equal(changes, 1);
+    assert_ptr_equal(changed, &agent(f, 15)->presence);
+    add_agent(f, "new", 15, "a=1");
+    update(f, 10 * S);
+    assert_int_equal(changes, 1); /* it says the same */
+    add_agent(f, "new", 15, "a=2");
+    update(f, 11 * S);
+    assert_int_equal(changes, 2);
+    add_agent(f, "new", 15, "a=2");
+    f->now.agents[0].has_dial = true;
+    update(f, 12 * S);
+    assert_int_equal(changes, 3);
+    assert_ptr_equal(changed, &agent(f, 15)->presence);
+}
+
 static void test_duplicates(void **state)
 {
     struct fixture *f = *state;
@@ -499,6 +524,7 @@ int main(void)
         TEST(test_states),
         TEST(test_since),
         TEST(test_watch),
+        TEST(test_watch_of_a_reload),
         TEST(test_duplicates),
         TEST(test_pairs),
     };
