@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/listing.h"
+#include "agent/lock.h"
 #include "agent/service.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -84,23 +85,23 @@ static void log_end(const struct control_request *r, const struct agent *a, cons
 }
 
 /* False: e says that it is too long. */
-static bool read_why(const struct control_request *r, char why[CONTROL_WHY_MAX_BYTES + 1],
+static bool read_why(const struct control_request *r, char why[LOCK_WHY_MAX_BYTES + 1],
                      struct error *e)
 {
-    char said[CONTROL_WHY_MAX_BYTES + 1] = "";
+    char said[LOCK_WHY_MAX_BYTES + 1] = "";
     if (json_find(control_arguments(r), "why") &&
         !json_get_text(control_arguments(r), "why", said, sizeof said))
         return error_set(e, FAILURE_USAGE, "the reason is too long: expected at most %d bytes",
-                         CONTROL_WHY_MAX_BYTES);
-    text_clean(why, CONTROL_WHY_MAX_BYTES + 1, view_of_string(said));
+                         LOCK_WHY_MAX_BYTES);
+    text_clean(why, LOCK_WHY_MAX_BYTES + 1, view_of_string(said));
     return true;
 }
 
 static void run_end(struct control_request *r)
 {
     const struct agent_control *c = control_owner(r);
-    char what[NAME_TEXT_BYTES] = "", why[CONTROL_WHY_MAX_BYTES + 1] = "";
-    char text[CONTROL_WHY_MAX_BYTES + 64];
+    char what[NAME_TEXT_BYTES] = "", why[LOCK_WHY_MAX_BYTES + 1] = "";
+    char text[LOCK_WHY_MAX_BYTES + 64];
     struct chosen chosen;
     struct error e = {0};
     unsigned count;
@@ -115,6 +116,33 @@ static void run_end(struct control_request *r)
     control_done(r, "%u session%s ended", count, count == 1 ? "" : "s");
 }
 
+/* ---- The lock. ---- */
+
+static void run_lock(struct control_request *r)
+{
+    const struct agent_control *c = control_owner(r);
+    char why[LOCK_WHY_MAX_BYTES + 1] = "";
+    struct error e = {0};
+    if (read_why(r, why, &e))
+        lock_close(c->agent->lock, r, why);
+    else
+        control_failed(r, e.failure, "%s", e.text);
+}
+
+static void run_unlock(struct control_request *r)
+{
+    const struct agent_control *c = control_owner(r);
+    uint64_t for_s = 0;
+    json_get_number(control_arguments(r), "for_s", &for_s);
+    if (for_s > UNLOCK_MAX_S)
+        control_failed(r, FAILURE_USAGE, "expected at most a year");
+    else
+        lock_open(c->agent->lock, r, (uint32_t)for_s);
+}
+
+static const struct control_argument lock_arguments[] = {{"why", JSON_TEXT, false}, {0}};
+static const struct control_argument unlock_arguments[] = {{"for_s", JSON_NUMBER, false}, {0}};
+
 static const struct control_argument end_arguments[] = {
     {"what", JSON_TEXT, true}, {"why", JSON_TEXT, false}, {0}};
 
@@ -123,6 +151,8 @@ static const struct control_verb verbs[] = {
     {"sessions", NULL, run_sessions},
     {"end", end_arguments, run_end},
     {"watch", NULL, control_watch},
+    {"lock", lock_arguments, run_lock},
+    {"unlock", unlock_arguments, run_unlock},
     {0},
 };
 

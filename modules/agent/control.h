@@ -7,7 +7,7 @@
 
 struct agent_control;
 
-#define CONTROL_WHY_MAX_BYTES 90 /* what a user reads of an end is at most 127 */
+#define UNLOCK_MAX_S 31622400 /* a year */
 
 /* Listens on the configured path. NULL: e says why. */
 struct agent_control *agent_control_new(struct agent *a, struct error *e);

@@ -51,13 +51,22 @@ static void say(const struct printer *p, const struct error *e)
 static void print_agent(const struct json_object *o)
 {
     char name[ROW_VALUE_BYTES], up[ROW_VALUE_BYTES], sessions[ROW_VALUE_BYTES];
-    bool ending = false;
+    char why[ROW_VALUE_BYTES], left[ROW_VALUE_BYTES];
+    bool ending = false, locked = false;
     row_value(name, o, "agent", ROW_TEXT);
     row_value(up, o, "up_s", ROW_SECONDS);
     row_value(sessions, o, "sessions", ROW_NUMBER);
+    row_value(why, o, "reason", ROW_TEXT);
+    row_value(left, o, "open_for_s", ROW_SECONDS);
     json_get_truth(o, "ending", &ending);
+    json_get_truth(o, "locked", &locked);
     printf("agent %s: up for %s, %s session%s%s\n", name, up, sessions,
            strcmp(sessions, "1") == 0 ? "" : "s", ending ? ", ending" : "");
+    if (locked)
+        printf("locked%s%s\n", json_find(o, "reason") ? ": " : "",
+               json_find(o, "reason") ? why : "");
+    else if (json_find(o, "open_for_s"))
+        printf("open for %s\n", left);
 }
 
 /* Its last column is made of two members. */
@@ -198,5 +207,29 @@ enum failure control_command_end(const char *path, bool json, const char *what, 
     json_put_text(&l, "what", what);
     if (why)
         json_put_text(&l, "why", why);
+    return ask(&p, &l, PATIENCE_S);
+}
+
+enum failure control_command_lock(const char *path, bool json, const char *why)
+{
+    struct printer p = {.verb = "lock", .path = path, .json = json, .print = print_event};
+    char request[CONTROL_REQUEST_BYTES];
+    struct json_line l;
+    json_begin(&l, request, sizeof request);
+    json_put_text(&l, "verb", "lock");
+    if (why)
+        json_put_text(&l, "why", why);
+    return ask(&p, &l, PATIENCE_S);
+}
+
+enum failure control_command_unlock(const char *path, bool json, uint32_t for_s)
+{
+    struct printer p = {.verb = "unlock", .path = path, .json = json, .print = print_event};
+    char request[64];
+    struct json_line l;
+    json_begin(&l, request, sizeof request);
+    json_put_text(&l, "verb", "unlock");
+    if (for_s)
+        json_put_number(&l, "for_s", for_s);
     return ask(&p, &l, PATIENCE_S);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/lock.h"
 #include "agent/service.h"
 #include "agent/uplink.h"
 #include "base/clock.h"
@@ -17,7 +18,7 @@
 
 enum stage { STAGE_NEXT, STAGE_TARGETS, STAGE_CONNECTIONS };
 
-struct listing {
+struct agent_listing {
     struct control_request *request;
     const struct agent *agent;
     size_t relays, users;     /* listed */
@@ -26,36 +27,37 @@ struct listing {
     unsigned room;            /* in this turn, for so many lines */
 };
 
-struct line {
+struct listing_line {
     struct json_line json;
     char text[CONTROL_LINE_BYTES];
 };
 
-static void begin_line(struct line *l, const char *kind)
+static void begin_line(struct listing_line *l, const char *kind)
 {
     json_begin(&l->json, l->text, sizeof l->text);
     json_put_text(&l->json, "kind", kind);
 }
 
-static void put_line(struct listing *l, struct line *line)
+static void put_line(struct agent_listing *l, struct listing_line *line)
 {
     control_put(l->request, &line->json);
     l->room--;
 }
 
-static void put_age(const struct listing *l, struct line *line, const char *name, uint64_t since_us)
+static void put_age(const struct agent_listing *l, struct listing_line *line, const char *name,
+                    uint64_t since_us)
 {
     json_put_number(&line->json, name, (loop_now(l->agent->loop) - since_us) / CLOCK_US_PER_S);
 }
 
-static void put_key(struct line *line, const uint8_t key[KEY_BYTES])
+static void put_key(struct listing_line *line, const uint8_t key[KEY_BYTES])
 {
     char fingerprint[FINGERPRINT_TEXT_BYTES];
     key_fingerprint(fingerprint, key);
     json_put_text(&line->json, "key", fingerprint);
 }
 
-static void put_relay_name(struct line *line, const struct agent_relay *relay)
+static void put_relay_name(struct listing_line *line, const struct agent_relay *relay)
 {
     char name[sizeof relay->address.host + 8];
     snprintf(name, sizeof name, strchr(relay->address.host, ':') ? "[%s]:%u" : "%s:%u",
@@ -68,10 +70,10 @@ static void on_gone(void *listing)
     free(listing);
 }
 
-static struct listing *begin(struct control_request *r, const struct agent *a,
-                             const struct control_work *work)
+static struct agent_listing *begin(struct control_request *r, const struct agent *a,
+                                   const struct control_work *work)
 {
-    struct listing *l = calloc(1, sizeof *l);
+    struct agent_listing *l = calloc(1, sizeof *l);
     if (!l) {
         control_failed(r, FAILURE_OTHER, NO_MEMORY_TEXT);
         return NULL;
@@ -84,23 +86,28 @@ static struct listing *begin(struct control_request *r, const struct agent *a,
 
 /* ---- Status. ---- */
 
-static void put_agent(struct listing *l, uint64_t started_us)
+static void put_agent(struct agent_listing *l, uint64_t started_us)
 {
     const struct agent *a = l->agent;
-    struct line line;
+    struct listing_line line;
     begin_line(&line, "agent");
     json_put_text(&line.json, "agent", a->config.name);
     json_put_text(&line.json, "version", SPX_VERSION_TEXT);
     put_age(l, &line, "up_s", started_us);
     json_put_number(&line.json, "sessions", a->seats.count);
     json_put_truth(&line.json, "ending", a->stopping);
+    json_put_truth(&line.json, "locked", a->is_locked);
+    if (a->is_locked && lock_why(a->lock)[0])
+        json_put_text(&line.json, "reason", lock_why(a->lock));
+    if (!a->is_locked && lock_left_s(a->lock))
+        json_put_number(&line.json, "open_for_s", lock_left_s(a->lock));
     put_line(l, &line);
 }
 
-static void put_relay(struct listing *l, const struct uplink *u)
+static void put_relay(struct agent_listing *l, const struct uplink *u)
 {
     struct uplink_facts f = uplink_facts_of(u);
-    struct line line;
+    struct listing_line line;
     begin_line(&line, "relay");
     put_relay_name(&line, f.relay);
     json_put_text(&line.json, "state", f.online ? "online" : "not connected");
@@ -121,12 +128,12 @@ static unsigned count_sessions(const struct agent *a, const uint8_t key[KEY_BYTE
     return count;
 }
 
-static void put_user(struct listing *l, const struct agent_user *user)
+static void put_user(struct agent_listing *l, const struct agent_user *user)
 {
     struct circumstances now = agent_circumstances(l->agent);
     struct ruling ruling = rules_begin(&user->given.rules, &now, false);
     char why[RULING_TEXT_BYTES];
-    struct line line;
+    struct listing_line line;
     begin_line(&line, "user");
     json_put_text(&line.json, "user", user->name);
     put_key(&line, user->public_key);
@@ -140,7 +147,7 @@ static void put_user(struct listing *l, const struct agent_user *user)
 
 static void more_status(struct control_request *r, void *listing)
 {
-    struct listing *l = listing;
+    struct agent_listing *l = listing;
     const struct agent *a = l->agent;
     for (l->room = LINES_A_TURN; l->room > 0;) {
         if (l->relays < a->uplink_count) {
@@ -157,18 +164,18 @@ static void more_status(struct control_request *r, void *listing)
 void listing_status(struct control_request *r, const struct agent *a, uint64_t started_us)
 {
     static const struct control_work work = {.more = more_status, .gone = on_gone};
-    struct listing *l = begin(r, a, &work);
+    struct agent_listing *l = begin(r, a, &work);
     if (l)
         put_agent(l, started_us);
 }
 
 /* ---- Sessions. ---- */
 
-static void put_session(struct listing *l, const struct service_facts *f)
+static void put_session(struct agent_listing *l, const struct service_facts *f)
 {
     const struct agent_relay *relay =
         f->relay_key ? agent_find_relay(l->agent, f->relay_key) : NULL;
-    struct line line;
+    struct listing_line line;
     begin_line(&line, "session");
     json_put_number(&line.json, "session", f->number);
     json_put_text(&line.json, "circuit", f->circuit);
@@ -193,9 +200,9 @@ static void put_session(struct listing *l, const struct service_facts *f)
     put_line(l, &line);
 }
 
-/* What this side has sent goes to the client: down. */
-static void put_traffic(struct listing *l, struct line *line, const struct traffic *traffic,
-                        uint64_t begun_us)
+/* Sent by this side goes to the client: down. */
+static void put_traffic(struct agent_listing *l, struct listing_line *line,
+                        const struct traffic *traffic, uint64_t begun_us)
 {
     json_put_number(&line->json, "bytes_up", traffic->received);
     json_put_number(&line->json, "bytes_down", traffic->sent);
@@ -205,9 +212,9 @@ static void put_traffic(struct listing *l, struct line *line, const struct traff
 
 static bool put_target(void *listing, const struct target_facts *f)
 {
-    struct listing *l = listing;
+    struct agent_listing *l = listing;
     char at[ADDRESS_TEXT_BYTES];
-    struct line line;
+    struct listing_line line;
     if (l->room == 0)
         return false;
     address_to_text(at, f->at);
@@ -223,9 +230,9 @@ static bool put_target(void *listing, const struct target_facts *f)
 
 static bool put_connection(void *listing, const struct connection_facts *f)
 {
-    struct listing *l = listing;
+    struct agent_listing *l = listing;
     char at[ADDRESS_TEXT_BYTES];
-    struct line line;
+    struct listing_line line;
     if (l->room == 0)
         return false;
     address_to_text(at, f->listener);
@@ -239,7 +246,7 @@ static bool put_connection(void *listing, const struct connection_facts *f)
 }
 
 /* True if the session, or all that is left of it, is listed. */
-static bool put_streams(struct listing *l)
+static bool put_streams(struct agent_listing *l)
 {
     struct service_facts f;
     if (!service_next(l->agent, l->session - 1, &f) || f.number != l->session)
@@ -254,7 +261,7 @@ static bool put_streams(struct listing *l)
 
 static void more_sessions(struct control_request *r, void *listing)
 {
-    struct listing *l = listing;
+    struct agent_listing *l = listing;
     struct service_facts f;
     for (l->room = LINES_A_TURN; l->room > 0;) {
         if (l->stage != STAGE_NEXT && put_streams(l)) {

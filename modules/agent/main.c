@@ -3,6 +3,7 @@
 
 #include "agent/agent.h"
 #include "agent/call_command.h"
+#include "agent/control.h"
 #include "agent/control_command.h"
 #include "agent/server.h"
 #include "agent/show.h"
@@ -12,6 +13,7 @@ struct command {
     struct agent_config config;
     uint32_t severity;  /* of a call */
     const char *why;    /* sessions are ended */
+    uint32_t for_s;     /* it is unlocked; 0: without limit */
     const char *socket; /* given in place of the configuration's */
 };
 
@@ -137,6 +139,38 @@ static const struct cli_option end_options[] = {
     {0},
 };
 
+static bool take_for(struct cli *c, const char *value, struct error *e)
+{
+    static const struct number_range times = {1, UNLOCK_MAX_S, SECONDS};
+    struct command *command = c->state;
+    if (command->for_s)
+        return error_set(e, FAILURE_USAGE, "--for is given twice");
+    if (value_number(&command->for_s, value, &times, e))
+        return true;
+    e->failure = FAILURE_USAGE;
+    return false;
+}
+
+static enum failure lock(struct cli *c)
+{
+    const struct command *command = c->state;
+    const char *path = control_socket(c);
+    return path ? control_command_lock(path, c->json, command->why) : FAILURE_CONFIG;
+}
+
+static enum failure unlock(struct cli *c)
+{
+    const struct command *command = c->state;
+    const char *path = control_socket(c);
+    return path ? control_command_unlock(path, c->json, command->for_s) : FAILURE_CONFIG;
+}
+
+static const struct cli_option unlock_options[] = {
+    SOCKET_OPTION,
+    {0, "for", "TIME", take_for, "lock it again after so long: 4h, 30min"},
+    {0},
+};
+
 static const struct cli_verb verbs[] = {
     {.words = "", .run = serve},
     {
@@ -174,6 +208,21 @@ static const struct cli_verb verbs[] = {
         .words_max = 1,
         .options = end_options,
         .run = end,
+    },
+    {
+        .name = "lock",
+        .words = "",
+        .help = "end all sessions, and let nobody in until unlock, also\n"
+                "after a restart",
+        .options = end_options,
+        .run = lock,
+    },
+    {
+        .name = "unlock",
+        .words = "",
+        .help = "let users in again who may have sessions",
+        .options = unlock_options,
+        .run = unlock,
     },
     {
         .name = "watch",

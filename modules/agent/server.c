@@ -9,6 +9,7 @@
 #include "agent/changes.h"
 #include "agent/control.h"
 #include "agent/inbound.h"
+#include "agent/lock.h"
 #include "agent/own_calls.h"
 #include "agent/policy.h"
 #include "agent/service.h"
@@ -230,6 +231,8 @@ static bool start(struct agent *a, struct error *e)
         return false;
     if (a->config.call_socket && !(a->call_socket = call_socket_new(a, a->config.call_socket, e)))
         return false;
+    if (!(a->lock = lock_new(a, state_directory(a))))
+        return error_no_memory(e);
     if (a->config.control_socket && !(a->control = agent_control_new(a, e)))
         return false;
     if (!start_uplinks(a))
@@ -278,6 +281,7 @@ static void end(struct agent *a)
     inbound_free(a->inbound);
     call_socket_free(a->call_socket);
     agent_control_free(a->control);
+    lock_free(a->lock);
     own_calls_free(a->calls);
     partings_free(&a->partings);
     attempts_forget(&a->attempts, NULL, NULL);

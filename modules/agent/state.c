@@ -22,8 +22,10 @@ void agent_restock(struct agent *a)
 
 struct circumstances agent_circumstances(const struct agent *a)
 {
-    return (struct circumstances){
-        .zone = &a->config.time_zone.zone, .wall_s = clock_wall_s(), .built_s = version_built_s()};
+    return (struct circumstances){.zone = &a->config.time_zone.zone,
+                                  .wall_s = clock_wall_s(),
+                                  .built_s = version_built_s(),
+                                  .is_locked = a->is_locked};
 }
 
 const struct agent_user *agent_find_user(const struct agent *a, const uint8_t key[KEY_BYTES])

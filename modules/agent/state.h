@@ -21,6 +21,7 @@ struct uplink;
 struct inbound;
 struct call_socket;
 struct agent_control;
+struct agent_lock;
 struct own_calls;
 struct policy;
 
@@ -35,8 +36,10 @@ struct agent {
     size_t uplink_count;
     struct inbound *inbound;         /* dial mode, or NULL */
     struct call_socket *call_socket; /* or NULL */
-    struct agent_control *control;   /* or NULL */
-    struct seats seats;              /* of the sessions (service.h) */
+    struct agent_lock *lock;
+    bool is_locked;                /* nobody may have a session (lock.h) */
+    struct agent_control *control; /* or NULL */
+    struct seats seats;            /* of the sessions (service.h) */
     uint32_t sessions_started;
     struct partings partings; /* of sessions that ended for a fault of the client's */
     struct list shares;       /* of the loop, each of a user's sessions (shares.h) */

@@ -61,6 +61,21 @@ static bool parse_group(struct config_reader *r, void *field, const char *value,
     return *copy || error_no_memory(e);
 }
 
+static bool parse_remote_access(struct config_reader *r, void *field, const char *value,
+                                struct error *e)
+{
+    bool *locked = field;
+    (void)r;
+    *locked = strcasecmp(value, "locked") == 0;
+    return *locked || strcasecmp(value, "open") == 0 ||
+           error_set(e, FAILURE_CONFIG, "'%s' is not open or locked", value);
+}
+
+static bool same_truth(const void *a, const void *b)
+{
+    return *(const bool *)a == *(const bool *)b;
+}
+
 static bool parse_address(struct config_reader *r, void *field, const char *value, struct error *e)
 {
     struct agent_relay *relay = field;
@@ -126,6 +141,7 @@ static bool parse_user_listen(struct config_reader *r, void *field, const char *
 
 static const struct config_type socket_path = {parse_socket_path, same_text, sizeof(char *)};
 static const struct config_type group = {parse_group, same_text, sizeof(char *)};
+static const struct config_type remote_access = {parse_remote_access, same_truth, sizeof(bool)};
 static const struct config_type optional_address = {.parse = parse_address};
 static const struct config_type targets_to_allow = {.parse = parse_allow};
 static const struct config_type places_to_listen = {.parse = parse_user_listen};
@@ -149,6 +165,7 @@ static const struct config_key agent_keys[] = {
     {"CallSocket", AT_MOST_ONE, NEXT_START, &socket_path, AGENT(call_socket)},
     {"ControlSocket", AT_MOST_ONE, NEXT_START, &socket_path, AGENT(control_socket)},
     {"ControlGroup", AT_MOST_ONE, NEXT_START, &group, AGENT(control_group)},
+    {"RemoteAccess", AT_MOST_ONE, NEXT_START, &remote_access, AGENT(starts_locked)},
     {"StateDirectory", AT_MOST_ONE, NEXT_START, &config_any_path, AGENT(state_directory)},
     {"ResumeWindow",
      AT_MOST_ONE,

@@ -81,6 +81,7 @@ struct agent_config {
     char *labels;               /* allocated; NULL: none; sent in INFO */
     uint32_t resume_window_s;   /* how long a session is kept without a circuit */
     char *call_socket;     /* NULL; path of the UNIX socket on which `spx agent call` is heard */
+    bool starts_locked;    /* at the first start, when no state is kept yet */
     char *control_socket;  /* NULL; path of the UNIX socket for `spx agent status` and the like */
     char *control_group;   /* NULL; whose members may use it too: the name or number of a group */
     char *state_directory; /* NULL; where the agent keeps what outlives it */

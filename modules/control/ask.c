@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "net/address.h"
 
-struct reader {
+struct answer_reader {
     int fd;
     const char *path;
     size_t len, used; /* in data; the lines before are taken */
@@ -53,7 +53,7 @@ static int connect_to(const struct control_question *q, struct error *e)
     return -1;
 }
 
-static bool say_silent(const struct reader *in, struct error *e)
+static bool say_silent(const struct answer_reader *in, struct error *e)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK)
         return error_set(e, FAILURE_TIMED_OUT, "%s: no answer in time", in->path);
@@ -72,7 +72,7 @@ static bool send_all(int fd, struct view bytes)
 }
 
 /* Moves what is left to the front, and reads more after it. */
-static bool read_more(struct reader *in, struct error *e)
+static bool read_more(struct answer_reader *in, struct error *e)
 {
     ssize_t n;
     in->len -= in->used;
@@ -91,7 +91,7 @@ static bool read_more(struct reader *in, struct error *e)
 }
 
 /* The next line, without its newline, valid until the next call. */
-static bool next_line(struct reader *in, struct view *line, struct error *e)
+static bool next_line(struct answer_reader *in, struct view *line, struct error *e)
 {
     for (;;) {
         char *start = in->data + in->used;
@@ -121,7 +121,7 @@ static bool end_of_answer(const struct json_object *o, char text[CONTROL_TEXT_BY
     return error_set(e, code ? exit_failure(code) : FAILURE_OTHER, "%s", text);
 }
 
-static bool take_answer(const struct control_question *q, struct reader *in,
+static bool take_answer(const struct control_question *q, struct answer_reader *in,
                         char text[CONTROL_TEXT_BYTES], struct error *e)
 {
     struct json_object o;
@@ -139,7 +139,7 @@ static bool take_answer(const struct control_question *q, struct reader *in,
 
 bool control_ask(const struct control_question *q, char text[CONTROL_TEXT_BYTES], struct error *e)
 {
-    struct reader in = {.path = q->path};
+    struct answer_reader in = {.path = q->path};
     bool good;
     in.fd = connect_to(q, e);
     if (in.fd < 0)

@@ -45,7 +45,7 @@ class Site:
         return self.world.start_agent(conf=self.configure(**more))
 
     def ask(self, *words, code=OK, text=False):
-        """What a command prints."""
+        """The output of a command."""
         done = run(*self.world.argv("agent", self.conf, *map(str, words)), code=code)
         return done.stdout if code == OK else done.stderr
 
@@ -302,3 +302,128 @@ def test_another_user(world, site, directory):
     asked = as_user(directory, "end", "--socket", site.path, "all", group="54321", code=OK)
     assert asked.stdout == "0 sessions ended\n"
     world.programs[-1].expect(r"uid 65534 \(process \d+\) ends all \(0 sessions\)")
+
+
+# ---- The lock. ----
+
+
+@pytest.fixture
+def kept(site, world):
+    """A site whose agent keeps its lock in a directory."""
+    site.state = world.directory / "state"
+    site.state.mkdir(mode=0o700)
+    return site
+
+
+def refused(world, why="the agent is locked"):
+    failed = world.run_pipe("127.0.0.1:9", code=DENIED)
+    assert why in failed.stderr, failed.stderr
+
+
+def test_lock(world, kept, echo):
+    """It ends everything at once and lets nobody in, also when the agent is killed and starts again;
+    unlocking revives nothing, and is kept too."""
+    agent = kept.start(StateDirectory=kept.state)
+    client = world.start_client(*forwards(echo.port))
+    connection = greet(client)
+    assert kept.ask("lock", "--why", "that is odd") == "the agent is locked\n"
+    ended(client, connection, "the agent is locked: that is odd")
+    assert agent.lines(r"locked by \w+.*\(process \d+\): that is odd")
+    assert kept.lines("status")[0]["locked"] and "locked: that is odd\n" in kept.ask("status")
+    assert re.search(r"^alice +0 +the agent is locked$", kept.ask("status"), re.MULTILINE)
+    refused(world)
+    agent.kill()
+    agent = world.start_agent(conf=kept.conf, name="second")
+    assert "locked: that is odd\n" in kept.ask("status")
+    refused(world)
+    assert kept.ask("unlock") == "the agent is open\n"
+    assert not kept.lines("status")[0]["locked"]
+    greet(world.start_client(*forwards(echo.port), name="again"))
+    agent.kill()
+    world.start_agent(conf=kept.conf, name="third")
+    assert not kept.lines("status")[0]["locked"]
+
+
+def test_locked_at_the_first_start(world, kept):
+    """RemoteAccess counts until there is a state that is kept."""
+    agent = kept.start(StateDirectory=kept.state, RemoteAccess="locked")
+    refused(world)
+    kept.ask("unlock")
+    agent.kill()
+    world.start_agent(conf=kept.conf, name="second")
+    assert not kept.lines("status")[0]["locked"]
+
+
+def test_unlock_for_a_time(world, kept, echo):
+    """It locks itself again, which ends what there is."""
+    agent = kept.start(StateDirectory=kept.state, RemoteAccess="locked")
+    assert kept.ask("unlock", "--for", "3 s") in ("the agent is open for 3 s\n", "the agent is open for 2 s\n")
+    client = world.start_client(*forwards(echo.port))
+    connection = greet(client)
+    assert 0 < kept.lines("status")[0]["open_for_s"] <= 3
+    ended(client, connection, "the agent is locked: the time that it was open for is over")
+    assert agent.lines("locked by itself: the time that it was open for is over")
+    refused(world)
+
+
+def test_time_that_passed_while_the_agent_did_not_run(world, kept):
+    agent = kept.start(StateDirectory=kept.state)
+    kept.ask("unlock", "--for", "1 h")
+    agent.kill()
+    file = kept.state / "lock"
+    told = json.loads(file.read_text())
+    told.update(until_s=told["written_s"] - 1)
+    file.write_text(json.dumps(told, separators=(",", ":")))
+    world.start_agent(conf=kept.conf, name="second").expect("locked by itself")
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        (lambda told: "nonsense", "no JSON object"),
+        (lambda told: "", "no JSON object"),
+        (lambda told: json.dumps({**told, "version": 2}), "not a state that this release knows"),
+        (lambda told: json.dumps({**told, "written_s": 1 << 40}), "written later than the clock says"),
+        (lambda told: json.dumps({**told, "state": 1}), "not a state that this release knows"),
+    ],
+)
+def test_unreadable_state(world, kept, change, why):
+    """What is kept cannot be understood, or comes from the future: locked."""
+    agent = kept.start(StateDirectory=kept.state)
+    kept.ask("unlock")
+    agent.kill()
+    file = kept.state / "lock"
+    file.write_text(change(json.loads(file.read_text())))
+    agent = world.start_agent(conf=kept.conf, name="second")
+    agent.expect(f"{file}: {why}: the agent is locked until spx agent unlock")
+    refused(world)
+    kept.ask("unlock")
+    assert not kept.lines("status")[0]["locked"]
+
+
+def test_disk_that_fails(world, kept):
+    """Locking works all the same, and says what a restart would not know; unlocking does not."""
+    kept.start(StateDirectory=kept.state)
+    shutil.rmtree(kept.state)
+    told = kept.ask("lock")
+    assert told.startswith("the agent is locked; a restart would not know: cannot create ")
+    assert "still locked, as it cannot be kept: cannot create " in kept.ask("unlock", code=OTHER)
+    assert kept.lines("status")[0]["locked"]
+    refused(world)
+
+
+def test_lock_without_a_state_directory(world, site):
+    site.start()
+    assert site.ask("lock") == "the agent is locked; without StateDirectory a restart does not know\n"
+    refused(world)
+    assert site.ask("unlock") == "the agent is open; without StateDirectory a restart does not know\n"
+    world.run_pipe("127.0.0.1:9", code=OTHER)  # it came in, and nothing listens there
+
+
+def test_wrong_lock_orders(world, kept):
+    kept.start(StateDirectory=kept.state)
+    assert "never" in kept.ask("unlock", "--for", "never", code=USAGE)
+    assert "--why does not go with 'unlock'" in kept.ask("unlock", "--why", "x", code=USAGE)
+    assert "unexpected argument 'alice'" in kept.ask("lock", "alice", code=USAGE)
+    assert "the reason is too long" in kept.ask("lock", "--why", "x" * 91, code=USAGE)
+    assert not kept.lines("status")[0]["locked"]

@@ -467,6 +467,7 @@ static void agent_file_is_read(void **state)
     write_config("agent.conf", "[Agent]\nName = boston-vmax-01\nKeyFile = own.key\n"
                                "Labels = site=boston\nCallSocket = /run/spx/call\n"
                                "ControlSocket = control\nControlGroup = root\n"
+                               "RemoteAccess = Locked\n"
                                "[Relay]\nAddress = relay.example.com\nPublicKey = " KEY_1 "\n"
                                "[Relay]\nAddress = [::1]:444\nPublicKey = " KEY_2 "\n"
                                "[User]\nName = alice\nPublicKey = " KEY_3 "\n"
@@ -482,6 +483,7 @@ static void agent_file_is_read(void **state)
     assert_string_equal(c.call_socket, "/run/spx/call");
     assert_string_equal(c.control_socket, "control"); /* beside the file */
     assert_string_equal(c.control_group, "root");
+    assert_true(c.starts_locked);
     assert_true(config_find_group(c.control_group, &gid) && gid == 0);
     assert_true(config_find_group("54321", &gid) && gid == 54321);
 
@@ -530,6 +532,7 @@ static void agent_that_is_dialled_needs_no_address(void **state)
     assert_false(c.relays[0].has_address);
     assert_null(c.call_socket);
     assert_null(c.control_socket);
+    assert_false(c.starts_locked);
     assert_null(c.control_group);
     agent_config_free(&c);
 }
@@ -564,6 +567,8 @@ static void bad_agent_files(void **state)
                   "agent.conf:8: Listen: '8080' is not where listening can be allowed: "
                   "ADDRESS:PORTS (ADDRESS in numbers, 127.0.0.0/8, [fd00::]/8 or *; PORTS 8080, "
                   "8000-8099 or *) or unix:/PATH");
+    agent_refused("[Agent]\nRemoteAccess = shut\n",
+                  "agent.conf:2: RemoteAccess: 'shut' is not open or locked");
     agent_refused("[Agent]\nControlGroup = no such\n",
                   "agent.conf:2: ControlGroup: no group 'no such' on this system");
     agent_refused(AGENT "[User]\nListeners = 0\n",

@@ -449,7 +449,7 @@ static void test_socket(void **state)
     assert_null(new_server(NULL, &e));
     assert_string_equal(e.text, "in use");
     assert_int_equal(e.failure, FAILURE_NETWORK);
-    /* What took its place is not removed with it; left behind it is replaced. */
+    /* A file that took its place is not removed with it; one left behind is replaced. */
     snprintf(other, sizeof other, "%s.kept", t.path);
     assert_int_equal(link(t.path, other), 0);
     control_server_free(t.server);
