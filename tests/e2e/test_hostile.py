@@ -1541,6 +1541,36 @@ def assert_json(program, option):
             json.loads(line)
 
 
+@pytest.mark.parametrize(
+    "words, shown",
+    [
+        (["targets"], r"connect to +tcp:.*gpj\.exe.*\n(.*\n)*listen on .*gpj\.exe"),
+        (["--json", "targets"], r'^{"allow":"tcp:.*gpj\.exe.*\n(.*\n)*{"listen":".*gpj\.exe'),
+        (["take"], r"call 1 is yours, severity 3: .*gpj\.exe"),
+    ],
+    ids=["targets", "targets in JSON", "take"],
+)
+def test_answers_of_an_agent(world, site, words, shown):
+    """What an agent answers to a question, shown on a terminal: each line is made safe, and one with a
+    word that is not known is left out."""
+    lines = [f"{word} tcp:{NASTY}\n" for word in ("allow", "listen", "listeners", NASTY)]
+    answer = "".join([*lines, f"taken 1 3 {NASTY}\n"]).encode() + b"allow \xff\x1b[2J\xc2\n\x1b[2J\x9b"
+
+    def attack(circuit):
+        question = circuit.expect(OPEN).stream
+        circuit.send(frame(OPENED, question, u32(100000) + string(NASTY)))
+        circuit.send(frame(DATA, question, answer), frame(EOF, question))
+
+    site.attack = attack
+    argv = world.argv("client", world.client_conf(), *words, "lab-1")
+    client = world.start(harness.Program("client", argv, world.directory, terminal=True))
+    client.wait_exit(OK)
+    assert_no_raw_bytes_on_terminal(client)
+    assert re.search(shown, client.log(), re.MULTILINE)
+    assert "Z error" not in client.log()
+    assert_json(client, words[0])
+
+
 @pytest.mark.parametrize("option", ["-v", "--json"])
 def test_texts_of_clients_agents_and_relays(world, recording, echo, option):
     """All that a client and a relay can put into an agent's log, and what a client and an agent can put
