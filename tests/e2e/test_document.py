@@ -235,6 +235,8 @@ def test_client_that_the_agent_cannot_understand(world, serve, code):
 class EarlySite(peer.Site):
     """Leaves the streams but the first unanswered, and keeps the early data of each."""
 
+    early = {}  # before the first circuit
+
     def session(self, circuit):
         self.early = {}
         try:
