@@ -260,16 +260,32 @@ static void service_close(struct service *v, enum code code, const char *text)
 
 /* ---- Its user's rules for its end. ---- */
 
-static void announce(const struct service *v, const struct rules *rules,
-                     const struct ending *ending)
+/* To the client, if it takes that. */
+static void tell(struct service *v, enum access_state state, const struct rules *rules,
+                 const struct ending *ending)
+{
+    char text[TERM_TEXT_BYTES];
+    struct access_frame access = {.state = (uint8_t)state};
+    term_text(text, v->agent, rules, ending);
+    if (ending->rule != RULE_NONE && ending->at_wall > 0)
+        access.until_s = (uint64_t)ending->at_wall;
+    access.text = view_of_string(text);
+    session_tell_access(v->session, &access);
+}
+
+static void announce(struct service *v, const struct rules *rules, const struct ending *ending)
 {
     struct log_fields f = fields_of(v, "session_ends");
-    char when[TERM_TEXT_BYTES], rule[ENDING_TEXT_BYTES];
-    term_text(when, v->agent, rules, ending);
+    uint64_t now = loop_now(v->agent->loop);
+    char text[TERM_TEXT_BYTES], rule[ENDING_TEXT_BYTES], left[24];
+    term_text(text, v->agent, rules, ending);
     ending_text(rule, ending, rules);
+    text_duration(left, ending->at_us - now);
     f.reason = rule;
-    log_caused_event(&v->agent->log, v->seat.user_key, loop_now(v->agent->loop), LOG_INFO, &f,
-                     "circuit %s: session of user %s ends %s", v->label, v->access.user, when);
+    log_caused_event(&v->agent->log, v->seat.user_key, now, LOG_INFO, &f,
+                     "circuit %s: session of user %s ends in %s, at %s", v->label, v->access.user,
+                     left, text);
+    tell(v, ACCESS_ENDING, rules, ending);
 }
 
 static void end_by_rule(struct service *v, const struct rules *rules, const struct ending *ending)
@@ -293,6 +309,8 @@ static uint64_t check_term(struct service *v)
         return CLOCK_NEVER;
     step = term_look(&v->term, v->agent, &user->given.rules,
                      carried.bytes_sent + carried.bytes_received, &ending, &next_us);
+    if (step == TERM_TELL)
+        tell(v, ACCESS_GRANTED, &user->given.rules, &ending);
     if (step == TERM_ANNOUNCE)
         announce(v, &user->given.rules, &ending);
     if (step == TERM_OVER)

@@ -9,9 +9,12 @@ struct term {
     uint64_t granted_us;
     uint64_t bytes, last_byte_us; /* carried when last looked at, and when that had changed */
     struct announced announced;
+    enum rule told_rule; /* of the latest end that its client knows, and when that is */
+    int64_t told_wall;
 };
 
-enum term_step { TERM_GOES_ON, TERM_ANNOUNCE, TERM_OVER };
+/* TERM_TELL: it may go on until another end than was told, or no end is near any more. */
+enum term_step { TERM_GOES_ON, TERM_TELL, TERM_ANNOUNCE, TERM_OVER };
 
 /* The session has started. */
 void term_begin(struct term *t, uint64_t now_us);
@@ -22,8 +25,8 @@ void term_begin(struct term *t, uint64_t now_us);
 enum term_step term_look(struct term *t, const struct agent *a, const struct rules *rules,
                          uint64_t bytes, struct ending *ending, uint64_t *next_us);
 
-/* "in 5 min, at Mon 2026-11-30 18:00 +01:00, by Hours (Mon-Fri 08:00-18:00)" */
-#define TERM_TEXT_BYTES 480
+/* "Mon 2026-11-30 18:00 +01:00, by Hours (Mon-Fri 08:00-18:00)", "" for RULE_NONE. */
+#define TERM_TEXT_BYTES (DATE_TEXT_BYTES + ENDING_TEXT_BYTES + 8)
 void term_text(char out[TERM_TEXT_BYTES], const struct agent *a, const struct rules *rules,
                const struct ending *ending);
 

@@ -411,12 +411,19 @@ static void on_stall(struct session *s, uint64_t since_us)
     try_relay(c);
 }
 
+static void on_access(struct session *s, const struct access_frame *access)
+{
+    struct connection *c = session_owner(s);
+    report_access(&c->report, access);
+}
+
 static const struct session_events session_events = {
     .on_open = on_open,
     .on_connection = on_connection,
     .on_wake = on_wake,
     .on_room = on_room,
     .on_stall = on_stall,
+    .on_access = on_access,
 };
 
 static void circuit_lost(struct connection *c, const char *why)

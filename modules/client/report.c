@@ -108,6 +108,21 @@ void report_silence(struct report *r, const char *who, const char *what, bool ha
         log_warning("%s %s; waiting up to %d s (Ctrl-C ends)", who, what, CONNECT_WAIT_S);
 }
 
+void report_access(struct report *r, const struct access_frame *access)
+{
+    bool ending = access->state == ACCESS_ENDING;
+    struct log_fields f = log_party_fields(&r->peers, ending ? "session_ends" : "session_until");
+    char text[TEXT_MAX_BYTES + 1];
+    text_clean(text, sizeof text, access->text);
+    f.reason = text;
+    if (ending)
+        caused(r, LOG_WARNING, &f, "%sthe agent ends the session at %s", r->prefix, text);
+    else if (access->state == ACCESS_GRANTED && text[0])
+        caused(r, LOG_INFO, &f, "%sthe session may last until %s", r->prefix, text);
+    else if (access->state == ACCESS_GRANTED)
+        caused(r, LOG_INFO, &f, "%sthe session may last without an end", r->prefix);
+}
+
 void report_session_over(struct report *r, const struct session *s)
 {
     const struct wire_error *e = session_error(s);

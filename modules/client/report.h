@@ -62,6 +62,9 @@ void report_retry(struct report *r, uint64_t pause_us);
  * end. */
 void report_silence(struct report *r, const char *who, const char *what, bool had_session);
 
+/* The agent says how long the session may go on. */
+void report_access(struct report *r, const struct access_frame *access);
+
 /* This session ends, with the error that it has. */
 void report_session_over(struct report *r, const struct session *s);
 

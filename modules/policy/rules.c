@@ -144,8 +144,15 @@ static void end_by_wall_clock(struct ending *e, const struct rules *r,
         take_earlier(e, RULE_HOURS, boot_time(closes_s, c, t));
 }
 
-struct ending rules_end(const struct rules *r, const struct circumstances *c,
-                        const struct session_times *t)
+static void set_wall_time(struct ending *e, const struct circumstances *c,
+                          const struct session_times *t)
+{
+    if (e->rule != RULE_NONE)
+        e->at_wall = calendar_clamp(c->wall_s) + (int64_t)(left_us(e, t->now_us) / US_PER_S);
+}
+
+struct ending rules_latest_end(const struct rules *r, const struct circumstances *c,
+                               const struct session_times *t)
 {
     struct ending e = {RULE_NONE, UINT64_MAX, TIME_NEVER};
     if (c->is_locked)
@@ -155,10 +162,17 @@ struct ending rules_end(const struct rules *r, const struct circumstances *c,
     end_by_wall_clock(&e, r, c, t);
     if (r->max_session_s)
         take_earlier(&e, RULE_MAX_SESSION, t->granted_us + r->max_session_s * US_PER_S);
+    set_wall_time(&e, c, t);
+    return e;
+}
+
+struct ending rules_end(const struct rules *r, const struct circumstances *c,
+                        const struct session_times *t)
+{
+    struct ending e = rules_latest_end(r, c, t);
     if (r->idle_end_s)
         take_earlier(&e, RULE_IDLE_END, t->last_byte_us + r->idle_end_s * US_PER_S);
-    if (e.rule != RULE_NONE)
-        e.at_wall = calendar_clamp(c->wall_s) + (int64_t)(left_us(&e, t->now_us) / US_PER_S);
+    set_wall_time(&e, c, t);
     return e;
 }
 

@@ -78,6 +78,10 @@ struct ending {
 struct ending rules_end(const struct rules *r, const struct circumstances *c,
                         const struct session_times *t);
 
+/* The same if a byte comes again and again: without IdleEnd. */
+struct ending rules_latest_end(const struct rules *r, const struct circumstances *c,
+                               const struct session_times *t);
+
 /* True if one of the rules may end a session one day, as things are or when a clock is set. */
 bool rules_can_end(const struct rules *r);
 

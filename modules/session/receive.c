@@ -253,6 +253,17 @@ static bool take_close(struct session *s, const struct frame *f, uint64_t now_us
     return true;
 }
 
+static bool take_access(struct session *s, const struct frame *f, uint64_t now_us)
+{
+    struct access_frame access;
+    (void)now_us;
+    if (!s->settings.client || f->stream != 0 || !access_decode(&access, f->payload))
+        return bad_frame(s, f, "malformed, or not for an agent");
+    if (s->state == SESSION_ACTIVE && s->events->on_access)
+        s->events->on_access(s, &access);
+    return true;
+}
+
 static bool take_start(struct circuit *c, const struct frame *f)
 {
     struct session *s = c->session;
@@ -323,6 +334,7 @@ static take_function *const sequenced[] = {
     [FRAME_OPEN] = take_open,     [FRAME_OPENED] = take_opened,       [FRAME_DATA] = take_data,
     [FRAME_EOF] = take_eof,       [FRAME_RESET] = take_reset,         [FRAME_WINDOW] = take_window,
     [FRAME_LISTEN] = take_listen, [FRAME_LISTENING] = take_listening, [FRAME_CLOSE] = take_close,
+    [FRAME_ACCESS] = take_access,
 };
 
 static void note_received(struct session *s, size_t len, uint64_t now_us)

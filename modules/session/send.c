@@ -171,6 +171,29 @@ static bool put_owed(struct stream *st)
            (!st->window_owed || put_window(st)) && (!st->eof_owed || put_eof(st));
 }
 
+/* False: the ring is full. */
+static bool put_access(struct session *s)
+{
+    struct access_frame access = {.state = s->access_state,
+                                  .until_s = s->access_until_s,
+                                  .text = view_of_string(s->access_text)};
+    uint8_t payload[sizeof s->access_text + 16];
+    size_t len = access_encode(&access, payload, sizeof payload);
+    s->access_owed = !put_frame(s, FRAME_ACCESS, 0, payload, len);
+    return !s->access_owed;
+}
+
+static void put_close(struct session *s)
+{
+    struct close_frame close = {.code = s->close_code, .text = view_of_string(s->close_text)};
+    uint8_t payload[sizeof s->close_text + 8];
+    size_t len = close_encode(&close, payload, sizeof payload);
+    if (!put_frame(s, FRAME_CLOSE, 0, payload, len))
+        return;
+    s->close_owed = false;
+    s->close_position = s->ring.head;
+}
+
 static void fill_control(struct session *s)
 {
     while (s->state == SESSION_ACTIVE && !list_empty(&s->owing)) {
@@ -179,15 +202,10 @@ static void fill_control(struct session *s)
             return;
         list_remove(&st->owing_link);
     }
-    if (s->close_owed) {
-        struct close_frame close = {.code = s->close_code, .text = view_of_string(s->close_text)};
-        uint8_t payload[sizeof s->close_text + 8];
-        size_t len = close_encode(&close, payload, sizeof payload);
-        if (!put_frame(s, FRAME_CLOSE, 0, payload, len))
-            return;
-        s->close_owed = false;
-        s->close_position = s->ring.head;
-    }
+    if (s->access_owed && !put_access(s))
+        return;
+    if (s->close_owed)
+        put_close(s);
 }
 
 static bool sent_little(struct stream *st, uint64_t now_us)

@@ -219,6 +219,7 @@ void session_fill_hello(struct session *s, struct session_hello *hello)
     hello->receive_limit = s->settings.receive_limit;
     hello->ring = (uint32_t)s->ring.size;
     hello->streams = s->settings.streams;
+    hello->takes = HELLO_TAKES_ACCESS;
 }
 
 void session_fill_welcome(const struct session *s, struct session_welcome *welcome)
@@ -246,6 +247,7 @@ void session_take_hello(struct session *s, const struct session_hello *hello)
     s->peer_receive_limit = hello->receive_limit;
     s->peer_ring = hello->ring;
     s->peer_streams = hello->streams;
+    s->peer_takes_access = (hello->takes & HELLO_TAKES_ACCESS) != 0;
 }
 
 bool session_take_welcome(struct session *s, const struct session_welcome *welcome)
@@ -365,6 +367,17 @@ bool session_acknowledged(struct session *s, uint64_t position)
         s->state = SESSION_ENDED;
     }
     return true;
+}
+
+void session_tell_access(struct session *s, const struct access_frame *access)
+{
+    if (s->state != SESSION_ACTIVE || !s->peer_takes_access)
+        return;
+    s->access_owed = true;
+    s->access_state = access->state;
+    s->access_until_s = access->until_s;
+    text_clean(s->access_text, sizeof s->access_text, access->text);
+    session_wake(s);
 }
 
 void session_close(struct session *s, enum code code, const char *text)

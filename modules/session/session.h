@@ -9,6 +9,7 @@
 
 #include "session/settings.h"
 #include "wire/codes.h"
+#include "wire/frames.h"
 #include "wire/limits.h"
 #include "wire/messages.h"
 #include "wire/wire_error.h"
@@ -92,6 +93,10 @@ bool session_take_welcome(struct session *s, const struct session_welcome *welco
 /* Owes CLOSE; the session ends when it is acknowledged. Every stream is reset, unless that is the
  * owner's to do. The text is cleaned and cut to 127 bytes; code 0 is taken as CODE_DONE. */
 void session_close(struct session *s, enum code code, const char *text);
+
+/* Agent: owes ACCESS, in place of one that it still owes, if the client takes it. The text is
+ * cleaned and cut to 399 bytes. */
+void session_tell_access(struct session *s, const struct access_frame *access);
 
 /* Ends it without telling the peer, which cannot be reached or does not know it any more. Its
  * circuits are of no more use. Its streams end with session_free. */

@@ -12,6 +12,8 @@
 #include "wire/limits.h"
 #include "wire/wire_error.h"
 
+#define SESSION_ACCESS_TEXT_BYTES 400
+
 /* Invariants:
  * 1. ring.tail <= resend <= ring.head; frames from `resend` on are still to go out on the current
  * circuit.
@@ -42,6 +44,7 @@ struct session {
     uint32_t peer_receive_limit, peer_ring;
     uint16_t peer_streams;
     uint32_t peer_early_credit;
+    bool peer_takes_access;
     uint32_t peer_resume_window_s; /* how long the agent keeps the session without a circuit */
 
     /* Sending. */
@@ -54,6 +57,10 @@ struct session {
     char close_text[128];
     bool close_owed, farewell_owed;
     const char *end_text; /* that its streams end with, once that is known; or NULL */
+    bool access_owed;     /* with what follows */
+    uint8_t access_state;
+    uint64_t access_until_s;
+    char access_text[SESSION_ACCESS_TEXT_BYTES];
 
     /* Receiving. */
     uint64_t receive_position;

@@ -5,13 +5,11 @@ static const struct {
     uint8_t type;
     const char *name;
 } frames[] = {
-    {FRAME_OPEN, "OPEN"},     {FRAME_OPENED, "OPENED"},
-    {FRAME_DATA, "DATA"},     {FRAME_EOF, "EOF"},
-    {FRAME_RESET, "RESET"},   {FRAME_WINDOW, "WINDOW"},
-    {FRAME_LISTEN, "LISTEN"}, {FRAME_LISTENING, "LISTENING"},
-    {FRAME_CLOSE, "CLOSE"},   {FRAME_START, "START"},
-    {FRAME_ACK, "ACK"},       {FRAME_PING, "PING"},
-    {FRAME_PONG, "PONG"},     {FRAME_DATAGRAM, "DATAGRAM"},
+    {FRAME_OPEN, "OPEN"},     {FRAME_OPENED, "OPENED"},       {FRAME_DATA, "DATA"},
+    {FRAME_EOF, "EOF"},       {FRAME_RESET, "RESET"},         {FRAME_WINDOW, "WINDOW"},
+    {FRAME_LISTEN, "LISTEN"}, {FRAME_LISTENING, "LISTENING"}, {FRAME_CLOSE, "CLOSE"},
+    {FRAME_ACCESS, "ACCESS"}, {FRAME_START, "START"},         {FRAME_ACK, "ACK"},
+    {FRAME_PING, "PING"},     {FRAME_PONG, "PONG"},           {FRAME_DATAGRAM, "DATAGRAM"},
     {FRAME_PAD, "PAD"},
 };
 
@@ -117,6 +115,24 @@ bool close_decode(struct close_frame *m, struct view payload)
 {
     struct reader r = reader_of(payload);
     m->code = read_code(&r);
+    m->text = read_string(&r, TEXT_MAX_BYTES);
+    return reader_done(&r);
+}
+
+size_t access_encode(const struct access_frame *m, uint8_t *out, size_t size)
+{
+    struct writer w = writer_of(out, size);
+    write_u8(&w, m->state);
+    write_u64(&w, m->until_s);
+    write_string(&w, m->text);
+    return writer_len(&w);
+}
+
+bool access_decode(struct access_frame *m, struct view payload)
+{
+    struct reader r = reader_of(payload);
+    m->state = read_u8(&r);
+    m->until_s = read_u64(&r);
     m->text = read_string(&r, TEXT_MAX_BYTES);
     return reader_done(&r);
 }

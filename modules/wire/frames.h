@@ -15,7 +15,8 @@ enum frame_type {
     FRAME_LISTEN = 0x07,
     FRAME_LISTENING = 0x08,
     FRAME_CLOSE = 0x09,
-    FRAME_START = 0x80, /* from here up: not sequenced */
+    FRAME_ACCESS = 0x0A, /* only to a client that has said that it takes it */
+    FRAME_START = 0x80,  /* from here up: not sequenced */
     FRAME_ACK = 0x81,
     FRAME_PING = 0x82,
     FRAME_PONG = 0x83,
@@ -89,6 +90,17 @@ struct close_frame {
 };
 size_t close_encode(const struct close_frame *m, uint8_t *out, size_t size);
 bool close_decode(struct close_frame *m, struct view payload);
+
+/* ACCESS: state (1), until (8): seconds since 1970, 0: not known; text string (at most
+ * TEXT_MAX_BYTES) */
+enum access_state { ACCESS_WAITING = 1, ACCESS_GRANTED = 2, ACCESS_ENDING = 3 };
+struct access_frame {
+    uint8_t state; /* one of enum access_state, or one that a later version has */
+    uint64_t until_s;
+    struct view text;
+};
+size_t access_encode(const struct access_frame *m, uint8_t *out, size_t size);
+bool access_decode(struct access_frame *m, struct view payload);
 
 /* WINDOW: credit (4), 1 to CREDIT_MAX */
 bool window_decode(uint32_t *credit, struct view payload);

@@ -186,7 +186,10 @@ size_t bye_encode(const struct bye *m, uint8_t *out, size_t size);
 bool bye_decode(struct bye *m, struct view body);
 
 /* Session handshake payload 1 (section 5): version (1) flags (2) agent name, session id (16),
- * circuit number (4), receive position (8), receive limit (4), ring (4), streams (2), extensions */
+ * circuit number (4), receive position (8), receive limit (4), ring (4), streams (2), extensions:
+ * type HELLO_EXTENSION_TAKES, bits (1 and what later versions add) */
+#define HELLO_EXTENSION_TAKES 16
+#define HELLO_TAKES_ACCESS 1U
 struct session_hello {
     uint8_t version;
     uint16_t flags;
@@ -197,6 +200,7 @@ struct session_hello {
     uint32_t receive_limit;
     uint32_t ring;
     uint16_t streams;
+    uint8_t takes; /* HELLO_TAKES_ACCESS; 0: the extension is missing */
 };
 size_t session_hello_encode(const struct session_hello *m, uint8_t *out, size_t size);
 bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *unsupported);

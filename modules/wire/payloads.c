@@ -78,12 +78,17 @@ size_t session_hello_encode(const struct session_hello *m, uint8_t *out, size_t 
     write_u32(&w, m->receive_limit);
     write_u32(&w, m->ring);
     write_u16(&w, m->streams);
+    if (m->takes) {
+        write_u16(&w, HELLO_EXTENSION_TAKES);
+        write_string(&w, view_of(&m->takes, 1));
+    }
     return writer_len(&w);
 }
 
 bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *unsupported)
 {
     struct reader r = reader_of(body);
+    struct view takes;
     *unsupported = 0;
     m->version = read_u8(&r);
     m->flags = read_u16(&r);
@@ -94,7 +99,8 @@ bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *u
     m->receive_limit = read_u32(&r);
     m->ring = read_u32(&r);
     m->streams = read_u16(&r);
-    read_extensions(&r, unsupported);
+    takes = read_extensions_for(&r, HELLO_EXTENSION_TAKES, unsupported);
+    m->takes = takes.len ? takes.data[0] : 0;
     return reader_done(&r);
 }
 

@@ -79,6 +79,7 @@ def test_longest_session(world, echo):
     with client.dial() as connection:
         ask(connection, b"hello")
         agent.expect(r"session of user alice ends in 3 s, at .+, by MaxSession \(3 s\)")
+        client.expect(r"the agent ends the session at .+ \+00:00, by MaxSession \(3 s\)")
         assert read_to_end(connection) == (b"", "reset")
     assert 2 < time.monotonic() - begun < 5 * SLOWNESS
     client.expect(r"the session has ended: ended by MaxSession \(3 s\)")
@@ -127,6 +128,7 @@ def test_end_while_the_relay_is_away(world, echo):
     world.start_relay()
     client.expect(r"the session has ended: ended by MaxSession \(3 s\)", seconds=40)
     client.wait_exit(DENIED)
+    assert len(client.lines(client.CONNECTED)) == 1
 
 
 def test_reload(world, echo):
@@ -139,6 +141,9 @@ def test_reload(world, echo):
     reload(agent, conf, before + "MaxSession = 1 h\nIdleEnd = 20 min\n")
     agent.expect(r"user alice: MaxSession changed from no limit to 1 h")
     agent.expect(r"user alice: IdleEnd changed from no limit to 20 min")
+    client.expect(r"the session may last until .+, by MaxSession \(1 h\)")
+    reload(agent, conf, before + "IdleEnd = 20 min\n")
+    client.expect("the session may last without an end")
     with client.dial() as connection:
         assert ask(connection, b"hello") == b"hello"
     reload(agent, conf, before + f"MaxSession = 1 h\nHours = {utc(days=3):%a} 10:00-11:00\n")
@@ -224,7 +229,9 @@ class TestClock:
         agent = world.start_agent(conf=with_rules(world, "Hours = Mon 08:00-18:00\n"))
         client = world.start_client(*forwards(echo.port))
         clock(datetime(2027, 3, 1, 17, 57, 0))
+        client.expect(r"the session may last until Mon 2027-03-01 18:00 \+00:00, by Hours")
         agent.expect(r"session of user alice ends in \d+ min.*, at Mon 2027-03-01 18:00 \+00:00, by")
+        client.expect(r"the agent ends the session at Mon 2027-03-01 18:00 \+00:00, by Hours")
         assert not client.ended()
         clock(datetime(2027, 3, 1, 18, 0, 1))
         client.wait_exit(DENIED)

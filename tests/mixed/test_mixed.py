@@ -365,3 +365,17 @@ def test_permission_that_ends(world, site, echo):
         world.agent_conf(users={"bob": "tcp:127.0.0.1:*"})
         agent.signal(signal.SIGHUP)
         client.wait_exit(DENIED)
+
+
+def test_session_ended_by_a_rule(world, site, echo, old):
+    """Today's agent announces the end to a client that takes that, and ends the session of either with
+    the code for that."""
+    if world.binary_of["agent"] == [old]:
+        pytest.skip("an agent of the release before has no rules")
+    door = Door()
+    site.start_relay()
+    site.start_agent(MaxSession="4 s")
+    client = site.start_client("-L", door.to(echo.port))
+    with door.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+        client.wait_exit(DENIED)

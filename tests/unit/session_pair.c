@@ -350,6 +350,15 @@ static void on_stall(struct session *s, uint64_t since_us)
     side->stalled_since = since_us;
 }
 
+static void on_access(struct session *s, const struct access_frame *access)
+{
+    struct side *side = s->owner;
+    side->accesses++;
+    side->access_state = access->state;
+    side->access_until_s = access->until_s;
+    text_clean(side->access_text, sizeof side->access_text, access->text);
+}
+
 static void on_move(struct session *s, struct circuit *c)
 {
     struct side *side = s->owner;
@@ -367,6 +376,7 @@ static const struct session_events events = {
     .may_grow = may_grow,
     .on_silence = on_silence,
     .on_stall = on_stall,
+    .on_access = on_access,
 };
 
 static void side_init(struct side *side, int which, const struct session_settings *settings)

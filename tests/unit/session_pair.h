@@ -62,7 +62,10 @@ struct side {
     struct list apps;
     enum open_answer answer; /* to the peer's OPEN */
     struct app model;        /* what an application for the peer's OPEN is like */
-    unsigned opens, rooms, moves, silences, stalls;
+    unsigned opens, rooms, moves, silences, stalls, accesses;
+    uint8_t access_state; /* as told last, with what follows */
+    uint64_t access_until_s;
+    char access_text[TEXT_MAX_BYTES + 1];
     uint64_t stalled_since; /* as told last */
     void (*on_room)(struct side *side);
     /* NULL: refused; not expected. */

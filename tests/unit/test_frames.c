@@ -12,6 +12,7 @@ static const struct open_frame client_open = {.window = 0x00040000, .target = TE
 static const struct open_frame agent_open = {
     .window = 0x00040000, .listener = 3, .address = TEXT("1.2.3.4")};
 static const struct opened_frame opened = {0x00040000, TEXT("1.2.3.4")};
+static const struct access_frame access_ending = {ACCESS_ENDING, 0x0102030405060708, TEXT("at")};
 static const struct reset_frame reset = {RESET_NOT_PERMITTED, TEXT("no")};
 static const uint32_t credit = 0x00001000;
 static const uint64_t position = 0x0102030405060708;
@@ -25,6 +26,7 @@ static const struct sample samples[] = {
      .fields = {{FIELD_TEXT, 8, 128}}},
     {&opened_codec, &opened, "00040000 0007 312e322e332e34", .fields = {{FIELD_TEXT, 4, 128}}},
     {&reset_codec, &reset, "0004 0002 6e6f", .fields = {{FIELD_TEXT, 2, 1024}}},
+    {&access_codec, &access_ending, "03 0102030405060708 0002 6174", .fields = {{FIELD_TEXT, 9, 1024}}},
     {&window_codec, &credit, "00001000"},
     {&position_codec, &position, "0102030405060708"},
     {&address_codec, &address, "000a 5b3a3a315d3a38303232", .fields = {{FIELD_TEXT, 0, 128}}},
@@ -191,8 +193,9 @@ static void test_type_numbers(void **state)
         {0x07, "LISTEN", true}, {0x08, "LISTENING", true}, {0x09, "CLOSE", true},
         {0x80, "START", false}, {0x81, "ACK", false},      {0x82, "PING", false},
         {0x83, "PONG", false},  {0x84, "DATAGRAM", false}, {0xC0, "PAD", false},
-        {0x00, "?", true},      {0x0A, "?", true},         {0x7F, "?", true},
-        {0x85, "?", false},     {0xC1, "?", false},        {0x101, "?", false},
+        {0x0A, "ACCESS", true}, {0x00, "?", true},         {0x0B, "?", true},
+        {0x7F, "?", true},      {0x85, "?", false},        {0xC1, "?", false},
+        {0x101, "?", false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {

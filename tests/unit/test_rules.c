@@ -317,6 +317,10 @@ static void ends_by_the_rules(void **state)
         ending_text(text, &e, &r);
         assert_string_equal(text, c->text);
         assert_true(rules_can_end(&r) || around.is_locked || e.rule == RULE_NONE);
+        struct ending latest = rules_latest_end(&r, &around, &t);
+        assert_true(latest.rule != RULE_IDLE_END && latest.at_us >= e.at_us);
+        if (e.rule != RULE_IDLE_END)
+            assert_true(latest.rule == e.rule && latest.at_wall == e.at_wall);
         if (e.rule == RULE_NONE) {
             assert_true(e.at_us == UINT64_MAX && e.at_wall == TIME_NEVER);
             continue;

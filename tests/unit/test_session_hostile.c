@@ -171,7 +171,10 @@ static void check_each_is_harmless(struct raw *start(void), const struct hostile
 
 static const struct hostile for_both[] = {
     {"unknown type 0", 0x00, 1, 4, NULL},
-    {"unknown type 10", 0x0a, 0, 0, NULL},
+    {"unknown type 11", 0x0b, 0, 0, NULL},
+    {"short ACCESS", FRAME_ACCESS, 0, 10, NULL},
+    {"ACCESS with more", FRAME_ACCESS, 0, 12, NULL},
+    {"ACCESS for a stream", FRAME_ACCESS, 1, 11, NULL},
     {"unknown type 127", 0x7f, 1, 4, NULL},
     {"unknown type 133", 0x85, 0, 4, NULL},
     {"unknown type 191", 0xbf, 0, 0, NULL},
@@ -219,6 +222,7 @@ static const struct hostile for_both[] = {
 };
 
 static const struct hostile for_agent[] = {
+    {"ACCESS", FRAME_ACCESS, 0, 11, NULL},
     {"OPEN that leaves out an id", FRAME_OPEN, AGENT_NEXT_ID + 2, 9, "\0\0\0\1\0\3tcp"},
     {"OPEN of an open id", FRAME_OPEN, 1, 9, "\0\0\0\1\0\3tcp"},
     {"OPEN of a closed id", FRAME_OPEN, 3, 9, "\0\0\0\1\0\3tcp"},
@@ -283,6 +287,7 @@ static const struct hostile harmless_for_agent[] = {
 };
 
 static const struct hostile harmless_for_client[] = {
+    {"ACCESS of a later version", FRAME_ACCESS, 0, 11, "\x63\0\0\0\0\0\0\0\0\0\0"},
     {"DATA for a closed stream", FRAME_DATA, 5, 1500, NULL},
     {"DATAGRAM for a closed stream", FRAME_DATAGRAM, 5, 1500, NULL},
     {"EOF for a closed stream", FRAME_EOF, 5, 0, NULL},

@@ -402,6 +402,37 @@ static void test_calls_of_an_agent(void **state)
     assert_int_equal(read.calls.len, 0);
 }
 
+/* The first byte of the extension by which a client says what it takes counts, and whoever leaves
+ * the extension out takes nothing. */
+static void test_takes_of_a_client(void **state)
+{
+    static const char longer[] = "7ffe 0001 ff 0010 0002 01 ff", empty[] = "0010 0000";
+    struct session_hello with = session_hello, read;
+    struct bytes b = {.len = 0}, more;
+    uint8_t plain[SAMPLE_MAX], out[SAMPLE_MAX];
+    uint16_t unsupported;
+    size_t plain_len = session_hello_encode(&session_hello, plain, sizeof plain), len;
+    (void)state;
+    with.takes = HELLO_TAKES_ACCESS;
+    len = session_hello_encode(&with, out, sizeof out);
+    assert_int_equal(len, plain_len + 5);
+    assert_memory_equal(out + plain_len, "\0\x10\0\1\1", 5);
+    assert_true(session_hello_decode(&read, view_of(out, len), &unsupported));
+    assert_int_equal(read.takes, HELLO_TAKES_ACCESS);
+    assert_true(session_hello_decode(&read, view_of(plain, plain_len), &unsupported));
+    assert_int_equal(read.takes, 0);
+    add(&b, plain, plain_len);
+    from_hex(&more, longer);
+    add(&b, more.data, more.len);
+    assert_true(session_hello_decode(&read, view_of(b.data, b.len), &unsupported));
+    assert_int_equal(read.takes, HELLO_TAKES_ACCESS);
+    from_hex(&more, empty);
+    b.len = 0;
+    add(&b, plain, plain_len);
+    add(&b, more.data, more.len);
+    assert_false(session_hello_decode(&read, view_of(b.data, b.len), &unsupported));
+}
+
 /* One call too many, one without a severity, a taker whose name is none; and who is the gravest. */
 static void test_told_calls(void **state)
 {
@@ -568,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_refused_has_no_ticket),
         cmocka_unit_test(test_code_numbers),
         cmocka_unit_test(test_calls_of_an_agent),
+        cmocka_unit_test(test_takes_of_a_client),
         cmocka_unit_test(test_told_calls),
         cmocka_unit_test(test_names_of_numbers),
         cmocka_unit_test(test_limits),
