@@ -1,4 +1,4 @@
-/* Whether a file has changed since it was read, at the price of one call of the system. */
+/* Tells if a file has changed since it was read, at the price of one call of the system. */
 #ifndef SPX_BASE_STAMP_H
 #define SPX_BASE_STAMP_H
 

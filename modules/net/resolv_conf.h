@@ -1,4 +1,4 @@
-/* What /etc/resolv.conf says, read again only when the file has changed. */
+/* The settings in /etc/resolv.conf, read again only when the file has changed. */
 #ifndef SPX_NET_RESOLV_CONF_H
 #define SPX_NET_RESOLV_CONF_H
 

@@ -13,7 +13,7 @@
     TURN_US /* after one that was mostly petty work: half of the time is theirs \
              */
 
-/* What is left of it. */
+/* The rest of it. */
 struct turn_limit {
     uint64_t until_us;
     size_t work;

@@ -106,10 +106,11 @@ static bool read_some(struct circuit_driver *driver)
     return n > 0;
 }
 
-/* Takes what the peer sent, within a limit of work and of time; returns how much work it was. */
-static size_t take_some(struct circuit_driver *driver, const struct turn_limit *limit)
+/* Takes what the peer sent, within a limit of work and of time. */
+static void take_some(struct circuit_driver *driver, const struct turn_limit *limit)
 {
     struct circuit *c = &driver->circuit;
+    uint64_t petty = c->petty_work;
     size_t work = 0;
     while (work < limit->work && wants_bytes(driver)) {
         if (!circuit_has_work(c) && (!carrier_can_read(driver->carrier) || !read_some(driver)))
@@ -118,18 +119,15 @@ static size_t take_some(struct circuit_driver *driver, const struct turn_limit *
         if (loop_refresh_now(driver->loop) >= limit->until_us)
             break;
     }
-    return work;
+    turns_worked(driver->turns, work, (size_t)(c->petty_work - petty));
 }
 
 /* However much a session's peer sends, and whatever that asks for, the others have their turn. */
 static void take_turn(struct turn *turn, const struct turn_limit *limit)
 {
     struct circuit_driver *driver = container_of(turn, struct circuit_driver, turn);
-    struct circuit *c = &driver->circuit;
-    uint64_t petty = c->petty_work;
-    size_t work = take_some(driver, limit);
-    turns_worked(driver->turns, work, (size_t)(c->petty_work - petty));
-    if (wants_bytes(driver) && circuit_has_work(c))
+    take_some(driver, limit);
+    if (wants_bytes(driver) && circuit_has_work(&driver->circuit))
         turn_ask(driver->turns, turn); /* no edge will come for what was read */
     else
         carrier_want_read(driver->carrier);
