@@ -71,7 +71,7 @@ struct agent {
 /* The stock was used: refills it a little later, not during a connect. */
 void agent_restock(struct agent *a);
 
-/* What the rules for sessions are held against now. */
+/* The facts of now that the rules for sessions are held against. */
 struct circumstances agent_circumstances(const struct agent *a);
 
 /* The user with this key, or NULL. */

@@ -25,7 +25,7 @@ static bool is_news(struct term *t, const struct ending *latest)
     return true;
 }
 
-/* What its client is to be told; TERM_TELL: of the latest end. */
+/* The news for its client; TERM_TELL: of the latest end. */
 static enum term_step news_of(struct term *t, const struct ending *ending,
                               const struct ending *latest, uint64_t now_us)
 {

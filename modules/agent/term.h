@@ -9,7 +9,7 @@ struct term {
     uint64_t granted_us;
     uint64_t bytes, last_byte_us; /* carried when last looked at, and when that had changed */
     struct announced announced;
-    enum rule told_rule; /* of the latest end that its client knows, and when that is */
+    enum rule_kind told_rule; /* of the latest end that its client knows, and when that is */
     int64_t told_wall;
 };
 

@@ -36,7 +36,7 @@ static int64_t next_open(const struct rules *r, const struct zone *z, int64_t fr
     return at;
 }
 
-static enum rule wall_clock_rule(const struct rules *r, const struct circumstances *c)
+static enum rule_kind wall_clock_rule(const struct rules *r, const struct circumstances *c)
 {
     if (!needs_wall_clock(r))
         return RULE_NONE;
@@ -51,10 +51,10 @@ static enum rule wall_clock_rule(const struct rules *r, const struct circumstanc
     return RULE_NONE;
 }
 
-static enum rule forbidding_rule(const struct rules *r, const struct circumstances *c,
-                                 bool has_reason)
+static enum rule_kind forbidding_rule(const struct rules *r, const struct circumstances *c,
+                                      bool has_reason)
 {
-    enum rule rule = wall_clock_rule(r, c);
+    enum rule_kind rule = wall_clock_rule(r, c);
     if (c->is_locked)
         return RULE_LOCK;
     if (r->access == ACCESS_NEVER)
@@ -73,7 +73,7 @@ struct ruling rules_begin(const struct rules *r, const struct circumstances *c, 
     return ruling;
 }
 
-static void write_reason(char *out, size_t size, enum rule rule, const struct rules *r,
+static void write_reason(char *out, size_t size, enum rule_kind rule, const struct rules *r,
                          const struct circumstances *c)
 {
     static const char *const texts[] = {
@@ -113,7 +113,7 @@ static uint64_t left_us(const struct ending *e, uint64_t now_us)
     return e->at_us > now_us ? e->at_us - now_us : 0;
 }
 
-static void take_earlier(struct ending *e, enum rule rule, uint64_t at_us)
+static void take_earlier(struct ending *e, enum rule_kind rule, uint64_t at_us)
 {
     if (at_us >= e->at_us)
         return;

@@ -26,7 +26,7 @@ struct circumstances {
 };
 
 /* The rule that decided. */
-enum rule {
+enum rule_kind {
     RULE_NONE,
     RULE_LOCK,
     RULE_ACCESS,
@@ -45,8 +45,8 @@ enum ruling_answer { RULING_NO, RULING_ASK, RULING_YES };
 
 struct ruling {
     enum ruling_answer answer;
-    enum rule rule;  /* RULE_NONE for a yes */
-    int64_t opens_s; /* of a no: when a session may begin; TIME_NEVER: not known, or never */
+    enum rule_kind rule; /* RULE_NONE for a yes */
+    int64_t opens_s;     /* of a no: when a session may begin; TIME_NEVER: not known, or never */
 };
 
 /* May one begin now? A lock comes before all else, then Access = never, the clock, NotAfter,
@@ -68,9 +68,9 @@ struct session_times {
 };
 
 struct ending {
-    enum rule rule;  /* RULE_NONE: it goes on for as long as its two ends want */
-    uint64_t at_us;  /* boot clock; now or before: it is over. UINT64_MAX for RULE_NONE */
-    int64_t at_wall; /* the same, seconds since 1970 */
+    enum rule_kind rule; /* RULE_NONE: it goes on for as long as its two ends want */
+    uint64_t at_us;      /* boot clock; now or before: it is over. UINT64_MAX for RULE_NONE */
+    int64_t at_wall;     /* the same, seconds since 1970 */
 };
 
 /* The earliest end by any rule as things are now; to be asked again when they change, and when a
@@ -91,7 +91,7 @@ void ending_text(char out[ENDING_TEXT_BYTES], const struct ending *ending, const
 
 /* The parts of the last five minutes that have been announced. Zeros: none. */
 struct announced {
-    enum rule rule;
+    enum rule_kind rule;
     uint32_t before_s;
 };
 

@@ -151,8 +151,11 @@ void site_write_agent(struct site *s)
     write_relays_of(s, f, file->relay, !s->dialled);
     for (unsigned u = 0; u < s->user_count; u++)
         if (file->user[u])
-            fprintf(f, "[User]\nName = user-%u\nPublicKey = %s\nAllow = tcp:127.0.0.1:%s\n", u,
-                    user_keys[u].text, file->narrow[u] ? "22" : "*");
+            fprintf(f,
+                    "[User]\nName = user-%u\nPublicKey = %s\nAllow = tcp:127.0.0.1:%s\n"
+                    "MaxSession = %s\n",
+                    u, user_keys[u].text, file->narrow[u] ? "22" : "*",
+                    u % 2 ? "0" : "300 d"); /* told, and never reached */
     fclose(f);
 }
 

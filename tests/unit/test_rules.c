@@ -48,7 +48,7 @@ struct begin_case {
     const char *now;
     bool is_locked, has_reason;
     enum ruling_answer answer;
-    enum rule rule;
+    enum rule_kind rule;
     const char *opens; /* NULL: never */
     const char *text;
 };
@@ -237,7 +237,7 @@ struct end_case {
     const char *now;
     bool is_locked;
     uint64_t since_grant_us, since_byte_us;
-    enum rule rule;
+    enum rule_kind rule;
     int64_t in_s;
     const char *text;
 };
@@ -350,7 +350,7 @@ static void a_wild_clock_ends_in_no_overflow(void **state)
 /* ---- Announcements. ---- */
 
 struct notice_case {
-    enum rule rule;
+    enum rule_kind rule;
     unsigned left_s;
     bool is_announced;
 };

@@ -303,7 +303,7 @@ static bool reads(const uint8_t *data, size_t len)
     return good;
 }
 
-/* What follows the second header decides; an empty footer means that nothing is known. */
+/* The bytes behind the second block decide; an empty footer means that nothing is known. */
 static void footers(void **state)
 {
     static const uint8_t empty[] = {EMPTY_BLOCK, EMPTY_BLOCK, '\n', '\n'};
