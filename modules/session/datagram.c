@@ -2,6 +2,7 @@
  * "Datagrams"). */
 #include <stdlib.h>
 
+#include "session/account.h"
 #include "session/circuit.h"
 #include "session/internal.h"
 #include "session/stream.h"
@@ -98,6 +99,7 @@ size_t session_put_datagrams(struct session *s, uint8_t *out, size_t room, size_
         s->bytes_sent += d->len;
         if (d->stream->traffic)
             d->stream->traffic->sent += d->len;
+        account_sent(d->stream, d->len);
         s->circuit->carried = true;
         drop(s, d);
     }
@@ -111,5 +113,6 @@ void stream_receive_datagram(struct stream *st, struct view bytes)
     st->session->bytes_received += bytes.len;
     if (st->traffic)
         st->traffic->received += bytes.len;
+    account_received(st, bytes.len);
     st->events->on_datagram(st->owner, bytes);
 }

@@ -54,9 +54,10 @@ bool session_acknowledged(struct session *s, uint64_t position);
 
 struct stream *stream_find(struct session *s, uint32_t id);
 
-/* The peer's OPEN or LISTEN: a stream with its id, or NULL after session_fail. Over the limit it is
- * `refused` and owes its RESET. */
-struct stream *stream_new_from_peer(struct session *s, uint32_t id, bool listener);
+/* The peer's OPEN or LISTEN, with this target or address: a stream with its id, or NULL after
+ * session_fail. Over the limit it is `refused` and owes its RESET. */
+struct stream *stream_new_from_peer(struct session *s, uint32_t id, bool listener,
+                                    struct view target);
 
 /* A stream or listener of this side, which owes OPEN or LISTEN with this text. NULL: EINVAL (the
  * text is not UTF-8 or longer than text_max) or ENOMEM. */

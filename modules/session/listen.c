@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "session/account.h"
 #include "session/internal.h"
 
 struct stream *listen_request(struct session *s, const char *address,
@@ -35,6 +36,7 @@ void listen_ended_by_peer(struct stream *listener)
 {
     const struct stream_events *events = listener->events;
     void *owner = listener->owner;
+    account_ended(listener, RESET_NONE, "", true);
     listener->events = NULL;
     stream_kill(listener);
     if (events)

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "session/account.h"
 #include "session/circuit.h"
 #include "session/listen.h"
 
@@ -73,7 +74,7 @@ static bool take_open(struct session *s, const struct frame *f, uint64_t now_us)
         return true; /* own CLOSE answers it; nothing may follow that */
     if (client && !find_listener(s, f, open.listener, &listener))
         return false;
-    st = stream_new_from_peer(s, f->stream, false);
+    st = stream_new_from_peer(s, f->stream, false, client ? open.address : open.target);
     if (st && target_takes_datagrams(open.target))
         stream_becomes_datagram(st);
     if (!st || st->refused)
@@ -111,6 +112,7 @@ static bool take_opened(struct session *s, const struct frame *f, uint64_t now_u
     st->send_credit = opened.window - sent;
     stream_sort(st);
     session_wake(s);
+    account_opened(st, opened.address);
     if (st->events && st->events->on_opened)
         st->events->on_opened(st->owner, opened.address);
     return true;
@@ -206,7 +208,7 @@ static bool take_listen(struct session *s, const struct frame *f, uint64_t now_u
         return false;
     if (s->state != SESSION_ACTIVE)
         return true;
-    st = stream_new_from_peer(s, f->stream, true);
+    st = stream_new_from_peer(s, f->stream, true, address);
     if (!st || st->refused)
         return st != NULL;
     if (s->events->on_listen)
@@ -230,6 +232,7 @@ static bool take_listening(struct session *s, const struct frame *f, uint64_t no
     if (!st->listener || st->answered)
         return bad_frame(s, f, "it was answered before, or did not ask to listen");
     st->answered = true;
+    account_opened(st, address);
     if (st->events && st->events->on_opened)
         st->events->on_opened(st->owner, address);
     return true;

@@ -35,6 +35,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "session/account.h"
 #include "session/circuit.h"
 #include "session/stream.h"
 
@@ -236,6 +237,7 @@ static void note_sent(struct stream *st, size_t n)
     st->session->bytes_sent += n;
     if (st->traffic)
         st->traffic->sent += n;
+    account_sent(st, n);
 }
 
 /* Lets the stream's owner put up to max bytes straight into the ring, behind room for their header.
@@ -249,9 +251,11 @@ static void fill_data(struct stream *st, size_t max)
     if (max > st->send_credit)
         max = (size_t)st->send_credit;
     n = st->events->pull(st->owner, piece, ring_space(&s->ring, sizeof header, max, piece));
+    if (st->dead)
+        return; /* it ended inside: what it gave counts for nothing */
     if (n <= 0) {
         st->data_ready = false;
-        if (n == STREAM_PULL_EOF && !st->dead && st->events) {
+        if (n == STREAM_PULL_EOF && st->events) {
             st->eof_owed = true;
             stream_owe(st);
         }
@@ -262,8 +266,7 @@ static void fill_data(struct stream *st, size_t max)
     ring_put(&s->ring, 0, header, sizeof header);
     ring_commit(&s->ring, sizeof header + (size_t)n);
     note_sent(st, (size_t)n);
-    if (!st->dead)
-        list_remove(&st->link); /* to the end of its list: the others' turn */
+    list_remove(&st->link); /* to the end of its list: the others' turn */
     stream_sort(st);
 }
 

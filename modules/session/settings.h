@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "wire/codes.h"
 
 struct stream;
 struct session;
@@ -20,6 +21,23 @@ enum session_state {
     SESSION_CLOSED,  /* the peer sent CLOSE: error says why; the ACK is still to be written */
     SESSION_ENDED,   /* over; error says why (CODE_DONE: own CLOSE was acknowledged). For a fault of
                         the peer's the current circuit's next output is CLOSE, if it can be */
+};
+
+/* A step of a stream or listener, as an audit tells of it. */
+enum stream_step { STREAM_OPENED, STREAM_REFUSED, STREAM_ENDED };
+struct stream_report {
+    enum stream_step step; /* refused: it ended before it was answered */
+    uint32_t id;
+    bool own, listener;
+    const char *target;   /* of OPEN or LISTEN; of a connection to a listener, its peer */
+    const char *address;  /* opened: as in the answer */
+    enum reset_code code; /* RESET_NONE: it ended cleanly */
+    const char *text;
+    bool by_peer; /* who ended it; not of RESET_SESSION_OVER */
+    /* Bytes: put on their way by this side; of them those that the peer is known to have, at least;
+     * and those that came, until it ended for its owner. */
+    uint64_t sent, acknowledged, received;
+    uint64_t *stamp; /* the owner's, kept with the stream; 0 at first */
 };
 
 struct session_events {
@@ -59,6 +77,9 @@ struct session_events {
      * each stall, from circuit_tick. A client begins the next circuit beside this one, an agent
      * looks after its way to the relay. May be NULL. */
     void (*on_stall)(struct session *s, uint64_t since_us);
+    /* For an audit: a stream of either side was answered, or has ended for its owner. Must not call
+     * back. The texts are clean and valid during the call. NULL: not wanted. */
+    void (*on_stream)(struct session *s, const struct stream_report *report);
 };
 
 struct session_settings {

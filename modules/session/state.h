@@ -109,6 +109,7 @@ struct stream {
     const struct stream_events *events; /* NULL: no owner (any more) */
     void *owner;
     struct traffic *traffic; /* the owner's, or NULL */
+    struct account *account; /* for on_stream, or NULL */
     struct list all_link;
     struct list link;       /* ready_small, ready_bulk or dead */
     struct list owing_link; /* owing */

@@ -6,15 +6,20 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "session/account.h"
 #include "session/internal.h"
 
-static struct stream *stream_new(struct session *s, bool own)
+static struct stream *stream_new(struct session *s, bool own, struct view target)
 {
     struct stream *st = calloc(1, sizeof *st);
     if (!st)
         return NULL;
     st->session = s;
     st->own = own;
+    if (!account_begin(st, target)) {
+        free(st);
+        return NULL;
+    }
     list_append(&s->all, &st->all_link);
     list_init(&st->link);
     list_init(&st->owing_link);
@@ -139,7 +144,7 @@ struct stream *stream_new_own(struct session *s, bool listener, const char *text
         return NULL;
     }
     copy = strdup(text);
-    st = copy ? stream_new(s, true) : NULL;
+    st = copy ? stream_new(s, true, view_of_string(text)) : NULL;
     if (!st) {
         free(copy);
         errno = ENOMEM;
@@ -155,7 +160,8 @@ struct stream *stream_new_own(struct session *s, bool listener, const char *text
     return st;
 }
 
-struct stream *stream_new_from_peer(struct session *s, uint32_t id, bool listener)
+struct stream *stream_new_from_peer(struct session *s, uint32_t id, bool listener,
+                                    struct view target)
 {
     bool over =
         listener ? s->listeners >= s->settings.listeners : s->peer_open >= s->settings.streams;
@@ -164,7 +170,7 @@ struct stream *stream_new_from_peer(struct session *s, uint32_t id, bool listene
         session_fail(s, CODE_FULL, "the peer opens streams without end");
         return NULL;
     }
-    st = stream_new(s, false);
+    st = stream_new(s, false, target);
     if (st) {
         st->listener = listener;
         st->refused = over;
@@ -199,6 +205,7 @@ void stream_accept(struct stream *st, const char *address)
     st->text = copy_clean(address, ADDRESS_MAX_BYTES);
     st->opened_owed = true;
     st->answered = true;
+    account_opened(st, view_of_string(address));
     stream_owe(st);
     stream_writable(st); /* early data waits for the owner */
 }
@@ -276,6 +283,7 @@ bool stream_receive(struct stream *st, struct view data, uint64_t now_us)
     s->bytes_received += data.len;
     if (st->traffic)
         st->traffic->received += data.len;
+    account_received(st, data.len);
     if (!st->taken_bytes)
         st->taken_since_us = now_us;
     if (st->events && st->answered && !st->held.bytes)
@@ -301,6 +309,7 @@ void stream_settle(struct stream *st)
     if (st->eof_told && st->eof_acked && st->events && !st->dead) {
         const struct stream_events *events = st->events;
         void *owner = st->owner;
+        account_ended(st, RESET_NONE, "", false);
         st->events = NULL;
         st->traffic = NULL;
         stream_kill(st);
@@ -325,6 +334,7 @@ void stream_reset(struct stream *st, enum reset_code code, const char *text)
     if (st->dead)
         return;
     session_enter(s);
+    account_ended(st, code, text, false);
     st->events = NULL;
     st->owner = NULL;
     st->traffic = NULL;
@@ -350,6 +360,7 @@ void stream_ended_by_peer(struct stream *st, enum reset_code code, const char *t
 {
     const struct stream_events *events = st->events;
     void *owner = st->owner;
+    account_ended(st, code, text, true);
     st->events = NULL;
     st->traffic = NULL;
     stream_kill(st);
@@ -381,6 +392,7 @@ static void bury(struct session *s)
         struct stream *st = container_of(link, struct stream, link);
         list_remove(link);
         free(st->text);
+        account_free(st);
         free(st);
     }
 }

@@ -125,7 +125,14 @@ static void on_wake(struct session *s)
         end_wake(v->current);
 }
 
-static const struct session_events events = {.on_open = on_open,
+static void on_stream(struct session *s, const struct stream_report *r)
+{
+    struct service *v = s->owner;
+    talk_report(v->talk, AGENT, r);
+}
+
+static const struct session_events events = {.on_stream = on_stream,
+                                             .on_open = on_open,
                                              .on_listen = on_listen,
                                              .on_wake = on_wake,
                                              .on_move = on_move,

@@ -265,7 +265,14 @@ static void on_stall(struct session *s, uint64_t since_us)
     attempt(c);
 }
 
-static const struct session_events events = {.on_open = on_open,
+static void on_stream(struct session *s, const struct stream_report *r)
+{
+    struct client *c = s->owner;
+    talk_report(c->talk, CLIENT, r);
+}
+
+static const struct session_events events = {.on_stream = on_stream,
+                                             .on_open = on_open,
                                              .on_connection = on_connection,
                                              .on_wake = on_wake,
                                              .on_room = on_room,

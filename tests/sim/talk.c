@@ -502,3 +502,30 @@ void talk_over(struct talk *k, int side)
     if (side == CLIENT)
         k->session = NULL;
 }
+
+static void check_direction(struct world *w, const struct stream_end *from,
+                            const struct stream_end *to)
+{
+    world_expect(w, from->acknowledged <= from->sent, "more acknowledged than sent");
+    world_expect(w, to->received <= from->sent, "more received than sent");
+    world_expect(w, !(to->clean || to->by_peer) || from->acknowledged <= to->received,
+                 "more acknowledged than received");
+}
+
+void talk_report(struct talk *k, int side, const struct stream_report *r)
+{
+    struct stream_end *own = &k->ends[side][r->id % STREAM_ENDS];
+    const struct stream_end *other = &k->ends[!side][r->id % STREAM_ENDS];
+    if (r->step != STREAM_ENDED)
+        return;
+    *own = (struct stream_end){.id = r->id,
+                               .clean = r->code == RESET_NONE,
+                               .by_peer = r->by_peer && r->code != RESET_SESSION_OVER,
+                               .sent = r->sent,
+                               .acknowledged = r->acknowledged,
+                               .received = r->received};
+    if (other->id != r->id)
+        return;
+    check_direction(k->world, own, other);
+    check_direction(k->world, other, own);
+}

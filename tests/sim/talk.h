@@ -50,8 +50,17 @@ struct opener {
     struct event open_more;
 };
 
+/* How a stream ended, as a side's audit has it. */
+struct stream_end {
+    uint32_t id; /* 0: it has not */
+    bool clean, by_peer;
+    uint64_t sent, acknowledged, received;
+};
+#define STREAM_ENDS 128 /* that are kept of each side, by id */
+
 struct talk {
     struct world *world;
+    struct stream_end ends[2][STREAM_ENDS];
     unsigned serial;
     struct session *session; /* the client's; NULL: over */
     struct opener opener[2];
@@ -72,6 +81,9 @@ void talk_answer(struct talk *k, int side, struct party *party, struct stream *s
 
 /* The agent's answer to LISTEN. */
 void talk_listen(struct talk *k, struct party *agent, struct stream *listener);
+
+/* For on_stream: what the two say of a stream must be possible (docs/AUDIT.md). */
+void talk_report(struct talk *k, int side, const struct stream_report *r);
 
 /* This side may open a stream again. */
 void talk_room(struct talk *k, int side);

@@ -366,7 +366,45 @@ static void on_move(struct session *s, struct circuit *c)
     side->moves++;
 }
 
+/* What the two say of a stream in their audits: see docs/AUDIT.md. */
+static void check_direction(const struct stream_end *from, const struct stream_end *to)
+{
+    assert_true(from->acknowledged <= from->sent);
+    assert_true(to->received <= from->sent);
+    if (to->clean || to->by_peer)
+        assert_true(from->acknowledged <= to->received);
+    if (from->clean && to->clean && from->acknowledged)
+        assert_true(from->acknowledged == from->sent && to->received == from->sent);
+}
+
+static void on_stream(struct session *s, const struct stream_report *r)
+{
+    struct side *side = session_owner(s);
+    struct stream_end *end = &side->ends[r->id % STREAM_ENDS];
+    const struct stream_end *theirs;
+    side->reports[r->step]++;
+    assert_non_null(r->target);
+    assert_int_equal(*r->stamp, r->step == STREAM_ENDED);
+    *r->stamp = r->step == STREAM_OPENED ? 1 : *r->stamp;
+    if (r->step != STREAM_ENDED)
+        return;
+    *end = (struct stream_end){.id = r->id,
+                               .clean = r->code == RESET_NONE,
+                               .by_peer = r->by_peer && r->code != RESET_SESSION_OVER,
+                               .sent = r->sent,
+                               .acknowledged = r->acknowledged,
+                               .received = r->received};
+    if (!side->other)
+        return;
+    theirs = &side->other->ends[r->id % STREAM_ENDS];
+    if (theirs->id != r->id)
+        return;
+    check_direction(end, theirs);
+    check_direction(theirs, end);
+}
+
 static const struct session_events events = {
+    .on_stream = on_stream,
     .on_open = on_open,
     .on_listen = on_listen,
     .on_connection = on_connection,
@@ -398,6 +436,8 @@ struct pair *pair_new(const struct session_settings *client, const struct sessio
     p->pipe_bytes = 256U << 10;
     side_init(&p->side[CLIENT], CLIENT, client);
     side_init(&p->side[AGENT], AGENT, agent);
+    p->side[CLIENT].other = &p->side[AGENT];
+    p->side[AGENT].other = &p->side[CLIENT];
     memset(p->side[AGENT].s->id, 0xa5, SESSION_ID_BYTES);
     return p;
 }

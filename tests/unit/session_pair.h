@@ -56,9 +56,20 @@ struct app {
 
 enum open_answer { OPEN_ACCEPT, OPEN_HOLD, OPEN_REFUSE };
 
+/* How a stream ended, as on_stream tells. */
+struct stream_end {
+    uint32_t id; /* 0: none yet */
+    bool clean, by_peer;
+    uint64_t sent, acknowledged, received;
+};
+#define STREAM_ENDS 256 /* of which those of a side are kept, by id */
+
 struct side {
     struct session *s;
-    int which; /* CLIENT or AGENT */
+    struct stream_end ends[STREAM_ENDS];
+    unsigned reports[3];      /* of each step */
+    int which;                /* CLIENT or AGENT */
+    const struct side *other; /* NULL: the peer is a test */
     struct list apps;
     enum open_answer answer; /* to the peer's OPEN */
     struct app model;        /* what an application for the peer's OPEN is like */
