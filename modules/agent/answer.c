@@ -6,6 +6,7 @@
 
 #include "agent/policy.h"
 #include "agent/service.h"
+#include "audit/note.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -35,7 +36,7 @@ struct answer {
     uint8_t payload[HANDSHAKE_PAYLOAD1_MAX];
     uint8_t message2[SESSION_MESSAGE2_MAX];
     size_t message2_len; /* 0: none */
-    char label[CIRCUIT_LABEL_BYTES];
+    char label[CIRCUIT_LABEL_BYTES], circuit[HASH_NAME_BYTES];
     struct deferred turn;
     struct timer time_limit;
     struct timer pause; /* until the relay's rate lets it be read */
@@ -156,6 +157,7 @@ static enum verdict settle(struct answer *w)
                                  .hello = &w->hello,
                                  .earlier = earlier,
                                  .label = w->label,
+                                 .circuit = w->circuit,
                                  .from = from};
     text_clean(from, sizeof from, w->kept->offer.user_address);
     w->attachment = service_admit(w->agent, &in, &w->refusal);
@@ -204,6 +206,23 @@ static enum verdict (*const steps[STEPS])(struct answer *w) = {
 
 /* ---- From one step to the next. ---- */
 
+/* Of somebody who has proven a key that the configuration has, an entry; of others a count. */
+static void audit_decision(const struct answer *w, const struct log_fields *f)
+{
+    struct agent *a = w->agent;
+    char relay[FINGERPRINT_TEXT_BYTES];
+    const struct agent_user *user = w->message2_len ? agent_find_user(a, w->proven_key) : NULL;
+    key_fingerprint(relay, w->kept->relay_key);
+    if (user)
+        audit_note(a->audit, f,
+                   &(struct audit_entry){.circuit = w->circuit,
+                                         .user = user->name,
+                                         .relay = relay,
+                                         .by = w->attachment ? NULL : "agent"});
+    else
+        audit_counts_add(&a->strangers, "circuit_refused", w->refusal.code);
+}
+
 static void log_decision(const struct answer *w)
 {
     struct agent *a = w->agent;
@@ -234,6 +253,7 @@ static void log_decision(const struct answer *w)
                          w->refusal.text, user, from, proven ? ", the key is " : "",
                          proven ? fingerprint : "");
     }
+    audit_decision(w, &f);
 }
 
 static void answer_free(struct answer *w)
@@ -312,6 +332,7 @@ struct answer *answer_begin(struct agent *a, struct kept_offer *kept, answer_don
     w->time_limit.on_fire = on_time_limit;
     w->pause.on_fire = on_pause_over;
     circuit_label(w->label, kept->offer.message1);
+    hash_name(w->circuit, kept->offer.message1);
     timer_set(a->loop, &w->time_limit, kept->came_us + TICKET_S * CLOCK_US_PER_S);
     loop_defer(a->loop, &w->turn);
     return w;

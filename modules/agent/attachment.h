@@ -30,7 +30,7 @@ struct attachment {
     uint32_t number;
     uint8_t relay_key[KEY_BYTES]; /* of the relay that joins it */
     uint64_t told_position;
-    char label[CIRCUIT_LABEL_BYTES];
+    char label[CIRCUIT_LABEL_BYTES], circuit[HASH_NAME_BYTES];
     char from[ADDRESS_MAX_BYTES + 1]; /* the client's address, as the relay says */
     struct deferred burial;
 };

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "agent/rule_words.h"
-#include "base/log.h"
+#include "audit/note.h"
+
+static const struct audit_entry by_reload = {.by = "reload"};
 
 /* A list of patterns, as it stands in the file. */
 struct list_of {
@@ -34,8 +36,8 @@ static bool has(const struct list_of *l, const struct target_pattern *p)
 }
 
 /* Those of one list that are not in the other. */
-static void log_patterns(const char *user, struct list_of in, struct list_of not_in,
-                         const char *what)
+static void log_patterns(struct audit *audit, const char *user, struct list_of in,
+                         struct list_of not_in, const char *what)
 {
     char text[TARGET_TEXT_BYTES];
     struct log_fields f = {.event = "permission_changed", .user = user, .reason = what};
@@ -45,27 +47,39 @@ static void log_patterns(const char *user, struct list_of in, struct list_of not
         target_pattern_to_text(text, &in.items[i], in.listening);
         f.target = text;
         log_event(LOG_INFO, &f, "user %s: %s: %s %s", user, what, in.key, text);
+        audit_note(audit, &f, &by_reload);
     }
 }
 
-/* old: NULL for one who is new. */
-static void log_permissions(const struct agent_user *old, const struct agent_user *fresh)
+static void log_number(struct audit *audit, const char *user, const char *key, unsigned from,
+                       unsigned to, const char *when)
 {
-    log_patterns(fresh->name, allow_of(fresh), allow_of(old), "added");
-    log_patterns(fresh->name, allow_of(old), allow_of(fresh), "removed");
-    log_patterns(fresh->name, listen_of(fresh), listen_of(old), "added");
-    log_patterns(fresh->name, listen_of(old), listen_of(fresh), "removed");
+    char text[160];
+    struct log_fields f = {.event = "permission_changed", .user = user, .reason = text};
+    snprintf(text, sizeof text, "%s changed from %u to %u%s", key, from, to, when);
+    log_event(LOG_INFO, &f, "user %s: %s", user, text);
+    audit_note(audit, &f, &by_reload);
+}
+
+/* old: NULL for one who is new. */
+static void log_permissions(struct audit *audit, const struct agent_user *old,
+                            const struct agent_user *fresh)
+{
+    log_patterns(audit, fresh->name, allow_of(fresh), allow_of(old), "added");
+    log_patterns(audit, fresh->name, allow_of(old), allow_of(fresh), "removed");
+    log_patterns(audit, fresh->name, listen_of(fresh), listen_of(old), "added");
+    log_patterns(audit, fresh->name, listen_of(old), listen_of(fresh), "removed");
     if (old && old->listeners != fresh->listeners)
-        log_info("user %s: Listeners changed from %u to %u", fresh->name, old->listeners,
-                 fresh->listeners);
+        log_number(audit, fresh->name, "Listeners", old->listeners, fresh->listeners, "");
     if (old && old->streams != fresh->streams)
-        log_info("user %s: Streams changed from %u to %u, for sessions that begin after this",
-                 fresh->name, old->streams, fresh->streams);
+        log_number(audit, fresh->name, "Streams", old->streams, fresh->streams,
+                   ", for sessions that begin after this");
 }
 
 /* The rules for sessions, as each configuration gives them in its time zone. */
-static void log_rules(const struct agent_config *old_config, const struct agent_user *old,
-                      const struct agent_config *config, const struct agent_user *fresh)
+static void log_rules(struct audit *audit, const struct agent_config *old_config,
+                      const struct agent_user *old, const struct agent_config *config,
+                      const struct agent_user *fresh)
 {
     static const struct rules none;
     char before[RULE_VALUE_BYTES], after[RULE_VALUE_BYTES];
@@ -79,6 +93,7 @@ static void log_rules(const struct agent_config *old_config, const struct agent_
         snprintf(text, sizeof text, "%s changed from %s to %s", rule_key(i),
                  before[0] ? before : "no limit", after[0] ? after : "no limit");
         log_event(LOG_INFO, &f, "user %s: %s", fresh->name, text);
+        audit_note(audit, &f, &by_reload);
     }
 }
 
@@ -90,28 +105,42 @@ static const struct agent_user *find_user(const struct agent_config *c, const st
     return NULL;
 }
 
-static void log_user(const struct agent_user *u, const char *what)
+static void log_user(struct audit *audit, const struct agent_user *u, const char *what)
 {
     char fingerprint[FINGERPRINT_TEXT_BYTES];
     struct log_fields f = {
         .event = "user_changed", .user = u->name, .key = fingerprint, .reason = what};
     key_fingerprint(fingerprint, u->public_key);
     log_event(LOG_INFO, &f, "user %s: %s, key %s", u->name, what, fingerprint);
+    audit_note(audit, &f, &by_reload);
 }
 
-static void log_users(const struct agent_config *old, const struct agent_config *fresh)
+static void log_name(struct audit *audit, const struct agent_user *old,
+                     const struct agent_user *fresh)
+{
+    char fingerprint[FINGERPRINT_TEXT_BYTES], text[NAME_TEXT_BYTES + 16];
+    struct log_fields f = {
+        .event = "user_changed", .user = old->name, .key = fingerprint, .reason = text};
+    key_fingerprint(fingerprint, fresh->public_key);
+    snprintf(text, sizeof text, "now named %s", fresh->name);
+    log_event(LOG_INFO, &f, "user %s: %s", old->name, text);
+    audit_note(audit, &f, &by_reload);
+}
+
+static void log_users(struct audit *audit, const struct agent_config *old,
+                      const struct agent_config *fresh)
 {
     for (size_t i = 0; i < old->user_count; i++)
         if (!find_user(fresh, &old->users[i]))
-            log_user(&old->users[i], "removed");
+            log_user(audit, &old->users[i], "removed");
     for (size_t i = 0; fresh->users && i < fresh->user_count; i++) {
         const struct agent_user *u = &fresh->users[i], *before = find_user(old, u);
         if (!before)
-            log_user(u, "added");
+            log_user(audit, u, "added");
         else if (strcmp(before->name, u->name) != 0)
-            log_info("user %s: now named %s", before->name, u->name);
-        log_permissions(before, u);
-        log_rules(old, before, fresh, u);
+            log_name(audit, before, u);
+        log_permissions(audit, before, u);
+        log_rules(audit, old, before, fresh, u);
     }
 }
 
@@ -123,8 +152,8 @@ bool changes_same_relay(const struct agent_relay *a, const struct agent_relay *b
 }
 
 /* Those of one configuration that are not in the other. */
-static void log_relays(const struct agent_config *in, const struct agent_config *not_in,
-                       const char *what)
+static void log_relays(struct audit *audit, const struct agent_config *in,
+                       const struct agent_config *not_in, const char *what)
 {
     for (size_t i = 0; i < in->relay_count; i++) {
         const struct agent_relay *r = &in->relays[i];
@@ -135,6 +164,11 @@ static void log_relays(const struct agent_config *in, const struct agent_config 
         if (found)
             continue;
         key_fingerprint(fingerprint, r->public_key);
+        audit_write(audit, &(struct audit_entry){.event = "relay_changed",
+                                                 .relay = fingerprint,
+                                                 .address = r->has_address ? r->address.host : NULL,
+                                                 .reason = what,
+                                                 .by = "reload"});
         if (r->has_address)
             log_info("relay %s port %u: %s, key %s", r->address.host, r->address.port, what,
                      fingerprint);
@@ -143,9 +177,10 @@ static void log_relays(const struct agent_config *in, const struct agent_config 
     }
 }
 
-void changes_log(const struct agent_config *old, const struct agent_config *fresh)
+void changes_log(struct audit *audit, const struct agent_config *old,
+                 const struct agent_config *fresh)
 {
-    log_relays(old, fresh, "removed");
-    log_relays(fresh, old, "added");
-    log_users(old, fresh);
+    log_relays(audit, old, fresh, "removed");
+    log_relays(audit, fresh, old, "added");
+    log_users(audit, old, fresh);
 }

@@ -8,6 +8,7 @@
 #include "agent/listing.h"
 #include "agent/lock.h"
 #include "agent/service.h"
+#include "audit/note.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "control/server.h"
@@ -82,6 +83,7 @@ static void log_end(const struct control_request *r, const struct agent *a, cons
     struct log_fields f = {.event = "end_ordered", .agent = a->config.name, .reason = why};
     log_event(LOG_WARNING, &f, "%s ends %s (%u session%s)%s%s", control_caller(r), what, count,
               count == 1 ? "" : "s", why[0] ? ": " : "", why);
+    audit_note(a->audit, &f, &(struct audit_entry){.count = count, .by = control_caller(r)});
 }
 
 /* False: e says that it is too long. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/store.h"
+#include "audit/note.h"
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -144,6 +145,8 @@ const char *own_calls_unsaved(const struct own_calls *c)
     return c->unsaved.failure ? c->unsaved.text : NULL;
 }
 
+static const struct audit_entry by_agent = {.by = "agent"};
+
 static struct log_fields fields_of(const struct own_calls *c, const char *event, unsigned severity,
                                    const char *text)
 {
@@ -174,12 +177,14 @@ bool own_calls_add(struct own_calls *c, uint8_t severity, const char *text,
         log_rated_event(&c->lines, now, LOG_WARNING, &f,
                         "%d calls for help stand: the least grave one gives way, severity %u: %s",
                         CALLS_MAX, lost.severity, lost.text);
+        audit_note(c->agent->audit, &f, &by_agent);
         snprintf(words, CALL_WORDS_BYTES, "call %u stands in place of call %u, the least grave",
                  (unsigned)number, (unsigned)lost.number);
     }
     f = fields_of(c, "call", severity, text);
     log_rated_event(&c->lines, now, LOG_INFO, &f,
                     "the storage system calls for help, severity %u: %s", severity, text);
+    audit_note(c->agent->audit, &f, &by_agent);
     changed(c);
     return true;
 }
@@ -204,6 +209,7 @@ bool own_calls_end(struct own_calls *c, uint32_t number, char words[CALL_WORDS_B
     else
         log_rated_event(&c->lines, now, LOG_INFO, &f, "call for help %u is over, others stand",
                         (unsigned)number);
+    audit_note(c->agent->audit, &f, &by_agent);
     changed(c);
     return true;
 }
@@ -236,6 +242,7 @@ char *own_calls_take(struct own_calls *c, uint32_t number, const char *user)
         f.user = user;
         log_rated_event(&c->takes, loop_now(c->agent->loop), LOG_INFO, &f, "user %s has taken %s",
                         user, which);
+        audit_note(c->agent->audit, &f, &(struct audit_entry){.reason = which, .by = "client"});
         changed(c);
     }
     return taken_text(&c->standing, taken);

@@ -14,6 +14,7 @@
 #include "agent/policy.h"
 #include "agent/service.h"
 #include "agent/uplink.h"
+#include "audit/note.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -123,7 +124,8 @@ static void reload(struct agent *a)
     know(a);
     log_event(LOG_INFO, &(struct log_fields){.event = "reloaded", .agent = a->config.name},
               "configuration reloaded");
-    changes_log(&old, &a->config);
+    audit_write(a->audit, &(struct audit_entry){.event = "reloaded"});
+    changes_log(a->audit, &old, &a->config);
     agent_config_free(&old);
     service_check_all(a);
     end_uplinks(a, false);
@@ -213,6 +215,20 @@ static void on_stop(void *arg, int signo)
     timer_set(a->loop, &a->stop_limit, loop_now(a->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
 
+static bool begin_audit(struct agent *a, struct error *e)
+{
+    const struct audit_settings settings = {.path = a->config.audit,
+                                            .role = "agent",
+                                            .agent = a->config.name,
+                                            .limit_bytes = audit_bytes(a->config.audit_mb),
+                                            .refuse = !a->config.audit_continue};
+    if (a->config.audit && !(a->audit = audit_start(a->loop, &settings, e)))
+        return false;
+    audit_counts_init(&a->strangers, a->loop, a->audit);
+    audit_started(a->audit, a->key.public_key);
+    return true;
+}
+
 static bool start(struct agent *a, struct error *e)
 {
     a->loop = loop_new_with_signals(on_stop, on_reload, on_status, a, e);
@@ -222,6 +238,8 @@ static bool start(struct agent *a, struct error *e)
     a->party.known = known_keys_new();
     if (!a->party.known)
         return error_no_memory(e);
+    if (!begin_audit(a, e))
+        return false;
     know(a);
     key_stock_fill(&a->stock);
     agent_sweep_log(a);
@@ -272,7 +290,7 @@ static void init(struct agent *a, struct agent_config *config, const char *path)
     wipe(config, sizeof *config);
 }
 
-static void end(struct agent *a)
+static void end(struct agent *a, const char *why)
 {
     a->stopping = false;
     service_end_all(a);
@@ -286,6 +304,9 @@ static void end(struct agent *a)
     partings_free(&a->partings);
     attempts_forget(&a->attempts, NULL, NULL);
     log_rates_free(&a->log);
+    audit_counts_end(&a->strangers);
+    audit_ended(a->audit, why);
+    audit_end(a->audit, AUDIT_END_US);
     if (a->loop) {
         timer_cancel(a->loop, &a->log_sweep);
         timer_cancel(a->loop, &a->terms);
@@ -307,6 +328,6 @@ enum failure agent_run(struct agent_config *config, const char *path)
     if (start(&a, &e))
         loop_run(a.loop);
     log_ended(e.failure, e.failure ? e.text : a.why);
-    end(&a);
+    end(&a, e.failure ? e.text : a.why);
     return e.failure;
 }

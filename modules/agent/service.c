@@ -10,11 +10,15 @@
 #include "agent/ended.h"
 #include "agent/shares.h"
 #include "agent/term.h"
+#include "audit/note.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "forward/stream_audit.h"
 #include "session/session.h"
 #include "session/teardown.h"
+
+#define NO_AUDIT_TEXT "the agent's audit cannot be written"
 
 /* candidate: accepted, its START still to come; current: carries the session. Without a current one
  * the session waits. */
@@ -23,6 +27,8 @@ struct service {
     struct agent *agent;
     struct session *session;
     struct access access;
+    struct session_events events; /* on_stream only with an audit */
+    struct audit_subject subject;
     struct share *share;
     struct attachment *current, *candidate;
     uint32_t number;                 /* in the order in which they started; 0: not yet */
@@ -109,6 +115,11 @@ static void service_end(struct service *v, const char *why)
     log_caused_event(&a->log, party, loop_now(a->loop), LOG_INFO, &f,
                      "circuit %s: ended: %s; user %s, %u stream%s, %s", v->label, why,
                      v->access.user, f.streams, f.streams == 1 ? "" : "s", totals);
+    if (v->seat.started) {
+        struct audit_entry e = v->subject.entry;
+        e.by = session_state(v->session) == SESSION_CLOSED ? "client" : "agent";
+        audit_note(a->audit, &f, &e);
+    }
     if (v->seat.started)
         ended_remember(&a->ended, session_id(v->session), v->seat.user_key, v->ended_as, why,
                        loop_now(a->loop));
@@ -238,6 +249,7 @@ static void log_move(const struct service *v, bool first, bool at_once)
     uint64_t now = loop_now(v->agent->loop);
     char time[24];
     f.circuit = v->current->label;
+    audit_note(v->agent->audit, &f, &v->subject.entry);
     if (first) {
         log_caused_event(&v->agent->log, v->seat.user_key, now, LOG_INFO, &f,
                          "circuit %s: session of user %s has begun", f.circuit, f.user);
@@ -351,6 +363,7 @@ static void on_move(struct session *s, struct circuit *circuit)
     v->current = container_of(circuit, struct attachment, driver.circuit);
     if (v->candidate == v->current)
         v->candidate = NULL;
+    audit_subject_circuit(&v->subject, v->current->circuit, v->current->relay_key);
     log_move(v, first, old != NULL);
     seats_start(&v->agent->seats, &v->seat);
     v->seat.waiting_since_us = 0;
@@ -372,13 +385,19 @@ static void on_move(struct session *s, struct circuit *circuit)
 static void on_open(struct session *s, struct stream *stream, struct view target)
 {
     struct service *v = session_owner(s);
-    access_open(&v->access, stream, target);
+    if (audit_permits(v->agent->audit))
+        access_open(&v->access, stream, target);
+    else
+        stream_reset(stream, RESET_INTERNAL, NO_AUDIT_TEXT);
 }
 
 static void on_listen(struct session *s, struct stream *listener, struct view address)
 {
     struct service *v = session_owner(s);
-    remote_listeners_add(v->access.listeners, listener, address);
+    if (!audit_permits(v->agent->audit))
+        stream_reset(listener, RESET_INTERNAL, NO_AUDIT_TEXT);
+    else
+        remote_listeners_add(v->access.listeners, listener, address);
 }
 
 /* Whose listener is at the address; NULL: none of the agent's sessions'. */
@@ -451,6 +470,12 @@ static void on_stall(struct session *s, uint64_t since_us)
     v->agent->on_path_in_doubt(v->agent);
 }
 
+static void on_stream(struct session *s, const struct stream_report *report)
+{
+    const struct service *v = session_owner(s);
+    stream_audit_note(v->agent->audit, false, loop_now(v->agent->loop), &v->subject.entry, report);
+}
+
 static const struct session_events events = {
     .on_open = on_open,
     .on_listen = on_listen,
@@ -480,7 +505,9 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
         free(v);
         return NULL;
     }
-    v->session = session_new(&settings, &events, v);
+    v->events = events;
+    v->events.on_stream = a->audit ? on_stream : NULL;
+    v->session = session_new(&settings, &v->events, v);
     v->share = share_take(&a->shares, a->loop, user->public_key);
     if (!v->session || !v->share) {
         session_free(v->session);
@@ -496,6 +523,8 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
     v->give_up.on_fire = on_give_up;
     teardown_init(&v->teardown, &v->share->turns, v->session, on_ended);
     snprintf(v->label, sizeof v->label, "%s", in->label);
+    audit_subject_init(&v->subject, v->access.user, v->access.agent, user->public_key);
+    audit_subject_session(&v->subject, view_of(session_id(v->session), SESSION_ID_BYTES));
     seats_take(&a->seats, &v->seat, v->session, user->public_key, in->relay_key);
     return v;
 }
@@ -549,6 +578,10 @@ static struct service *begin(struct agent *a, const struct agent_user *user,
         return find_session(a, in->earlier->session_id);
     if (in->earlier) {
         wire_error_set(no, CODE_STALE, "the client's first message was used before");
+        return NULL;
+    }
+    if (!audit_permits(a->audit)) {
+        wire_error_set(no, CODE_FULL, NO_AUDIT_TEXT);
         return NULL;
     }
     if (!seats_has_room(&a->seats, user->public_key)) {
@@ -613,6 +646,7 @@ struct attachment *service_admit(struct agent *a, const struct admission *in, st
         return NULL;
     }
     snprintf(t->from, sizeof t->from, "%s", in->from);
+    snprintf(t->circuit, sizeof t->circuit, "%s", in->circuit);
     if (v->candidate)
         let_go(v, v->candidate);
     session_take_hello(v->session, hello);

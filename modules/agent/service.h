@@ -16,7 +16,7 @@ struct admission {
     const uint8_t *relay_key; /* that it came through */
     const struct session_hello *hello;
     const struct attempt *earlier; /* NULL: it was not admitted before */
-    const char *label;             /* of its circuit */
+    const char *label, *circuit;   /* of its circuit: its label, its name */
     const char *from;              /* the client's address, as the relay says; clean */
 };
 

@@ -222,6 +222,12 @@ static bool wait_for_thread(struct audit *a, uint64_t patience_us)
     return stopped;
 }
 
+void audit_leave_loop(struct audit *a)
+{
+    if (a)
+        io_remove(&a->io);
+}
+
 bool audit_end(struct audit *a, uint64_t patience_us)
 {
     uint64_t left;

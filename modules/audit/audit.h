@@ -14,6 +14,10 @@ struct loop;
 /* Entries that wait to be written take at most so many bytes. */
 #define AUDIT_QUEUE_MAX ((size_t)8 * 1024 * 1024)
 
+/* A configuration's AuditSize in bytes, and how long a program that ends waits for its audit. */
+#define audit_bytes(megabytes) ((uint64_t)(megabytes)*1000000)
+#define AUDIT_END_US 3000000ULL
+
 struct audit_settings {
     const char *path;     /* copied */
     const char *role;     /* "agent"; a literal */
@@ -48,6 +52,10 @@ struct audit_wait {
 };
 void audit_when_written(struct audit *a, struct audit_wait *w);
 void audit_forget(struct audit_wait *w);
+
+/* The loop is about to be freed: entries can still be written, and are. NULL is harmless, here and
+ * below. */
+void audit_leave_loop(struct audit *a);
 
 /* Writes what waits, for at most so long, and frees. False: some of it was not written, which the
  * log tells. */

@@ -65,16 +65,17 @@ static void same_text(struct both *p, const char *what, const char *a, const cha
         contradict(p, "%s is %s in %s, %s in %s", what, a, p->a->path, b, p->b->path);
 }
 
-/* One direction: what the sender's peer has is not more than was sent, and not less than the sender
- * was told that it has, unless it gave up the stream itself and counted no further. */
+/* One direction: what the receiver has is not more than was sent, and not less than the sender was
+ * told that it has; the latter unless the stream ended there, or with the session, while bytes were
+ * on their way, which nobody counts. */
 static void same_bytes(struct both *p, const struct testimony *from, const struct fact *sender,
                        const struct testimony *to, const struct fact *receiver)
 {
-    bool gave_up = receiver->by && strcmp(receiver->by, to->role) == 0;
+    bool sender_ended = receiver->by && strcmp(receiver->by, from->role) == 0;
     if (receiver->received > sender->sent)
         contradict(p, "%s has %" PRIu64 " bytes received, %s only %" PRIu64 " sent", to->path,
                    receiver->received, from->path, sender->sent);
-    else if (!gave_up && sender->acknowledged > receiver->received)
+    else if ((receiver->clean || sender_ended) && sender->acknowledged > receiver->received)
         contradict(p, "%s has %" PRIu64 " bytes acknowledged, %s only %" PRIu64 " received",
                    from->path, sender->acknowledged, to->path, receiver->received);
 }

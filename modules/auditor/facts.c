@@ -63,13 +63,21 @@ static bool event_ends(const struct audit_entry *e, const char *suffix)
     return len >= end && strcmp(e->event + len - end, suffix) == 0;
 }
 
+/* True if the party that had to answer has refused; who gives up before the answer, or ends the
+ * session, says nothing of what the other answered. */
+static bool is_refusal(const struct audit_entry *e)
+{
+    const char *answers = strncmp(e->event, "connection_", 11) == 0 ? "client" : "agent";
+    return event_ends(e, "_refused") && e->by && strcmp(e->by, answers) == 0;
+}
+
 static void keep_state(struct fact *fact, const struct audit_entry *e)
 {
     fact->opened = fact->opened || event_ends(e, "_opened");
-    fact->refused = fact->refused || event_ends(e, "_refused");
+    fact->refused = fact->refused || is_refusal(e);
     if (fact->name.kind != FACT_STREAM || !event_ends(e, "_ended"))
         return;
-    fact->ended = true;
+    fact->clean = e->code == 0;
     fact->measured = e->measured;
     fact->sent = e->sent;
     fact->acknowledged = e->acknowledged;

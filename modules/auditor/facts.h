@@ -21,8 +21,8 @@ struct fact {
     } name;
     /* Allocated; NULL: it is not said. */
     char *user_key, *agent, *relay, *session, *target;
-    bool opened, refused, ended;
-    bool measured; /* with the end */
+    bool opened, refused; /* by the party that answers */
+    bool measured, clean; /* its end */
     uint64_t sent, acknowledged, received;
     char *by; /* who ended it, unless it ended cleanly */
 };

@@ -23,6 +23,25 @@ int exit_code(enum failure failure)
     return codes[failure];
 }
 
+const char *exit_text(enum failure failure)
+{
+    static const char *const texts[] = {
+        [FAILURE_NONE] = "finished",
+        [FAILURE_OTHER] = "failed",
+        [FAILURE_USAGE] = "usage error",
+        [FAILURE_CONFIG] = "configuration error",
+        [FAILURE_NOT_AUTHENTICATED] = "not authenticated",
+        [FAILURE_DENIED] = "denied by policy",
+        [FAILURE_NO_AGENT] = "no such agent, or it is not permitted or offline",
+        [FAILURE_NETWORK] = "network failure",
+        [FAILURE_TIMED_OUT] = "timed out",
+        [FAILURE_NOT_SEEN] = "not seen",
+        [FAILURE_ALTERED] = "altered",
+        [FAILURE_INTERRUPTED] = "interrupted",
+    };
+    return texts[failure];
+}
+
 enum failure exit_failure(uint64_t code)
 {
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)

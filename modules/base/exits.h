@@ -9,6 +9,9 @@
 /* The exit code of an applet that ended so, as the README's table has it. */
 int exit_code(enum failure failure);
 
+/* In words. */
+const char *exit_text(enum failure failure);
+
 /* The failure that has this exit code; FAILURE_OTHER when none has. */
 enum failure exit_failure(uint64_t code);
 

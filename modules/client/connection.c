@@ -49,7 +49,8 @@ struct connection {
     struct others others; /* asked while the agent is waited for at a relay */
     struct timer silence; /* a try takes long */
 
-    struct session *session; /* NULL: between two */
+    struct session *session;      /* NULL: between two */
+    struct session_events events; /* on_stream only with an audit */
     /* The session's current one, or NULL; the other is for the next circuit. */
     struct circuit_driver *driver, drivers[2];
     struct turns turns;    /* of both */
@@ -292,6 +293,9 @@ static void try_again(struct connection *c, const struct reach_outcome *o, const
 static void try_failed(struct connection *c, const struct reach_outcome *o)
 {
     char text[TRY_TEXT_BYTES];
+    if (o->answered && c->reach.circuit[0])
+        report_refused(&c->report, c->reach.circuit, c->reach.request.relay->public_key,
+                       o->by_agent, &o->error);
     if (c->state == STATE_CLOSING) {
         if (!c->driver)
             finish(c); /* it was the one try to tell the agent of the end */
@@ -342,7 +346,7 @@ static void connected(struct connection *c, struct circuit_driver *driver, const
 {
     const char *relay = c->reach.hop.relay; /* of the try that has ended */
     bool resumed = c->state != STATE_CONNECTING;
-    report_circuit(&c->report, label);
+    report_circuit(&c->report, label, c->reach.circuit, c->reach.request.relay->public_key);
     drop_circuit(c); /* one that stalled */
     c->driver = driver;
     c->connected_us = loop_now(c->loop);
@@ -354,7 +358,7 @@ static void connected(struct connection *c, struct circuit_driver *driver, const
     if (resumed)
         report_resumed(&c->report, relay, c->lost_us);
     else
-        report_connected(&c->report, relay);
+        report_connected(&c->report, c->session, relay);
     round_reached(&c->round);
     forwards_tie(c->forwards, c->session);
 }
@@ -415,6 +419,12 @@ static void on_access(struct session *s, const struct access_frame *access)
 {
     struct connection *c = session_owner(s);
     report_access(&c->report, access);
+}
+
+static void on_stream(struct session *s, const struct stream_report *report)
+{
+    struct connection *c = session_owner(s);
+    report_stream(&c->report, report);
 }
 
 static const struct session_events session_events = {
@@ -526,7 +536,7 @@ static bool new_session(struct connection *c)
     struct error e = {0};
     settings.streams = forwards_agent_streams(c->forwards);
     settings.ends_in_portions = true;
-    c->session = session_new(&settings, &session_events, c);
+    c->session = session_new(&settings, &c->events, c);
     if (!c->session) {
         connection_stop(c, FAILURE_OTHER, NO_MEMORY_TEXT);
         return false;
@@ -684,6 +694,9 @@ static void init(struct connection *c, const struct client_task *task,
     list_init(&c->remains);
     round_init(&c->round, task->config->relay_count, is_single(c));
     report_init(&c->report, place->loop, task->agent, place->row, place->alone);
+    report_audit(&c->report, place->audit, task->party->own->public_key);
+    c->events = session_events;
+    c->events.on_stream = place->audit ? on_stream : NULL;
 }
 
 struct connection *connection_new(const struct client_task *task,

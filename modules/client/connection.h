@@ -26,8 +26,9 @@ struct client_task {
 /* Its place among those of the process. */
 struct connection_place {
     struct loop *loop;
-    unsigned row; /* of its line of state */
-    bool alone;   /* its log lines need not name the agent */
+    struct audit *audit; /* or NULL */
+    unsigned row;        /* of its line of state */
+    bool alone;          /* its log lines need not name the agent */
     /* It has ended by itself or was stopped. Called once, from the loop. */
     void (*ended)(void *arg);
     void *arg;

@@ -4,10 +4,13 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "audit/note.h"
+#include "base/exits.h"
 #include "base/log.h"
 
 struct group {
     struct loop *loop;
+    struct audit *audit; /* or NULL */
     struct connection **all;
     size_t count, running;
 };
@@ -42,6 +45,17 @@ static bool heeds_hangup(void)
     return sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler != SIG_IGN;
 }
 
+static bool begin_audit(struct group *g, const struct client_task *task, struct error *e)
+{
+    const struct client_config *config = task->config;
+    const struct audit_settings settings = {
+        .path = config->audit, .role = "client", .limit_bytes = audit_bytes(config->audit_mb)};
+    if (config->audit && !(g->audit = audit_start(g->loop, &settings, e)))
+        return false;
+    audit_started(g->audit, task->party->own->public_key);
+    return true;
+}
+
 static bool prepare(struct group *g, const struct client_task *tasks, struct error *e)
 {
     struct connection_place place = {.alone = g->count == 1, .ended = on_ended, .arg = g};
@@ -49,10 +63,13 @@ static bool prepare(struct group *g, const struct client_task *tasks, struct err
         loop_new_with_signals(on_signal, heeds_hangup() ? on_signal : NULL, on_status_signal, g, e);
     if (!g->loop)
         return false;
+    if (!begin_audit(g, &tasks[0], e))
+        return false;
     g->all = calloc(g->count, sizeof *g->all);
     if (!g->all)
         return error_no_memory(e);
     place.loop = g->loop;
+    place.audit = g->audit;
     for (size_t i = 0; i < g->count; i++) {
         place.row = (unsigned)i;
         g->all[i] = connection_new(&tasks[i], &place);
@@ -102,9 +119,12 @@ enum failure group_run(const struct client_task *tasks, size_t count)
         log_error("%s", e.text);
         failure = e.failure;
     }
+    audit_leave_loop(g.audit);
     loop_free(g.loop);
     for (size_t i = 0; i < count && g.all; i++)
         connection_free(g.all[i]);
     free(g.all);
+    audit_ended(g.audit, exit_text(failure));
+    audit_end(g.audit, AUDIT_END_US);
     return failure;
 }

@@ -72,6 +72,7 @@ static void make_message1(struct outgoing *o)
         return;
     }
     circuit_label(r->label, view_of(r->message1, r->message1_len));
+    hash_name(r->circuit, view_of(r->message1, r->message1_len));
 }
 
 static void send_connect(struct reach *r)

@@ -52,6 +52,7 @@ struct reach {
     bool finished;
     uint8_t listed_key[KEY_BYTES];
     bool listed_offline;
+    char circuit[HASH_NAME_BYTES];   /* its name in audits */
     char label[CIRCUIT_LABEL_BYTES]; /* the circuit's, as in the relay's and the agent's log */
     struct cipher send, receive;
     uint32_t number; /* of the circuit, as message 1 tells it */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "forward/stream_audit.h"
 
 #define SWEEP_US (5 * CLOCK_US_PER_S)
 
@@ -34,26 +35,42 @@ void report_init(struct report *r, struct loop *loop, const char *agent, unsigne
         snprintf(r->prefix, sizeof r->prefix, "%s: ", agent);
 }
 
+void report_audit(struct report *r, struct audit *audit, const uint8_t own_key[KEY_BYTES])
+{
+    r->audit = audit;
+    audit_subject_init(&r->subject, NULL, r->agent, own_key);
+}
+
+void report_stream(struct report *r, const struct stream_report *stream)
+{
+    stream_audit_note(r->audit, true, loop_now(r->loop), &r->subject.entry, stream);
+}
+
 void report_begin(struct report *r)
 {
     r->begun_us = loop_now(r->loop);
     on_sweep(&r->sweep);
 }
 
-void report_circuit(struct report *r, const char *label)
+void report_circuit(struct report *r, const char *label, const char *circuit,
+                    const uint8_t relay_key[KEY_BYTES])
 {
+    audit_subject_circuit(&r->subject, circuit, relay_key);
     memcpy(r->before, r->label, sizeof r->before);
     snprintf(r->label, sizeof r->label, "%s", label);
     r->silence_told = false;
 }
 
-void report_connected(struct report *r, const char *relay)
+void report_connected(struct report *r, const struct session *s, const char *relay)
 {
     struct log_fields f = log_party_fields(&r->peers, "session_began");
     r->session_begun_us = loop_now(r->loop);
     f.relay = relay;
     caused(r, LOG_INFO, &f, "connected to agent %s through relay %s, circuit %s", r->agent, relay,
            r->label);
+    audit_subject_session(&r->subject, view_of(session_id(s), SESSION_ID_BYTES));
+    audit_note(r->audit, &f, &r->subject.entry);
+    r->has_session = true;
 }
 
 void report_resumed(struct report *r, const char *relay, uint64_t lost_us)
@@ -65,6 +82,7 @@ void report_resumed(struct report *r, const char *relay, uint64_t lost_us)
     text_duration(time, loop_now(r->loop) - lost_us);
     caused(r, LOG_INFO, &f, "%sresumed after %s, nothing lost: through relay %s, circuit %s",
            r->prefix, time, relay, r->label);
+    audit_note(r->audit, &f, &r->subject.entry);
 }
 
 void report_stalled(struct report *r)
@@ -88,6 +106,21 @@ void report_failed(struct report *r, enum log_level level, const char *relay, co
     f.code = error->code;
     f.reason = error->text;
     caused(r, level, &f, "%s%s", r->prefix, words);
+}
+
+void report_refused(struct report *r, const char *circuit, const uint8_t relay_key[KEY_BYTES],
+                    bool by_agent, const struct wire_error *error)
+{
+    char relay[FINGERPRINT_TEXT_BYTES];
+    key_fingerprint(relay, relay_key);
+    audit_write(r->audit, &(struct audit_entry){.event = "circuit_refused",
+                                                .circuit = circuit,
+                                                .key = r->subject.key,
+                                                .agent = r->agent,
+                                                .relay = relay,
+                                                .code = error->code,
+                                                .reason = error->text,
+                                                .by = by_agent ? "agent" : "relay"});
 }
 
 void report_retry(struct report *r, uint64_t pause_us)
@@ -138,9 +171,29 @@ void report_session_over(struct report *r, const struct session *s)
     caused(r, LOG_WARNING, &f, "%sthe session has ended: %s", r->prefix, e->text);
 }
 
+/* All sessions end here, also those whose end is wanted and has no line. */
+static void note_end(struct report *r, const struct session *s)
+{
+    struct session_summary summary = session_summary(s);
+    struct audit_entry e = r->subject.entry;
+    if (!r->has_session)
+        return;
+    r->has_session = false;
+    e.event = "session_ended";
+    e.counted = true;
+    e.bytes_up = summary.bytes_sent;
+    e.bytes_down = summary.bytes_received;
+    e.duration_ms = (loop_now(r->loop) - r->session_begun_us) / CLOCK_US_PER_MS;
+    e.code = session_error(s)->code;
+    e.reason = session_error(s)->text;
+    e.by = session_state(s) == SESSION_CLOSED ? "agent" : "client";
+    audit_write(r->audit, &e);
+}
+
 void report_add(struct report *r, const struct session *s)
 {
     struct session_summary summary = session_summary(s);
+    note_end(r, s);
     r->sent += summary.bytes_sent;
     r->received += summary.bytes_received;
     r->streams += summary.streams_opened;

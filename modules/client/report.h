@@ -3,6 +3,7 @@
 #ifndef SPX_CLIENT_REPORT_H
 #define SPX_CLIENT_REPORT_H
 
+#include "audit/note.h"
 #include "base/error.h"
 #include "base/log_rates.h"
 #include "config/values.h"
@@ -21,6 +22,9 @@ struct report {
     struct log_rates log;
     struct log_party peers;   /* in it: the relays and the agent, as one */
     struct log_fields fields; /* of every line: the agent and the label */
+    struct audit *audit;      /* or NULL */
+    struct audit_subject subject;
+    bool has_session; /* which has begun, for the audit */
     struct timer sweep;
     uint64_t begun_us, session_begun_us;
     bool silence_told; /* since the last circuit */
@@ -32,14 +36,22 @@ struct report {
 /* alone: lines need not name the agent. The agent's name is the caller's. */
 void report_init(struct report *r, struct loop *loop, const char *agent, unsigned row, bool alone);
 
+/* From now on this audit keeps what is reported, as of the user with this key. */
+void report_audit(struct report *r, struct audit *audit, const uint8_t own_key[KEY_BYTES]);
+
+/* For session_events.on_stream, with an audit. */
+void report_stream(struct report *r, const struct stream_report *stream);
+
 /* From now on time counts, and what the log leaves out is told every few seconds. */
 void report_begin(struct report *r);
 
-/* There is another circuit, with this label. No line. */
-void report_circuit(struct report *r, const char *label);
+/* There is another circuit, with this label and this name, through the relay with this key. No
+ * line. */
+void report_circuit(struct report *r, const char *label, const char *circuit,
+                    const uint8_t relay_key[KEY_BYTES]);
 
-/* A session has begun on the circuit, through this relay. */
-void report_connected(struct report *r, const char *relay);
+/* This session has begun on the circuit, through this relay. */
+void report_connected(struct report *r, const struct session *s, const char *relay);
 
 /* The session goes on, on the circuit. lost_us: since when it had none that worked. */
 void report_resumed(struct report *r, const char *relay, uint64_t lost_us);
@@ -54,6 +66,11 @@ void report_lost(struct report *r, const char *why);
  * the relay itself did not let this one in. */
 void report_failed(struct report *r, enum log_level level, const char *relay, const char *label,
                    const struct wire_error *error, const char *words);
+
+/* The same for the audit, where each try counts: the circuit of this name was refused by the agent,
+ * or by the relay with this key. */
+void report_refused(struct report *r, const char *circuit, const uint8_t relay_key[KEY_BYTES],
+                    bool by_agent, const struct wire_error *error);
 
 /* The next try is after this pause. */
 void report_retry(struct report *r, uint64_t pause_us);

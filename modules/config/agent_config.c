@@ -139,6 +139,19 @@ static bool parse_user_listen(struct config_reader *r, void *field, const char *
 #define USER(field) offsetof(struct agent_user, field)
 #define USER_NUMBER(field) CONFIG_NUMBER(struct agent_user, field)
 
+static bool parse_audit_failure(struct config_reader *r, void *field, const char *value,
+                                struct error *e)
+{
+    bool *goes_on = field;
+    (void)r;
+    *goes_on = strcasecmp(value, "continue") == 0;
+    if (*goes_on || strcasecmp(value, "refuse") == 0)
+        return true;
+    return error_set(e, FAILURE_CONFIG, "malformed AuditFailure '%s'; expected refuse or continue",
+                     value);
+}
+
+static const struct config_type audit_failure = {parse_audit_failure, same_truth, sizeof(bool)};
 static const struct config_type socket_path = {parse_socket_path, same_text, sizeof(char *)};
 static const struct config_type group = {parse_group, same_text, sizeof(char *)};
 static const struct config_type remote_access = {parse_remote_access, same_truth, sizeof(bool)};
@@ -176,6 +189,15 @@ static const struct config_key agent_keys[] = {
      RESUME_WINDOW_DEFAULT_S},
     {"TimeZone", AT_MOST_ONE, AT_ONCE, &config_time_zone, AGENT(time_zone)},
     RULE_KEYS(AGENT(given)),
+    {"Audit", AT_MOST_ONE, NEXT_START, &config_any_path, AGENT(audit)},
+    {"AuditSize",
+     AT_MOST_ONE,
+     NEXT_START,
+     &config_number,
+     AGENT_NUMBER(audit_mb),
+     {0, AUDIT_MB_MAX},
+     AUDIT_MB_DEFAULT},
+    {"AuditFailure", AT_MOST_ONE, NEXT_START, &audit_failure, AGENT(audit_continue)},
 };
 
 static const struct config_key relay_keys[] = {
@@ -255,6 +277,7 @@ void agent_config_free(struct agent_config *c)
     free(c->control_socket);
     free(c->control_group);
     free(c->state_directory);
+    free(c->audit);
     free(c->labels);
     free(c->time_zone.name);
     zone_free(&c->time_zone.zone);

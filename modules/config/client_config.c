@@ -49,6 +49,7 @@ static bool parse_forward(struct config_reader *r, void *field, const char *valu
 
 /* Where a field stands in the object of its section. */
 #define CLIENT(field) offsetof(struct client_config, field)
+#define CLIENT_NUMBER(field) CONFIG_NUMBER(struct client_config, field)
 #define RELAY(field) offsetof(struct client_relay, field)
 #define AGENT(field) offsetof(struct client_agent, field)
 
@@ -59,6 +60,14 @@ static const struct config_type forward_list = {.parse = parse_forward};
 static const struct config_key client_keys[] = {
     {"KeyFile", EXACTLY_ONE, AT_ONCE, &config_key_file, CLIENT(key)},
     {"KnownAgents", AT_MOST_ONE, AT_ONCE, &config_any_path, CLIENT(known_agents)},
+    {"Audit", AT_MOST_ONE, NEXT_START, &config_any_path, CLIENT(audit)},
+    {"AuditSize",
+     AT_MOST_ONE,
+     NEXT_START,
+     &config_number,
+     CLIENT_NUMBER(audit_mb),
+     {0, AUDIT_MB_MAX},
+     AUDIT_MB_DEFAULT},
 };
 
 static const struct config_key relay_keys[] = {
@@ -95,6 +104,7 @@ bool client_config_load(struct client_config *c, const char *path, struct error 
 void client_config_free(struct client_config *c)
 {
     free(c->known_agents);
+    free(c->audit);
     free(c->relays);
     for (size_t i = 0; i < c->agent_count; i++)
         free(c->agents[i].forwards);

@@ -9,6 +9,8 @@
 
 #define LABELS_BYTES 2048 /* with the terminator */
 #define RELAY_WORKERS_MAX 64
+#define AUDIT_MB_DEFAULT 100
+#define AUDIT_MB_MAX 1000000
 
 /* Lists are allocated arrays with their count. Every struct is freed by its *_free, which wipes
  * keys. Ranges and defaults of numbers stand in the tables of keys (schema.h). */
@@ -37,7 +39,9 @@ struct relay_config {
     struct address_list listen; /* one or more */
     struct keypair key;
     uint32_t keepalive_s;
-    uint32_t workers; /* 0: one for each core */
+    uint32_t workers;  /* 0: one for each core */
+    char *audit;       /* NULL; path of the file that all is kept in */
+    uint32_t audit_mb; /* it is put aside when it would be larger; 0: never */
     struct relay_user *users;
     size_t user_count;
     struct relay_agent *agents;
@@ -86,7 +90,11 @@ struct agent_config {
     char *control_group;   /* NULL; whose members may use it too: the name or number of a group */
     char *state_directory; /* NULL; where the agent keeps what outlives it */
     struct agent_zone time_zone;
-    struct given_rules given;   /* for users whose section does not give them */
+    struct given_rules given; /* for users whose section does not give them */
+    char *audit;              /* NULL; path of the file that all is kept in */
+    uint32_t audit_mb;        /* it is put aside when it would be larger; 0: never */
+    bool
+        audit_continue; /* while the file cannot be written there may be new sessions and streams */
     struct agent_relay *relays; /* one or more */
     size_t relay_count;
     struct agent_user *users;
@@ -110,6 +118,8 @@ struct client_agent {
 struct client_config {
     struct keypair key;
     char *known_agents;          /* path; default "known_agents" beside the configuration file */
+    char *audit;                 /* NULL; path of the file that all is kept in */
+    uint32_t audit_mb;           /* it is put aside when it would be larger; 0: never */
     struct client_relay *relays; /* one or more, in the order to try */
     size_t relay_count;
     struct client_agent *agents; /* what is particular to them */

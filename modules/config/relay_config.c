@@ -76,6 +76,14 @@ static const struct config_key relay_keys[] = {
      &config_number,
      RELAY_NUMBER(workers),
      {1, RELAY_WORKERS_MAX}},
+    {"Audit", AT_MOST_ONE, NEXT_START, &config_any_path, RELAY(audit)},
+    {"AuditSize",
+     AT_MOST_ONE,
+     NEXT_START,
+     &config_number,
+     RELAY_NUMBER(audit_mb),
+     {0, AUDIT_MB_MAX},
+     AUDIT_MB_DEFAULT},
 };
 
 static const struct config_key user_keys[] = {
@@ -120,5 +128,6 @@ void relay_config_free(struct relay_config *c)
     free(c->users);
     free(c->agents);
     free(c->listen.items);
+    free(c->audit);
     wipe(c, sizeof *c);
 }

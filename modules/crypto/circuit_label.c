@@ -4,11 +4,19 @@
 
 #include <stdio.h>
 
+#include "base/text.h"
 #include "crypto/primitives.h"
 
 void circuit_label(char out[CIRCUIT_LABEL_BYTES], struct view message1)
 {
+    char name[HASH_NAME_BYTES];
+    hash_name(name, message1);
+    snprintf(out, CIRCUIT_LABEL_BYTES, "%.8s", name);
+}
+
+void hash_name(char out[HASH_NAME_BYTES], struct view of)
+{
     uint8_t digest[HASH_BYTES];
-    sha256(digest, message1, view_of(NULL, 0));
-    snprintf(out, CIRCUIT_LABEL_BYTES, "%08lx", (unsigned long)load_be32(digest));
+    sha256(digest, of, view_of(NULL, 0));
+    text_hex(out, digest, (HASH_NAME_BYTES - 1) / 2);
 }

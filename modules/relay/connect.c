@@ -1,7 +1,7 @@
 /* Decides whether a CONNECT is taken: who may, and how often. */
 #include "relay/connect.h"
 
-#include "base/log.h"
+#include "audit/note.h"
 #include "base/text.h"
 #include "relay/desk.h"
 #include "relay/peer.h"
@@ -14,7 +14,7 @@ static bool refuse_at_once(struct peer *client, struct view agent, enum code cod
 {
     struct refusal m = {.code = code, .text = view_of_string(text), .retry_s = RETRY_S};
     struct relay *r = client->relay;
-    char name[NAME_TEXT_BYTES];
+    char name[NAME_TEXT_BYTES], key[FINGERPRINT_TEXT_BYTES];
     struct log_fields f = {.event = "circuit_refused",
                            .user = client->user->config->name,
                            .agent = name,
@@ -25,6 +25,8 @@ static bool refuse_at_once(struct peer *client, struct view agent, enum code cod
     log_caused_event(&r->log, client->user->public_key, loop_now(r->loop), LOG_WARNING, &f,
                      "refused user %s from %s to agent %s: %s", f.user, client->address, name,
                      text);
+    key_fingerprint(key, client->user->public_key);
+    audit_note(r->audit, &f, &(struct audit_entry){.key = key, .by = "relay"});
     pending_send_refused(client, &m);
     return true;
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "audit/note.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "relay/circuit_hop.h"
@@ -37,6 +38,8 @@ static void replace(struct known_agent *a, const struct peer *newer)
 /* ---- Calls for help. ---- */
 
 /* The same call, if it is among these: what may change is its age and who has taken it. */
+static const struct audit_entry by_agent = {.by = "agent"};
+
 static const struct told_call *find_call(const struct told_calls *calls, const struct told_call *c)
 {
     for (size_t i = 0; i < calls->count; i++)
@@ -57,15 +60,18 @@ static void log_call(struct peer *peer, const struct told_call *call, const stru
     text_clean(user, sizeof user, call->taken_by);
     f.severity = call->severity;
     f.reason = text;
-    if (!was)
+    if (!was) {
         log_caused_event(log, a->public_key, now, LOG_INFO, &f,
                          "agent %s calls for help, severity %u: %s", a->name, call->severity, text);
+        audit_note(peer->relay->audit, &f, &by_agent);
+    }
     if (!*user || (was && view_equal(was->taken_by, call->taken_by)))
         return;
     f.event = "call_taken";
     f.user = user;
     log_caused_event(log, a->public_key, now, LOG_INFO, &f,
                      "agent %s: user %s has taken the call: %s", a->name, user, text);
+    audit_note(peer->relay->audit, &f, &by_agent);
 }
 
 /* A call is over, others stand. */
@@ -79,6 +85,7 @@ static void log_call_over(struct peer *peer, const struct told_call *call)
     f.reason = text;
     log_caused_event(&peer->relay->log, a->public_key, loop_now(peer->relay->loop), LOG_INFO, &f,
                      "agent %s: a call of severity %u is over: %s", a->name, call->severity, text);
+    audit_note(peer->relay->audit, &f, &by_agent);
 }
 
 /* Says what is new, and what has ended. */
@@ -91,9 +98,11 @@ static void log_calls(struct peer *peer, const struct told_calls *old, const str
     for (size_t i = 0; i<old->count &&new->count> 0; i++)
         if (!find_call(new, &old->all[i]))
             log_call_over(peer, &old->all[i]);
-    if (old->count > 0 && new->count == 0)
-        log_caused_event(&peer->relay->log, a->public_key, loop_now(peer->relay->loop), LOG_INFO,
-                         &f, "agent %s no longer calls for help", a->name);
+    if (old->count == 0 || new->count > 0)
+        return;
+    log_caused_event(&peer->relay->log, a->public_key, loop_now(peer->relay->loop), LOG_INFO, &f,
+                     "agent %s no longer calls for help", a->name);
+    audit_note(peer->relay->audit, &f, &by_agent);
 }
 
 static bool read_call(struct peer *peer, struct view body)

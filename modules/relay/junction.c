@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/note.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -24,6 +25,13 @@ static const char *side_name(enum junction_side side)
 static enum junction_side other_side(enum junction_side side)
 {
     return side == SIDE_CLIENT ? SIDE_AGENT : SIDE_CLIENT;
+}
+
+static void note(const struct junction *j, const struct log_fields *f)
+{
+    char key[FINGERPRINT_TEXT_BYTES];
+    key_fingerprint(key, j->user_key);
+    audit_note(j->relay->audit, f, &(struct audit_entry){.circuit = j->circuit, .key = key});
 }
 
 static struct log_fields fields_of(const struct junction *j, const char *event)
@@ -45,6 +53,7 @@ static void log_end(const struct junction *j)
     log_fields_totals(totals, &f);
     log_caused_event(&j->relay->log, j->user_key, loop_now(j->relay->loop), LOG_INFO, &f,
                      "circuit %s: ended: %s, %s", j->label, j->why, totals);
+    note(j, &f);
 }
 
 static void leave_pair(struct junction *j)
@@ -266,6 +275,7 @@ static struct junction *junction_new(const struct pending *p)
     j->pair = p->pair;
     j->worker = workers_for_circuit(p->relay);
     memcpy(j->label, p->label, sizeof j->label);
+    memcpy(j->circuit, p->circuit, sizeof j->circuit);
     j->call = (struct loop_call){.f = begin, .arg = j};
     j->drain_until_us = CLOCK_NEVER;
     j->timer.on_fire = on_timer;
@@ -294,6 +304,7 @@ static void hand_over(struct junction *j)
     f = fields_of(j, "circuit_joined");
     log_caused_event(&j->relay->log, j->user_key, loop_now(j->relay->loop), LOG_INFO, &f,
                      "circuit %s: joined", j->label);
+    note(j, &f);
     if (worker_is_desk(j->worker))
         begin(j);
     else
@@ -308,6 +319,7 @@ void junction_join(const struct pending *p, struct carrier *client, struct carri
         f.code = CODE_INTERNAL;
         log_caused_event(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_ERROR,
                          &f, "circuit %s: ended: " NO_MEMORY_TEXT, p->label);
+        pending_note(p, &f, "relay");
         carrier_close(client);
         carrier_close(agent);
         return;

@@ -37,7 +37,7 @@ struct junction {
     struct list of_pair;
     struct list all;
     struct worker *worker;
-    char label[CIRCUIT_LABEL_BYTES];
+    char label[CIRCUIT_LABEL_BYTES], circuit[HASH_NAME_BYTES];
     const char *_Atomic told_to_end; /* why; NULL: it goes on */
     struct loop_call call;           /* to the worker at the join, to the desk at the end */
     /* The worker's. */

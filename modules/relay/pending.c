@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/note.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -35,6 +36,14 @@ struct log_fields pending_fields(const struct pending *p, const char *event)
                                .circuit = p->label,
                                .user = p->user->config->name,
                                .agent = p->agent->name};
+}
+
+void pending_note(const struct pending *p, const struct log_fields *f, const char *by)
+{
+    char key[FINGERPRINT_TEXT_BYTES];
+    key_fingerprint(key, p->user->public_key);
+    audit_note(p->relay->audit, f,
+               &(struct audit_entry){.circuit = p->circuit, .key = key, .by = by});
 }
 
 void pending_set_state(struct pending *p, enum pending_state state)
@@ -116,6 +125,7 @@ void pending_refuse_as(struct pending *p, const struct refusal *m)
     f.reason = text;
     log_caused_event(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_INFO, &f,
                      "circuit %s: refused: %s", p->label, text);
+    pending_note(p, &f, m->message2.len ? "agent" : "relay");
     pending_send_refused(p->client, m);
     end(p);
 }
@@ -162,6 +172,7 @@ struct pending *pending_new(struct peer *client, struct known_agent *a, struct p
     p->message1_len = message1.len;
     memcpy(p->message1, message1.data, message1.len);
     circuit_label(p->label, message1);
+    hash_name(p->circuit, message1);
     p->timer.on_fire = on_timeout;
     timer_set(r->loop, &p->timer, loop_now(r->loop) + CONNECT_WAIT_S * CLOCK_US_PER_S);
     list_append(&r->pendings, &p->all);
@@ -202,6 +213,7 @@ void pending_client_gone(struct pending *p)
     f.reason = "the client disconnected";
     log_caused_event(&p->relay->log, p->user->public_key, loop_now(p->relay->loop), LOG_INFO, &f,
                      "circuit %s: refused: the client disconnected", p->label);
+    pending_note(p, &f, "client");
     p->client = NULL;
     end(p);
 }

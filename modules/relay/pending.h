@@ -47,7 +47,7 @@ struct pending {
     uint8_t ticket[TICKET_BYTES];
     uint64_t offer; /* number of the OFFER under way; 0: none */
     uint64_t offered_us;
-    char label[CIRCUIT_LABEL_BYTES];
+    char label[CIRCUIT_LABEL_BYTES], circuit[HASH_NAME_BYTES];
     size_t message1_len;
     uint8_t message1[]; /* the session's */
 };
@@ -56,6 +56,9 @@ struct pending {
  * NULL without memory. */
 struct pending *pending_new(struct peer *client, struct known_agent *a, struct pair *pair,
                             struct view message1);
+
+/* An entry of the audit, of a line's fields: about it. by: who decided, or NULL. */
+void pending_note(const struct pending *p, const struct log_fields *f, const char *by);
 
 /* The fields of a line about it, with this event. */
 struct log_fields pending_fields(const struct pending *p, const char *event);

@@ -70,17 +70,17 @@ static void end_newcomers(struct relay *r)
     }
 }
 
-static void end_gone(struct list *gone_users, struct list *gone_agents)
+static void end_gone(struct audit *audit, struct list *gone_users, struct list *gone_agents)
 {
     list_each (link, gone_users) {
         struct known_user *u = container_of(link, struct known_user, all);
-        changes_log_gone_user(u);
+        changes_log_gone_user(audit, u);
         end_hops(&u->hops);
         directory_free_user(u);
     }
     list_each (link, gone_agents) {
         struct known_agent *a = container_of(link, struct known_agent, all);
-        changes_log_gone_agent(a);
+        changes_log_gone_agent(audit, a);
         end_hops(&a->hops.all);
         directory_free_agent(a);
     }
@@ -96,7 +96,7 @@ void reload_apply(struct relay *r, const struct relay_config *config)
         !known)
         log_error(NO_MEMORY_TEXT ": some users and agents are not known");
     end_forbidden(r);
-    end_gone(&gone_users, &gone_agents);
+    end_gone(r->audit, &gone_users, &gone_agents);
     end_newcomers(r);
     r->party.keepalive_s = (uint16_t)config->keepalive_s;
 }

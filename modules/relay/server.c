@@ -3,6 +3,7 @@
 
 #include <sched.h>
 
+#include "audit/note.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -56,7 +57,8 @@ static void on_reload(void *arg, int signo)
               "configuration reloaded: %zu user%s, %zu agent%s", fresh.user_count,
               fresh.user_count == 1 ? "" : "s", fresh.agent_count,
               fresh.agent_count == 1 ? "" : "s");
-    changes_log_new(&r->directory, &fresh);
+    audit_write(r->audit, &(struct audit_entry){.event = "reloaded"});
+    changes_log_new(r->audit, &r->directory, &fresh);
     reload_apply(r, &fresh);
     old = r->config;
     r->config = fresh;
@@ -149,6 +151,17 @@ static void init(struct server *s, struct relay_config *config, const char *path
     wipe(config, sizeof *config);
 }
 
+static bool begin_audit(struct relay *r, struct error *e)
+{
+    const struct audit_settings settings = {
+        .path = r->config.audit, .role = "relay", .limit_bytes = audit_bytes(r->config.audit_mb)};
+    if (r->config.audit && !(r->audit = audit_start(r->loop, &settings, e)))
+        return false;
+    audit_counts_init(&r->strangers, r->loop, r->audit);
+    audit_started(r->audit, r->key.public_key);
+    return true;
+}
+
 static bool start(struct server *s, struct error *e)
 {
     struct relay *r = &s->relay;
@@ -160,6 +173,8 @@ static bool start(struct server *s, struct error *e)
     if (!r->known || !r->seen || !listing_start(r))
         return error_no_memory(e);
     r->party.known = r->known;
+    if (!begin_audit(r, e))
+        return false;
     key_stock_fill(&r->stock);
     reload_apply(r, &r->config);
     timer_set(r->loop, &s->sweep, loop_now(r->loop) + SWEEP_US);
@@ -170,14 +185,18 @@ static bool start(struct server *s, struct error *e)
     return true;
 }
 
-static void end(struct server *s)
+static void end(struct server *s, const char *why)
 {
     struct relay *r = &s->relay;
     acceptor_stop(&s->acceptor);
     if (r->loop)
         timer_cancel(r->loop, &s->sweep);
     workers_stop(r);
-    workers_free(r);
+    audit_counts_end(&r->strangers);
+    audit_leave_loop(r->audit);
+    workers_free(r); /* and the loop, once the ends of all circuits are told */
+    audit_ended(r->audit, why);
+    audit_end(r->audit, AUDIT_END_US);
     crowd_free(&r->crowd);
     directory_free(&r->directory);
     listing_free(r);
@@ -197,6 +216,6 @@ enum failure relay_run(struct relay_config *config, const char *path)
     if (start(&s, &e))
         loop_run(s.relay.loop);
     log_ended(e.failure, e.failure ? e.text : s.why);
-    end(&s);
+    end(&s, e.failure ? e.text : s.why);
     return e.failure;
 }

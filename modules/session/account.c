@@ -8,10 +8,9 @@
 
 #include "base/text.h"
 #include "session/internal.h"
-#include "session/stream.h"
 
 struct account {
-    struct traffic traffic;
+    uint64_t sent, received;
     uint64_t last_position;             /* of the session, behind the last byte */
     uint64_t mark_position, mark_bytes; /* the mark: there, so many of the stream's were sent */
     uint64_t acknowledged;
@@ -47,7 +46,7 @@ static void pass_mark(const struct stream *st)
         a->mark_bytes = 0;
     }
     if (a->last_position && has >= a->last_position)
-        a->acknowledged = a->traffic.sent;
+        a->acknowledged = a->sent;
 }
 
 void account_sent(struct stream *st, size_t bytes)
@@ -57,20 +56,20 @@ void account_sent(struct stream *st, size_t bytes)
         return;
     if (!st->datagrams)
         pass_mark(st);
-    a->traffic.sent += bytes;
+    a->sent += bytes;
     if (st->datagrams)
         return;
     a->last_position = st->session->ring.head;
     if (a->mark_bytes)
         return;
-    a->mark_bytes = a->traffic.sent;
+    a->mark_bytes = a->sent;
     a->mark_position = a->last_position;
 }
 
 void account_received(struct stream *st, size_t bytes)
 {
     if (st->account)
-        st->account->traffic.received += bytes;
+        st->account->received += bytes;
 }
 
 static struct stream_report report_of(struct stream *st, enum stream_step step)
@@ -82,9 +81,9 @@ static struct stream_report report_of(struct stream *st, enum stream_step step)
                                   .own = st->own,
                                   .listener = st->listener,
                                   .target = a->target,
-                                  .sent = a->traffic.sent,
+                                  .sent = a->sent,
                                   .acknowledged = a->acknowledged,
-                                  .received = a->traffic.received,
+                                  .received = a->received,
                                   .stamp = &a->stamp};
 }
 

@@ -1,5 +1,6 @@
-/* What each stream has carried and how it ended, for owners that keep an audit (settings.h:
- * on_stream). Without on_stream there are no accounts, and all of this does nothing. */
+/* Accounts of what each stream has carried and how it ended, for owners that keep an audit
+ * (settings.h: on_stream). Without on_stream there are no accounts, and all of this does nothing.
+ */
 #ifndef SPX_SESSION_ACCOUNT_H
 #define SPX_SESSION_ACCOUNT_H
 

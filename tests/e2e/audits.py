@@ -16,7 +16,7 @@ def hash_of(line):
 
 def written(fields):
     """The line of an entry, in its one spelling."""
-    ordered = {name: fields[name] for name in FIELDS if name in fields}
+    ordered = {name: fields[name] for name in FIELDS if fields.get(name) is not None}
     return json.dumps(ordered, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -528,6 +528,7 @@ class World:
         key=None,
         more_relays=(),
         forward=None,
+        **more,
     ):
         """agents: those whose key stands in the file, as names or name -> name of the key;
         more_relays: (address, name of the key) of each; forward: the Forward lines of each
@@ -535,7 +536,7 @@ class World:
         agents = agents if isinstance(agents, dict) else {agent: agent for agent in agents}
         known = self.directory / f"known-{user}" if known is None else known
         sections = [
-            ("Client", {"KeyFile": self.key(key or user).path, "KnownAgents": known}),
+            ("Client", {"KeyFile": self.key(key or user).path, "KnownAgents": known, **more}),
             *self.relay_sections((relay or self.relay_address, relay_key), *more_relays),
         ]
         sections += [

@@ -212,14 +212,23 @@ def test_contradictions(world, change, says):
 
 def test_opened_and_refused(world):
     chains = parties(agent_stream_opened=None, agent_stream_ended=None, client_stream_ended=None)
-    chains["agent"].add("stream_refused", session=SESSION, stream=1, code=1, target="tcp:h:22")
+    chains["agent"].add("stream_refused", session=SESSION, stream=1, code=1, target="tcp:h:22", by="agent")
     said = compare(world, chains, "client", "agent", code=ALTERED)
     assert f"opened in {world.directory}/client, refused in {world.directory}/agent" in said[0]
+
+
+def test_unanswered_is_not_refused(world):
+    """A client whose session ends before the answer has not been refused."""
+    chains = parties(agent_stream_ended=None, client_stream_opened=None, client_stream_ended=None)
+    chains["client"].add("stream_refused", session=SESSION, stream=1, code=10, target="tcp:h:22")
+    compare(world, chains, "client", "agent", code=OK)
 
 
 def test_who_gives_up_counts_no_further(world):
     """Bytes that are on their way when a party resets a stream are acknowledged, and counted by nobody."""
     changes = {"agent_stream_ended": {"received": 10, "by": "agent", "code": 11}}
+    compare(world, parties(**changes), "client", "agent", code=OK)
+    changes["agent_stream_ended"].update(by=None, code=10)
     compare(world, parties(**changes), "client", "agent", code=OK)
     changes["agent_stream_ended"]["by"] = "client"
     compare(world, parties(**changes), "client", "agent", code=ALTERED)

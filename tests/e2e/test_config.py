@@ -139,7 +139,7 @@ MISTAKES = [
         "relay",
         "Listen",
         "Lisen",
-        ":2: unknown key 'Lisen' in [Relay]; known are Listen, KeyFile, Keepalive, Workers",
+        ":2: unknown key 'Lisen' in [Relay]; known are Listen, KeyFile, Keepalive, Workers, Audit, AuditSize",
     ),
     (
         "relay",
@@ -157,7 +157,7 @@ MISTAKES = [
         "client",
         "KeyFile",
         "Key",
-        ":2: unknown key 'Key' in [Client]; known are KeyFile, KnownAgents",
+        ":2: unknown key 'Key' in [Client]; known are KeyFile, KnownAgents, Audit, AuditSize",
     ),
     ("relay", RELAY, "", ": there is no section [Relay]; it is required"),
     (

@@ -366,7 +366,7 @@ static void on_move(struct session *s, struct circuit *c)
     side->moves++;
 }
 
-/* What the two say of a stream in their audits: see docs/AUDIT.md. */
+/* Two audits of one stream must be possible: see docs/AUDIT.md. */
 static void check_direction(const struct stream_end *from, const struct stream_end *to)
 {
     assert_true(from->acknowledged <= from->sent);

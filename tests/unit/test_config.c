@@ -247,7 +247,7 @@ static void relay_files_of_wrong_form(void **state)
     relay_refused(
         RELAY "Agents = *\n",
         "relay.conf:4: unknown key 'Agents' in [Relay]; known are Listen, KeyFile, Keepalive, "
-        "Workers");
+        "Workers, Audit, AuditSize");
     relay_refused(RELAY "Keepalive = 5\nkeepalive = 5\n",
                   "relay.conf:5: Keepalive is given twice in [Relay], first at line 4");
     relay_refused(RELAY RELAY, "relay.conf:4: [Relay] is given twice, first at line 1");

@@ -1,0 +1,251 @@
+"""Audit = FILE in each role: what was done stands there, to the byte; three files agree, whatever happens
+to the circuits; and while the agent's cannot be written nothing new begins."""
+import hashlib
+import json
+import random
+import signal
+import socket
+import stat
+
+import pytest
+
+from audits import entries_of
+from harness import ALTERED, LOOPBACK, NOT_SEEN, OK, fingerprint, spx, wait_for
+from servers import ask
+
+UNWRITABLE = "the agent's audit cannot be written"
+
+
+def file_of(world, role):
+    return world.directory / f"{role}.audit"
+
+
+def start_audited(world, **agent):
+    """Relay and agent that keep audits."""
+    relay = world.start_relay(Audit=file_of(world, "relay"))
+    return relay, world.start_agent(Audit=file_of(world, "agent"), **agent)
+
+
+def audited_conf(world):
+    return world.client_conf(Audit=file_of(world, "client"))
+
+
+def compare(world, *codes):
+    done = spx("audit", "compare", *(file_of(world, role) for role in ("client", "relay", "agent")), code=None)
+    assert done.returncode in codes, done.stdout + done.stderr
+    return done.stdout
+
+
+def verify(world, *roles):
+    for role in roles:
+        spx("audit", "verify", file_of(world, role), code=OK)
+
+
+def one(entries, event, **fields):
+    found = [e for e in entries if e["event"] == event and fields.items() <= e.items()]
+    assert len(found) == 1, (event, fields, [e["event"] for e in entries])
+    return found[0]
+
+
+def connect(client):
+    return socket.create_connection((LOOPBACK, int(client.expect(r"forwarding 127\.0\.0\.1:(\d+) to")[1])), 20)
+
+
+def end(connection):
+    """Cleanly, both ways."""
+    connection.shutdown(socket.SHUT_WR)
+    assert connection.recv(1) == b""
+
+
+def test_three_audits_of_a_session(world, echo):
+    """All that each says of a session and its streams; the circuit's name begins with the log's label."""
+    relay, agent = start_audited(world)
+    client = world.start_client("-L", f"0:127.0.0.1:{echo.port}", conf=audited_conf(world))
+    with connect(client) as connection:
+        assert ask(connection, b"x" * 70000) == b"x" * 70000
+        end(connection)
+    agent.expect(r"ended, stream")
+    label = agent.expect(r"circuit (\w{8}): session of user alice has begun")[1]
+    for program in (client, agent, relay):
+        program.stop()
+    verify(world, "client", "relay", "agent")
+    assert compare(world, OK).splitlines()[-1].endswith(" 0 not seen by one, 0 contradicted")
+    by_role = {role: entries_of(file_of(world, role)) for role in ("client", "relay", "agent")}
+    target = f"tcp:127.0.0.1:{echo.port}"
+    for role in ("client", "agent"):
+        entries = by_role[role]
+        assert stat.S_IMODE(file_of(world, role).stat().st_mode) == 0o600
+        began, ended = one(entries, "session_began"), one(entries, "session_ended")
+        assert began["circuit"].startswith(label)
+        assert began["key"] == fingerprint(world.key("alice").public)
+        assert began["relay"] == fingerprint(world.key("relay").public)
+        assert (ended["bytes_up"], ended["bytes_down"], ended["by"]) == (70000, 70000, "client")
+        opened = one(entries, "stream_opened")
+        assert (opened["target"], opened["session"]) == (target, began["session"])
+        closed = one(entries, "stream_ended")
+        assert [closed[f] for f in ("sent", "acknowledged", "received")] == [70000] * 3
+        assert one(entries, "started")["key"] == fingerprint(world.key("alice" if role == "client" else "lab-1").public)
+        assert entries[-1]["event"] == "ended" and entries[0]["event"] == "chain_began"
+    joined = one(by_role["relay"], "circuit_joined")
+    assert joined["circuit"] == began["circuit"] and joined["key"] == began["key"]
+    assert one(by_role["relay"], "circuit_ended")["bytes_up"] > 70000
+    assert "target" not in "".join(by_role["relay"][-1])
+
+
+def test_what_is_refused(world):
+    """A target by the policy, at client and agent; a key that nobody knows, counted."""
+    relay, agent = start_audited(world, users={"alice": "tcp:127.0.0.1:1"})
+    world.run_pipe("127.0.0.1:9", code=None, conf=audited_conf(world))
+    world.run_pipe("127.0.0.1:9", code=None, user="mallory")
+    relay.expect("refused client")
+    for program in (agent, relay):
+        program.stop()
+    verify(world, "client", "relay", "agent")
+    compare(world, OK)
+    for role in ("client", "agent"):
+        refused = one(entries_of(file_of(world, role)), "stream_refused")
+        assert (refused["target"], refused["code"], refused["by"]) == ("tcp:127.0.0.1:9", 4, "agent")
+    strange = one(entries_of(file_of(world, "relay")), "hop_refused")
+    assert strange["count"] == 1 and "key" not in strange
+
+
+def test_policy_changes(world):
+    """A reload tells what it adds and removes."""
+    relay, agent = start_audited(world)
+    world.agent_conf(users={"alice": "tcp:127.0.0.1:22", "bob": "tcp:127.0.0.1:23"}, Audit=file_of(world, "agent"))
+    world.relay_conf(users={"bob": "lab-*"}, Audit=file_of(world, "relay"))
+    for program in (agent, relay):
+        program.process.send_signal(signal.SIGHUP)
+        program.expect("configuration reloaded")
+        program.stop()
+    verify(world, "relay", "agent")
+    said = entries_of(file_of(world, "agent"))
+    one(said, "permission_changed", user="alice", target="tcp:127.0.0.1:22", reason="added", by="reload")
+    one(said, "permission_changed", user="alice", target="tcp:127.0.0.1:*", reason="removed")
+    one(said, "user_changed", user="bob", reason="added", key=fingerprint(world.key("bob").public))
+    said = entries_of(file_of(world, "relay"))
+    one(said, "user_changed", user="alice", reason="removed")
+    one(said, "permission_changed", user="bob", agent="lab-*", reason="added")
+
+
+def test_circuits_that_break(world, echo):
+    """The relay is killed again and again under load: the sessions resume, and nothing that the three
+    have written is contradicted."""
+    relay, agent = start_audited(world)
+    client = world.start_client("-L", f"0:127.0.0.1:{echo.port}", conf=audited_conf(world))
+    data = random.randbytes(200000)
+    with connect(client) as connection:
+        for number in range(4):
+            relay.process.send_signal(signal.SIGKILL)
+            relay.process.wait()
+            world.programs.remove(relay)
+            relay = world.start_relay(Audit=file_of(world, "relay"))
+            client.expect(r"resumed after")
+            assert ask(connection, data) == data
+        end(connection)
+    agent.expect("ended, stream")
+    for program in (client, agent, relay):
+        program.stop()
+    verify(world, "client", "relay", "agent")
+    compare(world, OK, NOT_SEEN)
+    resumed = [e for e in entries_of(file_of(world, "agent")) if e["event"] == "session_resumed"]
+    assert len(resumed) == 4 and len({e["session"] for e in resumed}) == 1
+
+
+@pytest.mark.parametrize("role, field", [("agent", "target"), ("client", "received"), ("relay", "agent")])
+def test_tampering_is_contradicted(world, echo, role, field):
+    """Who makes the whole chain anew to hide something is contradicted by the others."""
+    relay, agent = start_audited(world)
+    target = f"127.0.0.1:{echo.port}"
+    assert world.run_pipe(target, input="hello", conf=audited_conf(world)).stdout == "hello"
+    for program in (agent, relay):
+        program.stop()
+    compare(world, OK)
+    lines, previous = [], "0" * 64
+    for entry in entries_of(file_of(world, role)):
+        if field in entry and entry["event"] != "started":
+            entry[field] = 10**6 if field == "received" else "tcp:127.0.0.1:1"
+        entry["previous"] = previous
+        lines.append(json.dumps(entry, separators=(",", ":")))
+        previous = hashlib.sha256(lines[-1].encode()).hexdigest()
+    file_of(world, role).write_text("\n".join(lines) + "\n")
+    verify(world, role)
+    assert "contradicted: " in compare(world, ALTERED)
+
+
+def test_nothing_new_while_it_cannot_be_written(world, echo):
+    """A file that is no audit: no session. It turns into one under a session: no stream. Then both."""
+    path = file_of(world, "agent")
+    path.write_text("something else\n")
+    world.start_relay()
+    agent = world.start_agent(Audit=path)
+    agent.expect("error agent: audit: .* move it away; no new session and no new stream")
+    target = f"127.0.0.1:{echo.port}"
+    conf = audited_conf(world)
+    assert UNWRITABLE in world.run_pipe(target, input="hello", conf=conf, code=None).stderr
+    path.unlink()
+    agent.expect("is written again")
+    client = world.start_client("-L", f"0:127.0.0.1:{echo.port}", conf=conf)
+    with connect(client) as connection:
+        assert ask(connection, b"hello") == b"hello"
+        path.rename(world.directory / "aside")
+        path.write_text("something else\n")
+        agent.process.send_signal(signal.SIGHUP)
+        agent.expect("no new session and no new stream", count=2)
+        assert UNWRITABLE in world.run_pipe(target, input="x", conf=conf, code=None).stderr
+        with connect(client) as other, pytest.raises(ConnectionResetError):
+            other.recv(1)
+        client.expect(UNWRITABLE)
+        assert ask(connection, b"hello") == b"hello"
+        path.unlink()
+        agent.expect("is written again", count=2)
+        with connect(client) as other:
+            assert ask(other, b"hello") == b"hello"
+    for program in (client, agent):
+        program.stop()
+    spx("audit", "verify", world.directory / "aside", path)
+
+
+def test_going_on_without_it(world, echo):
+    """AuditFailure = continue: sessions go on, the log is loud."""
+    path = file_of(world, "agent")
+    path.write_text("something else\n")
+    world.start_relay()
+    agent = world.start_agent(Audit=path, AuditFailure="continue")
+    agent.expect("error agent: audit: .* move it away; entries wait")
+    assert world.run_pipe(f"127.0.0.1:{echo.port}", input="hello").stdout == "hello"
+    agent.stop()
+    assert "entries were not written" in agent.log()
+
+
+def test_files_of_a_size(world, echo):
+    """AuditSize: the file is put aside, and all of them are one chain."""
+    world.start_relay()
+    agent = world.start_agent(Audit=file_of(world, "agent"), AuditSize="1")
+    client = world.start_client("-L", f"0:127.0.0.1:{echo.port}")
+    aside = lambda: list(world.directory.glob("agent.audit.*Z"))  # noqa: E731
+    address = (LOOPBACK, int(client.expect(r"forwarding 127\.0\.0\.1:(\d+) to")[1]))
+    while not aside():
+        for _ in range(100):
+            with socket.create_connection(address, 20) as connection:
+                assert ask(connection, b"x") == b"x"
+    for program in (client, agent):
+        program.stop()
+    spx("audit", "verify", file_of(world, "agent"), *aside())
+
+
+def test_killed(world, echo):
+    """kill -9 of the agent: what was written is whole, and the next goes on."""
+    world.start_relay()
+    agent = world.start_agent(Audit=file_of(world, "agent"))
+    path = file_of(world, "agent")
+    for number in range(1, 4):
+        assert world.run_pipe(f"127.0.0.1:{echo.port}", input="hello").stdout == "hello"
+        wait_for(lambda: path.exists() and path.read_text().count('"session_ended"') == number, 20, "the end is on disk")
+        agent.process.kill()
+        agent.process.wait()
+        world.programs.remove(agent)
+        agent = world.start_agent(Audit=file_of(world, "agent"))
+    agent.stop()
+    verify(world, "agent")
+    assert [e["event"] for e in entries_of(file_of(world, "agent"))].count("started") == 4
