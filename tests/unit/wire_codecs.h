@@ -80,9 +80,9 @@ CODEC(access)
 /* Their extensions are known and may stand among others; test_wire.c writes them. */
 static size_t session_hello_encode_any(const void *m, uint8_t *out, size_t size)
 {
-    struct session_hello hello = *(const struct session_hello *)m;
-    hello.takes = 0;
-    return session_hello_encode(&hello, out, size);
+    struct session_hello copy = *(const struct session_hello *)m;
+    copy.takes = 0;
+    return session_hello_encode(&copy, out, size);
 }
 DECODE_ANY(session_hello, session_hello_decode(m, body, unsupported))
 CODEC_OBJECT(session_hello, true)
