@@ -388,7 +388,7 @@ def test_time_that_passed_while_the_agent_did_not_run(world, kept):
     ],
 )
 def test_unreadable_state(world, kept, change, why):
-    """What is kept cannot be understood, or comes from the future: locked."""
+    """A state that cannot be understood, or comes from the future, locks."""
     agent = kept.start(StateDirectory=kept.state)
     kept.ask("unlock")
     agent.kill()
