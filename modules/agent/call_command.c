@@ -1,85 +1,56 @@
-/* The end of the call socket that asks: one datagram, and the answer to it. */
+/* The asking end of a call for help: one request, and the answer to it. */
 #include "agent/call_command.h"
 
-#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include "agent/call_socket.h"
 #include "base/files.h"
-#include "base/text.h"
+#include "control/ask.h"
+#include "wire/limits.h"
 
 #define REPLY_S 10 /* so long a command waits for the agent */
 
-/* A name of its own, which the system chooses, for the answer. */
-static bool can_be_answered(int fd)
+static void write_request(struct json_line *l, char *out, size_t size, unsigned severity,
+                          const char *text)
 {
-    static const struct sockaddr_un any = {.sun_family = AF_UNIX};
-    static const struct timeval limit = {.tv_sec = REPLY_S};
-    return bind(fd, (const struct sockaddr *)&any, sizeof(sa_family_t)) == 0 &&
-           setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0;
+    json_begin(l, out, size);
+    json_put_text(l, "verb", "call");
+    json_put_number(l, "severity", severity);
+    if (severity)
+        json_put_text(l, "text", text);
+    else if (text[0])
+        json_put_number(l, "number", strtoull(text, NULL, 10));
 }
 
-static enum failure show_reply(int fd, const char *path)
+static bool send_call(const char *path, unsigned severity, const char *text, bool json,
+                      struct error *e)
 {
-    char data[CALL_REPLY_BYTES], words[CALL_REPLY_BYTES];
+    char request[CONTROL_REQUEST_BYTES], words[CONTROL_TEXT_BYTES];
+    struct control_question q = {.path = path, .patience_s = REPLY_S};
+    struct json_line l;
+    size_t len;
+    write_request(&l, request, sizeof request, severity, text);
+    len = json_end(&l);
+    if (len == 0 || strlen(text) > TEXT_MAX_BYTES)
+        return error_set(e, FAILURE_USAGE, "a text of %zu bytes: expected at most %d", strlen(text),
+                         TEXT_MAX_BYTES);
+    q.request = view_of(request, len);
+    if (!control_ask(&q, words, e))
+        return false;
+    json_begin(&l, request, sizeof request);
+    json_put_text(&l, "text", words);
+    if (json)
+        printf("%.*s", (int)json_end(&l), request);
+    else
+        puts(words);
+    return output_flush(e);
+}
+
+enum failure call_send(const char *path, unsigned severity, const char *text, bool json)
+{
     struct error e = {0};
-    ssize_t n = recv(fd, data, sizeof data, 0);
-    if (n < 1) {
-        fprintf(stderr,
-                "spx agent call: %s: the agent does not say what became of the call; one that was "
-                "started before an upgrade cannot\n",
-                path);
-        return FAILURE_TIMED_OUT;
-    }
-    text_clean(words, sizeof words, view_of(data + 1, (size_t)n - 1));
-    if (data[0] != '+') {
-        fprintf(stderr, "spx agent call: %s\n", words);
-        return FAILURE_OTHER;
-    }
-    puts(words);
-    if (output_flush(&e))
-        return FAILURE_NONE;
-    fprintf(stderr, "spx agent call: %s\n", e.text);
+    if (!send_call(path, severity, text, json, &e))
+        fprintf(stderr, "spx agent call: %s\n", e.text);
     return e.failure;
-}
-
-static enum failure send_call(int fd, const char *path, uint8_t severity, struct view text)
-{
-    struct sockaddr_un address;
-    uint8_t data[TEXT_MAX_BYTES + 1] = {severity};
-    memcpy(data + 1, text.data, text.len);
-    if (!call_socket_address(&address, path) || !can_be_answered(fd)) {
-        fprintf(stderr, "spx agent call: %s: %s\n", path, system_text(errno));
-        return FAILURE_OTHER;
-    }
-    if (sendto(fd, data, text.len + 1, 0, (const struct sockaddr *)&address, sizeof address) >= 0)
-        return show_reply(fd, path);
-    fprintf(stderr, "spx agent call: %s: %s: %s\n", path, system_text(errno),
-            errno == EACCES ? "only root and the agent's user may call for help"
-                            : "is the agent running with this CallSocket?");
-    return FAILURE_OTHER;
-}
-
-enum failure call_send(const char *path, unsigned severity, const char *text)
-{
-    enum failure failure;
-    size_t len = strlen(text);
-    int fd;
-    if (len > TEXT_MAX_BYTES) {
-        fprintf(stderr, "spx agent call: a text of %zu bytes: expected at most %d\n", len,
-                TEXT_MAX_BYTES);
-        return FAILURE_USAGE;
-    }
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        fprintf(stderr, "spx agent call: cannot open a socket: %s\n", system_text(errno));
-        return FAILURE_OTHER;
-    }
-    failure = send_call(fd, path, (uint8_t)severity, view_of(text, len));
-    close(fd);
-    return failure;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/call_desk.h"
 #include "agent/listing.h"
 #include "agent/lock.h"
 #include "agent/service.h"
@@ -142,6 +143,19 @@ static void run_unlock(struct control_request *r)
         lock_open(c->agent->lock, r, (uint32_t)for_s);
 }
 
+/* ---- Calls for help. ---- */
+
+static void run_call(struct control_request *r)
+{
+    const struct agent_control *c = control_owner(r);
+    call_desk_take(c->agent->call_desk, r);
+}
+
+static const struct control_argument call_arguments[] = {{"severity", JSON_NUMBER, true},
+                                                         {"text", JSON_TEXT, false},
+                                                         {"number", JSON_NUMBER, false},
+                                                         {0}};
+
 static const struct control_argument lock_arguments[] = {{"why", JSON_TEXT, false}, {0}};
 static const struct control_argument unlock_arguments[] = {{"for_s", JSON_NUMBER, false}, {0}};
 
@@ -153,6 +167,7 @@ static const struct control_verb verbs[] = {
     {"sessions", NULL, run_sessions},
     {"end", end_arguments, run_end},
     {"watch", NULL, control_watch},
+    {"call", call_arguments, run_call},
     {"lock", lock_arguments, run_lock},
     {"unlock", unlock_arguments, run_unlock},
     {0},
@@ -170,7 +185,7 @@ static bool listen_there(struct agent_control *c, struct error *e)
 {
     const struct agent_config *config = &c->agent->config;
     struct control_settings settings = {
-        .path = config->control_socket,
+        .path = agent_config_socket(config),
         .has_group = config->control_group != NULL,
         .verbs = verbs,
         .owner = c,
@@ -196,6 +211,8 @@ struct agent_control *agent_control_new(struct agent *a, struct error *e)
         return NULL;
     }
     c->agent = a;
+    if (a->config.call_socket)
+        log_warning("CallSocket in [Agent] is called ControlSocket now");
     c->started_us = loop_now(a->loop);
     if (!listen_there(c, e)) {
         free(c);

@@ -58,27 +58,16 @@ static bool settle_call(struct cli *c, struct error *e)
            value_number(&number, c->words[1], &numbers, e);
 }
 
-static enum failure call(struct cli *c)
-{
-    const struct command *command = c->state;
-    if (command->config.call_socket)
-        return call_send(command->config.call_socket, command->severity,
-                         c->word_count == 2 ? c->words[1] : "");
-    fprintf(stderr, "spx agent call: %s: no CallSocket in [Agent]\n", c->path);
-    return FAILURE_CONFIG;
-}
-
 /* ---- Commands over the control socket. ---- */
 
 /* NULL: there is none, which is said. */
 static const char *control_socket(const struct cli *c)
 {
     const struct command *command = c->state;
-    if (command->socket)
-        return command->socket;
-    if (!command->config.control_socket)
+    const char *path = command->socket ? command->socket : agent_config_socket(&command->config);
+    if (!path)
         fprintf(stderr, "spx agent %s: %s: no ControlSocket in [Agent]\n", c->verb->name, c->path);
-    return command->config.control_socket;
+    return path;
 }
 
 /* Members of ControlGroup need not be able to read the configuration and its key. */
@@ -90,6 +79,14 @@ static bool take_socket(struct cli *c, const char *value, struct error *e)
     command->socket = value;
     c->configless = true;
     return true;
+}
+
+static enum failure call(struct cli *c)
+{
+    const struct command *command = c->state;
+    const char *path = control_socket(c);
+    return path ? call_send(path, command->severity, c->word_count == 2 ? c->words[1] : "", c->json)
+                : FAILURE_CONFIG;
 }
 
 static enum failure status(struct cli *c)
@@ -177,10 +174,11 @@ static const struct cli_verb verbs[] = {
         .name = "call",
         .words = "SEVERITY [TEXT|NUMBER]",
         .help = "call for help for the storage system, through the\n"
-                "running agent's CallSocket: severity 1 to 255, the\n"
+                "running agent's ControlSocket: severity 1 to 255, the\n"
                 "gravest; 0 ends all calls, or the one of this number",
         .words_min = 1,
         .words_max = 2,
+        .options = control_options,
         .settle = settle_call,
         .run = call,
     },

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "agent/call_socket.h"
+#include "agent/call_desk.h"
 #include "agent/changes.h"
 #include "agent/control.h"
 #include "agent/inbound.h"
@@ -160,13 +160,13 @@ static void tell_calls(struct agent *a)
 {
     for (size_t i = 0; i < a->uplink_count; i++)
         uplink_tell_calls(a->uplinks[i]);
-    call_socket_check(a->call_socket);
+    call_desk_check(a->call_desk);
     service_calls_stored(a);
 }
 
 static void check_calls(struct agent *a)
 {
-    call_socket_check(a->call_socket);
+    call_desk_check(a->call_desk);
 }
 
 /* Configured, or systemd's for the unit. */
@@ -183,16 +183,12 @@ static void on_stop_limit(struct timer *timer)
     loop_stop(container_of(timer, struct agent, stop_limit)->loop);
 }
 
-static bool is_own_path(const struct agent *a, const char *path)
-{
-    return call_socket_is(a->call_socket, path) || agent_control_is(a->control, path);
-}
-
-/* Whatever Allow and Listen say: the addresses listened on, and the local sockets. */
+/* Whatever Allow and Listen say: the addresses listened on, and the control socket. */
 static bool is_own(const struct agent *a, const struct address *address)
 {
     if (address_is_unix(address))
-        return is_own_path(a, ((const struct sockaddr_un *)&address->storage)->sun_path);
+        return agent_control_is(a->control,
+                                ((const struct sockaddr_un *)&address->storage)->sun_path);
     return inbound_is(a->inbound, address);
 }
 
@@ -247,11 +243,11 @@ static bool start(struct agent *a, struct error *e)
         return false;
     if (!(a->calls = own_calls_new(a, state_directory(a), e)))
         return false;
-    if (a->config.call_socket && !(a->call_socket = call_socket_new(a, a->config.call_socket, e)))
-        return false;
+    if (!(a->call_desk = call_desk_new(a)))
+        return error_no_memory(e);
     if (!(a->lock = lock_new(a, state_directory(a))))
         return error_no_memory(e);
-    if (a->config.control_socket && !(a->control = agent_control_new(a, e)))
+    if (agent_config_socket(&a->config) && !(a->control = agent_control_new(a, e)))
         return false;
     if (!start_uplinks(a))
         return error_no_memory(e);
@@ -297,7 +293,7 @@ static void end(struct agent *a, const char *why)
     end_uplinks(a, true);
     free(a->uplinks);
     inbound_free(a->inbound);
-    call_socket_free(a->call_socket);
+    call_desk_free(a->call_desk);
     agent_control_free(a->control);
     lock_free(a->lock);
     own_calls_free(a->calls);

@@ -20,7 +20,7 @@
 
 struct uplink;
 struct inbound;
-struct call_socket;
+struct call_desk;
 struct agent_control;
 struct agent_lock;
 struct own_calls;
@@ -35,8 +35,8 @@ struct agent {
     const struct policy *policy; /* who may begin a session */
     struct uplink **uplinks;     /* one for each relay with an address */
     size_t uplink_count;
-    struct inbound *inbound;         /* dial mode, or NULL */
-    struct call_socket *call_socket; /* or NULL */
+    struct inbound *inbound;     /* dial mode, or NULL */
+    struct call_desk *call_desk; /* takes calls for help */
     struct agent_lock *lock;
     bool is_locked;                /* nobody may have a session (lock.h) */
     struct agent_control *control; /* or NULL */

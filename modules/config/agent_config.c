@@ -264,6 +264,11 @@ bool agent_config_load(struct agent_config *c, const char *path, struct error *e
     return true;
 }
 
+const char *agent_config_socket(const struct agent_config *c)
+{
+    return c->control_socket ? c->control_socket : c->call_socket;
+}
+
 void agent_config_free(struct agent_config *c)
 {
     for (size_t i = 0; i < c->user_count; i++) {

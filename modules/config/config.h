@@ -84,9 +84,9 @@ struct agent_config {
     struct address_list listen; /* dial mode; none otherwise */
     char *labels;               /* allocated; NULL: none; sent in INFO */
     uint32_t resume_window_s;   /* how long a session is kept without a circuit */
-    char *call_socket;     /* NULL; path of the UNIX socket on which `spx agent call` is heard */
-    bool starts_locked;    /* at the first start, when no state is kept yet */
-    char *control_socket;  /* NULL; path of the UNIX socket for `spx agent status` and the like */
+    char *call_socket;          /* NULL; the name that control_socket had earlier */
+    bool starts_locked;         /* at the first start, when no state is kept yet */
+    char *control_socket;  /* NULL; path of the UNIX socket for `spx agent call` and the like */
     char *control_group;   /* NULL; whose members may use it too: the name or number of a group */
     char *state_directory; /* NULL; where the agent keeps what outlives it */
     struct agent_zone time_zone;
@@ -134,6 +134,9 @@ bool relay_config_load(struct relay_config *c, const char *path, struct error *e
 void relay_config_free(struct relay_config *c);
 bool agent_config_load(struct agent_config *c, const char *path, struct error *e);
 void agent_config_free(struct agent_config *c);
+
+/* Its control socket; NULL: it has none. */
+const char *agent_config_socket(const struct agent_config *c);
 
 /* A system's group by its name or number. False: there is none of this name. */
 bool config_find_group(const char *group, uint32_t *gid);

@@ -35,7 +35,7 @@ class Site:
 
     def configure(self, **more):
         return self.world.agent_conf(
-            CallSocket=self.world.directory / "call", StateDirectory=self.state, **more
+            ControlSocket=self.world.directory / "call", StateDirectory=self.state, **more
         )
 
     def start(self, **options):
@@ -160,7 +160,7 @@ def test_restart_of_the_agent(world, site):
     assert "call 4 stands;" in site.call(1, "new")
     assert (site.state / "calls").stat().st_mode & 0o777 == 0o600
     agent.stop()
-    site.conf = world.agent_conf(CallSocket=world.directory / "call")
+    site.conf = world.agent_conf(ControlSocket=world.directory / "call")
     site.start()
     wait_for(lambda: site.listed() == [], 15, "the relay has heard that none stands")
 
@@ -168,7 +168,7 @@ def test_restart_of_the_agent(world, site):
 def test_units_state_directory(world, site):
     """The directory that systemd gives the unit counts where none is configured."""
     world.start_relay()
-    site.conf = world.agent_conf(CallSocket=world.directory / "call")
+    site.conf = world.agent_conf(ControlSocket=world.directory / "call")
     argv = ["env", f"STATE_DIRECTORY={site.state}", *world.argv("agent", site.conf)]
     agent = world.start(Program("agent", argv, world.directory))
     agent.expect("online at relay")
@@ -270,14 +270,14 @@ def test_relay_that_does_not_hear(world, site, serve):
 
 
 def test_call_socket_in_use(world):
-    """A second agent with the same CallSocket does not start, and the first one still hears calls; a
+    """A second agent with the same socket does not start, and the first one still hears calls; a
     socket that a killed agent left is replaced."""
     world.start_relay()
     path = world.directory / "call"
-    conf = world.agent_conf(CallSocket=path)
+    conf = world.agent_conf(ControlSocket=path)
     first = world.start_agent(conf=conf)
     second = world.start_agent(conf=conf, name="second", online=False)
-    second.expect(f"CallSocket = {path}: in use: another agent")
+    second.expect(f"ControlSocket = {path}: in use: another agent")
     second.wait_exit(NETWORK)
     spx("agent", "-c", conf, "call", "3", "fan 2", code=OK)
     first.expect("calls for help, severity 3: fan 2")
@@ -291,15 +291,15 @@ def test_call_socket_in_use(world):
 def test_call_socket_without_its_directory(world):
     """The agent does not start, and says what is missing."""
     path = world.directory / "none" / "call"
-    agent = world.start_agent(conf=world.agent_conf(CallSocket=path), online=False)
+    agent = world.start_agent(conf=world.agent_conf(ControlSocket=path), online=False)
     agent.wait_exit(CONFIG)
-    assert agent.lines(f"CallSocket = {path}: no such file or directory: its directory must exist")
+    assert agent.lines(f"ControlSocket = {path}: .*no such file or directory")
 
 
 @pytest.mark.parametrize(
     "words, code, reason",
     [
-        (["3", "text"], OTHER, "is the agent running with this CallSocket?"),
+        (["3", "text"], OTHER, "nothing runs with this control socket"),
         (["256", "text"], USAGE, "'256' is not a number from 0 to 255"),
         (["3"], USAGE, "a call has a TEXT"),
         (["0", "text"], USAGE, "'text' is not a number from 1"),
@@ -310,11 +310,22 @@ def test_call_socket_without_its_directory(world):
 )
 def test_call_that_is_not_right(world, words, code, reason):
     """Nobody hears the call, or it is none."""
-    conf = world.agent_conf(CallSocket=world.directory / "call")
+    conf = world.agent_conf(ControlSocket=world.directory / "call")
     assert reason in spx("agent", "-c", conf, "call", *words, code=code).stderr
 
 
 def test_call_without_a_socket(world):
     """The configuration says of no socket."""
     failed = spx("agent", "-c", world.agent_conf(), "call", "3", "text", code=CONFIG)
-    assert "no CallSocket in [Agent]" in failed.stderr
+    assert "no ControlSocket in [Agent]" in failed.stderr
+
+
+def test_earlier_name_of_the_socket(world):
+    """CallSocket is what ControlSocket was called: it works, and the log says so."""
+    world.start_relay()
+    conf = world.agent_conf(CallSocket=world.directory / "call")
+    agent = world.start_agent(conf=conf)
+    assert agent.lines("CallSocket in .Agent. is called ControlSocket now")
+    assert "call 1 stands" in spx("agent", "-c", conf, "call", "3", "fan 2").stdout
+    said = spx("agent", "-c", conf, "--json", "call", "0", "1").stdout
+    assert json.loads(said)["text"].startswith("call 1 is over; ")

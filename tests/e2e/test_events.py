@@ -309,7 +309,7 @@ def test_relay_out_of_reach(world, echo):
 def test_reload_call_and_offline(world):
     """Reloads, calls for help, states, and an agent that goes."""
     relay = world.start_relay(options=["--json"])
-    conf = world.agent_conf(CallSocket=world.directory / "call")
+    conf = world.agent_conf(ControlSocket=world.directory / "call")
     agent = world.start_agent(conf=conf, options=["--json"])
     spx("agent", "-c", conf, "call", "3", 'the "fan" \\ 2', code=OK)
     for program in (agent, relay):
@@ -320,7 +320,7 @@ def test_reload_call_and_offline(world):
     for program in (agent, relay):
         program.signal(signal.SIGUSR1)
         event(program, "status")
-    world.agent_conf(users={"bob": "tcp:127.0.0.1:22"}, CallSocket=world.directory / "call")
+    world.agent_conf(users={"bob": "tcp:127.0.0.1:22"}, ControlSocket=world.directory / "call")
     for program in (agent, relay):
         program.signal(signal.SIGHUP)
         event(program, "reloaded")

@@ -181,7 +181,7 @@ def agent_stopped(world, code):
 
 
 def agent_calls_where_none_runs(world, code):
-    conf = world.agent_conf(CallSocket=world.directory / "call")
+    conf = world.agent_conf(ControlSocket=world.directory / "call")
     spx("agent", "-c", conf, "call", "3", "a fan", code=code)
 
 

@@ -740,7 +740,7 @@ def test_last_call_arrives(world, serve):
     """A relay of the release before, which ignores a CALL within 10 s of another, is told of the
     gravest call once they are over: the last one is late, and not lost."""
     relay = serve(RelayOfBefore, pair(world, "relay"), world.relay_address)
-    conf = world.agent_conf(CallSocket=world.directory / "call")
+    conf = world.agent_conf(ControlSocket=world.directory / "call")
     world.start_agent(conf=conf)
     told = lambda: [(severity, text) for _, severity, text in relay.told]
     for severity, text in ((3, "first"), (2, "second"), (5, "last")):

@@ -387,20 +387,19 @@ def test_reload_of_an_agent_that_stops(world):
 
 
 def test_agent_itself_is_no_target(world, echo):
-    """Whatever Allow and Listen say, nobody reaches the agent's own address or its sockets through
-    it, by whatever spelling; others on the machine are reached."""
+    """Whatever Allow and Listen say, nobody reaches the agent's own address or its control socket
+    through it, by whatever spelling; others on the machine are reached."""
     port, call = free_port(), world.directory / "call"
     other_name = world.directory / "other-name"
     other_name.symlink_to(call)
-    control = world.directory / "control"
-    allow = f"tcp:*:*, unix:{call}, unix:{other_name}, unix:{control}"
+    allow = f"tcp:*:*, unix:{call}, unix:{other_name}"
     world.start_relay()
     agent = world.start_agent(
-        users={"alice": allow}, listen=f"0.0.0.0:{port}", CallSocket=call, ControlSocket=control
+        users={"alice": allow}, listen=f"0.0.0.0:{port}", ControlSocket=call
     )
     circuit = alice(world).connect()
     hosts = [LOOPBACK, "127.0.0.2", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"]
-    own = [f"tcp:{host}:{port}" for host in hosts] + [f"unix:{path}" for path in (call, other_name, control)]
+    own = [f"tcp:{host}:{port}" for host in hosts] + [f"unix:{path}" for path in (call, other_name)]
     for i, target in enumerate(own):
         with pytest.raises(peer.Refused) as refused:
             circuit.open(target, stream=2 * i + 1)
