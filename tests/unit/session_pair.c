@@ -275,7 +275,11 @@ void app_reset(struct app *app, enum reset_code code, const char *text)
 
 static void on_open(struct session *s, struct stream *stream, struct view target)
 {
-    app_answer(s->owner, stream, target);
+    struct side *side = s->owner;
+    if (side->on_open)
+        side->on_open(side, stream, target);
+    else
+        app_answer(side, stream, target);
 }
 
 void app_answer(struct side *side, struct stream *stream, struct view target)

@@ -79,6 +79,8 @@ struct side {
     char access_text[TEXT_MAX_BYTES + 1];
     uint64_t stalled_since; /* as told last */
     void (*on_room)(struct side *side);
+    /* NULL: app_answer. */
+    void (*on_open)(struct side *side, struct stream *stream, struct view target);
     /* NULL: refused; not expected. */
     void (*on_listen)(struct side *side, struct stream *listener, struct view address);
     void (*on_connection)(struct side *side, struct stream *stream, struct stream *listener,
