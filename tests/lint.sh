@@ -133,8 +133,8 @@ layers() {
     function may_include(file, folder, target, name) {
         if (name ~ /_carrier\.h$/)
             return folder == target # others have carrier.h, and carriers.h to get one
-        if (file ~ /^modules\/session\/driver\.[ch]$/ && target == "net")
-            return 1 # the thin part between the engine and its socket
+        if (file ~ /^modules\/session\/(driver|teardown)\.[ch]$/ && target == "net")
+            return 1 # the thin parts between the engine and its socket and loop
         if (file ~ /^modules\/hop\/hop(_[a-z0-9]*)?\.[ch]$/ && target == "net")
             return 0 # an engine: no sockets
         return folder == target || index(" " allowed[folder] " ", " " target " ")

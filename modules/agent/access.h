@@ -33,7 +33,7 @@ void access_free(struct access *x);
 /* For session_events.on_open: a target, or a question. */
 void access_open(struct access *x, struct stream *stream, struct view target);
 
-/* What has changed of the calls for help is on disk: answers that waited for it are given. */
+/* The calls for help are on disk as they are now: answers that waited for it are given. */
 void access_calls_stored(struct access *x);
 
 /* The session has moved to another circuit. */

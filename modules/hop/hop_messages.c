@@ -19,7 +19,7 @@ enum role_mask {
 
 /* Section 3's table: the roles that may send and receive a message, and whether it is the first
  * record or a later one. */
-struct rule {
+struct message_rule {
     uint8_t type;
     uint8_t from, to;
     bool first;
@@ -32,7 +32,7 @@ static bool read_pong(struct hop *h, unsigned type, struct view body);
 static bool read_bye(struct hop *h, unsigned type, struct view body);
 static bool give_to_owner(struct hop *h, unsigned type, struct view body);
 
-static const struct rule rules[] = {
+static const struct message_rule rules[] = {
     {MESSAGE_INFO, FROM_ANY, FROM_ANY, true, read_info},
     {MESSAGE_LIST, FROM_CLIENT, FROM_RELAY, false, give_to_owner},
     {MESSAGE_WATCH, FROM_CLIENT, FROM_RELAY, false, give_to_owner},
@@ -52,7 +52,7 @@ static const struct rule rules[] = {
     {MESSAGE_BYE, FROM_ANY, FROM_ANY, false, read_bye},
 };
 
-static const struct rule *find_rule(unsigned type)
+static const struct message_rule *find_rule(unsigned type)
 {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (rules[i].type == type)
@@ -83,7 +83,7 @@ static bool malformed(struct hop *h, unsigned type)
 
 static void dispatch(struct hop *h, unsigned type, struct view body)
 {
-    const struct rule *rule = find_rule(type);
+    const struct message_rule *rule = find_rule(type);
     if (!rule) {
         if (type < MESSAGE_IGNORED_FROM || !h->info_read) {
             hop_fail(h, CODE_PROTOCOL, "unknown message type %u from %s", type,

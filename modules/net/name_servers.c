@@ -20,6 +20,7 @@
 #include "base/random.h"
 #include "net/descriptors.h"
 #include "net/resolv_conf.h"
+#include "net/resolver.h"
 
 #define TRY_MS 500 /* doubled each time all servers have been asked */
 #define TRIES 4
@@ -321,7 +322,8 @@ static bool open_channel(struct name_servers *ns, enum transport transport)
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
     if (ns->channels[transport])
         return true;
-    if (!resolv_conf_channel(&ns->channels[transport], ns->loop, &own, mask))
+    if (!resolv_conf_channel(&ns->channels[transport], &loop_resolver(ns->loop)->resolv_conf, &own,
+                             mask))
         return false;
     ares_set_socket_functions(ns->channels[transport], &socket_functions, ns);
     return true;

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/container.h"
 #include "base/stamp.h"
-#include "net/resolver.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"
 #define SERVERS_MAX 32 /* c-ares makes a state of each for each channel */
@@ -107,26 +107,26 @@ static void read_resolv_conf(struct resolv_conf *conf)
 }
 
 /* As the file is now. NULL: it cannot be read, or no memory. */
-static const struct resolv_conf *resolv_conf_now(struct loop *loop)
+static const struct resolv_conf *resolv_conf_now(struct resolv_conf **kept)
 {
-    struct resolver *r = loop_resolver(loop);
-    if (!r->resolv_conf) {
-        r->resolv_conf = calloc(1, sizeof *r->resolv_conf);
-        if (!r->resolv_conf)
+    struct resolv_conf *conf = *kept;
+    if (!conf) {
+        *kept = conf = calloc(1, sizeof *conf);
+        if (!conf)
             return NULL;
         ares_library_init_mem(ARES_LIB_INIT_NONE, block_new, block_free, block_resize);
     }
-    if (file_stamp_renew(&r->resolv_conf->stamp, RESOLV_CONF))
-        read_resolv_conf(r->resolv_conf);
-    return r->resolv_conf->channel ? r->resolv_conf : NULL;
+    if (file_stamp_renew(&conf->stamp, RESOLV_CONF))
+        read_resolv_conf(conf);
+    return conf->channel ? conf : NULL;
 }
 
 /* ---- Channels. ---- */
 
-bool resolv_conf_channel(ares_channel *out, struct loop *loop, const struct ares_options *own,
-                         int own_mask)
+bool resolv_conf_channel(ares_channel *out, struct resolv_conf **kept,
+                         const struct ares_options *own, int own_mask)
 {
-    const struct resolv_conf *conf = resolv_conf_now(loop);
+    const struct resolv_conf *conf = resolv_conf_now(kept);
     struct ares_options options, all;
     int mask, status;
     if (!conf)

@@ -9,9 +9,8 @@
 /* Of a share, in one round. */
 #define TURN_WORK (256U << 10) /* as circuit_work counts */
 #define TURN_US 250            /* for that */
-#define TURN_PAUSE_US                                                           \
-    TURN_US /* after one that was mostly petty work: half of the time is theirs \
-             */
+/* After one that was mostly petty work: half of the time is theirs. */
+#define TURN_PAUSE_US TURN_US
 
 /* The rest of it. */
 struct turn_limit {

@@ -39,11 +39,11 @@ static bool has(const struct relay_user *u, const char *pattern)
     return false;
 }
 
-/* Those of one user that the other does not have; NULL has none. */
+/* Those of one user that the other, if there is one, does not have. */
 static void log_patterns(struct audit *audit, const struct relay_user *in,
                          const struct relay_user *not_in, const char *what)
 {
-    for (size_t i = 0; in && i < in->agent_count; i++) {
+    for (size_t i = 0; i < in->agent_count; i++) {
         struct log_fields f = {.event = "permission_changed",
                                .user = in->name,
                                .agent = in->agents[i],
@@ -64,7 +64,8 @@ static void compare_user(struct audit *audit, const struct directory *d,
     if (!old)
         log_user(audit, fresh, "added");
     log_patterns(audit, fresh, old, "added");
-    log_patterns(audit, old, fresh, "removed");
+    if (old)
+        log_patterns(audit, old, fresh, "removed");
 }
 
 static bool same_dial(const struct relay_agent *a, const struct relay_agent *b)

@@ -40,7 +40,7 @@ struct presence {
 void presence_init(struct presence *p, struct presence_watch *watch, uint64_t now_us);
 void presence_free(struct presence *p);
 
-/* What AGENT tells has changed beside the presence: what the configuration says of the agent. */
+/* AGENT has something new to tell that is not presence: the configuration of the agent. */
 void presence_changed(struct presence *p);
 
 /* A control hop has opened, in the place of another one if it was here. Without memory the labels

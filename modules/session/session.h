@@ -30,7 +30,7 @@ void session_free(struct session *s);
 
 /* ---- How it stands. ---- */
 
-/* What session_new was given, and where the session stands. */
+/* The settings that session_new was given, and where the session stands. */
 void *session_owner(const struct session *s);
 enum session_state session_state(const struct session *s);
 

@@ -1551,7 +1551,7 @@ def assert_json(program, option):
     ids=["targets", "targets in JSON", "take"],
 )
 def test_answers_of_an_agent(world, site, words, shown):
-    """What an agent answers to a question, shown on a terminal: each line is made safe, and one with a
+    """The answer of an agent to a question, shown on a terminal: each line is made safe, and one with a
     word that is not known is left out."""
     lines = [f"{word} tcp:{NASTY}\n" for word in ("allow", "listen", "listeners", NASTY)]
     answer = "".join([*lines, f"taken 1 3 {NASTY}\n"]).encode() + b"allow \xff\x1b[2J\xc2\n\x1b[2J\x9b"

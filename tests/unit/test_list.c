@@ -154,7 +154,7 @@ static void test_merged_and_sorted(void **state)
                             ROW("lab-9", "online    ", ""));
 }
 
-/* What a watch prints once the list is there, of one agent. */
+/* The lines that a watch prints once the list is there, of one agent. */
 #define AT_FIRST HEADER ROW("lab-1", "online    ", "a=1")
 
 static void begin(void)

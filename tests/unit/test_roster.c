@@ -1,4 +1,4 @@
-/* What relays say of agents, merged. */
+/* The lists of several relays, merged. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -276,7 +276,7 @@ static void test_lost(void **state)
     assert_int_equal(roster_merge(r, 0).state, AGENT_DUPLICATE);
 }
 
-/* What the relay has not said again is gone, of others nothing, lost or not. */
+/* An agent that the relay has not told again is gone, of others nothing, lost or not. */
 static void test_renewed(void **state)
 {
     struct roster *r = *state;
