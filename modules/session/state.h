@@ -43,8 +43,8 @@ struct session {
     /* From the peer's payload. */
     uint32_t peer_receive_limit, peer_ring;
     uint16_t peer_streams;
-    uint32_t peer_early_credit;
     bool peer_takes_access;
+    uint32_t peer_early_credit;
     uint32_t peer_resume_window_s; /* how long the agent keeps the session without a circuit */
 
     /* Sending. */
@@ -55,10 +55,9 @@ struct session {
     uint64_t close_position; /* end of the own CLOSE frame, once encoded */
     enum code close_code;
     char close_text[128];
-    bool close_owed, farewell_owed;
+    bool close_owed, farewell_owed, access_owed;
+    uint8_t access_state; /* of the ACCESS owed, with its fields below */
     const char *end_text; /* that its streams end with, once that is known; or NULL */
-    bool access_owed;     /* with what follows */
-    uint8_t access_state;
     uint64_t access_until_s;
     char access_text[SESSION_ACCESS_TEXT_BYTES];
 
