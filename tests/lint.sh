@@ -122,7 +122,7 @@ layers() {
         allowed["session"] = "base crypto wire"
         allowed["audit"]   = "base crypto net"
         allowed["config"]  = "base crypto wire net policy"
-        allowed["forward"] = "base wire net config session"
+        allowed["forward"] = "base wire net config session audit"
         allowed["control"] = "base net"
         allowed["cli"]     = "base config"
         for (n = split(applets, applet, " "); n > 0; n--)
