@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "forward/statement.h"
 
-/* What the agent says, and of the statement that does. */
+/* The agent's words, and the statement that says them. */
 static struct {
     char *text; /* allocated; NULL: as if there were no memory */
     bool held;
@@ -17,7 +17,7 @@ static struct {
     char question[64]; /* that was asked */
 } agent;
 
-/* What the client has heard. */
+/* The client's part. */
 static struct {
     unsigned times;
     enum reset_code code;
