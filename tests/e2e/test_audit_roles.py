@@ -183,6 +183,7 @@ def test_nothing_new_while_it_cannot_be_written(world, echo):
     target = f"127.0.0.1:{echo.port}"
     conf = audited_conf(world)
     assert UNWRITABLE in world.run_pipe(target, input="hello", conf=conf, code=None).stderr
+    agent.expect(f"refused: {UNWRITABLE}")
     path.unlink()
     agent.expect("is written again")
     client = world.start_client("-L", f"0:127.0.0.1:{echo.port}", conf=conf)
