@@ -37,10 +37,13 @@ static int connect_to(const struct control_question *q, struct error *e)
     const struct timeval limit = {.tv_sec = (time_t)q->patience_s};
     struct address a;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), failed;
-    if (fd < 0 || !address_from_path(&a, q->path)) {
-        say_why(q->path, fd < 0 ? errno : ENAMETOOLONG, e);
-        if (fd >= 0)
-            close(fd);
+    if (fd < 0) {
+        error_set(e, FAILURE_OTHER, "cannot open a socket: %s", system_text(errno));
+        return -1;
+    }
+    if (!address_from_path(&a, q->path)) {
+        close(fd);
+        say_why(q->path, ENAMETOOLONG, e);
         return -1;
     }
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);

@@ -20,7 +20,7 @@ static enum failure call(const char *path, const char *text, char out[512])
     enum failure failure;
     size_t n;
     dup2(fileno(file), STDERR_FILENO);
-    failure = call_send(path, 3, text);
+    failure = call_send(path, 3, text, false);
     fflush(stderr);
     dup2(kept, STDERR_FILENO);
     close(kept);
@@ -53,7 +53,7 @@ static void test_no_agent(void **state)
     char said[512];
     (void)state;
     assert_int_equal(call("/nowhere", "a fan", said), FAILURE_OTHER);
-    assert_non_null(strstr(said, "/nowhere: no such file or directory: is the agent running"));
+    assert_non_null(strstr(said, "/nowhere: no such file or directory: nothing runs"));
 }
 
 /* The text is at fault, or the path, and it is told which. */
