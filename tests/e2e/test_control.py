@@ -404,7 +404,7 @@ def test_unreadable_state(world, kept, change, why):
 def test_disk_that_fails(world, kept):
     """Locking works all the same, and says what a restart would not know; unlocking does not."""
     kept.start(StateDirectory=kept.state)
-    shutil.rmtree(kept.state)
+    kept.state.rename(kept.state.with_name("gone"))
     told = kept.ask("lock")
     assert told.startswith("the agent is locked; a restart would not know: cannot create ")
     assert "still locked, as it cannot be kept: cannot create " in kept.ask("unlock", code=OTHER)
