@@ -53,10 +53,12 @@ static void why_no_target(char out[PROXY_WHY_BYTES], const char *host, const cha
     char name[96];
     size_t len = strlen(host);
     text_clean(name, sizeof name, view_of_string(host));
-    if (!is_port(port))
-        snprintf(out, PROXY_WHY_BYTES, "the application asks for port %.8s of %s", port, name);
-    else if (len == 0)
+    if (len == 0)
         snprintf(out, PROXY_WHY_BYTES, "the application names no host");
+    else if (port[0] == '\0')
+        snprintf(out, PROXY_WHY_BYTES, "the application names no port of %s", name);
+    else if (!is_port(port))
+        snprintf(out, PROXY_WHY_BYTES, "the application asks for port %.8s of %s", port, name);
     else if (len > HOST_NAME_MAX_BYTES)
         snprintf(out, PROXY_WHY_BYTES,
                  "the application names a host of more than %d characters: %.64s...",
@@ -298,13 +300,32 @@ static size_t http_header_len(struct proxy *p, struct view bytes)
     return 0;
 }
 
-/* HOST:PORT; port 80 may go without saying for http://. An IPv6 address without brackets ends at
- * the last colon: python3's urllib asks for ::1:443. */
-static bool http_target(struct proxy *p, char *authority, bool connect)
+static bool is_ipv6(const char *text)
+{
+    struct in6_addr ignored;
+    return inet_pton(AF_INET6, text, &ignored) == 1;
+}
+
+/* The colon before the port; NULL: there is none. An IPv6 address without brackets ends at the last
+ * colon if it can: python3's urllib asks for ::1:443, but ::1 is an address without a port. */
+static char *find_port(char *authority)
 {
     char *colon = strrchr(authority, ':'), *bracket = strchr(authority, ']');
+    bool whole = is_ipv6(authority);
+    if (!colon || (bracket && bracket > colon))
+        return NULL;
+    *colon = '\0';
+    whole = whole && !is_ipv6(authority);
+    *colon = ':';
+    return whole ? NULL : colon;
+}
+
+/* HOST:PORT; port 80 may go without saying for http://. */
+static bool http_target(struct proxy *p, char *authority, bool connect)
+{
+    char *colon = find_port(authority);
     const char *port = connect ? "" : "80";
-    if (colon && (!bracket || bracket < colon)) {
+    if (colon) {
         *colon = '\0';
         port = colon + 1;
     }

@@ -408,6 +408,12 @@ static void reasons(void **state)
                   "the application asks for port 0 of web");
     assert_reason(BYTES("CONNECT web:70000 HTTP/1.1\r\n\r\n"),
                   "the application asks for port 70000 of web");
+    assert_reason(BYTES("CONNECT web HTTP/1.1\r\n\r\n"), "the application names no port of web");
+    assert_reason(BYTES("CONNECT web: HTTP/1.1\r\n\r\n"), "the application names no port of web");
+    assert_reason(BYTES("CONNECT ::1 HTTP/1.1\r\n\r\n"), "the application names no port of ::1");
+    assert_reason(BYTES("CONNECT [::1] HTTP/1.1\r\n\r\n"),
+                  "the application names no port of [::1]");
+    assert_reason(BYTES("CONNECT :0 HTTP/1.1\r\n\r\n"), "the application names no host");
     assert_reason(BYTES(GREETING "\x05\x01\x00\x03\x00\x00\x50"), "the application names no host");
     assert_reason(BYTES(GREETING "\x05\x01\x00\x03\x02-\x1b\x00\x50"),
                   "the application names the host -?, which is neither a name nor an address");
