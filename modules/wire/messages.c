@@ -270,6 +270,15 @@ static struct view read_taker(struct reader *r)
     return name;
 }
 
+/* 0 is no number. */
+static bool has_number(const struct told_calls *m, size_t count, uint32_t number)
+{
+    for (size_t i = 0; i < count; i++)
+        if (number != 0 && m->all[i].number == number)
+            return true;
+    return false;
+}
+
 bool told_calls_decode(struct told_calls *m, struct view bytes)
 {
     struct reader r = reader_of(bytes);
@@ -283,7 +292,7 @@ bool told_calls_decode(struct told_calls *m, struct view bytes)
         call->age_s = read_u32(&r);
         call->taken_by = read_taker(&r);
         call->text = read_string(&r, TEXT_MAX_BYTES);
-        if (call->severity == 0)
+        if (call->severity == 0 || has_number(m, i, call->number))
             return false;
     }
     return reader_done(&r);

@@ -83,7 +83,7 @@ struct told_call {
     struct view text;
 };
 
-/* count (1), so many calls */
+/* count (1), so many calls, no two with one number other than 0 */
 struct told_calls {
     size_t count;
     struct told_call all[CALLS_MAX];

@@ -433,7 +433,8 @@ static void test_takes_of_a_client(void **state)
     assert_false(session_hello_decode(&read, view_of(b.data, b.len), &unsupported));
 }
 
-/* One call too many, one without a severity, a taker whose name is none; and who is the gravest. */
+/* One call too many, one without a severity, a taker whose name is none, a number twice; and who is
+ * the gravest. */
 static void test_told_calls(void **state)
 {
     uint8_t out[TOLD_CALLS_BYTES];
@@ -451,6 +452,10 @@ static void test_told_calls(void **state)
     assert_false(told_calls_decode(&read, view_of(out, len)));
     m.all[5].taken_by = (struct view)TEXT("");
     m.all[5].severity = 0;
+    len = told_calls_encode(&m, out, sizeof out);
+    assert_false(told_calls_decode(&read, view_of(out, len)));
+    m.all[5].severity = 1;
+    m.all[5].number = CALLS_MAX - 1;
     len = told_calls_encode(&m, out, sizeof out);
     assert_false(told_calls_decode(&read, view_of(out, len)));
     memset(out, 0, sizeof out);
