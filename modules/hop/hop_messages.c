@@ -30,6 +30,7 @@ static bool read_info(struct hop *h, unsigned type, struct view body);
 static bool read_ping(struct hop *h, unsigned type, struct view body);
 static bool read_pong(struct hop *h, unsigned type, struct view body);
 static bool read_bye(struct hop *h, unsigned type, struct view body);
+static bool read_empty(struct hop *h, unsigned type, struct view body);
 static bool give_to_owner(struct hop *h, unsigned type, struct view body);
 
 static const struct message_rule rules[] = {
@@ -37,7 +38,7 @@ static const struct message_rule rules[] = {
     {MESSAGE_LIST, FROM_CLIENT, FROM_RELAY, false, give_to_owner},
     {MESSAGE_WATCH, FROM_CLIENT, FROM_RELAY, false, give_to_owner},
     {MESSAGE_AGENT, FROM_RELAY, FROM_CLIENT, false, give_to_owner},
-    {MESSAGE_END, FROM_RELAY, FROM_CLIENT, false, give_to_owner},
+    {MESSAGE_END, FROM_RELAY, FROM_CLIENT, false, read_empty},
     {MESSAGE_CONNECT, FROM_CLIENT, FROM_RELAY, false, give_to_owner},
     {MESSAGE_OFFER, FROM_RELAY, FROM_AGENT, false, give_to_owner},
     {MESSAGE_ACCEPT, FROM_CIRCUIT, FROM_RELAY, false, give_to_owner},
@@ -190,6 +191,11 @@ static bool give_to_owner(struct hop *h, unsigned type, struct view body)
 {
     return h->handler->on_message(h, type, body) ||
            hop_fail(h, CODE_PROTOCOL, "%s was not acceptable", message_name(type));
+}
+
+static bool read_empty(struct hop *h, unsigned type, struct view body)
+{
+    return body.len == 0 ? give_to_owner(h, type, body) : malformed(h, type);
 }
 
 void hop_send_ping(struct hop *h, uint64_t now_us)

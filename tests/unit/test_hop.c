@@ -950,7 +950,7 @@ static void check_roles(struct end *from, struct end *to)
         struct end *sender = end_clone(from), *receiver = end_clone(to);
         uint8_t *bytes;
         unsigned before = receiver->messages;
-        send_raw(&sender->hop, type, view_of("x", 1));
+        send_raw(&sender->hop, type, view_of("x", type != MESSAGE_END));
         size_t len = hop_take_out(&sender->hop, &bytes);
         hop_feed(&receiver->hop, bytes, len, WHOLE, START_US);
         free(bytes);
@@ -992,6 +992,12 @@ static void test_rule_texts(void **state)
     send_raw(&p.i->hop, MESSAGE_OFFER, view_of("x", 1));
     pair_pump(p, WHOLE);
     assert_failed(&p.r->hop, CODE_PROTOCOL, "OFFER from a client to a relay");
+    pair_free(p);
+
+    p = pair_client();
+    send_raw(&p.r->hop, MESSAGE_END, view_of("x", 1));
+    pair_pump(p, WHOLE);
+    assert_failed(&p.i->hop, CODE_PROTOCOL, "malformed END");
     pair_free(p);
 
     p = pair_client();
