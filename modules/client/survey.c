@@ -60,6 +60,8 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
     } else if (type == MESSAGE_END) {
         hop_driver_set_deadline(&a->hop.driver, CLOCK_NEVER);
         q->events->on_complete(q->arg, a->relay);
+    } else if (type != MESSAGE_INFO) {
+        return hop_fail(h, CODE_PROTOCOL, "%s was not asked for", message_name(type));
     }
     return true;
 }

@@ -1394,6 +1394,7 @@ def test_messages_to_an_agent_that_calls_home(world, recording, echo):
     assert_serves(world, echo)
 
 
+TWO_OF_ONE_NUMBER = peer.calls(1, (7, 1, 0, "", "a fan"), (7, 2, 0, "", "a disk"))[4:]
 TO_CLIENT = {
     **BY_ANY,
     "OFFER": [(peer.OFFER, offer())],
@@ -1413,6 +1414,10 @@ TO_CLIENT = {
         (peer.AGENT, peer.agent_entry("l", bytes(32)) + 2 * (u16(16) + string(bytes([0]))))
     ],
     "AGENT with a text and no call": [(peer.AGENT, peer.agent_entry("l", bytes(32), call_text="x"))],
+    "AGENT with a number for two calls": [
+        (peer.AGENT, peer.agent_entry("l", bytes(32)) + u16(16) + string(TWO_OF_ONE_NUMBER))
+    ],
+    "END with a body": [(peer.END, b"x")],
     "CONNECTED without message 2": [(peer.CONNECTED, b"")],
     "CONNECTED with a message 2 too long": [(peer.CONNECTED, bytes(4097))],
     "REFUSED that is cut": [(peer.REFUSED, u16(1))],

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 import peer
-from harness import INTERRUPTED, NO_AGENT, SPX, USAGE, Program, run, spx, wait_for
+from harness import INTERRUPTED, NO_AGENT, OTHER, SPX, USAGE, Program, run, spx, wait_for
 
 
 def rows(text):
@@ -186,3 +186,30 @@ def test_interrupted_while_it_waits(world, serve):
     wait_for(lambda: relay.pipes, 10, "the relay is asked")
     listing.signal(signal.SIGINT)
     listing.wait_exit(INTERRUPTED, seconds=3)
+
+
+class WrongRelay(peer.Relay):
+    """Answers a question with what is none, and keeps the connection."""
+
+    answer = None
+
+    def serve_client(self, hop):
+        hop.receive()
+        hop.send(*self.answer)
+        hop.wait_end()
+
+
+@pytest.mark.parametrize(
+    "answer, why",
+    [
+        ((peer.CONNECTED, b"x"), "CONNECTED was not asked for"),
+        ((peer.REFUSED, peer.refusal(peer.DENIED, "no")), "REFUSED was not asked for"),
+        ((peer.END, b"x"), "malformed END"),
+    ],
+)
+def test_wrong_answers(world, serve, answer, why):
+    """What is no list ends the hop at once: nobody waits until no list has come."""
+    relay = serve(WrongRelay, peer.Pair(world.key("relay").path), world.relay_address)
+    relay.answer = answer
+    shown = spx("client", "-c", world.client_conf(), "list", code=OTHER)
+    assert f"relay {world.relay_address}: {why}" in shown.stderr
