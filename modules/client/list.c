@@ -208,20 +208,42 @@ static void flush(struct inquiry *l)
     loop_stop(l->loop);
 }
 
-/* "site=boston rack=7" as an object. */
+#define BETWEEN_LABELS " \t"
+#define BEHIND_NAME "= \t"
+
+/* Another label before it has its name. */
+static bool is_named_before(const char *label, const char *labels)
+{
+    size_t name = strcspn(label, BEHIND_NAME);
+    for (; (labels += strspn(labels, BETWEEN_LABELS)) < label;
+         labels += strcspn(labels, BETWEEN_LABELS))
+        if (strcspn(labels, BEHIND_NAME) == name && memcmp(labels, label, name) == 0)
+            return true;
+    return false;
+}
+
+/* "site=boston" as a member. */
+static void print_json_label(const char *label, size_t len)
+{
+    size_t name = strcspn(label, BEHIND_NAME);
+    json_text(label, name);
+    putchar(':');
+    name += name < len;
+    json_text(label + name, len - name);
+}
+
+/* "site=boston rack=7" as an object; of labels with one name the first counts. */
 static void print_json_labels(const char *labels)
 {
-    const char *separator = "";
+    const char *separator = "", *at = labels;
     putchar('{');
-    for (size_t len; *(labels += strspn(labels, " \t")) != '\0'; labels += len) {
-        size_t name = strcspn(labels, "= \t");
-        len = strcspn(labels, " \t");
+    for (size_t len; *(at += strspn(at, BETWEEN_LABELS)) != '\0'; at += len) {
+        len = strcspn(at, BETWEEN_LABELS);
+        if (is_named_before(at, labels))
+            continue;
         fputs(separator, stdout);
         separator = ",";
-        json_text(labels, name);
-        putchar(':');
-        name += name < len;
-        json_text(labels + name, len - name);
+        print_json_label(at, len);
     }
     putchar('}');
 }
@@ -371,10 +393,18 @@ enum failure list_agents(const struct client_config *config, const struct hop_pa
 
 /* ---- One agent. ---- */
 
-static bool keys_agree(const struct roster *r)
+/* The agent of just this name, whatever else the relays have listed; NULL: there is none. */
+static const struct sighting *sighting_of(const struct roster *r, const char *name)
 {
-    for (size_t i = 1; i < r->count; i++)
-        if (memcmp(r->all[i]->public_key, r->all[0]->public_key, KEY_BYTES) != 0)
+    size_t at = roster_find(r, name);
+    return at < r->count && strcmp(r->all[at]->name, name) == 0 ? r->all[at] : NULL;
+}
+
+static bool keys_agree(const struct roster *r, const struct sighting *s)
+{
+    size_t at = roster_find(r, s->name);
+    for (size_t i = 0; i < roster_agent_span(r, at); i++)
+        if (memcmp(r->all[at + i]->public_key, s->public_key, KEY_BYTES) != 0)
             return false;
     return true;
 }
@@ -384,20 +414,22 @@ bool list_find_key(const struct client_config *config, const struct hop_party *p
                    struct wire_error *e)
 {
     struct inquiry l = {.config = config, .options = &once};
+    const struct sighting *s;
     *failure = ask(&l, party, agent);
+    s = sighting_of(&l.roster, agent);
     loop_release_signals(); /* the engineer is asked next */
     if (*failure != FAILURE_NONE)
         *e = l.error;
-    else if (!l.roster.count)
+    else if (!s)
         wire_error_set(e, CODE_NO_AGENT,
                        "agent %s: no such agent, or not permitted; "
                        "'spx client list' shows the agents that you may reach",
                        agent);
-    else if (!keys_agree(&l.roster))
+    else if (!keys_agree(&l.roster, s))
         wire_error_set(e, CODE_UNKNOWN_KEY,
                        "agent %s: the relays list different keys for it: ask its owner", agent);
     else
-        memcpy(key, l.roster.all[0]->public_key, KEY_BYTES);
+        memcpy(key, s->public_key, KEY_BYTES);
     roster_free(&l.roster);
     if (*failure == FAILURE_NONE)
         *failure = code_failure(e->code);

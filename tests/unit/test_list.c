@@ -108,12 +108,14 @@ static void lose(size_t relay)
 
 /* --- What is printed --- */
 
+static bool as_json;
+
 static const char *printed_of(void (*words)(void), bool watch)
 {
     static char text[4096];
     struct client_relay relays[2] = {{.address.host = "one"}, {.address.host = "two"}};
     struct client_config config = {.relays = relays, .relay_count = 2};
-    struct list_options options = {.query = "", .watch = watch};
+    struct list_options options = {.query = "", .watch = watch, .json = as_json};
     FILE *file = tmpfile();
     int kept = dup(STDOUT_FILENO);
     assert_true(file && kept >= 0);
@@ -261,12 +263,93 @@ static void test_relay_is_back(void **state)
     assert_string_equal(printed_of(lost_and_back, true), AT_FIRST);
 }
 
+/* --- JSON --- */
+
+static void odd_labels(void)
+{
+    agent(0, "lab-1", AGENT_ONLINE, "a=1 ab=2 a=3 =4 =5 b a b=6 a= ab");
+    complete(0);
+    complete(1);
+}
+
+static void test_json_labels(void **state)
+{
+    (void)state;
+    as_json = true;
+    const char *text = printed_of(odd_labels, false);
+    as_json = false;
+    assert_non_null(strstr(text, "\"labels\":{\"a\":\"1\",\"ab\":\"2\",\"\":\"4\",\"b\":\"\"},"));
+}
+
+/* --- The key of one agent --- */
+
+static void keyed(size_t relay, const char *name, uint8_t byte)
+{
+    struct agent_entry entry = {.name = view_of_string(name)};
+    memset(entry.public_key, byte, sizeof entry.public_key);
+    says(relay, &entry);
+}
+
+static void others_too(void)
+{
+    keyed(0, "lab-0", 1);
+    keyed(0, "lab-1", 2);
+    keyed(0, "lab-2", 3);
+    complete(0);
+    keyed(1, "lab-1", 2);
+    complete(1);
+}
+
+static void only_others(void)
+{
+    keyed(0, "lab-0", 1);
+    keyed(0, "lab-2", 1);
+    complete(0);
+    complete(1);
+}
+
+static void different_keys(void)
+{
+    keyed(0, "lab-1", 1);
+    complete(0);
+    keyed(1, "lab-1", 2);
+    complete(1);
+}
+
+/* The first byte of the key that is found for lab-1; 0: none, and why. */
+static uint8_t key_found(void (*words)(void), enum code why)
+{
+    struct client_relay relays[2] = {{.address.host = "one"}, {.address.host = "two"}};
+    struct client_config config = {.relays = relays, .relay_count = 2};
+    struct wire_error e = {0};
+    enum failure failure;
+    uint8_t key[KEY_BYTES] = {0};
+    script = words;
+    bool found = list_find_key(&config, &(struct hop_party){0}, "lab-1", key, &failure, &e);
+    assert_int_equal(found, failure == FAILURE_NONE);
+    assert_int_equal(e.code, why);
+    return key[0];
+}
+
+/* A relay that lists others than the asked one says nothing about it. */
+static void test_key(void **state)
+{
+    (void)state;
+    assert_int_equal(key_found(others_too, CODE_OK), 2);
+    assert_int_equal(key_found(only_others, CODE_NO_AGENT), 0);
+    assert_int_equal(key_found(different_keys, CODE_UNKNOWN_KEY), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_merged_and_sorted), cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_changes_of_calls),  cmocka_unit_test(test_relays_are_lost),
+        cmocka_unit_test(test_merged_and_sorted),
+        cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_changes_of_calls),
+        cmocka_unit_test(test_relays_are_lost),
         cmocka_unit_test(test_relay_is_back),
+        cmocka_unit_test(test_json_labels),
+        cmocka_unit_test(test_key),
     };
     log_setup("client", LOG_ERROR, false);
     return cmocka_run_group_tests_name("list", tests, NULL, NULL);
