@@ -358,6 +358,13 @@ static enum failure print(const struct client_config *config, const struct hop_p
 
 static const struct list_options once = {.query = ""};
 
+/* The agent of just this name, whatever else the relays have listed; NULL: there is none. */
+static const struct sighting *sighting_of(const struct roster *r, const char *name)
+{
+    size_t at = roster_find(r, name);
+    return at < r->count && strcmp(r->all[at]->name, name) == 0 ? r->all[at] : NULL;
+}
+
 /* Finds out if the word is the name of an agent, and so not a part of others' names. Whoever gets
  * no answer to this, or has no patience for one, is not to wait for another. */
 static enum failure look_for_name(const struct client_config *config, const struct hop_party *party,
@@ -370,7 +377,7 @@ static enum failure look_for_name(const struct client_config *config, const stru
         return FAILURE_NONE;
     failure = ask(&l, party, word);
     tell_failure(failure, &l.error);
-    *found = failure == FAILURE_NONE && l.roster.count;
+    *found = failure == FAILURE_NONE && sighting_of(&l.roster, word);
     roster_free(&l.roster);
     return failure;
 }
@@ -392,13 +399,6 @@ enum failure list_agents(const struct client_config *config, const struct hop_pa
 }
 
 /* ---- One agent. ---- */
-
-/* The agent of just this name, whatever else the relays have listed; NULL: there is none. */
-static const struct sighting *sighting_of(const struct roster *r, const char *name)
-{
-    size_t at = roster_find(r, name);
-    return at < r->count && strcmp(r->all[at]->name, name) == 0 ? r->all[at] : NULL;
-}
 
 static bool keys_agree(const struct roster *r, const struct sighting *s)
 {

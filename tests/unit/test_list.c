@@ -45,6 +45,7 @@ static struct survey {
     struct survey_request request;
 } survey;
 
+static char asked[64]; /* the last question */
 static void (*script)(void);
 
 static void run_script(struct deferred *d)
@@ -58,6 +59,7 @@ static void run_script(struct deferred *d)
 struct survey *survey_new(struct loop *loop, const struct survey_request *request)
 {
     survey = (struct survey){.start.run = run_script, .request = *request};
+    snprintf(asked, sizeof asked, "%s", request->query);
     loop_defer(loop, &survey.start);
     return &survey;
 }
@@ -108,6 +110,7 @@ static void lose(size_t relay)
 
 /* --- What is printed --- */
 
+static const char *query = "";
 static bool as_json;
 
 static const char *printed_of(void (*words)(void), bool watch)
@@ -115,7 +118,7 @@ static const char *printed_of(void (*words)(void), bool watch)
     static char text[4096];
     struct client_relay relays[2] = {{.address.host = "one"}, {.address.host = "two"}};
     struct client_config config = {.relays = relays, .relay_count = 2};
-    struct list_options options = {.query = "", .watch = watch, .json = as_json};
+    struct list_options options = {.query = query, .watch = watch, .json = as_json};
     FILE *file = tmpfile();
     int kept = dup(STDOUT_FILENO);
     assert_true(file && kept >= 0);
@@ -263,6 +266,26 @@ static void test_relay_is_back(void **state)
     assert_string_equal(printed_of(lost_and_back, true), AT_FIRST);
 }
 
+static void a_longer_name(void)
+{
+    agent(0, "lab-10", AGENT_ONLINE, "");
+    complete(0);
+    complete(1);
+}
+
+/* A word is an agent's name only if the relays list that very name. */
+static void test_word_or_name(void **state)
+{
+    (void)state;
+    query = "lab-1";
+    printed_of(a_longer_name, false);
+    assert_string_equal(asked, "*lab-1*");
+    query = "lab-10";
+    printed_of(a_longer_name, false);
+    assert_string_equal(asked, "lab-10");
+    query = "";
+}
+
 /* --- JSON --- */
 
 static void odd_labels(void)
@@ -343,13 +366,10 @@ static void test_key(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_merged_and_sorted),
-        cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_changes_of_calls),
-        cmocka_unit_test(test_relays_are_lost),
-        cmocka_unit_test(test_relay_is_back),
-        cmocka_unit_test(test_json_labels),
-        cmocka_unit_test(test_key),
+        cmocka_unit_test(test_merged_and_sorted), cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_changes_of_calls),  cmocka_unit_test(test_relays_are_lost),
+        cmocka_unit_test(test_relay_is_back),     cmocka_unit_test(test_json_labels),
+        cmocka_unit_test(test_word_or_name),      cmocka_unit_test(test_key),
     };
     log_setup("client", LOG_ERROR, false);
     return cmocka_run_group_tests_name("list", tests, NULL, NULL);
