@@ -193,25 +193,11 @@ static size_t add_records(struct batch *b, const struct list *records)
     return count;
 }
 
-static bool write_all(int fd, const char *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        data += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 /* All of it is in the file and on disk, or nothing. */
 static bool write_batch(struct audit_file *f, const struct batch *b, off_t size, struct error *e)
 {
     int failed;
-    if (b->len == 0 || (write_all(f->fd, b->text, b->len) && fdatasync(f->fd) == 0)) {
+    if (b->len == 0 || (file_write_all(f->fd, b->text, b->len) && fdatasync(f->fd) == 0)) {
         f->head = b->head;
         f->size = size + (off_t)b->len;
         return true;

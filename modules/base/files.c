@@ -93,7 +93,7 @@ bool file_read(const char *path, size_t max, bool secret, char **text, size_t *l
     return good;
 }
 
-static bool write_all(int fd, const char *data, size_t len)
+bool file_write_all(int fd, const char *data, size_t len)
 {
     while (len > 0) {
         ssize_t n = write(fd, data, len);
@@ -131,7 +131,8 @@ bool file_create_secret(const char *path, const char *content, size_t len, struc
     if (fd < 0)
         return error_set(e, FAILURE_OTHER, "cannot create %s: %s", path, system_text(errno));
     /* A umask may have removed even the owner's rights. */
-    failed = fchmod(fd, 0600) == 0 && write_all(fd, content, len) && fsync(fd) == 0 ? 0 : errno;
+    failed =
+        fchmod(fd, 0600) == 0 && file_write_all(fd, content, len) && fsync(fd) == 0 ? 0 : errno;
     if (close(fd) < 0 && failed == 0)
         failed = errno;
     if (failed != 0) {
@@ -175,7 +176,7 @@ static bool append_locked(int fd, const char *line)
         errno = ENOMEM;
         return false;
     }
-    bool good = write_all(fd, whole, (size_t)len) && fsync(fd) == 0;
+    bool good = file_write_all(fd, whole, (size_t)len) && fsync(fd) == 0;
     free(whole);
     if (!good) {
         int failed = errno;

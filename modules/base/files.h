@@ -28,6 +28,10 @@ bool file_replace(const char *path, const char *content, size_t len, struct erro
 /* Appends one line to a file, creating it with mode 0600 if it does not exist. */
 bool file_append_line(const char *path, const char *line, struct error *e);
 
+/* Writes all of it, as often as the system takes only a part. False, and errno: some may be
+ * written. */
+bool file_write_all(int fd, const char *data, size_t len);
+
 /* Syncs the directory of a file, whose new name survives a crash then. A failure to do so loses
  * nothing else. */
 void file_sync_directory(const char *path);
