@@ -7,7 +7,8 @@
 #include "base/clock.h"
 #include "base/list.h"
 
-/* A turn takes at most four times 215 messages, which have 19 bytes at least. */
+#define FIRST_READ_BYTES 65536 /* so that what comes behind a wrong message is taken with it */
+/* Of an open hop: a turn takes at most four times 215 messages, which have 19 bytes at least. */
 #define READ_BYTES 4096
 #define READS_AN_EVENT 4
 
@@ -115,8 +116,9 @@ static void hand_over(struct hop_driver *d, struct view rest)
 /* Reads once. False: there is nothing more to do, and the driver may be gone. */
 static bool read_once(struct hop_driver *d)
 {
-    static _Thread_local uint8_t scratch[READ_BYTES];
-    ssize_t n = carrier_read(d->carrier, scratch, sizeof scratch);
+    static _Thread_local uint8_t scratch[FIRST_READ_BYTES];
+    ssize_t n =
+        carrier_read(d->carrier, scratch, d->hop.state == HOP_OPEN ? READ_BYTES : FIRST_READ_BYTES);
     if (n < 0 && errno == EAGAIN)
         return true;
     if (n <= 0) {

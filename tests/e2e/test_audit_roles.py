@@ -194,7 +194,7 @@ def test_nothing_new_while_it_cannot_be_written(world, echo):
         agent.process.send_signal(signal.SIGHUP)
         agent.expect("no new session and no new stream", count=2)
         assert UNWRITABLE in world.run_pipe(target, input="x", conf=conf, code=None).stderr
-        with connect(client) as other, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), connect(client) as other:
             other.recv(1)
         client.expect(UNWRITABLE)
         assert ask(connection, b"hello") == b"hello"

@@ -989,7 +989,7 @@ def test_welcome_that_refuses(world, serve):
     relay = serve(peer.Relay, pair(world, "relay"), world.relay_address)
     relay.welcome = lambda hop: peer.welcome(code=1, text="go away")
     agent = world.start_agent(online=False)
-    agent.expect("refused by relay .*go away; retrying")
+    agent.expect("refused by relay .*go away.*; retrying")
     del relay.welcome
     agent.expect(r"online at relay")
 

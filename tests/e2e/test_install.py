@@ -89,7 +89,8 @@ def test_examples_are_right(world, role):
         assert ".conf: OK\n" in checked.stdout
     page = (ROOT / "docs" / f"spx-{role}.conf.5").read_text()
     explained = set(re.findall(r"^\.It Cm ([A-Z]\w+)$", page, re.MULTILINE))
-    assert explained == set(re.findall("^([A-Z][A-Za-z]*) = ", whole, re.MULTILINE))
+    earlier = {"CallSocket"}  # a name that is still taken, and not shown
+    assert explained - earlier == set(re.findall("^([A-Z][A-Za-z]*) = ", whole, re.MULTILINE))
 
 
 def test_program_is_one_small_static_file():

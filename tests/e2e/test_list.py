@@ -208,7 +208,7 @@ class WrongRelay(peer.Relay):
     ],
 )
 def test_wrong_answers(world, serve, answer, why):
-    """What is no list ends the hop at once: nobody waits until no list has come."""
+    """An answer that is no list ends the hop at once: nobody waits until no list has come."""
     relay = serve(WrongRelay, peer.Pair(world.key("relay").path), world.relay_address)
     relay.answer = answer
     shown = spx("client", "-c", world.client_conf(), "list", code=OTHER)
