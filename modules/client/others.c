@@ -47,6 +47,8 @@ void others_ask(struct others *o, size_t waited_at)
         .events = &events,
         .arg = o,
     };
+    if (o->survey)
+        return; /* a relay may say twice that the agent is not there */
     o->tell.run = tell;
     o->survey = survey_new(o->loop, &request);
 }

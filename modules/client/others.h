@@ -22,7 +22,8 @@ struct others {
     struct deferred tell;
 };
 
-/* Asks all but the one where it is waited for, until others_leave. Without memory none is asked. */
+/* Asks all but the one where it is waited for, until others_leave; asked again it does nothing.
+ * Without memory none is asked. */
 void others_ask(struct others *o, size_t waited_at);
 
 /* Harmless when nobody is asked. */
