@@ -15,7 +15,8 @@
 #include "base/files.h"
 #include "base/text.h"
 
-#define TAIL_BYTES ((size_t)1024 * 1024) /* that are looked through for a file's last line */
+/* That are looked through for a file's last line: behind it a commit may be torn. */
+#define TAIL_BYTES (AUDIT_COMMIT_MAX + AUDIT_LINE_MAX)
 #define OPEN_TRIES 100
 #define NAME_TRIES 100
 #define PATH_BYTES 4096
@@ -51,6 +52,7 @@ static bool open_file(struct audit_file *f, struct error *e)
 {
     struct stat st;
     f->size = 0;
+    f->next_try_bytes = 0;
     f->fd = open(f->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
     if (f->fd < 0 || fstat(f->fd, &st) < 0)
         return fail(f, "open", e);
@@ -211,8 +213,15 @@ static bool write_batch(struct audit_file *f, const struct batch *b, off_t size,
 
 /* ---- Putting a file aside. ---- */
 
+/* As snprintf has told it. False: the name is cut, and is another file's. */
+static bool is_whole_name(int len)
+{
+    errno = ENAMETOOLONG;
+    return len < PATH_BYTES;
+}
+
 /* "PATH.20260131T120000.123Z". */
-static bool aside_name(char *out, size_t size, const struct audit_file *f)
+static bool aside_name(char out[PATH_BYTES], const struct audit_file *f)
 {
     char now[AUDIT_TIME_BYTES], digits[AUDIT_TIME_BYTES];
     size_t n = 0;
@@ -221,14 +230,14 @@ static bool aside_name(char *out, size_t size, const struct audit_file *f)
         if (now[i] != '-' && now[i] != ':')
             digits[n++] = now[i];
     digits[n] = '\0';
-    return snprintf(out, size, "%s.%s", f->path, digits) < (int)size;
+    return is_whole_name(snprintf(out, PATH_BYTES, "%s.%s", f->path, digits));
 }
 
 /* The file gets a second name, that of its end. */
-static bool link_aside(const struct audit_file *f, char *name, size_t size)
+static bool link_aside(const struct audit_file *f, char name[PATH_BYTES])
 {
     for (int i = 0; i < NAME_TRIES; i++) {
-        if (!aside_name(name, size, f))
+        if (!aside_name(name, f))
             return false;
         if (link(f->path, name) == 0)
             return true;
@@ -243,7 +252,7 @@ static bool link_aside(const struct audit_file *f, char *name, size_t size)
 static bool replace_by(struct audit_file *f, const struct audit_file *next, const char *name)
 {
     char aside[PATH_BYTES];
-    if (!link_aside(f, aside, sizeof aside))
+    if (!link_aside(f, aside))
         return false;
     if (rename(name, f->path) < 0) {
         int failed = errno;
@@ -263,8 +272,10 @@ static bool begin_next(struct audit_file *f, const struct batch *b, struct error
 {
     struct audit_file next = *f;
     char name[PATH_BYTES];
-    snprintf(name, sizeof name, "%s.new", f->path);
+    if (!is_whole_name(snprintf(name, sizeof name, "%s.new", f->path)))
+        return fail(f, "put aside", e);
     unlink(name); /* of one who was killed */
+    next.next_try_bytes = 0;
     next.fd = open(name, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
     if (next.fd >= 0 && flock(next.fd, LOCK_EX) == 0 && write_batch(&next, b, 0, e) &&
         replace_by(f, &next, name))

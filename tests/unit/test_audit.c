@@ -381,6 +381,22 @@ static void zeros_at_the_end_are_mended(void **state)
     assert_int_equal(v.last.number, 2);
 }
 
+/* So much of a commit may be lost with the power. */
+static void a_whole_commit_of_zeros_is_mended(void **state)
+{
+    static const char zeros[AUDIT_COMMIT_MAX];
+    struct audit_file f = open_audit(0);
+    struct verified v;
+    (void)state;
+    assert_true(append(&f, "one"));
+    append_text("audit", zeros, sizeof zeros);
+    assert_true(append(&f, "two"));
+    audit_file_close(&f);
+    v = verify_quietly("audit");
+    assert_int_equal(v.findings, 0);
+    assert_int_equal(v.entries, 4);
+}
+
 static void a_file_that_is_no_audit_is_left_alone(void **state)
 {
     struct audit_file f = open_audit(0);
@@ -441,6 +457,54 @@ static void files_are_put_aside(void **state)
     assert_int_equal(verify_all(&entries), 1);
     audit_file_close(&f);
     audit_file_close(&other);
+}
+
+static size_t count_aside(void)
+{
+    glob_t all;
+    size_t count = glob("audit.*Z", 0, NULL, &all) == 0 ? all.gl_pathc : 0;
+    globfree(&all);
+    return count;
+}
+
+/* It grows on, and is put aside later; the files after it are as large as they should be. */
+static void a_file_that_cannot_be_put_aside_grows_on(void **state)
+{
+    struct audit_file f = open_audit(4000);
+    struct stat st;
+    uint64_t entries;
+    int i;
+    (void)state;
+    assert_int_equal(mkdir("audit.new", 0700), 0); /* in the next one's place */
+    for (i = 0; !f.trouble.failure; i++)
+        assert_true(append(&f, "x"));
+    assert_int_equal(rmdir("audit.new"), 0);
+    for (; count_aside() == 0; i++)
+        assert_true(append(&f, "x"));
+    for (; count_aside() < 4; i++) {
+        assert_true(append(&f, "x"));
+        assert_true(stat("audit", &st) == 0 && st.st_size <= 4000);
+    }
+    audit_file_close(&f);
+    assert_int_equal(verify_all(&entries), 0);
+    assert_int_equal(entries, i + 1);
+}
+
+/* Of a name so long that none beside it can be made. */
+static void a_long_name_loses_nothing(void **state)
+{
+    char path[4096] = "";
+    struct audit_file f;
+    (void)state;
+    for (size_t n = 0; n < sizeof path - 7; n += 2)
+        strcpy(path + n, "./");
+    strcat(path, "audit");
+    audit_file_init(&f, path, "agent", 1000);
+    for (int i = 0; i < 10; i++)
+        assert_true(append(&f, "x"));
+    assert_non_null(strstr(f.trouble.text, "put aside"));
+    audit_file_close(&f);
+    assert_audit("audit", 11, 11);
 }
 
 /* The disk is full at each byte of a commit: no half of it stays, and later it goes on. */
@@ -628,8 +692,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(several_processes_make_one_chain, enter, leave),
         cmocka_unit_test_setup_teardown(a_torn_line_begins_a_chain, enter, leave),
         cmocka_unit_test_setup_teardown(zeros_at_the_end_are_mended, enter, leave),
+        cmocka_unit_test_setup_teardown(a_whole_commit_of_zeros_is_mended, enter, leave),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_audit_is_left_alone, enter, leave),
         cmocka_unit_test_setup_teardown(files_are_put_aside, enter, leave),
+        cmocka_unit_test_setup_teardown(a_file_that_cannot_be_put_aside_grows_on, enter, leave),
+        cmocka_unit_test_setup_teardown(a_long_name_loses_nothing, enter, leave),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_no_half, enter, leave),
         cmocka_unit_test_setup_teardown(entries_are_written_and_waited_for, enter, leave),
         cmocka_unit_test(nobody_without_an_audit_minds),
