@@ -21,7 +21,8 @@
 
 struct audit {
     char *path;
-    const char *role, *agent;
+    const char *role;
+    char *agent; /* or NULL */
     bool refuse;
     struct io io; /* an eventfd: something of what follows has changed */
     pthread_t thread;
@@ -173,6 +174,7 @@ static void free_all(struct audit *a)
     if (a->io.fd >= 0)
         close(a->io.fd);
     free(a->path);
+    free(a->agent);
     free(a);
 }
 
@@ -187,7 +189,7 @@ struct audit *audit_start(struct loop *loop, const struct audit_settings *settin
     }
     a->path = strdup(settings->path);
     a->role = settings->role;
-    a->agent = settings->agent;
+    a->agent = settings->agent ? strdup(settings->agent) : NULL;
     a->refuse = settings->refuse;
     list_init(&a->queue);
     list_init(&a->taken);
@@ -196,7 +198,8 @@ struct audit *audit_start(struct loop *loop, const struct audit_settings *settin
     audit_file_init(&a->file, a->path, a->role, settings->limit_bytes);
     a->io.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     a->io.on_read = on_news;
-    if (a->path && a->io.fd >= 0 && io_add(loop, &a->io, a->io.fd) && start_thread(a)) {
+    if (a->path && (a->agent || !settings->agent) && a->io.fd >= 0 &&
+        io_add(loop, &a->io, a->io.fd) && start_thread(a)) {
         io_want_read(&a->io);
         return a;
     }

@@ -21,7 +21,7 @@ struct loop;
 struct audit_settings {
     const char *path;     /* copied */
     const char *role;     /* "agent"; a literal */
-    const char *agent;    /* of entries that name none; the owner's, or NULL */
+    const char *agent;    /* of entries that name none; copied, or NULL */
     uint64_t limit_bytes; /* of a file; 0: none */
     bool refuse;          /* audit_permits says no while it cannot be written */
 };

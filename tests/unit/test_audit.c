@@ -590,6 +590,24 @@ static void entries_are_written_and_waited_for(void **state)
     assert_audit("audit", 1002, 1002);
 }
 
+/* The names of what is audited are copied: the thread may outlive their owner. */
+static void names_are_copied(void **state)
+{
+    char path[] = "audit", agent[] = "boston";
+    struct error e = {0};
+    const struct audit_settings settings = {.path = path, .role = "agent", .agent = agent};
+    struct audit *a;
+    (void)state;
+    loop = loop_new();
+    a = audit_start(loop, &settings, &e);
+    assert_non_null(a);
+    strcpy(path, "other");
+    strcpy(agent, "london");
+    audit_write(a, &note);
+    finish(a, true);
+    assert_true(holds("audit", "\"agent\":\"boston\""));
+}
+
 static void nobody_without_an_audit_minds(void **state)
 {
     (void)state;
@@ -699,6 +717,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_long_name_loses_nothing, enter, leave),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_no_half, enter, leave),
         cmocka_unit_test_setup_teardown(entries_are_written_and_waited_for, enter, leave),
+        cmocka_unit_test_setup_teardown(names_are_copied, enter, leave),
         cmocka_unit_test(nobody_without_an_audit_minds),
         cmocka_unit_test_setup_teardown(a_stalled_disk_holds_up_nobody, enter, leave),
         cmocka_unit_test_setup_teardown(a_dead_disk_does_not_keep_the_process, enter, leave),
