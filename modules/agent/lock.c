@@ -1,10 +1,11 @@
 /* The lock: its state, the file that keeps it, and the orders that wait for that. */
 #include "agent/lock.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "agent/service.h"
 #include "agent/store.h"
@@ -85,9 +86,10 @@ static bool read_state(struct lock_state *s, const char *text, size_t len, struc
 static void load(struct agent_lock *l, const char *path)
 {
     struct error e = {0};
+    struct stat st;
     char *text = NULL;
     size_t len;
-    if (access(path, F_OK) != 0)
+    if (lstat(path, &st) != 0 && errno == ENOENT)
         return; /* the first start */
     if (!file_read(path, FILE_MAX_BYTES, true, &text, &len, &e) ||
         !read_state(&l->now, text, len, &e)) {
@@ -183,7 +185,8 @@ static void finish_opening(struct agent_lock *l, struct control_request *r, cons
     l->opening = false;
     if (unkept) {
         if (r)
-            control_failed(r, FAILURE_OTHER, "still locked, as it cannot be kept: %s", unkept);
+            control_failed(r, FAILURE_OTHER, "%s, as a new state cannot be kept: %s",
+                           l->now.locked ? "still locked" : "still open as before", unkept);
         return;
     }
     apply(l, &l->wanted);
@@ -205,12 +208,15 @@ static void on_written(void *lock, const struct error *e)
         tell_closed(l, r, unkept);
 }
 
+/* An unlock that waits for the disk is over with it. */
 static void close_now(struct agent_lock *l, const char *why)
 {
     struct lock_state locked = {.locked = true};
     char text[LOCK_WHY_MAX_BYTES + 32];
     snprintf(locked.why, sizeof locked.why, "%s", why);
     snprintf(text, sizeof text, "the agent is locked%s%s", why[0] ? ": " : "", why);
+    if (l->opening && l->waiting)
+        control_failed(l->waiting, FAILURE_OTHER, "locked before this was kept");
     l->opening = false;
     apply(l, &locked);
     service_end_by_order(l->agent, 0, NULL, text);

@@ -20,6 +20,8 @@ struct answer_reader {
 
 static bool say_why(const char *path, int error, struct error *e)
 {
+    if (error == EAGAIN || error == EWOULDBLOCK)
+        return error_set(e, FAILURE_TIMED_OUT, "%s: no answer in time", path);
     if (error == EACCES || error == EPERM)
         return error_set(e, FAILURE_DENIED, "%s: %s: the socket is closed to this user", path,
                          system_text(error));
@@ -56,13 +58,6 @@ static int connect_to(const struct control_question *q, struct error *e)
     return -1;
 }
 
-static bool say_silent(const struct answer_reader *in, struct error *e)
-{
-    if (errno == EAGAIN || errno == EWOULDBLOCK)
-        return error_set(e, FAILURE_TIMED_OUT, "%s: no answer in time", in->path);
-    return say_why(in->path, errno, e);
-}
-
 static bool send_all(int fd, struct view bytes)
 {
     while (bytes.len > 0) {
@@ -85,7 +80,7 @@ static bool read_more(struct answer_reader *in, struct error *e)
         return error_set(e, FAILURE_OTHER, "%s: a line of the answer is too long", in->path);
     n = recv(in->fd, in->data + in->len, sizeof in->data - in->len, 0);
     if (n < 0)
-        return say_silent(in, e);
+        return say_why(in->path, errno, e);
     if (n == 0)
         return error_set(e, FAILURE_NETWORK, "%s: closed by the other side before its answer ended",
                          in->path);
@@ -147,7 +142,7 @@ bool control_ask(const struct control_question *q, char text[CONTROL_TEXT_BYTES]
     in.fd = connect_to(q, e);
     if (in.fd < 0)
         return false;
-    good = send_all(in.fd, q->request) ? take_answer(q, &in, text, e) : say_silent(&in, e);
+    good = send_all(in.fd, q->request) ? take_answer(q, &in, text, e) : say_why(q->path, errno, e);
     close(in.fd);
     return good;
 }

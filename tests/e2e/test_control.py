@@ -19,6 +19,7 @@ from harness import (
     OK,
     OTHER,
     SPX,
+    TIMED_OUT,
     USAGE,
     Program,
     forwards,
@@ -407,9 +408,46 @@ def test_disk_that_fails(world, kept):
     kept.state.rename(kept.state.with_name("gone"))
     told = kept.ask("lock")
     assert told.startswith("the agent is locked; a restart would not know: cannot create ")
-    assert "still locked, as it cannot be kept: cannot create " in kept.ask("unlock", code=OTHER)
+    assert "still locked, as a new state cannot be kept: cannot create " in kept.ask("unlock", code=OTHER)
     assert kept.lines("status")[0]["locked"]
     refused(world)
+
+
+def test_open_agent_whose_disk_fails(world, kept):
+    """A time that cannot be kept is not taken, and nothing else is said."""
+    kept.start(StateDirectory=kept.state)
+    kept.state.rename(kept.state.with_name("gone"))
+    assert "still open as before, as a new state" in kept.ask("unlock", "--for", "4h", code=OTHER)
+    assert not kept.lines("status")[0]["locked"]
+
+
+def test_state_that_cannot_be_read(world, kept):
+    """Only a file that is not there is the first start's: a link that leads to itself locks."""
+    kept.start(StateDirectory=kept.state).kill()
+    file = kept.state / "lock"
+    file.unlink()
+    file.symlink_to("lock")
+    agent = world.start_agent(conf=kept.conf, name="second")
+    agent.expect(f"{file}.*: the agent is locked until spx agent unlock")
+    refused(world)
+
+
+def test_agent_that_is_stopped(kept):
+    """Its queue of those who ask is full: told as no answer in time."""
+    agent = kept.start(StateDirectory=kept.state)
+    agent.signal(signal.SIGSTOP)
+    waiting = []
+    while True:
+        waiting.append(socket.socket(socket.AF_UNIX))
+        waiting[-1].settimeout(0.2)
+        try:
+            waiting[-1].connect(str(kept.path))
+        except OSError:
+            break
+    assert "no answer in time" in kept.ask("status", code=TIMED_OUT)
+    for one in waiting:
+        one.close()
+    agent.signal(signal.SIGCONT)
 
 
 def test_lock_without_a_state_directory(world, site):
