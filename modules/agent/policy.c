@@ -3,18 +3,17 @@
 
 #include <string.h>
 
-/* The rules for the begin of a session; one that is resumed has begun. */
-static void decide_by_rules(const struct agent *a, const struct facts *facts,
-                            const struct agent_user *user, struct wire_error *no)
+bool policy_may_begin(const struct agent *a, const struct agent_user *user, struct wire_error *no)
 {
     const struct rules *rules = &user->given.rules;
     struct circumstances now = agent_circumstances(a);
     struct ruling ruling = rules_begin(rules, &now, false);
     char text[RULING_TEXT_BYTES];
-    if (ruling.answer == RULING_YES || !bytes_are_zero(facts->hello->session_id, SESSION_ID_BYTES))
-        return;
+    if (ruling.answer == RULING_YES)
+        return true;
     ruling_text(text, &ruling, rules, &now);
     wire_error_set(no, CODE_DENIED, "%s", text);
+    return false;
 }
 
 static enum verdict decide(struct agent *a, const struct facts *facts, struct answer *answer,
@@ -30,8 +29,8 @@ static enum verdict decide(struct agent *a, const struct facts *facts, struct an
         wire_error_set(no, CODE_WRONG_AGENT, "this is agent '%s'", a->config.name);
     else if (facts->hello->version < 1)
         wire_error_set(no, CODE_VERSION, "protocol version 0 does not exist");
-    else
-        decide_by_rules(a, facts, user, no);
+    else if (bytes_are_zero(facts->hello->session_id, SESSION_ID_BYTES)) /* others have begun */
+        policy_may_begin(a, user, no);
     return no->code ? VERDICT_NO : VERDICT_YES;
 }
 

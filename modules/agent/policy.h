@@ -36,4 +36,8 @@ struct policy {
  */
 extern const struct policy agent_policy;
 
+/* The user's rules for the begin of a session, held against now. False: no says which is in the
+ * way. */
+bool policy_may_begin(const struct agent *a, const struct agent_user *user, struct wire_error *no);
+
 #endif

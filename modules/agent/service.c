@@ -8,6 +8,7 @@
 #include "agent/access.h"
 #include "agent/budget.h"
 #include "agent/ended.h"
+#include "agent/policy.h"
 #include "agent/shares.h"
 #include "agent/term.h"
 #include "audit/note.h"
@@ -354,6 +355,21 @@ static void look_at_terms(struct agent *a, uint64_t at_us)
 
 /* ---- It starts, on a circuit, and what it is asked there. ---- */
 
+/* Between its accepted OFFER and its START the clock and the configuration have gone on. */
+static void begin_term(struct service *v)
+{
+    struct agent *a = v->agent;
+    const struct agent_user *user = agent_find_user(a, v->seat.user_key);
+    struct wire_error no = {0};
+    term_begin(&v->term, loop_now(a->loop));
+    if (!user || policy_may_begin(a, user, &no)) {
+        look_at_terms(a, loop_now(a->loop));
+        return;
+    }
+    v->ended_as = CODE_DENIED;
+    service_close(v, CODE_DENIED, no.text);
+}
+
 /* START has arrived on the candidate: it is the session's circuit now. */
 static void on_move(struct session *s, struct circuit *circuit)
 {
@@ -378,8 +394,7 @@ static void on_move(struct session *s, struct circuit *circuit)
         return;
     v->number = ++v->agent->sessions_started;
     keep_to_limit(v);
-    term_begin(&v->term, loop_now(v->agent->loop));
-    look_at_terms(v->agent, loop_now(v->agent->loop));
+    begin_term(v);
 }
 
 static void on_open(struct session *s, struct stream *stream, struct view target)
@@ -398,6 +413,12 @@ static void on_listen(struct session *s, struct stream *listener, struct view ad
         stream_reset(listener, RESET_INTERNAL, NO_AUDIT_TEXT);
     else
         remote_listeners_add(v->access.listeners, listener, address);
+}
+
+static bool may_connect(void *service)
+{
+    const struct service *v = service;
+    return audit_permits(v->agent->audit);
 }
 
 /* Whose listener is at the address; NULL: none of the agent's sessions'. */
@@ -517,6 +538,7 @@ static struct service *service_new(struct agent *a, const struct agent_user *use
         return NULL;
     }
     remote_listeners_on_taken(v->access.listeners, on_taken, v);
+    remote_listeners_gate(v->access.listeners, may_connect, v);
     v->agent = a;
     v->begun_us = loop_now(a->loop);
     v->ended_as = CODE_ENDED;

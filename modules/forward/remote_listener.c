@@ -25,6 +25,8 @@ struct remote_listeners {
     unsigned most;
     remote_listeners_taken *taken; /* or NULL */
     void *taken_arg;
+    bool (*may_connect)(void *arg); /* or NULL */
+    void *may_connect_arg;
     struct list all;
     struct list connections; /* to them, and to those that have ended */
     uint32_t connects;
@@ -83,6 +85,12 @@ void remote_listeners_on_taken(struct remote_listeners *r, remote_listeners_take
 {
     r->taken = taken;
     r->taken_arg = arg;
+}
+
+void remote_listeners_gate(struct remote_listeners *r, bool (*may_connect)(void *arg), void *arg)
+{
+    r->may_connect = may_connect;
+    r->may_connect_arg = arg;
 }
 
 void remote_listeners_set_label(struct remote_listeners *r, const char *label)
@@ -170,7 +178,8 @@ static void take(void *owner, int fd, const struct address *peer)
     struct remote_listener *l = owner;
     const struct remote_listeners *r = l->set;
     struct remote_connection *c;
-    struct endpoint *e = new_connection(l, fd, peer, &c);
+    bool may = !r->may_connect || r->may_connect(r->may_connect_arg);
+    struct endpoint *e = may ? new_connection(l, fd, peer, &c) : NULL;
     struct log_fields f = log_party_fields(&r->by, "connection_opened");
     struct stream *st;
     if (!e) {

@@ -33,6 +33,9 @@ typedef bool remote_listeners_taken(void *arg, const struct address *address, st
 void remote_listeners_on_taken(struct remote_listeners *r, remote_listeners_taken *taken,
                                void *arg);
 
+/* A connection for which may_connect says false is reset. */
+void remote_listeners_gate(struct remote_listeners *r, bool (*may_connect)(void *arg), void *arg);
+
 /* True if one of them keeps others from listening on the address; with port 0, on any port. */
 bool remote_listeners_hold(const struct remote_listeners *r, const struct address *address);
 

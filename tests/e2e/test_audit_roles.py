@@ -178,7 +178,9 @@ def test_nothing_new_while_it_cannot_be_written(world, echo):
     path = file_of(world, "agent")
     path.write_text("something else\n")
     world.start_relay()
-    agent = world.start_agent(Audit=path)
+    agent_conf = world.agent_conf(Audit=path)
+    agent_conf.write_text(agent_conf.read_text() + "Listen = default\n")
+    agent = world.start_agent(conf=agent_conf)
     agent.expect("error agent: audit: .* move it away; no new session and no new stream")
     target = f"127.0.0.1:{echo.port}"
     conf = audited_conf(world)
@@ -186,7 +188,10 @@ def test_nothing_new_while_it_cannot_be_written(world, echo):
     agent.expect(f"refused: {UNWRITABLE}")
     path.unlink()
     agent.expect("is written again")
-    client = world.start_client("-L", f"0:127.0.0.1:{echo.port}", conf=conf)
+    client = world.start_client(
+        "-L", f"0:127.0.0.1:{echo.port}", "-R", f"0:127.0.0.1:{echo.port}", conf=conf
+    )
+    there = int(client.expect(r"forwarding 127\.0\.0\.1:(\d+) at the agent to")[1])
     with connect(client) as connection:
         assert ask(connection, b"hello") == b"hello"
         path.rename(world.directory / "aside")
@@ -196,12 +201,14 @@ def test_nothing_new_while_it_cannot_be_written(world, echo):
         assert UNWRITABLE in world.run_pipe(target, input="x", conf=conf, code=None).stderr
         with pytest.raises(ConnectionResetError), connect(client) as other:
             other.recv(1)
+        with pytest.raises(ConnectionResetError):
+            socket.create_connection((LOOPBACK, there), 20).recv(1)
         client.expect(UNWRITABLE)
         assert ask(connection, b"hello") == b"hello"
         path.unlink()
         agent.expect("is written again", count=2)
-        with connect(client) as other:
-            assert ask(other, b"hello") == b"hello"
+        with connect(client) as other, socket.create_connection((LOOPBACK, there), 20) as back:
+            assert ask(other, b"hello") == ask(back, b"hello") == b"hello"
     for program in (client, agent):
         program.stop()
     spx("audit", "verify", world.directory / "aside", path)

@@ -1,13 +1,16 @@
 """Rules for sessions at the agent: Access, Hours, NotBefore, NotAfter, MaxSession, IdleEnd."""
 import glob
+import select
 import signal
 import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
+import peer
 from harness import DENIED, SLOWNESS, SPX_GLIBC, forwards, is_sanitized, spx
 from servers import ask, read_to_end
+from test_peer import peer_client, target
 
 DAY = "%a"
 FAKETIME = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
@@ -88,6 +91,26 @@ def test_longest_session(world, echo):
     world.start_client(*forwards(echo.port)).kill()
 
 
+def test_session_that_starts_too_late(world, echo):
+    """Accepted while the rules let it in, started when they no longer do: nothing that comes with its
+    START is served."""
+    world.start_relay()
+    conf = world.agent_conf()
+    agent = world.start_agent(conf=conf)
+    circuit = peer_client(world).connect(start=False)
+    reload(agent, conf, conf.read_text() + "Access = never\n")
+    start = peer.frame(peer.START, 0, peer.u64(0))
+    circuit.records.send(start + peer.open_frame(1, target(echo)))
+    circuit.owed = None
+    got = circuit.receive()
+    while got.kind != peer.CLOSE:
+        assert got.kind != peer.OPENED
+        got = circuit.receive()
+    assert got.payload == peer.u16(peer.DENIED) + peer.string("Access is never")
+    agent.expect("ended: Access is never; user alice")
+    assert not agent.lines("connected, stream")
+
+
 def test_session_that_is_idle(world, echo):
     """While bytes are carried it goes on; a stream that is open and silent does not keep it."""
     world.start_relay()
@@ -98,7 +121,7 @@ def test_session_that_is_idle(world, echo):
         while time.monotonic() - begun < 7:
             assert ask(connection, b"hello") == b"hello"
             assert not client.ended()
-            time.sleep(0.2)
+            assert not select.select([connection], [], [], 0.2)[0]  # nor does it end
         assert read_to_end(connection) == (b"", "reset")
     client.wait_exit(DENIED)
     agent.expect(r"circuit \w+: ended: ended by IdleEnd \(3 s\); user alice")
