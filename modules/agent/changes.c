@@ -105,16 +105,6 @@ static const struct agent_user *find_user(const struct agent_config *c, const st
     return NULL;
 }
 
-static void log_user(struct audit *audit, const struct agent_user *u, const char *what)
-{
-    char fingerprint[FINGERPRINT_TEXT_BYTES];
-    struct log_fields f = {
-        .event = "user_changed", .user = u->name, .key = fingerprint, .reason = what};
-    key_fingerprint(fingerprint, u->public_key);
-    log_event(LOG_INFO, &f, "user %s: %s, key %s", u->name, what, fingerprint);
-    audit_note(audit, &f, &by_reload);
-}
-
 static void log_name(struct audit *audit, const struct agent_user *old,
                      const struct agent_user *fresh)
 {
@@ -132,11 +122,11 @@ static void log_users(struct audit *audit, const struct agent_config *old,
 {
     for (size_t i = 0; i < old->user_count; i++)
         if (!find_user(fresh, &old->users[i]))
-            log_user(audit, &old->users[i], "removed");
+            audit_note_user(audit, old->users[i].name, old->users[i].public_key, "removed");
     for (size_t i = 0; fresh->users && i < fresh->user_count; i++) {
         const struct agent_user *u = &fresh->users[i], *before = find_user(old, u);
         if (!before)
-            log_user(audit, u, "added");
+            audit_note_user(audit, u->name, u->public_key, "added");
         else if (strcmp(before->name, u->name) != 0)
             log_name(audit, before, u);
         log_permissions(audit, before, u);

@@ -12,8 +12,8 @@
 
 /* Answers come as lines of several kinds; a table begins anew where the kind changes. */
 struct printer {
-    const char *verb, *path;
     bool json;
+    const char *none;
     void (*print)(struct printer *p, const char *kind, const struct json_object *o);
     char kind[16]; /* of the line before */
 };
@@ -40,11 +40,6 @@ static const struct row_column session_columns[] = {
     {"RELAY", "relay", 28, ROW_TEXT},      {"FROM", "from", 24, ROW_TEXT},
     {"STATE", "state", 0, ROW_TEXT},       {0},
 };
-
-static void say(const struct printer *p, const struct error *e)
-{
-    fprintf(stderr, "spx agent %s: %s\n", p->verb, e->text);
-}
 
 /* ---- Lines for people. ---- */
 
@@ -145,91 +140,66 @@ static bool take(void *arg, const struct json_object *o, struct view line, struc
     return output_flush(e);
 }
 
-static enum failure ask(struct printer *p, struct json_line *request, unsigned patience_s)
+static size_t write_request(const struct control_order *order, char *out, size_t size)
 {
-    size_t len = json_end(request);
+    struct json_line l;
+    json_begin(&l, out, size);
+    json_put_text(&l, "verb", order->verb);
+    if (order->what)
+        json_put_text(&l, "what", order->what);
+    if (order->why)
+        json_put_text(&l, "why", order->why);
+    if (order->for_s)
+        json_put_number(&l, "for_s", order->for_s);
+    return json_end(&l);
+}
+
+static bool ask(struct printer *p, const struct control_order *order, unsigned patience_s,
+                struct error *e)
+{
+    char request[CONTROL_REQUEST_BYTES], text[CONTROL_TEXT_BYTES] = "";
+    size_t len = write_request(order, request, sizeof request);
     struct control_question q = {
-        .path = p->path,
-        .request = view_of(request->out, len),
+        .path = order->path,
+        .request = view_of(request, len),
         .patience_s = patience_s,
         .take = take,
         .arg = p,
     };
-    char text[CONTROL_TEXT_BYTES] = "";
-    struct error e = {0};
     if (len == 0)
-        error_set(&e, FAILURE_USAGE, "what it is told is too long");
-    else if (control_ask(&q, text, &e) && text[0] && !p->json)
+        return error_set(e, FAILURE_USAGE, "the request is too long");
+    if (!control_ask(&q, text, e))
+        return false;
+    if (text[0] && !p->json)
         puts(text);
-    if (!e.failure && output_flush(&e))
-        return FAILURE_NONE;
-    say(p, &e);
+    else if (p->none && !p->json && p->kind[0] == '\0')
+        puts(p->none);
+    return output_flush(e);
+}
+
+/* How an answer is shown; none: of no line. */
+static const struct {
+    const char *verb;
+    void (*print)(struct printer *p, const char *kind, const struct json_object *o);
+    const char *none;
+    unsigned patience_s;
+} shown[] = {
+    {"status", print_status, NULL, PATIENCE_S},
+    {"sessions", print_sessions, "no session", PATIENCE_S},
+    {"watch", print_event, NULL, 0},
+    {"end", print_event, NULL, PATIENCE_S},
+    {"lock", print_event, NULL, PATIENCE_S},
+    {"unlock", print_event, NULL, PATIENCE_S},
+};
+
+enum failure control_command(const struct control_order *order)
+{
+    struct error e = {0};
+    size_t i = 0;
+    while (strcmp(shown[i].verb, order->verb) != 0)
+        i++;
+    struct printer p = {.json = order->json, .print = shown[i].print, .none = shown[i].none};
+    if (!ask(&p, order, shown[i].patience_s, &e))
+        fprintf(stderr, "spx agent %s: %s\n", order->verb, e.text);
     return e.failure;
-}
-
-static enum failure ask_plainly(struct printer *p, unsigned patience_s)
-{
-    char request[64];
-    struct json_line l;
-    json_begin(&l, request, sizeof request);
-    json_put_text(&l, "verb", p->verb);
-    return ask(p, &l, patience_s);
-}
-
-enum failure control_command_status(const char *path, bool json)
-{
-    struct printer p = {.verb = "status", .path = path, .json = json, .print = print_status};
-    return ask_plainly(&p, PATIENCE_S);
-}
-
-enum failure control_command_sessions(const char *path, bool json)
-{
-    struct printer p = {.verb = "sessions", .path = path, .json = json, .print = print_sessions};
-    enum failure failure = ask_plainly(&p, PATIENCE_S);
-    if (!failure && !json && p.kind[0] == '\0')
-        puts("no session");
-    return failure;
-}
-
-enum failure control_command_watch(const char *path, bool json)
-{
-    struct printer p = {.verb = "watch", .path = path, .json = json, .print = print_event};
-    return ask_plainly(&p, 0);
-}
-
-enum failure control_command_end(const char *path, bool json, const char *what, const char *why)
-{
-    struct printer p = {.verb = "end", .path = path, .json = json, .print = print_event};
-    char request[CONTROL_REQUEST_BYTES];
-    struct json_line l;
-    json_begin(&l, request, sizeof request);
-    json_put_text(&l, "verb", "end");
-    json_put_text(&l, "what", what);
-    if (why)
-        json_put_text(&l, "why", why);
-    return ask(&p, &l, PATIENCE_S);
-}
-
-enum failure control_command_lock(const char *path, bool json, const char *why)
-{
-    struct printer p = {.verb = "lock", .path = path, .json = json, .print = print_event};
-    char request[CONTROL_REQUEST_BYTES];
-    struct json_line l;
-    json_begin(&l, request, sizeof request);
-    json_put_text(&l, "verb", "lock");
-    if (why)
-        json_put_text(&l, "why", why);
-    return ask(&p, &l, PATIENCE_S);
-}
-
-enum failure control_command_unlock(const char *path, bool json, uint32_t for_s)
-{
-    struct printer p = {.verb = "unlock", .path = path, .json = json, .print = print_event};
-    char request[64];
-    struct json_line l;
-    json_begin(&l, request, sizeof request);
-    json_put_text(&l, "verb", "unlock");
-    if (for_s)
-        json_put_number(&l, "for_s", for_s);
-    return ask(&p, &l, PATIENCE_S);
 }

@@ -7,17 +7,17 @@
 
 #include "base/error.h"
 
-/* Each asks the agent with this socket and prints the answer, json: its lines as they came. A
- * failure is written to standard error. */
-enum failure control_command_status(const char *path, bool json);
-enum failure control_command_sessions(const char *path, bool json);
-enum failure control_command_watch(const char *path, bool json);
+/* An order or question, with what its verb takes. */
+struct control_order {
+    const char *path; /* the socket's */
+    const char *verb; /* "status", "sessions", "end", "lock", "unlock", "watch" */
+    bool json;        /* prints the lines of the answer as they came */
+    const char *what; /* to end */
+    const char *why;  /* for the users, of end and lock, or NULL */
+    uint32_t for_s;   /* of unlock; 0: without limit */
+};
 
-/* for_s: 0: without limit. */
-enum failure control_command_unlock(const char *path, bool json, uint32_t for_s);
-
-/* why: for the users, or NULL. */
-enum failure control_command_lock(const char *path, bool json, const char *why);
-enum failure control_command_end(const char *path, bool json, const char *what, const char *why);
+/* Asks the agent and prints the answer. A failure is written to standard error. */
+enum failure control_command(const struct control_order *order);
 
 #endif

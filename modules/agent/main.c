@@ -74,11 +74,8 @@ static const char *control_socket(const struct cli *c)
 static bool take_socket(struct cli *c, const char *value, struct error *e)
 {
     struct command *command = c->state;
-    if (command->socket)
-        return error_set(e, FAILURE_USAGE, "--socket is given twice");
-    command->socket = value;
     c->configless = true;
-    return true;
+    return cli_take_once(&command->socket, value, "--socket", e);
 }
 
 static enum failure call(struct cli *c)
@@ -89,38 +86,24 @@ static enum failure call(struct cli *c)
                 : FAILURE_CONFIG;
 }
 
-static enum failure status(struct cli *c)
-{
-    const char *path = control_socket(c);
-    return path ? control_command_status(path, c->json) : FAILURE_CONFIG;
-}
-
-static enum failure sessions(struct cli *c)
-{
-    const char *path = control_socket(c);
-    return path ? control_command_sessions(path, c->json) : FAILURE_CONFIG;
-}
-
-static enum failure watch(struct cli *c)
-{
-    const char *path = control_socket(c);
-    return path ? control_command_watch(path, c->json) : FAILURE_CONFIG;
-}
-
-static enum failure end(struct cli *c)
+static enum failure order(struct cli *c)
 {
     const struct command *command = c->state;
-    const char *path = control_socket(c);
-    return path ? control_command_end(path, c->json, c->words[0], command->why) : FAILURE_CONFIG;
+    struct control_order given = {
+        .path = control_socket(c),
+        .verb = c->verb->name,
+        .json = c->json,
+        .what = c->word_count ? c->words[0] : NULL,
+        .why = command->why,
+        .for_s = command->for_s,
+    };
+    return given.path ? control_command(&given) : FAILURE_CONFIG;
 }
 
 static bool take_why(struct cli *c, const char *value, struct error *e)
 {
     struct command *command = c->state;
-    if (command->why)
-        return error_set(e, FAILURE_USAGE, "--why is given twice");
-    command->why = value;
-    return true;
+    return cli_take_once(&command->why, value, "--why", e);
 }
 
 #define SOCKET_OPTION                                                                        \
@@ -146,20 +129,6 @@ static bool take_for(struct cli *c, const char *value, struct error *e)
         return true;
     e->failure = FAILURE_USAGE;
     return false;
-}
-
-static enum failure lock(struct cli *c)
-{
-    const struct command *command = c->state;
-    const char *path = control_socket(c);
-    return path ? control_command_lock(path, c->json, command->why) : FAILURE_CONFIG;
-}
-
-static enum failure unlock(struct cli *c)
-{
-    const struct command *command = c->state;
-    const char *path = control_socket(c);
-    return path ? control_command_unlock(path, c->json, command->for_s) : FAILURE_CONFIG;
 }
 
 static const struct cli_option unlock_options[] = {
@@ -188,14 +157,14 @@ static const struct cli_verb verbs[] = {
         .help = "how the running agent stands: its relays, and who may\n"
                 "connect now",
         .options = control_options,
-        .run = status,
+        .run = order,
     },
     {
         .name = "sessions",
         .words = "",
         .help = "the sessions that there are, and what they reach",
         .options = control_options,
-        .run = sessions,
+        .run = order,
     },
     {
         .name = "end",
@@ -205,7 +174,7 @@ static const struct cli_verb verbs[] = {
         .words_min = 1,
         .words_max = 1,
         .options = end_options,
-        .run = end,
+        .run = order,
     },
     {
         .name = "lock",
@@ -213,21 +182,21 @@ static const struct cli_verb verbs[] = {
         .help = "end all sessions, and let nobody in until unlock, also\n"
                 "after a restart",
         .options = end_options,
-        .run = lock,
+        .run = order,
     },
     {
         .name = "unlock",
         .words = "",
         .help = "let users in again who may have sessions",
         .options = unlock_options,
-        .run = unlock,
+        .run = order,
     },
     {
         .name = "watch",
         .words = "",
         .help = "show each event as it happens, until interrupted",
         .options = control_options,
-        .run = watch,
+        .run = order,
     },
     {0},
 };

@@ -38,6 +38,17 @@ void audit_note(struct audit *a, const struct log_fields *f, const struct audit_
     audit_write(a, &e);
 }
 
+void audit_note_user(struct audit *a, const char *user, const uint8_t key[KEY_BYTES],
+                     const char *what)
+{
+    char fingerprint[FINGERPRINT_TEXT_BYTES];
+    struct log_fields f = {
+        .event = "user_changed", .user = user, .key = fingerprint, .reason = what};
+    key_fingerprint(fingerprint, key);
+    log_event(LOG_INFO, &f, "user %s: %s, key %s", user, what, fingerprint);
+    audit_note(a, &f, &(struct audit_entry){.by = "reload"});
+}
+
 void audit_started(struct audit *a, const uint8_t own_key[KEY_BYTES])
 {
     char fingerprint[FINGERPRINT_TEXT_BYTES];

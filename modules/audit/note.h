@@ -11,6 +11,10 @@
  * counts, code and reason, but for what `more` has, and all else that `more` has. */
 void audit_note(struct audit *a, const struct log_fields *f, const struct audit_entry *more);
 
+/* A reload: logs and writes what has become of a user ("added"). */
+void audit_note_user(struct audit *a, const char *user, const uint8_t key[KEY_BYTES],
+                     const char *what);
+
 /* The first and the last entry of a program: its own key, and why it ends. */
 void audit_started(struct audit *a, const uint8_t own_key[KEY_BYTES]);
 void audit_ended(struct audit *a, const char *why);

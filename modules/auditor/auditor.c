@@ -9,30 +9,22 @@
 #include "auditor/verify.h"
 #include "cli/cli.h"
 
-static bool take_once(const char **out, const char *value, const char *name, struct error *e)
-{
-    if (*out)
-        return error_set(e, FAILURE_USAGE, "%s is given twice", name);
-    *out = value;
-    return true;
-}
-
 static bool take_user(struct cli *c, const char *value, struct error *e)
 {
     struct show_options *o = c->state;
-    return take_once(&o->user, value, "--user", e);
+    return cli_take_once(&o->user, value, "--user", e);
 }
 
 static bool take_agent(struct cli *c, const char *value, struct error *e)
 {
     struct show_options *o = c->state;
-    return take_once(&o->agent, value, "--agent", e);
+    return cli_take_once(&o->agent, value, "--agent", e);
 }
 
 static bool take_time(const char **out, const char *value, const char *name, struct error *e)
 {
     if (show_is_time(value))
-        return take_once(out, value, name, e);
+        return cli_take_once(out, value, name, e);
     return error_set(e, FAILURE_USAGE,
                      "malformed time '%s'; expected 2026-01-31T12:00:00.123Z, or the beginning of "
                      "that from the year to the day at least",

@@ -6,19 +6,25 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/cli.h"
 #include "cli/nearest.h"
 
 #define OPTIONS_MAX 48  /* of all verbs of an applet */
 #define FIRST_VALUE 256 /* of an option for getopt_long: above all letters */
 
+bool cli_take_once(const char **kept, const char *value, const char *option, struct error *e)
+{
+    if (*kept)
+        return error_set(e, FAILURE_USAGE, "%s is given twice", option);
+    *kept = value;
+    return true;
+}
+
 /* The shared options. */
 
 static bool take_config(struct cli *c, const char *value, struct error *e)
 {
-    if (c->config_option)
-        return error_set(e, FAILURE_USAGE, "-c is given twice");
-    c->config_option = value;
-    return true;
+    return cli_take_once(&c->config_option, value, "-c", e);
 }
 
 static bool take_check(struct cli *c, const char *value, struct error *e)

@@ -10,16 +10,6 @@
 
 static const struct audit_entry by_reload = {.by = "reload"};
 
-static void log_user(struct audit *audit, const struct relay_user *u, const char *what)
-{
-    char fingerprint[FINGERPRINT_TEXT_BYTES];
-    struct log_fields f = {
-        .event = "user_changed", .user = u->name, .key = fingerprint, .reason = what};
-    key_fingerprint(fingerprint, u->public_key);
-    log_event(LOG_INFO, &f, "user %s: %s, key %s", u->name, what, fingerprint);
-    audit_note(audit, &f, &by_reload);
-}
-
 static void log_agent(struct audit *audit, const char *name, const uint8_t key[KEY_BYTES],
                       const char *what)
 {
@@ -62,7 +52,7 @@ static void compare_user(struct audit *audit, const struct directory *d,
     const struct relay_user *old =
         u && strcmp(u->config->name, fresh->name) == 0 ? u->config : NULL;
     if (!old)
-        log_user(audit, fresh, "added");
+        audit_note_user(audit, fresh->name, fresh->public_key, "added");
     log_patterns(audit, fresh, old, "added");
     if (old)
         log_patterns(audit, old, fresh, "removed");
@@ -98,7 +88,7 @@ void changes_log_new(struct audit *audit, const struct directory *d,
 
 void changes_log_gone_user(struct audit *audit, const struct known_user *u)
 {
-    log_user(audit, u->config, "removed");
+    audit_note_user(audit, u->config->name, u->public_key, "removed");
 }
 
 void changes_log_gone_agent(struct audit *audit, const struct known_agent *a)
