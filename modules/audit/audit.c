@@ -304,10 +304,31 @@ static void tell_lost(struct audit *a)
         a->lost = 0;
 }
 
+static const char *halted_text(const struct audit *a)
+{
+    return a->refuse ? "no new session and no new stream" : "entries wait";
+}
+
+/* With the lock. */
+static bool is_stalled(const struct audit *a)
+{
+    return a->issued > a->written && clock_now_us() - a->progress_us > STALL_US;
+}
+
+/* Without it, in the loop. */
+static void log_stalled(struct audit *a, bool stalled)
+{
+    if (stalled && !a->told_stalled && !a->told_failing)
+        log_error("audit: the disk of %s does not answer; %s until it does", a->path,
+                  halted_text(a));
+    a->told_stalled = a->told_stalled || stalled;
+}
+
 uint64_t audit_write(struct audit *a, const struct audit_entry *entry)
 {
     char object[AUDIT_LINE_MAX];
     uint64_t ticket = 0;
+    bool stalled;
     size_t len;
     if (!a)
         return 0;
@@ -318,7 +339,9 @@ uint64_t audit_write(struct audit *a, const struct audit_entry *entry)
         ticket = a->issued;
     else
         a->lost++;
+    stalled = is_stalled(a);
     pthread_mutex_unlock(&a->lock);
+    log_stalled(a, stalled);
     return ticket;
 }
 
@@ -327,8 +350,7 @@ uint64_t audit_write(struct audit *a, const struct audit_entry *entry)
 static void log_state(struct audit *a, const struct error *failing)
 {
     if (failing->failure && !a->told_failing)
-        log_error("audit: %s; %s until it can be written", failing->text,
-                  a->refuse ? "no new session and no new stream" : "entries wait");
+        log_error("audit: %s; %s until it can be written", failing->text, halted_text(a));
     if (!failing->failure && (a->told_failing || a->told_stalled))
         log_info("audit: %s is written again", a->path);
     a->told_failing = failing->failure != FAILURE_NONE;
@@ -374,14 +396,10 @@ bool audit_permits(struct audit *a)
         return true;
     pthread_mutex_lock(&a->lock);
     tell_lost(a);
-    stalled = a->issued > a->written && clock_now_us() - a->progress_us > STALL_US;
+    stalled = is_stalled(a);
     good = !a->failing.failure && !stalled && a->lost == 0 && has_room(a, AUDIT_QUEUE_MAX / 2);
     pthread_mutex_unlock(&a->lock);
-    if (stalled && !a->told_stalled && !a->told_failing)
-        log_error("audit: the disk of %s does not answer; no new session and no new stream until "
-                  "it does",
-                  a->path);
-    a->told_stalled = a->told_stalled || stalled;
+    log_stalled(a, stalled);
     return good;
 }
 

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -644,6 +645,30 @@ static void a_stalled_disk_holds_up_nobody(void **state)
     assert_true(holds("audit", "\"event\":\"entries_lost\",\"agent\":\"boston\",\"count\":10,"));
 }
 
+/* Also where all goes on: by the first entry after five seconds. */
+static void a_stalled_disk_is_told_of(void **state)
+{
+    static const char told[] = "the disk of audit does not answer; entries wait until it does";
+    uint64_t until_us = clock_now_us() + 20 * CLOCK_US_PER_S;
+    int kept = dup(STDERR_FILENO), log = open("log", O_WRONLY | O_CREAT | O_APPEND, 0600);
+    struct audit *a;
+    (void)state;
+    stall();
+    a = start(false);
+    audit_write(a, &note);
+    dup2(log, STDERR_FILENO);
+    close(log);
+    while (!holds("log", told) && clock_now_us() < until_us) {
+        audit_write(a, &note);
+        poll(NULL, 0, 100);
+    }
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    assert_true(holds("log", told));
+    close(holder);
+    finish(a, true);
+}
+
 /* A disk that never answers again does not keep the process. */
 static void a_dead_disk_does_not_keep_the_process(void **state)
 {
@@ -720,6 +745,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(names_are_copied, enter, leave),
         cmocka_unit_test(nobody_without_an_audit_minds),
         cmocka_unit_test_setup_teardown(a_stalled_disk_holds_up_nobody, enter, leave),
+        cmocka_unit_test_setup_teardown(a_stalled_disk_is_told_of, enter, leave),
         cmocka_unit_test_setup_teardown(a_dead_disk_does_not_keep_the_process, enter, leave),
         cmocka_unit_test_setup_teardown(a_failing_file_is_tried_again, enter, leave),
     };
