@@ -1,0 +1,79 @@
+/* The parts of a session that the files about it share: service*.c, and nobody else. */
+#ifndef SPX_AGENT_SERVICE_STATE_H
+#define SPX_AGENT_SERVICE_STATE_H
+
+#include "agent/access.h"
+#include "agent/service.h"
+#include "agent/shares.h"
+#include "agent/term.h"
+#include "audit/note.h"
+#include "session/teardown.h"
+
+#define NO_AUDIT_TEXT "the agent's audit cannot be written"
+
+#include "session/teardown.h"
+
+#define NO_AUDIT_TEXT "the agent's audit cannot be written"
+
+/* candidate: accepted, its START still to come; current: carries the session. Without a current one
+ * the session waits. */
+struct service {
+    struct seat seat;
+    struct agent *agent;
+    struct session *session;
+    struct access access;
+    struct session_events events; /* on_stream only with an audit */
+    struct audit_subject subject;
+    struct share *share;
+    struct attachment *current, *candidate;
+    uint32_t number;                 /* in the order in which they started; 0: not yet */
+    char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
+    uint64_t begun_us;
+    struct term term;         /* from its start on */
+    enum code ended_as;       /* for a client that resumes it when it has ended */
+    struct timer give_up;     /* waiting for its client, or for the ACK of its CLOSE */
+    struct teardown teardown; /* of its streams, once nothing passes through it any more */
+    bool over;                /* it has no place any more, only streams that have to end */
+};
+
+/* ---- service.c ---- */
+
+struct service *service_of_seat(struct list *place);
+
+/* An event's fields in the log; counted: with what it has carried. */
+struct log_fields service_fields(const struct service *v, const char *event);
+struct log_fields service_counted_fields(const struct service *v, const char *event);
+
+/* A session for an admission, on its seat and without a circuit. NULL without memory. */
+struct service *service_new(struct agent *a, const struct agent_user *user,
+                            const struct admission *in);
+
+/* Its attachments' events. */
+extern const struct attachment_events service_attachment_events;
+
+/* Ends a circuit, which is not its session's any more. */
+void service_let_go(struct service *v, struct attachment *t);
+
+/* Its circuit, or the one accepted last, has ended: it waits for its client. */
+void service_circuit_lost(struct service *v, const char *why);
+void service_candidate_lost(struct service *v, const char *why);
+
+/* Sends CLOSE, or without a circuit ends at once; v may be gone then. */
+void service_close(struct service *v, enum code code, const char *text);
+
+/* Ends at once, without CLOSE; v may be gone then. */
+void service_end(struct service *v, const char *why);
+
+/* Its streams have ended, or nobody waits for that any more. */
+void service_free(struct service *v);
+
+/* ---- service_rules.c ---- */
+
+/* It starts: its user's rules for the begin are held against now, and those for its end from now
+ * on. It may be closing then. */
+void service_begin_term(struct service *v);
+
+/* Looks at the rules of all sessions then, in a round of its own. */
+void service_look_at_terms(struct agent *a, uint64_t at_us);
+
+#endif
