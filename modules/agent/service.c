@@ -6,6 +6,7 @@
 
 #include "agent/budget.h"
 #include "agent/ended.h"
+#include "agent/service.h"
 #include "agent/service_state.h"
 #include "base/clock.h"
 #include "base/log.h"

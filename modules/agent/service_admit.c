@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/ended.h"
+#include "agent/service.h"
 #include "agent/service_state.h"
 
 static struct service *find_on(const struct list *seats, const uint8_t id[SESSION_ID_BYTES])

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "agent/ended.h"
+#include "agent/service.h"
 #include "agent/service_state.h"
 #include "base/log.h"
 #include "base/text.h"

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "agent/policy.h"
+#include "agent/service.h"
 #include "agent/service_state.h"
 #include "base/clock.h"
 #include "base/log.h"

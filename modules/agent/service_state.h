@@ -3,14 +3,19 @@
 #define SPX_AGENT_SERVICE_STATE_H
 
 #include "agent/access.h"
-#include "agent/service.h"
 #include "agent/shares.h"
 #include "agent/term.h"
 #include "audit/note.h"
+#include "session/session.h"
 #include "session/teardown.h"
+
+struct admission;
+struct attachment;
+struct attachment_events;
 
 #define NO_AUDIT_TEXT "the agent's audit cannot be written"
 
+#include "session/session.h"
 #include "session/teardown.h"
 
 #define NO_AUDIT_TEXT "the agent's audit cannot be written"

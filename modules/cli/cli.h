@@ -10,9 +10,6 @@
 /* Reads the command line and runs it. Returns how it ended, having told why. */
 enum failure cli_run(const struct cli_applet *applet, void *state, int argc, char **argv);
 
-/* For an option's take: keeps its value, which may be there once. option: "--why". */
-bool cli_take_once(const char **kept, const char *value, const char *option, struct error *e);
-
 struct keypair;
 
 /* For an applet's show: "public key …" and "fingerprint …" on lines of their own. */

@@ -6,19 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
 #include "cli/nearest.h"
 
 #define OPTIONS_MAX 48  /* of all verbs of an applet */
 #define FIRST_VALUE 256 /* of an option for getopt_long: above all letters */
-
-bool cli_take_once(const char **kept, const char *value, const char *option, struct error *e)
-{
-    if (*kept)
-        return error_set(e, FAILURE_USAGE, "%s is given twice", option);
-    *kept = value;
-    return true;
-}
 
 /* The shared options. */
 

@@ -60,4 +60,7 @@ struct cli {
     char **words;
 };
 
+/* For an option's take: keeps its value, which may be there once. option: "--why". */
+bool cli_take_once(const char **kept, const char *value, const char *option, struct error *e);
+
 #endif
