@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/text.h"
 
 enum number_group { ALONE, COUNTED, MEASURED, EITHER };
@@ -126,23 +127,24 @@ static size_t add_text(char *out, const struct field *f, const char *text)
     return len + 2;
 }
 
-static size_t add_field(char *out, const struct audit_entry *entry, const struct field *f)
+/* The entry is only looked at. */
+static size_t add_field(char *out, struct audit_entry *e, const struct field *f)
 {
-    struct audit_entry e = *entry;
-    const char *text = f->bytes ? *text_at(&e, f) : NULL;
+    const char *text = f->bytes ? *text_at(e, f) : NULL;
     if (text && text[0] != '\0')
         return add_text(out, f, text);
-    if (f->bytes || !has_number(&e, f, *number_at(&e, f)))
+    if (f->bytes || !has_number(e, f, *number_at(e, f)))
         return 0;
-    return (size_t)sprintf(out, "\"%s\":%" PRIu64 ",", f->name, *number_at(&e, f));
+    return (size_t)sprintf(out, "\"%s\":%" PRIu64 ",", f->name, *number_at(e, f));
 }
 
 size_t audit_entry_encode(char *out, const struct audit_entry *entry)
 {
+    struct audit_entry e = *entry;
     size_t len = 1;
     out[0] = '{';
     for (size_t i = 0; i < FIELDS; i++)
-        len += add_field(out + len, entry, &fields[i]);
+        len += add_field(out + len, &e, &fields[i]);
     len -= len > 1; /* the last comma */
     out[len++] = '}';
     out[len] = '\0';
@@ -151,81 +153,31 @@ size_t audit_entry_encode(char *out, const struct audit_entry *entry)
 
 /* ---- Reading. ---- */
 
-struct input {
-    const char *at, *end;
-    char *store; /* where the next text goes: there is room, since a text is no longer than its
-                    spelling */
-};
-
-static bool take(struct input *in, const char *expected)
-{
-    size_t len = strlen(expected);
-    if ((size_t)(in->end - in->at) < len || memcmp(in->at, expected, len) != 0)
-        return false;
-    in->at += len;
-    return true;
-}
-
-static bool take_name(struct input *in, const char *name)
-{
-    const char *begin = in->at;
-    if (take(in, "\"") && take(in, name) && take(in, "\":"))
-        return true;
-    in->at = begin;
-    return false;
-}
-
-static bool read_number(struct input *in, uint64_t *out)
-{
-    const char *begin = in->at;
-    uint64_t value = 0;
-    /* One too large comes out as another, and so differs when it is written again. */
-    for (; in->at < in->end && isdigit((unsigned char)*in->at); in->at++)
-        value = value * 10 + (uint64_t)(*in->at - '0');
-    *out = value;
-    return in->at > begin;
-}
-
-static bool read_text(struct input *in, const char **out)
-{
-    *out = in->store;
-    if (!take(in, "\""))
-        return false;
-    for (; in->at < in->end && *in->at != '"'; in->at++) {
-        if (*in->at == '\\' && ++in->at == in->end)
-            return false;
-        if (*in->at == '\0')
-            return false;
-        *in->store++ = *in->at;
-    }
-    *in->store++ = '\0';
-    return take(in, "\"");
-}
-
 static void note_group(struct audit_entry *e, enum number_group group)
 {
     e->counted = e->counted || group == COUNTED;
     e->measured = e->measured || group == MEASURED;
 }
 
-static bool read_fields(struct input *in, struct audit_entry *e)
+/* Its texts go into the store: there is room, since a text is no longer than its spelling. */
+static bool read_fields(struct audit_line *out, const struct json_object *o)
 {
-    const char *before = "";
-    if (!take(in, "{"))
-        return false;
+    char *store = out->store, *end = out->store + sizeof out->store;
     for (size_t i = 0; i < FIELDS; i++) {
-        const char *begin = in->at;
-        if (!take(in, before) || !take_name(in, fields[i].name)) {
-            in->at = begin;
+        const struct field *f = &fields[i];
+        if (!json_find(o, f->name))
             continue;
-        }
-        if (!(fields[i].bytes ? read_text(in, text_at(e, &fields[i]))
-                              : read_number(in, number_at(e, &fields[i]))))
+        if (f->bytes && !json_get_text(o, f->name, store, (size_t)(end - store)))
             return false;
-        note_group(e, fields[i].group);
-        before = ",";
+        if (!f->bytes && !json_get_number(o, f->name, number_at(&out->entry, f)))
+            return false;
+        if (f->bytes) {
+            *text_at(&out->entry, f) = store;
+            store += strlen(store) + 1;
+        }
+        note_group(&out->entry, f->group);
     }
-    return take(in, "}") && in->at == in->end;
+    return true;
 }
 
 static bool is_hex(const char *text, size_t digits)
@@ -260,12 +212,12 @@ static bool is_entry(const struct audit_entry *e)
 bool audit_line_read(struct audit_line *out, struct view line)
 {
     char again[AUDIT_LINE_MAX];
-    const char *begin = (const char *)line.data;
-    struct input in = {.at = begin, .end = begin + line.len, .store = out->store};
-    if (line.len == 0 || line.len >= AUDIT_LINE_MAX)
+    struct json_object o;
+    struct error e = {0};
+    if (line.len == 0 || line.len >= AUDIT_LINE_MAX || !json_read(&o, line, &e))
         return false;
     out->entry = (struct audit_entry){0};
-    if (!read_fields(&in, &out->entry) || !is_entry(&out->entry))
+    if (!read_fields(out, &o) || !is_entry(&out->entry))
         return false;
     return view_equal(view_of(again, audit_entry_encode(again, &out->entry)), line);
 }
