@@ -5,6 +5,7 @@
 #define SHARE_OF_POOL 8 /* a stream takes at most one in so many of what is left */
 #define LARGE_WINDOW (2U << 20)
 #define RTT_UNKNOWN_US 100000 /* taken for the round trip until one was measured */
+#define SLACK_US 2000 /* the turns of the processes at its ends may be longer than a round trip */
 
 static uint32_t floor_bytes(const struct session *s)
 {
@@ -102,7 +103,7 @@ void window_grow(struct stream *st, uint64_t now_us)
     uint64_t rtt = s->rtt_us ? s->rtt_us : RTT_UNKNOWN_US;
     if (st->taken_bytes < st->window)
         return;
-    if (now_us - st->taken_since_us <= 2 * rtt) {
+    if (now_us - st->taken_since_us <= 2 * (rtt + SLACK_US)) {
         uint32_t more = st->window;
         if (more > s->pool_left / 2)
             more = s->pool_left / 2;

@@ -269,6 +269,36 @@ static void test_window_grows(void **state)
     pair_free(p);
 }
 
+/* The window after eight rounds of so long that each use it up, on a path with this round trip. */
+static uint32_t grown_window(uint64_t rtt_us, uint64_t round_us)
+{
+    struct pair *p = pair_new(NULL, NULL);
+    struct app *app;
+    uint32_t window;
+    p->pipe_bytes = SIZE_MAX;
+    pair_connect(p);
+    pair_run(p);
+    p->side[AGENT].s->rtt_us = rtt_us;
+    app = app_open(&p->side[CLIENT], 1);
+    app_write(app, 100 << 20);
+    for (int i = 0; i < 8; i++)
+        round_trip(p, round_us);
+    window = accepted(p, 1)->stream->window;
+    app_reset(app, RESET_BY_TARGET, "enough");
+    pair_run(p);
+    pair_free(p);
+    return window;
+}
+
+/* Where a round trip is shorter than the turns of the processes it does not measure the window
+ * alone. */
+static void test_window_grows_on_a_short_path(void **state)
+{
+    (void)state;
+    assert_true(grown_window(100, 3000) >= 2 << 20);
+    assert_true(grown_window(100, 5000) < 1 << 20);
+}
+
 /* A window that takes long to be used up is large enough. */
 static void test_window_of_slow_link_stays(void **state)
 {
@@ -1187,6 +1217,7 @@ int main(void)
         cmocka_unit_test(test_stuck_sink),
         cmocka_unit_test(test_many_stuck_sinks),
         cmocka_unit_test(test_window_grows),
+        cmocka_unit_test(test_window_grows_on_a_short_path),
         cmocka_unit_test(test_window_of_slow_link_stays),
         cmocka_unit_test(test_slow_sink_does_not_grow_its_window),
         cmocka_unit_test(test_early_data),
