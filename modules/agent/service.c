@@ -244,6 +244,7 @@ void service_close(struct service *v, enum code code, const char *text)
 
 /* ---- It starts, on a circuit, and what it is asked there. ---- */
 
+/* START has arrived on the candidate: it is the session's circuit now. */
 static void on_move(struct session *s, struct circuit *circuit)
 {
     struct service *v = session_owner(s);

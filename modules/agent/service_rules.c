@@ -102,5 +102,3 @@ void service_begin_term(struct service *v)
     v->ended_as = CODE_DENIED;
     service_close(v, CODE_DENIED, no.text);
 }
-
-/* START has arrived on the candidate: it is the session's circuit now. */

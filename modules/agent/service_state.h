@@ -15,11 +15,6 @@ struct attachment_events;
 
 #define NO_AUDIT_TEXT "the agent's audit cannot be written"
 
-#include "session/session.h"
-#include "session/teardown.h"
-
-#define NO_AUDIT_TEXT "the agent's audit cannot be written"
-
 /* candidate: accepted, its START still to come; current: carries the session. Without a current one
  * the session waits. */
 struct service {
