@@ -18,7 +18,7 @@ struct reach_outcome {
     uint32_t retry_s; /* the peer asks to wait as long as this */
 };
 
-#define SESSION_HELLO_MAX 256 /* the payload of session message 1, more than it ever takes */
+#define SESSION_HELLO_MAX 512 /* the payload of session message 1, more than it ever takes */
 
 struct reach_request {
     const struct client_relay *relay;

@@ -59,6 +59,11 @@ static bool find_listener(struct session *s, const struct frame *f, uint32_t id,
     return true;
 }
 
+static void refuse_while_waiting(struct stream *st)
+{
+    stream_reset(st, RESET_NOT_PERMITTED, "the session waits for approval");
+}
+
 static bool take_open(struct session *s, const struct frame *f, uint64_t now_us)
 {
     struct open_frame open;
@@ -82,6 +87,8 @@ static bool take_open(struct session *s, const struct frame *f, uint64_t now_us)
     st->send_credit = open.window;
     if (unsupported)
         stream_reset(st, RESET_UNSUPPORTED, "an extension of OPEN is not supported");
+    else if (s->waits && !client)
+        refuse_while_waiting(st);
     else if (!client)
         s->events->on_open(s, st, open.target);
     else if (listener)
@@ -211,7 +218,9 @@ static bool take_listen(struct session *s, const struct frame *f, uint64_t now_u
     st = stream_new_from_peer(s, f->stream, true, address);
     if (!st || st->refused)
         return st != NULL;
-    if (s->events->on_listen)
+    if (s->waits)
+        refuse_while_waiting(st);
+    else if (s->events->on_listen)
         s->events->on_listen(s, st, address);
     else
         stream_reset(st, RESET_UNSUPPORTED, "this agent does not listen for clients");
@@ -262,8 +271,13 @@ static bool take_access(struct session *s, const struct frame *f, uint64_t now_u
     (void)now_us;
     if (!s->settings.client || f->stream != 0 || !access_decode(&access, f->payload))
         return bad_frame(s, f, "malformed, or not for an agent");
-    if (s->state == SESSION_ACTIVE && s->events->on_access)
+    if (s->state != SESSION_ACTIVE)
+        return true;
+    if (access.state == ACCESS_WAITING || access.state == ACCESS_GRANTED)
+        s->waits = access.state == ACCESS_WAITING;
+    if (s->events->on_access)
         s->events->on_access(s, &access);
+    session_wake(s); /* for what waited */
     return true;
 }
 

@@ -197,7 +197,8 @@ static void put_close(struct session *s)
 
 static void fill_control(struct session *s)
 {
-    while (s->state == SESSION_ACTIVE && !list_empty(&s->owing)) {
+    bool held = s->waits && s->settings.client; /* the agent would reset what is asked for */
+    while (s->state == SESSION_ACTIVE && !held && !list_empty(&s->owing)) {
         struct stream *st = container_of(s->owing.next, struct stream, owing_link);
         if (!put_owed(st))
             return;

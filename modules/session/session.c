@@ -219,7 +219,7 @@ void session_fill_hello(struct session *s, struct session_hello *hello)
     hello->receive_limit = s->settings.receive_limit;
     hello->ring = (uint32_t)s->ring.size;
     hello->streams = s->settings.streams;
-    hello->takes = HELLO_TAKES_ACCESS;
+    hello->takes = HELLO_TAKES_ACCESS | HELLO_TAKES_WAITING;
 }
 
 void session_fill_welcome(const struct session *s, struct session_welcome *welcome)
@@ -231,6 +231,7 @@ void session_fill_welcome(const struct session *s, struct session_welcome *welco
     welcome->streams = s->settings.streams;
     welcome->early_credit = s->settings.early_credit;
     welcome->resume_window_s = s->settings.resume_window_s;
+    welcome->waits = s->waits;
 }
 
 bool session_may_resume(const struct session *s, uint32_t number)
@@ -248,6 +249,7 @@ void session_take_hello(struct session *s, const struct session_hello *hello)
     s->peer_ring = hello->ring;
     s->peer_streams = hello->streams;
     s->peer_takes_access = (hello->takes & HELLO_TAKES_ACCESS) != 0;
+    s->peer_can_wait = s->peer_takes_access && (hello->takes & HELLO_TAKES_WAITING) != 0;
 }
 
 bool session_take_welcome(struct session *s, const struct session_welcome *welcome)
@@ -263,6 +265,7 @@ bool session_take_welcome(struct session *s, const struct session_welcome *welco
     s->peer_streams = welcome->streams;
     if (first) { /* OPENs not answered yet count on it */
         s->peer_early_credit = welcome->early_credit;
+        s->waits = welcome->waits;
         window_add_places(s, welcome->streams);
     }
     s->peer_resume_window_s = welcome->resume_window_s;
@@ -367,6 +370,21 @@ bool session_acknowledged(struct session *s, uint64_t position)
         s->state = SESSION_ENDED;
     }
     return true;
+}
+
+void session_set_waiting(struct session *s, bool waiting)
+{
+    s->waits = waiting;
+}
+
+bool session_waits(const struct session *s)
+{
+    return s->waits;
+}
+
+bool session_can_wait(const struct session *s)
+{
+    return s->peer_can_wait;
 }
 
 void session_tell_access(struct session *s, const struct access_frame *access)

@@ -74,8 +74,8 @@ struct session_summary session_summary(const struct session *s);
 
 /* ---- The handshake's payloads. ---- */
 
-/* The handshake payloads as far as the session knows them: everything but version, flags and names
- * (client), version, code and text (agent). The client's raises circuit_number. */
+/* The handshake payloads as far as the session knows them: everything but version, flags, names and
+ * the reason (client), version, code and text (agent). The client's raises circuit_number. */
 void session_fill_hello(struct session *s, struct session_hello *hello);
 void session_fill_welcome(const struct session *s, struct session_welcome *welcome);
 
@@ -93,6 +93,20 @@ bool session_take_welcome(struct session *s, const struct session_welcome *welco
 /* Owes CLOSE; the session ends when it is acknowledged. Every stream is reset, unless that is the
  * owner's to do. The text is cleaned and cut to 127 bytes; code 0 is taken as CODE_DONE. */
 void session_close(struct session *s, enum code code, const char *text);
+
+/* Agent: from now on the session waits for approval, or it no longer does; at first it does not.
+ * It can begin to only before the client's first START.
+ * While it waits every OPEN and LISTEN is reset here with RESET_NOT_PERMITTED, and payload 2 says
+ * so. What the client reads of it, the owner tells with session_tell_access. */
+void session_set_waiting(struct session *s, bool waiting);
+
+/* True while it waits: at the client from the first message 2 that says so, or from ACCESS in state
+ * ACCESS_WAITING, until one in ACCESS_GRANTED. Meanwhile what the client asks for (stream_open,
+ * listen_request) stays with it, and on_access comes after the change. */
+bool session_waits(const struct session *s);
+
+/* Agent: the client has said that it can wait. */
+bool session_can_wait(const struct session *s);
 
 /* Agent: owes ACCESS, in place of one that it still owes, if the client takes it. The text is
  * cleaned and cut to 399 bytes. */

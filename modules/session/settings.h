@@ -59,7 +59,8 @@ struct session_events {
     /* The session moved to this circuit at its START; the one before has failed. Must not free it.
      * May be NULL. */
     void (*on_move)(struct session *s, struct circuit *c);
-    /* Client: the agent says how long it may go on (valid during the call). May be NULL. */
+    /* Client: the agent says whether it waits, or how long it may go on (valid during the call).
+     * May be NULL. */
     void (*on_access)(struct session *s, const struct access_frame *access);
     /* A stream may be opened again after stream_open had said that the limit is reached. May be
      * NULL. */

@@ -24,9 +24,11 @@
  * 4. the windows of all streams together stay within settings.receive_limit: pool_left and the
  * streams' shares of it are receive_limit less a floor for each place for a stream.
  * 5. own_open, peer_open, listeners and refused count the streams on `all`.
- * 6. datagrams wait only while there is a circuit; they take at most 128 KiB. */
+ * 6. datagrams wait only while there is a circuit; they take at most 128 KiB.
+ * 7. while an agent's session waits for approval, each of its streams is reset. */
 struct session {
     enum session_state state;
+    bool waits; /* for approval */
     struct wire_error error;
     struct session_settings settings;
     const struct session_events *events;
@@ -43,7 +45,7 @@ struct session {
     /* From the peer's payload. */
     uint32_t peer_receive_limit, peer_ring;
     uint16_t peer_streams;
-    bool peer_takes_access;
+    bool peer_takes_access, peer_can_wait;
     uint32_t peer_early_credit;
     uint32_t peer_resume_window_s; /* how long the agent keeps the session without a circuit */
 

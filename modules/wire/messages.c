@@ -122,6 +122,7 @@ bool agent_entry_decode(struct agent_entry *m, struct view body, uint16_t *unsup
 {
     struct reader r = reader_of(body);
     struct told_calls calls;
+    struct extension known = {.type = AGENT_EXTENSION_CALLS};
     *unsupported = 0;
     m->name = read_name(&r);
     read_bytes(&r, m->public_key, sizeof m->public_key);
@@ -131,7 +132,8 @@ bool agent_entry_decode(struct agent_entry *m, struct view body, uint16_t *unsup
     m->age_s = read_u32(&r);
     m->severity = read_u8(&r);
     m->call_text = read_string(&r, TEXT_MAX_BYTES);
-    m->calls = read_extensions_for(&r, AGENT_EXTENSION_CALLS, unsupported);
+    read_extensions_for(&r, &known, 1, unsupported);
+    m->calls = known.value;
     return reader_done(&r) && (m->severity != 0 || m->call_text.len == 0) &&
            (m->calls.len == 0 || told_calls_decode(&calls, m->calls));
 }

@@ -187,9 +187,12 @@ bool bye_decode(struct bye *m, struct view body);
 
 /* Session handshake payload 1 (section 5): version (1) flags (2) agent name, session id (16),
  * circuit number (4), receive position (8), receive limit (4), ring (4), streams (2), extensions:
- * type HELLO_EXTENSION_TAKES, bits (1 and what later versions add) */
+ * type HELLO_EXTENSION_TAKES, bits (1 and what later versions add); type HELLO_EXTENSION_REASON,
+ * UTF-8 of 1 to REASON_MAX_BYTES */
 #define HELLO_EXTENSION_TAKES 16
+#define HELLO_EXTENSION_REASON 17
 #define HELLO_TAKES_ACCESS 1U
+#define HELLO_TAKES_WAITING 2U /* it opens nothing until it is granted what it asks for */
 struct session_hello {
     uint8_t version;
     uint16_t flags;
@@ -200,14 +203,17 @@ struct session_hello {
     uint32_t receive_limit;
     uint32_t ring;
     uint16_t streams;
-    uint8_t takes; /* HELLO_TAKES_ACCESS; 0: the extension is missing */
+    uint8_t takes;      /* HELLO_TAKES_*; 0: the extension is missing */
+    struct view reason; /* the user's words, not clean; empty: the extension is missing */
 };
 size_t session_hello_encode(const struct session_hello *m, uint8_t *out, size_t size);
 bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *unsupported);
 
 /* Session handshake payload 2: code (2) text; with code 0 also: version (1) session id (16),
  * receive position (8), receive limit (4), ring (4), streams (2), early credit (4), resume window
- * seconds (4), extensions */
+ * seconds (4), extensions: type WELCOME_EXTENSION_WAITS, bits (1 and what later versions add) */
+#define WELCOME_EXTENSION_WAITS 16
+#define WELCOME_WAITS 1U
 struct session_welcome {
     enum code code;
     struct view text;
@@ -219,6 +225,7 @@ struct session_welcome {
     uint16_t streams;
     uint32_t early_credit;
     uint32_t resume_window_s;
+    bool waits; /* from START on, until ACCESS says more; false: the extension is missing */
 };
 size_t session_welcome_encode(const struct session_welcome *m, uint8_t *out, size_t size);
 bool session_welcome_decode(struct session_welcome *m, struct view body, uint16_t *unsupported);

@@ -1,6 +1,8 @@
 /* The payloads of the hop's and the session's handshake. */
 #include "wire/messages.h"
 
+#include "base/text.h"
+
 static const char *const role_names[] = {
     [ROLE_CLIENT] = "client",
     [ROLE_AGENT] = "agent",
@@ -66,6 +68,18 @@ bool welcome_decode(struct welcome *m, struct view body, uint16_t *unsupported)
     return reader_done(&r);
 }
 
+static void write_extension(struct writer *w, uint16_t type, struct view value)
+{
+    write_u16(w, type);
+    write_string(w, value);
+}
+
+/* Of an extension of bits; 0: it is missing. */
+static uint8_t first_byte(struct view value)
+{
+    return value.len ? value.data[0] : 0;
+}
+
 size_t session_hello_encode(const struct session_hello *m, uint8_t *out, size_t size)
 {
     struct writer w = writer_of(out, size);
@@ -78,17 +92,17 @@ size_t session_hello_encode(const struct session_hello *m, uint8_t *out, size_t 
     write_u32(&w, m->receive_limit);
     write_u32(&w, m->ring);
     write_u16(&w, m->streams);
-    if (m->takes) {
-        write_u16(&w, HELLO_EXTENSION_TAKES);
-        write_string(&w, view_of(&m->takes, 1));
-    }
+    if (m->takes)
+        write_extension(&w, HELLO_EXTENSION_TAKES, view_of(&m->takes, 1));
+    if (m->reason.len)
+        write_extension(&w, HELLO_EXTENSION_REASON, m->reason);
     return writer_len(&w);
 }
 
 bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *unsupported)
 {
     struct reader r = reader_of(body);
-    struct view takes;
+    struct extension known[] = {{.type = HELLO_EXTENSION_TAKES}, {.type = HELLO_EXTENSION_REASON}};
     *unsupported = 0;
     m->version = read_u8(&r);
     m->flags = read_u16(&r);
@@ -99,13 +113,15 @@ bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *u
     m->receive_limit = read_u32(&r);
     m->ring = read_u32(&r);
     m->streams = read_u16(&r);
-    takes = read_extensions_for(&r, HELLO_EXTENSION_TAKES, unsupported);
-    m->takes = takes.len ? takes.data[0] : 0;
-    return reader_done(&r);
+    read_extensions_for(&r, known, 2, unsupported);
+    m->takes = first_byte(known[0].value);
+    m->reason = known[1].value;
+    return reader_done(&r) && m->reason.len <= REASON_MAX_BYTES && utf8_valid(m->reason);
 }
 
 size_t session_welcome_encode(const struct session_welcome *m, uint8_t *out, size_t size)
 {
+    static const uint8_t waits = WELCOME_WAITS;
     struct writer w = writer_of(out, size);
     write_code(&w, m->code);
     write_string(&w, m->text);
@@ -118,12 +134,15 @@ size_t session_welcome_encode(const struct session_welcome *m, uint8_t *out, siz
         write_u16(&w, m->streams);
         write_u32(&w, m->early_credit);
         write_u32(&w, m->resume_window_s);
+        if (m->waits)
+            write_extension(&w, WELCOME_EXTENSION_WAITS, view_of(&waits, 1));
     }
     return writer_len(&w);
 }
 
 bool session_welcome_decode(struct session_welcome *m, struct view body, uint16_t *unsupported)
 {
+    struct extension waits = {.type = WELCOME_EXTENSION_WAITS};
     struct reader r = reader_of(body);
     *unsupported = 0;
     *m = (struct session_welcome){.code = read_code(&r)};
@@ -137,7 +156,8 @@ bool session_welcome_decode(struct session_welcome *m, struct view body, uint16_
         m->streams = read_u16(&r);
         m->early_credit = read_u32(&r);
         m->resume_window_s = read_u32(&r);
-        read_extensions(&r, unsupported);
+        read_extensions_for(&r, &waits, 1, unsupported);
+        m->waits = (first_byte(waits.value) & WELCOME_WAITS) != 0;
     }
     return reader_done(&r);
 }

@@ -94,31 +94,41 @@ struct view read_string(struct reader *r, size_t max)
     return text;
 }
 
-#define NO_EXTENSION EXTENSION_MUST_BE_UNDERSTOOD /* a type that nothing here knows */
-
-struct view read_extensions_for(struct reader *r, uint16_t known, uint16_t *unsupported)
+/* Sets the value of a known one; false: it has one already, or this one is empty. */
+static bool take_extension(struct extension *known, size_t count, uint16_t type, struct view value)
 {
-    struct view value = view_of(NULL, 0);
+    for (size_t i = 0; i < count; i++) {
+        if (known[i].type != type)
+            continue;
+        if (known[i].value.len > 0 || value.len == 0)
+            return false;
+        known[i].value = value;
+    }
+    return true;
+}
+
+void read_extensions_for(struct reader *r, struct extension *known, size_t count,
+                         uint16_t *unsupported)
+{
+    for (size_t i = 0; i < count; i++)
+        known[i].value = view_of(NULL, 0);
     while (!r->failed && r->left > 0) {
         uint16_t type = read_u16(r);
-        struct view blob = read_blob(r, UINT16_MAX);
+        struct view value = read_blob(r, UINT16_MAX);
         if (r->failed)
             break;
         if ((type & EXTENSION_MUST_BE_UNDERSTOOD) != 0) {
             *unsupported = type;
             r->failed = true;
-        } else if (type == known && (value.len > 0 || blob.len == 0)) {
+        } else if (!take_extension(known, count, type, value)) {
             r->failed = true;
-        } else if (type == known) {
-            value = blob;
         }
     }
-    return value;
 }
 
 void read_extensions(struct reader *r, uint16_t *unsupported)
 {
-    read_extensions_for(r, NO_EXTENSION, unsupported);
+    read_extensions_for(r, NULL, 0, unsupported);
 }
 
 bool reader_done(const struct reader *r)

@@ -37,9 +37,14 @@ struct view read_blob(struct reader *r, size_t max);
  * top bit is set: then *unsupported is set to the type and the reader fails. All are unknown. */
 void read_extensions(struct reader *r, uint16_t *unsupported);
 
-/* The same where one type is known: its value, empty if it is missing. Twice, or empty: the reader
- * fails. */
-struct view read_extensions_for(struct reader *r, uint16_t known, uint16_t *unsupported);
+/* The same where some types are known: sets their values, empty where one is missing. One that
+ * comes twice, or is empty: the reader fails. */
+struct extension {
+    uint16_t type;
+    struct view value;
+};
+void read_extensions_for(struct reader *r, struct extension *known, size_t count,
+                         uint16_t *unsupported);
 
 /* True if every field was there and nothing is left. */
 bool reader_done(const struct reader *r);

@@ -47,6 +47,9 @@ static const char *check_stream(const struct session *s, const struct stream *st
     EQUAL(st->id == 0, st->open_owed);
     if (st->id)
         EQUAL(stream_find((struct session *)(uintptr_t)s, st->id), st);
+    /* session 7 */
+    if (s->waits && !s->settings.client)
+        HOLDS(st->reset_owed || st->reset_sent);
     return NULL;
 }
 

@@ -433,6 +433,74 @@ static void test_takes_of_a_client(void **state)
     assert_false(session_hello_decode(&read, view_of(b.data, b.len), &unsupported));
 }
 
+/* The same of an agent whose session waits: only the first bit counts. */
+static void test_waits_of_an_agent(void **state)
+{
+    static const struct {
+        const char *hex;
+        bool decodes, waits;
+    } forms[] = {
+        {"", true, false},
+        {"0010 0001 01", true, true},
+        {"0010 0001 fe", true, false},
+        {"7ffe 0001 ff 0010 0002 03 ff", true, true},
+        {"0011 0001 01", true, false},
+        {"0010 0000", false, false},
+        {"0010 0001 01 0010 0001 01", false, false},
+    };
+    struct session_welcome with = session_welcome, read;
+    uint8_t plain[SAMPLE_MAX], out[SAMPLE_MAX];
+    uint16_t unsupported;
+    size_t plain_len = session_welcome_encode(&session_welcome, plain, sizeof plain), len;
+    (void)state;
+    with.waits = true;
+    len = session_welcome_encode(&with, out, sizeof out);
+    assert_int_equal(len, plain_len + 5);
+    assert_memory_equal(out + plain_len, "\0\x10\0\1\1", 5);
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        struct bytes b = {.len = 0}, more;
+        add(&b, plain, plain_len);
+        from_hex(&more, forms[i].hex);
+        add(&b, more.data, more.len);
+        assert_int_equal(session_welcome_decode(&read, view_of(b.data, b.len), &unsupported),
+                         forms[i].decodes);
+        assert_true(!forms[i].decodes || read.waits == forms[i].waits);
+    }
+}
+
+/* The user's words: 1 to 256 bytes of UTF-8, beside the other extension. */
+static void test_reason_of_a_client(void **state)
+{
+    static const uint8_t bad[] = {'a', 0xff};
+    struct session_hello with = session_hello, read;
+    uint8_t plain[SAMPLE_MAX], out[SAMPLE_MAX];
+    char words[REASON_MAX_BYTES + 2];
+    uint16_t unsupported;
+    size_t plain_len = session_hello_encode(&session_hello, plain, sizeof plain), len;
+    (void)state;
+    with.takes = HELLO_TAKES_WAITING;
+    with.reason = (struct view)TEXT("case 4711\n");
+    len = session_hello_encode(&with, out, sizeof out);
+    assert_memory_equal(out + plain_len,
+                        "\0\x10\0\1\2\0\x11\0\x0a"
+                        "case 4711\n",
+                        len - plain_len);
+    assert_true(session_hello_decode(&read, view_of(out, len), &unsupported));
+    assert_true(view_equal(read.reason, with.reason));
+    assert_int_equal(read.takes, HELLO_TAKES_WAITING);
+    memset(words, 'w', sizeof words);
+    for (size_t n = REASON_MAX_BYTES; n <= REASON_MAX_BYTES + 1; n++) {
+        with.reason = view_of((const uint8_t *)words, n);
+        len = session_hello_encode(&with, out, sizeof out);
+        assert_int_equal(session_hello_decode(&read, view_of(out, len), &unsupported),
+                         n == REASON_MAX_BYTES);
+    }
+    with.reason = view_of(bad, sizeof bad);
+    len = session_hello_encode(&with, out, sizeof out);
+    assert_false(session_hello_decode(&read, view_of(out, len), &unsupported));
+    assert_int_equal(unsupported, 0);
+}
+
 /* One call too many, one without a severity, a taker whose name is none, a number twice; and who is
  * the gravest. */
 static void test_told_calls(void **state)
@@ -517,6 +585,7 @@ static void test_limits(void **state)
         LIMIT(VERSION_TEXT_MAX_BYTES, 64),
         LIMIT(ADDRESS_MAX_BYTES, 128),
         LIMIT(TARGET_MAX_BYTES, 272),
+        LIMIT(REASON_MAX_BYTES, 256),
         LIMIT(SESSION_MESSAGE1_MAX, 4120),
         LIMIT(SESSION_MESSAGE2_MAX, 4096),
         LIMIT(HOPS_PER_USER, 256),
@@ -605,6 +674,8 @@ int main(void)
         cmocka_unit_test(test_code_numbers),
         cmocka_unit_test(test_calls_of_an_agent),
         cmocka_unit_test(test_takes_of_a_client),
+        cmocka_unit_test(test_waits_of_an_agent),
+        cmocka_unit_test(test_reason_of_a_client),
         cmocka_unit_test(test_told_calls),
         cmocka_unit_test(test_names_of_numbers),
         cmocka_unit_test(test_limits),

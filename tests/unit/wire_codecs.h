@@ -66,7 +66,6 @@ CODEC_EXTENSIONS(hello)
 CODEC_EXTENSIONS(welcome)
 CODEC_EXTENSIONS(info)
 CODEC_EXTENSIONS(offer)
-CODEC_EXTENSIONS(session_welcome)
 CODEC(connect)
 CODEC(refuse)
 CODEC(refused)
@@ -82,10 +81,20 @@ static size_t session_hello_encode_any(const void *m, uint8_t *out, size_t size)
 {
     struct session_hello copy = *(const struct session_hello *)m;
     copy.takes = 0;
+    copy.reason = view_of(NULL, 0);
     return session_hello_encode(&copy, out, size);
 }
 DECODE_ANY(session_hello, session_hello_decode(m, body, unsupported))
 CODEC_OBJECT(session_hello, true)
+
+static size_t session_welcome_encode_any(const void *m, uint8_t *out, size_t size)
+{
+    struct session_welcome copy = *(const struct session_welcome *)m;
+    copy.waits = false;
+    return session_welcome_encode(&copy, out, size);
+}
+DECODE_ANY(session_welcome, session_welcome_decode(m, body, unsupported))
+CODEC_OBJECT(session_welcome, true)
 
 static size_t agent_entry_encode_any(const void *m, uint8_t *out, size_t size)
 {
