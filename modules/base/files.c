@@ -15,6 +15,7 @@
 #include "base/ownership.h"
 
 #define FIRST_BYTES 4096 /* allocated for a file before its size is known */
+#define LOCK_TRIES 10    /* of a file that is removed meanwhile */
 
 /* Doubles a buffer up to max bytes (and the terminator); the old one is wiped: it may hold a
  * secret. */
@@ -160,6 +161,36 @@ bool file_replace(const char *path, const char *content, size_t len, struct erro
     if (good)
         file_sync_directory(path);
     return good;
+}
+
+static bool is_at(int fd, const char *path)
+{
+    struct stat here, there;
+    return fstat(fd, &here) == 0 && stat(path, &there) == 0 && here.st_dev == there.st_dev &&
+           here.st_ino == there.st_ino;
+}
+
+int file_lock(const char *path)
+{
+    for (int tries = 0; tries < LOCK_TRIES; tries++) {
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+        int failed = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 ? errno : 0;
+        if (!failed && is_at(fd, path))
+            return fd;
+        if (fd >= 0)
+            close(fd);
+        errno = failed;
+        if (failed)
+            return -1;
+    }
+    errno = EWOULDBLOCK; /* its holders come and go */
+    return -1;
+}
+
+void file_unlock(int fd, const char *path)
+{
+    unlink(path);
+    close(fd);
 }
 
 /* Appends a line, after a newline if the last line lacks one. A line that could be written only in

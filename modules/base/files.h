@@ -25,6 +25,14 @@ bool file_create_secret(const char *path, const char *content, size_t len, struc
  * or the new one, whole. What is written lies in "PATH.new" until then. */
 bool file_replace(const char *path, const char *content, size_t len, struct error *e);
 
+/* Locks the file at path, made with mode 0600 if it is not there, against all who lock it so. The
+ * descriptor holds the lock until it is closed, which the process's end does too. -1 with errno,
+ * EWOULDBLOCK: somebody has it. */
+int file_lock(const char *path);
+
+/* Removes such a file and closes its descriptor: who locks it next makes a new one. */
+void file_unlock(int fd, const char *path);
+
 /* Appends one line to a file, creating it with mode 0600 if it does not exist. */
 bool file_append_line(const char *path, const char *line, struct error *e);
 

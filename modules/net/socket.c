@@ -5,12 +5,16 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/files.h"
+
+#define LOCK_SUFFIX ".lock"
 #define KEEPALIVE_IDLE_S 30
 #define KEEPALIVE_INTERVAL_S 10
 #define KEEPALIVE_PROBES 3
@@ -90,16 +94,43 @@ static bool bind_once(int fd, const struct address *a)
     return bound;
 }
 
-static bool bind_address(int fd, const struct address *a)
+static bool bind_address(int fd, const struct address *a, bool may_replace)
 {
     if (bind_once(fd, a))
         return true;
     if (errno != EADDRINUSE)
         return false;
-    if (remove_stale(a))
+    if (may_replace && remove_stale(a))
         return bind_once(fd, a);
     errno = EADDRINUSE;
     return false;
+}
+
+static bool bind_and_listen(int fd, const struct address *a, int type, int backlog,
+                            bool may_replace)
+{
+    return bind_address(fd, a, may_replace) && (type != SOCK_STREAM || listen(fd, backlog) == 0);
+}
+
+/* Of several processes that find the file of one that was killed, one replaces it: without the
+ * lock another could take for stale what the first is about to listen on. */
+static bool bind_file(int fd, const struct address *a, int type, int backlog)
+{
+    char path[sizeof((struct sockaddr_un *)NULL)->sun_path + sizeof LOCK_SUFFIX];
+    int lock, failed;
+    bool bound;
+    snprintf(path, sizeof path, "%s" LOCK_SUFFIX, file_of(a));
+    lock = file_lock(path);
+    if (lock < 0 && errno == EWOULDBLOCK) {
+        errno = EADDRINUSE;
+        return false;
+    }
+    bound = bind_and_listen(fd, a, type, backlog, lock >= 0);
+    failed = errno;
+    if (lock >= 0)
+        file_unlock(lock, path);
+    errno = failed;
+    return bound;
 }
 
 /* -1 with errno. */
@@ -112,9 +143,9 @@ static int listen_on(const struct address *a, int type, int backlog)
         set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (a->storage.ss_family == AF_INET6)
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !is_ipv6_wildcard(a));
-    if (!bind_address(fd, a) || (type == SOCK_STREAM && listen(fd, backlog) != 0))
-        return close_failed(fd);
-    return fd;
+    if (file_of(a) ? bind_file(fd, a, type, backlog) : bind_and_listen(fd, a, type, backlog, false))
+        return fd;
+    return close_failed(fd);
 }
 
 const char *socket_error_text(int error, const struct address *a)

@@ -7,8 +7,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "net/door.h"
@@ -179,6 +182,77 @@ static void test_shortage_waited_for(void **state)
     assert_true(loop_now(t.loop) - begun >= 100000);
 }
 
+#define RIVALS 8
+#define ROUNDS 50
+
+/* A file that a process which was killed has left. */
+static void leave_stale(const struct address *a)
+{
+    struct error e = {0};
+    int fd = socket_listen(a, 2 * RIVALS, &e);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+/* Listens when the others do, writes how that went, and goes on listening until all have. */
+static void rival(const struct address *a, int start, int told, int over)
+{
+    struct error e = {0};
+    char byte;
+    int fd;
+    (void)!read(start, &byte, 1);
+    fd = socket_listen(a, 2 * RIVALS, &e);
+    byte = fd >= 0 ? 'y' : 'n';
+    (void)!write(told, &byte, 1);
+    (void)!read(over, &byte, 1);
+    _exit(0);
+}
+
+static unsigned count_listeners(const struct address *a)
+{
+    int start[2], told[2], over[2];
+    unsigned count = 0;
+    bool in_progress;
+    char byte;
+    assert_int_equal(pipe(start) | pipe(told) | pipe(over), 0);
+    for (int i = 0; i < RIVALS; i++)
+        if (fork() == 0) {
+            close(start[1]);
+            close(over[1]);
+            rival(a, start[0], told[1], over[0]);
+        }
+    close(start[1]);
+    for (int i = 0; i < RIVALS; i++) {
+        assert_int_equal(read(told[0], &byte, 1), 1);
+        count += byte == 'y';
+    }
+    int fd = socket_connect(a, &in_progress);
+    assert_true(fd >= 0); /* the one who was told so listens there */
+    close(fd);
+    close(over[1]);
+    while (wait(NULL) > 0)
+        continue;
+    close(start[0]), close(told[0]), close(told[1]), close(over[0]);
+    return count;
+}
+
+/* Of those who find the file of a process that was killed at the same time, one has it. */
+static void test_stale_file(void **state)
+{
+    char directory[] = "/tmp/spx-test-door-XXXXXX", path[64];
+    struct address a;
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/socket", directory);
+    assert_true(address_from_path(&a, path));
+    for (int i = 0; i < ROUNDS; i++) {
+        leave_stale(&a);
+        assert_int_equal(count_listeners(&a), 1);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(directory), 0); /* no lock is left */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +261,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stopped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_shortage_met, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_shortage_waited_for, set_up, tear_down),
+        cmocka_unit_test(test_stale_file),
     };
     alarm(60);
     return cmocka_run_group_tests_name("door", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -328,6 +329,22 @@ static void home_is_expanded(void **state)
     }
 }
 
+static void a_lock_is_held_by_one(void **state)
+{
+    int first = file_lock("a.lock"), second;
+    (void)state;
+    assert_true(first >= 0);
+    assert_int_equal(file_lock("a.lock"), -1);
+    assert_int_equal(errno, EWOULDBLOCK);
+    close(first);
+    second = file_lock("a.lock");
+    assert_true(second >= 0);
+    file_unlock(second, "a.lock");
+    assert_int_not_equal(access("a.lock", F_OK), 0);
+    assert_int_equal(file_lock("nowhere/a.lock"), -1);
+    assert_int_equal(errno, ENOENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +359,7 @@ int main(void)
         cmocka_unit_test(secret_files_are_created_once),
         cmocka_unit_test(lines_are_appended),
         cmocka_unit_test(full_disks_are_told),
+        cmocka_unit_test(a_lock_is_held_by_one),
         cmocka_unit_test(home_is_expanded),
     };
     return cmocka_run_group_tests_name("files", tests, enter_directory, leave_directory);
