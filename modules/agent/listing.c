@@ -119,15 +119,6 @@ static void put_relay(struct agent_listing *l, const struct uplink *u)
     put_line(l, &line);
 }
 
-static unsigned count_sessions(const struct agent *a, const uint8_t key[KEY_BYTES])
-{
-    struct service_facts f;
-    unsigned count = 0;
-    for (uint32_t after = 0; service_next(a, after, &f); after = f.number)
-        count += memcmp(f.user_key, key, KEY_BYTES) == 0;
-    return count;
-}
-
 static void put_user(struct agent_listing *l, const struct agent_user *user)
 {
     struct circumstances now = agent_circumstances(l->agent);
@@ -137,7 +128,7 @@ static void put_user(struct agent_listing *l, const struct agent_user *user)
     begin_line(&line, "user");
     json_put_text(&line.json, "user", user->name);
     put_key(&line, user->public_key);
-    json_put_number(&line.json, "sessions", count_sessions(l->agent, user->public_key));
+    json_put_number(&line.json, "sessions", seats_of_user(&l->agent->seats, user->public_key));
     json_put_truth(&line.json, "may_connect", ruling.answer == RULING_YES);
     ruling_text(why, &ruling, &user->given.rules, &now);
     if (ruling.answer != RULING_YES)

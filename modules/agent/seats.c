@@ -93,7 +93,12 @@ bool seats_has_room(const struct seats *s, const uint8_t user_key[KEY_BYTES])
     return s->count < SESSIONS_PER_AGENT && count(s, user_key, has_circuit) < SESSIONS_PER_USER;
 }
 
+unsigned seats_of_user(const struct seats *s, const uint8_t user_key[KEY_BYTES])
+{
+    return count(s, user_key, any);
+}
+
 bool seats_too_many(const struct seats *s, const uint8_t user_key[KEY_BYTES])
 {
-    return s->count > SESSIONS_PER_AGENT || count(s, user_key, any) > SESSIONS_PER_USER;
+    return s->count > SESSIONS_PER_AGENT || seats_of_user(s, user_key) > SESSIONS_PER_USER;
 }

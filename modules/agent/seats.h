@@ -54,6 +54,9 @@ struct seat *seats_in_the_way(const struct seats *s, const uint8_t relay_key[KEY
  * starts. */
 bool seats_has_room(const struct seats *s, const uint8_t user_key[KEY_BYTES]);
 
+/* How many sessions of the user have started. */
+unsigned seats_of_user(const struct seats *s, const uint8_t user_key[KEY_BYTES]);
+
 /* True if more sessions of the user, or of all, have started than are allowed. */
 bool seats_too_many(const struct seats *s, const uint8_t user_key[KEY_BYTES]);
 

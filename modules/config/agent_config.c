@@ -24,6 +24,9 @@ static bool finish_relay(struct config_reader *r, void *object, struct error *e)
 static bool finish_user(struct config_reader *r, void *object, struct error *e)
 {
     const struct agent_user *user = object;
+    if (strcmp(user->name, "all") == 0)
+        return error_set(e, FAILURE_CONFIG,
+                         "a user cannot be named 'all', which spx agent end takes for everybody");
     return config_note_peer(r, user->name, user->public_key, e);
 }
 

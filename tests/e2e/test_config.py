@@ -483,6 +483,12 @@ MISTAKES = [
         ":14: Labels: 'site=?[31mboston model=vmax' holds control characters; expected words such as "
         "site=boston",
     ),
+    (
+        "agent",
+        "Name = alice",
+        "Name = all",
+        ":10: a user cannot be named 'all', which spx agent end takes for everybody",
+    ),
     # Key files.
     (
         "relay",
