@@ -21,11 +21,13 @@
 #define FILE_VERSION 1
 #define FILE_MAX_BYTES 1024
 #define LOOK_US (5 * CLOCK_US_PER_S) /* at the wall clock, which may be set */
+#define STAMP_US (60 * CLOCK_US_PER_S)
 
 /* As the file has it. */
 struct lock_state {
     bool locked;
-    uint64_t until_s; /* open: seconds since 1970; 0: without limit */
+    uint64_t until_s;  /* open: seconds since 1970; 0: without limit */
+    uint64_t until_us; /* the same by the boot clock, which nobody sets */
     char why[LOCK_WHY_MAX_BYTES + 1];
 };
 
@@ -33,7 +35,8 @@ struct agent_lock {
     struct agent *agent;
     struct lock_state now, wanted; /* wanted: when it is on disk, while opening */
     bool opening;
-    uint64_t until_us; /* now.until_s by the boot clock, which nobody sets */
+    char boot[CLOCK_BOOT_BYTES]; /* whose boot clock that is */
+    uint64_t stamped_us;         /* when the file was last given the time */
     struct timer look;
     struct store *store;             /* NULL: no directory */
     struct control_request *waiting; /* for the disk, or NULL */
@@ -42,26 +45,43 @@ struct agent_lock {
 /* ---- The file. ---- */
 
 /* Allocated; NULL without memory. */
-static char *state_text(const struct lock_state *s)
+static char *state_text(const struct agent_lock *l, const struct lock_state *s)
 {
     char *text = malloc(FILE_MAX_BYTES);
-    struct json_line l;
+    struct json_line line;
     size_t len;
     if (!text)
         return NULL;
-    json_begin(&l, text, FILE_MAX_BYTES - 1);
-    json_put_number(&l, "version", FILE_VERSION);
-    json_put_text(&l, "state", s->locked ? "locked" : "open");
-    json_put_number(&l, "written_s", (uint64_t)clock_wall_s());
-    json_put_number(&l, "until_s", s->until_s);
-    json_put_text(&l, "why", s->why);
-    len = json_end(&l);
+    json_begin(&line, text, FILE_MAX_BYTES - 1);
+    json_put_number(&line, "version", FILE_VERSION);
+    json_put_text(&line, "state", s->locked ? "locked" : "open");
+    json_put_number(&line, "written_s", (uint64_t)clock_wall_s());
+    json_put_number(&line, "until_s", s->until_s);
+    json_put_text(&line, "boot", l->boot);
+    json_put_number(&line, "until_boot_us", s->until_us);
+    json_put_text(&line, "why", s->why);
+    len = json_end(&line);
     text[len] = '\0';
     return text;
 }
 
+/* By the boot clock, if it has gone on since (an earlier release did not write it), so that nothing
+ * is gained by setting the other one while the agent does not run. */
+static void read_until(const struct agent_lock *l, struct lock_state *s,
+                       const struct json_object *o)
+{
+    uint64_t wall_s = (uint64_t)clock_wall_s();
+    char boot[CLOCK_BOOT_BYTES];
+    if (l->boot[0] && json_get_text(o, "boot", boot, sizeof boot) && strcmp(boot, l->boot) == 0 &&
+        json_get_number(o, "until_boot_us", &s->until_us))
+        return;
+    s->until_us =
+        loop_now(l->agent->loop) + (s->until_s > wall_s ? s->until_s - wall_s : 0) * CLOCK_US_PER_S;
+}
+
 /* False: e says why it cannot be taken as it is. */
-static bool read_state(struct lock_state *s, const char *text, size_t len, struct error *e)
+static bool read_state(const struct agent_lock *l, struct lock_state *s, const char *text,
+                       size_t len, struct error *e)
 {
     struct json_object o;
     uint64_t version, written_s;
@@ -78,6 +98,7 @@ static bool read_state(struct lock_state *s, const char *text, size_t len, struc
     if (written_s > (uint64_t)clock_wall_s())
         return error_set(e, FAILURE_OTHER, "written later than the clock says");
     s->locked = strcmp(state, "open") != 0;
+    read_until(l, s, &o);
     text_clean(s->why, sizeof s->why, view_of_string(why));
     return true;
 }
@@ -92,7 +113,7 @@ static void load(struct agent_lock *l, const char *path)
     if (lstat(path, &st) != 0 && errno == ENOENT)
         return; /* the first start */
     if (!file_read(path, FILE_MAX_BYTES, true, &text, &len, &e) ||
-        !read_state(&l->now, text, len, &e)) {
+        !read_state(l, &l->now, text, len, &e)) {
         l->now = (struct lock_state){.locked = true};
         log_error("%s: %s: the agent is locked until spx agent unlock", path, e.text);
     }
@@ -118,17 +139,14 @@ static void look_again(struct agent_lock *l)
 {
     uint64_t next = loop_now(l->agent->loop) + LOOK_US;
     timer_set(l->agent->loop, &l->look,
-              !l->now.until_s      ? CLOCK_NEVER
-              : l->until_us < next ? l->until_us
-                                   : next);
+              !l->now.until_s          ? CLOCK_NEVER
+              : l->now.until_us < next ? l->now.until_us
+                                       : next);
 }
 
 static void apply(struct agent_lock *l, const struct lock_state *s)
 {
-    uint64_t wall_s = (uint64_t)clock_wall_s();
-    uint64_t left_s = s->until_s > wall_s ? s->until_s - wall_s : 0;
     l->now = *s;
-    l->until_us = loop_now(l->agent->loop) + left_s * CLOCK_US_PER_S;
     l->agent->is_locked = s->locked;
     look_again(l);
 }
@@ -136,7 +154,8 @@ static void apply(struct agent_lock *l, const struct lock_state *s)
 /* False: there is nothing to wait for. e says why it cannot be kept, if there is a directory. */
 static bool keep(struct agent_lock *l, const struct lock_state *s, struct error *e)
 {
-    char *text = l->store ? state_text(s) : NULL;
+    char *text = l->store ? state_text(l, s) : NULL;
+    l->stamped_us = loop_now(l->agent->loop);
     if (text)
         store_write(l->store, text);
     else if (l->store)
@@ -237,13 +256,24 @@ void lock_open(struct agent_lock *l, struct control_request *r, uint32_t for_s)
 {
     struct error e = {0};
     l->wanted = (struct lock_state){0};
-    if (for_s)
+    if (for_s) {
         l->wanted.until_s = (uint64_t)clock_wall_s() + for_s;
+        l->wanted.until_us = loop_now(l->agent->loop) + for_s * CLOCK_US_PER_S;
+    }
     l->opening = true;
     if (keep(l, &l->wanted, &e))
         wait_for_disk(l, r);
     else
         finish_opening(l, r, e.failure ? e.text : NULL);
+}
+
+/* While it is open for a time the file tells how late it is: a clock that says less at the next
+ * start was set back. */
+static void stamp(struct agent_lock *l)
+{
+    struct error e = {0};
+    if (l->now.until_s && !l->opening)
+        keep(l, &l->now, &e);
 }
 
 /* By the earlier of the two clocks. */
@@ -252,6 +282,8 @@ static void on_look(struct timer *timer)
     struct agent_lock *l = container_of(timer, struct agent_lock, look);
     struct error e = {0};
     if (lock_left_s(l) > 0) {
+        if (loop_now(l->agent->loop) - l->stamped_us >= STAMP_US)
+            stamp(l);
         look_again(l);
         return;
     }
@@ -274,6 +306,7 @@ struct agent_lock *lock_new(struct agent *a, const char *directory)
     }
     l->agent = a;
     l->look.on_fire = on_look;
+    clock_boot(l->boot);
     l->now.locked = a->config.starts_locked;
     if (path)
         load(l, path);
@@ -295,6 +328,7 @@ void lock_free(struct agent_lock *l)
     if (!l)
         return;
     timer_cancel(l->agent->loop, &l->look);
+    stamp(l);
     store_free(l->store);
     free(l);
 }
@@ -309,7 +343,7 @@ uint64_t lock_left_s(const struct agent_lock *l)
 {
     uint64_t now = loop_now(l->agent->loop), wall_s = (uint64_t)clock_wall_s();
     uint64_t boot_s =
-        l->until_us > now ? (l->until_us - now + CLOCK_US_PER_S - 1) / CLOCK_US_PER_S : 0;
+        l->now.until_us > now ? (l->now.until_us - now + CLOCK_US_PER_S - 1) / CLOCK_US_PER_S : 0;
     uint64_t left_s = l->now.until_s > wall_s ? l->now.until_s - wall_s : 0;
     return left_s < boot_s ? left_s : boot_s;
 }

@@ -1,9 +1,12 @@
 /* Start, reload and end of an agent: puts its parts together. */
 #include "agent/server.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "agent/call_desk.h"
 #include "agent/changes.h"
@@ -16,11 +19,14 @@
 #include "agent/uplink.h"
 #include "audit/note.h"
 #include "base/clock.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/version.h"
 #include "config/reload.h"
 #include "crypto/known_keys.h"
+
+#define STATE_LOCK "running" /* a file in the state directory */
 
 static bool is_configured(const struct agent *a, const struct uplink *u)
 {
@@ -178,6 +184,28 @@ static const char *state_directory(const struct agent *a)
     return units;
 }
 
+/* Two agents would each overwrite what the other keeps there. */
+static bool hold_state(struct agent *a, struct error *e)
+{
+    const char *directory = state_directory(a);
+    char *path = NULL;
+    if (!directory)
+        return true;
+    if (asprintf(&path, "%s/" STATE_LOCK, directory) < 0)
+        return error_no_memory(e);
+    a->state_held = file_lock(path);
+    if (a->state_held < 0 && errno == EWOULDBLOCK)
+        error_set(e, FAILURE_NETWORK,
+                  "StateDirectory %s: another agent uses it: stop that one, or give each a "
+                  "directory of its own",
+                  directory);
+    else if (a->state_held < 0)
+        error_set(e, FAILURE_CONFIG, "StateDirectory: cannot create %s: %s", path,
+                  system_text(errno));
+    free(path);
+    return a->state_held >= 0;
+}
+
 static void on_stop_limit(struct timer *timer)
 {
     loop_stop(container_of(timer, struct agent, stop_limit)->loop);
@@ -241,6 +269,8 @@ static bool start(struct agent *a, struct error *e)
     agent_sweep_log(a);
     if (a->config.listen.count && !(a->inbound = inbound_new(a, e)))
         return false;
+    if (!hold_state(a, e))
+        return false;
     if (!(a->calls = own_calls_new(a, state_directory(a), e)))
         return false;
     if (!(a->call_desk = call_desk_new(a)))
@@ -270,6 +300,7 @@ static void init(struct agent *a, struct agent_config *config, const char *path)
                                   .labels = labels_of(&a->config),
                                   .keepalive_s = KEEPALIVE_DEFAULT_S};
     handshake_mac1_key(a->party.mac1_key, a->key.public_key);
+    a->state_held = -1;
     a->stop_limit.on_fire = on_stop_limit;
     a->policy = &agent_policy;
     a->on_path_in_doubt = probe_relays;
@@ -297,6 +328,8 @@ static void end(struct agent *a, const char *why)
     agent_control_free(a->control);
     lock_free(a->lock);
     own_calls_free(a->calls);
+    if (a->state_held >= 0)
+        close(a->state_held);
     partings_free(&a->partings);
     attempts_forget(&a->attempts, NULL, NULL);
     log_rates_free(&a->log);

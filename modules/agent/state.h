@@ -37,6 +37,7 @@ struct agent {
     size_t uplink_count;
     struct inbound *inbound;     /* dial mode, or NULL */
     struct call_desk *call_desk; /* takes calls for help */
+    int state_held;              /* the lock of the state directory; -1: it has none */
     struct agent_lock *lock;
     bool is_locked;                /* nobody may have a session (lock.h) */
     struct agent_control *control; /* or NULL */

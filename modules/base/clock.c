@@ -1,8 +1,14 @@
 /* The clocks of the system, in the units of this program. */
 #include "base/clock.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+#define BOOT_FILE "/proc/sys/kernel/random/boot_id"
 
 uint64_t clock_now_us(void)
 {
@@ -29,4 +35,17 @@ int64_t clock_wall_s(void)
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec;
+}
+
+bool clock_boot(char out[CLOCK_BOOT_BYTES])
+{
+    char text[CLOCK_BOOT_BYTES - 1];
+    int fd = open(BOOT_FILE, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    bool told = fd >= 0 && read(fd, text, sizeof text) == (ssize_t)sizeof text;
+    out[0] = '\0';
+    if (told)
+        text_clean(out, CLOCK_BOOT_BYTES, view_of(text, sizeof text));
+    if (fd >= 0)
+        close(fd);
+    return told;
 }

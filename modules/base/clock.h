@@ -2,6 +2,7 @@
 #ifndef SPX_BASE_CLOCK_H
 #define SPX_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,5 +19,10 @@ void clock_wall_text(char out[25]);
 
 /* Seconds since 1970 by the wall clock. */
 int64_t clock_wall_s(void);
+
+/* The system's name for its running since the last boot, clean and terminated: while it is the same
+ * clock_now_us goes on. False, and out "": it tells none. */
+#define CLOCK_BOOT_BYTES 37
+bool clock_boot(char out[CLOCK_BOOT_BYTES]);
 
 #endif

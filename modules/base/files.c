@@ -173,7 +173,8 @@ static bool is_at(int fd, const char *path)
 int file_lock(const char *path)
 {
     for (int tries = 0; tries < LOCK_TRIES; tries++) {
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+        int fd =
+            open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
         int failed = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 ? errno : 0;
         if (!failed && is_at(fd, path))
             return fd;

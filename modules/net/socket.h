@@ -7,8 +7,8 @@
 #include "net/address.h"
 
 /* A listening socket on the address (SO_REUSEADDR; an IPv6 wildcard takes IPv4 too; a UNIX socket's
- * file has mode 0600 and replaces one that nobody listens on, under a lock, PATH.lock, that lasts as
- * long as the call). -1: e says what and where. */
+ * file has mode 0600 and replaces one that nobody listens on, under a lock, PATH.lock, that lasts
+ * as long as the call). -1: e says what and where. */
 int socket_listen(const struct address *a, int backlog, struct error *e);
 
 /* The reason alone in the text of such an error, for who says where already; another text as it is.

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -269,7 +270,7 @@ def test_socket_of_a_killed_agent(world, site):
     third = world.start_agent(conf=site.conf, name="third")
     site.ask("status")
     third.stop()
-    assert not site.path.exists()
+    assert not site.path.exists() and not list(site.path.parent.iterdir())
     assert "no such file" in site.ask("status", code=OTHER)
 
 
@@ -378,6 +379,52 @@ def test_time_that_passed_while_the_agent_did_not_run(world, kept):
     world.start_agent(conf=kept.conf, name="second").expect("locked by itself")
 
 
+def test_clock_that_was_set_back_meanwhile(world, kept):
+    """The time since the machine's start counts too, as long as that is the same."""
+    agent = kept.start(StateDirectory=kept.state)
+    kept.ask("unlock", "--for", "1 h")
+    agent.kill()
+    file = kept.state / "lock"
+    told = json.loads(file.read_text())
+    boot_us = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    assert 3500e6 < told["until_boot_us"] - boot_us <= 3600e6
+    told.update(until_boot_us=boot_us)
+    file.write_text(json.dumps(told, separators=(",", ":")))
+    world.start_agent(conf=kept.conf, name="second").expect("locked by itself")
+
+
+def test_clock_that_was_set_back_before_the_machine_started_again(world, kept):
+    """Then only the wall clock is left; an agent that ends has written how late it was."""
+    agent = kept.start(StateDirectory=kept.state)
+    kept.ask("unlock", "--for", "1 h")
+    file = kept.state / "lock"
+    written = json.loads(file.read_text())["written_s"]
+    wait_for(lambda: time.time() >= written + 1, 10, "a second has passed")
+    agent.stop()
+    told = json.loads(file.read_text())
+    assert told["written_s"] > written
+    told.update(boot="another", until_boot_us=0)
+    file.write_text(json.dumps(told, separators=(",", ":")))
+    agent = world.start_agent(conf=kept.conf, name="second")
+    assert 3000 < kept.lines("status")[0]["open_for_s"] < 3600
+    agent.stop()
+    told = json.loads(file.read_text())
+    file.write_text(json.dumps({**told, "written_s": told["written_s"] + 60}, separators=(",", ":")))
+    world.start_agent(conf=kept.conf, name="third").expect("written later than the clock says")
+
+
+def test_directory_of_another_agent(world, kept):
+    """Only one agent keeps its state there; one that was killed has left nothing in the way."""
+    first = kept.start(StateDirectory=kept.state)
+    conf = world.directory / "second.conf"
+    conf.write_text(kept.conf.read_text().replace(str(kept.path), str(kept.path) + "2"))
+    second = world.start_agent(conf=conf, name="second", online=False)
+    second.expect(f"StateDirectory {kept.state}: another agent uses it")
+    second.wait_exit(NETWORK)
+    first.kill()
+    world.start_agent(conf=kept.conf, name="third")
+
+
 @pytest.mark.parametrize(
     "change, why",
     [
@@ -423,8 +470,10 @@ def test_open_agent_whose_disk_fails(world, kept):
 
 def test_state_that_cannot_be_read(world, kept):
     """Only a file that is not there is the first start's: a link that leads to itself locks."""
-    kept.start(StateDirectory=kept.state).kill()
+    agent = kept.start(StateDirectory=kept.state)
     file = kept.state / "lock"
+    wait_for(file.exists, 10, "the state is kept")
+    agent.kill()
     file.unlink()
     file.symlink_to("lock")
     agent = world.start_agent(conf=kept.conf, name="second")
