@@ -92,6 +92,8 @@ static void look_on(struct inquiry *l)
 static void on_agent(void *arg, size_t relay, const struct agent_entry *entry)
 {
     struct inquiry *l = arg;
+    if (entry->state == AGENT_UNLISTED && !roster_knows(&l->roster, relay, entry->name))
+        return;
     const struct sighting *s = roster_put(&l->roster, relay, entry, loop_now(l->loop));
     if (!s) {
         wire_error_set(&l->error, CODE_INTERNAL, "the list is too long for this computer's memory");
@@ -108,7 +110,7 @@ static void on_complete(void *arg, size_t relay)
     if (l->answers[relay] == FAILED && l->complete)
         log_info("relay %s answers again", l->config->relays[relay].address.host);
     l->answers[relay] = ANSWERED;
-    roster_renew(&l->roster, relay);
+    roster_renew(&l->roster, relay, loop_now(l->loop));
     if (l->complete && l->on_change)
         each_change(l);
     look_on(l);
@@ -297,7 +299,7 @@ static void print_change(struct inquiry *l, size_t at)
     struct sighting s = roster_merge(&l->roster, at);
     uint64_t now = loop_now(l->loop), sign = signature(&s, now);
     bool was_wanted = s.told && wanted(o, (uint8_t)s.told);
-    if (sign == s.told)
+    if (sign == s.told || (s.state == AGENT_UNLISTED && !s.told))
         return;
     for (size_t i = 0; i < roster_agent_span(&l->roster, at); i++)
         l->roster.all[at + i]->told = sign;

@@ -131,8 +131,10 @@ static bool take_agent(struct reach *r, struct view body)
 }
 
 /* The list is complete; CONNECT waits if the agent is not there. */
-static bool take_end(struct reach *r)
+static bool take_end(struct reach *r, struct view body)
 {
+    (void)body;
+    r->listed = true;
     if (!r->listed_offline)
         return true;
     if (r->request.impatient)
@@ -188,23 +190,28 @@ static bool take_refused(struct reach *r, struct view body)
     return fail_as_peer_says(r, refusal.code, refusal.text, refusal.retry_s);
 }
 
+/* A relay answers in order: LIST by AGENT and END, then CONNECT. The agent's key has so been
+ * compared before anything else that the relay says counts. */
+static const struct answer {
+    unsigned type;
+    bool listed; /* it comes when the list is complete */
+    bool (*take)(struct reach *r, struct view body);
+} answers[] = {
+    {MESSAGE_AGENT, false, take_agent},
+    {MESSAGE_END, false, take_end},
+    {MESSAGE_CONNECTED, true, take_connected},
+    {MESSAGE_REFUSED, true, take_refused},
+};
+
 static bool on_message(struct hop *h, unsigned type, struct view body)
 {
     struct reach *r = reach_of(h);
-    if (r->finished)
+    if (r->finished || type == MESSAGE_INFO)
         return true;
-    switch (type) {
-    case MESSAGE_AGENT:
-        return take_agent(r, body) || r->finished;
-    case MESSAGE_END:
-        return take_end(r) || r->finished;
-    case MESSAGE_CONNECTED:
-        return take_connected(r, body) || r->finished;
-    case MESSAGE_REFUSED:
-        return take_refused(r, body) || r->finished;
-    default:
-        return true;
-    }
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
+        if (answers[i].type == type && answers[i].listed == r->listed)
+            return answers[i].take(r, body) || r->finished;
+    return hop_fail(h, CODE_PROTOCOL, "%s out of turn", message_name(type));
 }
 
 static const struct hop_handler handler = {.on_open = on_open, .on_message = on_message};

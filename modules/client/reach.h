@@ -51,7 +51,7 @@ struct reach {
     bool accepted; /* by the agent: message 2 has been read */
     bool finished;
     uint8_t listed_key[KEY_BYTES];
-    bool listed_offline;
+    bool listed, listed_offline;     /* the list is complete; it has the agent as offline */
     char circuit[HASH_NAME_BYTES];   /* its name in audits */
     char label[CIRCUIT_LABEL_BYTES]; /* the circuit's, as in the relay's and the agent's log */
     struct cipher send, receive;

@@ -100,6 +100,19 @@ size_t roster_find(const struct roster *r, const char *name)
     return place_of(r, name, 0);
 }
 
+/* True if this place is that of this name and relay. */
+static bool is_at(const struct roster *r, size_t at, const char *name, size_t relay)
+{
+    return at < r->count && r->all[at]->relay == relay && strcmp(r->all[at]->name, name) == 0;
+}
+
+bool roster_knows(const struct roster *r, size_t relay, struct view name)
+{
+    char clean[NAME_TEXT_BYTES];
+    text_clean(clean, sizeof clean, name);
+    return is_at(r, place_of(r, clean, relay), clean, relay);
+}
+
 static bool make_room(struct roster *r, size_t at)
 {
     struct sighting **more;
@@ -127,8 +140,7 @@ struct sighting *roster_put(struct roster *r, size_t relay, const struct agent_e
 {
     struct sighting *s = sighting_new(relay, entry, now_us);
     size_t at = s ? place_of(r, s->name, relay) : 0;
-    bool known =
-        s && at < r->count && r->all[at]->relay == relay && strcmp(r->all[at]->name, s->name) == 0;
+    bool known = s && is_at(r, at, s->name, relay);
     if (!s || r->bytes + bytes_of(s) > ROSTER_BYTES_MAX || (!known && !make_room(r, at))) {
         sighting_free(s);
         return NULL;
@@ -149,11 +161,27 @@ void roster_lose(struct roster *r, size_t relay)
         r->all[i]->lost |= r->all[i]->relay == relay;
 }
 
-void roster_renew(struct roster *r, size_t relay)
+static void unlist(struct roster *r, struct sighting *s, uint64_t now_us)
 {
-    for (size_t i = r->count; i > 0; i--)
-        if (r->all[i - 1]->relay == relay && r->all[i - 1]->lost)
+    r->bytes -= s->calls_len;
+    free(s->calls);
+    s->calls = NULL;
+    s->calls_len = 0;
+    s->severity = 0;
+    s->state = AGENT_UNLISTED;
+    s->since_us = now_us;
+    s->lost = false;
+}
+
+void roster_renew(struct roster *r, size_t relay, uint64_t now_us)
+{
+    for (size_t i = r->count; i > 0; i--) {
+        struct sighting *s = r->all[i - 1];
+        if (s->relay == relay && s->state == AGENT_UNLISTED)
             remove_at(r, i - 1);
+        else if (s->relay == relay && s->lost)
+            unlist(r, s, now_us);
+    }
 }
 
 size_t roster_agent_span(const struct roster *r, size_t at)
@@ -175,6 +203,9 @@ static unsigned rank(const struct sighting *s)
  * not since it was first there. */
 static bool is_better(const struct sighting *a, const struct sighting *b)
 {
+    bool unlisted = a->state == AGENT_UNLISTED;
+    if (unlisted != (b->state == AGENT_UNLISTED))
+        return !unlisted;
     if (a->lost != b->lost)
         return b->lost;
     if (rank(a) != rank(b))

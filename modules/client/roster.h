@@ -39,8 +39,12 @@ struct sighting *roster_put(struct roster *r, size_t relay, const struct agent_e
 /* The relay was lost: what it said counts only where no other relay says anything. */
 void roster_lose(struct roster *r, size_t relay);
 
-/* The relay has said all again: what it did not is removed. */
-void roster_renew(struct roster *r, size_t relay);
+/* The relay has said all again: what it did not is unlisted there since now, and what was unlisted
+ * before is removed. */
+void roster_renew(struct roster *r, size_t relay, uint64_t now_us);
+
+/* True if the relay has told of an agent of this name. */
+bool roster_knows(const struct roster *r, size_t relay, struct view name);
 
 /* The number of sightings of the agent that begins at this place: the next agent begins behind
  * them. */

@@ -15,6 +15,7 @@ struct asked {
     struct survey *survey;
     size_t relay;
     uint64_t opened_us; /* when it took the question */
+    bool listed;        /* its list is complete */
     struct backoff backoff;
     struct timer retry;
 };
@@ -39,6 +40,7 @@ static void on_open(struct hop *h, const struct info *info)
     (void)info;
     outgoing_opened(&a->hop);
     a->opened_us = loop_now(a->survey->loop);
+    a->listed = false;
     if (!len) {
         hop_fail(h, CODE_UNSUPPORTED, "query longer than %d bytes", QUERY_MAX_BYTES);
         return;
@@ -53,11 +55,12 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
     const struct survey_request *q = &a->survey->request;
     struct agent_entry entry;
     uint16_t unsupported;
-    if (type == MESSAGE_AGENT) {
+    if (type == MESSAGE_AGENT && (!a->listed || q->watch)) {
         if (!agent_entry_decode(&entry, body, &unsupported))
             return hop_fail(h, CODE_PROTOCOL, "malformed list from the relay");
         q->events->on_agent(q->arg, a->relay, &entry);
-    } else if (type == MESSAGE_END) {
+    } else if (type == MESSAGE_END && !a->listed) {
+        a->listed = true;
         hop_driver_set_deadline(&a->hop.driver, CLOCK_NEVER);
         q->events->on_complete(q->arg, a->relay);
     } else if (type != MESSAGE_INFO) {

@@ -45,6 +45,14 @@ static void log_patterns(struct audit *audit, const struct relay_user *in,
     }
 }
 
+bool changes_in_agents(const struct relay_user *before, const struct relay_user *fresh)
+{
+    bool same = before->agent_count == fresh->agent_count;
+    for (size_t i = 0; same && i < fresh->agent_count; i++)
+        same = strcmp(before->agents[i], fresh->agents[i]) == 0;
+    return !same;
+}
+
 static void compare_user(struct audit *audit, const struct directory *d,
                          const struct relay_user *fresh)
 {

@@ -15,6 +15,9 @@ struct known_agent;
 void changes_log_new(struct audit *audit, const struct directory *d,
                      const struct relay_config *fresh);
 
+/* True if two configurations of a user name other agents. */
+bool changes_in_agents(const struct relay_user *before, const struct relay_user *fresh);
+
 /* One that goes, as long as its configuration is there. */
 void changes_log_gone_user(struct audit *audit, const struct known_user *u);
 void changes_log_gone_agent(struct audit *audit, const struct known_agent *a);

@@ -92,9 +92,11 @@ static void configure_agent(struct directory *d, struct known_agent *a,
                             const struct relay_agent *config)
 {
     const struct relay_agent *old = a->config;
+    bool relabelled = old && !labels_same(old->labels, config->labels);
     a->config = config;
     a->generation = d->generation;
-    if (!old || old->has_dial != config->has_dial || !labels_same(old->labels, config->labels))
+    a->presence.relabelled |= relabelled;
+    if (!old || old->has_dial != config->has_dial || relabelled)
         presence_changed(&a->presence);
 }
 
@@ -105,6 +107,7 @@ static void keep_known(struct directory *d, const struct relay_config *config)
     for (size_t i = 0; i < config->user_count; i++) {
         struct known_user *u = directory_user_by_key(d, config->users[i].public_key);
         if (u && strcmp(u->config->name, config->users[i].name) == 0) {
+            u->before = u->config;
             u->config = &config->users[i];
             u->generation = d->generation;
         }
@@ -194,12 +197,17 @@ void directory_free(struct directory *d)
     table_free(&d->pairs);
 }
 
-bool directory_may_reach(const struct known_user *u, const char *name)
+bool directory_allows(const struct relay_user *u, const char *name)
 {
     bool may = false;
-    for (size_t i = 0; i < u->config->agent_count; i++)
-        may |= text_matches(u->config->agents[i], name);
+    for (size_t i = 0; u && i < u->agent_count; i++)
+        may |= text_matches(u->agents[i], name);
     return may;
+}
+
+bool directory_may_reach(const struct known_user *u, const char *name)
+{
+    return directory_allows(u->config, name);
 }
 
 struct known_agent *directory_agent_for(const struct directory *d, const struct known_user *u,

@@ -17,6 +17,8 @@ struct known_user {
     struct table_entry by_key;
     uint8_t public_key[KEY_BYTES];
     const struct relay_user *config;
+    const struct relay_user *before; /* directory_update replaced it; valid as long as the
+                                        configuration that it is of; NULL: the user is new */
     unsigned generation;
     struct list all;
     struct list hops;       /* its open client hops, by struct peer's of_party */
@@ -87,6 +89,9 @@ struct known_agent *directory_agent_by_key(const struct directory *d, const uint
 
 /* True if one of the user's patterns allows an agent of this name, existing or not. */
 bool directory_may_reach(const struct known_user *u, const char *name);
+
+/* The same for a configuration of a user; NULL allows none. */
+bool directory_allows(const struct relay_user *u, const char *name);
 
 /* The agent of this name if the user may reach it. NULL after the same work when there is none and
  * when it is not permitted. */

@@ -85,8 +85,8 @@ bool query_matches(const char *query, const char *name, const char *labels)
             return false;
         memcpy(pattern, word.data, word.len);
         pattern[word.len] = '\0';
-        bool matches =
-            strchr(pattern, '=') ? any_label_matches(pattern, labels) : text_matches(pattern, name);
+        bool matches = strchr(pattern, '=') ? !labels || any_label_matches(pattern, labels)
+                                            : text_matches(pattern, name);
         if (!matches)
             return false;
     }

@@ -14,7 +14,8 @@ void labels_merge(char out[LABELS_MAX_BYTES + 1], const char *configured, const 
 bool labels_same(const char *a, const char *b);
 
 /* True if an agent answers a query: words that must all match, "label=value" one of the labels, any
- * other the name; both may be patterns with '*' and '?'. The empty query matches all. */
+ * other the name; both may be patterns with '*' and '?'. The empty query matches all. labels NULL:
+ * true if there are labels with which it would. */
 bool query_matches(const char *query, const char *name, const char *labels);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "relay/changes.h"
 #include "relay/desk.h"
 #include "relay/labels.h"
 #include "relay/peer.h"
@@ -48,13 +49,21 @@ static void add_calls(struct agent_entry *entry, const struct told_calls *calls,
     entry->calls = view_of(bytes, told_calls_encode(calls, bytes, TOLD_CALLS_BYTES));
 }
 
+static bool send_entry(struct peer *client, struct agent_entry *entry, const struct known_agent *a)
+{
+    uint8_t body[AGENT_BODY_BYTES];
+    entry->name = view_of_string(a->name);
+    memcpy(entry->public_key, a->public_key, KEY_BYTES);
+    size_t len = agent_entry_encode(entry, body, sizeof body);
+    return len > 0 && hop_send(&client->driver.hop, MESSAGE_AGENT, view_of(body, len));
+}
+
 static bool send_agent(struct peer *client, const struct known_agent *a, const char *labels)
 {
-    uint8_t body[AGENT_BODY_BYTES], bytes[TOLD_CALLS_BYTES];
+    uint8_t bytes[TOLD_CALLS_BYTES];
     struct told_calls calls;
     uint64_t now = loop_now(client->relay->loop);
     struct agent_entry entry = {
-        .name = view_of_string(a->name),
         .flags = a->presence.flags,
         .labels = view_of_string(labels),
         .state = (uint8_t)known_agent_state(a, now),
@@ -62,9 +71,15 @@ static bool send_agent(struct peer *client, const struct known_agent *a, const c
     };
     presence_calls(&a->presence, &calls, now);
     add_calls(&entry, &calls, bytes);
-    memcpy(entry.public_key, a->public_key, KEY_BYTES);
-    size_t len = agent_entry_encode(&entry, body, sizeof body);
-    return len > 0 && hop_send(&client->driver.hop, MESSAGE_AGENT, view_of(body, len));
+    return send_entry(client, &entry, a);
+}
+
+/* The agent is not, or no longer, in the client's list: its name must have been permitted. */
+static void send_unlisted(struct peer *client, const struct known_agent *a)
+{
+    struct agent_entry entry = {.state = AGENT_UNLISTED};
+    if (query_matches(client->watch, a->name, NULL))
+        send_entry(client, &entry, a);
 }
 
 /* Looking at an agent costs as much as the query has words. */
@@ -216,19 +231,40 @@ static void on_presence_changed(struct presence_watch *watch, struct presence *p
     mark(l, n, due > now ? due : now);
 }
 
-static void tell_watchers(struct listing *l, const struct known_agent *a)
+/* True if a watcher may be told more now; otherwise its hop ends. Charges for so many agents. */
+static bool may_tell(struct peer *client, unsigned looks)
+{
+    if (behind(client))
+        peer_bye(client, CODE_FULL, "the changes it watches stay unread", 0);
+    else if (!may_look(client, looks * look_cost(client->watch)))
+        peer_bye(client, CODE_FULL, "too many changes are watched for this user", RETRY_S);
+    else
+        return true;
+    return false;
+}
+
+static void tell_change(struct peer *client, const struct known_agent *a)
+{
+    char labels[LABELS_MAX_BYTES + 1];
+    if (!directory_may_reach(client->user, a->name))
+        return;
+    known_agent_labels(labels, a);
+    if (query_matches(client->watch, a->name, labels))
+        send_agent(client, a, labels);
+    else if (a->presence.relabelled)
+        send_unlisted(client, a);
+}
+
+static void tell_watchers(struct listing *l, struct known_agent *a)
 {
     list_each (link, &l->watchers) {
         struct peer *client = container_of(link, struct peer, watching);
-        if (behind(client)) {
-            peer_bye(client, CODE_FULL, "the changes it watches stay unread", 0);
-        } else if (!may_look(client, look_cost(client->watch))) {
-            peer_bye(client, CODE_FULL, "too many changes are watched for this user", RETRY_S);
-        } else {
-            send_if_wanted(client, a, client->watch);
+        if (may_tell(client, 1)) {
+            tell_change(client, a);
             hop_driver_update(&client->driver);
         }
     }
+    a->presence.relabelled = false;
 }
 
 static void on_due(struct timer *timer)
@@ -257,6 +293,50 @@ static void on_due(struct timer *timer)
         struct notice *n = container_of(later.next, struct notice, changed);
         list_move(&l->changed, &n->changed);
         schedule(l, n->due_us);
+    }
+}
+
+static void tell_gone(struct peer *client, const struct list *gone_agents)
+{
+    list_each (link, gone_agents) {
+        const struct known_agent *a = container_of(link, struct known_agent, all);
+        if (directory_allows(client->user->before, a->name))
+            send_unlisted(client, a);
+    }
+}
+
+/* An agent that the configuration has, as before. */
+static void tell_permission(struct peer *client, const struct known_agent *a)
+{
+    bool was = directory_allows(client->user->before, a->name);
+    bool is = directory_may_reach(client->user, a->name);
+    if (is && !was)
+        send_if_wanted(client, a, client->watch);
+    else if (was && !is)
+        send_unlisted(client, a);
+}
+
+static unsigned tell_permissions(struct peer *client)
+{
+    unsigned looks = 0;
+    if (!changes_in_agents(client->user->before, client->user->config))
+        return 0;
+    list_each (link, &client->relay->directory.agents) {
+        tell_permission(client, container_of(link, struct known_agent, all));
+        looks++;
+    }
+    return looks;
+}
+
+void listing_reloaded(struct relay *r, const struct list *gone_agents)
+{
+    list_each (link, &r->listing->watchers) {
+        struct peer *client = container_of(link, struct peer, watching);
+        if (client->user->generation != r->directory.generation || !may_tell(client, 0))
+            continue; /* its hop ends, or has */
+        tell_gone(client, gone_agents);
+        may_look(client, tell_permissions(client) * look_cost(client->watch));
+        hop_driver_update(&client->driver);
     }
 }
 

@@ -4,6 +4,7 @@
 #define SPX_RELAY_LISTING_H
 
 #include "base/bytes.h"
+#include "base/list.h"
 
 struct relay;
 struct peer;
@@ -24,6 +25,10 @@ bool listing_answer(struct peer *client, struct view body);
 
 /* WATCH: the same, and from then on an AGENT for each change, until the hop ends. */
 bool listing_watch(struct peer *client, struct view body);
+
+/* The directory has taken over a configuration: watchers hear of the agents that are in their list
+ * now, or no longer are, by it. gone_agents: directory_update's, not freed yet. */
+void listing_reloaded(struct relay *r, const struct list *gone_agents);
 
 /* The client's hop ends, or is a circuit from now on. */
 void listing_unwatch(struct peer *client);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "relay/labels.h"
 
 void presence_init(struct presence *p, struct presence_watch *watch, uint64_t now_us)
 {
@@ -38,8 +39,10 @@ static char *copy_clean(struct view text)
 
 static void take_info(struct presence *p, const struct info *info)
 {
+    char *labels = copy_clean(info->labels);
+    p->relabelled |= !labels_same(p->labels, labels);
     free(p->labels);
-    p->labels = copy_clean(info->labels);
+    p->labels = labels;
     p->flags = info->flags;
 }
 

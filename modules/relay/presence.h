@@ -29,6 +29,7 @@ struct presence {
     uint64_t since_us; /* there */
     uint16_t flags;    /* from INFO */
     char *labels;      /* from INFO; NULL: none */
+    bool relabelled;   /* its labels have changed since the watch set this to false */
     uint8_t *calls;    /* for help, as told_calls_decode takes them; NULL: none */
     size_t calls_len;
     uint64_t called_us;   /* when it told them: their ages are of then */

@@ -7,6 +7,7 @@
 #include "relay/changes.h"
 #include "relay/desk.h"
 #include "relay/junction.h"
+#include "relay/listing.h"
 #include "relay/peer.h"
 
 #define REVOKED_US (500 * CLOCK_US_PER_MS)
@@ -96,6 +97,7 @@ void reload_apply(struct relay *r, const struct relay_config *config)
         !known)
         log_error(NO_MEMORY_TEXT ": some users and agents are not known");
     end_forbidden(r);
+    listing_reloaded(r, &gone_agents);
     end_gone(r->audit, &gone_users, &gone_agents);
     end_newcomers(r);
     r->party.keepalive_s = (uint16_t)config->keepalive_s;

@@ -18,15 +18,13 @@ const char *message_name(unsigned type)
 }
 
 static const char *const agent_state_names[] = {
-    [AGENT_OFFLINE] = "offline",
-    [AGENT_ONLINE] = "online",
-    [AGENT_DIALLED] = "dialled",
-    [AGENT_DUPLICATE] = "duplicate",
+    [AGENT_OFFLINE] = "offline",     [AGENT_ONLINE] = "online",     [AGENT_DIALLED] = "dialled",
+    [AGENT_DUPLICATE] = "duplicate", [AGENT_UNLISTED] = "unlisted",
 };
 
 const char *agent_state_name(unsigned state)
 {
-    return state <= AGENT_DUPLICATE ? agent_state_names[state] : "?";
+    return state <= AGENT_UNLISTED ? agent_state_names[state] : "?";
 }
 
 static bool name_starts(uint8_t c)

@@ -107,7 +107,13 @@ bool calls_decode(struct calls *m, struct view body);
 /* HEARD: revision (4) */
 bool heard_decode(uint32_t *revision, struct view body);
 
-enum agent_state { AGENT_OFFLINE = 0, AGENT_ONLINE = 1, AGENT_DIALLED = 2, AGENT_DUPLICATE = 3 };
+enum agent_state {
+    AGENT_OFFLINE = 0,
+    AGENT_ONLINE = 1,
+    AGENT_DIALLED = 2,
+    AGENT_DUPLICATE = 3,
+    AGENT_UNLISTED = 4, /* only to watchers: no longer in the list; nothing more is told of it */
+};
 /* The word that lists show for it, also of a state that is not known. Static. */
 const char *agent_state_name(unsigned state);
 

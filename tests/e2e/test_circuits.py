@@ -11,7 +11,7 @@ import types
 import pytest
 
 import peer
-from harness import LOOPBACK, SLOWNESS, endpoint, forwards, free_port, wait_for
+from harness import LOOPBACK, OTHER, SLOWNESS, endpoint, forwards, free_port, wait_for
 from peer import Refused, string
 from servers import ask
 
@@ -100,6 +100,35 @@ def test_client_is_quiet_until_the_answer(world, serve, echo):
     world.start_agent()
     with world.start_client(*forwards(echo.port)).dial() as connection:
         assert ask(connection, b"hello") == b"hello"
+
+
+class HastyRelay(peer.Relay):
+    """Answers CONNECT as it should be, and LIST otherwise."""
+
+    list_answers = ()
+
+    def serve_client(self, hop):
+        assert hop.receive()[0] == peer.LIST
+        for kind, body in self.list_answers:
+            hop.send(kind, body)
+        kind, reader = hop.receive()
+        assert kind == peer.CONNECT
+        self.connected(hop, reader.text(), reader.rest())
+
+
+@pytest.mark.parametrize("order", ["", "AE", "AAE", "EA", "EE", "A"])
+def test_relay_answers_in_order(world, serve, echo, order):
+    """The client takes AGENT and END before CONNECTED, and nothing out of turn: a key that the relay
+    tells too late, or not before the list is over, was never compared."""
+    relay = serve(HastyRelay, peer.Pair(world.key("relay").path), world.relay_address)
+    entry = peer.agent_entry("lab-1", world.key("lab-1").raw)
+    relay.list_answers = [{"A": (peer.AGENT, entry), "E": (peer.END, b"")}[letter] for letter in order]
+    world.start_agent()
+    client = world.start_client(*forwards(echo.port), connected=False)
+    wrong = {"": "CONNECTED", "A": "CONNECTED", "EA": "AGENT", "EE": "END"}.get(order)
+    client.expect(f"{wrong} out of turn" if wrong else "connected to agent lab-1")
+    if wrong:
+        client.wait_exit(OTHER)
 
 
 def test_hop_after_a_refusal(lab):

@@ -111,10 +111,10 @@ def test_misspelt_name(world, name, meant):
     assert "plant-9" not in failed.stderr
 
 
-def start_watch(world, *query, conf=None):
+def start_watch(world, *query, conf=None, name="watch"):
     words = ["client", "-c", conf or world.client_conf(), "list", "--watch", *query]
     watch = Program(
-        "watch", [SPX, *words], world.directory, stop_signal=signal.SIGINT, stop_code=INTERRUPTED
+        name, [SPX, *words], world.directory, stop_signal=signal.SIGINT, stop_code=INTERRUPTED
     )
     return world.start(watch)
 
@@ -170,6 +170,66 @@ def test_watch_of_a_reload(world):
     watch.stop()
 
 
+def unlisted(watch, *names):
+    """These agents, and no others, were shown in that state last."""
+    return {name for name, (state, _) in rows(watch.output()).items() if state == "unlisted"} == set(names)
+
+
+def test_watch_of_agents_no_longer_listed(world):
+    """Watchers see that an agent is no longer in the relay's configuration, no longer permitted, or has
+    other labels than were asked for; and which ones come instead. Nobody is told of an agent that they
+    could not reach."""
+    labels = {"lab-1": "site=boston", "lab-2": "site=boston", "lab-3": "site=boston", "plant-1": "site=boston"}
+
+    def configure(users, labels):
+        return {"users": users, "agents": {name: {"Labels": text} for name, text in labels.items()}}
+
+    relay = world.start_relay(**configure({"alice": "lab-*", "bob": "lab-2"}, labels))
+    alice, site = start_watch(world), start_watch(world, "site=boston", name="site")
+    bob = start_watch(world, conf=world.client_conf("bob"), name="bob")
+    wait_for(lambda: all("lab-2" in watch.output() for watch in (alice, site, bob)), 10, "the lists")
+    other = {"lab-2": "site=berlin", "lab-3": "site=boston", "plant-1": "site=boston"}
+    world.relay_conf(**configure({"alice": "lab-2, plant-*", "bob": "lab-2"}, other))
+    relay.signal(signal.SIGHUP)
+    wait_for(lambda: unlisted(alice, "lab-1", "lab-3"), 10, "one removed, one forbidden")
+    wait_for(lambda: unlisted(site, "lab-1", "lab-2", "lab-3"), 10, "and one with other labels")
+    wait_for(lambda: rows(bob.output()) == {"lab-2": ("offline", "site=berlin")}, 10, "other labels")
+    for watch in (alice, site):
+        assert rows(watch.output())["plant-1"] == ("offline", "site=boston")
+    world.relay_conf(**configure({"alice": "lab-2, plant-*", "bob": "lab-2"}, labels))
+    relay.signal(signal.SIGHUP)
+    wait_for(lambda: rows(site.output())["lab-2"] == ("offline", "site=boston"), 10, "it is back")
+    assert set(rows(bob.output())) == {"lab-2"}
+    for watch in (alice, site, bob):
+        watch.stop()
+
+
+def test_watch_of_an_agent_with_other_labels(world):
+    """Of an agent that brings other labels than were asked for, and of none that never had them."""
+    world.start_relay(agents={"lab-1": {}, "lab-2": {}})
+    agent = world.start_agent(Labels="rack=7")
+    watch = start_watch(world, "rack=7")
+    wait_for(lambda: "lab-1" in watch.output(), 10, "the list")
+    world.start_agent("lab-2", Labels="rack=9")
+    world.agent_conf(Labels="rack=8")
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: unlisted(watch, "lab-1"), 10, "it is no longer what was asked for")
+    assert set(rows(watch.output())) == {"lab-1"}
+    watch.stop()
+
+
+def test_watch_of_a_relay_that_has_fewer(world):
+    """A relay that is lost and comes back without an agent: the watch says so."""
+    relay = world.start_relay(agents={"lab-1": {}, "lab-2": {}})
+    watch = start_watch(world)
+    wait_for(lambda: "lab-2" in watch.output(), 10, "the list")
+    relay.stop()
+    world.start_relay(agents={"lab-1": {}})
+    wait_for(lambda: unlisted(watch, "lab-2"), 40, "it is not listed any more")
+    assert len(re.findall("^lab-1", watch.output(), re.MULTILINE)) == 1
+    watch.stop()
+
+
 class SilentRelay(peer.Relay):
     """Takes every question and answers none."""
 
@@ -191,25 +251,41 @@ def test_interrupted_while_it_waits(world, serve):
 class WrongRelay(peer.Relay):
     """Answers a question with what is none, and keeps the connection."""
 
-    answer = None
+    answers = ()
 
     def serve_client(self, hop):
         hop.receive()
-        hop.send(*self.answer)
+        for message in self.answers:
+            hop.send(*message)
         hop.wait_end()
 
 
 @pytest.mark.parametrize(
-    "answer, why",
+    "answers, why",
     [
-        ((peer.CONNECTED, b"x"), "CONNECTED was not asked for"),
-        ((peer.REFUSED, peer.refusal(peer.DENIED, "no")), "REFUSED was not asked for"),
-        ((peer.END, b"x"), "malformed END"),
+        ([(peer.CONNECTED, b"x")], "CONNECTED was not asked for"),
+        ([(peer.REFUSED, peer.refusal(peer.DENIED, "no"))], "REFUSED was not asked for"),
+        ([(peer.END, b"x")], "malformed END"),
     ],
 )
-def test_wrong_answers(world, serve, answer, why):
+def test_wrong_answers(world, serve, answers, why):
     """An answer that is no list ends the hop at once: nobody waits until no list has come."""
     relay = serve(WrongRelay, peer.Pair(world.key("relay").path), world.relay_address)
-    relay.answer = answer
+    relay.answers = answers
     shown = spx("client", "-c", world.client_conf(), "list", code=OTHER)
     assert f"relay {world.relay_address}: {why}" in shown.stderr
+
+
+@pytest.mark.parametrize("again", ["END", "AGENT"])
+def test_second_list(world, serve, again):
+    """A list ends once: a second END ends a watch's hop. AGENT belongs to a watch then."""
+    relay = serve(WrongRelay, peer.Pair(world.key("relay").path), world.relay_address)
+    entry = peer.agent_entry("lab-1", world.key("lab-1").raw)
+    relay.answers = [(peer.END, b""), {"END": (peer.END, b""), "AGENT": (peer.AGENT, entry)}[again]]
+    watch = start_watch(world)
+    if again == "END":
+        watch.wait_exit(OTHER)
+        assert f"relay {world.relay_address}: END was not asked for" in watch.log()
+    else:
+        wait_for(lambda: "lab-1" in rows(watch.output()), 10, "the change is shown")
+        watch.stop()

@@ -256,6 +256,8 @@ static void test_queries(void **state)
             cases[i].matches)
             fail_msg("query \"%s\"", cases[i].query);
     assert_false(query_matches("site=boston", "boston-1", ""));
+    assert_true(query_matches("site=boston boston-*", "boston-1", NULL));
+    assert_false(query_matches("site=boston paris-*", "boston-1", NULL));
 }
 
 static void set_labels(struct known_agent *a, const char *labels)

@@ -150,10 +150,10 @@ static struct sighting merge(struct roster *r, unsigned state, uint32_t age_s, u
 
 static void test_states_merge(void **state)
 {
-    static const unsigned worse_to_better[] = {99, AGENT_OFFLINE, AGENT_DIALLED, AGENT_ONLINE,
-                                               AGENT_DUPLICATE};
+    static const unsigned worse_to_better[] = {AGENT_UNLISTED, 99,           AGENT_OFFLINE,
+                                               AGENT_DIALLED,  AGENT_ONLINE, AGENT_DUPLICATE};
     struct roster *r = *state;
-    for (size_t i = 1; i < 5; i++)
+    for (size_t i = 1; i < 6; i++)
         assert_int_equal(merge(r, worse_to_better[i - 1], 5, worse_to_better[i], 5).state,
                          worse_to_better[i]);
 }
@@ -276,7 +276,8 @@ static void test_lost(void **state)
     assert_int_equal(roster_merge(r, 0).state, AGENT_DUPLICATE);
 }
 
-/* An agent that the relay has not told again is gone, of others nothing, lost or not. */
+/* An agent that the relay has not told again is unlisted there, and the next time it is gone; of
+ * other relays nothing is, lost or not. */
 static void test_renewed(void **state)
 {
     struct roster *r = *state;
@@ -290,14 +291,29 @@ static void test_renewed(void **state)
     roster_lose(r, 0);
     roster_lose(r, 1);
     put(r, 0, "lab-1", AGENT_ONLINE, 0);
-    roster_renew(r, 0);
+    put_calls(r, 0, "lab-2", AGENT_ONLINE, "3");
+    roster_lose(r, 0);
+    put(r, 0, "lab-1", AGENT_ONLINE, 0);
+    roster_renew(r, 0, NOW + S);
+    assert_int_equal(r->count, 6);
+    struct sighting gone = roster_merge(r, 1), elsewhere = roster_merge(r, 2);
+    assert_int_equal(gone.state, AGENT_UNLISTED);
+    assert_int_equal(gone.since_us, NOW + S);
+    assert_int_equal(gone.severity, 0);
+    assert_null(gone.calls);
+    assert_int_equal(elsewhere.state, AGENT_ONLINE);
+    assert_int_equal(elsewhere.relay, 2);
+    roster_renew(r, 0, NOW + 2 * S);
     assert_int_equal(r->count, 3);
     assert_place(r, 0, "lab-1", 0);
     assert_place(r, 1, "lab-3", 1);
     assert_place(r, 2, "lab-3", 2);
     assert_int_equal(2 * r->bytes, 3 * bytes_of_two);
-    roster_renew(r, 2);
+    roster_renew(r, 2, NOW + 2 * S);
     assert_int_equal(r->count, 3);
+    assert_true(roster_knows(r, 2, view_of_string("lab-3")));
+    assert_false(roster_knows(r, 0, view_of_string("lab-3")));
+    assert_false(roster_knows(r, 2, view_of_string("lab-4")));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

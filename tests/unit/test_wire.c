@@ -543,7 +543,8 @@ static void test_names_of_numbers(void **state)
         "?",      "INFO",      "LIST",    "WATCH", "AGENT", "END",  "CONNECT", "OFFER", "ACCEPT",
         "REFUSE", "CONNECTED", "REFUSED", "CALL",  "PING",  "PONG", "BYE",     "?"};
     static const char *const roles[] = {"?", "client", "agent", "agent circuit", "relay", "?"};
-    static const char *const states[] = {"offline", "online", "dialled", "duplicate", "?"};
+    static const char *const states[] = {"offline",   "online",   "dialled",
+                                         "duplicate", "unlisted", "?"};
     (void)state;
     for (unsigned i = 0; i < sizeof messages / sizeof messages[0]; i++)
         assert_string_equal(message_name(i), messages[i]);
