@@ -67,6 +67,9 @@
 #define SESSIONS_PER_USER 8
 #define SESSIONS_NOT_STARTED_PER_RELAY 32 /* that came through it, and await START */
 #define SESSIONS_PER_AGENT 64
+#define REQUESTS_PER_AGENT 16 /* for approval, that wait */
+#define REQUESTS_PER_USER 2
+#define REQUESTS_PER_DAY 500           /* of a user */
 #define RECEIVE_LIMIT_ALL (256U << 20) /* of all sessions of an agent */
 #define RING_LIMIT_ALL (256U << 20)    /* the same, of what they have sent */
 #define CALL_INTERVAL_S 10 /* a CALL; a relay of before CALLS ignores one that comes sooner */

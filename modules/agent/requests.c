@@ -1,0 +1,233 @@
+/* A short list of what waits, and a table of those who have asked. */
+#include "agent/requests.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/container.h"
+#include "base/text.h"
+
+#define WRONG_MAX 5
+#define WRONG_US (60 * CLOCK_US_PER_S)
+#define DENIAL_US (300 * CLOCK_US_PER_S) /* longer by this for each */
+#define DAY_US (86400 * CLOCK_US_PER_S)
+#define ASKERS 64 /* remembered; then the one not heard of for longest gives way */
+
+/* A key that has asked. */
+struct asker {
+    uint8_t key[KEY_BYTES];
+    uint64_t heard_us;              /* 0: a free place */
+    unsigned asked;                 /* since day_us */
+    uint64_t day_us;                /* at most a day ago */
+    unsigned denied;                /* in a row */
+    uint64_t denied_us, allowed_us; /* the last time; from when on it may ask */
+};
+
+struct requests {
+    struct list all; /* the oldest first */
+    unsigned count;
+    uint32_t last; /* number */
+    struct spoken_codes codes;
+    struct asker askers[ASKERS];
+    uint64_t wrong_us[WRONG_MAX]; /* when a wrong code came, as a ring */
+    unsigned wrong_next;
+    uint64_t paused_until_us;
+};
+
+struct requests *requests_new(void)
+{
+    struct requests *r = calloc(1, sizeof *r);
+    if (r)
+        list_init(&r->all);
+    return r;
+}
+
+void requests_free(struct requests *r)
+{
+    free(r);
+}
+
+static struct request *request_at(struct list *place)
+{
+    return container_of(place, struct request, place);
+}
+
+static bool is_of(const struct request *q, const uint8_t user_key[KEY_BYTES])
+{
+    return memcmp(q->user_key, user_key, KEY_BYTES) == 0;
+}
+
+/* ---- Who asks. ---- */
+
+static struct asker *find_asker(struct requests *r, const uint8_t key[KEY_BYTES])
+{
+    for (unsigned i = 0; i < ASKERS; i++)
+        if (r->askers[i].heard_us && memcmp(r->askers[i].key, key, KEY_BYTES) == 0)
+            return &r->askers[i];
+    return NULL;
+}
+
+static struct asker *asker_of(struct requests *r, const uint8_t key[KEY_BYTES], uint64_t now_us)
+{
+    struct asker *found = find_asker(r, key);
+    if (!found) {
+        found = &r->askers[0];
+        for (unsigned i = 1; i < ASKERS; i++)
+            if (r->askers[i].heard_us < found->heard_us)
+                found = &r->askers[i];
+        *found = (struct asker){.day_us = now_us};
+        memcpy(found->key, key, KEY_BYTES);
+    }
+    if (now_us - found->day_us >= DAY_US) {
+        found->day_us = now_us;
+        found->asked = 0;
+    }
+    found->heard_us = now_us ? now_us : 1;
+    return found;
+}
+
+uint32_t requests_denied(struct requests *r, const uint8_t user_key[KEY_BYTES], uint64_t now_us)
+{
+    struct asker *k = asker_of(r, user_key, now_us);
+    if (k->denied && now_us - k->denied_us >= DAY_US)
+        k->denied = 0;
+    k->denied++;
+    k->denied_us = now_us;
+    k->allowed_us = now_us + k->denied * DENIAL_US;
+    return (uint32_t)(k->denied * DENIAL_US / CLOCK_US_PER_S);
+}
+
+void requests_approved(struct requests *r, const uint8_t user_key[KEY_BYTES])
+{
+    struct asker *k = find_asker(r, user_key);
+    if (k)
+        k->denied = 0;
+}
+
+/* ---- Places. ---- */
+
+unsigned requests_count(const struct requests *r)
+{
+    return r->count;
+}
+
+static bool has_room(const struct requests *r, const uint8_t user_key[KEY_BYTES])
+{
+    unsigned all = 0, own = 0;
+    list_each (link, &r->all) {
+        const struct request *q = request_at(link);
+        bool is_own = is_of(q, user_key);
+        if (is_own && q->is_away)
+            continue;
+        all++;
+        own += is_own;
+    }
+    return all < REQUESTS_PER_AGENT && own < REQUESTS_PER_USER;
+}
+
+bool requests_may_ask(struct requests *r, const uint8_t user_key[KEY_BYTES], uint64_t now_us,
+                      struct wire_error *no)
+{
+    const struct asker *k = find_asker(r, user_key);
+    char wait[32];
+    if (k && k->denied && k->allowed_us > now_us) {
+        text_wait(wait, k->allowed_us - now_us);
+        wire_error_set(no, CODE_DENIED, "the request before was denied; ask again %s", wait);
+    } else if (k && k->asked >= REQUESTS_PER_DAY && now_us - k->day_us < DAY_US) {
+        wire_error_set(no, CODE_FULL, "this user has asked for approval %d times within a day",
+                       REQUESTS_PER_DAY);
+    } else if (!has_room(r, user_key)) {
+        wire_error_set(no, CODE_FULL, "too many requests wait for approval at this agent");
+    }
+    return !no->code;
+}
+
+bool requests_begin(struct requests *r, struct request *request, const uint8_t user_key[KEY_BYTES],
+                    uint64_t now_us, uint32_t timeout_s)
+{
+    *request =
+        (struct request){.asked_us = now_us, .until_us = now_us + timeout_s * CLOCK_US_PER_S};
+    if (!spoken_code_new(&r->codes, request->code, now_us))
+        return false;
+    memcpy(request->user_key, user_key, KEY_BYTES);
+    asker_of(r, user_key, now_us)->asked++;
+    request->number = ++r->last;
+    list_append(&r->all, &request->place);
+    r->count++;
+    return true;
+}
+
+void requests_end(struct requests *r, struct request *request)
+{
+    if (request->number == 0)
+        return;
+    list_remove(&request->place);
+    r->count--;
+    wipe(request, sizeof *request);
+}
+
+/* ---- Finding. ---- */
+
+struct request *requests_next(const struct requests *r, uint32_t after)
+{
+    list_each (link, &r->all)
+        if (request_at(link)->number > after)
+            return request_at(link);
+    return NULL;
+}
+
+struct request *requests_away_of(const struct requests *r, const uint8_t user_key[KEY_BYTES])
+{
+    list_each (link, &r->all)
+        if (request_at(link)->is_away && is_of(request_at(link), user_key))
+            return request_at(link);
+    return NULL;
+}
+
+static struct request *find_code(const struct requests *r, const char *typed)
+{
+    char code[SPOKEN_CODE_BYTES];
+    if (!spoken_code_read(code, typed))
+        return NULL;
+    list_each (link, &r->all)
+        if (bytes_equal_secret(request_at(link)->code, code, SPOKEN_CODE_SIGNS))
+            return request_at(link);
+    return NULL;
+}
+
+/* The ring's next place is that of the oldest. */
+static void count_wrong(struct requests *r, uint64_t now_us)
+{
+    r->wrong_us[r->wrong_next] = now_us;
+    r->wrong_next = (r->wrong_next + 1) % WRONG_MAX;
+    if (r->wrong_us[r->wrong_next] == 0 || now_us - r->wrong_us[r->wrong_next] > WRONG_US)
+        return;
+    r->paused_until_us = now_us + WRONG_US;
+    memset(r->wrong_us, 0, sizeof r->wrong_us);
+}
+
+struct request *requests_by_code(struct requests *r, const char *typed, uint64_t now_us,
+                                 struct error *e)
+{
+    struct request *found = NULL;
+    char wait[32];
+    if (now_us >= r->paused_until_us) {
+        found = find_code(r, typed);
+        if (found)
+            return found;
+        count_wrong(r, now_us);
+    }
+    text_wait(wait, now_us < r->paused_until_us ? r->paused_until_us - now_us : 0);
+    if (now_us < r->paused_until_us)
+        error_set(e, FAILURE_OTHER,
+                  "too many wrong codes within a minute: nothing is approved now, "
+                  "again %s",
+                  wait);
+    else
+        error_set(e, FAILURE_OTHER,
+                  "no request waits with this code: it has %d signs, and the "
+                  "user reads it from the client's status line",
+                  SPOKEN_CODE_SIGNS);
+    return NULL;
+}
