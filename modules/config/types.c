@@ -29,9 +29,15 @@ static bool parse_name(struct config_reader *r, void *field, const char *value, 
     return value_name(field, value, e);
 }
 
+/* Keys in the examples begin so, and nobody has the private one. */
+#define EXAMPLE_KEY "PUBLIC/KEY/OF/"
+
 bool parse_public_key(struct config_reader *r, void *field, const char *value, struct error *e)
 {
     (void)r;
+    if (strncmp(value, EXAMPLE_KEY, strlen(EXAMPLE_KEY)) == 0)
+        return error_set(e, FAILURE_CONFIG,
+                         "'%s' stands for a key; put here what 'spx key public FILE' shows", value);
     if (public_key_from_text(field, view_of_string(value)))
         return true;
     return error_set(e, FAILURE_CONFIG,

@@ -80,6 +80,11 @@ bool keypair_from_text(struct keypair *pair, struct view text, const char *name,
     return good;
 }
 
+bool keypair_is_clamped(const struct keypair *pair)
+{
+    return (pair->private_key[0] & 7) == 0 && pair->private_key[KEY_BYTES - 1] >> 6 == 1;
+}
+
 bool keypair_load(struct keypair *pair, const char *path, struct error *e)
 {
     char *text;

@@ -24,7 +24,10 @@ void key_fingerprint(char out[FINGERPRINT_TEXT_BYTES], const uint8_t public_key[
  * what is wrong with it. */
 bool keypair_load(struct keypair *pair, const char *path, struct error *e);
 
-/* The same from text already read; name is for the error. */
+/* True if the private key is as keypair_generate and wg(8) make it: of public keys one in 16 is. */
+bool keypair_is_clamped(const struct keypair *pair);
+
+/* The same as keypair_load from text already read; name is for the error. */
 bool keypair_from_text(struct keypair *pair, struct view text, const char *name, struct error *e);
 
 #endif

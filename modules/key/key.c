@@ -10,7 +10,7 @@
 #include "cli/cli.h"
 #include "crypto/keys.h"
 
-#define STANDARD_INPUT_MAX 1024
+#define FILE_MAX 1024 /* one key and white space */
 
 static enum failure fail(const struct error *e)
 {
@@ -54,7 +54,7 @@ static bool read_standard_input(struct keypair *pair, struct error *e)
     char *text;
     size_t len;
     bool good;
-    if (!file_read_fd(STDIN_FILENO, name, STANDARD_INPUT_MAX, &text, &len, e))
+    if (!file_read_fd(STDIN_FILENO, name, FILE_MAX, &text, &len, e))
         return false;
     good = keypair_from_text(pair, view_of(text, len), name, e);
     wipe(text, len);
@@ -62,13 +62,46 @@ static bool read_standard_input(struct keypair *pair, struct error *e)
     return good;
 }
 
+/* A file that others may read is refused, and its mode is not what is wrong if it holds a public
+ * key. */
+static bool is_public(const char *path)
+{
+    struct error e = {0};
+    struct keypair pair;
+    char *text;
+    size_t len;
+    bool public;
+    if (!file_read(path, FILE_MAX, false, &text, &len, &e))
+        return false;
+    public = keypair_from_text(&pair, view_of(text, len), path, &e) && !keypair_is_clamped(&pair);
+    wipe(&pair, sizeof pair);
+    wipe(text, len);
+    free(text);
+    return public;
+}
+
+static bool load(struct keypair *pair, const char *path, struct error *e)
+{
+    if (keypair_load(pair, path, e))
+        return true;
+    if (is_public(path)) {
+        *e = (struct error){0};
+        error_set(e, FAILURE_CONFIG, "%s: seems to hold a public key; expected a private key",
+                  path);
+    }
+    return false;
+}
+
 static enum failure run_public(struct cli *c)
 {
     struct error e = {0};
     struct keypair pair;
     bool from_input = c->word_count == 0 || strcmp(c->words[0], "-") == 0;
-    if (!(from_input ? read_standard_input(&pair, &e) : keypair_load(&pair, c->words[0], &e)))
+    if (!(from_input ? read_standard_input(&pair, &e) : load(&pair, c->words[0], &e)))
         return fail(&e);
+    if (!keypair_is_clamped(&pair))
+        fputs("spx key: this is not as 'spx key new' makes private keys: is it a public key?\n",
+              stderr);
     wipe(pair.private_key, sizeof pair.private_key);
     return print_public(&pair);
 }

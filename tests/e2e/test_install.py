@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from harness import ROOT, SPX, is_sanitized, run, spx
+from harness import CONFIG, ROOT, SPX, is_sanitized, run, spx
 
 PREFIX = "/opt/a place"
 
@@ -77,11 +77,15 @@ def test_user_and_directory_of_the_units(world):
 
 @pytest.mark.parametrize("role", ["relay", "agent", "client"])
 def test_examples_are_right(world, role):
-    """As they stand, and with each line that is only shown taken in; together they have every key
-    that the manual page explains."""
+    """With keys in them, and also with each line that is only shown taken in; together they have every
+    key that the manual page explains. As they stand they are refused: the keys are nobody's."""
     text = (ROOT / "share" / f"{role}.conf").read_text()
     world.directory.joinpath(f"{role}.key").write_bytes(world.key(role).path.read_bytes())
     world.directory.joinpath(f"{role}.key").chmod(0o600)
+    refused = spx(role, "--check", "-c", world.write(f"{role}.conf", text), code=CONFIG)
+    assert re.search(r":\d+: PublicKey: 'PUBLIC/KEY/OF/\S+' stands for a key; put here what", refused.stderr)
+    text = re.sub("PUBLIC/KEY/OF/([A-Z0-9/]+)/HERE\\S+", lambda found: world.key(found[1].replace("/", "-").lower()).public, text)
+    assert "PUBLIC/KEY" not in text
     whole = re.sub("^#([A-Z][A-Za-z]* = )", r"\1", text, flags=re.MULTILINE)
     assert whole != text
     for example in (text, whole):

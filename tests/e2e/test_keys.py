@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from harness import OTHER, SPX, Key, run, spx
+from harness import CONFIG, OTHER, SPX, Key, run, spx
 
 KEY_LINE = re.compile(r"[A-Za-z0-9+/]{43}=\n")
 
@@ -79,6 +79,26 @@ def test_public_key_of_what_is_no_key(text):
     assert failed.stdout == ""
     assert failed.stderr
     assert not text.strip() or text.strip() not in failed.stderr
+
+
+# A public key whose low bits are not those of a private one.
+PUBLIC = base64.b64encode(b"\x01" + bytes(31)).decode()
+
+
+def test_public_key_of_a_public_key(world):
+    """A file that everybody may read and that holds a public key is not to be hidden; whatever does not
+    look like a private key is said to."""
+    path = world.directory / "a.pub"
+    path.write_text(PUBLIC + "\n")
+    path.chmod(0o644)
+    refused = spx("key", "public", path, code=CONFIG)
+    assert refused.stderr == f"spx key: {path}: seems to hold a public key; expected a private key\n"
+    path.chmod(0o600)
+    assert "is it a public key?" in spx("key", "public", path).stderr
+    assert "is it a public key?" in spx("key", "public", input=PUBLIC).stderr
+    path.write_text("nonsense\n")
+    path.chmod(0o644)
+    assert "run: chmod 600" in spx("key", "public", path, code=CONFIG).stderr
 
 
 def test_public_key_of_a_file_others_can_read(world):
