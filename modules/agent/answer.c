@@ -206,21 +206,35 @@ static enum verdict (*const steps[STEPS])(struct answer *w) = {
 
 /* ---- From one step to the next. ---- */
 
-/* Of somebody who has proven a key that the configuration has, an entry; of others a count. */
+/* True if the relay it came through has not caused too many entries. */
+static bool may_note(const struct answer *w)
+{
+    struct agent *a = w->agent;
+    struct relay_attempts *r = attempts_of(&a->attempts, w->kept->relay_key);
+    return r && attempts_note(r, loop_now(a->loop));
+}
+
+/* Of somebody who has proven a key that the configuration has, an entry; of others a count, and
+ * where a relay brings many, which can be recordings. */
 static void audit_decision(const struct answer *w, const struct log_fields *f)
 {
     struct agent *a = w->agent;
     char relay[FINGERPRINT_TEXT_BYTES];
     const struct agent_user *user = w->message2_len ? agent_find_user(a, w->proven_key) : NULL;
+    struct audit_entry e = {.by = w->attachment ? NULL : "agent"};
     key_fingerprint(relay, w->kept->relay_key);
-    if (user)
-        audit_note(a->audit, f,
-                   &(struct audit_entry){.circuit = w->circuit,
-                                         .user = user->name,
-                                         .relay = relay,
-                                         .by = w->attachment ? NULL : "agent"});
-    else
-        audit_counts_add(&a->strangers, "circuit_refused", w->refusal.code);
+    if (user && may_note(w)) {
+        e.circuit = w->circuit;
+        e.user = user->name;
+        e.relay = relay;
+        audit_note(a->audit, f, &e);
+        return;
+    }
+    e.event = f->event;
+    e.user = user ? user->name : NULL;
+    e.key = user ? f->key : NULL;
+    e.code = w->refusal.code;
+    audit_counts_add_like(&a->counts, &e);
 }
 
 static void log_decision(const struct answer *w)

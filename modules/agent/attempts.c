@@ -19,7 +19,7 @@ struct relay_attempts *attempts_of(struct list *all, const uint8_t relay_key[KEY
     if (!r)
         return NULL;
     memcpy(r->relay_key, relay_key, KEY_BYTES);
-    r->rate = (struct rate){0};
+    r->rate = r->notes = (struct rate){0};
     r->count = r->next = 0; /* the pages of those that are not kept yet stay untouched */
     list_append(all, &r->place);
     return r;
@@ -45,6 +45,11 @@ void attempts_keep(struct relay_attempts *r, const struct attempt *attempt)
 bool attempts_take(struct relay_attempts *r, uint64_t now_us)
 {
     return rate_take(&r->rate, now_us, OFFER_RATE_PER_S, OFFER_BURST);
+}
+
+bool attempts_note(struct relay_attempts *r, uint64_t now_us)
+{
+    return rate_take(&r->notes, now_us, 1, OFFER_BURST);
 }
 
 static void forget(struct relay_attempts *r)

@@ -22,6 +22,7 @@ struct relay_attempts {
     struct list place;
     uint8_t relay_key[KEY_BYTES];
     struct rate rate;                   /* of messages 1 that are computed with */
+    struct rate notes;                  /* of entries about them in the audit */
     unsigned count;                     /* kept */
     unsigned next;                      /* where the next one goes */
     struct attempt kept[ATTEMPTS_KEPT]; /* the newest */
@@ -40,6 +41,10 @@ void attempts_keep(struct relay_attempts *r, const struct attempt *attempt);
 
 /* Takes the right to compute with one more message 1. False: not yet. */
 bool attempts_take(struct relay_attempts *r, uint64_t now_us);
+
+/* The same for an entry of its own in the audit: 1 a second in the long run, 200 at once. False: it
+ * is counted instead. */
+bool attempts_note(struct relay_attempts *r, uint64_t now_us);
 
 /* Frees those of relays that wanted says false for; NULL: all. */
 void attempts_forget(struct list *all, bool (*wanted)(void *arg, const uint8_t key[KEY_BYTES]),

@@ -84,7 +84,8 @@ static void log_end(const struct control_request *r, const struct agent *a, cons
     struct log_fields f = {.event = "end_ordered", .agent = a->config.name, .reason = why};
     log_event(LOG_WARNING, &f, "%s ends %s (%u session%s)%s%s", control_caller(r), what, count,
               count == 1 ? "" : "s", why[0] ? ": " : "", why);
-    audit_note(a->audit, &f, &(struct audit_entry){.count = count, .by = control_caller(r)});
+    audit_note(a->audit, &f,
+               &(struct audit_entry){.count = count, .by = control_caller(r), .decision = true});
 }
 
 /* False: e says that it is too long. */

@@ -120,7 +120,7 @@ static void log_refused(const struct visitor *v, const struct welcome *welcome)
     log_caused_event(&a->log, party, loop_now(a->loop), LOG_WARNING, &f,
                      "refused %s at %s, key %s: %s", role_name(h->peer_role), v->address,
                      fingerprint, reason);
-    audit_counts_add(&a->strangers, f.event, f.code);
+    audit_counts_add(&a->counts, f.event, f.code);
 }
 
 static void on_hello(struct hop *h, const struct hello *hello, struct welcome *welcome)

@@ -132,7 +132,7 @@ static void log_state(const struct agent_lock *l, const char *who)
     log_event(LOG_WARNING, &f, "%s by %s%s%s%s%s", l->now.locked ? "locked" : "unlocked", who,
               l->now.why[0] ? ": " : "", l->now.why, l->now.until_s ? ", for " : "",
               l->now.until_s ? left : "");
-    audit_note(l->agent->audit, &f, &(struct audit_entry){.by = who});
+    audit_note(l->agent->audit, &f, &(struct audit_entry){.by = who, .decision = true});
 }
 
 static void look_again(struct agent_lock *l)

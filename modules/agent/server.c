@@ -248,7 +248,7 @@ static bool begin_audit(struct agent *a, struct error *e)
                                             .refuse = !a->config.audit_continue};
     if (a->config.audit && !(a->audit = audit_start(a->loop, &settings, e)))
         return false;
-    audit_counts_init(&a->strangers, a->loop, a->audit);
+    audit_counts_init(&a->counts, a->loop, a->audit);
     audit_started(a->audit, a->key.public_key);
     return true;
 }
@@ -314,6 +314,8 @@ static void init(struct agent *a, struct agent_config *config, const char *path)
     list_init(&a->over);
     list_init(&a->shares);
     list_init(&a->attempts);
+    list_init(&a->meters);
+    a->quota.run = service_end_spent;
     wipe(config, sizeof *config);
 }
 
@@ -332,8 +334,9 @@ static void end(struct agent *a, const char *why)
         close(a->state_held);
     partings_free(&a->partings);
     attempts_forget(&a->attempts, NULL, NULL);
+    meters_free(&a->meters);
     log_rates_free(&a->log);
-    audit_counts_end(&a->strangers);
+    audit_counts_end(&a->counts);
     audit_ended(a->audit, why);
     audit_end(a->audit, AUDIT_END_US);
     if (a->loop) {

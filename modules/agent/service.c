@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "forward/stream_audit.h"
 
 struct service *service_of_seat(struct list *place)
 {
@@ -87,11 +86,8 @@ void service_end(struct service *v, const char *why)
     log_caused_event(&a->log, party, loop_now(a->loop), LOG_INFO, &f,
                      "circuit %s: ended: %s; user %s, %u stream%s, %s", v->label, why,
                      v->access.user, f.streams, f.streams == 1 ? "" : "s", totals);
-    if (v->seat.started) {
-        struct audit_entry e = v->subject.entry;
-        e.by = session_state(v->session) == SESSION_CLOSED ? "client" : "agent";
-        audit_note(a->audit, &f, &e);
-    }
+    if (v->seat.started)
+        service_note(v, &f, session_state(v->session) == SESSION_CLOSED ? "client" : "agent");
     if (v->seat.started)
         ended_remember(&a->ended, session_id(v->session), v->seat.user_key, v->ended_as, why,
                        loop_now(a->loop));
@@ -215,13 +211,13 @@ const struct attachment_events service_attachment_events = {.on_change = on_chan
                                                             .on_dropped = on_dropped};
 
 /* The current circuit is a new one, and the session begins or goes on with it. */
-static void log_move(const struct service *v, bool first, bool at_once)
+static void log_move(struct service *v, bool first, bool at_once)
 {
     struct log_fields f = service_fields(v, first ? "session_began" : "session_resumed");
     uint64_t now = loop_now(v->agent->loop);
     char time[24];
     f.circuit = v->current->label;
-    audit_note(v->agent->audit, &f, &v->subject.entry);
+    service_note(v, &f, NULL);
     if (first) {
         log_caused_event(&v->agent->log, v->seat.user_key, now, LOG_INFO, &f,
                          "circuit %s: session of user %s has begun", f.circuit, f.user);
@@ -367,8 +363,7 @@ static void on_stall(struct session *s, uint64_t since_us)
 
 static void on_stream(struct session *s, const struct stream_report *report)
 {
-    const struct service *v = session_owner(s);
-    stream_audit_note(v->agent->audit, false, loop_now(v->agent->loop), &v->subject.entry, report);
+    service_note_stream(session_owner(s), report);
 }
 
 static const struct session_events events = {
@@ -404,7 +399,8 @@ struct service *service_new(struct agent *a, const struct agent_user *user,
     v->events.on_stream = a->audit ? on_stream : NULL;
     v->session = session_new(&settings, &v->events, v);
     v->share = share_take(&a->shares, a->loop, user->public_key);
-    if (!v->session || !v->share) {
+    v->meter = meter_of(&a->meters, user->public_key);
+    if (!v->session || !v->share || !v->meter) {
         session_free(v->session);
         share_leave(v->share);
         access_free(&v->access);

@@ -59,6 +59,10 @@ bool service_next(const struct agent *a, uint32_t after, struct service_facts *o
  * user; also those that have not started. Returns how many that had. */
 unsigned service_end_by_order(struct agent *a, uint32_t number, const char *user, const char *text);
 
+/* The agent's quota.run: ends the sessions of users who have caused too many entries of the audit.
+ */
+void service_end_spent(struct deferred *quota);
+
 /* Logs a line for each session that has started. */
 void service_log_all(const struct agent *a);
 

@@ -61,6 +61,8 @@ static struct service *begin(struct agent *a, const struct agent_user *user,
         wire_error_set(no, CODE_FULL, NO_AUDIT_TEXT);
         return NULL;
     }
+    if (!service_quota_permits(a, user->public_key, no))
+        return NULL;
     if (!seats_has_room(&a->seats, user->public_key)) {
         wire_error_set(no, CODE_FULL, "too many sessions are open at this agent");
         return NULL;

@@ -25,6 +25,7 @@ struct service {
     struct session_events events; /* on_stream only with an audit */
     struct audit_subject subject;
     struct share *share;
+    struct meter *meter; /* of what its user takes of the audit */
     struct attachment *current, *candidate;
     uint32_t number;                 /* in the order in which they started; 0: not yet */
     char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
@@ -66,6 +67,16 @@ void service_end(struct service *v, const char *why);
 
 /* Its streams have ended, or nobody waits for that any more. */
 void service_free(struct service *v);
+
+/* ---- service_notes.c ---- */
+
+/* Writes an entry about it. by: who decided, or NULL. */
+void service_note(struct service *v, const struct log_fields *f, const char *by);
+void service_note_stream(struct service *v, const struct stream_report *report);
+
+/* False: the user has caused all the entries that are allowed in a day; no says so. */
+bool service_quota_permits(struct agent *a, const uint8_t user_key[KEY_BYTES],
+                           struct wire_error *no);
 
 /* ---- service_rules.c ---- */
 

@@ -4,6 +4,7 @@
 #define SPX_AGENT_STATE_H
 
 #include "agent/attempts.h"
+#include "agent/meters.h"
 #include "agent/seats.h"
 #include "audit/counts.h"
 #include "base/log_rates.h"
@@ -43,15 +44,17 @@ struct agent {
     struct agent_control *control; /* or NULL */
     struct seats seats;            /* of the sessions (service.h) */
     uint32_t sessions_started;
-    struct partings partings;      /* of sessions that ended for a fault of the client's */
-    struct list shares;            /* of the loop, each of a user's sessions (shares.h) */
-    struct list over;              /* sessions that ended, and whose streams have to end yet */
-    struct list attempts;          /* session messages 1 that came, for each relay */
-    struct list ended;             /* sessions that ended recently (ended.h) */
-    struct own_calls *calls;       /* the storage system's calls for help */
-    struct audit *audit;           /* or NULL */
-    struct audit_counts strangers; /* of what is refused to them, for it */
-    struct log_rates log;          /* of the lines that users and relays cause, by their keys */
+    struct partings partings;   /* of sessions that ended for a fault of the client's */
+    struct list shares;         /* of the loop, each of a user's sessions (shares.h) */
+    struct list over;           /* sessions that ended, and whose streams have to end yet */
+    struct list meters;         /* of users, of what they take of the audit (meters.h) */
+    struct deferred quota;      /* one has taken too much of it */
+    struct list attempts;       /* session messages 1 that came, for each relay */
+    struct list ended;          /* sessions that ended recently (ended.h) */
+    struct own_calls *calls;    /* the storage system's calls for help */
+    struct audit *audit;        /* or NULL */
+    struct audit_counts counts; /* of what is not worth a line each in it */
+    struct log_rates log;       /* of the lines that users and relays cause, by their keys */
     struct timer log_sweep;
     struct key_stock stock; /* for answers to OFFERs */
     struct timer restock;

@@ -15,7 +15,9 @@
 #include "net/loop.h"
 
 #define STACK_BYTES ((size_t)128 * 1024)
-#define GATHER_US (10 * CLOCK_US_PER_MS) /* how long the first of a commit waits for others */
+#define DECISIONS_MAX ((size_t)64 * 1024) /* that wait when others have no room any more */
+#define DECISION (1ULL << 63)             /* in a ticket */
+#define GATHER_US (10 * CLOCK_US_PER_MS)  /* how long the first of a commit waits for others */
 #define RETRY_US CLOCK_US_PER_S
 #define STALL_US (5 * CLOCK_US_PER_S) /* a disk that takes longer cannot be written */
 
@@ -32,6 +34,8 @@ struct audit {
     struct list queue;        /* what the thread has not taken yet */
     size_t bytes;             /* of all that is not written */
     uint64_t issued, written; /* tickets */
+    uint64_t decided;         /* the last ticket of a decision that is written */
+    uint64_t waiting;         /* how many are not written */
     uint64_t lost;            /* entries left out since the last that was taken */
     uint64_t progress_us;     /* of the last commit, or the first entry after it */
     bool hurry, stop, stopped;
@@ -66,33 +70,69 @@ static void take_queue(struct audit *a)
         list_move(&a->taken, link);
 }
 
-/* The first of what was taken are in the file. */
-static void free_written(struct audit *a, size_t count)
+/* The first of these are in the file. */
+static void free_written(struct audit *a, struct list *records, size_t count)
 {
-    a->written += count;
-    list_each (link, &a->taken) {
+    list_each (link, records) {
         struct audit_record *r = container_of(link, struct audit_record, link);
         if (count-- == 0)
             break;
         list_remove(link);
+        if (r->decision)
+            a->decided = r->ticket;
         a->bytes -= sizeof *r + r->len;
+        a->waiting--;
         free(r);
     }
+}
+
+/* All before the first that waits are written. */
+static void note_written(struct audit *a)
+{
+    struct list *first = list_empty(&a->taken) ? &a->queue : &a->taken;
+    a->written = list_empty(first)
+                     ? a->issued
+                     : container_of(first->next, struct audit_record, link)->ticket - 1;
+}
+
+static void append(struct audit *a, struct list *records, bool decisions, struct error *e)
+{
+    size_t count = 0;
+    pthread_mutex_unlock(&a->lock);
+    audit_file_append(&a->file, records, decisions, &count, e);
+    pthread_mutex_lock(&a->lock);
+    free_written(a, records, count);
+}
+
+/* Nothing can be written but what has a reserve: that goes before all else. */
+static void append_decisions(struct audit *a)
+{
+    struct list decisions;
+    struct error e = {0};
+    list_init(&decisions);
+    list_each (link, &a->taken)
+        if (container_of(link, struct audit_record, link)->decision)
+            list_move(&decisions, link);
+    if (list_empty(&decisions))
+        return;
+    append(a, &decisions, true, &e);
+    list_each (link, &a->taken)
+        list_move(&decisions, link);
+    list_each (link, &decisions)
+        list_move(&a->taken, link);
 }
 
 /* One commit. The lock is not held while it waits for the disk. */
 static bool commit(struct audit *a)
 {
     struct error e = {0};
-    size_t count = 0;
-    bool good;
     take_queue(a);
     a->hurry = false;
-    pthread_mutex_unlock(&a->lock);
-    good = audit_file_append(&a->file, &a->taken, &count, &e);
-    pthread_mutex_lock(&a->lock);
-    free_written(a, count);
-    if (good) {
+    append(a, &a->taken, false, &e);
+    if (e.failure)
+        append_decisions(a);
+    note_written(a);
+    if (!e.failure) {
         a->progress_us = clock_now_us();
         tell_lost(a);
     }
@@ -101,7 +141,7 @@ static bool commit(struct audit *a)
         a->trouble = a->file.trouble;
     a->file.trouble = (struct error){0};
     eventfd_write(a->io.fd, 1);
-    return good;
+    return !e.failure;
 }
 
 static bool is_idle(const struct audit *a)
@@ -240,7 +280,7 @@ bool audit_end(struct audit *a, uint64_t patience_us)
     stopped = wait_for_thread(a, patience_us);
     io_remove(&a->io);
     pthread_mutex_lock(&a->lock);
-    left = a->issued - a->written + a->lost;
+    left = a->waiting + a->lost;
     if (left > 0)
         log_error("audit %s: the last %llu entries were not written: %s", a->path,
                   (unsigned long long)left,
@@ -256,7 +296,7 @@ bool audit_end(struct audit *a, uint64_t patience_us)
 /* ---- Entries. ---- */
 
 /* Under the lock. False: without memory. */
-static bool enqueue(struct audit *a, const char *object, size_t len)
+static bool enqueue(struct audit *a, const char *object, size_t len, bool decision)
 {
     struct audit_record *r = malloc(sizeof *r + len);
     if (!r)
@@ -264,11 +304,12 @@ static bool enqueue(struct audit *a, const char *object, size_t len)
     list_init(&r->link);
     memcpy(r->object, object, len);
     r->len = len;
-    if (a->issued == a->written)
+    r->decision = decision;
+    if (a->waiting++ == 0)
         a->progress_us = clock_now_us();
     list_append(&a->queue, &r->link);
     a->bytes += sizeof *r + len;
-    a->issued++;
+    r->ticket = ++a->issued;
     pthread_cond_signal(&a->work);
     return true;
 }
@@ -300,7 +341,7 @@ static void tell_lost(struct audit *a)
     if (a->lost == 0 || !has_room(a, AUDIT_QUEUE_MAX))
         return;
     len = encode(a, object, &entry);
-    if (enqueue(a, object, len))
+    if (enqueue(a, object, len, false))
         a->lost = 0;
 }
 
@@ -312,7 +353,7 @@ static const char *halted_text(const struct audit *a)
 /* With the lock. */
 static bool is_stalled(const struct audit *a)
 {
-    return a->issued > a->written && clock_now_us() - a->progress_us > STALL_US;
+    return a->waiting > 0 && clock_now_us() - a->progress_us > STALL_US;
 }
 
 /* Without it, in the loop. */
@@ -322,6 +363,13 @@ static void log_stalled(struct audit *a, bool stalled)
         log_error("audit: the disk of %s does not answer; %s until it does", a->path,
                   halted_text(a));
     a->told_stalled = a->told_stalled || stalled;
+}
+
+/* Under the lock. */
+static bool may_wait(const struct audit *a, const struct audit_entry *entry)
+{
+    return entry->decision ? has_room(a, AUDIT_QUEUE_MAX + DECISIONS_MAX)
+                           : a->lost == 0 && has_room(a, AUDIT_QUEUE_MAX);
 }
 
 uint64_t audit_write(struct audit *a, const struct audit_entry *entry)
@@ -335,10 +383,12 @@ uint64_t audit_write(struct audit *a, const struct audit_entry *entry)
     len = encode(a, object, entry);
     pthread_mutex_lock(&a->lock);
     tell_lost(a);
-    if (a->lost == 0 && has_room(a, AUDIT_QUEUE_MAX) && enqueue(a, object, len))
-        ticket = a->issued;
+    if (may_wait(a, entry) && enqueue(a, object, len, entry->decision))
+        ticket = a->issued | (entry->decision ? DECISION : 0);
     else
         a->lost++;
+    a->hurry = a->hurry || entry->decision;
+    pthread_cond_signal(&a->work);
     stalled = is_stalled(a);
     pthread_mutex_unlock(&a->lock);
     log_stalled(a, stalled);
@@ -357,11 +407,17 @@ static void log_state(struct audit *a, const struct error *failing)
     a->told_stalled = a->told_stalled && failing->failure;
 }
 
-static void wake_waits(struct audit *a, uint64_t written)
+static bool is_written(uint64_t ticket, uint64_t written, uint64_t decided)
+{
+    uint64_t number = ticket & ~DECISION;
+    return number <= written || (ticket != number && number <= decided);
+}
+
+static void wake_waits(struct audit *a, uint64_t written, uint64_t decided)
 {
     list_each (link, &a->waits) {
         struct audit_wait *w = container_of(link, struct audit_wait, link);
-        if (w->ticket > written)
+        if (!is_written(w->ticket, written, decided))
             continue;
         list_remove(&w->link);
         w->done(w, w->ticket > 0);
@@ -372,7 +428,7 @@ static void on_news(struct io *io)
 {
     struct audit *a = container_of(io, struct audit, io);
     struct error failing, trouble;
-    uint64_t written;
+    uint64_t written, decided;
     eventfd_t count;
     eventfd_read(io->fd, &count);
     io_read_drained(io);
@@ -382,11 +438,12 @@ static void on_news(struct io *io)
     trouble = a->trouble;
     a->trouble = (struct error){0};
     written = a->written;
+    decided = a->decided;
     pthread_mutex_unlock(&a->lock);
     log_state(a, &failing);
     if (trouble.failure)
         log_warning("audit: %s; it grows on", trouble.text);
-    wake_waits(a, written);
+    wake_waits(a, written, decided);
 }
 
 bool audit_permits(struct audit *a)

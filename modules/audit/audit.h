@@ -34,8 +34,9 @@ struct audit *audit_start(struct loop *loop, const struct audit_settings *settin
                           struct error *e);
 
 /* Writes an entry, whose role and time are put in, soon. Its texts are copied. When no more can
- * wait it is left out, which an entry tells that is written then. Returns its ticket, above 0; 0:
- * there is none. */
+ * wait it is left out, which an entry tells that is written then. A decision goes before others
+ * while these cannot be written, into a reserve of disk. Returns its ticket, above 0; 0: there is
+ * none. */
 uint64_t audit_write(struct audit *a, const struct audit_entry *entry);
 
 /* True if a new session or stream may begin as far as the audit is concerned: it can be written, or

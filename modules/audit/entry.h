@@ -32,6 +32,7 @@ struct audit_entry {
     const char *reason, *by;
     const char *torn, *salt, *previous; /* hexadecimal */
     bool counted, measured;
+    bool decision; /* not in the line: a person decided, and it has a reserve of disk */
 };
 
 /* Writes the entry as an object, without a newline, into out (AUDIT_LINE_MAX bytes, terminated).

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "base/text.h"
 
 /* That are looked through for a file's last line: behind it a commit may be torn. */
@@ -51,7 +52,8 @@ static bool is_at_path(const struct audit_file *f)
 static bool open_file(struct audit_file *f, struct error *e)
 {
     struct stat st;
-    f->size = 0;
+    f->size = f->reserved = 0;
+    f->no_reserve = false;
     f->next_try_bytes = 0;
     f->fd = open(f->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
     if (f->fd < 0 || fstat(f->fd, &st) < 0)
@@ -207,8 +209,39 @@ static bool write_batch(struct audit_file *f, const struct batch *b, off_t size,
     failed = errno;
     /* If even that fails, what is left of a line is found by the next who looks at the end. */
     f->size = ftruncate(f->fd, size) == 0 ? size : -1;
+    f->reserved = 0;
     errno = failed;
     return fail(f, "write", e);
+}
+
+/* ---- The reserve. ---- */
+
+static bool allocate(struct audit_file *f, off_t size, off_t until)
+{
+    if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, size, until - size) != 0)
+        return false;
+    f->reserved = until;
+    return true;
+}
+
+/* There is disk for a file that ends there, and for decisions behind that. Taken in larger pieces
+ * while there are any, so that it costs little. */
+static bool keep_reserve(struct audit_file *f, off_t size, off_t end, struct error *e)
+{
+    off_t least = end + AUDIT_RESERVE_BYTES;
+    if (f->no_reserve || f->reserved >= least || allocate(f, size, least + AUDIT_RESERVE_BYTES) ||
+        allocate(f, size, least))
+        return true;
+    f->no_reserve = errno != ENOSPC && errno != EDQUOT;
+    return f->no_reserve || fail(f, "write", e);
+}
+
+/* What is kept behind the end of a file to which nothing is added any more. */
+static void release_reserve(const struct audit_file *f)
+{
+    struct stat st;
+    if (f->reserved && fstat(f->fd, &st) == 0 && ftruncate(f->fd, st.st_size) != 0)
+        log_debug("audit: %s: %s", f->path, system_text(errno));
 }
 
 /* ---- Putting a file aside. ---- */
@@ -260,6 +293,7 @@ static bool replace_by(struct audit_file *f, const struct audit_file *next, cons
         errno = failed;
         return false;
     }
+    release_reserve(f);
     audit_file_close(f);
     *f = *next;
     file_sync_directory(f->path);
@@ -276,6 +310,7 @@ static bool begin_next(struct audit_file *f, const struct batch *b, struct error
         return fail(f, "put aside", e);
     unlink(name); /* of one who was killed */
     next.next_try_bytes = 0;
+    next.reserved = 0;
     next.fd = open(name, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
     if (next.fd >= 0 && flock(next.fd, LOCK_EX) == 0 && write_batch(&next, b, 0, e) &&
         replace_by(f, &next, name))
@@ -295,8 +330,8 @@ static bool is_full(const struct audit_file *f, const struct batch *b, off_t siz
 
 /* ---- All of it. ---- */
 
-static bool append_locked(struct audit_file *f, const struct list *records, size_t *count,
-                          char *text, struct error *e)
+static bool append_locked(struct audit_file *f, const struct list *records, bool decisions,
+                          size_t *count, char *text, struct error *e)
 {
     struct mend mend = {.newline = ""};
     struct batch b = {.text = text};
@@ -316,6 +351,8 @@ static bool append_locked(struct audit_file *f, const struct list *records, size
         }
         f->next_try_bytes = (uint64_t)st.st_size + f->limit_bytes;
     }
+    if (!decisions && !keep_reserve(f, st.st_size, st.st_size + (off_t)b.len, e))
+        return false;
     if (!write_batch(f, &b, st.st_size, e))
         return false;
     *count = added;
@@ -324,14 +361,14 @@ static bool append_locked(struct audit_file *f, const struct list *records, size
     return true;
 }
 
-bool audit_file_append(struct audit_file *f, const struct list *records, size_t *count,
-                       struct error *e)
+bool audit_file_append(struct audit_file *f, const struct list *records, bool decisions,
+                       size_t *count, struct error *e)
 {
     char *text = malloc(AUDIT_COMMIT_MAX);
     bool good;
     if (!text)
         return error_no_memory(e);
-    good = lock_file(f, e) && append_locked(f, records, count, text, e);
+    good = lock_file(f, e) && append_locked(f, records, decisions, count, text, e);
     free(text);
     if (f->fd >= 0)
         flock(f->fd, LOCK_UN);

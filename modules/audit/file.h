@@ -12,9 +12,14 @@
 /* The most that one commit takes. */
 #define AUDIT_COMMIT_MAX ((size_t)1024 * 1024)
 
+/* Disk behind the file's end that is kept for decisions, where the file system can. */
+#define AUDIT_RESERVE_BYTES ((off_t)256 * 1024)
+
 /* An object that audit_entry_encode wrote, on its way into the file. */
 struct audit_record {
     struct list link;
+    uint64_t ticket; /* the queue's, as is the next */
+    bool decision;
     size_t len;
     char object[];
 };
@@ -26,6 +31,8 @@ struct audit_file {
     struct error trouble; /* the file could not be put aside: the owner tells it, and clears it */
     uint64_t next_try_bytes; /* then */
     int fd;                  /* -1: not open */
+    off_t reserved;          /* there is disk up to here, as far as is known */
+    bool no_reserve;         /* the file system cannot keep any */
     off_t size;              /* after the own last line, and the head there */
     struct audit_head head;
 };
@@ -36,8 +43,9 @@ void audit_file_init(struct audit_file *f, const char *path, const char *role,
 void audit_file_close(struct audit_file *f);
 
 /* Appends as many of the records, in their order, as AUDIT_COMMIT_MAX has room for: *count of them,
- * on disk then. False: none is in the file, for the reason in e. */
-bool audit_file_append(struct audit_file *f, const struct list *records, size_t *count,
-                       struct error *e);
+ * on disk then. decisions: they may use the reserve, others must leave it whole. False: none is in
+ * the file, for the reason in e. */
+bool audit_file_append(struct audit_file *f, const struct list *records, bool decisions,
+                       size_t *count, struct error *e);
 
 #endif

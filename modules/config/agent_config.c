@@ -200,6 +200,13 @@ static const struct config_key agent_keys[] = {
      AGENT_NUMBER(audit_mb),
      {0, AUDIT_MB_MAX},
      AUDIT_MB_DEFAULT},
+    {"AuditQuota",
+     AT_MOST_ONE,
+     AT_ONCE,
+     &config_number,
+     AGENT_NUMBER(audit_quota),
+     {0, AUDIT_QUOTA_MAX},
+     AUDIT_QUOTA_DEFAULT},
     {"AuditFailure", AT_MOST_ONE, NEXT_START, &audit_failure, AGENT(audit_continue)},
 };
 

@@ -10,6 +10,8 @@
 #define LABELS_BYTES 2048 /* with the terminator */
 #define RELAY_WORKERS_MAX 64
 #define AUDIT_MB_DEFAULT 100
+#define AUDIT_QUOTA_MAX 1000000000
+#define AUDIT_QUOTA_DEFAULT 1000000
 #define AUDIT_MB_MAX 1000000
 
 /* Lists are allocated arrays with their count. Every struct is freed by its *_free, which wipes
@@ -93,6 +95,7 @@ struct agent_config {
     struct given_rules given; /* for users whose section does not give them */
     char *audit;              /* NULL; path of the file that all is kept in */
     uint32_t audit_mb;        /* it is put aside when it would be larger; 0: never */
+    uint32_t audit_quota;     /* entries that a user's sessions may cause in a day; 0: any number */
     bool
         audit_continue; /* while the file cannot be written there may be new sessions and streams */
     struct agent_relay *relays; /* one or more */

@@ -99,3 +99,9 @@ void turns_worked(struct turns *t, size_t work, size_t petty)
     t->work += work;
     t->petty += petty;
 }
+
+void turns_hold(struct turns *t, uint64_t until_us)
+{
+    if (!t->ended)
+        timer_set(t->loop, &t->pause, until_us);
+}

@@ -54,6 +54,9 @@ void turn_now(struct turns *t, struct turn *turn);
 
 void turn_withdraw(struct turn *turn);
 
+/* None of them has a turn before then. */
+void turns_hold(struct turns *t, uint64_t until_us);
+
 /* Work was done, petty of it in pieces that cost more than their bytes. */
 void turns_worked(struct turns *t, size_t work, size_t petty);
 

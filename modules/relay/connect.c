@@ -1,7 +1,6 @@
 /* Decides whether a CONNECT is taken: who may, and how often. */
 #include "relay/connect.h"
 
-#include "audit/note.h"
 #include "base/text.h"
 #include "relay/desk.h"
 #include "relay/peer.h"
@@ -26,7 +25,9 @@ static bool refuse_at_once(struct peer *client, struct view agent, enum code cod
                      "refused user %s from %s to agent %s: %s", f.user, client->address, name,
                      text);
     key_fingerprint(key, client->user->public_key);
-    audit_note(r->audit, &f, &(struct audit_entry){.key = key, .by = "relay"});
+    audit_counts_add_like(
+        &r->counts, &(struct audit_entry){
+                        .event = f.event, .user = f.user, .key = key, .code = code, .by = "relay"});
     pending_send_refused(client, &m);
     return true;
 }

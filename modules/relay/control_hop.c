@@ -37,9 +37,22 @@ static void replace(struct known_agent *a, const struct peer *newer)
 
 /* ---- Calls for help. ---- */
 
-/* The same call, if it is among these: what may change is its age and who has taken it. */
-static const struct audit_entry by_agent = {.by = "agent"};
+/* An agent's calls have so many entries of their own at once, and one in so many seconds later. */
+#define CALL_NOTES_BURST 128
+#define CALL_NOTE_S 10
 
+static void note_call(struct peer *peer, const struct log_fields *f)
+{
+    struct relay *r = peer->relay;
+    const struct audit_entry like = {.event = f->event, .agent = f->agent, .by = "agent"};
+    if (rate_charge(&peer->agent->call_notes, loop_now(r->loop), 1, CALL_NOTES_BURST * CALL_NOTE_S,
+                    CALL_NOTE_S))
+        audit_note(r->audit, f, &(struct audit_entry){.by = like.by});
+    else
+        audit_counts_add_like(&r->counts, &like);
+}
+
+/* The same call, if it is among these: what may change is its age and who has taken it. */
 static const struct told_call *find_call(const struct told_calls *calls, const struct told_call *c)
 {
     for (size_t i = 0; i < calls->count; i++)
@@ -63,7 +76,7 @@ static void log_call(struct peer *peer, const struct told_call *call, const stru
     if (!was) {
         log_caused_event(log, a->public_key, now, LOG_INFO, &f,
                          "agent %s calls for help, severity %u: %s", a->name, call->severity, text);
-        audit_note(peer->relay->audit, &f, &by_agent);
+        note_call(peer, &f);
     }
     if (!*user || (was && view_equal(was->taken_by, call->taken_by)))
         return;
@@ -71,7 +84,7 @@ static void log_call(struct peer *peer, const struct told_call *call, const stru
     f.user = user;
     log_caused_event(log, a->public_key, now, LOG_INFO, &f,
                      "agent %s: user %s has taken the call: %s", a->name, user, text);
-    audit_note(peer->relay->audit, &f, &by_agent);
+    note_call(peer, &f);
 }
 
 /* A call is over, others stand. */
@@ -85,7 +98,7 @@ static void log_call_over(struct peer *peer, const struct told_call *call)
     f.reason = text;
     log_caused_event(&peer->relay->log, a->public_key, loop_now(peer->relay->loop), LOG_INFO, &f,
                      "agent %s: a call of severity %u is over: %s", a->name, call->severity, text);
-    audit_note(peer->relay->audit, &f, &by_agent);
+    note_call(peer, &f);
 }
 
 /* Says what is new, and what has ended. */
@@ -102,7 +115,7 @@ static void log_calls(struct peer *peer, const struct told_calls *old, const str
         return;
     log_caused_event(&peer->relay->log, a->public_key, loop_now(peer->relay->loop), LOG_INFO, &f,
                      "agent %s no longer calls for help", a->name);
-    audit_note(peer->relay->audit, &f, &by_agent);
+    note_call(peer, &f);
 }
 
 static bool read_call(struct peer *peer, struct view body)

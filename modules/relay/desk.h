@@ -33,9 +33,9 @@ struct relay {
     struct crowd crowd;      /* hops that have proven nothing yet */
     struct seen *seen;       /* their ephemeral keys */
     struct list hellos; /* first messages that wait for a worker, by struct hello_job's waiting */
-    _Atomic unsigned hello_count;  /* of them */
-    struct audit *audit;           /* or NULL */
-    struct audit_counts strangers; /* of what is refused to them, for it */
+    _Atomic unsigned hello_count; /* of them */
+    struct audit *audit;          /* or NULL */
+    struct audit_counts counts;   /* of what is not worth a line each in it */
     struct log_rates log;  /* of lines that parties cause, by their keys; strangers' by zeros */
     struct list peers;     /* every hop, by struct peer's all */
     struct list pendings;  /* every CONNECT under way, by struct pending's all */

@@ -43,6 +43,7 @@ struct known_agent {
     unsigned generation;
     struct list all;
     struct presence presence;
+    struct rate call_notes; /* entries about its calls in the audit */
     struct agent_hops hops;
     struct list pendings; /* CONNECTs under way, by struct pending's of_agent */
     struct notice notice;

@@ -134,7 +134,7 @@ static void log_refused(struct peer *peer, const struct welcome *welcome)
     crowd_party(party, &peer->waiting, now);
     log_caused_event(&r->log, party, now, LOG_WARNING, &f, "refused %s at %s, key %s: %s",
                      role_name(h->peer_role), peer->address, fingerprint, reason);
-    audit_counts_add(&r->strangers, f.event, f.code);
+    audit_counts_add(&r->counts, f.event, f.code);
 }
 
 static bool on_first_message(struct hop *h, struct view message)

@@ -157,7 +157,7 @@ static bool begin_audit(struct relay *r, struct error *e)
         .path = r->config.audit, .role = "relay", .limit_bytes = audit_bytes(r->config.audit_mb)};
     if (r->config.audit && !(r->audit = audit_start(r->loop, &settings, e)))
         return false;
-    audit_counts_init(&r->strangers, r->loop, r->audit);
+    audit_counts_init(&r->counts, r->loop, r->audit);
     audit_started(r->audit, r->key.public_key);
     return true;
 }
@@ -192,7 +192,7 @@ static void end(struct server *s, const char *why)
     if (r->loop)
         timer_cancel(r->loop, &s->sweep);
     workers_stop(r);
-    audit_counts_end(&r->strangers);
+    audit_counts_end(&r->counts);
     audit_leave_loop(r->audit);
     workers_free(r); /* and the loop, once the ends of all circuits are told */
     audit_ended(r->audit, why);

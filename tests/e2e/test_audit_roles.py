@@ -1,16 +1,20 @@
 """Audit = FILE in each role: what was done stands there, to the byte; three files agree, whatever happens
 to the circuits; and while the agent's cannot be written nothing new begins."""
+import contextlib
 import hashlib
 import json
 import random
+import re
 import signal
 import socket
 import stat
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from audits import entries_of
-from harness import ALTERED, LOOPBACK, NOT_SEEN, OK, fingerprint, spx, wait_for
+from harness import ALTERED, DENIED, LOOPBACK, NOT_SEEN, OK, fingerprint, spx, wait_for
 from servers import ask
 
 UNWRITABLE = "the agent's audit cannot be written"
@@ -257,3 +261,72 @@ def test_killed(world, echo):
     agent.stop()
     verify(world, "agent")
     assert [e["event"] for e in entries_of(file_of(world, "agent"))].count("started") == 4
+
+
+def test_a_user_who_floods_the_audit(world, echo):
+    """AuditQuota: the sessions of a user who has caused so many entries end, and no other begins, in
+    words; another user goes on."""
+    world.start_relay(users={"alice": "*", "bob": "*"})
+    agent = world.start_agent(
+        users={"alice": "tcp:127.0.0.1:*", "bob": "tcp:127.0.0.1:*"}, Audit=file_of(world, "agent"), AuditQuota="40"
+    )
+    bob = world.start_client("-L", f"0:127.0.0.1:{echo.port}", user="bob")
+    with connect(bob) as kept:
+        client = world.start_client("-L", f"0:127.0.0.1:{echo.port}")
+        address = (LOOPBACK, int(client.expect(r"forwarding 127\.0\.0\.1:(\d+) to")[1]))
+        while not client.ended():
+            try:
+                with socket.create_connection(address, 20) as connection:
+                    ask(connection, b"x")
+            except OSError:
+                pass
+        client.wait_exit(DENIED)
+        client.expect("has caused 40 entries of the agent's audit, as many as are allowed in a day")
+        said = world.run_pipe(f"127.0.0.1:{echo.port}", input="x", code=DENIED).stderr
+        assert re.search("entries of the agent's audit.*; try again in 2[34] h", said)
+        assert ask(kept, b"hello") == b"hello"
+    bob.stop()
+    agent.stop()
+    verify(world, "agent")
+    entries = entries_of(file_of(world, "agent"))
+    assert one(entries, "quota_reached", user="alice")["count"] == 40
+    assert 40 <= sum(e.get("user") == "alice" and e["event"] != "circuit_refused" for e in entries) < 50
+
+
+def test_a_full_disk_has_room_for_decisions(world, echo, tmp_path_factory):
+    """Nothing new begins and nothing is written; but a lock acts, and stands in the audit at once."""
+    if subprocess.run(["unshare", "-rm", "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("mount namespaces are not permitted here")
+    disk, control = world.directory / "disk", tmp_path_factory.mktemp("control") / "socket"
+    disk.mkdir()
+    inside = f'mount -t tmpfs -o size=2m tmpfs {disk} && exec "$@"'
+    world.start_relay()
+    conf = world.agent_conf(Audit=disk / "audit", ControlSocket=control)
+    plain, world.binary = world.binary, ["unshare", "-rm", "sh", "-c", inside, "sh", *world.binary]
+    agent = world.start_agent(conf=conf)
+    world.binary = plain
+    client = world.start_client("-L", f"0:127.0.0.1:{echo.port}")
+    seen = Path(f"/proc/{agent.process.pid}/root{disk}")
+    with connect(client) as connection:
+        assert ask(connection, b"x") == b"x"
+        with pytest.raises(OSError), (seen / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        for _ in range(2000):  # what was taken beyond the reserve is used up
+            if agent.lines("no new session and no new stream"):
+                break
+            with contextlib.suppress(OSError), socket.create_connection(connection.getpeername(), 20) as other:
+                ask(other, b"x")
+        agent.expect("audit: cannot write .*no space left on device; no new session and no new stream")
+        spx("agent", "--config", conf, "lock", "--why", "the disk is full")
+        wait_for(lambda: b'"event":"locked"' in (seen / "audit").read_bytes(), 10, "the lock is written")
+        client.wait_exit(DENIED)
+    (seen / "filler").unlink()
+    agent.expect("is written again")
+    kept = world.directory / "kept"
+    wait_for(lambda: b'"session_ended"' in (seen / "audit").read_bytes(), 10, "all is written")
+    kept.write_bytes((seen / "audit").read_bytes())
+    agent.stop()
+    spx("audit", "verify", kept)
+    locked = one(entries_of(kept), "locked")
+    assert locked["reason"] == "the disk is full"

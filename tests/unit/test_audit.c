@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "audit/audit.h"
+#include "audit/counts.h"
 #include "audit/file.h"
 #include "auditor/verify.h"
 #include "base/clock.h"
@@ -216,7 +217,7 @@ static bool append_some(struct audit_file *f, size_t wanted, const char *reason)
     list_init(&records);
     for (size_t i = 0; i < wanted; i++)
         list_append(&records, &record("test", reason)->link);
-    good = audit_file_append(f, &records, &count, &e);
+    good = audit_file_append(f, &records, false, &count, &e);
     assert_int_equal(count, good ? wanted : 0);
     assert_int_equal(good, e.failure == FAILURE_NONE);
     list_each (link, &records)
@@ -609,6 +610,38 @@ static void names_are_copied(void **state)
     assert_true(holds("audit", "\"agent\":\"boston\""));
 }
 
+/* What is counted has a line for each kind and names; of more kinds than there is room for the last
+ * has no names. */
+static void kinds_are_counted(void **state)
+{
+    struct audit *a = start(false);
+    struct audit_counts c;
+    char name[16];
+    (void)state;
+    audit_counts_init(&c, loop, a);
+    for (int i = 0; i < 3; i++) {
+        audit_counts_add(&c, "hop_refused", 4);
+        audit_counts_add_like(
+            &c, &(struct audit_entry){.event = "hop_refused", .code = 4, .user = "bob"});
+    }
+    audit_counts_add_like(&c,
+                          &(struct audit_entry){.event = "hop_refused", .code = 4, .user = "eve"});
+    for (int i = 0; i < 2 * AUDIT_KINDS_MAX; i++) {
+        snprintf(name, sizeof name, "user-%d", i);
+        audit_counts_add_like(&c,
+                              &(struct audit_entry){.event = "test", .user = name, .by = "agent"});
+    }
+    audit_counts_end(&c);
+    finish(a, true);
+    assert_audit("audit", AUDIT_KINDS_MAX + 1, AUDIT_KINDS_MAX + 1);
+    assert_true(
+        holds("audit", "\"event\":\"hop_refused\",\"agent\":\"boston\",\"count\":3,\"code\":4"));
+    assert_true(holds("audit", "\"user\":\"bob\",\"agent\":\"boston\",\"count\":3"));
+    assert_true(holds("audit", "\"user\":\"eve\",\"agent\":\"boston\",\"count\":1"));
+    assert_true(
+        holds("audit", "\"event\":\"test\",\"agent\":\"boston\",\"count\":132,\"by\":\"agent\""));
+}
+
 static void nobody_without_an_audit_minds(void **state)
 {
     (void)state;
@@ -741,6 +774,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_that_cannot_be_put_aside_grows_on, enter, leave),
         cmocka_unit_test_setup_teardown(a_long_name_loses_nothing, enter, leave),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_no_half, enter, leave),
+        cmocka_unit_test_setup_teardown(kinds_are_counted, enter, leave),
         cmocka_unit_test_setup_teardown(entries_are_written_and_waited_for, enter, leave),
         cmocka_unit_test_setup_teardown(names_are_copied, enter, leave),
         cmocka_unit_test(nobody_without_an_audit_minds),

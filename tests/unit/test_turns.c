@@ -195,8 +195,23 @@ static void end_inside(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+/* Who is held has no turn before that, and has them again then; others go on. */
+static void held(void **state)
+{
+    uint64_t until_us = time_us + 3000;
+    (void)state;
+    turns_hold(&t.many, until_us);
+    begin(&t.members[0], &t.many, false);
+    begin(&t.other, &t.one, false);
+    assert_int_equal(t.members[0].worked_us, 0);
+    loop_run(t.loop);
+    assert_true(t.other.worked_us > t.members[0].worked_us + 2000);
+    assert_true(t.members[0].worked_us > 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(shared), TEST(petty), TEST(at_once), TEST(end_inside)};
+    const struct CMUnitTest tests[] = {TEST(shared), TEST(petty), TEST(held), TEST(at_once),
+                                       TEST(end_inside)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
