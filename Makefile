@@ -21,7 +21,7 @@ RFLAGS  := $(CFLAGS) -isystem build/include -U_FORTIFY_SOURCE -ffunction-section
            -fno-asynchronous-unwind-tables -fno-unwind-tables $(ZEROED)
 MUSL    := /usr/lib/$(shell uname -m)-linux-musl
 GCCFILE  = $(shell gcc -print-file-name=$(1))
-LIBRARIES := $(call GCCFILE,libbearssl.a) $(call GCCFILE,libcares.a)
+LIBRARIES := $(call GCCFILE,libbearssl.a) $(call GCCFILE,libcares.a) $(call GCCFILE,libhttp_parser.a)
 
 # The tests' build: glibc; with SAN=1 under the address and undefined behaviour sanitizers, with
 # SAN=thread under the thread sanitizer.
@@ -77,7 +77,7 @@ FUZZ    := $(patsubst tests/fuzz/%.c,$(F)/%,$(sort $(wildcard tests/fuzz/fuzz_*.
 FFLAGS  := -std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Imodules -Itests/unit -MMD -MP \
            -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
-PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev libc-ares-dev
+PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev libc-ares-dev libhttp-parser-dev
 TEST_PACKAGES := $(PACKAGES) git libcmocka-dev libsodium-dev python3-pytest python3-dissononce python3-cryptography \
            curl openssh-client openssh-server rsync wireguard-tools valgrind postgresql iproute2 bind9-dnsutils dnsmasq-base \
            faketime iperf3 snmp snmpd python3-socks zsh fish
@@ -110,7 +110,7 @@ spx: $(ROBJ)
 	$(Q)strip -o $@ $(R)/spx.full
 	@printf '  %-7s %s bytes\n' SIZE "$$(stat -c %s $@)"
 
-HEADERS := build/include/bearssl.h build/include/ares.h
+HEADERS := build/include/bearssl.h build/include/ares.h build/include/http_parser.h
 build/include/%.h: /usr/include/%.h
 	@mkdir -p $(@D)
 	$(Q)ln -sf /usr/include/$**.h $(@D)/

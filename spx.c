@@ -2,6 +2,7 @@
 #include <ares_version.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <http_parser.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,8 +70,10 @@ static void print_help(FILE *out)
 
 static enum failure print_version(void)
 {
-    printf("spx %s\ncommit %s\nBearSSL %s\nc-ares %s\ncompiler %s\nAES instructions %s\n",
-           SPX_VERSION, SPX_COMMIT, SPX_BEARSSL, ARES_VERSION_STR, SPX_COMPILER,
+    printf("spx %s\ncommit %s\nBearSSL %s\nc-ares %s\nhttp_parser %d.%d.%d\ncompiler %s\n"
+           "AES instructions %s\n",
+           SPX_VERSION, SPX_COMMIT, SPX_BEARSSL, ARES_VERSION_STR, HTTP_PARSER_VERSION_MAJOR,
+           HTTP_PARSER_VERSION_MINOR, HTTP_PARSER_VERSION_PATCH, SPX_COMPILER,
            crypto_has_aes() ? "in use" : "not in use");
     return FAILURE_NONE;
 }

@@ -28,7 +28,7 @@ def test_version():
     instructions are used."""
     done = spx("--version")
     assert re.search(r"\b\d+\.\d+\.\d+\b", done.stdout)
-    for word in ("BearSSL", "c-ares", "gcc", "AES"):
+    for word in ("BearSSL", "c-ares", "http_parser", "gcc", "AES"):
         assert word.lower() in done.stdout.lower()
     assert re.search(r"\b([0-9a-f]{12}|unknown)\b", done.stdout)
     assert done.stderr == ""
