@@ -10,9 +10,12 @@
 #include "agent/lock.h"
 #include "agent/service.h"
 #include "audit/note.h"
+#include "audit/recent.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "control/server.h"
+
+#define ENTRIES_LISTED 20 /* of the audit, unless the asker wants more */
 
 struct agent_control {
     struct agent *agent;
@@ -32,6 +35,17 @@ static void run_sessions(struct control_request *r)
 {
     const struct agent_control *c = control_owner(r);
     listing_sessions(r, c->agent);
+}
+
+static void run_audit(struct control_request *r)
+{
+    const struct agent_control *c = control_owner(r);
+    uint64_t last = ENTRIES_LISTED;
+    json_get_number(control_arguments(r), "last", &last);
+    if (last < 1 || last > AUDIT_RECENT_MAX)
+        control_failed(r, FAILURE_USAGE, "last: expected 1 to %d", AUDIT_RECENT_MAX);
+    else
+        listing_audit(r, c->agent, (uint32_t)last);
 }
 
 /* ---- Ending. ---- */
@@ -157,6 +171,7 @@ static const struct control_argument call_arguments[] = {{"severity", JSON_NUMBE
                                                          {"number", JSON_NUMBER, false},
                                                          {0}};
 
+static const struct control_argument audit_arguments[] = {{"last", JSON_NUMBER, false}, {0}};
 static const struct control_argument lock_arguments[] = {{"why", JSON_TEXT, false}, {0}};
 static const struct control_argument unlock_arguments[] = {{"for_s", JSON_NUMBER, false}, {0}};
 
@@ -168,6 +183,7 @@ static const struct control_verb verbs[] = {
     {"sessions", NULL, run_sessions},
     {"end", end_arguments, run_end},
     {"watch", NULL, control_watch},
+    {"audit", audit_arguments, run_audit},
     {"call", call_arguments, run_call},
     {"lock", lock_arguments, run_lock},
     {"unlock", unlock_arguments, run_unlock},

@@ -41,6 +41,18 @@ static const struct row_column session_columns[] = {
     {"STATE", "state", 0, ROW_TEXT},       {0},
 };
 
+static const struct row_column entry_columns[] = {
+    {"TIME", "time", 24, ROW_TEXT},
+    {"EVENT", "event", 18, ROW_TEXT},
+    {"USER", "user", 16, ROW_TEXT},
+    {"TARGET", "target", 28, ROW_TEXT},
+    {"UP", "bytes_up", 9, ROW_BYTES},
+    {"DOWN", "bytes_down", 9, ROW_BYTES},
+    {"BY", "by", 20, ROW_TEXT},
+    {"REASON", "reason", 0, ROW_TEXT},
+    {0},
+};
+
 /* ---- Lines for people. ---- */
 
 static void print_agent(const struct json_object *o)
@@ -125,6 +137,14 @@ static void print_event(struct printer *p, const char *kind, const struct json_o
     printf("%s %s\n", time, text);
 }
 
+static void print_entry(struct printer *p, const char *kind, const struct json_object *o)
+{
+    (void)kind;
+    if (p->kind[0] == '\0')
+        rows_print_heading(entry_columns);
+    rows_print(entry_columns, o);
+}
+
 /* ---- Asking. ---- */
 
 static bool take(void *arg, const struct json_object *o, struct view line, struct error *e)
@@ -151,6 +171,8 @@ static size_t write_request(const struct control_order *order, char *out, size_t
         json_put_text(&l, "why", order->why);
     if (order->for_s)
         json_put_number(&l, "for_s", order->for_s);
+    if (order->last)
+        json_put_number(&l, "last", order->last);
     return json_end(&l);
 }
 
@@ -187,6 +209,7 @@ static const struct {
     {"status", print_status, NULL, PATIENCE_S},
     {"sessions", print_sessions, "no session", PATIENCE_S},
     {"watch", print_event, NULL, 0},
+    {"audit", print_entry, "no entry", PATIENCE_S},
     {"end", print_event, NULL, PATIENCE_S},
     {"lock", print_event, NULL, PATIENCE_S},
     {"unlock", print_event, NULL, PATIENCE_S},

@@ -15,6 +15,7 @@ struct control_order {
     const char *what; /* to end */
     const char *why;  /* for the users, of end and lock, or NULL */
     uint32_t for_s;   /* of unlock; 0: without limit */
+    uint32_t last;    /* so many entries of the audit; 0: as many as the agent thinks right */
 };
 
 /* Asks the agent and prints the answer. A failure is written to standard error. */

@@ -9,6 +9,7 @@
 #include "agent/lock.h"
 #include "agent/service.h"
 #include "agent/uplink.h"
+#include "audit/audit.h"
 #include "base/clock.h"
 #include "base/version.h"
 #include "forward/remote_listener.h"
@@ -24,6 +25,7 @@ struct agent_listing {
     size_t relays, users;     /* listed */
     uint32_t session, stream; /* the numbers of those listed last */
     enum stage stage;         /* of that session's streams */
+    uint64_t entry;           /* of the audit: the next */
     unsigned room;            /* in this turn, for so many lines */
 };
 
@@ -273,4 +275,45 @@ void listing_sessions(struct control_request *r, const struct agent *a)
 {
     static const struct control_work work = {.more = more_sessions, .gone = on_gone};
     begin(r, a, &work);
+}
+
+/* ---- The audit. ---- */
+
+/* The entry is an object already. */
+static void put_entry(struct agent_listing *l, const char *object, size_t len)
+{
+    static const char kind[] = "{\"kind\":\"entry\",";
+    char line[CONTROL_LINE_BYTES];
+    size_t head = sizeof kind - 1;
+    memcpy(line, kind, head);
+    memcpy(line + head, object + 1, len - 1);
+    line[head + len - 1] = '\n';
+    control_request_send(l->request, view_of(line, head + len));
+}
+
+static void more_entries(struct control_request *r, void *listing)
+{
+    struct agent_listing *l = listing;
+    char object[AUDIT_LINE_MAX];
+    for (l->room = LINES_A_TURN; l->room > 0; l->room--) {
+        size_t len = audit_recall(l->agent->audit, &l->entry, object);
+        if (len == 0) {
+            control_done(r, "%s", "");
+            return;
+        }
+        put_entry(l, object, len);
+    }
+}
+
+void listing_audit(struct control_request *r, const struct agent *a, uint32_t last)
+{
+    static const struct control_work work = {.more = more_entries, .gone = on_gone};
+    struct agent_listing *l;
+    if (!a->audit) {
+        control_failed(r, FAILURE_OTHER, "this agent keeps no audit: Audit is not configured");
+        return;
+    }
+    l = begin(r, a, &work);
+    if (l)
+        l->entry = audit_recall_from(a->audit, last);
 }

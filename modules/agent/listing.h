@@ -12,4 +12,7 @@ void listing_status(struct control_request *r, const struct agent *a, uint64_t s
 /* The lines of `sessions`: each session, and after it its streams. */
 void listing_sessions(struct control_request *r, const struct agent *a);
 
+/* The lines of `audit`: as many of its last entries, oldest first. */
+void listing_audit(struct control_request *r, const struct agent *a, uint32_t last);
+
 #endif

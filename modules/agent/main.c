@@ -7,6 +7,7 @@
 #include "agent/control_command.h"
 #include "agent/server.h"
 #include "agent/show.h"
+#include "audit/recent.h"
 #include "cli/cli.h"
 
 struct command {
@@ -14,6 +15,7 @@ struct command {
     uint32_t severity;  /* of a call */
     const char *why;    /* sessions are ended */
     uint32_t for_s;     /* it is unlocked; 0: without limit */
+    uint32_t last;      /* entries of the audit; 0: some */
     const char *socket; /* given in place of the configuration's */
 };
 
@@ -97,6 +99,21 @@ static enum failure order(struct cli *c)
         .why = command->why,
         .for_s = command->for_s,
     };
+    return given.path ? control_command(&given) : FAILURE_CONFIG;
+}
+
+static bool settle_audit(struct cli *c, struct error *e)
+{
+    static const struct number_range counts = {1, AUDIT_RECENT_MAX, PLAIN_NUMBER};
+    struct command *command = c->state;
+    return c->word_count == 0 || value_number(&command->last, c->words[0], &counts, e);
+}
+
+static enum failure show_audit(struct cli *c)
+{
+    const struct command *command = c->state;
+    const struct control_order given = {
+        .path = control_socket(c), .verb = "audit", .json = c->json, .last = command->last};
     return given.path ? control_command(&given) : FAILURE_CONFIG;
 }
 
@@ -197,6 +214,15 @@ static const struct cli_verb verbs[] = {
         .help = "show each event as it happens, until interrupted",
         .options = control_options,
         .run = order,
+    },
+    {
+        .name = "audit",
+        .words = "[COUNT]",
+        .help = "the last entries of the agent's audit",
+        .words_max = 1,
+        .options = control_options,
+        .settle = settle_audit,
+        .run = show_audit,
     },
     {0},
 };

@@ -245,7 +245,8 @@ static bool begin_audit(struct agent *a, struct error *e)
                                             .role = "agent",
                                             .agent = a->config.name,
                                             .limit_bytes = audit_bytes(a->config.audit_mb),
-                                            .refuse = !a->config.audit_continue};
+                                            .refuse = !a->config.audit_continue,
+                                            .recent = true};
     if (a->config.audit && !(a->audit = audit_start(a->loop, &settings, e)))
         return false;
     audit_counts_init(&a->counts, a->loop, a->audit);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "audit/file.h"
+#include "audit/recent.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/loop.h"
@@ -25,7 +26,7 @@ struct audit {
     char *path;
     const char *role;
     char *agent; /* or NULL */
-    bool refuse;
+    bool refuse, keeps_recent;
     struct io io; /* an eventfd: something of what follows has changed */
     pthread_t thread;
     pthread_mutex_t lock;
@@ -39,8 +40,9 @@ struct audit {
     uint64_t lost;            /* entries left out since the last that was taken */
     uint64_t progress_us;     /* of the last commit, or the first entry after it */
     bool hurry, stop, stopped;
-    struct error failing; /* of the last try; FAILURE_NONE: it was good */
-    struct error trouble; /* to be told */
+    struct audit_recent recent; /* of what is written, if settings ask for it */
+    struct error failing;       /* of the last try; FAILURE_NONE: it was good */
+    struct error trouble;       /* to be told */
     /* The thread's. */
     struct audit_file file;
     struct list taken;
@@ -80,6 +82,8 @@ static void free_written(struct audit *a, struct list *records, size_t count)
         list_remove(link);
         if (r->decision)
             a->decided = r->ticket;
+        if (a->keeps_recent)
+            audit_recent_add(&a->recent, view_of(r->object, r->len));
         a->bytes -= sizeof *r + r->len;
         a->waiting--;
         free(r);
@@ -144,6 +148,16 @@ static bool commit(struct audit *a)
     return !e.failure;
 }
 
+/* Without the lock, for the disk may stall. */
+static void read_recent(struct audit *a)
+{
+    struct audit_recent recent = {0};
+    audit_recent_read(&recent, a->path);
+    pthread_mutex_lock(&a->lock);
+    a->recent = recent;
+    pthread_mutex_unlock(&a->lock);
+}
+
 static bool is_idle(const struct audit *a)
 {
     return list_empty(&a->queue) && list_empty(&a->taken);
@@ -152,6 +166,8 @@ static bool is_idle(const struct audit *a)
 static void *run(void *arg)
 {
     struct audit *a = arg;
+    if (a->keeps_recent)
+        read_recent(a);
     pthread_mutex_lock(&a->lock);
     for (;;) {
         while (is_idle(a) && !a->stop)
@@ -208,6 +224,7 @@ static void free_all(struct audit *a)
     list_each (link, &a->taken)
         free(container_of(link, struct audit_record, link));
     audit_file_close(&a->file);
+    audit_recent_free(&a->recent);
     pthread_cond_destroy(&a->work);
     pthread_cond_destroy(&a->over);
     pthread_mutex_destroy(&a->lock);
@@ -231,6 +248,7 @@ struct audit *audit_start(struct loop *loop, const struct audit_settings *settin
     a->role = settings->role;
     a->agent = settings->agent ? strdup(settings->agent) : NULL;
     a->refuse = settings->refuse;
+    a->keeps_recent = settings->recent;
     list_init(&a->queue);
     list_init(&a->taken);
     list_init(&a->waits);
@@ -458,6 +476,24 @@ bool audit_permits(struct audit *a)
     pthread_mutex_unlock(&a->lock);
     log_stalled(a, stalled);
     return good;
+}
+
+uint64_t audit_recall_from(struct audit *a, uint64_t last)
+{
+    uint64_t from;
+    pthread_mutex_lock(&a->lock);
+    from = audit_recent_from(&a->recent, last);
+    pthread_mutex_unlock(&a->lock);
+    return from;
+}
+
+size_t audit_recall(struct audit *a, uint64_t *next, char out[AUDIT_LINE_MAX])
+{
+    size_t len;
+    pthread_mutex_lock(&a->lock);
+    len = audit_recent_get(&a->recent, next, out);
+    pthread_mutex_unlock(&a->lock);
+    return len;
 }
 
 void audit_when_written(struct audit *a, struct audit_wait *w)

@@ -24,6 +24,7 @@ struct audit_settings {
     const char *agent;    /* of entries that name none; copied, or NULL */
     uint64_t limit_bytes; /* of a file; 0: none */
     bool refuse;          /* audit_permits says no while it cannot be written */
+    bool recent;          /* audit_recall tells the last entries */
 };
 
 /* Begins; loop, for the calls that tell of it, outlives it. A file that cannot be written is told
@@ -42,6 +43,13 @@ uint64_t audit_write(struct audit *a, const struct audit_entry *entry);
 /* True if a new session or stream may begin as far as the audit is concerned: it can be written, or
  * need not. Half of what may wait is kept for the ends of those that there are. */
 bool audit_permits(struct audit *a);
+
+/* The last entries that are on disk, also from before the start: objects without chain, number and
+ * what else only the file shows, at most AUDIT_RECENT_MAX (audit/recent.h), oldest first, one a
+ * call. Begin where audit_recall_from says: with so many. *next becomes the place after. Returns
+ * the length of what is in out, terminated; 0: no more. Both need an audit. */
+uint64_t audit_recall_from(struct audit *a, uint64_t last);
+size_t audit_recall(struct audit *a, uint64_t *next, char out[AUDIT_LINE_MAX]);
 
 /* Waits until the entry with this ticket, and all before it, are on disk, and then calls done in
  * the loop; ok false: it was left out. The owner embeds w, zeroed, and leaves it alone until the

@@ -14,8 +14,21 @@ from pathlib import Path
 import pytest
 
 from audits import entries_of
-from harness import ALTERED, DENIED, LOOPBACK, NOT_SEEN, OK, fingerprint, spx, wait_for
-from servers import ask
+from harness import (
+    ALTERED,
+    DENIED,
+    LOOPBACK,
+    NOT_SEEN,
+    OK,
+    OTHER,
+    USAGE,
+    fingerprint,
+    forwards,
+    run,
+    spx,
+    wait_for,
+)
+from servers import ask, greet
 
 UNWRITABLE = "the agent's audit cannot be written"
 
@@ -330,3 +343,38 @@ def test_a_full_disk_has_room_for_decisions(world, echo, tmp_path_factory):
     spx("audit", "verify", kept)
     locked = one(entries_of(kept), "locked")
     assert locked["reason"] == "the disk is full"
+
+
+def test_last_entries_at_the_control_socket(world, echo, tmp_path):
+    """spx agent audit: the last entries for those who cannot read the file, also those of before the start."""
+    control = tmp_path / "control"
+    conf = world.agent_conf(Audit=file_of(world, "agent"), ControlSocket=control)
+    world.start_relay()
+    agent = world.start_agent(conf=conf)
+    greet(world.start_client(*forwards(echo.port)))
+
+    def told(*words):
+        done = run(*world.argv("agent", conf, "--json", "audit", *words))
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    wait_for(lambda: told("1")[0]["event"] == "stream_opened", 10, "the stream's entry")
+    began, opened = told("2")
+    assert (began["event"], began["user"]) == ("session_began", "alice")
+    assert opened["target"] == f"tcp:127.0.0.1:{echo.port}"
+    assert {e["kind"] for e in told()} == {"entry"} and "salt" not in opened
+    table = run(*world.argv("agent", conf, "audit", "2")).stdout.splitlines()
+    assert table[0].split()[:3] == ["TIME", "EVENT", "USER"]
+    assert table[1].split()[1:3] == ["session_began", "alice"]
+    agent.stop()
+    world.start_agent(conf=conf)
+    wait_for(lambda: sum(e["event"] == "started" for e in told("100")) == 2, 10, "both starts")
+    assert "stream_opened" in [e["event"] for e in told("100")]
+    assert "1 to 100" in run(*world.argv("agent", conf, "audit", "101"), code=USAGE).stderr
+
+
+def test_no_audit_at_the_control_socket(world, tmp_path):
+    """An agent without an audit says so."""
+    conf = world.agent_conf(ControlSocket=tmp_path / "control")
+    world.start_relay()
+    world.start_agent(conf=conf)
+    assert "Audit is not configured" in run(*world.argv("agent", conf, "audit"), code=OTHER).stderr

@@ -592,6 +592,42 @@ static void entries_are_written_and_waited_for(void **state)
     assert_audit("audit", 1002, 1002);
 }
 
+/* The last entries, those of before the start too, but only what is on disk. */
+static void the_last_entries_are_recalled(void **state)
+{
+    const struct audit_settings settings = {.path = "audit", .role = "agent", .recent = true};
+    char line[AUDIT_LINE_MAX], last[64];
+    uint64_t next;
+    struct error e = {0};
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct audit_wait w = {.done = on_written};
+        loop = loop_new();
+        struct audit *a = audit_start(loop, &settings, &e);
+        assert_non_null(a);
+        for (unsigned n = 1; n <= 60; n++)
+            w.ticket = audit_write(a, &(struct audit_entry){.event = "test", .count = 100 * i + n});
+        audit_when_written(a, &w);
+        loop_run(loop);
+        next = audit_recall_from(a, 3);
+        for (unsigned n = 58; n <= 60; n++) {
+            snprintf(last, sizeof last, ",\"event\":\"test\",\"count\":%u}", 100 * i + n);
+            size_t len = audit_recall(a, &next, line);
+            assert_true(len > 0 && len == strlen(line) && line[0] == '{' && strstr(line, last) &&
+                        !strstr(line, "number"));
+        }
+        assert_int_equal(audit_recall(a, &next, line), 0);
+        next = audit_recall_from(a, 1000);
+        for (unsigned n = 0; n < (i ? 100 : 60); n++)
+            assert_int_not_equal(audit_recall(a, &next, line), 0);
+        assert_int_equal(audit_recall(a, &next, line), 0);
+        next = 0; /* as of one who was slow: the oldest that is left */
+        assert_int_not_equal(audit_recall(a, &next, line), 0);
+        assert_non_null(strstr(line, i ? "\"count\":21}" : "\"count\":1}"));
+        finish(a, true);
+    }
+}
+
 /* The names of what is audited are copied: the thread may outlive their owner. */
 static void names_are_copied(void **state)
 {
@@ -776,6 +812,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_no_half, enter, leave),
         cmocka_unit_test_setup_teardown(kinds_are_counted, enter, leave),
         cmocka_unit_test_setup_teardown(entries_are_written_and_waited_for, enter, leave),
+        cmocka_unit_test_setup_teardown(the_last_entries_are_recalled, enter, leave),
         cmocka_unit_test_setup_teardown(names_are_copied, enter, leave),
         cmocka_unit_test(nobody_without_an_audit_minds),
         cmocka_unit_test_setup_teardown(a_stalled_disk_holds_up_nobody, enter, leave),
