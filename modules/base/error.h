@@ -18,8 +18,9 @@ enum failure {
     FAILURE_NO_AGENT, /* unknown, or offline */
     FAILURE_NETWORK,
     FAILURE_TIMED_OUT,
-    FAILURE_NOT_SEEN, /* of audits: one has something that another has not */
-    FAILURE_ALTERED,  /* one is not as it was written, or two contradict each other */
+    FAILURE_NOT_APPROVED, /* in the time that the user is willing to wait */
+    FAILURE_NOT_SEEN,     /* of audits: one has something that another has not */
+    FAILURE_ALTERED,      /* one is not as it was written, or two contradict each other */
     FAILURE_INTERRUPTED,
 };
 

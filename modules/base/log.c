@@ -161,8 +161,8 @@ static const struct {
     {                                            \
 #name, offsetof(struct log_fields, name) \
     }
-    TEXT(event), TEXT(circuit), TEXT(resumes), TEXT(user),   TEXT(agent),
-    TEXT(key),   TEXT(relay),   TEXT(address), TEXT(target), TEXT(reason),
+    TEXT(event), TEXT(circuit), TEXT(resumes), TEXT(user),    TEXT(agent),  TEXT(key),
+    TEXT(relay), TEXT(address), TEXT(target),  TEXT(request), TEXT(reason),
 #undef TEXT
 };
 

@@ -27,7 +27,8 @@ bool log_enabled(enum log_level level);
  * "" and 0: there is no such member. */
 struct log_fields {
     const char *event; /* what happened; a literal */
-    const char *circuit, *resumes, *user, *agent, *relay, *key, *address, *target, *reason;
+    const char *circuit, *resumes, *user, *agent, *relay, *key, *address, *target, *request,
+        *reason;
     unsigned code, stream, severity;
     bool counted; /* the four below are members, 0 too */
     unsigned streams;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "client/forwards.h"
 #include "client/others.h"
 #include "client/reach.h"
@@ -60,6 +61,7 @@ struct connection {
     bool reaching;         /* reach is under way */
     bool close_tried;      /* closing: the circuit broke, and another one was tried */
     struct timer give_up;
+    struct timer patience; /* of the user, while the session waits for approval */
     struct forwards *forwards;
 
     struct report report;
@@ -168,6 +170,22 @@ static void end_streams(struct connection *c, struct session *s)
         remains_free(r);
 }
 
+/* One stream and then the end, not listeners that wait for more. */
+static bool is_single(const struct connection *c)
+{
+    return c->task->options->stdio || c->task->question;
+}
+
+/* For approval. What is there for one stream alone has a line of state only so long. */
+static void stop_waiting(struct connection *c)
+{
+    timer_cancel(c->loop, &c->patience);
+    if (is_single(c)) {
+        timer_cancel(c->loop, &c->status);
+        log_status(c->report.row, NULL);
+    }
+}
+
 static void end_session(struct connection *c)
 {
     struct session *s = c->session;
@@ -175,7 +193,8 @@ static void end_session(struct connection *c)
         return;
     stop_reaching(c);
     timer_cancel(c->loop, &c->give_up);
-    forwards_tie(c->forwards, NULL);
+    stop_waiting(c);
+    forwards_untie(c->forwards);
     circuit_driver_close(&c->drivers[0]); /* the other may have been to be the next */
     circuit_driver_close(&c->drivers[1]);
     c->driver = NULL;
@@ -196,13 +215,8 @@ static void on_retry(struct timer *timer)
 static void retry_later(struct connection *c, enum connection_state meanwhile, uint64_t pause_us)
 {
     set_state(c, meanwhile);
+    report_retry(&c->report, pause_us);
     timer_set(c->loop, &c->retry, loop_now(c->loop) + pause_us);
-}
-
-/* One stream and then the end, not listeners that wait for more. */
-static bool is_single(const struct connection *c)
-{
-    return c->task->options->stdio || c->task->question;
 }
 
 /* The time since the current circuit was joined, if the agent has proven itself on it. */
@@ -217,12 +231,12 @@ static void session_over(struct connection *c)
 {
     struct wire_error e = *session_error(c->session);
     uint64_t worked_us = circuit_worked_us(c);
-    struct round_decision decision = round_session_over(&c->round, e.code, worked_us);
-    report_session_over(&c->report, c->session,
-                        decision.step == ROUND_GIVE_UP ? CLOCK_NEVER : decision.pause_us);
+    struct round_decision decision;
+    report_session_over(&c->report, c->session);
     if (c->driver)
         circuit_driver_part(c->driver, &c->partings);
     end_session(c);
+    decision = round_session_over(&c->round, e.code, worked_us);
     if (decision.step == ROUND_GIVE_UP)
         stop_for(c, e.code, e.text);
     else
@@ -272,8 +286,7 @@ static void try_again(struct connection *c, const struct reach_outcome *o, const
     bool absent = decision.step == ROUND_NEXT && o->answered && o->error.code == CODE_OFFLINE;
     if (decision.step != ROUND_GIVE_UP)
         report_failed(&c->report, absent ? LOG_INFO : LOG_WARNING, c->reach.hop.relay,
-                      o->answered ? c->reach.label : NULL, &o->error, text,
-                      decision.step == ROUND_NEXT ? CLOCK_NEVER : decision.pause_us);
+                      o->answered ? c->reach.label : NULL, &o->error, text);
     if (decision.step == ROUND_NEXT) {
         try_relay(c);
         return;
@@ -313,9 +326,9 @@ static void try_failed(struct connection *c, const struct reach_outcome *o)
 /* Owes CLOSE and gives the agent its time to acknowledge it. */
 static void begin_closing(struct connection *c, const char *text)
 {
+    set_state(c, STATE_CLOSING); /* the ends of streams are not why it ends */
     session_close(c->session, CODE_DONE, text);
     session_end_some(c->session, UINT_MAX);
-    set_state(c, STATE_CLOSING);
     timer_cancel(c->loop, &c->retry);
     timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
@@ -336,10 +349,63 @@ static void close_session(struct connection *c, enum reset_code code)
 static void on_forwards_ended(void *arg, enum reset_code code, const char *why)
 {
     struct connection *c = arg;
-    if (!c->session)
-        return; /* session_over tells what ended it */
+    if (!c->session || c->state == STATE_CLOSING)
+        return; /* session_over, or who closes, tells what ended it */
     snprintf(c->why, sizeof c->why, "%s", why);
     close_session(c, code);
+}
+
+/* The user, or what can go on no further, ends the session; why is set. */
+static void leave(struct connection *c, const char *told)
+{
+    if (c->state != STATE_CONNECTED) {
+        finish(c);
+        return;
+    }
+    forwards_untie(c->forwards);
+    begin_closing(c, told);
+}
+
+static void leave_for(struct connection *c, enum failure failure, const char *why)
+{
+    c->failure = failure;
+    snprintf(c->why, sizeof c->why, "%s", why);
+    leave(c, why);
+}
+
+static void on_patience_over(struct timer *timer)
+{
+    struct connection *c = container_of(timer, struct connection, patience);
+    char text[48], time[24];
+    text_duration(time, c->task->options->wait_s * CLOCK_US_PER_S);
+    snprintf(text, sizeof text, "not approved within %s", time);
+    leave_for(c, FAILURE_NOT_APPROVED, text);
+}
+
+static void on_status(struct timer *timer);
+
+static void wait_for_approval(struct connection *c)
+{
+    const struct client_options *o = c->task->options;
+    report_waiting(&c->report, o->reason);
+    if (o->wait_s && !timer_is_set(&c->patience))
+        timer_set(c->loop, &c->patience, loop_now(c->loop) + o->wait_s * CLOCK_US_PER_S);
+    if (log_on_terminal())
+        on_status(&c->status);
+}
+
+/* What is forwarded begins, or goes on, unless the session waits for approval. */
+static void forward(struct connection *c)
+{
+    struct error e = {0};
+    bool waits = session_waits(c->session);
+    if (waits ? forwards_hold(c->forwards, &e) : forwards_tie(c->forwards, c->session, &e))
+        if (waits)
+            wait_for_approval(c);
+        else
+            stop_waiting(c);
+    else
+        leave_for(c, e.failure, e.text);
 }
 
 static void connected(struct connection *c, struct circuit_driver *driver, const char *label)
@@ -360,7 +426,7 @@ static void connected(struct connection *c, struct circuit_driver *driver, const
     else
         report_connected(&c->report, c->session, relay);
     round_reached(&c->round);
-    forwards_tie(c->forwards, c->session);
+    forward(c);
 }
 
 static void reached(void *arg, struct reach *r)
@@ -418,7 +484,12 @@ static void on_stall(struct session *s, uint64_t since_us)
 static void on_access(struct session *s, const struct access_frame *access)
 {
     struct connection *c = session_owner(s);
+    bool waited = c->report.waiting_us;
+    if (session_waits(s))
+        forward(c);
     report_access(&c->report, access);
+    if (waited && !session_waits(s))
+        forward(c);
 }
 
 static void on_stream(struct session *s, const struct stream_report *report)
@@ -438,8 +509,8 @@ static const struct session_events session_events = {
 
 static void circuit_lost(struct connection *c, const char *why)
 {
-    uint64_t pause_us = c->reaching ? CLOCK_NEVER : round_lost(&c->round, circuit_worked_us(c));
-    report_lost(&c->report, why, pause_us);
+    uint64_t worked_us = circuit_worked_us(c);
+    report_lost(&c->report, why);
     drop_circuit(c);
     c->lost_us = loop_now(c->loop);
     timer_set(c->loop, &c->give_up,
@@ -447,7 +518,7 @@ static void circuit_lost(struct connection *c, const char *why)
     if (c->reaching)
         set_state(c, STATE_RESUMING); /* the next circuit is on its way already */
     else
-        retry_later(c, STATE_RESUMING, pause_us);
+        retry_later(c, STATE_RESUMING, round_lost(&c->round, worked_us));
 }
 
 /* The circuit broke before the agent has acknowledged CLOSE: it is told once more. */
@@ -556,6 +627,7 @@ static void try_relay(struct connection *c)
         .party = c->task->party,
         .agent = c->task->agent,
         .agent_key = c->task->agent_key.key,
+        .reason = c->task->options->reason,
         .driver = spare_driver(c),
         .impatient = round_is_impatient(&c->round),
         .hurried = round_is_hurried(&c->round),
@@ -576,17 +648,11 @@ static void try_relay(struct connection *c)
 
 void connection_interrupt(struct connection *c)
 {
-    bool again = c->state == STATE_CLOSING;
     if (c->ended)
         return;
     c->failure = FAILURE_INTERRUPTED;
     snprintf(c->why, sizeof c->why, "interrupted");
-    if (c->state != STATE_CONNECTED || again) {
-        finish(c);
-        return;
-    }
-    forwards_tie(c->forwards, NULL);
-    begin_closing(c, "ended by the user");
+    leave(c, "ended by the user");
 }
 
 void connection_log_status(const struct connection *c)
@@ -653,6 +719,7 @@ enum failure connection_end(struct connection *c)
     timer_cancel(c->loop, &c->retry);
     timer_cancel(c->loop, &c->close_limit);
     timer_cancel(c->loop, &c->status);
+    timer_cancel(c->loop, &c->patience);
     stop_reaching(c);
     forwards_free(c->forwards);
     partings_free(&c->partings);
@@ -678,6 +745,7 @@ static void init(struct connection *c, const struct client_task *task,
         .close_limit.on_fire = on_close_limit,
         .status.on_fire = on_status,
         .give_up.on_fire = on_give_up,
+        .patience.on_fire = on_patience_over,
         .silence.on_fire = on_silence,
         .others.loop = place->loop,
         .others.config = task->config,

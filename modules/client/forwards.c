@@ -158,12 +158,29 @@ bool forwards_begin(struct forwards *f, struct session *s, struct error *e)
     return remotes_ask(f->remotes, s, e);
 }
 
-void forwards_tie(struct forwards *f, struct session *s)
+bool forwards_tie(struct forwards *f, struct session *s, struct error *e)
 {
-    if (!s)
-        remotes_stop(f->remotes);
-    for (size_t i = 0; i < f->listener_count; i++)
+    for (size_t i = 0; i < f->listener_count; i++) {
+        if (!local_listener_open(f->listeners[i], e))
+            return false;
         local_listener_set_session(f->listeners[i], s);
+    }
+    return true;
+}
+
+bool forwards_hold(struct forwards *f, struct error *e)
+{
+    for (size_t i = 0; i < f->listener_count; i++)
+        if (!local_listener_shut(f->listeners[i], e))
+            return false;
+    return true;
+}
+
+void forwards_untie(struct forwards *f)
+{
+    remotes_stop(f->remotes);
+    for (size_t i = 0; i < f->listener_count; i++)
+        local_listener_set_session(f->listeners[i], NULL);
 }
 
 void forwards_resume(struct forwards *f)

@@ -29,7 +29,8 @@ struct forwards_request {
     void *arg;
 };
 
-/* Listens for -L, -D and -U; connections wait until forwards_tie. NULL: e says why. */
+/* Listens for -L, -D and -U; connections wait until forwards_tie or forwards_hold. NULL: e says
+ * why. */
 struct forwards *forwards_new(struct loop *loop, const struct forwards_request *request,
                               struct error *e);
 
@@ -40,9 +41,16 @@ uint16_t forwards_agent_streams(const struct forwards *f);
  * says why not. */
 bool forwards_begin(struct forwards *f, struct session *s, struct error *e);
 
-/* Connections become streams of this session from now on; NULL: they wait, and the agent is asked
- * for nothing more. */
-void forwards_tie(struct forwards *f, struct session *s);
+/* Connections become streams of this session from now on. False: e says which address cannot be
+ * listened on again after forwards_hold. */
+bool forwards_tie(struct forwards *f, struct session *s, struct error *e);
+
+/* Before forwards_tie, for a session that waits for approval: connections are refused meanwhile.
+ * False: e says where that cannot be done. */
+bool forwards_hold(struct forwards *f, struct error *e);
+
+/* The session has ended, or ends: connections wait, and the agent is asked for nothing more. */
+void forwards_untie(struct forwards *f);
 
 /* For session_events.on_room: connections that wait become streams, as many as there is room for.
  */

@@ -248,20 +248,22 @@ static const struct cli_verb verbs[] = {
     },
     {
         .name = "targets",
-        .words = "[--json] AGENT",
+        .words = "[--json] [--reason TEXT] AGENT",
         .help = "ask the agent what you may open there, and where listen",
         .words_min = 1,
         .words_max = 1,
+        .options = client_session_options,
         .settle = client_settle_agent,
         .run = show_targets,
     },
     {
         .name = "take",
-        .words = "AGENT [NUMBER]",
+        .words = "[--reason TEXT] AGENT [NUMBER]",
         .help = "take the call for help of this number, or all that nobody has taken:\n"
                 "all who list the agent see that they are yours",
         .words_min = 1,
         .words_max = 2,
+        .options = client_session_options,
         .settle = client_settle_take,
         .run = take_calls,
     },
@@ -280,7 +282,7 @@ static const struct cli_applet applet = {
              "An agent whose name is a command is reached after --, as in 'spx client -- list'.\n"
              "Exit codes: 0 ok, 1 other, 2 usage, 3 configuration, 4 not authenticated,\n"
              "5 denied by policy, 6 no such agent, not permitted or offline, 7 network,\n"
-             "8 timed out, 130 interrupted.",
+             "8 timed out, 9 not approved in time, 130 interrupted.",
 };
 
 enum failure client_main(int argc, char **argv)

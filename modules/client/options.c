@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/text.h"
 #include "wire/messages.h"
+
+#define WAIT_MAX_S (7 * 86400)
 
 static struct client_options *options_of(struct cli *c)
 {
@@ -58,6 +61,24 @@ static bool take_stdio(struct cli *c, const char *value, struct error *e)
     return value_host_port(&o->stdio_target.at, value, 0, e);
 }
 
+static bool take_reason(struct cli *c, const char *value, struct error *e)
+{
+    struct view text = view_of_string(value);
+    if (text.len == 0 || text.len > REASON_MAX_BYTES || !text_is_clean(text))
+        return error_set(e, FAILURE_USAGE,
+                         "--reason takes a text of 1 to %d bytes in UTF-8, of one line",
+                         REASON_MAX_BYTES);
+    return cli_take_once(&options_of(c)->reason, value, "--reason", e);
+}
+
+static bool take_wait(struct cli *c, const char *value, struct error *e)
+{
+    static const struct number_range range = {1, WAIT_MAX_S, SECONDS};
+    struct client_options *o = options_of(c);
+    return cli_take_once(&o->wait, value, "--wait", e) &&
+           value_number(&o->wait_s, value, &range, e);
+}
+
 static bool take_watch(struct cli *c, const char *value, struct error *e)
 {
     (void)value, (void)e;
@@ -78,6 +99,16 @@ static bool take_state(struct cli *c, const char *value, struct error *e)
 }
 
 #define LOCAL "[ADDR:]PORT:HOST:PORT"
+#define SESSION_OPTIONS                                             \
+    {0, "reason", "TEXT", take_reason,                              \
+     "why you want in, for the people at the agent: they see it\n"  \
+     "with the request, and it stands in the agent's log"},         \
+        {0, "wait", "DURATION", take_wait,                          \
+         "how long to wait for approval at most, as in '10 min';\n" \
+         "then exit with 9"},                                       \
+    {                                                               \
+        0                                                           \
+    }
 
 const struct cli_option client_connect_options[] = {
     {'L', NULL, LOCAL, take_local,
@@ -94,8 +125,10 @@ const struct cli_option client_connect_options[] = {
     {'W', NULL, "HOST:PORT", take_stdio,
      "connect standard input and output to HOST:PORT\n"
      "(for ssh: -o ProxyCommand='spx client -W %h:%p AGENT')"},
-    {0},
+    SESSION_OPTIONS,
 };
+
+const struct cli_option client_session_options[] = {SESSION_OPTIONS};
 
 const struct cli_option client_list_options[] = {
     {'w', "watch", NULL, take_watch, "go on with changes until interrupted"},

@@ -23,6 +23,10 @@ struct client_options {
     const char **values;
     size_t forward_count, value_count;
     const char *call; /* of take: its number; NULL: all */
+    const char
+        *reason;      /* of the user, for the agent; NULL: none. Clean, at most REASON_MAX_BYTES */
+    const char *wait; /* as given; NULL: as long as the agent lets a request stand */
+    uint32_t wait_s;  /* how long a session may wait for approval; 0: as above */
     bool stdio;       /* -W */
     struct target stdio_target;
 };
@@ -35,8 +39,9 @@ struct client_command {
     struct client_config config;
 };
 
-/* For connecting, and for list. */
-extern const struct cli_option client_connect_options[], client_list_options[];
+/* For connecting, for the other verbs with a session, and for list. */
+extern const struct cli_option client_connect_options[], client_session_options[],
+    client_list_options[];
 
 /* Checks the words and options of a command line for connecting. */
 bool client_settle_connect(struct cli *c, struct error *e);

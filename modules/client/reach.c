@@ -63,6 +63,8 @@ static void make_message1(struct outgoing *o)
     uint8_t payload[SESSION_HELLO_MAX];
     size_t n;
     session_fill_hello(r->request.session, &hello);
+    if (r->request.reason && bytes_are_zero(hello.session_id, sizeof hello.session_id))
+        hello.reason = view_of_string(r->request.reason);
     r->number = hello.circuit;
     n = session_hello_encode(&hello, payload, sizeof payload);
     if (!handshake_start(&r->noise, handshake_preferred_suite(false), PURPOSE_SESSION,

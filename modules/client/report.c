@@ -90,38 +90,22 @@ void report_stalled(struct report *r)
     caused(r, LOG_WARNING, NULL, "%sno answer from the agent: opening another circuit", r->prefix);
 }
 
-#define NEXT_TRY_BYTES 48
-
-/* "; retrying in 0.7 s", or nothing. */
-static const char *next_try(char out[NEXT_TRY_BYTES], uint64_t pause_us)
+void report_lost(struct report *r, const char *why)
 {
-    char when[32];
-    text_wait(when, pause_us);
-    snprintf(out, NEXT_TRY_BYTES, "; retrying %s", when);
-    return pause_us == CLOCK_NEVER ? "" : out;
-}
-
-void report_lost(struct report *r, const char *why, uint64_t pause_us)
-{
-    char when[32] = "";
     struct log_fields f = log_party_fields(&r->peers, "session_lost");
     f.reason = why;
-    if (pause_us != CLOCK_NEVER)
-        text_wait(when, pause_us);
-    caused(r, LOG_WARNING, &f, "%scircuit lost: %s; resuming%s%s", r->prefix, why,
-           when[0] ? " " : "", when);
+    caused(r, LOG_WARNING, &f, "%scircuit lost: %s; resuming", r->prefix, why);
 }
 
 void report_failed(struct report *r, enum log_level level, const char *relay, const char *label,
-                   const struct wire_error *error, const char *words, uint64_t pause_us)
+                   const struct wire_error *error, const char *words)
 {
-    char next[NEXT_TRY_BYTES];
     struct log_fields f = log_party_fields(&r->peers, label ? "circuit_refused" : "hop_failed");
     f.circuit = label;
     f.relay = relay;
     f.code = error->code;
     f.reason = error->text;
-    caused(r, level, &f, "%s%s%s", r->prefix, words, next_try(next, pause_us));
+    caused(r, level, &f, "%s%s", r->prefix, words);
 }
 
 void report_refused(struct report *r, const char *circuit, const uint8_t relay_key[KEY_BYTES],
@@ -139,6 +123,13 @@ void report_refused(struct report *r, const char *circuit, const uint8_t relay_k
                                                 .by = by_agent ? "agent" : "relay"});
 }
 
+void report_retry(struct report *r, uint64_t pause_us)
+{
+    char when[32];
+    text_wait(when, pause_us);
+    caused(r, LOG_INFO, NULL, "%sretrying %s", r->prefix, when);
+}
+
 void report_silence(struct report *r, const char *who, const char *what, bool had_session)
 {
     if (r->silence_told)
@@ -150,24 +141,64 @@ void report_silence(struct report *r, const char *who, const char *what, bool ha
         log_warning("%s %s; waiting up to %d s (Ctrl-C ends)", who, what, CONNECT_WAIT_S);
 }
 
+void report_waiting(struct report *r, const char *reason)
+{
+    struct log_fields f = log_party_fields(&r->peers, "session_asked");
+    if (r->waiting_us)
+        return;
+    r->waiting_us = loop_now(r->loop);
+    f.reason = reason;
+    audit_note(r->audit, &f, &r->subject.entry);
+}
+
+/* A warning, which is also seen where another program talks over this one. */
+static void report_request(struct report *r, const char *code)
+{
+    struct log_fields f = log_party_fields(&r->peers, "session_asked");
+    char request[sizeof r->request + 16] = "";
+    if (!r->waiting_us || strncmp(r->request, code, sizeof r->request - 1) == 0)
+        return;
+    snprintf(r->request, sizeof r->request, "%.*s", (int)sizeof r->request - 1, code);
+    snprintf(request, sizeof request, ": request %s", r->request);
+    f.request = r->request;
+    caused(r, LOG_WARNING, &f,
+           "waiting for approval at %s%s; read the code to the customer, who approves with it "
+           "(Ctrl-C ends)",
+           r->agent, request);
+}
+
+static void report_granted(struct report *r, const char *until)
+{
+    struct log_fields f =
+        log_party_fields(&r->peers, r->waiting_us ? "session_granted" : "session_until");
+    char after[24], approved[sizeof after + 24] = "";
+    text_duration(after, loop_now(r->loop) - r->waiting_us);
+    if (r->waiting_us)
+        snprintf(approved, sizeof approved, "approved after %s: ", after);
+    f.reason = until;
+    caused(r, LOG_INFO, &f, "%s%sthe session may last %s%s", r->prefix, approved,
+           until[0] ? "until " : "without an end", until);
+    if (r->waiting_us)
+        audit_note(r->audit, &f, &r->subject.entry);
+    r->waiting_us = 0;
+}
+
 void report_access(struct report *r, const struct access_frame *access)
 {
-    bool ending = access->state == ACCESS_ENDING;
-    struct log_fields f = log_party_fields(&r->peers, ending ? "session_ends" : "session_until");
+    struct log_fields f = log_party_fields(&r->peers, "session_ends");
     char text[TEXT_MAX_BYTES + 1];
     text_clean(text, sizeof text, access->text);
     f.reason = text;
-    if (ending)
-        caused(r, LOG_WARNING, &f, "%sthe agent ends the session at %s", r->prefix, text);
-    else if (access->state == ACCESS_GRANTED && text[0])
-        caused(r, LOG_INFO, &f, "%sthe session may last until %s", r->prefix, text);
+    if (access->state == ACCESS_WAITING)
+        report_request(r, text);
     else if (access->state == ACCESS_GRANTED)
-        caused(r, LOG_INFO, &f, "%sthe session may last without an end", r->prefix);
+        report_granted(r, text);
+    else if (access->state == ACCESS_ENDING)
+        caused(r, LOG_WARNING, &f, "%sthe agent ends the session at %s", r->prefix, text);
 }
 
-void report_session_over(struct report *r, const struct session *s, uint64_t pause_us)
+void report_session_over(struct report *r, const struct session *s)
 {
-    char next[NEXT_TRY_BYTES];
     const struct wire_error *e = session_error(s);
     struct session_summary summary = session_summary(s);
     struct log_fields f = log_party_fields(&r->peers, "session_ended");
@@ -178,8 +209,7 @@ void report_session_over(struct report *r, const struct session *s, uint64_t pau
     f.bytes_up = summary.bytes_sent;
     f.bytes_down = summary.bytes_received;
     f.duration_us = loop_now(r->loop) - r->session_begun_us;
-    caused(r, LOG_WARNING, &f, "%sthe session has ended: %s%s", r->prefix, e->text,
-           next_try(next, pause_us));
+    caused(r, LOG_WARNING, &f, "%sthe session has ended: %s", r->prefix, e->text);
 }
 
 /* All sessions end here, also those whose end is wanted and has no line. */
@@ -205,6 +235,8 @@ void report_add(struct report *r, const struct session *s)
 {
     struct session_summary summary = session_summary(s);
     note_end(r, s);
+    r->waiting_us = 0;
+    r->request[0] = '\0';
     r->sent += summary.bytes_sent;
     r->received += summary.bytes_received;
     r->streams += summary.streams_opened;
@@ -229,10 +261,31 @@ static void write_state(char text[STATE_BYTES], const struct report *r, const st
              r->agent, state, rtt, now.own_open, now.own_open == 1 ? "" : "s", up, down, time);
 }
 
+static void write_waiting(char text[STATE_BYTES], const struct report *r, const char *state)
+{
+    char time[24], request[sizeof r->request + 16] = "";
+    bool away = strcmp(state, "connected") != 0;
+    uint64_t waited_us = loop_now(r->loop) - r->waiting_us;
+    text_duration(time, waited_us / CLOCK_US_PER_S * CLOCK_US_PER_S);
+    if (r->request[0])
+        snprintf(request, sizeof request, ": request %s", r->request);
+    snprintf(text, STATE_BYTES, "waiting for approval at %s%s, since %s%s%s", r->agent, request,
+             time, away ? " | " : "", away ? state : "");
+}
+
+static void write_line(char text[STATE_BYTES], const struct report *r, const struct session *s,
+                       const char *state)
+{
+    if (r->waiting_us)
+        write_waiting(text, r, state);
+    else
+        write_state(text, r, s, state);
+}
+
 void report_show(const struct report *r, const struct session *s, const char *state)
 {
     char text[STATE_BYTES];
-    write_state(text, r, s, state);
+    write_line(text, r, s, state);
     log_status(r->row, text);
 }
 
@@ -241,7 +294,7 @@ void report_log(const struct report *r, const struct session *s, const char *sta
     char text[STATE_BYTES];
     struct log_fields f = r->fields;
     f.event = "status";
-    write_state(text, r, s, state);
+    write_line(text, r, s, state);
     log_event(LOG_INFO, &f, "status: %s", text);
 }
 

@@ -11,6 +11,8 @@
 #include "net/loop.h"
 #include "session/session.h"
 
+#define REQUEST_TEXT_BYTES 32 /* of a request's code, which is shorter */
+
 /* The owner reads prefix and peers, which streams and listeners need for their lines. */
 struct report {
     struct loop *loop;
@@ -27,7 +29,9 @@ struct report {
     bool has_session; /* which has begun, for the audit */
     struct timer sweep;
     uint64_t begun_us, session_begun_us;
-    bool silence_told; /* since the last circuit */
+    bool silence_told;   /* since the last circuit */
+    uint64_t waiting_us; /* since when the session waits for approval; 0: it does not */
+    char request[REQUEST_TEXT_BYTES]; /* the code of its request; "": not told yet */
     /* Of the sessions that have ended. */
     uint64_t sent, received;
     unsigned streams;
@@ -59,29 +63,36 @@ void report_resumed(struct report *r, const char *relay, uint64_t lost_us);
 /* The circuit stalls, and another one is opened beside it. */
 void report_stalled(struct report *r);
 
-/* The circuit is lost, and the session resumes. pause_us, here and below: until the next try;
- * CLOCK_NEVER: there is none, or it is under way. */
-void report_lost(struct report *r, const char *why, uint64_t pause_us);
+/* The circuit is lost, and the session resumes. */
+void report_lost(struct report *r, const char *why);
 
 /* A try failed; the error is told in these words. label: of the circuit that was asked for; NULL:
  * the relay itself did not let this one in. */
 void report_failed(struct report *r, enum log_level level, const char *relay, const char *label,
-                   const struct wire_error *error, const char *words, uint64_t pause_us);
+                   const struct wire_error *error, const char *words);
 
 /* The same for the audit, where each try counts: the circuit of this name was refused by the agent,
  * or by the relay with this key. */
 void report_refused(struct report *r, const char *circuit, const uint8_t relay_key[KEY_BYTES],
                     bool by_agent, const struct wire_error *error);
 
+/* The next try is after this pause. */
+void report_retry(struct report *r, uint64_t pause_us);
+
 /* A try takes long: told once until there is a circuit. had_session: it is waited for without an
  * end. */
 void report_silence(struct report *r, const char *who, const char *what, bool had_session);
 
-/* The agent says how long the session may go on. */
+/* The session that has begun waits for approval, for which the user gave this reason, or NULL. Once
+ * for each session. */
+void report_waiting(struct report *r, const char *reason);
+
+/* The agent says by which code the session can be approved, that it is, or how long it may go on.
+ */
 void report_access(struct report *r, const struct access_frame *access);
 
 /* This session ends, with the error that it has. */
-void report_session_over(struct report *r, const struct session *s, uint64_t pause_us);
+void report_session_over(struct report *r, const struct session *s);
 
 /* This session is freed: its counts are added. */
 void report_add(struct report *r, const struct session *s);

@@ -95,6 +95,21 @@ void intake_stop(struct intake *a)
     door_stop(&a->door);
 }
 
+bool intake_shut(struct intake *a, struct error *e)
+{
+    if (a->door.shut)
+        return true;
+    if (!door_shut(&a->door, e))
+        return false;
+    socket_set_application(a->door.io.fd, &a->door.bound);
+    return true;
+}
+
+bool intake_unshut(struct intake *a, struct error *e)
+{
+    return door_unshut(&a->door, e);
+}
+
 const char *intake_address(const struct intake *a)
 {
     return a->text;

@@ -23,6 +23,10 @@ struct intake *intake_new(struct loop *loop, const struct address *listen,
 void intake_go(struct intake *a);
 void intake_stop(struct intake *a);
 
+/* As door_shut and door_unshut (net/door.h). */
+bool intake_shut(struct intake *a, struct error *e);
+bool intake_unshut(struct intake *a, struct error *e);
+
 /* The address that is bound, as text and as it is. */
 const char *intake_address(const struct intake *a);
 const struct address *intake_bound(const struct intake *a);

@@ -119,6 +119,17 @@ void local_listener_set_session(struct local_listener *l, struct session *s)
         intake_stop(l->intake);
 }
 
+bool local_listener_shut(struct local_listener *l, struct error *e)
+{
+    local_listener_set_session(l, NULL);
+    return l->udp || intake_shut(l->intake, e);
+}
+
+bool local_listener_open(struct local_listener *l, struct error *e)
+{
+    return l->udp || intake_unshut(l->intake, e);
+}
+
 void local_listener_resume(struct local_listener *l)
 {
     if (l->session && !l->udp)

@@ -18,6 +18,12 @@ struct local_listener *local_listener_new(struct loop *loop, const struct forwar
 /* Connections become streams of this session from now on; NULL: they wait again. */
 void local_listener_set_session(struct local_listener *l, struct session *s);
 
+/* From now on connections are refused, and those that wait are reset, until local_listener_open;
+ * datagrams are dropped. Harmless when that is so already. False: e says what and where, and it
+ * cannot be used any more. */
+bool local_listener_shut(struct local_listener *l, struct error *e);
+bool local_listener_open(struct local_listener *l, struct error *e);
+
 /* A stream may be opened again (session_events.on_room). */
 void local_listener_resume(struct local_listener *l);
 

@@ -89,7 +89,8 @@ bool door_open(struct door *d, struct loop *loop, const struct address *listen, 
     *d = (struct door){.io = {.on_read = on_read},
                        .pause = {.on_fire = on_pause_over},
                        .events = events,
-                       .owner = owner};
+                       .owner = owner,
+                       .backlog = backlog};
     if (!address_of_socket(&d->bound, fd, false) || !io_add(loop, &d->io, fd)) {
         error_set(e, FAILURE_OTHER, "cannot listen: %s", system_text(errno));
         close(fd);
@@ -104,23 +105,67 @@ bool door_open(struct door *d, struct loop *loop, const struct address *listen, 
 void door_go(struct door *d)
 {
     d->going = true;
-    io_want_read(&d->io);
+    if (!d->shut)
+        io_want_read(&d->io);
 }
 
 void door_stop(struct door *d)
 {
     d->going = false;
-    io_stop_read(&d->io);
+    if (!d->shut)
+        io_stop_read(&d->io);
+}
+
+static void close_socket(struct door *d)
+{
+    io_remove(&d->io);
+    timer_cancel(d->loop, &d->pause);
+    close(d->io.fd);
+    if (door_is_file(d, path_of(d)))
+        socket_remove_file(&d->bound);
+}
+
+bool door_shut(struct door *d, struct error *e)
+{
+    if (d->shut)
+        return true;
+    close_socket(d);
+    d->io.fd = socket_bind(&d->bound, e);
+    if (d->io.fd < 0) {
+        d->loop = NULL;
+        return false;
+    }
+    remember_file(d);
+    d->shut = true;
+    d->going = false;
+    return true;
+}
+
+/* Another program may have found its file, on which nobody listened, and have replaced it. */
+static bool has_its_file(const struct door *d, struct error *e)
+{
+    const char *path = path_of(d);
+    return !path[0] || door_is_file(d, path) ||
+           error_set(e, FAILURE_NETWORK,
+                     "cannot listen on unix:%s: another program has replaced it", path);
+}
+
+bool door_unshut(struct door *d, struct error *e)
+{
+    if (!d->shut)
+        return true;
+    if (!has_its_file(d, e) || !socket_begin_listening(d->io.fd, &d->bound, d->backlog, e))
+        return false;
+    if (!io_add(d->loop, &d->io, d->io.fd))
+        return error_set(e, FAILURE_OTHER, "cannot listen: %s", system_text(errno));
+    d->shut = false;
+    return true;
 }
 
 void door_close(struct door *d)
 {
     if (!d->loop)
         return;
-    io_remove(&d->io);
-    timer_cancel(d->loop, &d->pause);
-    close(d->io.fd);
-    if (door_is_file(d, path_of(d)))
-        socket_remove_file(&d->bound);
+    close_socket(d);
     d->loop = NULL;
 }

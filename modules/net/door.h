@@ -30,7 +30,8 @@ struct door {
     struct address bound;
     dev_t device; /* of a UNIX socket's file, and its inode: not one that took its place */
     ino_t inode;
-    bool going;
+    int backlog;
+    bool going, shut;
 };
 
 /* Listens; accepts from the first door_go on. False: e says what and where. */
@@ -40,6 +41,12 @@ bool door_open(struct door *d, struct loop *loop, const struct address *listen, 
 /* Accepts, until there is no room or door_stop; after it connections wait in the kernel. */
 void door_go(struct door *d);
 void door_stop(struct door *d);
+
+/* Shuts the door: connections that wait are reset, and others refused, until door_unshut; the
+ * address stays its own as far as the system keeps it. Harmless when that is so already. False: e
+ * says what and where; then it is closed, or still shut. */
+bool door_shut(struct door *d, struct error *e);
+bool door_unshut(struct door *d, struct error *e);
 
 /* True if this path leads to the file of its UNIX socket. */
 bool door_is_file(const struct door *d, const char *path);

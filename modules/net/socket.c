@@ -22,6 +22,7 @@
 #define NOTSENT_LOWAT_BYTES (128 * 1024)
 #define NEAR_US 1000
 #define DATAGRAM_BUFFER_BYTES (256 * 1024)
+#define BIND_ONLY (-1) /* in place of a backlog */
 
 static bool set_option(int fd, int level, int name, int value)
 {
@@ -109,7 +110,8 @@ static bool bind_address(int fd, const struct address *a, bool may_replace)
 static bool bind_and_listen(int fd, const struct address *a, int type, int backlog,
                             bool may_replace)
 {
-    return bind_address(fd, a, may_replace) && (type != SOCK_STREAM || listen(fd, backlog) == 0);
+    return bind_address(fd, a, may_replace) &&
+           (type != SOCK_STREAM || backlog == BIND_ONLY || listen(fd, backlog) == 0);
 }
 
 /* Of several processes that find the file of one that was killed, one replaces it: without the
@@ -182,6 +184,15 @@ const char *socket_listen_reason(const char *text)
     return reason ? reason + 2 : text;
 }
 
+static bool say_why_not(struct error *e, const struct address *a, int error)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    address_to_text(text, a);
+    return error_set(e, FAILURE_NETWORK, CANNOT_LISTEN "%s: %s%s", text,
+                     socket_error_text(error, a),
+                     listen_advice(error, a->storage.ss_family == AF_UNIX));
+}
+
 static int listen_or_say(const struct address *a, int type, int backlog, struct error *e)
 {
     int fd = listen_on(a, type, backlog);
@@ -192,19 +203,24 @@ static int listen_or_say(const struct address *a, int type, int backlog, struct 
         address_set_port(&any, address_port(a));
         fd = listen_on(&any, type, backlog);
     }
-    if (fd < 0) {
-        int error = errno;
-        char text[ADDRESS_TEXT_BYTES];
-        address_to_text(text, a);
-        error_set(e, FAILURE_NETWORK, CANNOT_LISTEN "%s: %s%s", text, socket_error_text(error, a),
-                  listen_advice(error, a->storage.ss_family == AF_UNIX));
-    }
+    if (fd < 0)
+        say_why_not(e, a, errno);
     return fd;
 }
 
 int socket_listen(const struct address *a, int backlog, struct error *e)
 {
     return listen_or_say(a, SOCK_STREAM, backlog, e);
+}
+
+int socket_bind(const struct address *a, struct error *e)
+{
+    return listen_or_say(a, SOCK_STREAM, BIND_ONLY, e);
+}
+
+bool socket_begin_listening(int fd, const struct address *a, int backlog, struct error *e)
+{
+    return listen(fd, backlog) == 0 || say_why_not(e, a, errno);
 }
 
 static void set_datagram(int fd)

@@ -11,6 +11,12 @@
  * as long as the call). -1: e says what and where. */
 int socket_listen(const struct address *a, int backlog, struct error *e);
 
+/* The same, bound and not listening: connections are refused until socket_begin_listening, whose
+ * errors are those of socket_listen. On Linux two sockets can be bound so to one TCP port; the
+ * first that listens has it. */
+int socket_bind(const struct address *a, struct error *e);
+bool socket_begin_listening(int fd, const struct address *a, int backlog, struct error *e);
+
 /* The reason alone in the text of such an error, for who says where already; another text as it is.
  * Points into text. */
 const char *socket_listen_reason(const char *text);

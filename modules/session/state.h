@@ -28,7 +28,6 @@
  * 7. while an agent's session waits for approval, each of its streams is reset. */
 struct session {
     enum session_state state;
-    bool waits; /* for approval */
     struct wire_error error;
     struct session_settings settings;
     const struct session_events *events;
@@ -87,6 +86,7 @@ struct session {
         refused;        /* counted streams of either side, and OPENs over the limit not done yet */
     unsigned listeners; /* of the client, asked for or live */
     bool room_wanted;
+    bool waits;         /* for approval: none is opened */
     uint32_t pool_left; /* of receive_limit, beyond every stream's floor */
 
     /* Measures. */

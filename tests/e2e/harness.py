@@ -30,7 +30,7 @@ SPX_GLIBC = str(Path(os.environ.get("SPX_GLIBC", "build/test/spx")).absolute())
 LOOPBACK = "127.0.0.1"
 
 # Exit codes (modules/base/exits.h).
-OK, OTHER, USAGE, CONFIG, NOT_AUTHENTICATED, DENIED, NO_AGENT, NETWORK, TIMED_OUT = range(9)
+OK, OTHER, USAGE, CONFIG, NOT_AUTHENTICATED, DENIED, NO_AGENT, NETWORK, TIMED_OUT, NOT_APPROVED = range(10)
 NOT_SEEN, ALTERED, INTERRUPTED = 10, 11, 130
 
 SYS_PIDFD_GETFD = 438  # on every architecture

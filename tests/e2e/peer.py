@@ -26,7 +26,7 @@ REFUSE, CONNECTED, REFUSED, CALL, PING, PONG, BYE = range(9, 16)
 CALLS, HEARD = 128, 129
 
 # Frames.
-OPEN, OPENED, DATA, EOF, RESET, WINDOW, LISTEN, LISTENING, CLOSE = range(1, 10)
+OPEN, OPENED, DATA, EOF, RESET, WINDOW, LISTEN, LISTENING, CLOSE, ACCESS = range(1, 11)
 START, ACK, FRAME_PING, FRAME_PONG, DATAGRAM, PAD = 0x80, 0x81, 0x82, 0x83, 0x84, 0xC0
 
 # Codes.
@@ -34,6 +34,9 @@ REVOKED, FULL, NO_AGENT, OFFLINE, TIMEOUT, DENIED = 3, 4, 7, 8, 9, 10
 NO_SESSION, ENDED, STALE = 12, 13, 14
 PROTOCOL, REPLACED, BAD_HANDSHAKE, BAD_TICKET, DONE = 15, 17, 19, 20, 21
 RESET_LIMIT = 7
+
+# Of ACCESS.
+WAITING, GRANTED, ENDING = 1, 2, 3
 
 Pair = noise.Pair
 
@@ -96,9 +99,11 @@ class Reader:
         return self.take(len(self.data))
 
     def extensions(self):
+        found = {}
         while self.data:
-            self.take(2)
-            self.blob()
+            kind = self.number(2)
+            found[kind] = self.blob()
+        return found
 
 
 class Pipe:
@@ -346,6 +351,10 @@ def frame(kind, stream=0, payload=b"", reserved=0, length=None):
     return struct.pack(">BBHI", kind, reserved, size, stream) + payload
 
 
+def access_frame(state, until=0, text=""):
+    return frame(ACCESS, 0, bytes([state]) + u64(until) + string(text))
+
+
 def open_frame(stream, target, window=1 << 18):
     return frame(OPEN, stream, u32(window) + string(target))
 
@@ -357,6 +366,7 @@ class Session:
         self.id, self.circuit_number, self.received = NEW, 0, 0
         self.sent, self.acknowledged = b"", 0  # sent: from position `acknowledged` on
         self.peer_streams = self.early_credit = self.peer_limit = self.peer_ring = None
+        self.extensions = []  # of each payload of the other side
 
     def limits(self, streams=0, limit=8 * MIB, ring=MIB):
         return u64(self.received) + u32(limit) + u32(ring) + u16(streams)
@@ -378,7 +388,7 @@ class Session:
         self.id, told = reader.take(16), reader.number(8)
         self.peer_limit, self.peer_ring, self.peer_streams = (reader.number(n) for n in (4, 4, 2))
         self.early_credit, self.resume_window = reader.number(4), reader.number(4)
-        reader.extensions()
+        self.extensions.append(reader.extensions())
         return told
 
     def read_payload1(self, reader):
@@ -392,7 +402,7 @@ class Session:
             reader.number(8),
         )
         self.peer_limit, self.peer_ring, self.peer_streams = (reader.number(n) for n in (4, 4, 2))
-        reader.extensions()
+        self.extensions.append(reader.extensions())
         return name, session_id, number, told
 
     def acknowledge(self, position):
@@ -615,6 +625,7 @@ class Agent:
         name, session_id, number, told = session.read_payload1(Reader(payload))
         assert name == self.name
         if session_id != NEW:
+            self.sessions[session_id].extensions += session.extensions
             session = self.sessions[session_id]
         else:
             session.id = os.urandom(16)

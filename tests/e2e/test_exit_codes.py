@@ -1,5 +1,6 @@
 """Every exit code of the README, for every applet that can end with it, by a situation that gives it;
 and the reason why each other one cannot be."""
+import contextlib
 import re
 import signal
 import socket
@@ -14,6 +15,7 @@ from harness import (
     INTERRUPTED,
     LOOPBACK,
     NETWORK,
+    NOT_APPROVED,
     NOT_AUTHENTICATED,
     NOT_SEEN,
     NO_AGENT,
@@ -29,6 +31,7 @@ from harness import (
     run,
     spx,
 )
+from test_waiting import approver
 
 APPLETS = ("client", "relay", "agent", "key", "audit")
 
@@ -129,6 +132,11 @@ def client_at_a_silent_relay(world, code):
     silent, address = taken_port()
     with silent:
         world.run_pipe(relay=address, code=code, seconds=40)
+
+
+def client_that_waits_for_approval(world, code):
+    with contextlib.closing(approver(world)):
+        run(*world.pipe_argv(endpoint(LOOPBACK, 9)), "--wait", "1", code=code)
 
 
 def client_interrupted(world, code):
@@ -275,6 +283,7 @@ SITUATIONS = [
     ("client", NETWORK, client_with_a_taken_port),
     ("client", NETWORK, client_with_a_taken_udp_port),
     ("client", TIMED_OUT, client_at_a_silent_relay),
+    ("client", NOT_APPROVED, client_that_waits_for_approval),
     ("client", INTERRUPTED, client_interrupted),
     ("relay", OK, relay_stopped),
     ("relay", OK, relay_interrupted),
@@ -304,17 +313,17 @@ SERVES = "what a peer does ends its connection, never the service"
 ENDS = "it is told to end, and has: 0"
 NO_NETWORK = "it connects to nobody"
 IMPOSSIBLE = {
-    **{("relay", code): SERVES for code in (NOT_AUTHENTICATED, DENIED, NO_AGENT, TIMED_OUT)},
-    **{("agent", code): SERVES for code in (NOT_AUTHENTICATED, DENIED, NO_AGENT, TIMED_OUT)},
+    **{("relay", code): SERVES for code in (NOT_AUTHENTICATED, DENIED, NO_AGENT, TIMED_OUT, NOT_APPROVED)},
+    **{("agent", code): SERVES for code in (NOT_AUTHENTICATED, DENIED, NO_AGENT, TIMED_OUT, NOT_APPROVED)},
     ("relay", INTERRUPTED): ENDS,
     ("agent", INTERRUPTED): ENDS,
     **{
         ("key", code): NO_NETWORK
-        for code in (NOT_AUTHENTICATED, DENIED, NO_AGENT, NETWORK, TIMED_OUT)
+        for code in (NOT_AUTHENTICATED, DENIED, NO_AGENT, NETWORK, TIMED_OUT, NOT_APPROVED)
     },
     **{
         ("audit", code): NO_NETWORK
-        for code in (NOT_AUTHENTICATED, DENIED, NO_AGENT, NETWORK, TIMED_OUT)
+        for code in (NOT_AUTHENTICATED, DENIED, NO_AGENT, NETWORK, TIMED_OUT, NOT_APPROVED)
     },
     **{
         (applet, code): "it reads no audits"

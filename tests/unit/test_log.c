@@ -165,6 +165,7 @@ static void json_has_fields(void **state)
                                           .key = "k",
                                           .address = "d",
                                           .target = "t \"\\\n\xff\xc3\xa9",
+                                          .request = "q",
                                           .reason = "w",
                                           .code = 1,
                                           .stream = 4294967295,
@@ -181,7 +182,8 @@ static void json_has_fields(void **state)
         after_role(),
         "\"event\":\"e\",\"circuit\":\"c\",\"resumes\":\"r\",\"user\":\"u\",\"agent\":\"a\","
         "\"key\":\"k\","
-        "\"relay\":\"l\",\"address\":\"d\",\"target\":\"t \\\"\\\\??\xc3\xa9\",\"reason\":\"w\","
+        "\"relay\":\"l\",\"address\":\"d\",\"target\":\"t "
+        "\\\"\\\\??\xc3\xa9\",\"request\":\"q\",\"reason\":\"w\","
         "\"code\":1,\"stream\":4294967295,\"severity\":3,\"left_out\":6,\"streams\":4,"
         "\"bytes_up\":18446744073709551615,\"bytes_down\":0,\"duration_ms\":1999,\"text\":\"text\"}"
         "\n");

@@ -126,8 +126,10 @@ static void grant(struct pair *p)
 
 static void run_waiting(struct pair *p)
 {
-    while (pair_step(p))
-        continue;
+    bool moved;
+    do
+        moved = pair_step(p);
+    while (moved);
     pair_check(p);
     assert_true(session_waits(p->side[CLIENT].s));
     assert_int_equal(p->side[AGENT].opens, 0);
