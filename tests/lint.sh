@@ -125,10 +125,11 @@ layers() {
         allowed["forward"] = "base wire net config session audit"
         allowed["control"] = "base net"
         allowed["http"]    = "base net"
+        allowed["events"]  = "base net"
         allowed["cli"]     = "base config"
         for (n = split(applets, applet, " "); n > 0; n--)
             if (applet[n] != "audit")
-                allowed[applet[n]] = "base crypto wire net policy hop session config forward control http cli audit"
+                allowed[applet[n]] = "base crypto wire net policy hop session config forward control http cli audit events"
         allowed["auditor"] = "base crypto cli audit" # the applet audit
     }
     function may_include(file, folder, target, name) {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/events.h"
 #include "agent/service.h"
 #include "agent/store.h"
 #include "audit/note.h"
@@ -127,12 +128,14 @@ static void log_state(const struct agent_lock *l, const char *who)
     struct log_fields f = {.event = l->now.locked ? "locked" : "unlocked",
                            .agent = l->agent->config.name,
                            .reason = l->now.why};
-    char left[24] = "";
+    const struct audit_entry more = {.by = who, .decision = true};
+    char left[24] = "", text[LOCK_WHY_MAX_BYTES + 128];
     text_duration(left, lock_left_s(l) * CLOCK_US_PER_S);
-    log_event(LOG_WARNING, &f, "%s by %s%s%s%s%s", l->now.locked ? "locked" : "unlocked", who,
-              l->now.why[0] ? ": " : "", l->now.why, l->now.until_s ? ", for " : "",
-              l->now.until_s ? left : "");
-    audit_note(l->agent->audit, &f, &(struct audit_entry){.by = who, .decision = true});
+    snprintf(text, sizeof text, "%s by %s%s%s%s%s", f.event, who, l->now.why[0] ? ": " : "",
+             l->now.why, l->now.until_s ? ", for " : "", l->now.until_s ? left : "");
+    log_event(LOG_WARNING, &f, "%s", text);
+    audit_note(l->agent->audit, &f, &more);
+    event_tell(l->agent, EVENT_LOCK, NULL, &f, &more, text);
 }
 
 static void look_again(struct agent_lock *l)

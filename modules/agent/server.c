@@ -11,6 +11,7 @@
 #include "agent/call_desk.h"
 #include "agent/changes.h"
 #include "agent/control.h"
+#include "agent/events.h"
 #include "agent/inbound.h"
 #include "agent/lock.h"
 #include "agent/own_calls.h"
@@ -140,6 +141,8 @@ static void reload(struct agent *a)
     if (!start_uplinks(a))
         log_error(NO_MEMORY_TEXT ": not every relay is called");
     inbound_check(a->inbound);
+    if (!events_begin(a, &e))
+        log_error("%s", e.text);
     attempts_forget(&a->attempts, is_relay, a);
 }
 
@@ -239,6 +242,16 @@ static void on_stop(void *arg, int signo)
     timer_set(a->loop, &a->stop_limit, loop_now(a->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
 
+static void on_audit_failing(void *agent, const char *why)
+{
+    struct agent *a = agent;
+    const struct log_fields f = {.event = why ? "audit_failing" : "audit_written", .reason = why};
+    char text[ERROR_TEXT_BYTES + 64];
+    snprintf(text, sizeof text,
+             why ? "the audit cannot be written: %s" : "the audit is written again", why);
+    event_tell(a, EVENT_AUDIT_FAILURE, NULL, &f, &(struct audit_entry){0}, text);
+}
+
 static bool begin_audit(struct agent *a, struct error *e)
 {
     const struct audit_settings settings = {.path = a->config.audit,
@@ -246,7 +259,9 @@ static bool begin_audit(struct agent *a, struct error *e)
                                             .agent = a->config.name,
                                             .limit_bytes = audit_bytes(a->config.audit_mb),
                                             .refuse = !a->config.audit_continue,
-                                            .recent = true};
+                                            .recent = true,
+                                            .on_failing = on_audit_failing,
+                                            .arg = a};
     if (a->config.audit && !(a->audit = audit_start(a->loop, &settings, e)))
         return false;
     audit_counts_init(&a->counts, a->loop, a->audit);
@@ -263,7 +278,7 @@ static bool start(struct agent *a, struct error *e)
     a->party.known = known_keys_new();
     if (!a->party.known)
         return error_no_memory(e);
-    if (!begin_audit(a, e))
+    if (!events_begin(a, e) || !begin_audit(a, e))
         return false;
     know(a);
     key_stock_fill(&a->stock);
@@ -334,6 +349,7 @@ static void end(struct agent *a, const char *why)
     if (a->state_held >= 0)
         close(a->state_held);
     partings_free(&a->partings);
+    events_end(a);
     attempts_forget(&a->attempts, NULL, NULL);
     meters_free(&a->meters);
     log_rates_free(&a->log);

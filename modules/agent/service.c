@@ -6,6 +6,7 @@
 
 #include "agent/budget.h"
 #include "agent/ended.h"
+#include "agent/events.h"
 #include "agent/service.h"
 #include "agent/service_state.h"
 #include "base/clock.h"
@@ -73,6 +74,17 @@ static void on_ended(struct teardown *t)
         service_free(v);
 }
 
+/* Who began the end, as far as the agent can tell. */
+static void note_end(struct service *v, const struct log_fields *f)
+{
+    struct audit_entry more = v->subject.entry;
+    char text[ERROR_TEXT_BYTES];
+    more.by = session_state(v->session) == SESSION_CLOSED ? "client" : "agent";
+    service_note(v, f, more.by);
+    snprintf(text, sizeof text, "the session of user %s has ended: %s", f->user, f->reason);
+    event_tell(v->agent, EVENT_ENDED, v->seat.user_key, f, &more, text);
+}
+
 void service_end(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
@@ -86,11 +98,11 @@ void service_end(struct service *v, const char *why)
     log_caused_event(&a->log, party, loop_now(a->loop), LOG_INFO, &f,
                      "circuit %s: ended: %s; user %s, %u stream%s, %s", v->label, why,
                      v->access.user, f.streams, f.streams == 1 ? "" : "s", totals);
-    if (v->seat.started)
-        service_note(v, &f, session_state(v->session) == SESSION_CLOSED ? "client" : "agent");
-    if (v->seat.started)
+    if (v->seat.started) {
+        note_end(v, &f);
         ended_remember(&a->ended, session_id(v->session), v->seat.user_key, v->ended_as, why,
                        loop_now(a->loop));
+    }
     if (v->candidate)
         service_let_go(v, v->candidate);
     if (v->current)

@@ -26,6 +26,7 @@ struct agent_control;
 struct agent_lock;
 struct own_calls;
 struct policy;
+struct teller;
 
 struct agent {
     struct loop *loop;
@@ -53,6 +54,7 @@ struct agent {
     struct list ended;          /* sessions that ended recently (ended.h) */
     struct own_calls *calls;    /* the storage system's calls for help */
     struct audit *audit;        /* or NULL */
+    struct teller *teller;      /* of events, to a program (events.h), or NULL */
     struct audit_counts counts; /* of what is not worth a line each in it */
     struct log_rates log;       /* of the lines that users and relays cause, by their keys */
     struct timer log_sweep;

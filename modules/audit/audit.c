@@ -27,6 +27,8 @@ struct audit {
     const char *role;
     char *agent; /* or NULL */
     bool refuse, keeps_recent;
+    void (*on_failing)(void *arg, const char *why); /* or NULL */
+    void *arg;
     struct io io; /* an eventfd: something of what follows has changed */
     pthread_t thread;
     pthread_mutex_t lock;
@@ -249,6 +251,8 @@ struct audit *audit_start(struct loop *loop, const struct audit_settings *settin
     a->agent = settings->agent ? strdup(settings->agent) : NULL;
     a->refuse = settings->refuse;
     a->keeps_recent = settings->recent;
+    a->on_failing = settings->on_failing;
+    a->arg = settings->arg;
     list_init(&a->queue);
     list_init(&a->taken);
     list_init(&a->waits);
@@ -374,13 +378,21 @@ static bool is_stalled(const struct audit *a)
     return a->waiting > 0 && clock_now_us() - a->progress_us > STALL_US;
 }
 
+static void tell_failing(const struct audit *a, const char *why)
+{
+    if (a->on_failing)
+        a->on_failing(a->arg, why);
+}
+
 /* Without it, in the loop. */
 static void log_stalled(struct audit *a, bool stalled)
 {
-    if (stalled && !a->told_stalled && !a->told_failing)
-        log_error("audit: the disk of %s does not answer; %s until it does", a->path,
-                  halted_text(a));
+    bool news = stalled && !a->told_stalled && !a->told_failing;
     a->told_stalled = a->told_stalled || stalled;
+    if (!news)
+        return;
+    log_error("audit: the disk of %s does not answer; %s until it does", a->path, halted_text(a));
+    tell_failing(a, "the disk does not answer");
 }
 
 /* Under the lock. */
@@ -417,12 +429,17 @@ uint64_t audit_write(struct audit *a, const struct audit_entry *entry)
 
 static void log_state(struct audit *a, const struct error *failing)
 {
-    if (failing->failure && !a->told_failing)
+    bool fails = failing->failure != FAILURE_NONE, failed = a->told_failing;
+    bool stalled = a->told_stalled;
+    a->told_failing = fails;
+    a->told_stalled = stalled && fails;
+    if (fails && !failed) {
         log_error("audit: %s; %s until it can be written", failing->text, halted_text(a));
-    if (!failing->failure && (a->told_failing || a->told_stalled))
+        tell_failing(a, failing->text);
+    } else if (!fails && (failed || stalled)) {
         log_info("audit: %s is written again", a->path);
-    a->told_failing = failing->failure != FAILURE_NONE;
-    a->told_stalled = a->told_stalled && failing->failure;
+        tell_failing(a, NULL);
+    }
 }
 
 static bool is_written(uint64_t ticket, uint64_t written, uint64_t decided)

@@ -25,6 +25,10 @@ struct audit_settings {
     uint64_t limit_bytes; /* of a file; 0: none */
     bool refuse;          /* audit_permits says no while it cannot be written */
     bool recent;          /* audit_recall tells the last entries */
+    /* It cannot be written, from now on, and why, or (NULL) can be again; in the loop. NULL: nobody
+     * is to know. */
+    void (*on_failing)(void *arg, const char *why);
+    void *arg;
 };
 
 /* Begins; loop, for the calls that tell of it, outlives it. A file that cannot be written is told

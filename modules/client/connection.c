@@ -215,7 +215,6 @@ static void on_retry(struct timer *timer)
 static void retry_later(struct connection *c, enum connection_state meanwhile, uint64_t pause_us)
 {
     set_state(c, meanwhile);
-    report_retry(&c->report, pause_us);
     timer_set(c->loop, &c->retry, loop_now(c->loop) + pause_us);
 }
 
@@ -231,12 +230,12 @@ static void session_over(struct connection *c)
 {
     struct wire_error e = *session_error(c->session);
     uint64_t worked_us = circuit_worked_us(c);
-    struct round_decision decision;
-    report_session_over(&c->report, c->session);
+    struct round_decision decision = round_session_over(&c->round, e.code, worked_us);
+    report_session_over(&c->report, c->session,
+                        decision.step == ROUND_GIVE_UP ? CLOCK_NEVER : decision.pause_us);
     if (c->driver)
         circuit_driver_part(c->driver, &c->partings);
     end_session(c);
-    decision = round_session_over(&c->round, e.code, worked_us);
     if (decision.step == ROUND_GIVE_UP)
         stop_for(c, e.code, e.text);
     else
@@ -286,7 +285,8 @@ static void try_again(struct connection *c, const struct reach_outcome *o, const
     bool absent = decision.step == ROUND_NEXT && o->answered && o->error.code == CODE_OFFLINE;
     if (decision.step != ROUND_GIVE_UP)
         report_failed(&c->report, absent ? LOG_INFO : LOG_WARNING, c->reach.hop.relay,
-                      o->answered ? c->reach.label : NULL, &o->error, text);
+                      o->answered ? c->reach.label : NULL, &o->error, text,
+                      decision.step == ROUND_NEXT ? CLOCK_NEVER : decision.pause_us);
     if (decision.step == ROUND_NEXT) {
         try_relay(c);
         return;
@@ -509,8 +509,8 @@ static const struct session_events session_events = {
 
 static void circuit_lost(struct connection *c, const char *why)
 {
-    uint64_t worked_us = circuit_worked_us(c);
-    report_lost(&c->report, why);
+    uint64_t pause_us = c->reaching ? CLOCK_NEVER : round_lost(&c->round, circuit_worked_us(c));
+    report_lost(&c->report, why, pause_us);
     drop_circuit(c);
     c->lost_us = loop_now(c->loop);
     timer_set(c->loop, &c->give_up,
@@ -518,7 +518,7 @@ static void circuit_lost(struct connection *c, const char *why)
     if (c->reaching)
         set_state(c, STATE_RESUMING); /* the next circuit is on its way already */
     else
-        retry_later(c, STATE_RESUMING, round_lost(&c->round, worked_us));
+        retry_later(c, STATE_RESUMING, pause_us);
 }
 
 /* The circuit broke before the agent has acknowledged CLOSE: it is told once more. */

@@ -90,22 +90,38 @@ void report_stalled(struct report *r)
     caused(r, LOG_WARNING, NULL, "%sno answer from the agent: opening another circuit", r->prefix);
 }
 
-void report_lost(struct report *r, const char *why)
+#define NEXT_TRY_BYTES 48
+
+/* "; retrying in 0.7 s", or nothing. */
+static const char *next_try(char out[NEXT_TRY_BYTES], uint64_t pause_us)
 {
+    char when[32];
+    text_wait(when, pause_us);
+    snprintf(out, NEXT_TRY_BYTES, "; retrying %s", when);
+    return pause_us == CLOCK_NEVER ? "" : out;
+}
+
+void report_lost(struct report *r, const char *why, uint64_t pause_us)
+{
+    char when[32] = "";
     struct log_fields f = log_party_fields(&r->peers, "session_lost");
     f.reason = why;
-    caused(r, LOG_WARNING, &f, "%scircuit lost: %s; resuming", r->prefix, why);
+    if (pause_us != CLOCK_NEVER)
+        text_wait(when, pause_us);
+    caused(r, LOG_WARNING, &f, "%scircuit lost: %s; resuming%s%s", r->prefix, why,
+           when[0] ? " " : "", when);
 }
 
 void report_failed(struct report *r, enum log_level level, const char *relay, const char *label,
-                   const struct wire_error *error, const char *words)
+                   const struct wire_error *error, const char *words, uint64_t pause_us)
 {
+    char next[NEXT_TRY_BYTES];
     struct log_fields f = log_party_fields(&r->peers, label ? "circuit_refused" : "hop_failed");
     f.circuit = label;
     f.relay = relay;
     f.code = error->code;
     f.reason = error->text;
-    caused(r, level, &f, "%s%s", r->prefix, words);
+    caused(r, level, &f, "%s%s%s", r->prefix, words, next_try(next, pause_us));
 }
 
 void report_refused(struct report *r, const char *circuit, const uint8_t relay_key[KEY_BYTES],
@@ -121,13 +137,6 @@ void report_refused(struct report *r, const char *circuit, const uint8_t relay_k
                                                 .code = error->code,
                                                 .reason = error->text,
                                                 .by = by_agent ? "agent" : "relay"});
-}
-
-void report_retry(struct report *r, uint64_t pause_us)
-{
-    char when[32];
-    text_wait(when, pause_us);
-    caused(r, LOG_INFO, NULL, "%sretrying %s", r->prefix, when);
 }
 
 void report_silence(struct report *r, const char *who, const char *what, bool had_session)
@@ -197,8 +206,9 @@ void report_access(struct report *r, const struct access_frame *access)
         caused(r, LOG_WARNING, &f, "%sthe agent ends the session at %s", r->prefix, text);
 }
 
-void report_session_over(struct report *r, const struct session *s)
+void report_session_over(struct report *r, const struct session *s, uint64_t pause_us)
 {
+    char next[NEXT_TRY_BYTES];
     const struct wire_error *e = session_error(s);
     struct session_summary summary = session_summary(s);
     struct log_fields f = log_party_fields(&r->peers, "session_ended");
@@ -209,7 +219,8 @@ void report_session_over(struct report *r, const struct session *s)
     f.bytes_up = summary.bytes_sent;
     f.bytes_down = summary.bytes_received;
     f.duration_us = loop_now(r->loop) - r->session_begun_us;
-    caused(r, LOG_WARNING, &f, "%sthe session has ended: %s", r->prefix, e->text);
+    caused(r, LOG_WARNING, &f, "%sthe session has ended: %s%s", r->prefix, e->text,
+           next_try(next, pause_us));
 }
 
 /* All sessions end here, also those whose end is wanted and has no line. */

@@ -63,21 +63,19 @@ void report_resumed(struct report *r, const char *relay, uint64_t lost_us);
 /* The circuit stalls, and another one is opened beside it. */
 void report_stalled(struct report *r);
 
-/* The circuit is lost, and the session resumes. */
-void report_lost(struct report *r, const char *why);
+/* The circuit is lost, and the session resumes. pause_us, here and below: until the next try;
+ * CLOCK_NEVER: there is none, or it is under way. */
+void report_lost(struct report *r, const char *why, uint64_t pause_us);
 
 /* A try failed; the error is told in these words. label: of the circuit that was asked for; NULL:
  * the relay itself did not let this one in. */
 void report_failed(struct report *r, enum log_level level, const char *relay, const char *label,
-                   const struct wire_error *error, const char *words);
+                   const struct wire_error *error, const char *words, uint64_t pause_us);
 
 /* The same for the audit, where each try counts: the circuit of this name was refused by the agent,
  * or by the relay with this key. */
 void report_refused(struct report *r, const char *circuit, const uint8_t relay_key[KEY_BYTES],
                     bool by_agent, const struct wire_error *error);
-
-/* The next try is after this pause. */
-void report_retry(struct report *r, uint64_t pause_us);
 
 /* A try takes long: told once until there is a circuit. had_session: it is waited for without an
  * end. */
@@ -92,7 +90,7 @@ void report_waiting(struct report *r, const char *reason);
 void report_access(struct report *r, const struct access_frame *access);
 
 /* This session ends, with the error that it has. */
-void report_session_over(struct report *r, const struct session *s);
+void report_session_over(struct report *r, const struct session *s, uint64_t pause_us);
 
 /* This session is freed: its counts are added. */
 void report_add(struct report *r, const struct session *s);

@@ -1,12 +1,18 @@
 /* agent.conf: its tables, and what only it has. */
+#include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/array.h"
 #include "base/bytes.h"
+#include "base/ownership.h"
 #include "config/config.h"
 #include "config/rule_types.h"
 #include "config/schema.h"
@@ -154,6 +160,41 @@ static bool parse_audit_failure(struct config_reader *r, void *field, const char
                      value);
 }
 
+/* For who starts it in another directory. */
+static bool make_absolute(char **path, struct error *e)
+{
+    char *here = **path == '/' ? NULL : getcwd(NULL, 0), *whole = NULL;
+    if (**path == '/')
+        return true;
+    if (here && asprintf(&whole, "%s/%s", here, *path) < 0)
+        whole = NULL;
+    free(here);
+    if (!whole)
+        return error_set(e, FAILURE_CONFIG, "%s: expected a path that begins with /", *path);
+    free(*path);
+    *path = whole;
+    return true;
+}
+
+/* It runs as the agent does: nobody else may have written it. */
+static bool check_program(const char *path, struct error *e)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return error_set(e, FAILURE_CONFIG, "%s: %s", path, system_text(errno));
+    if (!S_ISREG(st.st_mode) || faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) != 0)
+        return error_set(e, FAILURE_CONFIG, "%s: not a program that can be run; run: chmod +x %s",
+                         path, path);
+    return ownership_is_trusted(path, &st, e);
+}
+
+static bool parse_program(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    char **path = field;
+    return parse_path(r, path, value, e) && make_absolute(path, e) && check_program(*path, e);
+}
+
+static const struct config_type program = {.parse = parse_program};
 static const struct config_type audit_failure = {parse_audit_failure, same_truth, sizeof(bool)};
 static const struct config_type socket_path = {parse_socket_path, same_text, sizeof(char *)};
 static const struct config_type group = {parse_group, same_text, sizeof(char *)};
@@ -208,6 +249,7 @@ static const struct config_key agent_keys[] = {
      {0, AUDIT_QUOTA_MAX},
      AUDIT_QUOTA_DEFAULT},
     {"AuditFailure", AT_MOST_ONE, NEXT_START, &audit_failure, AGENT(audit_continue)},
+    {"OnEvent", AT_MOST_ONE, AT_ONCE, &program, AGENT(on_event)},
 };
 
 static const struct config_key relay_keys[] = {
@@ -293,6 +335,7 @@ void agent_config_free(struct agent_config *c)
     free(c->control_group);
     free(c->state_directory);
     free(c->audit);
+    free(c->on_event);
     free(c->labels);
     free(c->time_zone.name);
     zone_free(&c->time_zone.zone);

@@ -96,6 +96,7 @@ struct agent_config {
     char *audit;              /* NULL; path of the file that all is kept in */
     uint32_t audit_mb;        /* it is put aside when it would be larger; 0: never */
     uint32_t audit_quota;     /* entries that a user's sessions may cause in a day; 0: any number */
+    char *on_event;           /* NULL; path of the program that is told of events */
     bool
         audit_continue; /* while the file cannot be written there may be new sessions and streams */
     struct agent_relay *relays; /* one or more */

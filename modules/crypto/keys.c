@@ -20,17 +20,22 @@ bool public_key_from_text(uint8_t out[KEY_BYTES], struct view text)
            !bytes_are_zero(out, KEY_BYTES);
 }
 
-void key_fingerprint(char out[FINGERPRINT_TEXT_BYTES], const uint8_t public_key[KEY_BYTES])
+void fingerprint_text(char out[FINGERPRINT_TEXT_BYTES], struct view bytes)
 {
     static const char prefix[] = "SHA256:";
     uint8_t hash[HASH_BYTES];
     char text[KEY_TEXT_BYTES];
     size_t prefix_len = sizeof prefix - 1, text_len = KEY_TEXT_LEN - 1; /* without the '=' */
-    sha256(hash, view_of(public_key, KEY_BYTES), view_of(NULL, 0));
+    sha256(hash, bytes, view_of(NULL, 0));
     base64_encode(text, hash, sizeof hash);
     memcpy(out, prefix, prefix_len);
     memcpy(out + prefix_len, text, text_len);
     out[prefix_len + text_len] = '\0';
+}
+
+void key_fingerprint(char out[FINGERPRINT_TEXT_BYTES], const uint8_t public_key[KEY_BYTES])
+{
+    fingerprint_text(out, view_of(public_key, KEY_BYTES));
 }
 
 static bool is_space(uint8_t c)

@@ -19,6 +19,9 @@ bool public_key_from_text(uint8_t out[KEY_BYTES], struct view text);
 /* "SHA256:" and the hash of a public key, for people to compare; terminated. */
 void key_fingerprint(char out[FINGERPRINT_TEXT_BYTES], const uint8_t public_key[KEY_BYTES]);
 
+/* The same of what is no X25519 key: of any bytes. */
+void fingerprint_text(char out[FINGERPRINT_TEXT_BYTES], struct view bytes);
+
 /* Reads a private key file (one key, white space around it allowed; refused when group or others
  * have any access) and derives the public key. Error code FAILURE_CONFIG, text naming the file and
  * what is wrong with it. */

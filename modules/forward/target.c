@@ -321,16 +321,26 @@ static void connected(struct opening *o, int fd, const struct address *address)
     stream_accept(st, text);
 }
 
-/* Names the address that failed last, or what was to be looked up. */
+/* The address that failed last, and ": "; nothing where the target's own text has it. */
+static void name_address(char out[ADDRESS_TEXT_BYTES + 2], const struct opening *o,
+                         const struct address *address)
+{
+    char at[ADDRESS_TEXT_BYTES] = "";
+    if (address->len > 0)
+        address_to_text(at, address);
+    snprintf(out, ADDRESS_TEXT_BYTES + 2, "%s: ", at);
+    if (!at[0] || strstr(o->text, at))
+        out[0] = '\0';
+}
+
 static void refuse_dial(struct opening *o, enum dial_result result, const struct address *address,
                         const char *why)
 {
-    char at[ADDRESS_TEXT_BYTES] = "", text[512];
-    if (address->len > 0)
-        address_to_text(at, address);
-    snprintf(text, sizeof text, "%s: %s", at[0] ? at : o->text, why);
+    char at[ADDRESS_TEXT_BYTES + 2], text[512];
+    name_address(at, o, address);
+    snprintf(text, sizeof text, "%s%s", at, why);
     if (result == DIAL_NOT_ALLOWED)
-        refuse_permission(o, at[0] ? text : NOT_PERMITTED_TEXT);
+        refuse_permission(o, address->len > 0 ? text : NOT_PERMITTED_TEXT);
     else
         refuse_stream(o, code_of(result), text);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log_rates.h"
 #include "base/text.h"
 #include "relay/changes.h"
 #include "relay/desk.h"
@@ -153,10 +154,26 @@ static bool list_all(struct peer *client, const char *query)
     return true;
 }
 
-static bool list_one(struct peer *client, struct view name)
+/* Who lists an agent that is not theirs goes no further, so that no CONNECT tells of it. */
+static void log_not_listed(struct peer *client, const char *name)
+{
+    struct relay *r = client->relay;
+    struct log_fields f = {.event = "list_refused",
+                           .user = client->user->config->name,
+                           .agent = name,
+                           .address = client->address,
+                           .code = CODE_NO_AGENT,
+                           .reason = code_text(CODE_NO_AGENT)};
+    log_caused_event(&r->log, client->user->public_key, loop_now(r->loop), LOG_INFO, &f,
+                     "user %s from %s asks for agent %s: %s", f.user, f.address, name, f.reason);
+}
+
+static bool list_one(struct peer *client, const char *name)
 {
     const struct known_agent *a =
-        directory_agent_for(&client->relay->directory, client->user, name);
+        directory_agent_for(&client->relay->directory, client->user, view_of_string(name));
+    if (!a)
+        log_not_listed(client, name);
     return !a || send_if_wanted(client, a, "") ||
            hop_fail(&client->driver.hop, CODE_INTERNAL, "the agent could not be listed");
 }
@@ -164,10 +181,10 @@ static bool list_one(struct peer *client, struct view name)
 static bool answer(struct peer *client, const char *query)
 {
     struct hop *h = &client->driver.hop;
-    struct view name = view_of_string(query);
     if (behind(client))
         return hop_fail(h, CODE_FULL, "a list was asked for while the last ones stay unread");
-    return (name_valid(name) ? list_one(client, name) : list_all(client, query)) &&
+    bool is_name = name_valid(view_of_string(query));
+    return (is_name ? list_one(client, query) : list_all(client, query)) &&
            hop_send(h, MESSAGE_END, view_of(NULL, 0));
 }
 

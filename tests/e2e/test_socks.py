@@ -162,7 +162,7 @@ def test_pipelined_bytes_go_to_the_target(world, echo):
 def test_refused_target(world):
     """Nobody listens: SOCKS reply 5, HTTP 502, and curl says so; the answer comes whole and the
     connection ends cleanly."""
-    _, client = start(world)
+    agent, client = start(world)
     port = free_port()
     connection, reply = socks(client, LOOPBACK, port, b"these bytes go nowhere" * 1000)
     assert reply == 5
@@ -173,6 +173,7 @@ def test_refused_target(world):
     failed = curl(client, url, "--proxytunnel", proxy="http", code=CURL_HTTP)
     assert "502" in failed.stderr
     client.expect(rf"warn +client: target tcp:127\.0\.0\.1:{port} at lab-1: connection refused$", count=3)
+    agent.expect(rf"alice: tcp:127\.0\.0\.1:{port}: connection refused$", count=3)
 
 
 def test_not_permitted(world, echo):
@@ -744,7 +745,8 @@ def test_unix_policy(world, serve, sockets):
     agent.expect(rf"unix:{there}: not permitted")
     with unix_dial(sockets / "b") as connection:
         assert read_to_end(connection)[0] == b""
-    client.expect(rf"unix:{sockets}/absent at lab-1: target unreachable")
+    client.expect(rf"unix:{sockets}/absent at lab-1: target unreachable: no such file or directory$")
+    agent.expect(rf"alice: unix:{sockets}/absent: no such file or directory$")
 
 
 def test_unix_file_of_a_killed_client(world, echo, sockets):
