@@ -23,8 +23,8 @@ static bool is_forbidden(void *agent, const struct address *address)
     return a->is_own && a->is_own(a, address);
 }
 
-bool access_init(struct access *x, struct agent *a, const struct agent_user *user,
-                 const char *label)
+bool access_init(struct access *x, struct agent *a, struct turns *turns,
+                 const struct agent_user *user, const char *label)
 {
     const struct permissions *p = &x->permissions;
     struct log_party by = {.all = &a->log, .fields = &x->fields};
@@ -37,7 +37,7 @@ bool access_init(struct access *x, struct agent *a, const struct agent_user *use
     x->fields = (struct log_fields){.circuit = x->circuit, .user = x->user, .agent = x->agent};
     write_prefix(prefix, x, label);
     if (permissions_copy(&x->permissions, user)) {
-        x->targets = targets_new(a->loop, prefix, &by, p->allow, p->allow_count);
+        x->targets = targets_new(a->loop, turns, prefix, &by, p->allow, p->allow_count);
         x->listeners =
             remote_listeners_new(a->loop, prefix, &by, p->listen, p->listen_count, p->listeners);
     }

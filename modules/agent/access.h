@@ -18,13 +18,13 @@ struct access {
     struct log_fields fields; /* with those, for every line */
 };
 
-/* False without memory. label: of the session's circuit, for the log. a outlives it, and x stays
- * where it is. */
-bool access_init(struct access *x, struct agent *a, const struct agent_user *user,
-                 const char *label);
+/* False without memory. turns: of the user, for access_update. label: of the session's circuit, for
+ * the log. a and turns outlive it, and x stays where it is. */
+bool access_init(struct access *x, struct agent *a, struct turns *turns,
+                 const struct agent_user *user, const char *label);
 
-/* The user's permissions may have changed: what they no longer allow ends, and nothing else. False
- * without memory: they are as they were. */
+/* The user's permissions may have changed: what they no longer allow ends soon, and nothing else.
+ * False without memory: they are as they were. */
 bool access_update(struct access *x, const struct agent_user *user);
 
 /* After the session's streams have ended. */

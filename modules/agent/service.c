@@ -403,19 +403,21 @@ struct service *service_new(struct agent *a, const struct agent_user *user,
     settings.listeners = LISTENERS_MAX; /* the user's number may change: see access.h */
     settings.streams = user->streams;
     settings.ends_in_portions = true;
-    if (!v || !access_init(&v->access, a, user, in->label)) {
+    if (v)
+        v->share = share_take(&a->shares, a->loop, user->public_key);
+    if (!v || !v->share || !access_init(&v->access, a, &v->share->turns, user, in->label)) {
+        share_leave(v ? v->share : NULL);
         free(v);
         return NULL;
     }
     v->events = events;
     v->events.on_stream = a->audit ? on_stream : NULL;
     v->session = session_new(&settings, &v->events, v);
-    v->share = share_take(&a->shares, a->loop, user->public_key);
     v->meter = meter_of(&a->meters, user->public_key);
-    if (!v->session || !v->share || !v->meter) {
+    if (!v->session || !v->meter) {
         session_free(v->session);
-        share_leave(v->share);
         access_free(&v->access);
+        share_leave(v->share);
         free(v);
         return NULL;
     }

@@ -52,7 +52,7 @@ struct remotes *remotes_new(struct loop *loop, const struct log_party *by,
     r->prefix = prefix;
     r->refused = refused;
     r->arg = arg;
-    r->targets = targets_new(loop, "from the agent", by, NULL, 0);
+    r->targets = targets_new(loop, NULL, "from the agent", by, NULL, 0);
     if (!r->targets) {
         free(r);
         return NULL;

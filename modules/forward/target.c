@@ -14,6 +14,8 @@
 #include "net/socket.h"
 #include "session/session.h"
 
+#define REVIEW_WORK (8U << 10) /* of one: its socket may close, and the log have a line */
+
 struct targets {
     struct loop *loop;
     char label[160];
@@ -23,6 +25,9 @@ struct targets {
     void *forbidden_arg;
     struct list waiting;   /* openings whose turn has not come */
     struct list connected; /* and those whose streams have their targets */
+    struct turns *turns;   /* in which these are held against a policy that has changed */
+    struct turn review;
+    struct list *next; /* of connected: the next for that; connected itself: none */
     unsigned connecting;
     uint32_t connects;
     struct rate udp_opens;
@@ -52,18 +57,25 @@ struct opening {
     struct traffic traffic;
 };
 
-struct targets *targets_new(struct loop *loop, const char *label, const struct log_party *by,
-                            const struct target_pattern *allow, size_t allow_count)
+static void take_turn(struct turn *turn, const struct turn_limit *limit);
+
+struct targets *targets_new(struct loop *loop, struct turns *turns, const char *label,
+                            const struct log_party *by, const struct target_pattern *allow,
+                            size_t allow_count)
 {
     struct targets *t = calloc(1, sizeof *t);
     if (!t)
         return NULL;
     t->loop = loop;
+    t->turns = turns;
+    turn_init(&t->review, take_turn);
     t->by = *by;
     list_init(&t->waiting);
     list_init(&t->connected);
+    t->next = &t->connected;
+    t->allow = allow;
+    t->allow_count = allow_count;
     targets_set_label(t, label);
-    targets_set_policy(t, allow, allow_count);
     return t;
 }
 
@@ -81,6 +93,8 @@ void targets_forbid(struct targets *t, bool (*forbidden)(void *arg, const struct
 
 void targets_free(struct targets *t)
 {
+    if (t)
+        turn_withdraw(&t->review);
     free(t);
 }
 
@@ -115,6 +129,8 @@ static void opening_free(struct opening *o)
         dial_cancel(o->dial);
         t->connecting--;
     }
+    if (t->next == &o->link)
+        t->next = o->link.next;
     list_remove(&o->link);
     fifo_clear(&o->early);
     free(o);
@@ -233,15 +249,31 @@ static void end_forbidden(struct opening *o)
     stream_cut(o->stream, RESET_NOT_PERMITTED, why);
 }
 
+/* True: it was the last. */
+static bool review_next(struct turn *turn)
+{
+    struct targets *t = container_of(turn, struct targets, review);
+    struct opening *o = container_of(t->next, struct opening, link);
+    if (t->next == &t->connected)
+        return true;
+    t->next = o->link.next;
+    if (!still_allowed(o))
+        end_forbidden(o);
+    return t->next == &t->connected;
+}
+
+static void take_turn(struct turn *turn, const struct turn_limit *limit)
+{
+    struct targets *t = container_of(turn, struct targets, review);
+    turn_steps(t->turns, turn, limit, REVIEW_WORK, review_next);
+}
+
 void targets_set_policy(struct targets *t, const struct target_pattern *allow, size_t allow_count)
 {
     t->allow = allow;
     t->allow_count = allow_count;
-    list_each (link, &t->connected) {
-        struct opening *o = container_of(link, struct opening, link);
-        if (!still_allowed(o))
-            end_forbidden(o);
-    }
+    t->next = t->connected.next;
+    turn_ask(t->turns, &t->review);
 }
 
 /* The socket is the stream's owner from now on; false without memory or descriptors. */

@@ -4,7 +4,7 @@
 
 #include "base/log_rates.h"
 #include "config/values.h"
-#include "net/loop.h"
+#include "net/turns.h"
 #include "session/stream.h"
 
 #define NOT_PERMITTED_TEXT "not permitted by this agent's configuration"
@@ -13,11 +13,14 @@
 struct targets;
 
 /* label: put before log lines ("circuit 1a2b3c4d: alice"), copied. by: whose lines they are. The
- * patterns are the caller's and may change with targets_set_policy. NULL without memory. */
-struct targets *targets_new(struct loop *loop, const char *label, const struct log_party *by,
-                            const struct target_pattern *allow, size_t allow_count);
+ * patterns are the caller's and may change with targets_set_policy, whose work is done in these
+ * turns (NULL: they never change). NULL without memory. */
+struct targets *targets_new(struct loop *loop, struct turns *turns, const char *label,
+                            const struct log_party *by, const struct target_pattern *allow,
+                            size_t allow_count);
 
-/* Others hold from now on: streams to targets that they do not allow are reset. */
+/* Others hold from now on: streams to targets that they do not allow are reset, in turns, since
+ * there may be thousands. */
 void targets_set_policy(struct targets *t, const struct target_pattern *allow, size_t allow_count);
 
 /* Targets at an address for which forbidden says true are refused, whatever the policy allows. */

@@ -105,3 +105,18 @@ void turns_hold(struct turns *t, uint64_t until_us)
     if (!t->ended)
         timer_set(t->loop, &t->pause, until_us);
 }
+
+bool turn_steps(struct turns *t, struct turn *turn, const struct turn_limit *limit, size_t work,
+                bool (*step)(struct turn *turn))
+{
+    size_t done = 0;
+    bool all;
+    do {
+        all = step(turn);
+        done += work;
+    } while (!all && done < limit->work && loop_refresh_now(t->loop) < limit->until_us);
+    turns_worked(t, done, 0);
+    if (!all)
+        turn_ask(t, turn);
+    return all;
+}

@@ -60,4 +60,9 @@ void turns_hold(struct turns *t, uint64_t until_us);
 /* Work was done, petty of it in pieces that cost more than their bytes. */
 void turns_worked(struct turns *t, size_t work, size_t petty);
 
+/* In a turn: takes steps of so much work each, until one returns true, all is done, or the limit is
+ * reached. True: all is done; otherwise the turn is asked for again. */
+bool turn_steps(struct turns *t, struct turn *turn, const struct turn_limit *limit, size_t work,
+                bool (*step)(struct turn *turn));
+
 #endif

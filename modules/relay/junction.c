@@ -14,6 +14,9 @@
 #include "relay/desk.h"
 #include "relay/worker.h"
 
+/* That close their sockets in one round: hundreds may be told to. */
+#define ENDS_AT_ONCE 16U
+
 /* Bytes that one direction moves before others have their turn. */
 #define BUDGET_BYTES ((size_t)512 * 1024)
 
@@ -104,14 +107,18 @@ static void end(struct junction *j, const char *why)
     loop_defer(j->worker->loop, &j->deferred);
 }
 
-void junctions_end_told(struct worker *w)
+bool junctions_end_told(struct worker *w)
 {
+    unsigned ended = 0;
     list_each (link, &w->junctions) {
         struct junction *j = container_of(link, struct junction, of_worker);
         const char *why = atomic_load(&j->told_to_end);
+        if (why && ended++ == ENDS_AT_ONCE)
+            return true;
         if (why)
             end(j, why);
     }
+    return false;
 }
 
 static void end_failed(struct junction *j, enum junction_side side, int error)

@@ -59,7 +59,8 @@ void junction_join(const struct pending *p, struct carrier *client, struct carri
 /* Has both carriers closed soon, if they are not yet; why, a text that stays, is for the log. */
 void junction_end(struct junction *j, const char *why);
 
-/* Ends every junction of the worker that was told to end. In the worker's thread. */
-void junctions_end_told(struct worker *w);
+/* Ends a few junctions of the worker that were told to end. True: there are more. In the worker's
+ * thread. */
+bool junctions_end_told(struct worker *w);
 
 #endif

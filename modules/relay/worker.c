@@ -36,13 +36,20 @@ static void look(void *arg)
 {
     struct worker *w = arg;
     atomic_store(&w->look_posted, false); /* before looking: what is told later posts again */
-    w->on_look(w);
+    loop_defer(w->loop, &w->more);
+}
+
+static void look_on(struct deferred *more)
+{
+    struct worker *w = container_of(more, struct worker, more);
+    if (w->on_look(w))
+        loop_defer(w->loop, more);
 }
 
 void worker_look(struct worker *w)
 {
     if (worker_is_desk(w))
-        w->on_look(w);
+        loop_defer(w->loop, &w->more);
     else if (!atomic_exchange(&w->look_posted, true))
         loop_post(w->loop, &w->look);
 }
@@ -91,7 +98,8 @@ static void *run(void *arg)
 static void on_stop(void *arg)
 {
     struct worker *w = arg;
-    w->on_look(w);
+    while (w->on_look(w))
+        continue;
     w->stops = true;
     tell(w);
     loop_stop(w->loop);
@@ -113,12 +121,13 @@ static bool start_thread(struct worker *w)
     return error == 0;
 }
 
-static bool start_worker(struct relay *r, struct worker *w, void (*on_look)(struct worker *w))
+static bool start_worker(struct relay *r, struct worker *w, bool (*on_look)(struct worker *w))
 {
     bool desk = w == r->workers;
     unsigned pipes = PIPES_MAX / r->worker_count;
     w->relay = r;
     w->on_look = on_look;
+    w->more.run = look_on;
     w->look = (struct loop_call){.f = look, .arg = w};
     w->stop = (struct loop_call){.f = on_stop, .arg = w};
     w->tell.on_fire = on_tell;
@@ -128,7 +137,7 @@ static bool start_worker(struct relay *r, struct worker *w, void (*on_look)(stru
     return w->pipes && w->loop && (desk || start_thread(w));
 }
 
-bool workers_start(struct relay *r, void (*on_look)(struct worker *w), struct error *e)
+bool workers_start(struct relay *r, bool (*on_look)(struct worker *w), struct error *e)
 {
     r->workers = calloc(r->worker_count, sizeof *r->workers);
     for (unsigned i = 0; r->workers && i < r->worker_count; i++) {

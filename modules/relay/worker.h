@@ -20,7 +20,9 @@ struct worker {
     struct relay *relay;
     struct loop *loop;
     struct pipe_pool *pipes;
-    void (*on_look)(struct worker *w); /* in its thread: ends what it was told to end */
+    /* In its thread: ends some of what it was told to end. True: there is more. */
+    bool (*on_look)(struct worker *w);
+    struct deferred more;     /* goes on with that */
     struct list junctions;    /* by struct junction's of_worker; touched by its thread only */
     unsigned circuit_count;   /* given to it; touched by the desk only */
     _Atomic unsigned hellos;  /* first messages it has still to read */
@@ -35,9 +37,9 @@ struct worker {
 
 /* Makes r->worker_count workers, r->loop being there already and the first one's, and starts their
  * threads, which have the signal mask of this one. on_look is called in a worker's thread after
- * worker_look, and before the thread ends. False: e says why; workers_stop and workers_free
- * all the same. */
-bool workers_start(struct relay *r, void (*on_look)(struct worker *w), struct error *e);
+ * worker_look, until it returns false, once in a round; and before the thread ends. False: e says
+ * why; workers_stop and workers_free all the same. */
+bool workers_start(struct relay *r, bool (*on_look)(struct worker *w), struct error *e);
 
 /* Ends every circuit and every thread; what they still had for the desk is in its loop. */
 void workers_stop(struct relay *r);

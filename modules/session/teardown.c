@@ -6,21 +6,16 @@
 #define WORK (8U << 10) /* of one: its socket closes, and the log has a line */
 #define AT_ONCE 16U     /* a session with few does not wait for its turn */
 
+static bool end_one(struct turn *turn)
+{
+    return session_end_some(container_of(turn, struct teardown, turn)->session, 1);
+}
+
 static void take_turn(struct turn *turn, const struct turn_limit *limit)
 {
     struct teardown *t = container_of(turn, struct teardown, turn);
-    struct turns *turns = t->turns;
-    size_t work = 0;
-    bool all;
-    do {
-        all = session_end_some(t->session, 1);
-        work += WORK;
-    } while (!all && work < limit->work && loop_refresh_now(turns->loop) < limit->until_us);
-    turns_worked(turns, work, 0);
-    if (all)
+    if (turn_steps(t->turns, turn, limit, WORK, end_one))
         t->on_ended(t);
-    else
-        turn_ask(turns, turn);
 }
 
 void teardown_init(struct teardown *t, struct turns *turns, struct session *session,

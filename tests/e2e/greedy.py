@@ -80,6 +80,15 @@ def eight(client, target):
 
 def ends(client, target):
     """A session that ends with all its streams open, on a word: each of their targets is reset."""
+    return many_streams(client, lambda circuit: circuit.finish())
+
+
+def cut(client, target):
+    """The same streams, which the agent cuts after the word, since its policy has changed."""
+    return many_streams(client, lambda circuit: None)
+
+
+def many_streams(client, end):
     circuit, connections = client.connect(), []
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with socket.create_server(("127.0.0.1", 0), backlog=STREAMS) as server:
@@ -93,7 +102,7 @@ def ends(client, target):
     yield
     yield
     sys.stdin.readline()
-    circuit.finish()
+    end(circuit)
     for connection in connections:
         try:
             raise AssertionError(f"{connection.recv(1)} is no reset")
@@ -116,7 +125,7 @@ def lists(client, target):
         yield
 
 
-KINDS = {"listen": listen, "open": opens, "datagrams": datagrams, "eight": eight, "ends": ends, "list": lists}
+KINDS = {"listen": listen, "open": opens, "datagrams": datagrams, "eight": eight, "ends": ends, "cut": cut, "list": lists}
 
 
 def main(kind, key_file, relay, relay_key, agent, agent_key, target):

@@ -2,6 +2,7 @@
 another's keystrokes come back almost as soon as when nobody does."""
 import contextlib
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from servers import ask
 GREEDY = Path(__file__).with_name("greedy.py")
 TIMES, TRIES = 400, 4
 MOST_RATIO, MOST_S = 2, 0.1
+MALLORYS = "Allow = tcp:127.0.0.1:*, udp:127.0.0.1:*\nListen = 127.0.0.1:*\nStreams = 4000\n"
 LOG_LINES, LOG_LINES_A_SECOND = 300, 10
 
 
@@ -82,7 +84,7 @@ def twin(tmp_path):
     directory.mkdir()
     world = World(directory)
     try:
-        start(world)
+        world.agent = start(world)[1]
         yield world
     finally:
         world.stop_all()
@@ -95,7 +97,9 @@ def start(world):
     relay = world.start_relay(users=users, agents={"lab-1": {}, **agents})
     conf = world.agent_conf(users=dict.fromkeys(users, "tcp:127.0.0.1:*, udp:127.0.0.1:*"))
     # Mallory's, who comes last:
-    conf.write_text(conf.read_text() + "Listen = 127.0.0.1:*\nStreams = 4000\n")
+    text = conf.read_text()
+    at = text.rindex("Allow")
+    conf.write_text(text[:at] + MALLORYS)
     return relay, world.start_agent(conf=conf)
 
 
@@ -111,36 +115,50 @@ def test_keystrokes(world, twin, echo, kind):
         assert_fair(world, twin, kind, target, lambda n: ask(connection, b"%d" % n), agent)
 
 
-def longest_s(once, greedy):
-    """The longest of the times that something takes while mallory's session ends."""
-    longest = 0
-    greedy.stdin.write("end\n")
-    greedy.stdin.flush()
-    while not select.select([greedy.stdout], [], [], 0)[0]:
-        begun = time.monotonic()
-        once(0)
-        longest = max(longest, time.monotonic() - begun)
-    assert greedy.stdout.readline() == "over\n"
+def longest_s(world, agent, kind, once):
+    """The longest of the times that something takes while mallory's streams end: all of a session that
+    ends, or those that a reload forbids."""
+    conf = world.directory / "agent-lab-1.conf"
+    before, longest = conf.read_text(), 0
+    with greedy(world, kind, "") as process:
+        if kind == "cut":
+            reload(agent, conf, before.replace(MALLORYS, "Allow = tcp:127.0.0.2:1\nStreams = 4000\n"))
+        process.stdin.write("end\n")
+        process.stdin.flush()
+        while not select.select([process.stdout], [], [], 0)[0]:
+            begun = time.monotonic()
+            once()
+            longest = max(longest, time.monotonic() - begun)
+        assert process.stdout.readline() == "over\n"
+    if kind == "cut":
+        reload(agent, conf, before)
     return longest
 
 
-def test_end_of_a_large_session(world, twin, echo):
-    """A session ends with thousands of streams: each is reset, and it is no step that everybody waits
-    for."""
-    start(world)
+def reload(agent, conf, text):
+    """Returns before it has taken effect."""
+    conf.write_text(text)
+    agent.signal(signal.SIGHUP)
+
+
+@pytest.mark.parametrize("kind", ["ends", "cut"])
+def test_end_of_many_streams(world, twin, echo, kind):
+    """A session ends with thousands of streams, or a reload forbids their target: each is reset, and it
+    is no step that everybody waits for."""
+    _, agent = start(world)
     measured = []
     client = world.start_client(*forwards(echo.port))
     with socket.create_connection(client.address()) as connection:
         for _ in range(TRIES):
-            with greedy(twin, "ends", "") as process:
-                beside = longest_s(lambda _: ask(connection, b"x"), process)
-            with greedy(world, "ends", "") as process:
-                busy = longest_s(lambda _: ask(connection, b"x"), process)
+            beside, busy = (
+                longest_s(place, ends, kind, lambda: ask(connection, b"x"))
+                for place, ends in ((twin, twin.agent), (world, agent))
+            )
             measured.append((beside, busy))
             if busy < MOST_RATIO * beside:
                 break
     told = ", ".join(f"{beside * 1e3:.1f} -> {busy * 1e3:.1f} ms" for beside, busy in measured)
-    print(f"end: longest, mallory elsewhere -> mallory here {told}")
+    print(f"{kind}: longest, mallory elsewhere -> mallory here {told}")
     assert busy < MOST_RATIO * beside, told
 
 

@@ -304,6 +304,42 @@ static void test_told_to_end(void **state)
     read_all(&t.far[SIDE_AGENT]);
 }
 
+#define MANY CIRCUITS_PER_USER_AGENT
+#define IN_ONE_ROUND 16U
+
+static unsigned left, most_ended;
+
+/* Notes how many have ended since the round before. */
+static bool are_gone(void)
+{
+    unsigned ended = left - t.relay.workers[0].circuit_count;
+    left -= ended;
+    most_ended = ended > most_ended ? ended : most_ended;
+    return is_gone();
+}
+
+/* Many that are told to end at once do so in portions. */
+static void test_many_told_to_end(void **state)
+{
+    int far[MANY][2];
+    (void)state;
+    for (unsigned i = 0; i < MANY; i++) {
+        struct carrier *client = make_side(SIDE_CLIENT, tcp_carrier_new);
+        junction_join(t.pending, client, make_side(SIDE_AGENT, tcp_carrier_new));
+        for (int side = SIDE_CLIENT; side <= SIDE_AGENT; side++) {
+            far[i][side] = t.far[side].fd;
+            t.far[side].fd = -1;
+        }
+    }
+    list_each (link, &t.relay.junctions)
+        junction_end(container_of(link, struct junction, all), "told");
+    left = MANY;
+    run_until(are_gone);
+    assert_in_range(most_ended, 1, IN_ONE_ROUND);
+    for (unsigned i = 0; i < 2 * MANY; i++)
+        close(far[i / 2][i % 2]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +350,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reset, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_owed_and_ahead, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_told_to_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_told_to_end, set_up, tear_down),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests_name("junction", tests, NULL, NULL);

@@ -465,7 +465,7 @@ static struct targets *new_targets(const char *allow)
     struct error e = {0};
     struct targets *t;
     assert_true(value_target_pattern(&pattern, allow, &e));
-    t = targets_new(loop, "test", &by, &pattern, 1);
+    t = targets_new(loop, NULL, "test", &by, &pattern, 1);
     assert_non_null(t);
     return t;
 }
