@@ -28,6 +28,7 @@ static void service_end(struct service *v, const char *why)
 {
     note_agent(v, why, 0);
     event_cancel(time_of(v), &v->give_up);
+    event_cancel(time_of(v), &v->decide);
     if (v->started)
         v->talk->excused = true;
     if (v->candidate)
@@ -77,6 +78,58 @@ static void on_change(struct end *e)
         service_end(v, "closing");
 }
 
+static void tell(struct service *v, enum access_state state, const char *text)
+{
+    struct access_frame access = {.state = (uint8_t)state, .text = view_of_string(text)};
+    session_tell_access(v->session, &access);
+}
+
+static void grant(struct service *v)
+{
+    v->granted = true;
+    v->world->totals.granted++;
+    v->world->totals.granted_away += v->current == NULL;
+    note_agent(v, "grants", v->current != NULL);
+    session_set_waiting(v->session, false);
+    tell(v, ACCESS_GRANTED, "");
+}
+
+static void deny(struct service *v)
+{
+    v->world->totals.denied++;
+    v->talk->excused = true;
+    note_agent(v, "denies", v->current != NULL);
+    if (v->current)
+        session_close(v->session, CODE_DENIED, "not today");
+    else
+        service_end(v, "denied without a circuit");
+}
+
+static void on_decide(struct event *e)
+{
+    struct service *v = container_of(e, struct service, decide);
+    struct world *w = v->world;
+    if (party_puts_off(&w->agent.party, e) || v->session->state != SESSION_ACTIVE)
+        return;
+    world_progress(w);
+    if (chance(&w->timeline, 8))
+        grant(v);
+    else
+        deny(v);
+}
+
+/* The request is there from START on; it may have been approved in that moment. */
+static void ask_for(struct service *v)
+{
+    struct timeline *t = time_of(v);
+    if (chance(t, 8) == 0) {
+        grant(v);
+        return;
+    }
+    tell(v, ACCESS_WAITING, "7F3K");
+    event_set(t, &v->decide, t->now_us + chance_scaled(t, CLOCK_US_PER_MS, 30 * CLOCK_US_PER_S));
+}
+
 static void on_move(struct session *s, struct circuit *circuit)
 {
     struct service *v = s->owner;
@@ -91,6 +144,8 @@ static void on_move(struct session *s, struct circuit *circuit)
         w->totals.sessions++;
     w->totals.beside += before != NULL;
     w->totals.overtaken += s->receive_position > v->current->told_position;
+    if (!v->started && !v->granted)
+        ask_for(v);
     v->started = true;
     note_agent(v, "session moves to circuit", circuit->number);
     world_progress(v->world);
@@ -102,6 +157,7 @@ static void on_move(struct session *s, struct circuit *circuit)
 static void on_open(struct session *s, struct stream *stream, struct view target)
 {
     struct service *v = s->owner;
+    world_expect(v->world, v->granted, "a stream before the grant");
     talk_answer(v->talk, AGENT, &v->world->agent.party, stream, target);
 }
 
@@ -109,6 +165,7 @@ static void on_listen(struct session *s, struct stream *listener, struct view ad
 {
     struct service *v = s->owner;
     (void)address;
+    world_expect(v->world, v->granted, "a listener before the grant");
     talk_listen(v->talk, &v->world->agent.party, listener);
 }
 
@@ -128,6 +185,7 @@ static void on_wake(struct session *s)
 static void on_stream(struct session *s, const struct stream_report *r)
 {
     struct service *v = s->owner;
+    world_expect(v->world, v->granted, "the client asks for something before the grant");
     talk_report(v->talk, AGENT, r);
 }
 
@@ -149,6 +207,9 @@ static struct service *service_new(struct world *w, struct talk *talk)
     v->world = w;
     v->talk = talk;
     v->give_up.run = on_give_up;
+    v->decide.run = on_decide;
+    v->granted = !w->asks;
+    session_set_waiting(v->session, w->asks);
     memset(v->session->id, 0, SESSION_ID_BYTES);
     store_be64(v->session->id, mix64(chance(&w->timeline, UINT64_MAX)));
     list_append(&w->agent.services, &v->link);

@@ -271,12 +271,23 @@ static void on_stream(struct session *s, const struct stream_report *r)
     talk_report(c->talk, CLIENT, r);
 }
 
+static void on_access(struct session *s, const struct access_frame *access)
+{
+    struct client *c = s->owner;
+    note_client(c, "is told of access", access->state);
+    world_expect(c->world, c->world->asks, "access is told of, though nothing is asked");
+    world_expect(c->world, session_waits(s) == (access->state == ACCESS_WAITING),
+                 "the client does not do what it is told");
+    world_progress(c->world);
+}
+
 static const struct session_events events = {.on_stream = on_stream,
                                              .on_open = on_open,
                                              .on_connection = on_connection,
                                              .on_wake = on_wake,
                                              .on_room = on_room,
-                                             .on_stall = on_stall};
+                                             .on_stall = on_stall,
+                                             .on_access = on_access};
 
 void client_begin(struct client *c, struct world *w)
 {

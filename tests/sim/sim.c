@@ -21,13 +21,14 @@ static void tell(void)
 {
     const struct totals *all = &world.totals;
     printf("%llu sessions, %llu resumes (%llu beside an older circuit, %llu overtaken by its "
-           "bytes), %llu streams ended cleanly, %llu reset, %.1f GB, %llu datagrams, %.1f days "
-           "simulated",
+           "bytes), %llu streams ended cleanly, %llu reset, %.1f GB, %llu datagrams, %llu sessions "
+           "granted (%llu while the client was away) and %llu denied, %.1f days simulated",
            (unsigned long long)all->sessions, (unsigned long long)all->resumes,
            (unsigned long long)all->beside, (unsigned long long)all->overtaken,
            (unsigned long long)all->streams_done, (unsigned long long)all->streams_reset,
            (double)all->bytes / 1e9, (unsigned long long)all->datagrams,
-           (double)all->simulated_us / 86400e6);
+           (unsigned long long)all->granted, (unsigned long long)all->granted_away,
+           (unsigned long long)all->denied, (double)all->simulated_us / 86400e6);
 }
 
 int main(int argc, char **argv)

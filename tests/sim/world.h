@@ -50,7 +50,8 @@ struct service {
     struct talk *talk;
     struct end *current, *candidate;
     bool started;
-    struct event give_up;
+    bool granted; /* or it need not wait */
+    struct event give_up, decide;
 };
 
 struct agent {
@@ -83,6 +84,7 @@ enum trouble {
 struct totals {
     uint64_t steps, simulated_us, sessions, resumes, beside, overtaken;
     uint64_t streams_done, streams_reset, bytes, datagrams, crashes, windows_over;
+    uint64_t granted, granted_away, denied; /* of sessions that waited */
 };
 
 struct world {
@@ -94,6 +96,7 @@ struct world {
     struct session_settings settings[2];
     struct pipe_settings pipe;
     bool ragged;
+    bool asks;          /* sessions wait for approval */
     bool heavy;         /* much data, and nothing but circuits that break */
     unsigned lossy;     /* one message of so many is lost, and as many come twice; 0: none */
     unsigned cut_bytes; /* a circuit breaks within so many bytes; 0: not by itself */
