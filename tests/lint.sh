@@ -118,6 +118,7 @@ layers() {
         allowed["wire"]    = "base"
         allowed["net"]     = "base"
         allowed["policy"]  = "base"
+        allowed["permit"]  = "base crypto wire policy"
         allowed["hop"]     = "base crypto wire net"
         allowed["session"] = "base crypto wire"
         allowed["audit"]   = "base crypto net"
@@ -129,7 +130,7 @@ layers() {
         allowed["cli"]     = "base config"
         for (n = split(applets, applet, " "); n > 0; n--)
             if (applet[n] != "audit")
-                allowed[applet[n]] = "base crypto wire net policy hop session config forward control http cli audit events"
+                allowed[applet[n]] = "base crypto wire net policy permit hop session config forward control http cli audit events"
         allowed["auditor"] = "base crypto cli audit" # the applet audit
     }
     function may_include(file, folder, target, name) {

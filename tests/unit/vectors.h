@@ -16,7 +16,7 @@
 #include "crypto/primitives.h"
 
 #define VECTOR_FIELDS 16
-#define VECTOR_TEXT 1024
+#define VECTOR_TEXT 8192
 
 /* One group of lines name=value. */
 struct vector {

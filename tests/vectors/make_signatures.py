@@ -107,4 +107,5 @@ def main():
     case("another curve", point(other), b"bad", r, low(s))
 
 
-main()
+if __name__ == "__main__":
+    main()
