@@ -34,11 +34,17 @@ static const struct row_column user_columns[] = {
 };
 
 static const struct row_column session_columns[] = {
-    {"SESSION", "session", 8, ROW_NUMBER}, {"CIRCUIT", "circuit", 9, ROW_TEXT},
-    {"USER", "user", 16, ROW_TEXT},        {"FOR", "for_s", 12, ROW_SECONDS},
-    {"UP", "bytes_up", 9, ROW_BYTES},      {"DOWN", "bytes_down", 9, ROW_BYTES},
-    {"RELAY", "relay", 28, ROW_TEXT},      {"FROM", "from", 24, ROW_TEXT},
-    {"STATE", "state", 0, ROW_TEXT},       {0},
+    {"SESSION", "session", 8, ROW_NUMBER},
+    {"CIRCUIT", "circuit", 9, ROW_TEXT},
+    {"USER", "user", 16, ROW_TEXT},
+    {"FOR", "for_s", 12, ROW_SECONDS},
+    {"IDLE", "idle_s", 12, ROW_SECONDS},
+    {"UP", "bytes_up", 9, ROW_BYTES},
+    {"DOWN", "bytes_down", 9, ROW_BYTES},
+    {"RELAY", "relay", 28, ROW_TEXT},
+    {"FROM", "from", 24, ROW_TEXT},
+    {"STATE", "state", 0, ROW_TEXT},
+    {0},
 };
 
 static const struct row_column entry_columns[] = {

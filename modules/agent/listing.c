@@ -179,6 +179,7 @@ static void put_session(struct agent_listing *l, const struct service_facts *f)
                   : f->relay_key ? "connected"
                                  : "waiting for its client");
     put_age(l, &line, "for_s", f->begun_us);
+    put_age(l, &line, "idle_s", f->idle_since_us);
     if (f->waiting_since_us)
         put_age(l, &line, "waiting_s", f->waiting_since_us);
     if (relay)

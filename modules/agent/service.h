@@ -46,6 +46,7 @@ struct service_facts {
     const char *from;         /* the client's address, as the relay says; "": it has no circuit */
     const uint8_t *relay_key; /* NULL: it has no circuit */
     uint64_t begun_us, waiting_since_us; /* the latter 0: it has one */
+    uint64_t idle_since_us;              /* its streams have carried nothing since */
     struct session_summary carried;
     bool is_closing;
     const struct targets *targets;

@@ -83,6 +83,7 @@ void service_log_all(const struct agent *a)
 
 static struct service_facts facts_of(const struct service *v)
 {
+    struct session_summary carried = session_summary(v->session);
     return (struct service_facts){
         .number = v->number,
         .user = v->access.user,
@@ -92,7 +93,9 @@ static struct service_facts facts_of(const struct service *v)
         .relay_key = v->current ? v->current->relay_key : NULL,
         .begun_us = v->begun_us,
         .waiting_since_us = v->seat.waiting_since_us,
-        .carried = session_summary(v->session),
+        .idle_since_us = term_idle_since_us(&v->term, carried.bytes_sent + carried.bytes_received,
+                                            loop_now(v->agent->loop)),
+        .carried = carried,
         .is_closing = session_state(v->session) != SESSION_ACTIVE,
         .targets = v->access.targets,
         .listeners = v->access.listeners,

@@ -14,6 +14,11 @@ void term_begin(struct term *t, uint64_t now_us)
     *t = (struct term){.granted_us = now_us, .last_byte_us = now_us};
 }
 
+uint64_t term_idle_since_us(const struct term *t, uint64_t bytes, uint64_t now_us)
+{
+    return bytes == t->bytes ? t->last_byte_us : now_us;
+}
+
 /* True if this is not the end that was told; then it is from now on. */
 static bool is_news(struct term *t, const struct ending *latest)
 {
@@ -47,7 +52,7 @@ enum term_step term_look(struct term *t, const struct agent *a, const struct rul
     t->bytes = bytes;
     times.last_byte_us = t->last_byte_us;
     *ending = rules_end(rules, &now, &times);
-    *next_us = rules_can_end(rules) ? times.now_us + LOOK_US : CLOCK_NEVER;
+    *next_us = times.now_us + LOOK_US;
     if (ending_next(ending, times.now_us) < *next_us)
         *next_us = ending_next(ending, times.now_us);
     if (ending->rule != RULE_NONE && ending->at_us <= times.now_us)

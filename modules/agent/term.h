@@ -20,10 +20,12 @@ enum term_step { TERM_GOES_ON, TERM_TELL, TERM_ANNOUNCE, TERM_OVER };
 void term_begin(struct term *t, uint64_t now_us);
 
 /* Holds the rules against both clocks. bytes: that its streams have carried. *next_us: when to look
- * again at the latest, also in case a clock is set meanwhile; CLOCK_NEVER: not before the rules
- * change. */
+ * again at the latest, also in case a clock is set meanwhile. */
 enum term_step term_look(struct term *t, const struct agent *a, const struct rules *rules,
                          uint64_t bytes, struct ending *ending, uint64_t *next_us);
+
+/* Since when its streams have carried nothing, to a few seconds: bytes as above. */
+uint64_t term_idle_since_us(const struct term *t, uint64_t bytes, uint64_t now_us);
 
 /* "Mon 2026-11-30 18:00 +01:00, by Hours (Mon-Fri 08:00-18:00)", "" for RULE_NONE. */
 #define TERM_TEXT_BYTES (DATE_TEXT_BYTES + ENDING_TEXT_BYTES + 8)

@@ -145,6 +145,21 @@ def test_remote_connections(world, site, echo):
         ]
 
 
+def test_idle(world, site, echo):
+    """How long its streams have carried nothing, which any byte ends."""
+    site.start()
+    client = world.start_client(*forwards(echo.port))
+    connection = greet(client)
+
+    def idle():
+        return site.lines("sessions", kind="session")[0]["idle_s"]
+
+    wait_for(lambda: idle() >= 6, 30, "it is idle")
+    connection.sendall(b"x")
+    assert connection.recv(1) == b"x" and idle() <= 1
+    connection.close()
+
+
 @pytest.mark.time_limit(120)
 def test_many_streams(world, site, echo):
     """A thousand connections are listed, each once, while they work."""
