@@ -175,10 +175,16 @@ static struct app *new_app(struct fuzz *f)
     return a;
 }
 
+/* An agent opens nothing while its session waits. */
+static bool may_ask(const struct fuzz *f)
+{
+    return f->s->settings.client || !session_waits(f->s);
+}
+
 static void open_app(struct fuzz *f)
 {
     static const char *const targets[] = {"tcp:host:1", "udp:host:1", "tcp:\xff", ""};
-    struct app *a = new_app(f);
+    struct app *a = may_ask(f) ? new_app(f) : NULL;
     if (a)
         a->stream = stream_open(f->s, targets[f->apps % 4], &app_events, a);
 }
@@ -198,13 +204,13 @@ static void answer(struct session *s, struct stream *stream)
 
 static void on_open(struct session *s, struct stream *stream, struct view target)
 {
-    require(target.len <= TARGET_MAX_BYTES);
+    require(target.len <= TARGET_MAX_BYTES && !session_waits(s));
     answer(s, stream);
 }
 
 static void on_listen(struct session *s, struct stream *listener, struct view address)
 {
-    require(address.len <= ADDRESS_MAX_BYTES);
+    require(address.len <= ADDRESS_MAX_BYTES && !session_waits(s));
     answer(s, listener);
 }
 
@@ -227,12 +233,20 @@ static void on_room(struct session *s)
         open_app(f);
 }
 
+static void on_access(struct session *s, const struct access_frame *access)
+{
+    require(access->text.len <= TEXT_MAX_BYTES);
+    require(access->state != ACCESS_WAITING || session_waits(s));
+    require(access->state != ACCESS_GRANTED || !session_waits(s));
+}
+
 static const struct session_events events = {
     .on_open = on_open,
     .on_listen = on_listen,
     .on_connection = on_connection,
     .on_wake = on_wake,
     .on_room = on_room,
+    .on_access = on_access,
 };
 
 /* --- The peer --- */
@@ -297,10 +311,10 @@ static void next_circuit(struct fuzz *f, uint64_t told)
 /* Some frame: type, stream and payload as the input says. */
 static void step_frame(struct fuzz *f)
 {
-    static const uint8_t types[] = {FRAME_OPEN,  FRAME_OPENED,   FRAME_DATA,   FRAME_EOF,
-                                    FRAME_RESET, FRAME_WINDOW,   FRAME_LISTEN, FRAME_LISTENING,
-                                    FRAME_CLOSE, FRAME_START,    FRAME_ACK,    FRAME_PING,
-                                    FRAME_PONG,  FRAME_DATAGRAM, FRAME_PAD};
+    static const uint8_t types[] = {FRAME_OPEN,  FRAME_OPENED, FRAME_DATA,     FRAME_EOF,
+                                    FRAME_RESET, FRAME_WINDOW, FRAME_LISTEN,   FRAME_LISTENING,
+                                    FRAME_CLOSE, FRAME_ACCESS, FRAME_START,    FRAME_ACK,
+                                    FRAME_PING,  FRAME_PONG,   FRAME_DATAGRAM, FRAME_PAD};
     unsigned choice = take_byte(f), id = take_byte(f), len = take_byte(f);
     unsigned type = choice < 240 ? types[choice % sizeof types] : take_byte(f);
     if (len > f->size)
@@ -417,7 +431,7 @@ static void step_app(struct fuzz *f)
     if (what % 16 == 0) {
         open_app(f);
     } else if (what % 16 == 1) {
-        struct app *listener = new_app(f);
+        struct app *listener = may_ask(f) ? new_app(f) : NULL;
         if (listener)
             listener->stream = listen_request(f->s, "127.0.0.1:0", &app_events, listener);
     } else if (what % 16 == 2) {
@@ -463,6 +477,32 @@ static void step_time(struct fuzz *f)
     }
 }
 
+/* The session need not wait any more, or, as a client, hears something of it. */
+static void step_access(struct fuzz *f)
+{
+    struct access_frame access = {.state = (uint8_t)(take_byte(f) % 5),
+                                  .text = view_of_string("7F3K")};
+    uint8_t payload[64];
+    if (f->s->settings.client) {
+        send_frame(f, f->in_use, FRAME_ACCESS, 0, payload,
+                   access_encode(&access, payload, sizeof payload));
+        return;
+    }
+    if (access.state == ACCESS_GRANTED)
+        session_set_waiting(f->s, false);
+    session_tell_access(f->s, &access);
+}
+
+static void step_rarely(struct fuzz *f, unsigned what)
+{
+    if (what < 170)
+        step_bytes(f);
+    else if (what < 230)
+        step_access(f);
+    else
+        session_close(f->s, CODE_DONE, "the end");
+}
+
 static void step(struct fuzz *f)
 {
     unsigned what = take_byte(f) % 32;
@@ -478,13 +518,11 @@ static void step(struct fuzz *f)
         step_time(f);
     else if (what < 30)
         step_frame(f);
-    else if (take_byte(f) < 200)
-        step_bytes(f);
     else
-        session_close(f->s, CODE_DONE, "the end");
+        step_rarely(f, take_byte(f));
 }
 
-static void start(struct fuzz *f, bool client)
+static void start(struct fuzz *f, bool client, bool waits)
 {
     struct session_settings t = session_default_settings(client);
     t.receive_limit = 256 << 10;
@@ -498,12 +536,17 @@ static void start(struct fuzz *f, bool client)
         struct session_welcome welcome = {.ring = 128 << 10,
                                           .receive_limit = 1 << 20,
                                           .streams = 20,
-                                          .early_credit = EARLY_CREDIT};
+                                          .early_credit = EARLY_CREDIT,
+                                          .waits = waits};
         welcome.session_id[0] = 1;
         require(session_take_welcome(f->s, &welcome));
     } else {
-        struct session_hello hello = {.ring = 128 << 10, .receive_limit = 1 << 20, .streams = 20};
+        struct session_hello hello = {.ring = 128 << 10,
+                                      .receive_limit = 1 << 20,
+                                      .streams = 20,
+                                      .takes = HELLO_TAKES_ACCESS | HELLO_TAKES_WAITING};
         session_take_hello(f->s, &hello);
+        session_set_waiting(f->s, waits);
     }
     next_circuit(f, 0);
     send_position(f, f->in_use, FRAME_START, 0);
@@ -512,14 +555,17 @@ static void start(struct fuzz *f, bool client)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz *f = calloc(1, sizeof *f);
-    bool order;
+    bool order, waits;
+    unsigned first;
     require(f != NULL);
     the_fuzz = f;
     f->data = data;
     f->size = size;
     f->now = 1000000;
-    order = take_byte(f) & 2;
-    start(f, order ^ (take_byte(f) & 1));
+    first = take_byte(f);
+    order = first & 2;
+    waits = first & 4;
+    start(f, order ^ (take_byte(f) & 1), waits);
     for (int i = 0; i < STEPS_MAX && f->size; i++) {
         step(f);
         require(session_broken(f->s) == NULL);
