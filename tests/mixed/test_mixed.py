@@ -161,6 +161,16 @@ def test_standard_input_and_output(world, site, echo):
     assert world.run_pipe(f"{LOOPBACK}:{echo.port}", input=text).stdout == text
 
 
+def test_reason_and_wait(world, site, echo, old):
+    """What an agent of the release before does not know of, it passes over: it makes nobody wait."""
+    if world.binary_of["client"] == [old]:
+        pytest.skip("a client of the release before has no such options")
+    site.start_relay()
+    site.start_agent()
+    argv = world.pipe_argv(f"{LOOPBACK}:{echo.port}")
+    assert run(*argv, "--reason", "case 4711", "--wait", "9", input="hello").stdout == "hello"
+
+
 def test_remote_forward(site, echo):
     """-R: the agent listens, and what connects there reaches the client's side."""
     door = Door()

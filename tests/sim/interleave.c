@@ -50,6 +50,7 @@ enum alteration {
     ALTER_DATAGRAM,          /* a datagram for a stream that is not open */
     ALTER_DATAGRAM_OF_BYTES, /* one for a stream that carries bytes */
     ALTER_ID,                /* a stream's id leaves one out */
+    ALTER_ASKS,              /* a stream is asked for that the client holds back */
     ALTER_BEHIND_EOF,        /* DATA behind EOF */
     ALTER_WINDOW,            /* credit without end */
     ALTERATIONS
@@ -64,55 +65,91 @@ static const struct plan {
     unsigned waiting; /* large units the client has sent already, not delivered */
     enum alteration alteration;
     const char *found;
+    bool asks; /* the session waits for a grant, which comes at any time */
 } plans[] = {
-    {"3 units up, 2 circuits", {3, 0}, 2, true, 0, ALTER_NOTHING, NULL},
-    {"2 units up, 3 circuits", {2, 0}, 3, true, 0, ALTER_NOTHING, NULL},
-    {"3 units up, 3 circuits", {3, 0}, 3, true, 0, ALTER_NOTHING, NULL},
-    {"3 units down, 3 circuits", {0, 3}, 3, true, 0, ALTER_NOTHING, NULL},
-    {"2 units up, 1 down, 3 circuits", {2, 1}, 3, true, 0, ALTER_NOTHING, NULL},
-    {"2 units up, 4 circuits", {2, 0}, 4, false, 0, ALTER_NOTHING, NULL},
-    {"6 large units, 2 circuits, slow writer", {0, 0}, 2, true, 6, ALTER_NOTHING, NULL},
-    {"without START", {1, 0}, 2, false, 0, ALTER_NO_START, "a circuit begins with START"},
+    {"3 units up, 2 circuits", {3, 0}, 2, true, 0, ALTER_NOTHING, NULL, false},
+    {"2 units up, 3 circuits", {2, 0}, 3, true, 0, ALTER_NOTHING, NULL, false},
+    {"3 units up, 3 circuits", {3, 0}, 3, true, 0, ALTER_NOTHING, NULL, false},
+    {"3 units down, 3 circuits", {0, 3}, 3, true, 0, ALTER_NOTHING, NULL, false},
+    {"2 units up, 1 down, 3 circuits", {2, 1}, 3, true, 0, ALTER_NOTHING, NULL, false},
+    {"2 units up, 4 circuits", {2, 0}, 4, false, 0, ALTER_NOTHING, NULL, false},
+    {"6 large units, 2 circuits, slow writer", {0, 0}, 2, true, 6, ALTER_NOTHING, NULL, false},
+    {"2 units up after a grant, 2 circuits", {2, 0}, 2, true, 0, ALTER_NOTHING, NULL, true},
+    {"1 unit each way after a grant, 2 circuits", {1, 1}, 2, true, 0, ALTER_NOTHING, NULL, true},
+    {"asking before the grant", {1, 0}, 2, false, 0, ALTER_ASKS, "ids must grow by 2", true},
+    {"without START", {1, 0}, 2, false, 0, ALTER_NO_START, "a circuit begins with START", false},
     {"START that assumes the other's position",
      {2, 0},
      2,
      false,
      0,
      ALTER_START_ASSUMED,
-     "wrong bytes"},
-    {"START above the position told", {2, 0}, 2, false, 0, ALTER_START_LATE, "wrong bytes"},
-    {"START above all that was sent", {2, 0}, 2, false, 0, ALTER_START_ABOVE, "bytes were lost"},
-    {"START inside a frame", {2, 0}, 2, true, 0, ALTER_START_INSIDE, "starts inside a frame"},
-    {"START twice", {1, 0}, 2, false, 0, ALTER_START_TWICE, "not the first frame"},
+     "wrong bytes",
+     false},
+    {"START above the position told", {2, 0}, 2, false, 0, ALTER_START_LATE, "wrong bytes", false},
+    {"START above all that was sent",
+     {2, 0},
+     2,
+     false,
+     0,
+     ALTER_START_ABOVE,
+     "bytes were lost",
+     false},
+    {"START inside a frame",
+     {2, 0},
+     2,
+     true,
+     0,
+     ALTER_START_INSIDE,
+     "starts inside a frame",
+     false},
+    {"START twice", {1, 0}, 2, false, 0, ALTER_START_TWICE, "not the first frame", false},
     {"without the circuit number's rule",
      {2, 0},
      3,
      false,
      0,
      ALTER_NUMBER,
-     "what came was not acknowledged"},
+     "what came was not acknowledged",
+     false},
     {"a position told above what was sent",
      {0, 1},
      2,
      false,
      0,
      ALTER_TOLD_ABOVE,
-     "told a position"},
-    {"a position told inside a frame", {0, 1}, 2, false, 0, ALTER_TOLD_INSIDE, "part of a frame"},
-    {"ACK above what was sent", {0, 1}, 2, false, 0, ALTER_ACK_ABOVE, "above what was sent"},
-    {"ACK inside a frame", {0, 1}, 2, true, 0, ALTER_ACK_INSIDE, "part of a frame"},
-    {"more than the credit", {1, 0}, 2, false, 0, ALTER_CREDIT, "beyond its credit"},
-    {"a datagram for no stream", {1, 0}, 2, false, 0, ALTER_DATAGRAM, "no such stream was opened"},
+     "told a position",
+     false},
+    {"a position told inside a frame",
+     {0, 1},
+     2,
+     false,
+     0,
+     ALTER_TOLD_INSIDE,
+     "part of a frame",
+     false},
+    {"ACK above what was sent", {0, 1}, 2, false, 0, ALTER_ACK_ABOVE, "above what was sent", false},
+    {"ACK inside a frame", {0, 1}, 2, true, 0, ALTER_ACK_INSIDE, "part of a frame", false},
+    {"more than the credit", {1, 0}, 2, false, 0, ALTER_CREDIT, "beyond its credit", false},
+    {"a datagram for no stream",
+     {1, 0},
+     2,
+     false,
+     0,
+     ALTER_DATAGRAM,
+     "no such stream was opened",
+     false},
     {"a datagram for a stream of bytes",
      {1, 0},
      2,
      false,
      0,
      ALTER_DATAGRAM_OF_BYTES,
-     "not of datagrams"},
-    {"an id left out", {1, 0}, 2, false, 0, ALTER_ID, "ids must grow by 2"},
-    {"DATA behind EOF", {1, 0}, 2, false, 0, ALTER_BEHIND_EOF, "it comes after EOF"},
-    {"credit without end", {1, 0}, 2, false, 0, ALTER_WINDOW, "the credit is too large"},
+     "not of datagrams",
+     false},
+    {"an id left out", {1, 0}, 2, false, 0, ALTER_ID, "ids must grow by 2", false},
+    {"DATA behind EOF", {1, 0}, 2, false, 0, ALTER_BEHIND_EOF, "it comes after EOF", false},
+    {"credit without end", {1, 0}, 2, false, 0, ALTER_WINDOW, "the credit is too large", false},
 };
 
 enum kind { KIND_MESSAGE1, KIND_MESSAGE2, KIND_RECORD };
@@ -155,6 +192,7 @@ static struct {
     unsigned begun; /* circuits */
     int current;    /* the client's */
     bool slow;      /* the client writes by choice only */
+    bool granted;   /* or it need not be */
     uint64_t now;
     char wrong[200];
     unsigned char path[STEPS_MAX];
@@ -223,6 +261,8 @@ static void on_open(struct session *s, struct stream *stream, struct view target
 {
     struct side *side = s->owner;
     (void)target;
+    if (!w.granted)
+        is_wrong("a stream before the grant", NULL);
     side->stream = stream;
     stream_set_owner(stream, &stream_events, side);
     stream_accept(stream, "there");
@@ -352,6 +392,7 @@ enum {
     CHOICE_CLIENT_SENDS,
     CHOICE_AGENT_SENDS,
     CHOICE_NEXT_CIRCUIT,
+    CHOICE_GRANT,
     CHOICE_CLIENT_WRITES, /* once, where it does not do so by itself */
     CHOICE_DELIVER,
     CHOICE_LOSE = CHOICE_DELIVER + 2 * CIRCUITS_MAX,
@@ -363,6 +404,19 @@ static void send_unit(int side)
     w.side[side].units--;
     w.side[side].available += w.plan->waiting ? LARGE_UNIT_BYTES : UNIT_BYTES;
     stream_readable(w.side[side].stream);
+}
+
+static void tell_access(enum access_state state)
+{
+    struct access_frame access = {.state = (uint8_t)state};
+    session_tell_access(w.side[AGENT].s, &access);
+}
+
+static void grant(void)
+{
+    w.granted = true;
+    session_set_waiting(w.side[AGENT].s, false);
+    tell_access(ACCESS_GRANTED);
 }
 
 static void next_circuit(void)
@@ -379,7 +433,8 @@ static void next_circuit(void)
 static void agent_takes_message1(unsigned i, uint64_t position)
 {
     struct session *s = w.side[AGENT].s;
-    struct session_hello hello = {.circuit = w.circuit[i].number};
+    struct session_hello hello = {.circuit = w.circuit[i].number,
+                                  .takes = HELLO_TAKES_ACCESS | HELLO_TAKES_WAITING};
     struct session_welcome welcome = {0};
     struct record *message;
     if (w.plan->alteration != ALTER_NUMBER && !session_may_resume(s, hello.circuit))
@@ -436,6 +491,7 @@ static const struct forged {
     [ALTER_DATAGRAM] = {FRAME_DATAGRAM, 3, "x", 1},
     [ALTER_DATAGRAM_OF_BYTES] = {FRAME_DATAGRAM, 1, "x", 1},
     [ALTER_ID] = {FRAME_OPEN, 5, "\0\0\1\0\0\013tcp:there:1", 17},
+    [ALTER_ASKS] = {FRAME_OPEN, 1, "\0\0\1\0\0\013tcp:there:1", 17},
     [ALTER_BEHIND_EOF] = {FRAME_DATA, 1, "x", 1},
     [ALTER_WINDOW] = {FRAME_WINDOW, 1, "\x7f\xff\xff\xff", 4},
 };
@@ -538,10 +594,12 @@ static unsigned choices(unsigned char out[CHOICES])
     if (w.wrong[0])
         return 0;
     for (int side = 0; side < 2; side++)
-        if (w.side[side].units && w.side[side].s->circuit)
+        if (w.side[side].units && w.side[side].s->circuit && w.side[side].stream)
             out[n++] = (unsigned char)(CHOICE_CLIENT_SENDS + side);
     if (w.begun < w.plan->circuits)
         out[n++] = CHOICE_NEXT_CIRCUIT;
+    if (!w.granted)
+        out[n++] = CHOICE_GRANT;
     if (w.slow && client_has_something_to_write())
         out[n++] = CHOICE_CLIENT_WRITES;
     for (unsigned i = 0; i < 2 * w.begun; i++)
@@ -572,6 +630,8 @@ static void apply(unsigned choice)
         send_unit((int)choice);
     else if (choice == CHOICE_NEXT_CIRCUIT)
         next_circuit();
+    else if (choice == CHOICE_GRANT)
+        grant();
     else if (choice >= CHOICE_LOSE)
         lose(choice - CHOICE_LOSE);
     else if (choice != CHOICE_CLIENT_WRITES)
@@ -629,11 +689,13 @@ static void begin(void)
     w.begun = 0;
     w.current = -1;
     w.slow = false;
+    w.granted = !w.plan->asks;
     for (unsigned i = 0; i < CIRCUITS_MAX; i++)
         clear_circuit(&w.circuit[i]);
     begin_side(CLIENT);
     begin_side(AGENT);
     memset(w.side[AGENT].s->id, 1, SESSION_ID_BYTES);
+    session_set_waiting(w.side[AGENT].s, w.plan->asks);
     session_fill_welcome(w.side[AGENT].s, &welcome);
     session_take_welcome(w.side[CLIENT].s, &welcome);
     w.side[CLIENT].stream =
@@ -647,6 +709,8 @@ static void begin(void)
             break;
         apply(possible[i]);
     }
+    if (w.plan->asks)
+        tell_access(ACCESS_WAITING);
     w.side[CLIENT].units += w.plan->waiting;
     for (unsigned i = 0; i < w.plan->waiting; i++)
         apply(CHOICE_CLIENT_SENDS);
@@ -676,6 +740,8 @@ static uint64_t digest_session(const struct side *side, uint64_t h)
                                s->acked_position,
                                s->ack_owed,
                                s->ack_due_us != CLOCK_NEVER,
+                               s->waits,
+                               s->access_owed,
                                side->available,
                                side->sent,
                                side->received,
