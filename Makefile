@@ -58,7 +58,7 @@ SIMOBJ  := $(filter-out $(SIMS:=.o),$(patsubst %.c,$(T)/%.o,$(wildcard tests/sim
 MACHINE := $(patsubst %.c,$(T)/%.o,$(wildcard tests/machine/*.c)) \
            $(patsubst %,$(T)/tests/sim/%.o,pipe seeds timeline)
 CALLS   := accept4 bind clock_gettime close connect epoll_create1 epoll_ctl epoll_wait eventfd \
-           eventfd_read eventfd_write fcntl fopen getpeername getrandom getrlimit getsockname getsockopt \
+           eventfd_read eventfd_write fcntl fopen getpeername getrandom getrlimit getsockname getsockopt guard_enter \
            ioctl listen pipe2 poll pthread_create pthread_join pthread_setname_np \
            pthread_setschedparam pthread_sigmask read readv recv recvfrom send setrlimit setsockopt shutdown \
            signalfd socket splice stat timerfd_create timerfd_settime write

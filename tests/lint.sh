@@ -122,7 +122,8 @@ layers() {
         allowed["hop"]     = "base crypto wire net"
         allowed["session"] = "base crypto wire"
         allowed["audit"]   = "base crypto net"
-        allowed["config"]  = "base crypto wire net policy"
+        allowed["guard"]   = "base"
+        allowed["config"]  = "base crypto wire net policy guard"
         allowed["forward"] = "base wire net config session audit"
         allowed["control"] = "base net"
         allowed["http"]    = "base net"
@@ -130,7 +131,7 @@ layers() {
         allowed["cli"]     = "base config"
         for (n = split(applets, applet, " "); n > 0; n--)
             if (applet[n] != "audit")
-                allowed[applet[n]] = "base crypto wire net policy permit hop session config forward control http cli audit events"
+                allowed[applet[n]] = "base crypto wire net policy permit hop session config forward control http cli audit events guard"
         allowed["auditor"] = "base crypto cli audit" # the applet audit
     }
     function may_include(file, folder, target, name) {

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "control/server.h"
+#include "guard/user.h"
 
 #define ENTRIES_LISTED 20 /* of the audit, unless the asker wants more */
 
@@ -209,7 +210,7 @@ static bool listen_there(struct agent_control *c, struct error *e)
     };
     struct error why = {0};
     uint32_t gid = 0;
-    if (config->control_group && !config_find_group(config->control_group, &gid))
+    if (config->control_group && !guard_find_group(config->control_group, &gid))
         return error_set(e, FAILURE_CONFIG, "ControlGroup: no group '%s' on this system",
                          config->control_group);
     settings.group = (gid_t)gid;

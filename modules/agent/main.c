@@ -5,6 +5,7 @@
 #include "agent/call_command.h"
 #include "agent/control.h"
 #include "agent/control_command.h"
+#include "agent/guard.h"
 #include "agent/server.h"
 #include "agent/show.h"
 #include "audit/recent.h"
@@ -37,6 +38,7 @@ static void show(struct cli *c)
     printf("agent %s\n", command->config.name);
     cli_show_key(&command->config.key);
     show_policy(&command->config);
+    agent_guard_check(&command->config, c->path);
 }
 
 static enum failure serve(struct cli *c)

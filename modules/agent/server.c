@@ -12,6 +12,7 @@
 #include "agent/changes.h"
 #include "agent/control.h"
 #include "agent/events.h"
+#include "agent/guard.h"
 #include "agent/inbound.h"
 #include "agent/lock.h"
 #include "agent/own_calls.h"
@@ -133,6 +134,7 @@ static void reload(struct agent *a)
               "configuration reloaded");
     audit_write(a->audit, &(struct audit_entry){.event = "reloaded"});
     changes_log(a->audit, &old, &a->config);
+    agent_guard_reloaded(&old, &a->config);
     agent_config_free(&old);
     service_check_all(a);
     end_uplinks(a, false);
@@ -278,13 +280,17 @@ static bool start(struct agent *a, struct error *e)
     a->party.known = known_keys_new();
     if (!a->party.known)
         return error_no_memory(e);
-    if (!events_begin(a, e) || !begin_audit(a, e))
+    /* Ports first, which may take root; then what is given up, before there is another thread. */
+    if (a->config.listen.count && !(a->inbound = inbound_new(a, e)))
+        return false;
+    if (!agent_guard_become(a, e) || !events_begin(a, e))
+        return false;
+    agent_guard_begin(a);
+    if (!begin_audit(a, e))
         return false;
     know(a);
     key_stock_fill(&a->stock);
     agent_sweep_log(a);
-    if (a->config.listen.count && !(a->inbound = inbound_new(a, e)))
-        return false;
     if (!hold_state(a, e))
         return false;
     if (!(a->calls = own_calls_new(a, state_directory(a), e)))

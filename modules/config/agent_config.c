@@ -1,7 +1,6 @@
 /* agent.conf: its tables, and what only it has. */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,27 +46,6 @@ static bool parse_socket_path(struct config_reader *r, void *field, const char *
         return true;
     return error_set(e, FAILURE_CONFIG, "'%s' is too long for a socket; expected under %zu bytes",
                      *path, room);
-}
-
-bool config_find_group(const char *group, uint32_t *gid)
-{
-    static const struct number_range numbers = {0, UINT32_MAX - 1, PLAIN_NUMBER};
-    const struct group *found = getgrnam(group);
-    struct error e = {0};
-    if (found)
-        *gid = found->gr_gid;
-    return found || value_number(gid, group, &numbers, &e);
-}
-
-static bool parse_group(struct config_reader *r, void *field, const char *value, struct error *e)
-{
-    char **copy = field;
-    uint32_t gid;
-    (void)r;
-    if (!config_find_group(value, &gid))
-        return error_set(e, FAILURE_CONFIG, "no group '%s' on this system", value);
-    *copy = strdup(value);
-    return *copy || error_no_memory(e);
 }
 
 static bool parse_remote_access(struct config_reader *r, void *field, const char *value,
@@ -197,7 +175,6 @@ static bool parse_program(struct config_reader *r, void *field, const char *valu
 static const struct config_type program = {.parse = parse_program};
 static const struct config_type audit_failure = {parse_audit_failure, same_truth, sizeof(bool)};
 static const struct config_type socket_path = {parse_socket_path, same_text, sizeof(char *)};
-static const struct config_type group = {parse_group, same_text, sizeof(char *)};
 static const struct config_type remote_access = {parse_remote_access, same_truth, sizeof(bool)};
 static const struct config_type optional_address = {.parse = parse_address};
 static const struct config_type targets_to_allow = {.parse = parse_allow};
@@ -217,11 +194,13 @@ static const struct config_type places_to_listen = {.parse = parse_user_listen};
 static const struct config_key agent_keys[] = {
     {"Name", EXACTLY_ONE, NEXT_START, &config_name, AGENT(name)},
     {"KeyFile", EXACTLY_ONE, NEXT_START, &config_key_file, AGENT(key)},
+    {"User", AT_MOST_ONE, NEXT_START, &config_user, AGENT(user)},
+    {"Group", AT_MOST_ONE, NEXT_START, &config_group, AGENT(group)},
     {"Listen", ANY_NUMBER, NEXT_START, &config_addresses, AGENT(listen)},
     {"Labels", AT_MOST_ONE, AT_ONCE, &config_labels, AGENT(labels)},
     {"CallSocket", AT_MOST_ONE, NEXT_START, &socket_path, AGENT(call_socket)},
     {"ControlSocket", AT_MOST_ONE, NEXT_START, &socket_path, AGENT(control_socket)},
-    {"ControlGroup", AT_MOST_ONE, NEXT_START, &group, AGENT(control_group)},
+    {"ControlGroup", AT_MOST_ONE, NEXT_START, &config_group, AGENT(control_group)},
     {"RemoteAccess", AT_MOST_ONE, NEXT_START, &remote_access, AGENT(starts_locked)},
     {"StateDirectory", AT_MOST_ONE, NEXT_START, &config_any_path, AGENT(state_directory)},
     {"ResumeWindow",
@@ -333,6 +312,8 @@ void agent_config_free(struct agent_config *c)
     free(c->call_socket);
     free(c->control_socket);
     free(c->control_group);
+    free(c->user);
+    free(c->group);
     free(c->state_directory);
     free(c->audit);
     free(c->on_event);

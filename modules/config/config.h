@@ -40,6 +40,7 @@ struct relay_agent {
 struct relay_config {
     struct address_list listen; /* one or more */
     struct keypair key;
+    char *user, *group; /* NULL; that the process becomes */
     uint32_t keepalive_s;
     uint32_t workers;  /* 0: one for each core */
     char *audit;       /* NULL; path of the file that all is kept in */
@@ -83,6 +84,7 @@ struct agent_zone {
 struct agent_config {
     char name[NAME_TEXT_BYTES];
     struct keypair key;
+    char *user, *group;         /* NULL; that the process becomes */
     struct address_list listen; /* dial mode; none otherwise */
     char *labels;               /* allocated; NULL: none; sent in INFO */
     uint32_t resume_window_s;   /* how long a session is kept without a circuit */
@@ -141,9 +143,6 @@ void agent_config_free(struct agent_config *c);
 
 /* Its control socket; NULL: it has none. */
 const char *agent_config_socket(const struct agent_config *c);
-
-/* A system's group by its name or number. False: there is none of this name. */
-bool config_find_group(const char *group, uint32_t *gid);
 
 bool client_config_load(struct client_config *c, const char *path, struct error *e);
 void client_config_free(struct client_config *c);

@@ -63,6 +63,8 @@ static const struct config_type dial_address = {.parse = parse_dial};
 static const struct config_key relay_keys[] = {
     {"Listen", AT_LEAST_ONE, NEXT_START, &config_addresses, RELAY(listen)},
     {"KeyFile", EXACTLY_ONE, NEXT_START, &config_key_file, RELAY(key)},
+    {"User", AT_MOST_ONE, NEXT_START, &config_user, RELAY(user)},
+    {"Group", AT_MOST_ONE, NEXT_START, &config_group, RELAY(group)},
     {"Keepalive",
      AT_MOST_ONE,
      NEXT_HOP,
@@ -129,5 +131,7 @@ void relay_config_free(struct relay_config *c)
     free(c->agents);
     free(c->listen.items);
     free(c->audit);
+    free(c->user);
+    free(c->group);
     wipe(c, sizeof *c);
 }

@@ -127,9 +127,11 @@ bool config_note_peer(struct config_reader *r, const char *name, const uint8_t *
 char *config_path(const char *file, const char *path);
 
 /* Types of fields: char[NAME_TEXT_BYTES], uint8_t[KEY_BYTES], struct keypair, char * (allocated),
- * char * (allocated), struct host_port, struct address_list, uint32_t. */
+ * char * (allocated), char * (allocated), char * (allocated), struct host_port, struct
+ * address_list, uint32_t. */
 extern const struct config_type config_name, config_public_key, config_key_file, config_labels,
-    config_any_path, config_relay_address, config_addresses, config_number;
+    config_any_path, config_user, config_group, config_relay_address, config_addresses,
+    config_number;
 
 /* The parsers of some of them, for types of one section's own, and the comparison of paths. */
 bool parse_public_key(struct config_reader *r, void *field, const char *value, struct error *e);

@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "config/schema.h"
+#include "guard/user.h"
 
 char *config_path(const char *file, const char *path)
 {
@@ -82,6 +83,28 @@ bool parse_path(struct config_reader *r, void *field, const char *value, struct 
     return *path || error_no_memory(e);
 }
 
+static bool copy_name(char **copy, const char *value, bool found, const char *kind, struct error *e)
+{
+    if (!found)
+        return error_set(e, FAILURE_CONFIG, "no %s '%s' on this system", kind, value);
+    *copy = strdup(value);
+    return *copy || error_no_memory(e);
+}
+
+static bool parse_user(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    uint32_t uid;
+    (void)r;
+    return copy_name(field, value, guard_find_user(value, &uid), "user", e);
+}
+
+static bool parse_group(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    uint32_t gid;
+    (void)r;
+    return copy_name(field, value, guard_find_group(value, &gid), "group", e);
+}
+
 bool parse_relay_address(struct config_reader *r, void *field, const char *value, struct error *e)
 {
     (void)r;
@@ -145,6 +168,8 @@ const struct config_type config_public_key = {parse_public_key, NULL, KEY_BYTES}
 const struct config_type config_key_file = {parse_key_file, same_key, sizeof(struct keypair)};
 const struct config_type config_labels = {parse_labels, same_text, sizeof(char *)};
 const struct config_type config_any_path = {parse_path, same_text, sizeof(char *)};
+const struct config_type config_user = {parse_user, same_text, sizeof(char *)};
+const struct config_type config_group = {parse_group, same_text, sizeof(char *)};
 const struct config_type config_relay_address = {parse_relay_address, NULL,
                                                  sizeof(struct host_port)};
 const struct config_type config_addresses = {parse_addresses, same_addresses,

@@ -1,6 +1,7 @@
 /* The relay's command line. */
 #include "cli/cli.h"
 #include "config/config.h"
+#include "relay/guard.h"
 #include "relay/relay.h"
 #include "relay/server.h"
 #include "relay/show.h"
@@ -20,6 +21,7 @@ static void show(struct cli *c)
     const struct relay_config *config = c->state;
     cli_show_key(&config->key);
     show_users(config);
+    relay_guard_check(config, c->path);
 }
 
 static enum failure serve(struct cli *c)

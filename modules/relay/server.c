@@ -12,6 +12,7 @@
 #include "relay/accept.h"
 #include "relay/changes.h"
 #include "relay/desk.h"
+#include "relay/guard.h"
 #include "relay/junction.h"
 #include "relay/listing.h"
 #include "relay/peer.h"
@@ -173,13 +174,16 @@ static bool start(struct server *s, struct error *e)
     if (!r->known || !r->seen || !listing_start(r))
         return error_no_memory(e);
     r->party.known = r->known;
+    /* Ports first, which may take root; then what is given up, before there is another thread. */
+    if (!acceptor_start(&s->acceptor, r, e) || !relay_guard_begin(r, s->config_path, e))
+        return false;
     if (!begin_audit(r, e))
         return false;
     key_stock_fill(&r->stock);
     reload_apply(r, &r->config);
     timer_set(r->loop, &s->sweep, loop_now(r->loop) + SWEEP_US);
     /* Threads start with signals blocked. */
-    if (!workers_start(r, junctions_end_told, e) || !acceptor_start(&s->acceptor, r, e))
+    if (!workers_start(r, junctions_end_told, e))
         return false;
     log_started();
     return true;

@@ -139,7 +139,7 @@ MISTAKES = [
         "relay",
         "Listen",
         "Lisen",
-        ":2: unknown key 'Lisen' in [Relay]; known are Listen, KeyFile, Keepalive, Workers, Audit, AuditSize",
+        ":2: unknown key 'Lisen' in [Relay]; known are Listen, KeyFile, User, Group, Keepalive, Workers, Audit, AuditSize",
     ),
     (
         "relay",

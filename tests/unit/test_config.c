@@ -244,10 +244,9 @@ static void relay_files_of_wrong_form(void **state)
                   "relay.conf:4: unknown section [Users]; known are [Relay], [User], [Agent]");
     relay_refused(RELAY "\n[User]\nFoo = 1\n",
                   "relay.conf:6: unknown key 'Foo' in [User]; known are Name, PublicKey, Agents");
-    relay_refused(
-        RELAY "Agents = *\n",
-        "relay.conf:4: unknown key 'Agents' in [Relay]; known are Listen, KeyFile, Keepalive, "
-        "Workers, Audit, AuditSize");
+    relay_refused(RELAY "Agents = *\n", "relay.conf:4: unknown key 'Agents' in [Relay]; known are "
+                                        "Listen, KeyFile, User, Group, Keepalive, "
+                                        "Workers, Audit, AuditSize");
     relay_refused(RELAY "Keepalive = 5\nkeepalive = 5\n",
                   "relay.conf:5: Keepalive is given twice in [Relay], first at line 4");
     relay_refused(RELAY RELAY, "relay.conf:4: [Relay] is given twice, first at line 1");
@@ -462,9 +461,9 @@ static void agent_file_is_read(void **state)
 {
     struct agent_config c;
     struct error e = {0};
-    uint32_t gid;
     (void)state;
     write_config("agent.conf", "[Agent]\nName = boston-vmax-01\nKeyFile = own.key\n"
+                               "User = root\nGroup = 54321\n"
                                "Labels = site=boston\nCallSocket = /run/spx/call\n"
                                "ControlSocket = control\nControlGroup = root\n"
                                "RemoteAccess = Locked\n"
@@ -484,8 +483,8 @@ static void agent_file_is_read(void **state)
     assert_string_equal(c.control_socket, "control"); /* beside the file */
     assert_string_equal(c.control_group, "root");
     assert_true(c.starts_locked);
-    assert_true(config_find_group(c.control_group, &gid) && gid == 0);
-    assert_true(config_find_group("54321", &gid) && gid == 54321);
+    assert_string_equal(c.user, "root");
+    assert_string_equal(c.group, "54321");
 
     assert_int_equal(c.relay_count, 2);
     assert_true(c.relays[0].has_address);
@@ -571,6 +570,10 @@ static void bad_agent_files(void **state)
                   "agent.conf:2: RemoteAccess: 'shut' is not open or locked");
     agent_refused("[Agent]\nControlGroup = no such\n",
                   "agent.conf:2: ControlGroup: no group 'no such' on this system");
+    agent_refused("[Agent]\nUser = no such\n",
+                  "agent.conf:2: User: no user 'no such' on this system");
+    agent_refused("[Agent]\nGroup = 4294967295\n",
+                  "agent.conf:2: Group: no group '4294967295' on this system");
     agent_refused(AGENT "[User]\nListeners = 0\n",
                   "agent.conf:8: Listeners: '0' is not a number from 1 to 256");
     agent_refused(AGENT "[User]\nListeners = 257\n",

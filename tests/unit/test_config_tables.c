@@ -85,7 +85,7 @@ static void read_page(const char *role)
     entry_count = 0;
     while ((line = next_line(&next))) {
         char word[32];
-        if (strncmp(line, ".S", 2) == 0) {
+        if (strncmp(line, ".Sh", 3) == 0 || strncmp(line, ".Ss", 3) == 0) {
             section[0] = '\0';
             if (sscanf(line, ".Ss The %31s section", section) != 1)
                 section[0] = '\0';

@@ -1,0 +1,24 @@
+/* What the agent's process gives up. */
+#ifndef SPX_AGENT_GUARD_H
+#define SPX_AGENT_GUARD_H
+
+#include "base/error.h"
+
+struct agent;
+struct agent_config;
+
+/* Once its ports are open: becomes its user. False: e says why it cannot. */
+bool agent_guard_become(const struct agent *a, struct error *e);
+
+/* Then, once it has started the process that runs programs for it, and before it has threads: gives
+ * up the rest. */
+void agent_guard_begin(const struct agent *a);
+
+/* Logs what a new configuration asks for and the process has given up. */
+void agent_guard_reloaded(const struct agent_config *old, const struct agent_config *config);
+
+/* For --check by root, which ends then: becomes the user of the configuration, and warns if that
+ * one could not read the files again. */
+void agent_guard_check(const struct agent_config *config, const char *config_path);
+
+#endif

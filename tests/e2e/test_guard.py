@@ -1,0 +1,222 @@
+"""The program guards itself: what its processes give up once they run, and what a reload makes of it."""
+import os
+import re
+import shutil
+import signal
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness import CONFIG, LOOPBACK, forwards, run, spx, wait_for
+from servers import greet
+
+NOBODY = 65534  # of user and group; Debian calls them nobody and nogroup
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which takes root")
+
+
+def facts(pid, thread=None):
+    """What the system says of a process, or of one of its threads (proc(5))."""
+    path = Path(f"/proc/{pid}/task/{thread}/status" if thread else f"/proc/{pid}/status")
+    return dict(line.split(":\t", 1) for line in path.read_text().splitlines() if ":\t" in line)
+
+
+def threads(pid):
+    return os.listdir(f"/proc/{pid}/task")
+
+
+def low_port():
+    """A port below 1024 that is free."""
+    for port in range(1023, 600, -1):
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("no port below 1024 is free")
+
+
+@pytest.fixture
+def open_world(request, time_limit):
+    """A world whose files another user can read, where the keys permit it."""
+    directory = Path(tempfile.mkdtemp(prefix="spx-guard-", dir="/tmp"))
+    directory.chmod(0o755)
+    made = harness.World(directory)
+    request.node.world = made
+    yield made
+    made.stop_all()
+    shutil.rmtree(directory)
+
+
+def give_keys(world):
+    """As sysusers and tmpfiles leave them: root's, and readable for the group."""
+    for key in world.keys.values():
+        os.chown(key.path, 0, NOBODY)
+        key.path.chmod(0o640)
+
+
+def assert_given_up(program, uid, capabilities=0):
+    for thread in threads(program.pid):
+        told = facts(program.pid, thread)
+        assert told["Uid"].split() == [str(uid)] * 4, told["Uid"]
+        for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            expected = capabilities if name in ("CapPrm", "CapEff") else 0
+            assert int(told[name], 16) == expected, (name, told[name])
+        assert told["NoNewPrivs"] == "1"
+    assert facts(program.pid)["Umask"].strip() == "0077"
+
+
+@as_root
+def test_user(open_world, echo):
+    """Started as root, relay and agent listen on ports that only root can, and become a user who has
+    nothing left but what the configuration needs; a reload works as before."""
+    world = open_world
+    port = low_port()
+    world.relay_address = f"{LOOPBACK}:{port}"
+    conf = world.relay_conf(User=NOBODY, Group=NOBODY, Workers=2)
+    agent_conf = world.agent_conf(User="nobody")
+    give_keys(world)
+    relay, agent = world.start_relay(conf=conf), world.start_agent(conf=agent_conf)
+    client = world.start_client(*forwards(echo.port))
+    greet(client).close()
+    assert_given_up(relay, NOBODY)
+    assert_given_up(agent, NOBODY)
+    assert agent.expect(r"guarded: user nobody, no capabilities")
+    for program in (relay, agent):
+        assert not program.lines("would be refused|runs as root")
+        program.signal(signal.SIGHUP)
+        program.expect("configuration reloaded")
+
+
+@as_root
+def test_user_who_cannot_read(open_world):
+    """A user who may not read the key runs, since root has read it; that a reload cannot be is said
+    at the start, by --check, and by the reload itself."""
+    world = open_world
+    conf = world.relay_conf(User=NOBODY, Group=NOBODY)
+    relay = world.start_relay(conf=conf)
+    warned = r"a reload would be refused, and need a restart: .*relay.key: permission denied"
+    relay.expect(warned)
+    assert re.search(warned, spx("relay", "-c", conf, "--check").stderr)
+    relay.signal(signal.SIGHUP)
+    relay.expect("relay.key: permission denied; the old configuration stays in effect")
+    give_keys(world)
+    relay.signal(signal.SIGHUP)
+    relay.expect("configuration reloaded")
+    assert "refused" not in spx("relay", "-c", conf, "--check").stderr
+
+
+@as_root
+def test_group_of_the_control_socket(open_world):
+    """The user need not be in ControlGroup: root has made the process a member."""
+    world = open_world
+    place = world.directory / "run"
+    place.mkdir()
+    os.chown(place, NOBODY, NOBODY)
+    conf = world.agent_conf(User=NOBODY, ControlSocket=place / "control", ControlGroup="54321")
+    agent = world.start_agent(conf=conf, online=False)
+    agent.expect("started")
+    assert (place / "control").stat().st_gid == 54321
+    assert (place / "control").stat().st_uid == NOBODY
+    shown = run(harness.SPX, "agent", "-c", conf, "status").stdout
+    assert "agent lab-1" in shown
+    agent.signal(signal.SIGTERM)
+    agent.wait_exit(harness.OK)
+    assert not (place / "control").exists()
+
+
+@as_root
+def test_root(world):
+    """Root without a User is told so, and keeps no capability either; User = root says that it is
+    meant."""
+    relay = world.start_relay()
+    relay.expect(r"warn .*: runs as root: name a user in User of \[Relay\]")
+    assert_given_up(relay, 0)
+    agent = world.start_agent(User="root")
+    assert not agent.lines("runs as root")
+    assert_given_up(agent, 0)
+
+
+@as_root
+def test_low_ports_of_listeners(open_world):
+    """The agent keeps the one capability that a user's Listen needs, and says when it has given it up
+    and a reload asks for it."""
+    world = open_world
+
+    def write(listen):
+        conf = world.agent_conf(User=NOBODY, users={"alice": "tcp:127.0.0.1:*"})
+        conf.write_text(conf.read_text() + f"Listen = 127.0.0.1:{listen}\n")
+        return conf
+
+    conf = write("1-65535")
+    give_keys(world)
+    world.start_relay()
+    agent = world.start_agent(conf=conf)
+    assert_given_up(agent, NOBODY, 1 << 10)
+    port = low_port()
+    client = world.start_client("-R", f"{LOOPBACK}:{port}:{LOOPBACK}:9")
+    client.expect("forwarding .* at the agent")
+    client.stop()
+    agent.stop()
+    conf = write("1024-65535")
+    agent = world.start_agent(conf=conf)
+    assert_given_up(agent, NOBODY)
+    write("80-65535")
+    agent.signal(signal.SIGHUP)
+    agent.expect("allows ports below 1024, which this process has given up: restart needed")
+
+
+@as_root
+def test_program_for_events(open_world):
+    """It runs as the user, too, and never as root."""
+    world = open_world
+    book = world.directory / "book"
+    book.touch()
+    os.chown(book, NOBODY, NOBODY)
+    program = world.write("program", f"#!/bin/sh\nid -u >> {book}; id -G >> {book}\n")
+    program.chmod(0o755)
+    place = world.directory / "run"
+    place.mkdir()
+    os.chown(place, NOBODY, NOBODY)
+    conf = world.agent_conf(User=NOBODY, OnEvent=program, ControlSocket=place / "control")
+    world.start_agent(conf=conf, online=False).expect("started")
+    run(harness.SPX, "agent", "-c", conf, "lock")
+    wait_for(lambda: book.read_text().count("\n") == 2, 10, "it has run")
+    assert book.read_text() == f"{NOBODY}\n{NOBODY}\n"
+
+
+@as_root
+@pytest.mark.parametrize(
+    "keys, said",
+    [
+        ({"User": "no such"}, "User: no user 'no such' on this system"),
+        ({"Group": "no such"}, "Group: no group 'no such' on this system"),
+        ({"User": 54321}, r"User = 54321 in \[Relay\] is a number without a name here: add Group"),
+    ],
+)
+def test_nobody_of_that_name(world, keys, said):
+    failed = spx("relay", "-c", world.relay_conf(**keys), code=CONFIG)
+    assert re.search(said, failed.stderr)
+
+
+@as_root
+def test_only_root_changes(open_world):
+    """Another user can name itself there, and nobody else."""
+    world = open_world
+    program = world.directory / "spx"
+    shutil.copy(harness.SPX, program)
+    program.chmod(0o755)
+    world.binary_of["relay"] = [
+        *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+        program,
+    ]
+    conf = world.relay_conf(User="root")
+    give_keys(world)
+    failed = run(*world.argv("relay", conf), code=CONFIG)
+    assert "only root can change them, and this process is user 65534 of group 65534" in failed.stderr
+    relay = world.start_relay(conf=world.relay_conf(User="nobody", Group="nogroup"))
+    assert_given_up(relay, NOBODY)
