@@ -484,12 +484,9 @@ static void on_stall(struct session *s, uint64_t since_us)
 static void on_access(struct session *s, const struct access_frame *access)
 {
     struct connection *c = session_owner(s);
-    bool waited = c->report.waiting_us;
-    if (session_waits(s))
-        forward(c);
+    if (session_waits(s) || c->report.waiting_us)
+        forward(c); /* before it is told: what is granted is there then */
     report_access(&c->report, access);
-    if (waited && !session_waits(s))
-        forward(c);
 }
 
 static void on_stream(struct session *s, const struct stream_report *report)
