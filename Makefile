@@ -125,6 +125,10 @@ $(T)/%.o: %.c
 	$(call say,CC,$< ($(T)))
 	$(Q)gcc $(CFLAGS) -Itests/unit -Itests/sim $(SANITIZE) $(DEFINES) -c -o $@ $<
 
+# The page's files are in the object.
+PAGES := $(foreach d,$(R) $(T) $(F),$(d)/modules/web/page.o)
+$(PAGES): $(wildcard modules/web/page/*)
+
 # The commit and its date are in one object each, made anew when they change.
 $(R)/spx.o $(T)/spx.o: DEFINES = -DSPX_COMMIT='"$(COMMIT)"' -DSPX_BEARSSL='"$(BEARSSL)"' \
   -DSPX_COMPILER='"gcc $(shell gcc -dumpfullversion)"'

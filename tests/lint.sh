@@ -127,11 +127,12 @@ layers() {
         allowed["forward"] = "base wire net config session audit"
         allowed["control"] = "base net"
         allowed["http"]    = "base net"
+        allowed["web"]     = "base net control http"
         allowed["events"]  = "base net"
         allowed["cli"]     = "base config"
         for (n = split(applets, applet, " "); n > 0; n--)
             if (applet[n] != "audit")
-                allowed[applet[n]] = "base crypto wire net policy permit hop session config forward control http cli audit events guard"
+                allowed[applet[n]] = "base crypto wire net policy permit hop session config forward control http web cli audit events guard"
         allowed["auditor"] = "base crypto cli audit" # the applet audit
     }
     function may_include(file, folder, target, name) {

@@ -1,5 +1,7 @@
 /* The agent's command line. */
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/call_command.h"
@@ -10,6 +12,7 @@
 #include "agent/show.h"
 #include "audit/recent.h"
 #include "cli/cli.h"
+#include "web/web.h"
 
 struct command {
     struct agent_config config;
@@ -17,6 +20,7 @@ struct command {
     const char *why;    /* sessions are ended */
     uint32_t for_s;     /* it is unlocked; 0: without limit */
     uint32_t last;      /* entries of the audit; 0: some */
+    const char *listen; /* where the page is; NULL: somewhere */
     const char *socket; /* given in place of the configuration's */
 };
 
@@ -125,6 +129,52 @@ static bool take_why(struct cli *c, const char *value, struct error *e)
     return cli_take_once(&command->why, value, "--why", e);
 }
 
+/* ---- The page. ---- */
+
+static bool take_listen(struct cli *c, const char *value, struct error *e)
+{
+    struct command *command = c->state;
+    return cli_take_once(&command->listen, value, "--listen", e);
+}
+
+static bool settle_web(struct cli *c, struct error *e)
+{
+    const struct command *command = c->state;
+    return web_check(&(struct web_settings){.listen = command->listen}, e);
+}
+
+/* The process has read the configuration, and the agent's key with it: it begins anew without. */
+static enum failure begin_anew(const struct cli *c, const char *socket)
+{
+    const struct command *command = c->state;
+    const char *more[4] = {NULL};
+    size_t count = 0;
+    if (c->json)
+        more[count++] = "--json";
+    if (c->verbose)
+        more[count++] = "-v";
+    if (command->listen) {
+        more[count++] = "--listen";
+        more[count++] = command->listen;
+    }
+    execl("/proc/self/exe", "spx", "agent", "web", "--socket", socket, more[0], more[1], more[2],
+          more[3], NULL);
+    fprintf(stderr, "spx agent web: cannot start again: %s; give --socket %s\n", system_text(errno),
+            socket);
+    return FAILURE_OTHER;
+}
+
+static enum failure serve_page(struct cli *c)
+{
+    const struct command *command = c->state;
+    const char *socket = control_socket(c);
+    const struct web_settings settings = {
+        .socket = socket, .listen = command->listen, .json = c->json, .verbose = c->verbose};
+    if (!socket)
+        return FAILURE_CONFIG;
+    return command->socket ? web_run(&settings) : begin_anew(c, socket);
+}
+
 #define SOCKET_OPTION                                                                        \
     {                                                                                        \
         0, "socket", "PATH", take_socket, "the ControlSocket: then no configuration is read" \
@@ -153,6 +203,14 @@ static bool take_for(struct cli *c, const char *value, struct error *e)
 static const struct cli_option unlock_options[] = {
     SOCKET_OPTION,
     {0, "for", "TIME", take_for, "lock it again after so long: 4h, 30min"},
+    {0},
+};
+
+static const struct cli_option web_options[] = {
+    SOCKET_OPTION,
+    {0, "listen", "ADDRESS", take_listen,
+     "a loopback address and port, or the path of a socket;\n"
+     "otherwise a port that is free"},
     {0},
 };
 
@@ -225,6 +283,15 @@ static const struct cli_verb verbs[] = {
         .options = control_options,
         .settle = settle_audit,
         .run = show_audit,
+    },
+    {
+        .name = "web",
+        .words = "",
+        .help = "a page for a browser on this machine: requests,\n"
+                "sessions, the lock; prints its address",
+        .options = web_options,
+        .settle = settle_web,
+        .run = serve_page,
     },
     {0},
 };

@@ -69,16 +69,19 @@ void audit_recent_read(struct audit_recent *r, const char *path)
 
 /* ---- Looking. ---- */
 
+static uint64_t oldest(const struct audit_recent *r)
+{
+    return r->count > AUDIT_RECENT_MAX ? r->count - AUDIT_RECENT_MAX : 0;
+}
+
 uint64_t audit_recent_from(const struct audit_recent *r, uint64_t last)
 {
-    uint64_t there = r->count < AUDIT_RECENT_MAX ? r->count : AUDIT_RECENT_MAX;
-    return r->count - (last < there ? last : there);
+    return last < r->count - oldest(r) ? r->count - last : oldest(r);
 }
 
 size_t audit_recent_get(const struct audit_recent *r, uint64_t *next, char out[AUDIT_LINE_MAX])
 {
-    uint64_t oldest = audit_recent_from(r, AUDIT_RECENT_MAX);
-    uint64_t number = *next > oldest ? *next : oldest;
+    uint64_t number = *next > oldest(r) ? *next : oldest(r);
     const char *line;
     size_t len;
     if (number >= r->count)

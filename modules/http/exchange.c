@@ -82,7 +82,7 @@ void exchange_end(struct http_exchange *x)
     end(x);
 }
 
-/* What the asker still sends must not make a reset of the end. */
+/* Bytes that the asker still sends must not make a reset of the end. */
 static void leave(struct http_exchange *x)
 {
     carrier_leave(x->carrier);

@@ -25,7 +25,7 @@ struct http_route {
     void (*run)(struct http_exchange *x);
 };
 
-/* What there is to ask for; outlives the exchanges. */
+/* All that there is to ask for; outlives the exchanges. */
 struct http_site {
     const char *const *hosts;        /* as origin_is_host takes them; others are refused */
     const struct http_route *routes; /* ended by one without a path */

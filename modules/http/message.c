@@ -76,7 +76,7 @@ static int on_url(http_parser *parser, const char *at, size_t len)
     return 0;
 }
 
-/* What is left of a name that is too long is the name of no field that is kept. */
+/* A name that is too long is that of no field that is kept. */
 static int on_name(http_parser *parser, const char *at, size_t len)
 {
     struct http_reader *r = parser->data;

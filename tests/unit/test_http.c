@@ -351,7 +351,7 @@ static void test_serves(void **state)
     close(fd);
 }
 
-/* What is no request is told so, and is the last. */
+/* Bytes that are no request are told so, and are the last. */
 static void test_malformed(void **state)
 {
     int fd = dial();
