@@ -13,6 +13,7 @@
 
 #include "agent/agent.h"
 #include "auditor/auditor.h"
+#include "authority/authority.h"
 #include "base/exits.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -37,6 +38,7 @@ static const struct applet applets[] = {
     {"relay", relay_main, "the place where clients and agents meet"},
     {"agent", agent_main, "serve a storage system's services"},
     {"key", key_main, "make keys and show public keys"},
+    {"permit", permit_main, "issue permits, and show and check them"},
     {"audit", audit_main, "verify, show and compare audits"},
 };
 

@@ -13,4 +13,4 @@ _spx()
     done < <("$1" --complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
 }
 
-complete -F _spx spx spx-client spx-relay spx-agent spx-key spx-audit
+complete -F _spx spx spx-client spx-relay spx-agent spx-key spx-permit spx-audit

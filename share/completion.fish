@@ -10,6 +10,6 @@ function __spx_complete
     end
 end
 
-for name in spx spx-client spx-relay spx-agent spx-key spx-audit
+for name in spx spx-client spx-relay spx-agent spx-key spx-permit spx-audit
     complete -c $name -f -k -a '(__spx_complete)'
 end

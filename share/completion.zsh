@@ -1,4 +1,4 @@
-#compdef spx spx-client spx-relay spx-agent spx-key spx-audit
+#compdef spx spx-client spx-relay spx-agent spx-key spx-permit spx-audit
 # Completions of spx in zsh: the program itself knows what may follow.
 local line
 local -a offers

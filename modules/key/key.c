@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "cli/cli.h"
+#include "crypto/authority_key.h"
 #include "crypto/keys.h"
 
 #define FILE_MAX 1024 /* one key and white space */
@@ -26,6 +27,29 @@ static enum failure print_public(const struct keypair *pair)
     return FAILURE_NONE;
 }
 
+static enum failure print_authority(const struct sign_key *key)
+{
+    char text[AUTHORITY_TEXT_BYTES];
+    authority_to_text(text, key->public_key);
+    puts(text);
+    return FAILURE_NONE;
+}
+
+/* ---- new ---- */
+
+static bool take_authority(struct cli *c, const char *value, struct error *e)
+{
+    bool *is_authority = c->state;
+    (void)value, (void)e;
+    *is_authority = true;
+    return true;
+}
+
+static const struct cli_option new_options[] = {
+    {0, "authority", NULL, take_authority, "the key of an authority, which signs permits"},
+    {0},
+};
+
 static bool settle_new(struct cli *c, struct error *e)
 {
     if (strcmp(c->words[0], "-") != 0)
@@ -33,7 +57,21 @@ static bool settle_new(struct cli *c, struct error *e)
     return error_set(e, FAILURE_USAGE, "a new key goes to a file, never to standard output");
 }
 
-static enum failure run_new(struct cli *c)
+static enum failure make_authority(const char *path)
+{
+    struct error e = {0};
+    struct sign_key key;
+    char line[AUTHORITY_FILE_BYTES];
+    bool good;
+    sign_key_generate(&key);
+    authority_file_text(line, &key);
+    good = file_create_secret(path, line, strlen(line), &e);
+    wipe(line, sizeof line);
+    wipe(key.private_key, sizeof key.private_key);
+    return good ? print_authority(&key) : fail(&e);
+}
+
+static enum failure make_key(const char *path)
 {
     struct error e = {0};
     struct keypair pair;
@@ -42,25 +80,19 @@ static enum failure run_new(struct cli *c)
     keypair_generate(&pair);
     key_to_text(line, pair.private_key);
     line[KEY_TEXT_BYTES - 1] = '\n'; /* in the terminator's place */
-    good = file_create_secret(c->words[0], line, sizeof line, &e);
+    good = file_create_secret(path, line, sizeof line, &e);
     wipe(line, sizeof line);
     wipe(pair.private_key, sizeof pair.private_key);
     return good ? print_public(&pair) : fail(&e);
 }
 
-static bool read_standard_input(struct keypair *pair, struct error *e)
+static enum failure run_new(struct cli *c)
 {
-    static const char name[] = "standard input";
-    char *text;
-    size_t len;
-    bool good;
-    if (!file_read_fd(STDIN_FILENO, name, FILE_MAX, &text, &len, e))
-        return false;
-    good = keypair_from_text(pair, view_of(text, len), name, e);
-    wipe(text, len);
-    free(text);
-    return good;
+    const bool *is_authority = c->state;
+    return *is_authority ? make_authority(c->words[0]) : make_key(c->words[0]);
 }
+
+/* ---- public ---- */
 
 /* A file that others may read is refused, and its mode is not what is wrong if it holds a public
  * key. */
@@ -80,9 +112,9 @@ static bool is_public(const char *path)
     return public;
 }
 
-static bool load(struct keypair *pair, const char *path, struct error *e)
+static bool load(const char *path, char **text, size_t *len, struct error *e)
 {
-    if (keypair_load(pair, path, e))
+    if (file_read(path, FILE_MAX, true, text, len, e))
         return true;
     if (is_public(path)) {
         *e = (struct error){0};
@@ -92,12 +124,23 @@ static bool load(struct keypair *pair, const char *path, struct error *e)
     return false;
 }
 
-static enum failure run_public(struct cli *c)
+static enum failure show_authority(struct view text, const char *name)
+{
+    struct error e = {0};
+    struct sign_key key;
+    if (!authority_key_from_text(&key, text, name, &e))
+        return fail(&e);
+    wipe(key.private_key, sizeof key.private_key);
+    return print_authority(&key);
+}
+
+static enum failure show_public(struct view text, const char *name)
 {
     struct error e = {0};
     struct keypair pair;
-    bool from_input = c->word_count == 0 || strcmp(c->words[0], "-") == 0;
-    if (!(from_input ? read_standard_input(&pair, &e) : load(&pair, c->words[0], &e)))
+    if (authority_file_is_one(text))
+        return show_authority(text, name);
+    if (!keypair_from_text(&pair, text, name, &e))
         return fail(&e);
     if (!keypair_is_clamped(&pair))
         fputs("spx key: this is not as 'spx key new' makes private keys: is it a public key?\n",
@@ -106,12 +149,30 @@ static enum failure run_public(struct cli *c)
     return print_public(&pair);
 }
 
+static enum failure run_public(struct cli *c)
+{
+    bool from_input = c->word_count == 0 || strcmp(c->words[0], "-") == 0;
+    const char *name = from_input ? "standard input" : c->words[0];
+    struct error e = {0};
+    enum failure failure;
+    char *text;
+    size_t len;
+    if (!(from_input ? file_read_fd(STDIN_FILENO, name, FILE_MAX, &text, &len, &e)
+                     : load(name, &text, &len, &e)))
+        return fail(&e);
+    failure = show_public(view_of(text, len), name);
+    wipe(text, len);
+    free(text);
+    return failure;
+}
+
 static const struct cli_verb verbs[] = {
     {
         .name = "new",
-        .words = "FILE",
+        .words = "[--authority] FILE",
         .help = "make a private key in FILE, with the mode 0600, and print\n"
                 "its public key; an existing file is never overwritten",
+        .options = new_options,
         .words_min = 1,
         .words_max = 1,
         .settle = settle_new,
@@ -137,5 +198,6 @@ static const struct cli_applet applet = {
 
 enum failure key_main(int argc, char **argv)
 {
-    return cli_run(&applet, NULL, argc, argv);
+    bool is_authority = false;
+    return cli_run(&applet, &is_authority, argc, argv);
 }

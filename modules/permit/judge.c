@@ -50,7 +50,7 @@ static bool is_not_over(const struct permit *p, const struct permit_clock *c, in
 static bool has_begun(const struct permit *p, const struct permit_clock *c, struct error *e)
 {
     int64_t from = (int64_t)p->outer.from_s;
-    return c->wall_s >= from - PERMIT_SKEW_S || refuse(c, "is good from", from, " on", e);
+    return c->wall_s >= from - PERMIT_SKEW_S || refuse(c, "is not good before", from, "", e);
 }
 
 static bool is_short_enough(const struct permit *p, const struct permit_clock *c, struct error *e)

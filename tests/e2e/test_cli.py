@@ -18,9 +18,9 @@ from servers import ask, read_exactly
 
 pytestmark = pytest.mark.usefixtures("steady")
 
-APPLETS = ("client", "relay", "agent", "key", "audit")
+APPLETS = ("client", "relay", "agent", "key", "permit", "audit")
 VERBS = {"client": ["list", "targets", "take"], "agent": ["call"], "key": ["new", "public"],
-         "audit": ["verify", "show", "compare"]}  # fmt: skip
+         "permit": ["issue", "show", "check"], "audit": ["verify", "show", "compare"]}  # fmt: skip
 
 
 def test_version():
@@ -246,6 +246,9 @@ DYNAMIC_RULE = (
 LONG_PATH = "/x:/" + "y" * 108
 
 # Command lines, and what is said of each.
+KEY = "5woZ8Eg8WAYmg5M2smmoMsFEg6hqBkoP1+piWKKVnV4="
+ISSUE = ("permit", "issue", "--authority", "a", "--user", "alice", "--key", KEY)
+
 USAGE_ERRORS = [
     ([], "usage: spx APPLET [options]"),
     (["nonsense"], "spx: unknown command 'nonsense'"),
@@ -313,6 +316,30 @@ USAGE_ERRORS = [
     (["key", "new", "-"], "spx key new: a new key goes to a file, never to standard output"),
     (["key", "public", "a", "b"], "spx key public: unexpected argument 'b'"),
     (["key", "--nonsense"], UNKNOWN),
+    (["permit"], "spx permit: missing command"),
+    (["permit", "issue"], "spx permit issue: missing option: --authority FILE"),
+    (["permit", "issue", "--authority", "a", "--authority", "b"], "--authority is given twice"),
+    (["permit", "issue", "--agents", "A*"], "spx permit issue: 'A*' is not a pattern of names"),
+    (["permit", "issue", "--allow", "ssh"], "spx permit issue: 'ssh' is not a target to allow"),
+    (["permit", "issue", "--listen", "x:1"], "'x:1' is not where listening can be allowed"),
+    (["permit", "issue", "--agent-key", "x"], "spx permit issue: 'x' is not a public key"),
+    *(
+        ([*ISSUE, *words], f"spx permit issue: {reason}")
+        for words, reason in (
+            ([], "missing option: --agents PATTERN or --agent-key KEY"),
+            (["--agents", "a"], "--agents needs --scope NAME"),
+            (["--agent-key", KEY, "--scope", "a"], "--scope goes with --agents only"),
+            (["--agents", "a", "--scope", "A"], "'A' is not a name"),
+            (["--agent-key", KEY, "--for", "0"], "'0'"),
+            (["--agent-key", KEY, "--from", "noon"], "'noon' is not a date"),
+            (["--agent-key", KEY, "--session", "400d"], "'400d'"),
+            (["--agent-key", KEY, "--reason", "a" * 257], "the reason is longer than 256 bytes"),
+            (["--agent-key", KEY, "--reason", "a\nb"], "the reason holds control characters"),
+        )
+    ),
+    (["permit", "show"], "spx permit show: missing argument: FILE"),
+    (["permit", "check", "p"], "spx permit check: missing option: --authority KEY"),
+    (["permit", "check", "--authority", KEY, "--agent", "a", "p"], "is not an authority's public key"),
     (["audit"], "spx audit: missing command"),
     (["audit", "verify"], "spx audit verify: missing argument: FILE"),
     (["audit", "compare", "a"], "spx audit compare: missing argument: FILE"),

@@ -129,7 +129,7 @@ def test_tab_completes(installed, shell):
 
 # The words, the last of them begun, and the words offered for it.
 OFFERS = {
-    "nothing yet": ("''", "agent audit client key relay"),
+    "nothing yet": ("''", "agent audit client key permit relay"),
     "options without an applet": ("--", "--help --version"),
     "verbs and agents": ("client l", "list lyon-2"),
     "agents behind --": ("client -- l", "lyon-2"),
@@ -143,6 +143,7 @@ OFFERS = {
     "a configuration that is not there": ("client -c /nowhere bos", ""),
     "another configuration": ("client -c other.conf l", "lisbon-3 list"),
     "a file": ("key new a", ":files"),
+    "a permit": ("permit check a", ":files"),
     "a file after others": ("audit verify a b", ":files"),
     "the value of -c": ("relay -c ''", ":files"),
     "a role without words": ("relay ''", ""),
@@ -163,7 +164,7 @@ def test_offers(installed, world):
         assert not said.stderr, what
 
 
-@pytest.mark.parametrize("command", ["client", "client list", "relay", "agent", "agent call", "key", "key new", "audit", "audit show"])
+@pytest.mark.parametrize("command", ["client", "client list", "relay", "agent", "agent call", "key", "key new", "permit", "permit issue", "audit", "audit show"])
 def test_options_are_those_of_the_help(command):
     told = run(SPX, *command.split(), "--help").stdout
     shown = re.findall(r"^  (?:(-\w)(?:, )?)?(?:    )?(--[a-z-]+)?", told, re.MULTILINE)

@@ -28,14 +28,14 @@ def test_install_and_uninstall(world):
     place = root / PREFIX.lstrip("/")
     binaries, units = place / "bin", place / "lib" / "systemd" / "system"
     assert stat.S_IMODE((binaries / "spx").stat().st_mode) == 0o755
-    for applet in ("client", "relay", "agent", "key", "audit"):
+    for applet in ("client", "relay", "agent", "key", "permit", "audit"):
         link = binaries / f"spx-{applet}"
         assert os.readlink(link) == "spx"
         assert run(link, "--help").stdout == spx(applet, "--help").stdout
     for page in (ROOT / "docs").glob("*.[15]"):
         assert (place / "share" / "man" / f"man{page.suffix[1:]}" / page.name).exists()
     for shell in ("bash-completion/completions/{}", "fish/vendor_completions.d/{}.fish"):
-        for name in ("spx", "spx-client", "spx-relay", "spx-agent", "spx-key", "spx-audit"):
+        for name in ("spx", "spx-client", "spx-relay", "spx-agent", "spx-key", "spx-permit", "spx-audit"):
             assert (place / "share" / shell.format(name)).read_text().startswith("# Completions of spx")
     assert (place / "share/zsh/site-functions/_spx").exists()
     for unit in ("relay", "agent"):

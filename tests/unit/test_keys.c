@@ -258,7 +258,7 @@ static void test_key_usage(void **state)
     char out[2048];
     (void)state;
     assert_int_equal(run_key("/dev/null", out, sizeof out, "--help", NULL, NULL), FAILURE_NONE);
-    assert_non_null(strstr(out, "spx key new FILE"));
+    assert_non_null(strstr(out, "new [--authority] FILE"));
     assert_int_equal(run_key("/dev/null", out, sizeof out, "-h", NULL, NULL), FAILURE_NONE);
     assert_int_equal(run_key("/dev/null", out, sizeof out, "new", "--help", NULL), FAILURE_NONE);
     assert_int_equal(run_key("/dev/null", out, sizeof out, NULL, NULL, NULL), FAILURE_USAGE);

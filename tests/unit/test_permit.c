@@ -272,7 +272,7 @@ static void test_time(void **state)
     (void)state;
     assert_true(may_begin(1020000, 0, 0, NULL));
     assert_false(may_begin(999699, 0, 0, "one of the two clocks is wrong"));
-    assert_false(may_begin(999700, 0, 0, "is good from"));
+    assert_false(may_begin(999700, 0, 0, "is not good before"));
     assert_false(may_begin(1000299, 0, 0, "1970"));
     assert_true(may_begin(1000300, 0, 0, NULL));
     assert_true(may_begin(1040299, 0, 0, NULL));

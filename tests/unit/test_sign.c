@@ -1,7 +1,7 @@
 /* Signatures against those of pyca/cryptography, among them RFC 6979's, and what is none. */
 #include "vectors.h"
 
-#include "crypto/sign.h"
+#include "crypto/authority_key.h"
 
 /* Runs f for each case of the file. */
 static unsigned each_case(bool good, void (*f)(const struct vector *v))
@@ -100,12 +100,45 @@ static void test_fingerprint(void **state)
     assert_string_equal(text, "SHA256:9aX9QtFqIDAnmO9u0wmXm0MAPSMg2fDo6pgxqSdZ+0s");
 }
 
+static void test_authority_text(void **state)
+{
+    uint8_t again[SIGN_PUBLIC_BYTES];
+    char text[AUTHORITY_TEXT_BYTES];
+    struct sign_key key;
+    (void)state;
+    sign_key_generate(&key);
+    authority_to_text(text, key.public_key);
+    assert_int_equal(strlen(text), 88);
+    assert_true(authority_from_text(again, view_of_string(text)));
+    assert_memory_equal(again, key.public_key, sizeof again);
+    text[10] = text[10] == 'A' ? 'B' : 'A'; /* no point any more */
+    assert_false(authority_from_text(again, view_of_string(text)));
+    assert_false(authority_from_text(again, view_of(text, 84)));
+}
+
+static void test_authority_file(void **state)
+{
+    char text[AUTHORITY_FILE_BYTES];
+    struct sign_key key, again;
+    struct error e = {0};
+    (void)state;
+    sign_key_generate(&key);
+    authority_file_text(text, &key);
+    assert_true(authority_file_is_one(view_of_string(text)));
+    assert_true(authority_key_from_text(&again, view_of_string(text), "f", &e));
+    assert_memory_equal(&again, &key, sizeof key);
+    assert_false(authority_key_from_text(&again, view_of(text, 40), "f", &e));
+    assert_string_equal(e.text, "f: the authority's key in it is damaged");
+    assert_false(authority_file_is_one(view_of(text + 1, 40)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),        cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_every_bit),   cmocka_unit_test(test_private_keys),
-        cmocka_unit_test(test_fingerprint),
+        cmocka_unit_test(test_good),           cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_every_bit),      cmocka_unit_test(test_private_keys),
+        cmocka_unit_test(test_fingerprint),    cmocka_unit_test(test_authority_text),
+        cmocka_unit_test(test_authority_file),
     };
     return cmocka_run_group_tests(tests, start_fast, NULL);
 }

@@ -1,0 +1,219 @@
+/* `spx permit`: its verbs and options. */
+#include "authority/authority.h"
+
+#include <stdio.h>
+
+#include "authority/issue.h"
+#include "authority/show.h"
+#include "cli/cli.h"
+
+/* Of whichever verb. */
+struct permit_order {
+    struct issue_order issue;
+    struct check_order check;
+};
+
+static struct issue_order *issue_of(struct cli *c)
+{
+    return &((struct permit_order *)c->state)->issue;
+}
+
+static struct check_order *check_of(struct cli *c)
+{
+    return &((struct permit_order *)c->state)->check;
+}
+
+static enum failure end(bool good, const struct error *e)
+{
+    if (good)
+        return FAILURE_NONE;
+    fprintf(stderr, "spx permit: %s\n", e->text);
+    return e->failure;
+}
+
+/* ---- issue ---- */
+
+static bool take_issue_authority(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&issue_of(c)->authority, value, "--authority", e);
+}
+
+static bool take_user(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&issue_of(c)->user, value, "--user", e);
+}
+
+static bool take_key(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&issue_of(c)->key, value, "--key", e);
+}
+
+static bool take_agents(struct cli *c, const char *value, struct error *e)
+{
+    return issue_add_patterns(issue_of(c), value, e);
+}
+
+static bool take_scope(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&issue_of(c)->scope, value, "--scope", e);
+}
+
+static bool take_agent_key(struct cli *c, const char *value, struct error *e)
+{
+    return issue_add_key(issue_of(c), value, e);
+}
+
+static bool take_allow(struct cli *c, const char *value, struct error *e)
+{
+    return issue_add_targets(issue_of(c), value, e);
+}
+
+static bool take_listen(struct cli *c, const char *value, struct error *e)
+{
+    return issue_add_places(issue_of(c), value, e);
+}
+
+static bool take_from(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&issue_of(c)->from, value, "--from", e);
+}
+
+static bool take_for(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&issue_of(c)->lasts, value, "--for", e);
+}
+
+static bool take_session(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&issue_of(c)->session, value, "--session", e);
+}
+
+static bool take_reason(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&issue_of(c)->reason, value, "--reason", e);
+}
+
+static const struct cli_option issue_options[] = {
+    {0, "authority", "FILE", take_issue_authority,
+     "the authority's private key, of 'spx key new\n--authority FILE'"},
+    {0, "user", "NAME", take_user, "whom it is for"},
+    {0, "key", "KEY", take_key, "the user's public key"},
+    {0, "agents", "PATTERN", take_agents,
+     "agents by their names, such as 'boston-*'; several with\ncommas, or the option again"},
+    {0, "scope", "NAME", take_scope, "whose agents: the customer's name, as their Scope has it"},
+    {0, "agent-key", "KEY", take_agent_key, "an agent by its public key; may be given again"},
+    {0, "allow", "TARGET", take_allow,
+     "what may be opened there, as Allow of an agent has it;\nseveral with commas, or the option "
+     "again"},
+    {0, "listen", "ADDRESS", take_listen, "where -R may listen, as Listen of an agent has it"},
+    {0, "from", "TIME", take_from, "not before: 2026-12-31T18:00:00+01:00; by default now"},
+    {0, "for", "DURATION", take_for, "how long sessions may begin: 30min, 12h, 7d; by default 12h"},
+    {0, "session", "DURATION", take_session, "how long each may go on at most"},
+    {0, "reason", "TEXT", take_reason, "why, for those at the agent"},
+    {0},
+};
+
+static bool settle_issue(struct cli *c, struct error *e)
+{
+    return issue_settle(issue_of(c), e);
+}
+
+static enum failure run_issue(struct cli *c)
+{
+    struct error e = {0};
+    return end(issue_print(issue_of(c), &e), &e);
+}
+
+/* ---- show, check ---- */
+
+static bool take_check_authority(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&check_of(c)->authority, value, "--authority", e);
+}
+
+static bool take_agent(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&check_of(c)->agent, value, "--agent", e);
+}
+
+static bool take_check_scope(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&check_of(c)->scope, value, "--scope", e);
+}
+
+static bool take_check_key(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&check_of(c)->key, value, "--agent-key", e);
+}
+
+static const struct cli_option check_options[] = {
+    {0, "authority", "KEY", take_check_authority,
+     "the public key of the authority that counts there"},
+    {0, "agent", "NAME", take_agent, "the agent, as its own file names it"},
+    {0, "scope", "NAME", take_check_scope, "its Scope"},
+    {0, "agent-key", "KEY", take_check_key, "its public key"},
+    {0},
+};
+
+static enum failure run_show(struct cli *c)
+{
+    struct error e = {0};
+    return end(show_permit(c->words[0], &e), &e);
+}
+
+static bool settle_check(struct cli *c, struct error *e)
+{
+    return check_settle(check_of(c), e);
+}
+
+static enum failure run_check(struct cli *c)
+{
+    struct error e = {0};
+    return end(check_permit(check_of(c), c->words[0], &e), &e);
+}
+
+static const struct cli_verb verbs[] = {
+    {
+        .name = "issue",
+        .words = "--authority FILE --user NAME --key KEY ...",
+        .help = "sign a permit, and print it",
+        .options = issue_options,
+        .settle = settle_issue,
+        .run = run_issue,
+    },
+    {
+        .name = "show",
+        .words = "FILE",
+        .help = "print what a permit says; the signature is not checked",
+        .words_min = 1,
+        .words_max = 1,
+        .run = run_show,
+    },
+    {
+        .name = "check",
+        .words = "FILE --authority KEY --agent NAME [--scope NAME]",
+        .help = "may a session begin by it, at this agent and now? The signature is\n"
+                "checked",
+        .words_min = 1,
+        .words_max = 1,
+        .options = check_options,
+        .settle = settle_check,
+        .run = run_check,
+    },
+    {0},
+};
+
+static const struct cli_applet applet = {
+    .name = "permit",
+    .about = "Issues permits, by which users have sessions at agents that do not have their keys.",
+    .verbs = verbs,
+    .notes = "FILE may be '-' for standard input, and a mail with a permit in it.",
+};
+
+enum failure permit_main(int argc, char **argv)
+{
+    struct permit_order order = {0};
+    enum failure failure = cli_run(&applet, &order, argc, argv);
+    issue_free(&order.issue);
+    return failure;
+}
