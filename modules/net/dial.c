@@ -46,7 +46,7 @@ struct dial {
     struct timer deadline; /* for all of it */
     struct timer next;     /* when the next address is tried */
 
-    struct candidate candidates[MAX_ADDRESSES];
+    unsigned places;  /* for candidates */
     unsigned count;   /* addresses known */
     unsigned tried;   /* of them, the first ones */
     unsigned pending; /* of these, connects under way */
@@ -55,6 +55,8 @@ struct dial {
     enum dial_result failure;
     struct address failed;
     char failure_text[FAILURE_TEXT_BYTES];
+
+    struct candidate candidates[];
 };
 
 static void candidate_stop(struct candidate *candidate)
@@ -271,7 +273,7 @@ static void on_found(void *arg, const struct address *addresses, unsigned count,
 {
     struct dial *dial = arg;
     uint64_t wait_us = 0;
-    for (unsigned i = 0; i < count && dial->count < MAX_ADDRESSES; i++) {
+    for (unsigned i = 0; i < count && dial->count < dial->places; i++) {
         add_address(dial, &addresses[i]);
         address_set_port(&dial->candidates[dial->count - 1].address, dial->port);
     }
@@ -363,12 +365,24 @@ static bool find_addresses(struct dial *dial, const struct dial_request *request
     return true;
 }
 
+/* What is no name has one address at most; most targets of streams are that, and many begin. */
+static unsigned places_for(const struct dial_request *request)
+{
+    struct address address;
+    return strncmp(request->host, "unix:", 5) == 0 ||
+                   address_from_literal(&address, request->host, request->port)
+               ? 1
+               : MAX_ADDRESSES;
+}
+
 struct dial *dial_start(struct loop *loop, const struct dial_request *request)
 {
-    struct dial *dial = calloc(1, sizeof *dial);
+    unsigned places = places_for(request);
+    struct dial *dial = calloc(1, sizeof *dial + places * sizeof dial->candidates[0]);
     uint64_t now_us = loop_now(loop);
     if (dial == NULL)
         return NULL;
+    dial->places = places;
     dial->loop = loop;
     dial->owner = request->owner;
     dial->port = request->port;
