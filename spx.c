@@ -146,8 +146,8 @@ static enum failure choose(int argc, char **argv)
         return applet->main(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], COMPLETE_WORD) == 0)
         return complete(argc, argv);
-    if (argc == 2 && strcmp(argv[1], RUNNER_WORD) == 0)
-        return runner_main();
+    if (argc == 3 && strcmp(argv[1], RUNNER_WORD) == 0)
+        return runner_main(argv[2]);
     if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
         return print_version();
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {

@@ -15,12 +15,9 @@ static const char *const names[] = {
 bool events_begin(struct agent *a, struct error *e)
 {
     struct error why = {0};
-    const char *program = a->config.on_event;
-    if (!program)
+    if (!a->config.on_event)
         return true;
-    if (a->teller)
-        return teller_set_program(a->teller, program) || error_no_memory(e);
-    a->teller = teller_new(a->loop, program, &why);
+    a->teller = teller_new(a->loop, a->config.on_event, &why);
     return a->teller || error_set(e, why.failure, "OnEvent: %s", why.text);
 }
 
@@ -81,7 +78,7 @@ void event_tell(struct agent *a, enum event_kind kind, const uint8_t *user_key,
 {
     char out[EVENT_LINE_BYTES], now[25];
     struct json_line line;
-    if (!a->teller || !a->config.on_event)
+    if (!a->teller)
         return;
     clock_wall_text(now);
     json_begin(&line, out, sizeof out);

@@ -10,8 +10,8 @@
 /* The names that programs know them by stand in events.c and spx-agent.conf(5). */
 enum event_kind { EVENT_REQUEST, EVENT_GRANTED, EVENT_ENDED, EVENT_LOCK, EVENT_AUDIT_FAILURE };
 
-/* Begins, at the start and after a reload: tells the configuration's program from now on, if it has
- * one. False: it cannot, e says why. */
+/* Begins, while the process may start others: tells the configuration's program from now on, if it
+ * has one. False: it cannot, e says why. */
 bool events_begin(struct agent *a, struct error *e);
 
 /* What waits is still told. */

@@ -143,8 +143,6 @@ static void reload(struct agent *a)
     if (!start_uplinks(a))
         log_error(NO_MEMORY_TEXT ": not every relay is called");
     inbound_check(a->inbound);
-    if (!events_begin(a, &e))
-        log_error("%s", e.text);
     attempts_forget(&a->attempts, is_relay, a);
 }
 

@@ -172,7 +172,7 @@ static bool parse_program(struct config_reader *r, void *field, const char *valu
     return parse_path(r, path, value, e) && make_absolute(path, e) && check_program(*path, e);
 }
 
-static const struct config_type program = {.parse = parse_program};
+static const struct config_type program = {parse_program, same_text, sizeof(char *)};
 static const struct config_type audit_failure = {parse_audit_failure, same_truth, sizeof(bool)};
 static const struct config_type socket_path = {parse_socket_path, same_text, sizeof(char *)};
 static const struct config_type remote_access = {parse_remote_access, same_truth, sizeof(bool)};
@@ -228,7 +228,7 @@ static const struct config_key agent_keys[] = {
      {0, AUDIT_QUOTA_MAX},
      AUDIT_QUOTA_DEFAULT},
     {"AuditFailure", AT_MOST_ONE, NEXT_START, &audit_failure, AGENT(audit_continue)},
-    {"OnEvent", AT_MOST_ONE, AT_ONCE, &program, AGENT(on_event)},
+    {"OnEvent", AT_MOST_ONE, NEXT_START, &program, AGENT(on_event)},
 };
 
 static const struct config_key relay_keys[] = {

@@ -3,15 +3,16 @@
 #ifndef SPX_EVENTS_PARCEL_H
 #define SPX_EVENTS_PARCEL_H
 
-#include <limits.h>
-
-/* The path of the program, the event's kind, each with its terminator, and the event as a line. */
+/* The event's kind with its terminator, and the event as a line. */
 #define EVENT_KIND_BYTES 32 /* with its terminator */
 #define EVENT_LINE_BYTES 8192
-#define PARCEL_BYTES (PATH_MAX + EVENT_KIND_BYTES + EVENT_LINE_BYTES)
+#define PARCEL_BYTES (EVENT_KIND_BYTES + EVENT_LINE_BYTES)
 
-/* A terminator: all is well. Otherwise what is wrong, for the log, without a terminator. */
+/* A terminator: all is well. Two: the runner has ended, with the programs that it ran, and another
+ * one begins. Otherwise what is wrong, for the log, without a terminator. */
 #define REPORT_BYTES 1024
+#define REPORT_GOOD_BYTES 1
+#define REPORT_ENDED_BYTES 2
 
 /* Parcels without a report at any time, and so programs that run at the same time. */
 #define PROGRAMS_AT_ONCE 4

@@ -1,12 +1,14 @@
-/* Programs, each with what it gets, says and ends as. */
+/* Runs of the program, each with what it gets, says and ends as. */
 #include "events/runner.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,6 +24,8 @@
 
 #define SAID_BYTES 256 /* kept of its standard error */
 #define DESCRIPTORS 1024
+#define RESTART_MIN_US CLOCK_US_PER_S
+#define RESTART_MAX_US (60 * CLOCK_US_PER_S)
 
 struct runner;
 
@@ -33,11 +37,12 @@ struct program {
     char said[SAID_BYTES];
     size_t said_len;
     bool overdue;
-    char path[PATH_MAX], kind[EVENT_KIND_BYTES];
+    char kind[EVENT_KIND_BYTES];
 };
 
 struct runner {
     struct loop *loop;
+    char *path; /* of the program */
     struct io parcels;
     struct timer end;
     bool over; /* no parcel comes any more */
@@ -53,7 +58,7 @@ static void report(const struct runner *r, const char *text, size_t len)
 
 static void report_good(const struct runner *r)
 {
-    report(r, "", 1);
+    report(r, "", REPORT_GOOD_BYTES);
 }
 
 /* how: "exit code 1". */
@@ -64,8 +69,8 @@ static void report_bad(const struct program *p, const char *how)
     while (len > 0 && p->said[len - 1] == '\n')
         len--;
     text_clean(said, sizeof said, view_of(p->said, len));
-    snprintf(text, sizeof text, "%.600s %s: %s%s%s", p->path, p->kind, how, said[0] ? ": " : "",
-             said);
+    snprintf(text, sizeof text, "%.600s %s: %s%s%s", p->runner->path, p->kind, how,
+             said[0] ? ": " : "", said);
     report(p->runner, text, strlen(text));
 }
 
@@ -187,7 +192,7 @@ static void on_child(void *runner, int signo)
 static int spawn(struct program *p, int input, int said)
 {
     static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    char *const environment[] = {path, NULL}, *const words[] = {p->path, p->kind, NULL};
+    char *const environment[] = {path, NULL}, *const words[] = {p->runner->path, p->kind, NULL};
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     sigset_t none, all;
@@ -203,7 +208,7 @@ static int spawn(struct program *p, int input, int said)
                              POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setsigmask(&attributes, &none);
-    failed = posix_spawn(&p->pid, p->path, &files, &attributes, words, environment);
+    failed = posix_spawn(&p->pid, p->runner->path, &files, &attributes, words, environment);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attributes);
     return failed;
@@ -280,7 +285,7 @@ static bool take_text(char *out, size_t size, struct view *rest)
 
 static void open_parcel(struct program *p, struct view parcel)
 {
-    if (take_text(p->path, sizeof p->path, &parcel) && take_text(p->kind, sizeof p->kind, &parcel))
+    if (take_text(p->kind, sizeof p->kind, &parcel))
         begin(p, parcel);
     else
         report_good(p->runner);
@@ -340,12 +345,16 @@ static void limit_descriptors(void)
 }
 
 /* It ends when its role does, not when a terminal or a service manager tells all of them to. */
-static bool prepare(struct runner *r)
+static void ignore_signals(void)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-    limit_descriptors();
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
+}
+
+static bool prepare(struct runner *r)
+{
+    limit_descriptors();
     umask(077);
     r->loop = loop_new();
     return chdir("/") == 0 && r->loop && fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK) == 0 &&
@@ -360,9 +369,10 @@ static void finish(struct runner *r)
             kill_all(&r->programs[i]);
 }
 
-enum failure runner_main(void)
+static enum failure run(char *path)
 {
     static struct runner r;
+    r.path = path;
     r.parcels.on_read = on_parcel;
     r.parcels.on_write = on_hang_up;
     r.end.on_fire = on_end;
@@ -375,5 +385,55 @@ enum failure runner_main(void)
     io_want_write(&r.parcels);
     loop_run(r.loop);
     finish(&r);
+    return FAILURE_NONE;
+}
+
+/* ---- Another one. ---- */
+
+/* 0 in the new one, which ends with its parent. */
+static pid_t begin_runner(void)
+{
+    pid_t parent = getpid(), pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, (long)SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    return 0;
+}
+
+/* True if it was killed; otherwise its role has ended, or it cannot begin. */
+static bool was_killed(pid_t pid)
+{
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFSIGNALED(status);
+}
+
+/* How long it ran counts, so that one that is killed at once and always costs little. False: the
+ * role has ended meanwhile. */
+static bool pause_before_next(uint64_t ran_us, uint64_t *pause_us)
+{
+    static const char text[REPORT_ENDED_BYTES];
+    struct pollfd role = {.fd = STDIN_FILENO};
+    *pause_us = ran_us > RESTART_MAX_US          ? RESTART_MIN_US
+                : *pause_us * 2 > RESTART_MAX_US ? RESTART_MAX_US
+                                                 : *pause_us * 2;
+    (void)!send(STDIN_FILENO, text, sizeof text, MSG_NOSIGNAL);
+    return poll(&role, 1, (int)(*pause_us / CLOCK_US_PER_MS)) == 0;
+}
+
+enum failure runner_main(char *program)
+{
+    uint64_t pause_us = RESTART_MIN_US / 2, begun_us;
+    pid_t pid;
+    ignore_signals();
+    do {
+        begun_us = clock_now_us();
+        pid = begin_runner();
+        if (pid == 0)
+            return run(program);
+    } while (pid > 0 && was_killed(pid) && pause_before_next(clock_now_us() - begun_us, &pause_us));
     return FAILURE_NONE;
 }

@@ -1,4 +1,4 @@
-/* The queue of events, and the runner's beginning, end and beginning again. */
+/* The queue of events, and the runner's beginning and end. */
 #include "events/teller.h"
 
 #include <errno.h>
@@ -19,8 +19,6 @@
 #include "net/loop.h"
 
 #define OWN_PROGRAM "/proc/self/exe"
-#define RESTART_MIN_US CLOCK_US_PER_S
-#define RESTART_MAX_US (60 * CLOCK_US_PER_S)
 
 struct event {
     struct list link;
@@ -34,15 +32,12 @@ struct event {
 /* Invariant: unreported <= PROGRAMS_AT_ONCE. */
 struct teller {
     struct loop *loop;
-    char *program;
     pid_t runner; /* 0: none runs */
     struct io io; /* its socket */
     struct list queue;
     size_t waiting;         /* on it */
     unsigned unreported;    /* given to the runner */
     unsigned long left_out; /* since the last event that was not */
-    struct timer restart;
-    uint64_t pause_us; /* before the next start after a bad end */
     struct log_rate failures;
     struct log_seldom full;
 };
@@ -50,10 +45,10 @@ struct teller {
 /* ---- The runner. ---- */
 
 /* 0, or an errno. Its standard error stays this process's. */
-static int spawn(struct teller *t, int input)
+static int spawn(struct teller *t, char *program, int input)
 {
     static char name[] = "spx", word[] = RUNNER_WORD;
-    char *const words[] = {name, word, NULL}, *const environment[] = {NULL};
+    char *const words[] = {name, word, program, NULL}, *const environment[] = {NULL};
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     sigset_t none;
@@ -71,12 +66,12 @@ static int spawn(struct teller *t, int input)
     return failed;
 }
 
-static bool start_runner(struct teller *t, struct error *e)
+static bool start_runner(struct teller *t, char *program, struct error *e)
 {
     int ends[2], failed;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
         return error_set(e, FAILURE_OTHER, "cannot open a socket: %s", system_text(errno));
-    failed = io_add(t->loop, &t->io, ends[0]) ? spawn(t, ends[1]) : errno;
+    failed = io_add(t->loop, &t->io, ends[0]) ? spawn(t, program, ends[1]) : errno;
     close(ends[1]);
     if (!failed) {
         io_want_read(&t->io);
@@ -88,40 +83,26 @@ static bool start_runner(struct teller *t, struct error *e)
     return error_set(e, FAILURE_OTHER, "cannot start its process: %s", system_text(failed));
 }
 
-/* A runner that does not take its end is killed: it has no socket any more. */
+/* Its socket has ended, and so does it. */
 static void reap(struct teller *t)
 {
-    if (!t->runner)
-        return;
-    kill(t->runner, SIGKILL);
     waitpid(t->runner, NULL, 0);
     t->runner = 0;
 }
 
-static void log_runner_ended(const struct teller *t, unsigned long lost)
+static void log_runner_ended(const char *text)
 {
-    char text[128];
     struct log_fields f = {.event = "event_runner_ended", .reason = text};
-    snprintf(
-        text, sizeof text,
-        "the process that runs its program has ended, with %lu event%s: started again in %llu s",
-        lost, lost == 1 ? "" : "s", (unsigned long long)(t->pause_us / CLOCK_US_PER_S));
     log_event(LOG_ERROR, &f, "OnEvent: %s", text);
 }
 
 static void on_runner_ended(struct teller *t)
 {
-    unsigned long lost = t->unreported;
     io_remove(&t->io);
     close(t->io.fd);
     reap(t);
-    t->unreported = 0;
-    t->left_out += lost;
-    t->pause_us = t->pause_us ? t->pause_us * 2 : RESTART_MIN_US;
-    if (t->pause_us > RESTART_MAX_US)
-        t->pause_us = RESTART_MAX_US;
-    log_runner_ended(t, lost);
-    timer_set(t->loop, &t->restart, loop_now(t->loop) + t->pause_us);
+    log_runner_ended("the process that starts the one that runs its program has ended: the program "
+                     "is run no more: restart needed");
 }
 
 /* ---- The queue. ---- */
@@ -136,11 +117,10 @@ static void drop(struct teller *t, struct event *event)
 static bool send_event(const struct teller *t, const struct event *event)
 {
     char parcel[PARCEL_BYTES];
-    size_t path = strlen(t->program) + 1, kind = strlen(event->kind) + 1;
-    memcpy(parcel, t->program, path);
-    memcpy(parcel + path, event->kind, kind);
-    memcpy(parcel + path + kind, event->line, event->len);
-    return send(t->io.fd, parcel, path + kind + event->len, MSG_NOSIGNAL) >= 0;
+    size_t kind = strlen(event->kind) + 1;
+    memcpy(parcel, event->kind, kind);
+    memcpy(parcel + kind, event->line, event->len);
+    return send(t->io.fd, parcel, kind + event->len, MSG_NOSIGNAL) >= 0;
 }
 
 /* The end of the runner is read; what it cannot take waits. */
@@ -165,10 +145,23 @@ static void log_report(struct teller *t, struct view report)
     log_rated_event(&t->failures, loop_now(t->loop), LOG_WARNING, &f, "OnEvent: %s", text);
 }
 
+/* It was killed, and another one begins. */
+static void take_end(struct teller *t)
+{
+    char text[128];
+    snprintf(text, sizeof text,
+             "the process that runs its program has ended, with %u event%s: it is started again",
+             t->unreported, t->unreported == 1 ? "" : "s");
+    t->left_out += t->unreported;
+    t->unreported = 0;
+    log_runner_ended(text);
+}
+
 static void take_report(struct teller *t, struct view report)
 {
-    t->pause_us = 0;
-    if (t->unreported > 0)
+    if (report.len == REPORT_ENDED_BYTES && report.data[0] == '\0')
+        take_end(t);
+    else if (t->unreported > 0)
         t->unreported--;
     if (report.data[0] != '\0')
         log_report(t, report);
@@ -191,18 +184,6 @@ static void on_read(struct io *io)
         return;
     }
     io_want_read(io);
-}
-
-static void on_restart(struct timer *timer)
-{
-    struct teller *t = container_of(timer, struct teller, restart);
-    struct error e = {0};
-    if (start_runner(t, &e)) {
-        give(t);
-        return;
-    }
-    log_error("OnEvent: %s", e.text);
-    timer_set(t->loop, &t->restart, loop_now(t->loop) + RESTART_MAX_US);
 }
 
 /* ---- Events. ---- */
@@ -256,36 +237,20 @@ void teller_tell(struct teller *t, const char *kind, const uint8_t *party, struc
 
 /* ---- Start and end. ---- */
 
-struct teller *teller_new(struct loop *loop, const char *program, struct error *e)
+struct teller *teller_new(struct loop *loop, char *program, struct error *e)
 {
     struct teller *t = calloc(1, sizeof *t);
-    char *copy = strdup(program);
-    if (!t || !copy) {
-        free(t);
-        free(copy);
+    if (!t) {
         error_no_memory(e);
         return NULL;
     }
     t->loop = loop;
-    t->program = copy;
     t->io.on_read = on_read;
-    t->restart.on_fire = on_restart;
     list_init(&t->queue);
-    if (start_runner(t, e))
+    if (start_runner(t, program, e))
         return t;
-    free(copy);
     free(t);
     return NULL;
-}
-
-bool teller_set_program(struct teller *t, const char *program)
-{
-    char *copy = strdup(program);
-    if (!copy)
-        return false;
-    free(t->program);
-    t->program = copy;
-    return true;
 }
 
 void teller_free(struct teller *t)
@@ -298,11 +263,9 @@ void teller_free(struct teller *t)
             send_event(t, event);
         drop(t, event);
     }
-    timer_cancel(t->loop, &t->restart);
     if (t->runner) {
         io_remove(&t->io);
         close(t->io.fd);
     }
-    free(t->program);
     free(t);
 }

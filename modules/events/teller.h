@@ -18,12 +18,10 @@ struct teller;
 #define EVENTS_OF_PARTY 16
 #define EVENT_PARTY_BYTES 32 /* as a public key has */
 
-/* program: an absolute path, copied. NULL without memory or descriptors, or if the runner cannot be
- * started: e says so. */
-struct teller *teller_new(struct loop *loop, const char *program, struct error *e);
-
-/* What waits, and what comes, goes to this program. False without memory: it stays as it was. */
-bool teller_set_program(struct teller *t, const char *program);
+/* program: an absolute path. NULL without memory or descriptors,
+ * or if the runner cannot be started, which only a process can that has not given that up: e says
+ * so. */
+struct teller *teller_new(struct loop *loop, char *program, struct error *e);
 
 /* Tells of an event soon, with the members that the line has; the teller ends it, and puts in
  * "left_out": how many events before it were left out because too many waited, if any were. kind: a

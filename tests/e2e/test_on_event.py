@@ -58,9 +58,19 @@ class Told:
             assert json.loads(text)["kind"] == kind
         return sorted((json.loads(text) for _, text in events), key=lambda event: event["time"])
 
+    def keeper(self):
+        """The number of the process that starts the runner, and another one when it is killed."""
+        return child(self.agent.pid)
+
     def runner(self):
         """The number of the process that runs the programs."""
-        return int(Path(f"/proc/{self.agent.pid}/task/{self.agent.pid}/children").read_text())
+        return child(self.keeper())
+
+
+def child(pid):
+    """The number of a process's only child, once it is there."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return int(wait_for(path.read_text, 10, "it has a child"))
 
 
 @pytest.fixture
@@ -169,13 +179,25 @@ def test_slow_programs(told):
 
 
 def test_runner_that_is_killed(told):
-    """It is told, and started again."""
-    agent = told.start()
-    os.kill(told.runner(), signal.SIGKILL)
-    agent.expect("OnEvent: the process that runs its program has ended, with 0 events: started again in 1 s")
+    """It is told, and another one begins."""
+    agent = told.start("cat >> BOOK; exec sleep 1000")
     told.order("lock")
-    (event,) = told.events(1)
-    assert event["event"] == "locked"
+    told.wait_for(1)
+    os.kill(told.runner(), signal.SIGKILL)
+    agent.expect("OnEvent: the process that runs its program has ended, with 1 event: it is started again")
+    told.order("unlock")
+    assert json.loads(told.wait_for(2)[1])["left_out"] == 1
+
+
+def test_keeper_that_is_killed(told):
+    """Nobody can start the runner again then: it goes, too, and the agent says so and goes on."""
+    agent = told.start()
+    runner = told.runner()
+    os.kill(told.keeper(), signal.SIGKILL)
+    agent.expect("has ended: the program is run no more: restart needed")
+    wait_for(lambda: not is_alive(runner), 10, "the runner has ended")
+    told.order("lock", 300)
+    assert told.lines() == []
 
 
 def test_end(world, told, echo):
@@ -205,23 +227,19 @@ def test_agent_that_is_killed(told):
 
 
 def test_reload(world, told):
-    """Another program, none, and one where there was none."""
-    agent = told.start(OnEvent=None)
-
-    def load(program):
-        world.agent_conf(ControlSocket=told.path, OnEvent=program)
-        count = len(agent.lines("configuration reloaded"))
-        agent.signal(signal.SIGHUP)
-        agent.expect("configuration reloaded", count=count + 1)
-
-    load(told.program("echo first >> BOOK"))
+    """Another program, and one where there was none, wait for the next start: who takes the agent's
+    process over must not choose it."""
+    agent = told.start("echo first >> BOOK")
+    world.agent_conf(ControlSocket=told.path, OnEvent=told.program("echo second >> BOOK", "other"))
+    agent.signal(signal.SIGHUP)
+    agent.expect(r"OnEvent in \[Agent\]: takes effect at the next start")
+    agent.expect("configuration reloaded")
     told.order("lock")
     assert told.wait_for(1) == ["first"]
-    load(None)
+    agent.stop()
+    told.start("echo third >> BOOK")
     told.order("unlock")
-    load(told.program("echo second >> BOOK", "other"))
-    told.order("lock")
-    assert told.wait_for(2) == ["first", "second"]
+    assert told.wait_for(2) == ["first", "third"]
 
 
 @pytest.mark.parametrize(
