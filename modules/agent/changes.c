@@ -97,12 +97,47 @@ static void log_rules(struct audit *audit, const struct agent_config *old_config
     }
 }
 
-static const struct agent_user *find_user(const struct agent_config *c, const struct agent_user *u)
+static const struct agent_user *find_key(const struct agent_config *c, const uint8_t key[KEY_BYTES])
 {
     for (size_t i = 0; i < c->user_count; i++)
-        if (memcmp(c->users[i].public_key, u->public_key, KEY_BYTES) == 0)
+        if (memcmp(c->users[i].public_key, key, KEY_BYTES) == 0)
             return &c->users[i];
     return NULL;
+}
+
+static const struct agent_user *find_user(const struct agent_config *c, const struct agent_user *u)
+{
+    return find_key(c, u->public_key);
+}
+
+static bool same_list(struct list_of a, struct list_of b)
+{
+    for (size_t i = 0; i < a.count; i++)
+        if (!has(&b, &a.items[i]))
+            return false;
+    return a.count == b.count;
+}
+
+static bool same_rules(const struct agent_config *a, const struct agent_user *u,
+                       const struct agent_config *b, const struct agent_user *v)
+{
+    char before[RULE_VALUE_BYTES], after[RULE_VALUE_BYTES];
+    for (unsigned i = 0; i < RULE_WORDS; i++) {
+        rule_value(before, i, &u->given.rules, &a->time_zone.zone);
+        rule_value(after, i, &v->given.rules, &b->time_zone.zone);
+        if (strcmp(before, after) != 0)
+            return false;
+    }
+    return true;
+}
+
+bool changes_same_user(const struct agent_config *a, const struct agent_config *b,
+                       const uint8_t key[KEY_BYTES])
+{
+    const struct agent_user *u = find_key(a, key), *v = find_key(b, key);
+    return u && v && strcmp(u->name, v->name) == 0 && same_list(allow_of(u), allow_of(v)) &&
+           same_list(listen_of(u), listen_of(v)) && u->listeners == v->listeners &&
+           u->streams == v->streams && same_rules(a, u, b, v);
 }
 
 static void log_name(struct audit *audit, const struct agent_user *old,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/approval_desk.h"
 #include "agent/call_desk.h"
 #include "agent/listing.h"
 #include "agent/lock.h"
@@ -159,6 +160,60 @@ static void run_unlock(struct control_request *r)
         lock_open(c->agent->lock, r, (uint32_t)for_s);
 }
 
+/* ---- Approval. ---- */
+
+static void run_requests(struct control_request *r)
+{
+    const struct agent_control *c = control_owner(r);
+    listing_requests(r, c->agent);
+}
+
+static void run_approvals(struct control_request *r)
+{
+    const struct agent_control *c = control_owner(r);
+    listing_approvals(r, c->agent);
+}
+
+/* A number that nothing has for one that is too large. */
+static uint32_t bounded(uint64_t number)
+{
+    return number <= UINT32_MAX ? (uint32_t)number : 0;
+}
+
+static void run_approve(struct control_request *r)
+{
+    const struct agent_control *c = control_owner(r);
+    char code[32] = "";
+    uint64_t for_s = 0;
+    json_get_text(control_arguments(r), "code", code, sizeof code);
+    json_get_number(control_arguments(r), "for_s", &for_s);
+    if (for_s > APPROVAL_MAX_S)
+        control_failed(r, FAILURE_USAGE, "expected at most 31 days");
+    else
+        approval_desk_approve(c->agent->approval_desk, r, code, (uint32_t)for_s);
+}
+
+static void run_deny(struct control_request *r)
+{
+    const struct agent_control *c = control_owner(r);
+    char why[LOCK_WHY_MAX_BYTES + 1] = "";
+    uint64_t number = 0;
+    struct error e = {0};
+    json_get_number(control_arguments(r), "number", &number);
+    if (read_why(r, why, &e))
+        approval_desk_deny(c->agent->approval_desk, r, bounded(number), why);
+    else
+        control_failed(r, e.failure, "%s", e.text);
+}
+
+static void run_withdraw(struct control_request *r)
+{
+    const struct agent_control *c = control_owner(r);
+    uint64_t number = 0;
+    json_get_number(control_arguments(r), "number", &number);
+    approval_desk_withdraw(c->agent->approval_desk, r, bounded(number));
+}
+
 /* ---- Calls for help. ---- */
 
 static void run_call(struct control_request *r)
@@ -179,10 +234,21 @@ static const struct control_argument unlock_arguments[] = {{"for_s", JSON_NUMBER
 static const struct control_argument end_arguments[] = {
     {"what", JSON_TEXT, true}, {"why", JSON_TEXT, false}, {0}};
 
+static const struct control_argument approve_arguments[] = {
+    {"code", JSON_TEXT, true}, {"for_s", JSON_NUMBER, false}, {0}};
+static const struct control_argument deny_arguments[] = {
+    {"number", JSON_NUMBER, true}, {"why", JSON_TEXT, false}, {0}};
+static const struct control_argument withdraw_arguments[] = {{"number", JSON_NUMBER, true}, {0}};
+
 static const struct control_verb verbs[] = {
     {"status", NULL, run_status},
     {"sessions", NULL, run_sessions},
     {"end", end_arguments, run_end},
+    {"requests", NULL, run_requests},
+    {"approve", approve_arguments, run_approve},
+    {"deny", deny_arguments, run_deny},
+    {"approvals", NULL, run_approvals},
+    {"withdraw", withdraw_arguments, run_withdraw},
     {"watch", NULL, control_watch},
     {"audit", audit_arguments, run_audit},
     {"call", call_arguments, run_call},

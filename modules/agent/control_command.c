@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/files.h"
+#include "base/text.h"
 #include "control/ask.h"
 #include "control/rows.h"
 
@@ -59,6 +60,28 @@ static const struct row_column entry_columns[] = {
     {0},
 };
 
+static const struct row_column request_columns[] = {
+    {"REQUEST", "request", 8, ROW_NUMBER},
+    {"CIRCUIT", "circuit", 9, ROW_TEXT},
+    {"USER", "user", 16, ROW_TEXT},
+    {"FOR", "for_s", 12, ROW_SECONDS},
+    {"LEFT", "left_s", 12, ROW_SECONDS},
+    {"RELAY", "relay", 28, ROW_TEXT},
+    {"FROM", "from", 24, ROW_TEXT},
+    {"STATE", "state", 0, ROW_TEXT},
+    {0},
+};
+
+static const struct row_column approval_columns[] = {
+    {"APPROVAL", "approval", 9, ROW_NUMBER},
+    {"USER", "user", 16, ROW_TEXT},
+    {"FOR", "for_s", 12, ROW_SECONDS},
+    {"LEFT", "left_s", 12, ROW_SECONDS},
+    {"USES", "uses", 5, ROW_NUMBER},
+    {"BY", "by", 0, ROW_TEXT},
+    {0},
+};
+
 /* ---- Lines for people. ---- */
 
 static void print_agent(const struct json_object *o)
@@ -66,6 +89,7 @@ static void print_agent(const struct json_object *o)
     char name[ROW_VALUE_BYTES], up[ROW_VALUE_BYTES], sessions[ROW_VALUE_BYTES];
     char why[ROW_VALUE_BYTES], left[ROW_VALUE_BYTES];
     bool ending = false, locked = false;
+    uint64_t requests = 0;
     row_value(name, o, "agent", ROW_TEXT);
     row_value(up, o, "up_s", ROW_SECONDS);
     row_value(sessions, o, "sessions", ROW_NUMBER);
@@ -75,6 +99,10 @@ static void print_agent(const struct json_object *o)
     json_get_truth(o, "locked", &locked);
     printf("agent %s: up for %s, %s session%s%s\n", name, up, sessions,
            strcmp(sessions, "1") == 0 ? "" : "s", ending ? ", ending" : "");
+    json_get_number(o, "requests", &requests);
+    if (requests)
+        printf("%u request%s for approval wait%s\n", (unsigned)requests, requests == 1 ? "" : "s",
+               requests == 1 ? "s" : "");
     if (locked)
         printf("locked%s%s\n", json_find(o, "reason") ? ": " : "",
                json_find(o, "reason") ? why : "");
@@ -86,13 +114,20 @@ static void print_agent(const struct json_object *o)
 static void print_user(const struct json_object *o)
 {
     char name[ROW_VALUE_BYTES], sessions[ROW_VALUE_BYTES], why[ROW_VALUE_BYTES];
-    bool may = false;
+    char left[ROW_VALUE_BYTES];
+    bool may = false, asks = false;
     row_value(name, o, "user", ROW_TEXT);
     row_value(sessions, o, "sessions", ROW_NUMBER);
     row_value(why, o, "reason", ROW_TEXT);
+    row_value(left, o, "left_s", ROW_SECONDS);
     json_get_truth(o, "may_connect", &may);
-    printf("%-*s %-*s %s\n", user_columns[0].width, name, user_columns[1].width, sessions,
-           may ? "yes" : why);
+    json_get_truth(o, "asks", &asks);
+    printf("%-*s %-*s %s%s\n", user_columns[0].width, name, user_columns[1].width, sessions,
+           asks                     ? "after approval"
+           : !may                   ? why
+           : json_find(o, "left_s") ? "yes, approved for "
+                                    : "yes",
+           may && json_find(o, "left_s") ? left : "");
 }
 
 static void print_status(struct printer *p, const char *kind, const struct json_object *o)
@@ -123,14 +158,44 @@ static void print_stream(const char *words, const struct json_object *o)
     printf("    %s %s %s, %s up, %s down, %s\n", target, words, address, up, down, age);
 }
 
+/* The user's words, as such. */
+static void print_reason(const struct json_object *o)
+{
+    char reason[ROW_VALUE_BYTES], said[ROW_VALUE_BYTES];
+    if (!json_find(o, "reason"))
+        return;
+    row_value(reason, o, "reason", ROW_TEXT);
+    text_quote(said, sizeof said, reason);
+    printf("    says %s\n", said);
+}
+
 static void print_sessions(struct printer *p, const char *kind, const struct json_object *o)
 {
     if (p->kind[0] == '\0')
         rows_print_heading(session_columns);
-    if (strcmp(kind, "session") == 0)
-        rows_print(session_columns, o);
-    else
+    if (strcmp(kind, "session") != 0) {
         print_stream(strcmp(kind, "stream") == 0 ? "at" : "from", o);
+        return;
+    }
+    rows_print(session_columns, o);
+    print_reason(o);
+}
+
+static void print_requests(struct printer *p, const char *kind, const struct json_object *o)
+{
+    (void)kind;
+    if (p->kind[0] == '\0')
+        rows_print_heading(request_columns);
+    rows_print(request_columns, o);
+    print_reason(o);
+}
+
+static void print_approvals(struct printer *p, const char *kind, const struct json_object *o)
+{
+    (void)kind;
+    if (p->kind[0] == '\0')
+        rows_print_heading(approval_columns);
+    rows_print(approval_columns, o);
 }
 
 static void print_event(struct printer *p, const char *kind, const struct json_object *o)
@@ -172,7 +237,9 @@ static size_t write_request(const struct control_order *order, char *out, size_t
     json_begin(&l, out, size);
     json_put_text(&l, "verb", order->verb);
     if (order->what)
-        json_put_text(&l, "what", order->what);
+        json_put_text(&l, strcmp(order->verb, "approve") == 0 ? "code" : "what", order->what);
+    if (order->number)
+        json_put_number(&l, "number", order->number);
     if (order->why)
         json_put_text(&l, "why", order->why);
     if (order->for_s)
@@ -216,6 +283,11 @@ static const struct {
     {"sessions", print_sessions, "no session", PATIENCE_S},
     {"watch", print_event, NULL, 0},
     {"audit", print_entry, "no entry", PATIENCE_S},
+    {"requests", print_requests, "no request", PATIENCE_S},
+    {"approvals", print_approvals, "no approval", PATIENCE_S},
+    {"approve", print_event, NULL, PATIENCE_S},
+    {"deny", print_event, NULL, PATIENCE_S},
+    {"withdraw", print_event, NULL, PATIENCE_S},
     {"end", print_event, NULL, PATIENCE_S},
     {"lock", print_event, NULL, PATIENCE_S},
     {"unlock", print_event, NULL, PATIENCE_S},

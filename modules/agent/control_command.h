@@ -10,11 +10,12 @@
 /* An order or question, with what its verb takes. */
 struct control_order {
     const char *path; /* the socket's */
-    const char *verb; /* "status", "sessions", "end", "lock", "unlock", "watch" */
+    const char *verb; /* one of the control socket's, but for "call" */
     bool json;        /* prints the lines of the answer as they came */
-    const char *what; /* to end */
-    const char *why;  /* for the users, of end and lock, or NULL */
-    uint32_t for_s;   /* of unlock; 0: without limit */
+    const char *what; /* to end, or the code to approve, or NULL */
+    uint32_t number;  /* to deny or withdraw; 0: none */
+    const char *why;  /* for the users, of end, deny and lock, or NULL */
+    uint32_t for_s;   /* of unlock and approve; 0: without limit, this one alone */
     uint32_t last;    /* so many entries of the audit; 0: as many as the agent thinks right */
 };
 

@@ -62,6 +62,7 @@ static void put_fields(struct json_line *line, const struct log_fields *f,
     put_either(line, "key", f->key, more->key);
     put_either(line, "relay", f->relay, more->relay);
     put_text(line, "address", f->address);
+    put_text(line, "request", f->request);
     put_text(line, "reason", f->reason);
     put_number(line, "code", f->code);
     put_text(line, "by", more->by);

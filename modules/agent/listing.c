@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/lock.h"
+#include "agent/requests.h"
 #include "agent/service.h"
 #include "agent/uplink.h"
 #include "audit/audit.h"
@@ -24,6 +25,7 @@ struct agent_listing {
     const struct agent *agent;
     size_t relays, users;     /* listed */
     uint32_t session, stream; /* the numbers of those listed last */
+    uint32_t number;          /* the same of requests and approvals */
     enum stage stage;         /* of that session's streams */
     uint64_t entry;           /* of the audit: the next */
     unsigned room;            /* in this turn, for so many lines */
@@ -50,6 +52,13 @@ static void put_age(const struct agent_listing *l, struct listing_line *line, co
                     uint64_t since_us)
 {
     json_put_number(&line->json, name, (loop_now(l->agent->loop) - since_us) / CLOCK_US_PER_S);
+}
+
+static void put_left(const struct agent_listing *l, struct listing_line *line, uint64_t until_us)
+{
+    uint64_t now = loop_now(l->agent->loop);
+    json_put_number(&line->json, "left_s",
+                    until_us > now ? (until_us - now + CLOCK_US_PER_S - 1) / CLOCK_US_PER_S : 0);
 }
 
 static void put_key(struct listing_line *line, const uint8_t key[KEY_BYTES])
@@ -97,6 +106,7 @@ static void put_agent(struct agent_listing *l, uint64_t started_us)
     json_put_text(&line.json, "version", SPX_VERSION_TEXT);
     put_age(l, &line, "up_s", started_us);
     json_put_number(&line.json, "sessions", a->seats.count);
+    json_put_number(&line.json, "requests", requests_count(a->requests));
     json_put_truth(&line.json, "ending", a->stopping);
     json_put_truth(&line.json, "locked", a->is_locked);
     if (a->is_locked && lock_why(a->lock)[0])
@@ -121,19 +131,36 @@ static void put_relay(struct agent_listing *l, const struct uplink *u)
     put_line(l, &line);
 }
 
+static const struct approval *approval_for(const struct agent *a, const uint8_t key[KEY_BYTES])
+{
+    const struct approval *approval;
+    uint32_t after = 0;
+    while ((approval = approvals_next(&a->approvals, after, loop_now(a->loop))) != NULL) {
+        if (memcmp(approval->user_key, key, KEY_BYTES) == 0)
+            break;
+        after = approval->number;
+    }
+    return approval;
+}
+
 static void put_user(struct agent_listing *l, const struct agent_user *user)
 {
     struct circumstances now = agent_circumstances(l->agent);
-    struct ruling ruling = rules_begin(&user->given.rules, &now, false);
+    struct ruling ruling = rules_begin(&user->given.rules, &now, true);
+    const struct approval *approval = approval_for(l->agent, user->public_key);
     char why[RULING_TEXT_BYTES];
     struct listing_line line;
     begin_line(&line, "user");
     json_put_text(&line.json, "user", user->name);
     put_key(&line, user->public_key);
     json_put_number(&line.json, "sessions", seats_of_user(&l->agent->seats, user->public_key));
-    json_put_truth(&line.json, "may_connect", ruling.answer == RULING_YES);
+    json_put_truth(&line.json, "may_connect", ruling.answer != RULING_NO);
+    if (ruling.answer == RULING_ASK)
+        json_put_truth(&line.json, "asks", approval == NULL);
+    if (ruling.answer == RULING_ASK && approval)
+        put_left(l, &line, approval->until_us);
     ruling_text(why, &ruling, &user->given.rules, &now);
-    if (ruling.answer != RULING_YES)
+    if (ruling.answer == RULING_NO)
         json_put_text(&line.json, "reason", why);
     put_line(l, &line);
 }
@@ -174,6 +201,8 @@ static void put_session(struct agent_listing *l, const struct service_facts *f)
     json_put_text(&line.json, "circuit", f->circuit);
     json_put_text(&line.json, "user", f->user);
     put_key(&line, f->user_key);
+    if (f->reason[0])
+        json_put_text(&line.json, "reason", f->reason);
     json_put_text(&line.json, "state",
                   f->is_closing  ? "ending"
                   : f->relay_key ? "connected"
@@ -317,4 +346,85 @@ void listing_audit(struct control_request *r, const struct agent *a, uint32_t la
     l = begin(r, a, &work);
     if (l)
         l->entry = audit_recall_from(a->audit, last);
+}
+
+/* ---- Requests and approvals. ---- */
+
+static void put_request(struct agent_listing *l, const struct request_facts *f)
+{
+    const struct agent_relay *relay =
+        f->relay_key ? agent_find_relay(l->agent, f->relay_key) : NULL;
+    struct listing_line line;
+    begin_line(&line, "request");
+    json_put_number(&line.json, "request", f->number);
+    json_put_text(&line.json, "circuit", f->circuit);
+    json_put_text(&line.json, "user", f->user);
+    put_key(&line, f->user_key);
+    if (f->reason[0])
+        json_put_text(&line.json, "reason", f->reason);
+    json_put_text(&line.json, "state",
+                  f->is_approved ? "approved, away"
+                  : f->is_away   ? "away"
+                                 : "connected");
+    put_age(l, &line, "for_s", f->asked_us);
+    json_put_number(&line.json, "left_s", f->left_s);
+    if (relay)
+        put_relay_name(&line, relay);
+    if (f->from[0])
+        json_put_text(&line.json, "from", f->from);
+    put_line(l, &line);
+}
+
+static void more_requests(struct control_request *r, void *listing)
+{
+    struct agent_listing *l = listing;
+    struct request_facts f;
+    for (l->room = LINES_A_TURN; l->room > 0; l->number = f.number) {
+        if (!service_next_request(l->agent, l->number, &f)) {
+            control_done(r, "%s", "");
+            return;
+        }
+        put_request(l, &f);
+    }
+}
+
+void listing_requests(struct control_request *r, const struct agent *a)
+{
+    static const struct control_work work = {.more = more_requests, .gone = on_gone};
+    begin(r, a, &work);
+}
+
+static void put_approval(struct agent_listing *l, const struct approval *approval)
+{
+    const struct agent_user *user = agent_find_user(l->agent, approval->user_key);
+    struct listing_line line;
+    begin_line(&line, "approval");
+    json_put_number(&line.json, "approval", approval->number);
+    json_put_text(&line.json, "user", user ? user->name : "");
+    put_key(&line, approval->user_key);
+    json_put_text(&line.json, "by", approval->by);
+    put_age(l, &line, "for_s", approval->begun_us);
+    put_left(l, &line, approval->until_us);
+    json_put_number(&line.json, "uses", approval->uses);
+    put_line(l, &line);
+}
+
+static void more_approvals(struct control_request *r, void *listing)
+{
+    struct agent_listing *l = listing;
+    const struct approval *approval;
+    for (l->room = LINES_A_TURN; l->room > 0; l->number = approval->number) {
+        approval = approvals_next(&l->agent->approvals, l->number, loop_now(l->agent->loop));
+        if (!approval) {
+            control_done(r, "%s", "");
+            return;
+        }
+        put_approval(l, approval);
+    }
+}
+
+void listing_approvals(struct control_request *r, const struct agent *a)
+{
+    static const struct control_work work = {.more = more_approvals, .gone = on_gone};
+    begin(r, a, &work);
 }

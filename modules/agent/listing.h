@@ -15,4 +15,8 @@ void listing_sessions(struct control_request *r, const struct agent *a);
 /* The lines of `audit`: as many of its last entries, oldest first. */
 void listing_audit(struct control_request *r, const struct agent *a, uint32_t last);
 
+/* The lines of `requests`, without their codes, and of `approvals`. */
+void listing_requests(struct control_request *r, const struct agent *a);
+void listing_approvals(struct control_request *r, const struct agent *a);
+
 #endif

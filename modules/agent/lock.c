@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/approval_desk.h"
 #include "agent/events.h"
 #include "agent/service.h"
 #include "agent/store.h"
@@ -242,6 +243,7 @@ static void close_now(struct agent_lock *l, const char *why)
     l->opening = false;
     apply(l, &locked);
     service_end_by_order(l->agent, 0, NULL, text);
+    approval_desk_end_all(l->agent, "lock", text);
 }
 
 void lock_close(struct agent_lock *l, struct control_request *r, const char *why)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/approvals.h"
 #include "agent/call_command.h"
 #include "agent/control.h"
 #include "agent/control_command.h"
@@ -18,7 +19,8 @@ struct command {
     struct agent_config config;
     uint32_t severity;  /* of a call */
     const char *why;    /* sessions are ended */
-    uint32_t for_s;     /* it is unlocked; 0: without limit */
+    uint32_t for_s;     /* it is unlocked or approved; 0: not given */
+    uint32_t number;    /* of a request or an approval */
     uint32_t last;      /* entries of the audit; 0: some */
     const char *listen; /* where the page is; NULL: somewhere */
     const char *socket; /* given in place of the configuration's */
@@ -101,7 +103,8 @@ static enum failure order(struct cli *c)
         .path = control_socket(c),
         .verb = c->verb->name,
         .json = c->json,
-        .what = c->word_count ? c->words[0] : NULL,
+        .what = c->word_count && !command->number ? c->words[0] : NULL,
+        .number = command->number,
         .why = command->why,
         .for_s = command->for_s,
     };
@@ -188,9 +191,9 @@ static const struct cli_option end_options[] = {
     {0},
 };
 
-static bool take_for(struct cli *c, const char *value, struct error *e)
+static bool take_duration(struct cli *c, const char *value, uint32_t most_s, struct error *e)
 {
-    static const struct number_range times = {1, UNLOCK_MAX_S, SECONDS};
+    const struct number_range times = {1, most_s, SECONDS};
     struct command *command = c->state;
     if (command->for_s)
         return error_set(e, FAILURE_USAGE, "--for is given twice");
@@ -200,11 +203,40 @@ static bool take_for(struct cli *c, const char *value, struct error *e)
     return false;
 }
 
+static bool take_unlocked(struct cli *c, const char *value, struct error *e)
+{
+    return take_duration(c, value, UNLOCK_MAX_S, e);
+}
+
+static bool take_approved(struct cli *c, const char *value, struct error *e)
+{
+    return take_duration(c, value, APPROVAL_MAX_S, e);
+}
+
 static const struct cli_option unlock_options[] = {
     SOCKET_OPTION,
-    {0, "for", "TIME", take_for, "lock it again after so long: 4h, 30min"},
+    {0, "for", "TIME", take_unlocked, "lock it again after so long: 4h, 30min"},
     {0},
 };
+
+static const struct cli_option approve_options[] = {
+    SOCKET_OPTION,
+    {0, "for", "TIME", take_approved, "whatever this user's key asks for so long: 4h"},
+    {0},
+};
+
+static const struct cli_option deny_options[] = {
+    SOCKET_OPTION,
+    {0, "why", "TEXT", take_why, "the reason, which the user reads"},
+    {0},
+};
+
+static bool settle_number(struct cli *c, struct error *e)
+{
+    static const struct number_range numbers = {1, UINT32_MAX, PLAIN_NUMBER};
+    struct command *command = c->state;
+    return value_number(&command->number, c->words[0], &numbers, e);
+}
 
 static const struct cli_option web_options[] = {
     SOCKET_OPTION,
@@ -241,6 +273,51 @@ static const struct cli_verb verbs[] = {
         .words = "",
         .help = "the sessions that there are, and what they reach",
         .options = control_options,
+        .run = order,
+    },
+    {
+        .name = "requests",
+        .words = "",
+        .help = "the sessions that wait for approval",
+        .options = control_options,
+        .run = order,
+    },
+    {
+        .name = "approve",
+        .words = "CODE",
+        .help = "let the session begin whose user has read you this\n"
+                "code from the client's status line",
+        .words_min = 1,
+        .words_max = 1,
+        .options = approve_options,
+        .run = order,
+    },
+    {
+        .name = "deny",
+        .words = "NUMBER",
+        .help = "refuse the request of this number; its user may not\n"
+                "ask for some minutes",
+        .words_min = 1,
+        .words_max = 1,
+        .options = deny_options,
+        .settle = settle_number,
+        .run = order,
+    },
+    {
+        .name = "approvals",
+        .words = "",
+        .help = "what is approved for a time",
+        .options = control_options,
+        .run = order,
+    },
+    {
+        .name = "withdraw",
+        .words = "NUMBER",
+        .help = "end the approval of this number before its time",
+        .words_min = 1,
+        .words_max = 1,
+        .options = control_options,
+        .settle = settle_number,
         .run = order,
     },
     {

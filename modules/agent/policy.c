@@ -3,17 +3,36 @@
 
 #include <string.h>
 
-bool policy_may_begin(const struct agent *a, const struct agent_user *user, struct wire_error *no)
+#include "agent/requests.h"
+
+enum ruling_answer policy_begin(struct agent *a, const struct agent_user *user, bool has_reason,
+                                struct wire_error *no)
 {
     const struct rules *rules = &user->given.rules;
     struct circumstances now = agent_circumstances(a);
-    struct ruling ruling = rules_begin(rules, &now, false);
+    struct ruling ruling = rules_begin(rules, &now, has_reason);
     char text[RULING_TEXT_BYTES];
-    if (ruling.answer == RULING_YES)
-        return true;
+    if (ruling.answer == RULING_ASK &&
+        approvals_of(&a->approvals, user->public_key, loop_now(a->loop)))
+        return RULING_YES;
+    if (ruling.answer != RULING_NO)
+        return ruling.answer;
     ruling_text(text, &ruling, rules, &now);
     wire_error_set(no, CODE_DENIED, "%s", text);
-    return false;
+    return RULING_NO;
+}
+
+/* Of a new session. */
+static void check_begin(struct agent *a, const struct agent_user *user,
+                        const struct session_hello *hello, struct wire_error *no)
+{
+    const uint8_t needed = HELLO_TAKES_ACCESS | HELLO_TAKES_WAITING;
+    if (policy_begin(a, user, hello->reason.len > 0, no) != RULING_ASK)
+        return;
+    if ((hello->takes & needed) != needed)
+        wire_error_set(no, CODE_DENIED, POLICY_CANNOT_WAIT_TEXT);
+    else
+        requests_may_ask(a->requests, user->public_key, loop_now(a->loop), no);
 }
 
 static enum verdict decide(struct agent *a, const struct facts *facts, struct answer *answer,
@@ -30,7 +49,7 @@ static enum verdict decide(struct agent *a, const struct facts *facts, struct an
     else if (facts->hello->version < 1)
         wire_error_set(no, CODE_VERSION, "protocol version 0 does not exist");
     else if (bytes_are_zero(facts->hello->session_id, SESSION_ID_BYTES)) /* others have begun */
-        policy_may_begin(a, user, no);
+        check_begin(a, user, facts->hello, no);
     return no->code ? VERDICT_NO : VERDICT_YES;
 }
 

@@ -6,6 +6,9 @@
 #include "wire/messages.h"
 #include "wire/wire_error.h"
 
+#define POLICY_CANNOT_WAIT_TEXT \
+    "a session here needs approval, which this client cannot wait for: it needs a newer spx"
+
 struct answer;
 
 /* The facts of a decision; valid while the answer is in progress. */
@@ -32,12 +35,13 @@ struct policy {
     void (*forget)(struct agent *a, struct answer *answer);
 };
 
-/* The one in use: the configuration's users and their rules, this agent's name. Never says LATER.
- */
+/* The one in use: the configuration's users and their rules, this agent's name, and who may ask
+ * for approval. Never says LATER. */
 extern const struct policy agent_policy;
 
-/* The user's rules for the begin of a session, held against now. False: no says which is in the
- * way. */
-bool policy_may_begin(const struct agent *a, const struct agent_user *user, struct wire_error *no);
+/* The user's rules for the begin of a session, held against now. RULING_NO: no says which is in the
+ * way. RULING_ASK: a person has to approve it; none has for the user's key. */
+enum ruling_answer policy_begin(struct agent *a, const struct agent_user *user, bool has_reason,
+                                struct wire_error *no);
 
 #endif

@@ -9,7 +9,10 @@
 static void access_value(char *out, const struct rules *r, const struct zone *z)
 {
     (void)z;
-    snprintf(out, RULE_VALUE_BYTES, "%s", r->access == ACCESS_NEVER ? "never" : "");
+    snprintf(out, RULE_VALUE_BYTES, "%s",
+             r->access == ACCESS_NEVER ? "never"
+             : r->access == ACCESS_ASK ? "ask"
+                                       : "");
 }
 
 static void hours_value(char *out, const struct rules *r, const struct zone *z)
@@ -59,13 +62,30 @@ static void idle_end_value(char *out, const struct rules *r, const struct zone *
     duration_value(out, r->idle_end_s);
 }
 
+static void ask_timeout_value(char *out, const struct rules *r, const struct zone *z)
+{
+    (void)z;
+    duration_value(out, r->access == ACCESS_ASK ? r->ask_timeout_s : 0);
+}
+
+static void needs_reason_value(char *out, const struct rules *r, const struct zone *z)
+{
+    (void)z;
+    snprintf(out, RULE_VALUE_BYTES, "%s", r->needs_reason ? "yes" : "");
+}
+
 static const struct {
     const char *key, *verb;
     void (*value)(char *out, const struct rules *r, const struct zone *z);
 } rows[RULE_WORDS] = {
-    {"Access", "connect", access_value},           {"Hours", "during", hours_value},
-    {"NotBefore", "from", not_before_value},       {"NotAfter", "until", not_after_value},
-    {"MaxSession", "stay for", max_session_value}, {"IdleEnd", "idle for", idle_end_value},
+    {"Access", "connect", access_value},
+    {"Hours", "during", hours_value},
+    {"NotBefore", "from", not_before_value},
+    {"NotAfter", "until", not_after_value},
+    {"MaxSession", "stay for", max_session_value},
+    {"IdleEnd", "idle for", idle_end_value},
+    {"AskTimeout", "ask for", ask_timeout_value},
+    {"ReasonRequired", "with reason", needs_reason_value},
 };
 
 const char *rule_key(unsigned i)

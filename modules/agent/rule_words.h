@@ -4,7 +4,7 @@
 
 #include "policy/rules.h"
 
-#define RULE_WORDS 6
+#define RULE_WORDS 8
 #define RULE_VALUE_BYTES HOURS_TEXT_BYTES
 
 /* The key of a rule, 0 to RULE_WORDS - 1, and what it lets a user do, as "until". */

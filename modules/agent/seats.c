@@ -7,6 +7,7 @@ void seats_init(struct seats *s)
 {
     list_init(&s->all);
     list_init(&s->unstarted);
+    list_init(&s->asking);
     s->count = 0;
 }
 
@@ -22,22 +23,28 @@ void seats_take(struct seats *s, struct seat *seat, const struct session *sessio
 void seats_leave(struct seats *s, struct seat *seat)
 {
     list_remove(&seat->place);
-    s->count -= seat->started;
+    s->count -= seat->started && !seat->asks;
 }
 
 void seats_start(struct seats *s, struct seat *seat)
 {
-    if (seat->started)
+    if (seat->started && !seat->asks)
         return;
-    list_remove(&seat->place);
-    list_append(&s->all, &seat->place);
+    list_move(&s->all, &seat->place);
     seat->started = true;
+    seat->asks = false;
     s->count++;
+}
+
+void seats_ask(struct seats *s, struct seat *seat)
+{
+    list_move(&s->asking, &seat->place);
+    seat->started = seat->asks = true;
 }
 
 bool seats_are_empty(const struct seats *s)
 {
-    return list_empty(&s->all) && list_empty(&s->unstarted);
+    return list_empty(&s->all) && list_empty(&s->unstarted) && list_empty(&s->asking);
 }
 
 static bool any(const struct seat *seat)

@@ -20,12 +20,14 @@ struct seat {
     uint8_t user_key[KEY_BYTES];
     uint8_t relay_key[KEY_BYTES]; /* of the relay that its message 1 came through */
     bool started;                 /* a circuit has carried it */
+    bool asks;                    /* and it waits for approval, or is closing without one */
     uint64_t waiting_since_us;    /* for its client, without a circuit; 0: it does not */
 };
 
-/* Invariant: a seat is on all if it has started, otherwise on unstarted, the oldest first. */
+/* Invariant: a seat is on unstarted until it starts, then on asking if it asks, otherwise on all,
+ * in the order in which they came there. */
 struct seats {
-    struct list all, unstarted;
+    struct list all, unstarted, asking;
     unsigned count; /* of all */
 };
 
@@ -39,8 +41,13 @@ void seats_take(struct seats *s, struct seat *seat, const struct session *sessio
 /* The session ends: its seat, taken before, may be freed. */
 void seats_leave(struct seats *s, struct seat *seat);
 
-/* START has come: from now on it counts for its user and the agent. */
+/* START has come, or the approval that it asked for: from now on it counts for its user and the
+ * agent. */
 void seats_start(struct seats *s, struct seat *seat);
+
+/* START has come, and it asks for approval: until it has that it counts for nobody; how many there
+ * may be is the affair of agent/requests.h. */
+void seats_ask(struct seats *s, struct seat *seat);
 
 /* True if there is no session, started or not. */
 bool seats_are_empty(const struct seats *s);

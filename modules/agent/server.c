@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/approval_desk.h"
 #include "agent/call_desk.h"
 #include "agent/changes.h"
 #include "agent/control.h"
@@ -17,6 +18,7 @@
 #include "agent/lock.h"
 #include "agent/own_calls.h"
 #include "agent/policy.h"
+#include "agent/requests.h"
 #include "agent/service.h"
 #include "agent/uplink.h"
 #include "audit/note.h"
@@ -135,6 +137,7 @@ static void reload(struct agent *a)
     audit_write(a->audit, &(struct audit_entry){.event = "reloaded"});
     changes_log(a->audit, &old, &a->config);
     agent_guard_reloaded(&old, &a->config);
+    approval_desk_end_changed(a, &old);
     agent_config_free(&old);
     service_check_all(a);
     end_uplinks(a, false);
@@ -295,6 +298,8 @@ static bool start(struct agent *a, struct error *e)
         return false;
     if (!(a->call_desk = call_desk_new(a)))
         return error_no_memory(e);
+    if (!(a->requests = requests_new()) || !(a->approval_desk = approval_desk_new(a)))
+        return error_no_memory(e);
     if (!(a->lock = lock_new(a, state_directory(a))))
         return error_no_memory(e);
     if (agent_config_socket(&a->config) && !(a->control = agent_control_new(a, e)))
@@ -348,6 +353,8 @@ static void end(struct agent *a, const char *why)
     inbound_free(a->inbound);
     call_desk_free(a->call_desk);
     agent_control_free(a->control);
+    approval_desk_free(a->approval_desk);
+    requests_free(a->requests);
     lock_free(a->lock);
     own_calls_free(a->calls);
     if (a->state_held >= 0)

@@ -108,6 +108,7 @@ void service_end(struct service *v, const char *why)
     if (v->current)
         service_let_go(v, v->current);
     timer_cancel(a->loop, &v->give_up);
+    service_ask_over(v);
     seats_leave(&a->seats, &v->seat);
     v->over = true;
     list_append(&a->over, &v->seat.place);
@@ -132,6 +133,7 @@ static void close_current(struct service *v, enum code code, const char *text)
 {
     if (session_state(v->session) != SESSION_ACTIVE)
         return;
+    service_ask_over(v);
     session_close(v->session, code, text);
     timer_set(v->agent->loop, &v->give_up,
               loop_now(v->agent->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
@@ -158,21 +160,32 @@ static void keep_to_limit(struct service *v)
         close_current(v, CODE_FULL, "too many sessions are open at this agent");
 }
 
+void service_enter(struct service *v)
+{
+    seats_start(&v->agent->seats, &v->seat);
+    v->number = ++v->agent->sessions_started;
+    keep_to_limit(v);
+    service_begin_term(v);
+}
+
 void service_circuit_lost(struct service *v, const char *why)
 {
     struct agent *a = v->agent;
     struct log_fields f = service_fields(v, "session_lost");
+    bool asks = v->request.number > 0;
+    uint32_t left_s = asks ? service_ask_left_s(v) : session_resume_window_s(v->session);
     uint8_t party[LOG_PARTY_BYTES];
     f.reason = why;
     party_of(v, party);
     log_caused_event(&a->log, party, loop_now(a->loop), LOG_INFO, &f,
                      "circuit %s: lost: %s; the session of %s waits up to %u s for its client",
-                     v->label, why, v->access.user, session_resume_window_s(v->session));
-    if (v->seat.started || !v->seat.waiting_since_us) {
+                     v->label, why, v->access.user, left_s);
+    if (v->seat.started || !v->seat.waiting_since_us)
         v->seat.waiting_since_us = loop_now(a->loop);
-        timer_set(a->loop, &v->give_up,
-                  v->seat.waiting_since_us + session_resume_window_s(v->session) * CLOCK_US_PER_S);
-    }
+    if (asks)
+        service_ask_away(v);
+    else
+        timer_set(a->loop, &v->give_up, v->seat.waiting_since_us + left_s * CLOCK_US_PER_S);
     a->on_path_in_doubt(a);
 }
 
@@ -227,12 +240,15 @@ static void log_move(struct service *v, bool first, bool at_once)
 {
     struct log_fields f = service_fields(v, first ? "session_began" : "session_resumed");
     uint64_t now = loop_now(v->agent->loop);
-    char time[24];
+    char time[24], said[QUOTED_REASON_BYTES];
     f.circuit = v->current->label;
+    f.reason = first ? v->reason : NULL;
     service_note(v, &f, NULL);
     if (first) {
+        text_quote(said, sizeof said, v->reason);
         log_caused_event(&v->agent->log, v->seat.user_key, now, LOG_INFO, &f,
-                         "circuit %s: session of user %s has begun", f.circuit, f.user);
+                         "circuit %s: session of user %s has begun%s%s", f.circuit, f.user,
+                         v->reason[0] ? ", who says " : "", v->reason[0] ? said : "");
         return;
     }
     f.resumes = v->label;
@@ -263,7 +279,8 @@ static void on_move(struct session *s, struct circuit *circuit)
         v->candidate = NULL;
     audit_subject_circuit(&v->subject, v->current->circuit, v->current->relay_key);
     log_move(v, first, old != NULL);
-    seats_start(&v->agent->seats, &v->seat);
+    if (first)
+        service_take_place(v);
     v->seat.waiting_since_us = 0;
     snprintf(v->label, sizeof v->label, "%s", v->current->label);
     access_set_label(&v->access, v->label);
@@ -272,11 +289,12 @@ static void on_move(struct session *s, struct circuit *circuit)
         timer_cancel(v->agent->loop, &v->give_up);
     if (old)
         service_let_go(v, old);
-    if (!first)
-        return;
-    v->number = ++v->agent->sessions_started;
-    keep_to_limit(v);
-    service_begin_term(v);
+    if (!v->seat.asks && first)
+        service_enter(v);
+    else if (v->seat.asks && first)
+        service_ask(v);
+    else if (v->seat.asks)
+        service_ask_back(v);
 }
 
 static void on_open(struct session *s, struct stream *stream, struct view target)
@@ -349,7 +367,7 @@ static void on_wake(struct session *s)
 static bool may_grow(struct session *s, size_t more)
 {
     const struct service *v = session_owner(s);
-    return budget_ring_may_grow(&v->agent->seats, s, more);
+    return !v->seat.asks && budget_ring_may_grow(&v->agent->seats, s, more);
 }
 
 static bool may_widen(struct session *s, uint32_t more)
@@ -429,6 +447,7 @@ struct service *service_new(struct agent *a, const struct agent_user *user,
     v->give_up.on_fire = on_give_up;
     teardown_init(&v->teardown, &v->share->turns, v->session, on_ended);
     snprintf(v->label, sizeof v->label, "%s", in->label);
+    text_clean(v->reason, sizeof v->reason, in->hello->reason);
     audit_subject_init(&v->subject, v->access.user, v->access.agent, user->public_key);
     audit_subject_session(&v->subject, view_of(session_id(v->session), SESSION_ID_BYTES));
     seats_take(&a->seats, &v->seat, v->session, user->public_key, in->relay_key);

@@ -42,6 +42,7 @@ struct service_facts {
     uint32_t number; /* from 1, in the order in which they started */
     const char *user;
     const uint8_t *user_key;
+    const char *reason;       /* the user's words; "": none */
     const char *circuit;      /* the label of its newest circuit */
     const char *from;         /* the client's address, as the relay says; "": it has no circuit */
     const uint8_t *relay_key; /* NULL: it has no circuit */
@@ -57,12 +58,52 @@ struct service_facts {
 bool service_next(const struct agent *a, uint32_t after, struct service_facts *out);
 
 /* Ends the session of this number (0: any), of this user (NULL: any), by CLOSE with a text for the
- * user; also those that have not started. Returns how many that had. */
+ * user; also those that ask for approval, and those that have not started. Returns how many, but
+ * for the last. */
 unsigned service_end_by_order(struct agent *a, uint32_t number, const char *user, const char *text);
 
 /* The agent's quota.run: ends the sessions of users who have caused too many entries of the audit.
  */
 void service_end_spent(struct deferred *quota);
+
+/* ---- Those that wait for approval. ---- */
+
+/* A request as it stands; valid until it changes. */
+struct request_facts {
+    uint32_t number;
+    const char *user;
+    const uint8_t *user_key;
+    const char *reason;       /* the user's words; "": none */
+    const char *circuit;      /* the label of its newest circuit */
+    const char *from;         /* the client's address, as the relay says; "": it is away */
+    const uint8_t *relay_key; /* NULL: it is away */
+    uint64_t asked_us;
+    uint32_t left_s; /* until it lapses */
+    bool is_away, is_approved;
+};
+
+/* The first one whose number is above `after`. False: there is none. */
+bool service_next_request(const struct agent *a, uint32_t after, struct request_facts *out);
+
+/* True if a request, by its number, may be approved: it waits, and lock, rules and places allow the
+ * session now. False: e says what is in the way. */
+bool service_may_grant(struct agent *a, uint32_t number, struct error *e);
+
+/* Writes into the audit that it is approved, by whom, and for how long its key need not ask (0:
+ * this session alone). Returns as audit_write. */
+uint64_t service_note_approval(struct agent *a, uint32_t number, const char *by, uint32_t for_s);
+
+/* Grants it, after service_may_grant. False: its client is away; it is granted when that is back.
+ */
+bool service_grant(struct agent *a, uint32_t number, const char *by, uint32_t for_s);
+
+/* Denies it; its key may not ask for a while. False: there is none with this number. */
+bool service_deny(struct agent *a, uint32_t number, const char *by, const char *why);
+
+/* Ends those of users for whom anything has changed since that configuration. */
+void service_end_changed_requests(struct agent *a, const struct agent_config *old);
+
+/* ---- All. ---- */
 
 /* Logs a line for each session that has started. */
 void service_log_all(const struct agent *a);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/ended.h"
+#include "agent/policy.h"
 #include "agent/service.h"
 #include "agent/service_state.h"
 
@@ -19,6 +20,7 @@ static struct service *find_on(const struct list *seats, const uint8_t id[SESSIO
 static struct service *find_session(const struct agent *a, const uint8_t id[SESSION_ID_BYTES])
 {
     struct service *v = find_on(&a->seats.all, id);
+    v = v ? v : find_on(&a->seats.asking, id);
     return v ? v : find_on(&a->seats.unstarted, id);
 }
 
@@ -51,6 +53,7 @@ static struct service *begin(struct agent *a, const struct agent_user *user,
 {
     struct seat *oldest;
     struct service *v = NULL;
+    bool asks;
     if (in->earlier && service_awaits(a, in->earlier))
         return find_session(a, in->earlier->session_id);
     if (in->earlier) {
@@ -63,7 +66,8 @@ static struct service *begin(struct agent *a, const struct agent_user *user,
     }
     if (!service_quota_permits(a, user->public_key, no))
         return NULL;
-    if (!seats_has_room(&a->seats, user->public_key)) {
+    asks = policy_begin(a, user, in->hello->reason.len > 0, no) == RULING_ASK;
+    if (!asks && !no->code && !seats_has_room(&a->seats, user->public_key)) {
         wire_error_set(no, CODE_FULL, "too many sessions are open at this agent");
         return NULL;
     }
@@ -72,7 +76,9 @@ static struct service *begin(struct agent *a, const struct agent_user *user,
         service_end(container_of(oldest, struct service, seat),
                     "it has not started, and too many others through its relay have not either");
     v = service_new(a, user, in);
-    if (!v)
+    if (v)
+        session_set_waiting(v->session, asks);
+    else
         wire_error_set(no, CODE_INTERNAL, AGENT_NO_MEMORY_TEXT);
     return v;
 }

@@ -52,6 +52,8 @@ void service_check_all(struct agent *a)
 {
     list_each (link, &a->seats.all)
         check(service_of_seat(link));
+    list_each (link, &a->seats.asking)
+        check(service_of_seat(link));
     list_each (link, &a->seats.unstarted)
         check(service_of_seat(link));
     service_look_at_terms(a, loop_now(a->loop));
@@ -88,6 +90,7 @@ static struct service_facts facts_of(const struct service *v)
         .number = v->number,
         .user = v->access.user,
         .user_key = v->seat.user_key,
+        .reason = v->reason,
         .circuit = v->label,
         .from = v->current ? v->current->from : "",
         .relay_key = v->current ? v->current->relay_key : NULL,
@@ -130,14 +133,20 @@ unsigned service_end_by_order(struct agent *a, uint32_t number, const char *user
     unsigned count = 0;
     list_each (link, &a->seats.all)
         count += end_chosen(service_of_seat(link), number, user, text);
+    if (number)
+        return count;
+    list_each (link, &a->seats.asking)
+        count += end_chosen(service_of_seat(link), 0, user, text);
     list_each (link, &a->seats.unstarted)
-        end_chosen(service_of_seat(link), number, user, text);
+        end_chosen(service_of_seat(link), 0, user, text);
     return count;
 }
 
 void service_close_all(struct agent *a, enum code code, const char *text)
 {
     list_each (link, &a->seats.all)
+        service_close(service_of_seat(link), code, text);
+    list_each (link, &a->seats.asking)
         service_close(service_of_seat(link), code, text);
     list_each (link, &a->seats.unstarted)
         service_close(service_of_seat(link), code, text);
@@ -146,6 +155,8 @@ void service_close_all(struct agent *a, enum code code, const char *text)
 void service_end_all(struct agent *a)
 {
     list_each (link, &a->seats.all)
+        service_end(service_of_seat(link), AGENT_ENDING_TEXT);
+    list_each (link, &a->seats.asking)
         service_end(service_of_seat(link), AGENT_ENDING_TEXT);
     list_each (link, &a->seats.unstarted)
         service_end(service_of_seat(link), AGENT_ENDING_TEXT);

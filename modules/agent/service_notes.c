@@ -85,6 +85,8 @@ void service_end_spent(struct deferred *quota)
     struct agent *a = container_of(quota, struct agent, quota);
     list_each (link, &a->seats.all)
         end_if_spent(service_of_seat(link));
+    list_each (link, &a->seats.asking)
+        end_if_spent(service_of_seat(link));
     list_each (link, &a->seats.unstarted)
         end_if_spent(service_of_seat(link));
 }

@@ -74,6 +74,10 @@ static void check_terms(struct agent *a)
         uint64_t next_us = check_term(service_of_seat(link));
         first_us = next_us < first_us ? next_us : first_us;
     }
+    list_each (link, &a->seats.asking) {
+        uint64_t next_us = service_ask_look(service_of_seat(link));
+        first_us = next_us < first_us ? next_us : first_us;
+    }
     timer_set(a->loop, &a->terms, first_us);
 }
 
@@ -88,14 +92,15 @@ void service_look_at_terms(struct agent *a, uint64_t at_us)
     timer_set(a->loop, &a->terms, at_us);
 }
 
-/* Between its accepted OFFER and its START the clock and the configuration have gone on. */
+/* Between its accepted OFFER and its START, or while it was approved, the clock and the
+ * configuration have gone on. */
 void service_begin_term(struct service *v)
 {
     struct agent *a = v->agent;
     const struct agent_user *user = agent_find_user(a, v->seat.user_key);
     struct wire_error no = {0};
-    term_begin(&v->term, loop_now(a->loop));
-    if (!user || policy_may_begin(a, user, &no)) {
+    term_begin(&v->term, loop_now(a->loop), v->awaits_grant);
+    if (!user || policy_begin(a, user, v->reason[0] != '\0', &no) != RULING_NO) {
         service_look_at_terms(a, loop_now(a->loop));
         return;
     }

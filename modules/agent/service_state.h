@@ -3,6 +3,7 @@
 #define SPX_AGENT_SERVICE_STATE_H
 
 #include "agent/access.h"
+#include "agent/requests.h"
 #include "agent/shares.h"
 #include "agent/term.h"
 #include "audit/note.h"
@@ -13,6 +14,7 @@ struct admission;
 struct attachment;
 struct attachment_events;
 
+#define QUOTED_REASON_BYTES (REASON_MAX_BYTES + 3)
 #define NO_AUDIT_TEXT "the agent's audit cannot be written"
 
 /* candidate: accepted, its START still to come; current: carries the session. Without a current one
@@ -30,11 +32,15 @@ struct service {
     uint32_t number;                 /* in the order in which they started; 0: not yet */
     char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
     uint64_t begun_us;
-    struct term term;         /* from its start on */
-    enum code ended_as;       /* for a client that resumes it when it has ended */
-    struct timer give_up;     /* waiting for its client, or for the ACK of its CLOSE */
-    struct teardown teardown; /* of its streams, once nothing passes through it any more */
-    bool over;                /* it has no place any more, only streams that have to end */
+    char reason[REASON_MAX_BYTES + 1]; /* the user's words; "": none. Clean */
+    bool awaits_grant;                 /* its client does, until it is told that it is */
+    struct request request;            /* with a number while it waits for approval */
+    char request_text[12];             /* that number */
+    struct term term;                  /* from its start, or the grant, on */
+    enum code ended_as;                /* for a client that resumes it when it has ended */
+    struct timer give_up;              /* waiting for its client, or for the ACK of its CLOSE */
+    struct teardown teardown;          /* of its streams, once nothing passes through it any more */
+    bool over;                         /* it has no place any more, only streams that have to end */
 };
 
 /* ---- service.c ---- */
@@ -67,6 +73,31 @@ void service_end(struct service *v, const char *why);
 
 /* Its streams have ended, or nobody waits for that any more. */
 void service_free(struct service *v);
+
+/* It has started, or is granted what it asked for: it is one of its user's and the agent's from now
+ * on. It may be closing then. */
+void service_enter(struct service *v);
+
+/* ---- service_ask.c ---- */
+
+/* START has come: it takes a seat, and may have to ask. */
+void service_take_place(struct service *v);
+
+/* Asks for approval, or is closing then. */
+void service_ask(struct service *v);
+
+/* Its client has gone, or is back; then a grant takes effect that was given meanwhile. */
+void service_ask_away(struct service *v);
+void service_ask_back(struct service *v);
+
+/* How long it may still wait, in seconds. */
+uint32_t service_ask_left_s(const struct service *v);
+
+/* It is over: it waits no longer. Harmless if it does not. */
+void service_ask_over(struct service *v);
+
+/* Looks at its request; it may be closing then. Returns when to look again. */
+uint64_t service_ask_look(struct service *v);
 
 /* ---- service_notes.c ---- */
 

@@ -60,9 +60,9 @@ static bool print_rules(const struct agent_config *c, const struct agent_user *u
     const struct rules *r = &u->given.rules;
     struct circumstances now = {
         .zone = &c->time_zone.zone, .wall_s = clock_wall_s(), .built_s = version_built_s()};
-    struct ruling ruling = rules_begin(r, &now, false);
+    struct ruling ruling = rules_begin(r, &now, true);
     char value[RULE_VALUE_BYTES], text[RULING_TEXT_BYTES];
-    if (!rules_can_end(r))
+    if (!rules_are_any(r))
         return false;
     for (unsigned i = 0; i < RULE_WORDS; i++) {
         rule_value(value, i, r, &c->time_zone.zone);

@@ -3,6 +3,7 @@
 #ifndef SPX_AGENT_STATE_H
 #define SPX_AGENT_STATE_H
 
+#include "agent/approvals.h"
 #include "agent/attempts.h"
 #include "agent/meters.h"
 #include "agent/seats.h"
@@ -24,8 +25,10 @@ struct inbound;
 struct call_desk;
 struct agent_control;
 struct agent_lock;
+struct approval_desk;
 struct own_calls;
 struct policy;
+struct requests;
 struct teller;
 
 struct agent {
@@ -41,9 +44,12 @@ struct agent {
     struct call_desk *call_desk; /* takes calls for help */
     int state_held;              /* the lock of the state directory; -1: it has none */
     struct agent_lock *lock;
-    bool is_locked;                /* nobody may have a session (lock.h) */
-    struct agent_control *control; /* or NULL */
-    struct seats seats;            /* of the sessions (service.h) */
+    bool is_locked;                      /* nobody may have a session (lock.h) */
+    struct agent_control *control;       /* or NULL */
+    struct seats seats;                  /* of the sessions (service.h) */
+    struct requests *requests;           /* of those that wait for approval */
+    struct approvals approvals;          /* for a time */
+    struct approval_desk *approval_desk; /* takes decisions on them */
     uint32_t sessions_started;
     struct partings partings;   /* of sessions that ended for a fault of the client's */
     struct list shares;         /* of the loop, each of a user's sessions (shares.h) */

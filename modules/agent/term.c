@@ -6,12 +6,11 @@
 
 #include "base/clock.h"
 
-#define LOOK_US (5 * CLOCK_US_PER_S)
 #define TOLD_SLACK_S 10 /* a clock that is corrected a little is no news */
 
-void term_begin(struct term *t, uint64_t now_us)
+void term_begin(struct term *t, uint64_t now_us, bool waited)
 {
-    *t = (struct term){.granted_us = now_us, .last_byte_us = now_us};
+    *t = (struct term){.granted_us = now_us, .last_byte_us = now_us, .untold = waited};
 }
 
 uint64_t term_idle_since_us(const struct term *t, uint64_t bytes, uint64_t now_us)
@@ -35,6 +34,10 @@ static enum term_step news_of(struct term *t, const struct ending *ending,
                               const struct ending *latest, uint64_t now_us)
 {
     bool was_near = t->announced.before_s > 0, news = is_news(t, latest);
+    if (t->untold) {
+        t->untold = false;
+        return TERM_TELL;
+    }
     if (ending_announce(&t->announced, ending, now_us))
         return TERM_ANNOUNCE;
     return news || (was_near && !t->announced.before_s) ? TERM_TELL : TERM_GOES_ON;
@@ -52,7 +55,7 @@ enum term_step term_look(struct term *t, const struct agent *a, const struct rul
     t->bytes = bytes;
     times.last_byte_us = t->last_byte_us;
     *ending = rules_end(rules, &now, &times);
-    *next_us = times.now_us + LOOK_US;
+    *next_us = times.now_us + TERM_LOOK_US;
     if (ending_next(ending, times.now_us) < *next_us)
         *next_us = ending_next(ending, times.now_us);
     if (ending->rule != RULE_NONE && ending->at_us <= times.now_us)

@@ -3,12 +3,16 @@
 #define SPX_AGENT_TERM_H
 
 #include "agent/state.h"
+#include "base/clock.h"
+
+#define TERM_LOOK_US (5 * CLOCK_US_PER_S) /* at the wall clock, which may be set */
 
 /* Embedded in a service (service.c). */
 struct term {
     uint64_t granted_us;
     uint64_t bytes, last_byte_us; /* carried when last looked at, and when that had changed */
     struct announced announced;
+    bool untold;              /* its client waits to hear that it was granted */
     enum rule_kind told_rule; /* of the latest end that its client knows, and when that is */
     int64_t told_wall;
 };
@@ -16,8 +20,8 @@ struct term {
 /* TERM_TELL: it may go on until another end than was told, or no end is near any more. */
 enum term_step { TERM_GOES_ON, TERM_TELL, TERM_ANNOUNCE, TERM_OVER };
 
-/* The session has started. */
-void term_begin(struct term *t, uint64_t now_us);
+/* The session has started, or was granted. waited: its client is told in any case. */
+void term_begin(struct term *t, uint64_t now_us, bool waited);
 
 /* Holds the rules against both clocks. bytes: that its streams have carried. *next_us: when to look
  * again at the latest, also in case a clock is set meanwhile. */

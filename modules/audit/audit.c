@@ -483,9 +483,14 @@ static void on_news(struct io *io)
 
 bool audit_permits(struct audit *a)
 {
+    return !a || !a->refuse || audit_can_keep(a);
+}
+
+bool audit_can_keep(struct audit *a)
+{
     bool good, stalled;
-    if (!a || !a->refuse)
-        return true;
+    if (!a)
+        return false;
     pthread_mutex_lock(&a->lock);
     tell_lost(a);
     stalled = is_stalled(a);

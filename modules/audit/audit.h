@@ -48,6 +48,9 @@ uint64_t audit_write(struct audit *a, const struct audit_entry *entry);
  * need not. Half of what may wait is kept for the ends of those that there are. */
 bool audit_permits(struct audit *a);
 
+/* True if an entry is in the file soon, as far as can be told; there is an audit then. */
+bool audit_can_keep(struct audit *a);
+
 /* The last entries that are on disk, also from before the start: objects without chain, number and
  * what else only the file shows, at most AUDIT_RECENT_MAX (audit/recent.h), oldest first, one a
  * call. Begin where audit_recall_from says: with so many. *next becomes the place after. Returns

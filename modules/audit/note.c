@@ -14,11 +14,11 @@ static void fill(const char **text, const char *from)
         *text = from;
 }
 
-void audit_note(struct audit *a, const struct log_fields *f, const struct audit_entry *more)
+uint64_t audit_note(struct audit *a, const struct log_fields *f, const struct audit_entry *more)
 {
     struct audit_entry e = *more;
     if (!a)
-        return;
+        return 0;
     fill(&e.event, f->event);
     fill(&e.user, f->user);
     fill(&e.key, f->key);
@@ -35,7 +35,7 @@ void audit_note(struct audit *a, const struct log_fields *f, const struct audit_
         e.bytes_down = f->bytes_down;
         e.duration_ms = f->duration_us / CLOCK_US_PER_MS;
     }
-    audit_write(a, &e);
+    return audit_write(a, &e);
 }
 
 void audit_note_user(struct audit *a, const char *user, const uint8_t key[KEY_BYTES],

@@ -8,8 +8,9 @@
 #include "crypto/keys.h"
 
 /* Writes an entry with the log's event, user, key, agent, address, target, stream, severity,
- * counts, code and reason, but for what `more` has, and all else that `more` has. */
-void audit_note(struct audit *a, const struct log_fields *f, const struct audit_entry *more);
+ * counts, code and reason, but for what `more` has, and all else that `more` has. Returns as
+ * audit_write. */
+uint64_t audit_note(struct audit *a, const struct log_fields *f, const struct audit_entry *more);
 
 /* A reload: logs and writes what has become of a user ("added"). */
 void audit_note_user(struct audit *a, const char *user, const uint8_t key[KEY_BYTES],

@@ -136,6 +136,16 @@ size_t text_clean(char *out, size_t size, struct view text)
     return written;
 }
 
+void text_quote(char *out, size_t size, const char *text)
+{
+    size_t len = text_clean(out + 1, size - 2, view_of_string(text));
+    out[0] = '"';
+    for (char *at = out + 1; (at = memchr(at, '"', len - (size_t)(at - out - 1))) != NULL;)
+        *at = '\'';
+    out[len + 1] = '"';
+    out[len + 2] = '\0';
+}
+
 void text_format(char *out, size_t size, const char *format, va_list args)
 {
     char raw[1024] = "";

@@ -181,14 +181,16 @@ static const struct config_type targets_to_allow = {.parse = parse_allow};
 static const struct config_type places_to_listen = {.parse = parse_user_listen};
 
 /* Rules for sessions: in [User], and in [Agent] for all whose section does not give them. */
-#define RULE_KEYS(field)                                                  \
-    {"Access", AT_MOST_ONE, AT_ONCE, &config_access, field},              \
-        {"Hours", AT_MOST_ONE, AT_ONCE, &config_hours, field},            \
-        {"NotBefore", AT_MOST_ONE, AT_ONCE, &config_not_before, field},   \
-        {"NotAfter", AT_MOST_ONE, AT_ONCE, &config_not_after, field},     \
-        {"MaxSession", AT_MOST_ONE, AT_ONCE, &config_max_session, field}, \
-    {                                                                     \
-        "IdleEnd", AT_MOST_ONE, AT_ONCE, &config_idle_end, field          \
+#define RULE_KEYS(field)                                                       \
+    {"Access", AT_MOST_ONE, AT_ONCE, &config_access, field},                   \
+        {"Hours", AT_MOST_ONE, AT_ONCE, &config_hours, field},                 \
+        {"NotBefore", AT_MOST_ONE, AT_ONCE, &config_not_before, field},        \
+        {"NotAfter", AT_MOST_ONE, AT_ONCE, &config_not_after, field},          \
+        {"MaxSession", AT_MOST_ONE, AT_ONCE, &config_max_session, field},      \
+        {"IdleEnd", AT_MOST_ONE, AT_ONCE, &config_idle_end, field},            \
+        {"AskTimeout", AT_MOST_ONE, AT_ONCE, &config_ask_timeout, field},      \
+    {                                                                          \
+        "ReasonRequired", AT_MOST_ONE, AT_ONCE, &config_reason_required, field \
     }
 
 static const struct config_key agent_keys[] = {

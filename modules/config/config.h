@@ -62,6 +62,7 @@ struct agent_relay {
 struct given_rules {
     struct rules rules;
     bool has_access, has_max_session, has_idle_end; /* given here, be it to say: none */
+    bool has_needs_reason;
 };
 
 struct agent_user {

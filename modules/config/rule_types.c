@@ -70,12 +70,18 @@ static bool parse_time_zone(struct config_reader *r, void *field, const char *va
 
 static bool parse_access(struct config_reader *r, void *field, const char *value, struct error *e)
 {
+    static const char *const words[] = {
+        [ACCESS_ALWAYS] = "always", [ACCESS_ASK] = "ask", [ACCESS_NEVER] = "never"};
     struct given_rules *given = field;
     (void)r;
     given->has_access = true;
-    given->rules.access = strcasecmp(value, "never") == 0 ? ACCESS_NEVER : ACCESS_ALWAYS;
-    return given->rules.access == ACCESS_NEVER || strcasecmp(value, "always") == 0 ||
-           error_set(e, FAILURE_CONFIG, "'%s' is not always or never", value);
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcasecmp(value, words[i]) != 0)
+            continue;
+        given->rules.access = (enum rules_access)i;
+        return true;
+    }
+    return error_set(e, FAILURE_CONFIG, "'%s' is not always, ask or never", value);
 }
 
 static bool parse_hours(struct config_reader *r, void *field, const char *value, struct error *e)
@@ -120,6 +126,26 @@ static bool parse_idle_end(struct config_reader *r, void *field, const char *val
     return value_number(&given->rules.idle_end_s, value, &durations, e);
 }
 
+static bool parse_ask_timeout(struct config_reader *r, void *field, const char *value,
+                              struct error *e)
+{
+    static const struct number_range times = {10, DAY_S, SECONDS};
+    struct given_rules *given = field;
+    (void)r;
+    return value_number(&given->rules.ask_timeout_s, value, &times, e);
+}
+
+static bool parse_reason_required(struct config_reader *r, void *field, const char *value,
+                                  struct error *e)
+{
+    struct given_rules *given = field;
+    (void)r;
+    given->has_needs_reason = true;
+    given->rules.needs_reason = strcasecmp(value, "yes") == 0;
+    return given->rules.needs_reason || strcasecmp(value, "no") == 0 ||
+           error_set(e, FAILURE_CONFIG, "'%s' is not yes or no", value);
+}
+
 const struct config_type config_time_zone = {.parse = parse_time_zone};
 const struct config_type config_access = {.parse = parse_access};
 const struct config_type config_hours = {.parse = parse_hours};
@@ -127,6 +153,8 @@ const struct config_type config_not_before = {.parse = parse_not_before};
 const struct config_type config_not_after = {.parse = parse_not_after};
 const struct config_type config_max_session = {.parse = parse_max_session};
 const struct config_type config_idle_end = {.parse = parse_idle_end};
+const struct config_type config_ask_timeout = {.parse = parse_ask_timeout};
+const struct config_type config_reason_required = {.parse = parse_reason_required};
 
 void given_rules_inherit(struct given_rules *user, const struct given_rules *defaults)
 {
@@ -144,4 +172,8 @@ void given_rules_inherit(struct given_rules *user, const struct given_rules *def
         own->max_session_s = other->max_session_s;
     if (!user->has_idle_end)
         own->idle_end_s = other->idle_end_s;
+    if (!user->has_needs_reason)
+        own->needs_reason = other->needs_reason;
+    if (!own->ask_timeout_s)
+        own->ask_timeout_s = other->ask_timeout_s ? other->ask_timeout_s : ASK_TIMEOUT_DEFAULT_S;
 }

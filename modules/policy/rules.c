@@ -81,7 +81,7 @@ static void write_reason(char *out, size_t size, enum rule_kind rule, const stru
         [RULE_ACCESS] = "Access is never",
         [RULE_NOT_BEFORE] = "NotBefore is not reached",
         [RULE_NOT_AFTER] = "NotAfter is over",
-        [RULE_REASON] = "a reason has to be given",
+        [RULE_REASON] = "a reason has to be given, with --reason",
     };
     char date[DATE_TEXT_BYTES];
     date_text(date, c->zone, c->wall_s);
@@ -99,7 +99,10 @@ void ruling_text(char out[RULING_TEXT_BYTES], const struct ruling *ruling, const
                  const struct circumstances *c)
 {
     char reason[ENDING_TEXT_BYTES], date[DATE_TEXT_BYTES];
-    write_reason(reason, sizeof reason, ruling->rule, r, c);
+    if (ruling->answer == RULING_ASK)
+        snprintf(reason, sizeof reason, "after approval");
+    else
+        write_reason(reason, sizeof reason, ruling->rule, r, c);
     date_text(date, c->zone, ruling->opens_s);
     snprintf(out, RULING_TEXT_BYTES, "%s%s%s", reason,
              ruling->opens_s == TIME_NEVER ? "" : "; opens ",
@@ -179,6 +182,11 @@ struct ending rules_end(const struct rules *r, const struct circumstances *c,
 bool rules_can_end(const struct rules *r)
 {
     return r->access == ACCESS_NEVER || needs_wall_clock(r) || r->max_session_s || r->idle_end_s;
+}
+
+bool rules_are_any(const struct rules *r)
+{
+    return r->access != ACCESS_ALWAYS || r->needs_reason || rules_can_end(r);
 }
 
 void ending_text(char out[ENDING_TEXT_BYTES], const struct ending *ending, const struct rules *r)

@@ -14,6 +14,7 @@ struct rules {
     struct hours hours;
     struct date not_before, not_after;
     uint32_t max_session_s, idle_end_s; /* 0: no limit */
+    uint32_t ask_timeout_s;             /* how long a request for approval waits */
     bool needs_reason;
 };
 
@@ -49,11 +50,14 @@ struct ruling {
     int64_t opens_s;     /* of a no: when a session may begin; TIME_NEVER: not known, or never */
 };
 
+#define ASK_TIMEOUT_DEFAULT_S 900
+
 /* May one begin now? A lock comes before all else, then Access = never, the clock, NotAfter,
  * NotBefore, Hours, the missing reason; who has to be asked is asked last. */
 struct ruling rules_begin(const struct rules *r, const struct circumstances *c, bool has_reason);
 
-/* A no for people: "outside Hours (Mon-Fri 08:00-18:00); opens Tue 2026-12-01 08:00 +01:00". */
+/* A ruling for people: "after approval" for one that has to be asked for, "" for a yes, "outside
+ * Hours (Mon-Fri 08:00-18:00); opens Tue 2026-12-01 08:00 +01:00". */
 #define RULING_TEXT_BYTES 400
 void ruling_text(char out[RULING_TEXT_BYTES], const struct ruling *ruling, const struct rules *r,
                  const struct circumstances *c);
@@ -84,6 +88,9 @@ struct ending rules_latest_end(const struct rules *r, const struct circumstances
 
 /* True if one of the rules may end a session one day, as things are or when a clock is set. */
 bool rules_can_end(const struct rules *r);
+
+/* True if there is one, for the begin or the end. */
+bool rules_are_any(const struct rules *r);
 
 /* The rule of an end for people: "Hours (Mon-Fri 08:00-18:00)", "MaxSession (8 h)". */
 #define ENDING_TEXT_BYTES 320

@@ -181,6 +181,8 @@ static bool put_access(struct session *s)
     uint8_t payload[sizeof s->access_text + 16];
     size_t len = access_encode(&access, payload, sizeof payload);
     s->access_owed = !put_frame(s, FRAME_ACCESS, 0, payload, len);
+    if (!s->access_owed && access.state == ACCESS_GRANTED)
+        s->grant_owed = false;
     return !s->access_owed;
 }
 

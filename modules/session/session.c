@@ -374,6 +374,7 @@ bool session_acknowledged(struct session *s, uint64_t position)
 
 void session_set_waiting(struct session *s, bool waiting)
 {
+    s->grant_owed = s->waits && !waiting;
     s->waits = waiting;
 }
 
@@ -392,7 +393,8 @@ void session_tell_access(struct session *s, const struct access_frame *access)
     if (s->state != SESSION_ACTIVE || !s->peer_takes_access)
         return;
     s->access_owed = true;
-    s->access_state = access->state;
+    s->access_state =
+        s->grant_owed && access->state == ACCESS_ENDING ? ACCESS_GRANTED : access->state;
     s->access_until_s = access->until_s;
     text_clean(s->access_text, sizeof s->access_text, access->text);
     session_wake(s);

@@ -95,7 +95,7 @@ bool session_take_welcome(struct session *s, const struct session_welcome *welco
 void session_close(struct session *s, enum code code, const char *text);
 
 /* Agent: from now on the session waits for approval, or it no longer does; at first it does not.
- * It can begin to only before the client's first START.
+ * It can begin to only before the client's first START. Whoever lets it go on tells ACCESS_GRANTED.
  * While it waits every OPEN and LISTEN is reset here with RESET_NOT_PERMITTED, and payload 2 says
  * so. What the client reads of it, the owner tells with session_tell_access. */
 void session_set_waiting(struct session *s, bool waiting);
@@ -108,8 +108,9 @@ bool session_waits(const struct session *s);
 /* Agent: the client has said that it can wait. */
 bool session_can_wait(const struct session *s);
 
-/* Agent: owes ACCESS, in place of one that it still owes, if the client takes it. The text is
- * cleaned and cut to 399 bytes. */
+/* Agent: owes ACCESS, in place of one that it still owes, if the client takes it; to one
+ * that waits and may go on an end is told as a grant until then. The text is cleaned and cut to 399
+ * bytes. */
 void session_tell_access(struct session *s, const struct access_frame *access);
 
 /* Ends it without telling the peer, which cannot be reached or does not know it any more. Its

@@ -57,6 +57,8 @@ struct session {
     enum code close_code;
     char close_text[128];
     bool close_owed, farewell_owed, access_owed;
+    bool grant_owed; /* agent: its client waits to be told ACCESS_GRANTED, and nothing in its place
+                      */
     uint8_t access_state; /* of the ACCESS owed, with its fields below */
     const char *end_text; /* that its streams end with, once that is known; or NULL */
     uint64_t access_until_s;

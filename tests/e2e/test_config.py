@@ -151,7 +151,7 @@ MISTAKES = [
         "agent",
         "Allow",
         "Agents",
-        ":13: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, Listen, Listeners, Streams, Access, Hours, NotBefore, NotAfter, MaxSession, IdleEnd",
+        ":13: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, Listen, Listeners, Streams, Access, Hours, NotBefore, NotAfter, MaxSession, IdleEnd, AskTimeout, ReasonRequired",
     ),
     (
         "client",
@@ -405,7 +405,7 @@ MISTAKES = [
         ":13: Listeners: '257' is not a number from 1 to 256",
     ),
     # Rules for sessions.
-    ("agent", "Allow", "Access = ask\nAllow", ":13: Access: 'ask' is not always or never"),
+    ("agent", "Allow", "Access = maybe\nAllow", ":13: Access: 'maybe' is not always, ask or never"),
     (
         "agent",
         "Allow",

@@ -16,6 +16,7 @@
 
 #include "agent/answer.h"
 #include "agent/policy.h"
+#include "agent/requests.h"
 #include "agent/service.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -134,10 +135,12 @@ static void on_limit(struct timer *timer)
     loop_stop(t.loop);
 }
 
-/* Rounds of the loop, as many as need no waiting, and some more. */
+/* Rounds of the loop, as many as need no waiting, and some more. The system's clock, which wakes
+ * the loop, is not ahead. */
 static void run(void)
 {
-    timer_set(t.loop, &t.limit, loop_refresh_now(t.loop) + 1000);
+    timer_set(t.loop, &t.limit,
+              loop_refresh_now(t.loop) - (uint64_t)ahead_s * CLOCK_US_PER_S + 1000);
     loop_run(t.loop);
 }
 
@@ -243,11 +246,13 @@ static int set_up(void **state)
     t.agent.config.resume_window_s = 600;
     snprintf(t.agent.config.name, sizeof t.agent.config.name, "lab-1");
     seats_init(&t.agent.seats);
+    t.agent.requests = requests_new();
     log_rates_init(&t.agent.log, (const uint8_t[16]){0});
     list_init(&t.agent.ended);
     list_init(&t.agent.over);
     list_init(&t.agent.shares);
     list_init(&t.agent.attempts);
+    list_init(&t.agent.meters);
     key_stock_init(&t.agent.stock);
     partings_init(&t.agent.partings, t.loop);
     write_message1("lab-1", t.own.keys.public_key);
@@ -262,6 +267,8 @@ static int tear_down(void **state)
     assert_int_equal(t.wiped, t.watching);
     assert_int_equal(t.left, 0);
     service_end_all(&t.agent);
+    requests_free(t.agent.requests);
+    meters_free(&t.agent.meters);
     attempts_forget(&t.agent.attempts, NULL, NULL);
     log_rates_free(&t.agent.log);
     partings_free(&t.agent.partings);

@@ -432,12 +432,14 @@ static void rules_are_inherited(void **state)
     write_config("agent.conf", "[User]\nName = alice\nPublicKey = " KEY_3 "\n"
                                "Access = Always\nHours = Mon 10:00-11:00\nNotBefore = 2026-01-02\n"
                                "NotAfter = 2026-01-03\nMaxSession = 0\nIdleEnd = 1 min\n"
+                               "AskTimeout = 1 h\nReasonRequired = No\n"
                                "[User]\nName = bob\nPublicKey = " KEY_4 "\n"
                                "[Relay]\nAddress = r\nPublicKey = " KEY_1 "\n"
                                "[Agent]\nName = lab-1\nKeyFile = own.key\n"
                                "TimeZone = CET-1CEST,M3.5.0,M10.5.0/3\n"
                                "Access = Never\nHours = 08:00-18:00\nNotBefore = 2026-02-02\n"
-                               "NotAfter = 2026-02-03\nMaxSession = 8 h\nIdleEnd = 10 min\n");
+                               "NotAfter = 2026-02-03\nMaxSession = 8 h\nIdleEnd = 10 min\n"
+                               "ReasonRequired = Yes\n");
     assert_true(agent_config_load(&c, "agent.conf", &e));
     const struct rules *alice = &c.users[0].given.rules, *bob = &c.users[1].given.rules;
     assert_string_equal(c.time_zone.name, "CET-1CEST,M3.5.0,M10.5.0/3");
@@ -448,6 +450,10 @@ static void rules_are_inherited(void **state)
     assert_int_equal(alice->not_after.at_s, 1767398400);
     assert_int_equal(alice->max_session_s, 0);
     assert_int_equal(alice->idle_end_s, 60);
+    assert_int_equal(alice->ask_timeout_s, 3600);
+    assert_false(alice->needs_reason);
+    assert_true(bob->needs_reason);
+    assert_int_equal(bob->ask_timeout_s, ASK_TIMEOUT_DEFAULT_S);
     assert_int_equal(bob->access, ACCESS_NEVER);
     assert_string_equal(bob->hours.text, "08:00-18:00");
     assert_int_equal(bob->not_before.at_s, 1769990400);
@@ -574,6 +580,13 @@ static void bad_agent_files(void **state)
                   "agent.conf:2: User: no user 'no such' on this system");
     agent_refused("[Agent]\nGroup = 4294967295\n",
                   "agent.conf:2: Group: no group '4294967295' on this system");
+    agent_refused(AGENT "[User]\nAccess = sometimes\n",
+                  "agent.conf:8: Access: 'sometimes' is not always, ask or never");
+    agent_refused(AGENT "[User]\nAskTimeout = 9\n",
+                  "agent.conf:8: AskTimeout: '9' is not a number of seconds from 10 to 86400; s, "
+                  "min, h or d may follow it");
+    agent_refused(AGENT "[User]\nReasonRequired = 1\n",
+                  "agent.conf:8: ReasonRequired: '1' is not yes or no");
     agent_refused(AGENT "[User]\nListeners = 0\n",
                   "agent.conf:8: Listeners: '0' is not a number from 1 to 256");
     agent_refused(AGENT "[User]\nListeners = 257\n",
@@ -587,7 +600,7 @@ static void bad_agent_files(void **state)
     agent_refused(AGENT "[User]\nAgents = *\n",
                   "agent.conf:8: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, "
                   "Listen, Listeners, Streams, Access, Hours, NotBefore, NotAfter, "
-                  "MaxSession, IdleEnd");
+                  "MaxSession, IdleEnd, AskTimeout, ReasonRequired");
     agent_refused(AGENT "[Client]\n",
                   "agent.conf:7: unknown section [Client]; known are [Agent], [Relay], [User]");
     agent_refused(AGENT PEER("User", "a", KEY_2) PEER("User", "a", KEY_3),

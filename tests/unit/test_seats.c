@@ -131,6 +131,27 @@ static void test_agent_full(void **state)
     assert_true(seats_has_room(&s, key_of(1)));
 }
 
+/* One that asks for approval counts for nobody until it is granted. */
+static void test_asking_take_no_place(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2 * SESSIONS_PER_USER; i++)
+        seats_ask(&s, take_through(1, 100));
+    assert_int_equal(s.count, 0);
+    assert_true(list_empty(&s.unstarted));
+    assert_true(seats_has_room(&s, key_of(1)));
+    assert_null(seats_longest_waiting(&s, key_of(1)));
+    seats_start(&s, &seat[3]);
+    assert_int_equal(s.count, 1);
+    assert_false(seat[3].asks);
+    for (unsigned i = 0; i < 2 * SESSIONS_PER_USER; i++) {
+        assert_false(seats_are_empty(&s));
+        seats_leave(&s, &seat[i]);
+    }
+    assert_int_equal(s.count, 0);
+    assert_true(seats_are_empty(&s));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +160,7 @@ int main(void)
         cmocka_unit_test_setup(test_unstarted_take_no_place, set_up),
         cmocka_unit_test_setup(test_oldest_of_the_relay_goes, set_up),
         cmocka_unit_test_setup(test_agent_full, set_up),
+        cmocka_unit_test_setup(test_asking_take_no_place, set_up),
     };
     return cmocka_run_group_tests_name("seats", tests, NULL, NULL);
 }

@@ -343,6 +343,28 @@ static void who_can_wait(void **state)
     }
 }
 
+/* What comes after the grant does not take its place: the client would wait for ever. */
+static void a_grant_is_told_as_one(void **state)
+{
+    struct pair *p = pair_new(NULL, NULL);
+    struct session *agent = p->side[AGENT].s;
+    (void)state;
+    session_set_waiting(agent, true);
+    pair_connect(p);
+    pair_run(p);
+    assert_true(session_waits(p->side[CLIENT].s));
+    session_set_waiting(agent, false);
+    tell(agent, ACCESS_GRANTED, 5, "five");
+    tell(agent, ACCESS_ENDING, 7, "seven");
+    pair_run(p);
+    assert_told(&p->side[CLIENT], 1, ACCESS_GRANTED, 7, "seven");
+    assert_false(session_waits(p->side[CLIENT].s));
+    tell(agent, ACCESS_ENDING, 7, "seven");
+    pair_run(p);
+    assert_told(&p->side[CLIENT], 2, ACCESS_ENDING, 7, "seven");
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +382,7 @@ int main(void)
         cmocka_unit_test(whoever_need_not_wait_opens_at_once),
         cmocka_unit_test(an_agent_opens_nothing),
         cmocka_unit_test(who_can_wait),
+        cmocka_unit_test(a_grant_is_told_as_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

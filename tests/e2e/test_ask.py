@@ -1,0 +1,488 @@
+"""Sessions that ask for approval: what they wait for, and who decides. The client is the independent peer
+where it says more than the program's own would."""
+import json
+import re
+import signal
+import time
+
+import pytest
+
+import peer
+import test_control
+from harness import OTHER, USAGE, wait_for
+from peer import LISTEN, RESET, Reader, Refused, frame, open_frame, string, u16
+from test_peer import peer_client, target
+from test_rules import reload
+
+ACCESS, WAITING, GRANTED, NOT_PERMITTED = 0x0A, 1, 2, 4
+CODE = re.compile(r"[23456789FHJKLMQRTWXY]{4}")
+USERS = {"alice": "tcp:127.0.0.1:*", "bob": "tcp:127.0.0.1:*"}
+
+directory, site = test_control.directory, test_control.site
+
+
+class Asking(peer.Session):
+    """Of a client that can wait, with a reason."""
+
+    def __init__(self, reason="case 4711", takes=3):
+        super().__init__()
+        self.reason, self.takes, self.waits = reason, takes, None
+
+    def payload1(self, agent, streams=0, number=None):
+        told = super().payload1(agent, streams, number)
+        if self.takes:
+            told += u16(16) + u16(1) + bytes([self.takes])
+        reason = self.reason.encode()
+        return told + (u16(17) + u16(len(reason)) + reason if reason else b"")
+
+    def read_payload2(self, reader):
+        self.waits = b"\0\x10\0\x01\x01" in reader.data
+        return super().read_payload2(reader)
+
+
+def access(circuit, state):
+    """The next ACCESS, which is of this state: its time and text."""
+    reader = Reader(circuit.expect(ACCESS).payload)
+    assert reader.number(1) == state
+    return reader.number(8), reader.text()
+
+
+class Waiting:
+    """A session that waits."""
+
+    def __init__(self, world, user="alice", **session):
+        self.client = peer_client(world, user)
+        self.circuit = self.client.connect(Asking(**session))
+        assert self.circuit.session.waits
+        self.until, self.code = access(self.circuit, WAITING)
+        assert CODE.fullmatch(self.code)
+
+    def granted(self, echo, stream=1):
+        """The text of the grant, after which a stream works."""
+        text = access(self.circuit, GRANTED)[1]
+        self.circuit.open(target(echo), stream)
+        assert self.circuit.ask(b"hello", stream) == b"hello"
+        return text
+
+    def closed(self):
+        """The code and text of the CLOSE that ended it."""
+        code = self.circuit.wait_end()
+        return code, getattr(self.circuit, "close_text", None)
+
+    def back(self):
+        self.circuit = self.client.connect(self.circuit.session)
+
+
+def configure(site, access="ask", **more):
+    return site.start(Access=access, users=USERS, Audit=site.world.directory / "audit", **more)
+
+
+def requests(site):
+    return site.lines("requests")
+
+
+def audited(site, event, count=1):
+    """The audit's entries of an event, once so many are written."""
+    path = site.world.directory / "audit"
+
+    def found():
+        lines = map(json.loads, path.read_text().splitlines())
+        return [line for line in lines if line["event"] == event]
+
+    wait_for(lambda: len(found()) >= count, 10, f"{event} is in the audit")
+    return found()
+
+
+def test_approve(world, site, echo):
+    """A request is told without its code, which goes to the client alone; approved by that, the session
+    works. While it waits nothing is opened."""
+    agent = configure(site)
+    begun = time.time()
+    waiting = Waiting(world, reason='case "4711"')
+    assert begun + 890 < waiting.until < time.time() + 910
+    (request,) = requests(site)
+    assert (request["request"], request["user"], request["state"]) == (1, "alice", "connected")
+    assert request["reason"] == 'case "4711"' and request["key"] == world.key("alice").fingerprint
+    assert request["relay"] == world.relay_address and 890 < request["left_s"] <= 900
+    circuit = waiting.circuit
+    for stream, what in ((1, target(echo)), (3, "spx:targets")):
+        circuit.send(open_frame(stream, what))
+        reader = Reader(circuit.expect(RESET, stream=stream).payload)
+        assert (reader.number(2), reader.text()) == (NOT_PERMITTED, "the session waits for approval")
+    circuit.send(frame(LISTEN, 5, string("127.0.0.1:0")))
+    assert Reader(circuit.expect(RESET, stream=5).payload).number(2) == NOT_PERMITTED
+    assert not agent.lines("connected, stream|listening on") and site.lines("sessions") == []
+    typed = f"{waiting.code[:2]}-{waiting.code[2:].lower()}"
+    assert site.ask("approve", typed) == "request 1 of alice is approved\n"
+    waiting.granted(echo, stream=7)
+    (session,) = site.lines("sessions", kind="session")
+    assert session["session"] == 1 and session["reason"] == 'case "4711"'
+    assert requests(site) == []
+    (asked,), (approved,) = audited(site, "session_asked"), audited(site, "session_approved")
+    assert asked["reason"] == 'case "4711"' and asked["session"] == approved["session"]
+    assert re.fullmatch(r"\S+ \d*\s?\(process \d+\)", approved["by"]), approved
+    assert agent.lines(r"request 1: user alice asks for approval within 15 min, and says \"case '4711'\"")
+    assert agent.lines(r"request 1 of user alice: approved by .+\(process \d+\)")
+    told = agent.log() + (world.directory / "audit").read_text()
+    assert waiting.code not in told
+    waiting.circuit.finish()
+
+
+def test_tables(world, site):
+    """For people: the user's words stand in quotes."""
+    configure(site)
+    assert site.ask("requests") == "no request\n" and site.ask("approvals") == "no approval\n"
+    assert re.search(r"^alice +0 +after approval$", site.ask("status"), re.MULTILINE)
+    waiting = Waiting(world)
+    heading, row, says = site.ask("requests").splitlines()
+    assert heading.split()[:3] == ["REQUEST", "CIRCUIT", "USER"] and row.split()[0] == "1"
+    assert says == '    says "case 4711"' and waiting.code not in site.ask("--json", "requests")
+    assert "1 request for approval waits" in site.ask("status")
+    site.ask("approve", waiting.code, "--for", "4h")
+    heading, row = site.ask("approvals").splitlines()
+    assert heading.split()[0] == "APPROVAL" and row.split()[:2] == ["1", "alice"]
+    assert re.search(r"^alice +1 +yes, approved for \d h", site.ask("status"), re.MULTILINE)
+    assert '    says "case 4711"' in site.ask("sessions")
+
+
+def test_deny(world, site):
+    """By number; the user reads why, and may not ask for five minutes, then for ten."""
+    agent = configure(site)
+    waiting = Waiting(world)
+    assert site.ask("deny", "1", "--why", "not tonight") == "request 1 is denied\n"
+    assert waiting.closed() == (peer.DENIED, "denied by the agent's owner: not tonight")
+    with pytest.raises(Refused) as refused:
+        Waiting(world)
+    assert refused.value.code == peer.DENIED
+    assert refused.value.text == "the request before was denied; ask again in 5 min"
+    (denied,) = audited(site, "session_denied")
+    assert denied["reason"] == "not tonight" and "process" in denied["by"]
+    assert "not tonight" in audited(site, "session_ended")[0]["reason"]
+    assert agent.lines(r"request 1 of user alice: denied by .+: not tonight; .* in 5 min")
+    Waiting(world, user="bob")
+    assert "no request has the number 1" in site.ask("deny", "1", code=OTHER)
+
+
+def test_lapse(world, site, echo):
+    """Nobody answers in time; that is no denial."""
+    agent = configure(site, AskTimeout="10 s")
+    waiting = Waiting(world)
+    assert waiting.closed() == (peer.DENIED, "nobody approved the request within 10 s")
+    agent.expect("request 1 of user alice: nobody approved the request within 10 s")
+    audited(site, "session_lapsed")
+    again = Waiting(world)
+    site.ask("approve", again.code)
+    again.granted(echo)
+
+
+def test_wrong_codes(world, site, echo):
+    """Five within a minute: then nothing is approved for a minute, the right one neither."""
+    agent = configure(site)
+    waiting = Waiting(world)
+    for wrong in ("2222", "0000", "x", waiting.code[:3]):
+        if wrong != waiting.code:
+            assert "no request waits with this code" in site.ask("approve", wrong, code=OTHER)
+    site.ask("approve", waiting.code)
+    waiting.granted(echo)
+    other = Waiting(world, user="bob")
+    assert "again in 1 min" in site.ask("approve", waiting.code, code=OTHER)  # used
+    assert "too many wrong codes" in site.ask("approve", other.code, code=OTHER)
+    assert agent.lines("approves nothing: too many wrong codes")
+    site.ask("deny", "2")  # goes on
+
+
+def test_clients_that_cannot_ask(world, site):
+    """Refused in message 2, in words: one that cannot wait, and one without the reason that is wanted."""
+    configure(site, ReasonRequired="yes")
+    for session, why in (
+        (Asking(takes=1), "which this client cannot wait for"),
+        (Asking(takes=0), "which this client cannot wait for"),
+        (Asking(reason=""), "a reason has to be given, with --reason"),
+    ):
+        with pytest.raises(Refused) as refused:
+            peer_client(world).connect(session)
+        assert refused.value.code == peer.DENIED and why in refused.value.text
+        assert refused.value.agents_word
+    assert requests(site) == []
+
+
+def test_reason_alone(world, site, echo):
+    """It can be required of those who need not ask."""
+    configure(site, "always", ReasonRequired="yes")
+    session = Asking()
+    circuit = peer_client(world).connect(session)
+    assert session.waits is False
+    circuit.open(target(echo))
+    (listed,) = site.lines("sessions", kind="session")
+    assert listed["reason"] == "case 4711"
+    assert audited(site, "session_began")[0]["reason"] == "case 4711"
+
+
+def test_a_recording_asks_nobody(world, site):
+    """A message 1 makes no request, however often it comes: START does."""
+    configure(site)
+    client = peer_client(world)
+    _, message1 = client.message1(Asking())
+    for _ in range(3):
+        hop, _ = client.ask(message1)
+        hop.close()
+    client.connect(Asking(), start=False)
+    assert requests(site) == []
+    Waiting(world)
+    assert [request["request"] for request in requests(site)] == [1]
+
+
+def test_places(world, site, echo):
+    """Two wait of a user, sixteen in all; they take no places of sessions."""
+    users = {f"user{n}": "tcp:127.0.0.1:*" for n in range(9)}
+    world.start_relay(users={user: "*" for user in users})
+    world.start_agent(conf=site.configure(users=users, Access="ask"))
+    waiting = [Waiting(world, user=f"user{n % 8}") for n in range(16)]
+    for user in ("user0", "user8"):
+        with pytest.raises(Refused) as refused:
+            Waiting(world, user=user)
+        assert refused.value.code == peer.FULL
+        assert refused.value.text == "too many requests wait for approval at this agent"
+    assert len({one.code for one in waiting}) == 16 == len(requests(site))
+    assert site.lines("status")[0]["sessions"] == 0
+    site.ask("approve", waiting[0].code)
+    waiting[0].granted(echo)
+    Waiting(world, user="user8")
+
+
+def test_places_for_those_admitted_before(world, site):
+    """Many may be admitted before the first of them starts; no more wait than may."""
+    configure(site)
+    client = peer_client(world)
+    circuits = [client.connect(Asking(), start=False) for _ in range(3)]
+    for circuit in circuits[:2]:
+        access(circuit.start().read_start(), WAITING)
+    assert circuits[2].start().wait_end() == peer.FULL
+    assert len(requests(site)) == 2
+
+
+def test_away(world, site, echo):
+    """Without a circuit a request lives on, and is granted when its client is back, once that has been
+    approved; it gives way to its key's next one."""
+    agent = configure(site)
+    waiting, other = Waiting(world), Waiting(world, user="bob")
+    for one in (waiting, other):
+        one.circuit.close()
+    wait_for(lambda: [r["state"] for r in requests(site)] == ["away"] * 2, 10, "both are away")
+    told = site.ask("approve", waiting.code)
+    assert told == "request 1 of alice is approved, and granted when its client is back\n"
+    assert [r["state"] for r in requests(site)] == ["approved, away", "away"]
+    assert "is approved, and granted" in site.ask("approve", waiting.code, code=OTHER)
+    assert site.lines("sessions") == []
+    waiting.back()
+    waiting.granted(echo)
+    again = Waiting(world, user="bob")
+    assert [r["request"] for r in requests(site)] == [3]
+    assert agent.lines("ended: it was away, and its user asks anew")
+    with pytest.raises(Refused):
+        other.back()
+    assert "no request waits" in site.ask("approve", other.code, code=OTHER)
+    site.ask("approve", again.code)
+    again.granted(echo)
+
+
+def test_approval_while_the_relay_is_down(world, site, echo):
+    """It works on the machine itself, and takes effect when the client finds its way back."""
+    relay_conf = world.relay_conf(users={"alice": "*", "bob": "*"})
+    relay = world.start_relay(conf=relay_conf)
+    agent = world.start_agent(conf=site.configure(users=USERS, Access="ask"))
+    waiting = Waiting(world)
+    relay.kill()
+    wait_for(lambda: requests(site)[0]["state"] == "away", 10, "it is away")
+    assert "when its client is back" in site.ask("approve", waiting.code)
+    world.start_relay(conf=relay_conf, name="relay2")
+    agent.expect(r"online", count=2, seconds=40)
+    waiting.back()
+    waiting.granted(echo)
+
+
+def test_resumed_while_it_waits(world, site, echo):
+    configure(site)
+    waiting = Waiting(world)
+    waiting.circuit.close()
+    waiting.back()
+    wait_for(lambda: requests(site)[0]["state"] == "connected", 10, "it is back")
+    site.ask("approve", waiting.code)
+    waiting.granted(echo)
+
+
+def test_approval_for_a_time(world, site, echo):
+    """The key need not ask meanwhile, nor wait; each use is in the audit. Withdrawn, it asks again, and
+    what has begun goes on. Nobody else's key is covered."""
+    configure(site)
+    waiting = Waiting(world)
+    told = site.ask("approve", waiting.code, "--for", "4h")
+    assert told == "request 1 of alice is approved; the key of alice need not ask for 4 h: approval 1\n"
+    waiting.granted(echo)
+    session = Asking()
+    circuit = peer_client(world).connect(session)
+    assert session.waits is False
+    circuit.open(target(echo))
+    peer_client(world).connect(Asking(takes=1)).open(target(echo))  # nor need it be able to
+    Waiting(world, user="bob")
+    (approval,) = site.lines("approvals")
+    assert (approval["approval"], approval["user"], approval["uses"]) == (1, "alice", 2)
+    assert 4 * 3600 - 60 < approval["left_s"] <= 4 * 3600
+    used = audited(site, "approval_used", count=2)
+    assert used[0]["by"] == approval["by"]
+    assert "withdrawn" in site.ask("withdraw", "1")
+    assert "no approval has the number 1" in site.ask("withdraw", "1", code=OTHER)
+    assert audited(site, "approval_ended")[0]["reason"] == "withdrawn"
+    Waiting(world)
+    assert circuit.ask(b"still") == b"still"
+
+
+def ended_approval(site, agent, reason):
+    assert site.lines("approvals") == []
+    assert audited(site, "approval_ended")[-1]["reason"] == reason
+    assert agent.lines("approval 1, of user alice: ended by")
+
+
+@pytest.mark.parametrize("change", ["Listeners = 3", "Hours = 00:00-24:00", "MaxSession = 1 h"])
+def test_policy_change(world, site, change):
+    """Whatever of a user changes ends what was approved and what waits; another user's stays."""
+    agent = configure(site)
+    approved, waiting = Waiting(world, user="bob"), Waiting(world)
+    site.ask("approve", approved.code, "--for", "4h")
+    text = site.conf.read_text()
+    reload(agent, site.conf, text)
+    assert len(requests(site)) == len(site.lines("approvals")) == 1
+    reload(agent, site.conf, text + change + "\n")  # bob's, who is the last
+    assert site.lines("approvals") == [] and len(requests(site)) == 1
+    assert audited(site, "approval_ended")[-1]["by"] == "reload"
+    alice, bob = text.split("[User]")[1:]
+    reload(agent, site.conf, text.replace(alice, alice.rstrip() + f"\n{change}\n\n"))
+    assert waiting.closed()[1] == "what the user may do here has changed: ask again"
+    assert requests(site) == []
+
+
+def test_key_change(world, site):
+    """An approval is a key's, not a name's."""
+    agent = configure(site)
+    waiting = Waiting(world)
+    site.ask("approve", waiting.code, "--for", "4h")
+    text = site.conf.read_text()
+    other = text.replace(world.key("alice").public, world.key("carol").public)
+    reload(agent, site.conf, other)
+    assert waiting.closed()[0] == peer.REVOKED
+    reload(agent, site.conf, text)
+    Waiting(world)
+    assert site.lines("approvals") == []
+
+
+def test_lock(world, site):
+    """It denies what waits, and ends approvals."""
+    agent = configure(site)
+    approved, waiting = Waiting(world), Waiting(world, user="bob")
+    site.ask("approve", approved.code, "--for", "4h")
+    site.ask("lock", "--why", "inventory")
+    assert waiting.closed() == (peer.DENIED, "the agent is locked: inventory")
+    assert requests(site) == []
+    ended_approval(site, agent, "the agent is locked: inventory")
+    site.ask("unlock")
+    Waiting(world)
+
+
+def test_end_of_all(world, site):
+    configure(site)
+    waiting = Waiting(world)
+    assert site.ask("end", "alice", "--why", "enough") == "1 session ended\n"
+    assert waiting.closed() == (peer.DENIED, "ended by the agent's owner: enough")
+    Waiting(world)  # that was no denial
+
+
+def test_never(world, site):
+    """A rule that comes to forbid it ends what waits."""
+    agent = configure(site, "always")
+    text = site.conf.read_text()
+    reload(agent, site.conf, text.replace("Access = always", "Access = ask"))
+    waiting = Waiting(world)
+    reload(agent, site.conf, text.replace("Access = always", "Access = never"))
+    assert waiting.closed()[0] == peer.DENIED
+    assert requests(site) == []
+
+
+def test_approved_while_it_starts(world, site, echo):
+    """Message 2 says that it waits, and by START its key is approved: the client is told."""
+    configure(site)
+    first = Waiting(world)
+    late = peer_client(world).connect(Asking(), start=False)
+    assert late.session.waits
+    site.ask("approve", first.code, "--for", "1h")
+    late.start().read_start()
+    access(late, GRANTED)
+    late.open(target(echo))
+
+
+def test_asks_only_when_it_starts(world, site, echo):
+    """The other way round: the approval is gone by START."""
+    configure(site)
+    first = Waiting(world)
+    site.ask("approve", first.code, "--for", "1h")
+    late, old = (
+        peer_client(world).connect(Asking(takes=takes), start=False) for takes in (3, 1)
+    )
+    assert late.session.waits is False
+    site.ask("withdraw", "1")
+    late.start().read_start()
+    _, code = access(late, WAITING)
+    late.send(open_frame(1, target(echo)))
+    assert Reader(late.expect(RESET).payload).number(2) == NOT_PERMITTED
+    old.start().read_start()
+    assert old.wait_end() == peer.DENIED
+    site.ask("approve", code)
+    access(late, GRANTED)
+
+
+def test_longest_session_counts_from_the_grant(world, site, echo):
+    """And a near end is told after the grant, never in its place."""
+    configure(site, MaxSession="4 s")
+    waiting = Waiting(world)
+    wait_for(lambda: requests(site)[0]["for_s"] >= 5, 10, "it waits for longer than it may last")
+    begun = time.monotonic()
+    site.ask("approve", waiting.code)
+    assert "MaxSession" in waiting.granted(echo)
+    assert waiting.circuit.wait_end() == peer.DENIED
+    assert time.monotonic() - begun > 3
+
+
+def test_client_that_ends(world, site):
+    """A request goes with its client's CLOSE."""
+    configure(site)
+    Waiting(world).circuit.finish()
+    wait_for(lambda: requests(site) == [], 10, "the request is gone")
+    assert audited(site, "session_ended")[0]["by"] == "client"
+
+
+def test_stop(world, site):
+    """An agent that ends tells those who wait."""
+    agent = configure(site)
+    waiting = Waiting(world)
+    agent.signal(signal.SIGTERM)
+    assert waiting.closed()[1] == "the agent is ending"
+    agent.wait_exit(0)
+
+
+@pytest.mark.parametrize(
+    "words, code, why",
+    [
+        (["approve"], USAGE, "missing argument: CODE"),
+        (["approve", "7F3K", "--for", "32d"], USAGE, "from 1 to 2678400"),
+        (["approve", "7F3K", "--why", "x"], USAGE, "--why does not go with 'approve'"),
+        (["approve", "7F3K"], OTHER, "no request waits with this code: it has 4 signs"),
+        (["deny"], USAGE, "missing argument: NUMBER"),
+        (["deny", "x"], USAGE, "'x' is not a number"),
+        (["deny", "1"], OTHER, "no request has the number 1"),
+        (["deny", "1", "--why", "x" * 91], USAGE, "the reason is too long"),
+        (["withdraw", "1"], OTHER, "no approval has the number 1"),
+    ],
+)
+def test_wrong_orders(world, site, words, code, why):
+    world.start_agent(conf=site.configure(), online=False)
+    wait_for(site.path.exists, 10, "the socket is there")
+    assert why in site.ask(*words, code=code)
