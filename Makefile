@@ -80,7 +80,7 @@ FFLAGS  := -std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Imodules -Ites
 PACKAGES := gcc libc6-dev make musl-tools libbearssl-dev libc-ares-dev libhttp-parser-dev
 TEST_PACKAGES := $(PACKAGES) git libcmocka-dev libsodium-dev python3-pytest python3-dissononce python3-cryptography \
            curl openssh-client openssh-server rsync wireguard-tools valgrind postgresql iproute2 bind9-dnsutils dnsmasq-base \
-           faketime iperf3 snmp snmpd python3-socks zsh fish
+           faketime iperf3 snmp snmpd python3-socks zsh fish chromium chromium-driver python3-selenium
 BENCH_PACKAGES := $(PACKAGES) python3 openssl iproute2 iperf3 haproxy stunnel4 spiped openssh-client openssh-server \
            dropbear-bin
 LINT_PACKAGES := clang-format clang-tidy cppcheck shellcheck mandoc

@@ -127,7 +127,7 @@ layers() {
         allowed["forward"] = "base wire net config session audit"
         allowed["control"] = "base net"
         allowed["http"]    = "base net"
-        allowed["web"]     = "base net control http"
+        allowed["web"]     = "base net control http guard"
         allowed["events"]  = "base net"
         allowed["cli"]     = "base config"
         for (n = split(applets, applet, " "); n > 0; n--)

@@ -2,22 +2,21 @@
 #include "web/web.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "guard/guard.h"
+#include "guard/user.h"
 #include "http/server.h"
 #include "web/site.h"
 
-#define NOBODY 65534 /* where no user has this name */
+#define NOBODY "65534" /* which systems call nobody */
 
 /* ---- The address. ---- */
 
@@ -98,16 +97,11 @@ static void on_key(struct io *io)
 /* All that it may do after this is to serve its sockets. */
 static bool give_up_privileges(struct error *e)
 {
-    const struct passwd *nobody = geteuid() == 0 ? getpwnam("nobody") : NULL;
-    uid_t uid = nobody ? nobody->pw_uid : NOBODY;
-    gid_t gid = nobody ? nobody->pw_gid : NOBODY;
-    if (geteuid() == 0 &&
-        (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0))
-        return error_set(e, FAILURE_OTHER, "cannot become nobody: %s", system_text(errno));
-    if (chdir("/") < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        prctl(PR_SET_DUMPABLE, 0) < 0)
-        return error_set(e, FAILURE_OTHER, "cannot give up privileges: %s", system_text(errno));
-    return true;
+    static const struct guard_user nobody = {.section = "Agent", .user = NOBODY, .group = NOBODY};
+    if (geteuid() == 0 && !guard_user_become(&nobody, e))
+        return false;
+    guard_enter(&(struct guard_settings){0});
+    return chdir("/") == 0 || error_set(e, FAILURE_OTHER, "cannot go to /: %s", system_text(errno));
 }
 
 static void end(struct web *w, enum failure failure, const char *why)

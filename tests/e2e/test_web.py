@@ -198,7 +198,8 @@ def test_privileges(site):
     own = facts(site.web.pid)
     assert own["NoNewPrivs"] == ["1"]
     if os.geteuid() == 0:
-        assert set(own["Uid"]) == {"65534"} and own["Groups"] == [] and own["CapEff"] == ["0" * 16]
+        assert set(own["Uid"]) == set(own["Gid"]) == {"65534"} and set(own["Groups"]) <= {"65534"}
+    assert own["CapEff"] == own["CapPrm"] == ["0" * 16]
     argv = Path(f"/proc/{site.web.pid}/cmdline").read_bytes().split(b"\0")
     assert argv[1:5] == [b"agent", b"web", b"--socket", str(site.control).encode()]
     assert site.web.token().encode() not in b"".join(argv)

@@ -259,7 +259,7 @@ function unfold(row, open) {
   row.below = row.streams = null;
   if (!open) return;
   const td = make("td", undefined, "streams"), table = make("table"), body = make("tbody");
-  td.colSpan = 10;
+  td.colSpan = 11;
   table.append(body);
   td.append(table);
   row.below = make("tr");
@@ -282,6 +282,7 @@ const sessions = new Table($("sessions"), [
   [(s) => s.user],
   [(s) => s.reason, "said"],
   [(s) => time(s.for_s), "fixed"],
+  [(s) => time(s.idle_s), "fixed"],
   [(s) => bytes(s.bytes_up), "number"],
   [(s) => bytes(s.bytes_down), "number"],
   [(s) => s.state],
@@ -425,6 +426,7 @@ function take(line) {
   } else if (o.web === "agent") {
     mark($("here"), o.here ? "agent is there" : o.text, o.here ? "good" : "bad");
     document.body.classList.toggle("stale", !o.here);
+    if (!o.here) $("lock").hidden = true; /* nobody knows */
   } else if (coming) {
     coming.items.push(o);
   } else {
@@ -461,6 +463,7 @@ async function live() {
     }
     if (own.signal.aborted) return;
     mark($("here"), "spx agent web does not answer", "bad");
+    $("lock").hidden = true;
     document.body.classList.add("stale");
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
