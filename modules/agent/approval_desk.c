@@ -24,7 +24,8 @@ struct approving {
     struct list link;
     struct audit_wait kept;
     struct approval_desk *desk;
-    struct control_request *order; /* NULL: its asker has gone, which takes nothing back */
+    struct control_request *order; /* NULL: none, or its asker has gone, which takes nothing back */
+    bool ordered;                  /* by a person, who can do so again */
     uint32_t number, for_s;
     char by[APPROVAL_BY_BYTES];
 };
@@ -157,6 +158,17 @@ static void take_effect(struct approving *p, struct error *e)
                      now ? "" : ", and granted when its client is back", more);
 }
 
+/* Nobody would come back to a request by a code that is used up. */
+static void fail(const struct approving *p, const struct error *e)
+{
+    if (p->order)
+        control_failed(p->order, e->failure, "%s", e->text);
+    if (p->ordered)
+        return;
+    log_error("%s: %s", p->by, e->text);
+    service_end_request(p->desk->agent, p->number, e->text);
+}
+
 static void on_kept(struct audit_wait *w, bool ok)
 {
     struct approving *p = container_of(w, struct approving, kept);
@@ -165,8 +177,8 @@ static void on_kept(struct audit_wait *w, bool ok)
         take_effect(p, &e);
     else
         error_set(&e, FAILURE_OTHER, "not approved: the audit has no room for it");
-    if (e.failure && p->order)
-        control_failed(p->order, e.failure, "%s", e.text);
+    if (e.failure)
+        fail(p, &e);
     forget(p);
 }
 
@@ -193,26 +205,51 @@ static bool may_approve(struct approval_desk *d, const struct request *q, struct
 }
 
 /* Without an audit there is nothing to wait for, nor with one that need not be written. */
-static void begin(struct approval_desk *d, struct control_request *r, uint32_t number,
-                  uint32_t for_s)
+static void begin(struct approving *p)
+{
+    struct agent *a = p->desk->agent;
+    list_append(&p->desk->approving, &p->link);
+    p->kept.done = on_kept;
+    p->kept.ticket = service_note_approval(a, p->number, p->by, p->for_s);
+    if (audit_can_keep(a->audit))
+        audit_when_written(a->audit, &p->kept);
+    else
+        on_kept(&p->kept, true);
+}
+
+static void begin_order(struct approval_desk *d, struct control_request *r, uint32_t number,
+                        uint32_t for_s)
 {
     static const struct control_work work = {.gone = on_gone};
-    struct agent *a = d->agent;
     struct approving *p = calloc(1, sizeof *p);
     if (!p) {
         control_failed(r, FAILURE_OTHER, NO_MEMORY_TEXT);
         return;
     }
-    *p = (struct approving){.desk = d, .order = r, .number = number, .for_s = for_s};
-    p->kept.done = on_kept;
+    *p = (struct approving){
+        .desk = d, .order = r, .ordered = true, .number = number, .for_s = for_s};
     snprintf(p->by, sizeof p->by, "%s", control_caller(r));
-    list_append(&d->approving, &p->link);
     control_begin(r, &work, p);
-    p->kept.ticket = service_note_approval(a, number, p->by, for_s);
-    if (audit_can_keep(a->audit))
-        audit_when_written(a->audit, &p->kept);
-    else
-        on_kept(&p->kept, true);
+    begin(p);
+}
+
+void approval_desk_approve_for(struct approval_desk *d, uint32_t number, const char *by)
+{
+    struct approving *p = calloc(1, sizeof *p);
+    struct error e = {0};
+    if (!p) {
+        service_end_request(d->agent, number, AGENT_NO_MEMORY_TEXT);
+        return;
+    }
+    *p = (struct approving){.desk = d, .number = number};
+    snprintf(p->by, sizeof p->by, "%s", by);
+    if (!is_on_its_way(d, number) && service_may_grant(d->agent, number, &e)) {
+        begin(p);
+        return;
+    }
+    if (e.failure)
+        fail(p, &e);
+    free(p);
 }
 
 void approval_desk_approve(struct approval_desk *d, struct control_request *r, const char *code,
@@ -228,7 +265,7 @@ void approval_desk_approve(struct approval_desk *d, struct control_request *r, c
         audit_note(a->audit, &f, &(struct audit_entry){.by = control_caller(r), .decision = true});
         control_failed(r, e.failure, "%s", e.text);
     } else if (may_approve(d, q, &e)) {
-        begin(d, r, q->number, for_s);
+        begin_order(d, r, q->number, for_s);
     } else {
         control_failed(r, e.failure, "%s", e.text);
     }

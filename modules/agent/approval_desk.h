@@ -19,6 +19,10 @@ void approval_desk_free(struct approval_desk *d);
 void approval_desk_approve(struct approval_desk *d, struct control_request *r, const char *code,
                            uint32_t for_s);
 
+/* Approves the session of this request without an order, as one that stands in its place says (by).
+ * What is in the way the log tells. */
+void approval_desk_approve_for(struct approval_desk *d, uint32_t number, const char *by);
+
 /* Denies a request by its number. why: clean, or "". */
 void approval_desk_deny(struct approval_desk *d, struct control_request *r, uint32_t number,
                         const char *why);

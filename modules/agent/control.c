@@ -7,6 +7,7 @@
 
 #include "agent/approval_desk.h"
 #include "agent/call_desk.h"
+#include "agent/code_desk.h"
 #include "agent/listing.h"
 #include "agent/lock.h"
 #include "agent/service.h"
@@ -214,6 +215,20 @@ static void run_withdraw(struct control_request *r)
     approval_desk_withdraw(c->agent->approval_desk, r, bounded(number));
 }
 
+/* ---- Emergency codes. ---- */
+
+static void run_codes(struct control_request *r)
+{
+    const struct agent_control *c = control_owner(r);
+    uint64_t count;
+    if (!json_get_number(control_arguments(r), "new", &count))
+        code_desk_list(c->agent->codes, r);
+    else if (count > EMERGENCY_CODES_MAX)
+        control_failed(r, FAILURE_USAGE, "expected at most %d codes", EMERGENCY_CODES_MAX);
+    else
+        code_desk_make(c->agent->codes, r, (size_t)count);
+}
+
 /* ---- Calls for help. ---- */
 
 static void run_call(struct control_request *r)
@@ -230,6 +245,8 @@ static const struct control_argument call_arguments[] = {{"severity", JSON_NUMBE
 static const struct control_argument audit_arguments[] = {{"last", JSON_NUMBER, false}, {0}};
 static const struct control_argument lock_arguments[] = {{"why", JSON_TEXT, false}, {0}};
 static const struct control_argument unlock_arguments[] = {{"for_s", JSON_NUMBER, false}, {0}};
+
+static const struct control_argument codes_arguments[] = {{"new", JSON_NUMBER, false}, {0}};
 
 static const struct control_argument end_arguments[] = {
     {"what", JSON_TEXT, true}, {"why", JSON_TEXT, false}, {0}};
@@ -252,6 +269,7 @@ static const struct control_verb verbs[] = {
     {"watch", NULL, control_watch},
     {"audit", audit_arguments, run_audit},
     {"call", call_arguments, run_call},
+    {"codes", codes_arguments, run_codes},
     {"lock", lock_arguments, run_lock},
     {"unlock", unlock_arguments, run_unlock},
     {0},

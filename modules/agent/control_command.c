@@ -48,6 +48,14 @@ static const struct row_column session_columns[] = {
     {0},
 };
 
+static const struct row_column code_columns[] = {
+    {"CODE", "number", 5, ROW_NUMBER},
+    {"STATE", "state", 6, ROW_TEXT},
+    {"USED", "used", 32, ROW_TEXT},
+    {"USER", "user", 0, ROW_TEXT},
+    {0},
+};
+
 static const struct row_column entry_columns[] = {
     {"TIME", "time", 24, ROW_TEXT},
     {"EVENT", "event", 18, ROW_TEXT},
@@ -208,6 +216,32 @@ static void print_event(struct printer *p, const char *kind, const struct json_o
     printf("%s %s\n", time, text);
 }
 
+static void print_list(const struct json_object *o)
+{
+    char codes[ROW_VALUE_BYTES], left[ROW_VALUE_BYTES], made[ROW_VALUE_BYTES], by[ROW_VALUE_BYTES];
+    row_value(codes, o, "codes", ROW_NUMBER);
+    row_value(left, o, "left", ROW_NUMBER);
+    row_value(made, o, "made", ROW_TEXT);
+    row_value(by, o, "by", ROW_TEXT);
+    printf("%s of %s emergency codes left, made %s by %s\n", left, codes, made, by);
+}
+
+static void print_codes(struct printer *p, const char *kind, const struct json_object *o)
+{
+    char number[ROW_VALUE_BYTES], code[ROW_VALUE_BYTES];
+    row_value(number, o, "number", ROW_NUMBER);
+    row_value(code, o, "code", ROW_TEXT);
+    if (strcmp(kind, "list") == 0) {
+        print_list(o);
+    } else if (strcmp(kind, "new") == 0) {
+        printf("%2s  %s\n", number, code);
+    } else {
+        if (strcmp(p->kind, kind) != 0)
+            rows_print_heading(code_columns);
+        rows_print(code_columns, o);
+    }
+}
+
 static void print_entry(struct printer *p, const char *kind, const struct json_object *o)
 {
     (void)kind;
@@ -244,6 +278,8 @@ static size_t write_request(const struct control_order *order, char *out, size_t
         json_put_text(&l, "why", order->why);
     if (order->for_s)
         json_put_number(&l, "for_s", order->for_s);
+    if (order->makes_codes)
+        json_put_number(&l, "new", order->codes);
     if (order->last)
         json_put_number(&l, "last", order->last);
     return json_end(&l);
@@ -288,6 +324,7 @@ static const struct {
     {"approve", print_event, NULL, PATIENCE_S},
     {"deny", print_event, NULL, PATIENCE_S},
     {"withdraw", print_event, NULL, PATIENCE_S},
+    {"codes", print_codes, "no emergency code was made", PATIENCE_S},
     {"end", print_event, NULL, PATIENCE_S},
     {"lock", print_event, NULL, PATIENCE_S},
     {"unlock", print_event, NULL, PATIENCE_S},

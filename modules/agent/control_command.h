@@ -16,7 +16,9 @@ struct control_order {
     uint32_t number;  /* to deny or withdraw; 0: none */
     const char *why;  /* for the users, of end, deny and lock, or NULL */
     uint32_t for_s;   /* of unlock and approve; 0: without limit, this one alone */
-    uint32_t last;    /* so many entries of the audit; 0: as many as the agent thinks right */
+    bool makes_codes; /* so many emergency codes, 0 too */
+    uint32_t codes;
+    uint32_t last; /* so many entries of the audit; 0: as many as the agent thinks right */
 };
 
 /* Asks the agent and prints the answer. A failure is written to standard error. */

@@ -1,6 +1,7 @@
 /* The agent's command line. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -8,6 +9,7 @@
 #include "agent/call_command.h"
 #include "agent/control.h"
 #include "agent/control_command.h"
+#include "agent/emergency.h"
 #include "agent/guard.h"
 #include "agent/server.h"
 #include "agent/show.h"
@@ -17,11 +19,13 @@
 
 struct command {
     struct agent_config config;
-    uint32_t severity;  /* of a call */
-    const char *why;    /* sessions are ended */
-    uint32_t for_s;     /* it is unlocked or approved; 0: not given */
-    uint32_t number;    /* of a request or an approval */
-    uint32_t last;      /* entries of the audit; 0: some */
+    uint32_t severity; /* of a call */
+    const char *why;   /* sessions are ended */
+    uint32_t for_s;    /* it is unlocked or approved; 0: not given */
+    uint32_t number;   /* of a request or an approval */
+    uint32_t last;     /* entries of the audit; 0: some */
+    bool makes_codes;
+    uint32_t codes;     /* emergency codes to make */
     const char *listen; /* where the page is; NULL: somewhere */
     const char *socket; /* given in place of the configuration's */
 };
@@ -96,6 +100,19 @@ static enum failure call(struct cli *c)
                 : FAILURE_CONFIG;
 }
 
+static bool settle_codes(struct cli *c, struct error *e)
+{
+    static const struct number_range counts = {0, EMERGENCY_CODES_MAX, PLAIN_NUMBER};
+    struct command *command = c->state;
+    command->makes_codes = c->word_count > 0;
+    if (c->word_count == 0)
+        return true;
+    if (strcmp(c->words[0], "new") != 0)
+        return error_set(e, FAILURE_USAGE, "expected codes, or codes new COUNT");
+    return c->word_count == 2 ? value_number(&command->codes, c->words[1], &counts, e)
+                              : error_set(e, FAILURE_USAGE, "codes new takes a COUNT");
+}
+
 static enum failure order(struct cli *c)
 {
     const struct command *command = c->state;
@@ -103,8 +120,10 @@ static enum failure order(struct cli *c)
         .path = control_socket(c),
         .verb = c->verb->name,
         .json = c->json,
-        .what = c->word_count && !command->number ? c->words[0] : NULL,
+        .what = c->word_count && !command->number && !command->makes_codes ? c->words[0] : NULL,
         .number = command->number,
+        .makes_codes = command->makes_codes,
+        .codes = command->codes,
         .why = command->why,
         .for_s = command->for_s,
     };
@@ -318,6 +337,17 @@ static const struct cli_verb verbs[] = {
         .words_max = 1,
         .options = control_options,
         .settle = settle_number,
+        .run = order,
+    },
+    {
+        .name = "codes",
+        .words = "[new COUNT]",
+        .help = "how many emergency codes are left, each of which stands\n"
+                "once in place of an approval; new: make COUNT of them,\n"
+                "0 to 20, in place of those before, and show them",
+        .words_max = 2,
+        .options = control_options,
+        .settle = settle_codes,
         .run = order,
     },
     {

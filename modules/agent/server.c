@@ -11,6 +11,7 @@
 #include "agent/approval_desk.h"
 #include "agent/call_desk.h"
 #include "agent/changes.h"
+#include "agent/code_desk.h"
 #include "agent/control.h"
 #include "agent/events.h"
 #include "agent/guard.h"
@@ -300,6 +301,8 @@ static bool start(struct agent *a, struct error *e)
         return error_no_memory(e);
     if (!(a->requests = requests_new()) || !(a->approval_desk = approval_desk_new(a)))
         return error_no_memory(e);
+    if (!(a->codes = code_desk_new(a, state_directory(a))))
+        return error_no_memory(e);
     if (!(a->lock = lock_new(a, state_directory(a))))
         return error_no_memory(e);
     if (agent_config_socket(&a->config) && !(a->control = agent_control_new(a, e)))
@@ -356,6 +359,7 @@ static void end(struct agent *a, const char *why)
     approval_desk_free(a->approval_desk);
     requests_free(a->requests);
     lock_free(a->lock);
+    code_desk_free(a->codes);
     own_calls_free(a->calls);
     if (a->state_held >= 0)
         close(a->state_held);

@@ -162,6 +162,7 @@ static void keep_to_limit(struct service *v)
 
 void service_enter(struct service *v)
 {
+    wipe(v->emergency, sizeof v->emergency);
     seats_start(&v->agent->seats, &v->seat);
     v->number = ++v->agent->sessions_started;
     keep_to_limit(v);
@@ -448,6 +449,7 @@ struct service *service_new(struct agent *a, const struct agent_user *user,
     teardown_init(&v->teardown, &v->share->turns, v->session, on_ended);
     snprintf(v->label, sizeof v->label, "%s", in->label);
     text_clean(v->reason, sizeof v->reason, in->hello->reason);
+    text_clean(v->emergency, sizeof v->emergency, in->hello->emergency);
     audit_subject_init(&v->subject, v->access.user, v->access.agent, user->public_key);
     audit_subject_session(&v->subject, view_of(session_id(v->session), SESSION_ID_BYTES));
     seats_take(&a->seats, &v->seat, v->session, user->public_key, in->relay_key);

@@ -100,6 +100,9 @@ bool service_grant(struct agent *a, uint32_t number, const char *by, uint32_t fo
 /* Denies it; its key may not ask for a while. False: there is none with this number. */
 bool service_deny(struct agent *a, uint32_t number, const char *by, const char *why);
 
+/* Ends it, as one that is refused, with this text. Harmless if there is none. */
+void service_end_request(struct agent *a, uint32_t number, const char *text);
+
 /* Ends those of users for whom anything has changed since that configuration. */
 void service_end_changed_requests(struct agent *a, const struct agent_config *old);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/changes.h"
+#include "agent/code_desk.h"
 #include "agent/events.h"
 #include "agent/lock.h"
 #include "agent/policy.h"
@@ -119,6 +120,24 @@ static bool begin_request(struct service *v, struct wire_error *no)
            wire_error_set(no, CODE_FULL, "no code for a request is left today");
 }
 
+static void refuse(struct service *v, enum code code, const char *text)
+{
+    v->ended_as = code;
+    service_close(v, code, text);
+}
+
+/* By the code that its client gave in place of an approval, if it did. */
+static void use_code(struct service *v)
+{
+    const struct agent_user *user = agent_find_user(v->agent, v->seat.user_key);
+    struct error e = {0};
+    bool taken = !v->emergency[0] ||
+                 code_desk_take(v->agent->codes, v->emergency, user, v->request.number, &e);
+    wipe(v->emergency, sizeof v->emergency);
+    if (!taken)
+        refuse(v, CODE_DENIED, e.text);
+}
+
 void service_ask(struct service *v)
 {
     struct wire_error no = {0};
@@ -127,10 +146,10 @@ void service_ask(struct service *v)
         log_asked(v);
         tell_code(v);
         service_look_at_terms(v->agent, loop_now(v->agent->loop));
-        return;
+        use_code(v);
+    } else {
+        refuse(v, no.code, no.text);
     }
-    v->ended_as = no.code;
-    service_close(v, no.code, no.text);
 }
 
 /* ---- It waits. ---- */
@@ -164,8 +183,7 @@ static void lapse(struct service *v)
     log_event(LOG_WARNING, &f, "circuit %s: request %s of user %s: %s", v->label, f.request,
               v->access.user, text);
     service_note(v, &f, "agent");
-    v->ended_as = CODE_DENIED;
-    service_close(v, CODE_DENIED, text);
+    refuse(v, CODE_DENIED, text);
 }
 
 uint64_t service_ask_look(struct service *v)
@@ -181,8 +199,7 @@ uint64_t service_ask_look(struct service *v)
         return CLOCK_NEVER;
     }
     if (policy_begin(a, user, true, &no) == RULING_NO) {
-        v->ended_as = no.code;
-        service_close(v, no.code, no.text);
+        refuse(v, no.code, no.text);
         return CLOCK_NEVER;
     }
     return v->request.until_us < look_us ? v->request.until_us : look_us;
@@ -266,6 +283,13 @@ bool service_grant(struct agent *a, uint32_t number, const char *by, uint32_t fo
     return !is_away;
 }
 
+void service_end_request(struct agent *a, uint32_t number, const char *text)
+{
+    struct service *v = find_request(a, number);
+    if (v)
+        refuse(v, CODE_DENIED, text);
+}
+
 bool service_deny(struct agent *a, uint32_t number, const char *by, const char *why)
 {
     struct service *v = find_request(a, number);
@@ -283,8 +307,7 @@ bool service_deny(struct agent *a, uint32_t number, const char *by, const char *
         "circuit %s: request %s of user %s: denied by %s%s%s; the key may ask again in %u min",
         v->label, f.request, v->access.user, by, why[0] ? ": " : "", why, wait_s / 60);
     note_decision(v, &f, by);
-    v->ended_as = CODE_DENIED;
-    service_close(v, CODE_DENIED, text);
+    refuse(v, CODE_DENIED, text);
     return true;
 }
 
@@ -296,8 +319,7 @@ void service_end_changed_requests(struct agent *a, const struct agent_config *ol
         struct service *v = service_of_seat(link);
         if (!v->request.number || changes_same_user(old, &a->config, v->seat.user_key))
             continue;
-        v->ended_as = CODE_DENIED;
-        service_close(v, CODE_DENIED, "what the user may do here has changed: ask again");
+        refuse(v, CODE_DENIED, "what the user may do here has changed: ask again");
     }
 }
 

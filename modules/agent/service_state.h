@@ -32,15 +32,16 @@ struct service {
     uint32_t number;                 /* in the order in which they started; 0: not yet */
     char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
     uint64_t begun_us;
-    char reason[REASON_MAX_BYTES + 1]; /* the user's words; "": none. Clean */
-    bool awaits_grant;                 /* its client does, until it is told that it is */
-    struct request request;            /* with a number while it waits for approval */
-    char request_text[12];             /* that number */
-    struct term term;                  /* from its start, or the grant, on */
-    enum code ended_as;                /* for a client that resumes it when it has ended */
-    struct timer give_up;              /* waiting for its client, or for the ACK of its CLOSE */
-    struct teardown teardown;          /* of its streams, once nothing passes through it any more */
-    bool over;                         /* it has no place any more, only streams that have to end */
+    char reason[REASON_MAX_BYTES + 1];       /* the user's words; "": none. Clean */
+    char emergency[EMERGENCY_MAX_BYTES + 1]; /* the code that it gave, until START; "": none */
+    bool awaits_grant;                       /* its client does, until it is told that it is */
+    struct request request;                  /* with a number while it waits for approval */
+    char request_text[12];                   /* that number */
+    struct term term;                        /* from its start, or the grant, on */
+    enum code ended_as;                      /* for a client that resumes it when it has ended */
+    struct timer give_up;     /* waiting for its client, or for the ACK of its CLOSE */
+    struct teardown teardown; /* of its streams, once nothing passes through it any more */
+    bool over;                /* it has no place any more, only streams that have to end */
 };
 
 /* ---- service.c ---- */

@@ -49,17 +49,29 @@ bool spoken_code_new(struct spoken_codes *c, char out[SPOKEN_CODE_BYTES], uint64
     return true;
 }
 
-bool spoken_code_read(char out[SPOKEN_CODE_BYTES], const char *typed)
+void spoken_signs_new(char *out, unsigned count)
 {
-    unsigned count = 0;
+    for (unsigned i = 0; i < count; i++)
+        out[i] = signs[random_below(SIGNS)];
+    out[count] = '\0';
+}
+
+bool spoken_signs_read(char *out, unsigned count, const char *typed)
+{
+    unsigned taken = 0;
     for (; *typed != '\0'; typed++) {
         char sign = *typed >= 'a' && *typed <= 'z' ? (char)(*typed - 'a' + 'A') : *typed;
         if (sign == ' ' || sign == '-')
             continue;
-        if (count == SPOKEN_CODE_SIGNS || !strchr(signs, sign))
+        if (taken == count || !strchr(signs, sign))
             return false;
-        out[count++] = sign;
+        out[taken++] = sign;
     }
-    out[count] = '\0';
-    return count == SPOKEN_CODE_SIGNS;
+    out[taken] = '\0';
+    return taken == count;
+}
+
+bool spoken_code_read(char out[SPOKEN_CODE_BYTES], const char *typed)
+{
+    return spoken_signs_read(out, SPOKEN_CODE_SIGNS, typed);
 }

@@ -26,4 +26,8 @@ bool spoken_code_new(struct spoken_codes *c, char out[SPOKEN_CODE_BYTES], uint64
  * cannot be one. */
 bool spoken_code_read(char out[SPOKEN_CODE_BYTES], const char *typed);
 
+/* The same for so many signs (out takes one byte more), and so many from the system's generator. */
+bool spoken_signs_read(char *out, unsigned count, const char *typed);
+void spoken_signs_new(char *out, unsigned count);
+
 #endif

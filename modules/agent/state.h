@@ -23,6 +23,7 @@
 struct uplink;
 struct inbound;
 struct call_desk;
+struct code_desk;
 struct agent_control;
 struct agent_lock;
 struct approval_desk;
@@ -44,6 +45,7 @@ struct agent {
     struct call_desk *call_desk; /* takes calls for help */
     int state_held;              /* the lock of the state directory; -1: it has none */
     struct agent_lock *lock;
+    struct code_desk *codes;             /* for emergencies */
     bool is_locked;                      /* nobody may have a session (lock.h) */
     struct agent_control *control;       /* or NULL */
     struct seats seats;                  /* of the sessions (service.h) */

@@ -62,6 +62,7 @@ struct connection {
     bool close_tried;      /* closing: the circuit broke, and another one was tried */
     struct timer give_up;
     struct timer patience; /* of the user, while the session waits for approval */
+    bool was_granted;      /* what it waited for: an emergency code is used up by that */
     struct forwards *forwards;
 
     struct report report;
@@ -484,9 +485,11 @@ static void on_stall(struct session *s, uint64_t since_us)
 static void on_access(struct session *s, const struct access_frame *access)
 {
     struct connection *c = session_owner(s);
-    if (session_waits(s) || c->report.waiting_us)
+    bool waited = c->report.waiting_us;
+    if (session_waits(s) || waited)
         forward(c); /* before it is told: what is granted is there then */
     report_access(&c->report, access);
+    c->was_granted = c->was_granted || (waited && !session_waits(s));
 }
 
 static void on_stream(struct session *s, const struct stream_report *report)
@@ -625,6 +628,7 @@ static void try_relay(struct connection *c)
         .agent = c->task->agent,
         .agent_key = c->task->agent_key.key,
         .reason = c->task->options->reason,
+        .emergency = c->was_granted ? NULL : c->task->options->emergency,
         .driver = spare_driver(c),
         .impatient = round_is_impatient(&c->round),
         .hurried = round_is_hurried(&c->round),

@@ -71,6 +71,14 @@ static bool take_reason(struct cli *c, const char *value, struct error *e)
     return cli_take_once(&options_of(c)->reason, value, "--reason", e);
 }
 
+static bool take_emergency(struct cli *c, const char *value, struct error *e)
+{
+    struct view text = view_of_string(value);
+    if (text.len == 0 || text.len > EMERGENCY_MAX_BYTES || !text_is_clean(text))
+        return error_set(e, FAILURE_USAGE, "'%.64s' is no emergency code", value);
+    return cli_take_once(&options_of(c)->emergency, value, "--emergency-code", e);
+}
+
 static bool take_wait(struct cli *c, const char *value, struct error *e)
 {
     static const struct number_range range = {1, WAIT_MAX_S, SECONDS};
@@ -99,15 +107,18 @@ static bool take_state(struct cli *c, const char *value, struct error *e)
 }
 
 #define LOCAL "[ADDR:]PORT:HOST:PORT"
-#define SESSION_OPTIONS                                             \
-    {0, "reason", "TEXT", take_reason,                              \
-     "why you want in, for the people at the agent: they see it\n"  \
-     "with the request, and it stands in the agent's log"},         \
-        {0, "wait", "DURATION", take_wait,                          \
-         "how long to wait for approval at most, as in '10 min';\n" \
-         "then exit with 9"},                                       \
-    {                                                               \
-        0                                                           \
+#define SESSION_OPTIONS                                              \
+    {0, "reason", "TEXT", take_reason,                               \
+     "why you want in, for the people at the agent: they see it\n"   \
+     "with the request, and it stands in the agent's log"},          \
+        {0, "emergency-code", "CODE", take_emergency,                \
+         "a code of the agent's emergency list, which stands once\n" \
+         "in place of an approval"},                                 \
+        {0, "wait", "DURATION", take_wait,                           \
+         "how long to wait for approval at most, as in '10 min';\n"  \
+         "then exit with 9"},                                        \
+    {                                                                \
+        0                                                            \
     }
 
 const struct cli_option client_connect_options[] = {
@@ -214,6 +225,8 @@ bool client_settle_connect(struct cli *c, struct error *e)
         return error_set(e, FAILURE_USAGE, "-W cannot be combined with -L, -D, -R or -U");
     if (o->stdio && o->wish_count > 1)
         return error_set(e, FAILURE_USAGE, "-W is for one agent");
+    if (o->emergency && o->wish_count > 1)
+        return error_set(e, FAILURE_USAGE, "--emergency-code is for one agent");
     return share_forwards(c->state, e);
 }
 

@@ -24,10 +24,11 @@ struct client_options {
     size_t forward_count, value_count;
     const char *call; /* of take: its number; NULL: all */
     const char
-        *reason;      /* of the user, for the agent; NULL: none. Clean, at most REASON_MAX_BYTES */
-    const char *wait; /* as given; NULL: as long as the agent lets a request stand */
-    uint32_t wait_s;  /* how long a session may wait for approval; 0: as above */
-    bool stdio;       /* -W */
+        *reason; /* of the user, for the agent; NULL: none. Clean, at most REASON_MAX_BYTES */
+    const char *emergency; /* a code for it, as typed; NULL: none. At most EMERGENCY_MAX_BYTES */
+    const char *wait;      /* as given; NULL: as long as the agent lets a request stand */
+    uint32_t wait_s;       /* how long a session may wait for approval; 0: as above */
+    bool stdio;            /* -W */
     struct target stdio_target;
 };
 

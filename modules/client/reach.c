@@ -54,6 +54,12 @@ static void send_list(struct reach *r)
     hop_send(&r->hop.driver.hop, MESSAGE_LIST, view_of(body, len));
 }
 
+/* NULL: empty. */
+static struct view view_of_text(const char *text)
+{
+    return view_of_string(text ? text : "");
+}
+
 /* While the relay computes its answer. */
 static void make_message1(struct outgoing *o)
 {
@@ -63,8 +69,10 @@ static void make_message1(struct outgoing *o)
     uint8_t payload[SESSION_HELLO_MAX];
     size_t n;
     session_fill_hello(r->request.session, &hello);
-    if (r->request.reason && bytes_are_zero(hello.session_id, sizeof hello.session_id))
-        hello.reason = view_of_string(r->request.reason);
+    if (bytes_are_zero(hello.session_id, sizeof hello.session_id)) {
+        hello.reason = view_of_text(r->request.reason);
+        hello.emergency = view_of_text(r->request.emergency);
+    }
     r->number = hello.circuit;
     n = session_hello_encode(&hello, payload, sizeof payload);
     if (!handshake_start(&r->noise, handshake_preferred_suite(false), PURPOSE_SESSION,

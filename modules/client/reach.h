@@ -26,6 +26,7 @@ struct reach_request {
     const char *agent;
     const uint8_t *agent_key;
     const char *reason;            /* the user's, for a new session; NULL: none */
+    const char *emergency;         /* and the code for it; NULL: none */
     struct session *session;       /* the circuit is for */
     struct circuit_driver *driver; /* zeroed but for on_change and turns; open when done says so */
     /* Another relay is left to try: an agent that this one lists as offline is not waited for

@@ -17,6 +17,7 @@
 #define ADDRESS_MAX_BYTES 128
 #define TARGET_MAX_BYTES 272
 #define REASON_MAX_BYTES 256
+#define EMERGENCY_MAX_BYTES 64 /* of an emergency code as it was typed */
 #define TICKET_BYTES 32
 #define SESSION_MESSAGE1_MAX 4120 /* header, Noise message, mac1 */
 #define SESSION_MESSAGE2_MAX 4096

@@ -194,9 +194,11 @@ bool bye_decode(struct bye *m, struct view body);
 /* Session handshake payload 1 (section 5): version (1) flags (2) agent name, session id (16),
  * circuit number (4), receive position (8), receive limit (4), ring (4), streams (2), extensions:
  * type HELLO_EXTENSION_TAKES, bits (1 and what later versions add); type HELLO_EXTENSION_REASON,
- * UTF-8 of 1 to REASON_MAX_BYTES */
+ * UTF-8 of 1 to REASON_MAX_BYTES; type HELLO_EXTENSION_EMERGENCY, UTF-8 of 1 to
+ * EMERGENCY_MAX_BYTES */
 #define HELLO_EXTENSION_TAKES 16
 #define HELLO_EXTENSION_REASON 17
+#define HELLO_EXTENSION_EMERGENCY 20
 #define HELLO_TAKES_ACCESS 1U
 #define HELLO_TAKES_WAITING 2U /* it opens nothing until it is granted what it asks for */
 struct session_hello {
@@ -209,8 +211,9 @@ struct session_hello {
     uint32_t receive_limit;
     uint32_t ring;
     uint16_t streams;
-    uint8_t takes;      /* HELLO_TAKES_*; 0: the extension is missing */
-    struct view reason; /* the user's words, not clean; empty: the extension is missing */
+    uint8_t takes;         /* HELLO_TAKES_*; 0: the extension is missing */
+    struct view reason;    /* the user's words, not clean; empty: the extension is missing */
+    struct view emergency; /* an emergency code as it was typed; empty: the extension is missing */
 };
 size_t session_hello_encode(const struct session_hello *m, uint8_t *out, size_t size);
 bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *unsupported);

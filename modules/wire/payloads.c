@@ -96,13 +96,22 @@ size_t session_hello_encode(const struct session_hello *m, uint8_t *out, size_t 
         write_extension(&w, HELLO_EXTENSION_TAKES, view_of(&m->takes, 1));
     if (m->reason.len)
         write_extension(&w, HELLO_EXTENSION_REASON, m->reason);
+    if (m->emergency.len)
+        write_extension(&w, HELLO_EXTENSION_EMERGENCY, m->emergency);
     return writer_len(&w);
+}
+
+static bool is_text(struct view text, size_t most)
+{
+    return text.len <= most && utf8_valid(text);
 }
 
 bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *unsupported)
 {
     struct reader r = reader_of(body);
-    struct extension known[] = {{.type = HELLO_EXTENSION_TAKES}, {.type = HELLO_EXTENSION_REASON}};
+    struct extension known[] = {{.type = HELLO_EXTENSION_TAKES},
+                                {.type = HELLO_EXTENSION_REASON},
+                                {.type = HELLO_EXTENSION_EMERGENCY}};
     *unsupported = 0;
     m->version = read_u8(&r);
     m->flags = read_u16(&r);
@@ -113,10 +122,12 @@ bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *u
     m->receive_limit = read_u32(&r);
     m->ring = read_u32(&r);
     m->streams = read_u16(&r);
-    read_extensions_for(&r, known, 2, unsupported);
+    read_extensions_for(&r, known, 3, unsupported);
     m->takes = first_byte(known[0].value);
     m->reason = known[1].value;
-    return reader_done(&r) && m->reason.len <= REASON_MAX_BYTES && utf8_valid(m->reason);
+    m->emergency = known[2].value;
+    return reader_done(&r) && is_text(m->reason, REASON_MAX_BYTES) &&
+           is_text(m->emergency, EMERGENCY_MAX_BYTES);
 }
 
 size_t session_welcome_encode(const struct session_welcome *m, uint8_t *out, size_t size)

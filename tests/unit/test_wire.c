@@ -501,6 +501,34 @@ static void test_reason_of_a_client(void **state)
     assert_int_equal(unsupported, 0);
 }
 
+/* As it was typed: 1 to 64 bytes, behind the others. */
+static void test_emergency_code_of_a_client(void **state)
+{
+    struct session_hello with = session_hello, read;
+    uint8_t plain[SAMPLE_MAX], out[SAMPLE_MAX];
+    char words[EMERGENCY_MAX_BYTES + 2];
+    uint16_t unsupported;
+    size_t plain_len = session_hello_encode(&session_hello, plain, sizeof plain), len;
+    (void)state;
+    with.takes = HELLO_TAKES_WAITING;
+    with.emergency = (struct view)TEXT("7f3k-");
+    len = session_hello_encode(&with, out, sizeof out);
+    assert_memory_equal(out + plain_len,
+                        "\0\x10\0\1\2\0\x14\0\x05"
+                        "7f3k-",
+                        len - plain_len);
+    assert_true(session_hello_decode(&read, view_of(out, len), &unsupported));
+    assert_true(view_equal(read.emergency, with.emergency));
+    assert_int_equal(read.reason.len, 0);
+    memset(words, 'w', sizeof words);
+    for (size_t n = EMERGENCY_MAX_BYTES; n <= EMERGENCY_MAX_BYTES + 1; n++) {
+        with.emergency = view_of((const uint8_t *)words, n);
+        len = session_hello_encode(&with, out, sizeof out);
+        assert_int_equal(session_hello_decode(&read, view_of(out, len), &unsupported),
+                         n == EMERGENCY_MAX_BYTES);
+    }
+}
+
 /* One call too many, one without a severity, a taker whose name is none, a number twice; and who is
  * the gravest. */
 static void test_told_calls(void **state)
@@ -677,6 +705,7 @@ int main(void)
         cmocka_unit_test(test_takes_of_a_client),
         cmocka_unit_test(test_waits_of_an_agent),
         cmocka_unit_test(test_reason_of_a_client),
+        cmocka_unit_test(test_emergency_code_of_a_client),
         cmocka_unit_test(test_told_calls),
         cmocka_unit_test(test_names_of_numbers),
         cmocka_unit_test(test_limits),

@@ -81,7 +81,7 @@ static size_t session_hello_encode_any(const void *m, uint8_t *out, size_t size)
 {
     struct session_hello copy = *(const struct session_hello *)m;
     copy.takes = 0;
-    copy.reason = view_of(NULL, 0);
+    copy.reason = copy.emergency = view_of(NULL, 0);
     return session_hello_encode(&copy, out, size);
 }
 DECODE_ANY(session_hello, session_hello_decode(m, body, unsupported))
