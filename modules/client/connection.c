@@ -395,7 +395,7 @@ static void wait_for_approval(struct connection *c)
         on_status(&c->status);
 }
 
-/* What is forwarded begins, or goes on, unless the session waits for approval. */
+/* Forwarding begins, or goes on, unless the session waits for approval. */
 static void forward(struct connection *c)
 {
     struct error e = {0};

@@ -41,7 +41,7 @@ class Approver(peer.Site):
         super().__init__(own, agent, **options)
 
     def decide(self, *frames):
-        """What the agent sends, in place of waiting on; no frames: it waits again."""
+        """The agent sends these frames, in place of waiting on; without any it waits again."""
         self.decided = frames or None
 
     def begin(self, circuit):
@@ -70,7 +70,7 @@ class Approver(peer.Site):
         peer.serve_echo(circuit)
 
     def of_streams(self):
-        """What the client asked for while it waited."""
+        """All that the client asked for while it waited."""
         return [got for got in self.heard if got.stream != 0]
 
 

@@ -162,7 +162,7 @@ def test_standard_input_and_output(world, site, echo):
 
 
 def test_reason_and_wait(world, site, echo, old):
-    """What an agent of the release before does not know of, it passes over: it makes nobody wait."""
+    """An agent of the release before passes over both: it makes nobody wait."""
     if world.binary_of["client"] == [old]:
         pytest.skip("a client of the release before has no such options")
     site.start_relay()

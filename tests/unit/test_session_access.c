@@ -184,7 +184,7 @@ static void it_waits_over_circuits(void **state)
     pair_free(p);
 }
 
-/* What a message 2 says later counts for nothing: ACCESS alone ends the waiting. */
+/* A later message 2 counts for nothing in this: ACCESS alone ends the waiting. */
 static void only_the_first_hint_counts(void **state)
 {
     struct pair *p = waiting_pair();
