@@ -238,6 +238,7 @@ static void recognise(struct guest *g)
         service.talks->wrong(k, k ? "connected twice" : "a connection of nobody's");
         return;
     }
+    service.talks->heard(k);
     k->service.received = HEADER_BYTES;
     begin(&k->service, g->socket);
 }
@@ -288,9 +289,9 @@ void service_start(struct talks *ts, struct host *host, uint16_t port)
 
 /* ---- All of them. ---- */
 
-void talks_begin(struct talks *ts, talk_wrong *wrong, talk_reset *was_reset)
+void talks_begin(struct talks *ts, talk_wrong *wrong, talk_reset *was_reset, talk_heard *heard)
 {
-    *ts = (struct talks){.wrong = wrong, .was_reset = was_reset};
+    *ts = (struct talks){.wrong = wrong, .was_reset = was_reset, .heard = heard};
     list_init(&ts->all);
 }
 

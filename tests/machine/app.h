@@ -43,8 +43,9 @@ struct service;
 
 /* Tells the owner of a talk what has gone wrong with it. */
 typedef void talk_wrong(struct talk *k, const char *what);
-/* One of the two was reset, and neither broke off. */
+/* One of the two was reset, and neither broke off; the service hears of it. */
 typedef void talk_reset(struct talk *k);
+typedef void talk_heard(struct talk *k);
 
 struct talks {
     struct list all;
@@ -52,9 +53,10 @@ struct talks {
     bool hurried; /* no pauses any more, nobody breaks off */
     talk_wrong *wrong;
     talk_reset *was_reset;
+    talk_heard *heard;
 };
 
-void talks_begin(struct talks *ts, talk_wrong *wrong, talk_reset *was_reset);
+void talks_begin(struct talks *ts, talk_wrong *wrong, talk_reset *was_reset, talk_heard *heard);
 
 /* The service listens at a port of this host, for all talks. */
 void service_start(struct talks *ts, struct host *host, uint16_t port);

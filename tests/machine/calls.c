@@ -25,6 +25,7 @@
 #include "calls.h"
 #include "guard/guard.h"
 #include "names.h"
+#include "site.h"
 
 /* The call of the system that one of ours replaces. */
 #define CALL(result, name, ...)        \
@@ -79,7 +80,7 @@ CALL(int, socket, int domain, int type, int protocol)
 {
     if (!process_current())
         return __real_socket(domain, type, protocol);
-    if (domain == AF_INET && (type & SOCK_STREAM))
+    if ((domain == AF_INET || domain == AF_UNIX) && (type & SOCK_STREAM))
         return process_take_file(&tcp_new(process_current()->host)->file);
     if (domain == AF_INET && (type & SOCK_DGRAM))
         return process_take_file(udp_file(udp_new(process_current()->host)));
@@ -90,6 +91,8 @@ CALL(int, socket, int domain, int type, int protocol)
 static struct place place_of(const struct sockaddr *address)
 {
     const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
+    if (address->sa_family == AF_UNIX)
+        return (struct place){LOOPBACK_ADDRESS, CONTROL_PORT};
     return (struct place){ntohl(in->sin_addr.s_addr), ntohs(in->sin_port)};
 }
 

@@ -146,6 +146,8 @@ void site_write_agent(struct site *s)
     if (!f)
         abort();
     fprintf(f, "[Agent]\nName = storage\nKeyFile = %s\n", agent_key.path);
+    if (s->asks)
+        fprintf(f, "ControlSocket = %s/control\nAccess = ask\n", folder);
     if (s->dialled)
         fprintf(f, "Listen = %s\n", address_text(s->agent.host, DIAL_PORT));
     write_relays_of(s, f, file->relay, !s->dialled);

@@ -36,7 +36,7 @@ static bool run_until(struct site *s, bool (*holds)(const struct site *s), uint6
 static bool users_connected(const struct site *s)
 {
     for (unsigned i = 0; i < s->user_count; i++)
-        if (!s->user[i].sessions)
+        if (!approvals_may_talk(&s->user[i]))
             return false;
     return true;
 }
@@ -69,7 +69,8 @@ static bool all_over(const struct site *s)
 }
 
 /* Each process has the sockets that it needs, and no other: what listens; a session's circuit at
- * either end and both of its hops at a relay; an agent's control hop and parked hop at each. */
+ * either end and both of its hops at a relay; an agent's control hop and parked hop at each, and
+ * its control socket. */
 static bool settled(const struct site *s)
 {
     unsigned relays = 0, at_relays = 0, circuits = 0, hops;
@@ -86,7 +87,7 @@ static bool settled(const struct site *s)
         circuits += p->process != NULL;
     }
     return at_relays == relays + hops + 2 * circuits && s->agent.process &&
-           tcp_sockets(s->agent.process) == s->dialled + hops + circuits;
+           tcp_sockets(s->agent.process) == s->dialled + s->asks + hops + circuits && !s->questions;
 }
 
 static bool passed(const struct site *s)
@@ -280,12 +281,12 @@ static bool live(struct site *s)
     site_each(s, start_one);
     if (!run_until(s, started, START_LIMIT_US, "relay and agent begin"))
         return false;
-    for (unsigned i = 0; i < s->user_count; i++)
+    for (unsigned i = 0; i < s->user_count; i++) {
         program_start(&s->user[i].program);
+        event_set(&timeline, &s->user[i].next_talk, timeline.now_us + 1);
+    }
     if (!run_until(s, users_connected, START_LIMIT_US, "the clients are connected"))
         return false;
-    for (unsigned i = 0; i < s->user_count; i++)
-        event_set(&timeline, &s->user[i].next_talk, timeline.now_us + 1);
     s->trouble_until_us =
         timeline.now_us + chance_scaled(&timeline, CLOCK_US_PER_S, TROUBLE_MOST_US);
     names_lose_until(s->trouble_until_us);

@@ -22,15 +22,16 @@ static void run(uint64_t seed, bool verbose, struct outcome *out)
 
 static void tell(void)
 {
-    printf("%llu sessions, %llu resumes, %llu programs started again, %llu connections cut, "
-           "%llu changes of who is known, which ended %llu circuits and %llu sessions, "
-           "%llu ends of connections clean, %llu reset, %.2f GB, %.1f days simulated",
-           (unsigned long long)totals.sessions, (unsigned long long)totals.resumes,
-           (unsigned long long)totals.restarts, (unsigned long long)totals.cuts,
-           (unsigned long long)totals.changes, (unsigned long long)totals.revoked,
-           (unsigned long long)totals.refused, (unsigned long long)totals.done,
-           (unsigned long long)totals.reset, (double)totals.bytes / 1e9,
-           (double)totals.simulated_us / 86400e6);
+    printf(
+        "%llu sessions, %llu resumes, %llu programs started again, %llu connections cut, "
+        "%llu changes of who is known, which ended %llu circuits and %llu sessions, %llu granted, "
+        "%llu ends of connections clean, %llu reset, %.2f GB, %.1f days simulated",
+        (unsigned long long)totals.sessions, (unsigned long long)totals.resumes,
+        (unsigned long long)totals.restarts, (unsigned long long)totals.cuts,
+        (unsigned long long)totals.changes, (unsigned long long)totals.revoked,
+        (unsigned long long)totals.refused, (unsigned long long)totals.granted,
+        (unsigned long long)totals.done, (unsigned long long)totals.reset,
+        (double)totals.bytes / 1e9, (double)totals.simulated_us / 86400e6);
 }
 
 #ifdef __SANITIZE_ADDRESS__

@@ -96,6 +96,7 @@ static void on_client_line(const struct process *process, const char *line)
         struct user *u = &the_site->user[i];
         if (u->program.process != process)
             continue;
+        approvals_client_line(u, line);
         if (strstr(line, "connected to agent")) {
             if (u->sessions++ && agent_lost_us(u) < u->session_since_us)
                 site_fail(the_site, "%s begins another session for no reason", u->program.name);
@@ -131,6 +132,7 @@ static void on_start(struct event *e)
     p->process = process_start(p->host, p->name, p->main, p->argv);
     if (program_is_user(p)) {
         user_of(p)->sessions = 0;
+        approvals_client_gone(user_of(p));
         p->process->on_line = on_client_line;
     } else if (p == &p->site->agent) {
         p->process->on_line = on_agent_line;
@@ -155,8 +157,10 @@ void program_kill(struct program *p, uint64_t down_us)
 {
     if (!p->process)
         return;
-    if (program_is_user(p))
+    if (program_is_user(p)) {
         user_of(p)->sessions = 0;
+        approvals_client_gone(user_of(p));
+    }
     note(&timeline, p->name, "is killed, and away for", down_us, 0);
     process_kill(p->process);
     p->process = NULL;
@@ -226,7 +230,7 @@ static void on_reset(struct talk *k)
     bool client_died = client->told || client->died_us > k->began_us || !client->process;
     uint64_t lost_us = agent_lost_us(u);
     bool agent_died = agent->told || lost_us > u->session_since_us || lost_us > k->began_us;
-    if (!client_died && !agent_died && !the_site->over)
+    if (!client_died && !agent_died && !the_site->over && !approvals_explain(u, k))
         site_fail(the_site, "talk %llu was reset for no reason", (unsigned long long)k->number);
 }
 
@@ -236,7 +240,7 @@ static void on_next_talk(struct event *e)
     struct site *s = u->program.site;
     if (s->calm)
         return;
-    if (u->program.process && u->sessions)
+    if (u->program.process && (approvals_may_talk(u) || (u->waits && chance(&timeline, 2))))
         talk_start(&s->talks, u->program.host, u->port, u);
     event_set(&timeline, e, timeline.now_us + chance_scaled(&timeline, 100, TALK_EVERY_MOST_US));
 }
@@ -305,6 +309,7 @@ void site_make(struct site *s)
     s->user_count = (unsigned)chance_between(t, 1, CLIENTS);
     s->dialled = chance(t, 4) == 0;
     s->named = chance(t, 2) == 0;
+    s->asks = chance(t, 3) == 0;
     s->link = (struct pipe_settings){.rate = chance_scaled(t, 20000, 100000000),
                                      .delay_us = chance_scaled(t, 100, 150000),
                                      .unsent_bytes = 128 << 10,
@@ -312,6 +317,6 @@ void site_make(struct site *s)
     make_hosts(s);
     make_programs(s);
     site_configure(s);
-    talks_begin(&s->talks, on_wrong, on_reset);
+    talks_begin(&s->talks, on_wrong, on_reset, approvals_heard);
     service_start(&s->talks, s->agent.host, SERVICE_PORT);
 }

@@ -32,6 +32,11 @@ struct user {
     uint64_t unknown_until_us; /* to some relay or, there, to the agent; CLOCK_NEVER: it is now */
     uint64_t refused_until_us; /* by the agent: not known, or with other permissions; as above */
     struct event next_talk;
+    bool waits; /* its newest session is not granted yet, if it must be */
+    uint64_t waits_since_us;
+    char code[8];        /* of its request */
+    uint64_t granted_us; /* the last one */
+    struct event approve;
 };
 
 /* Who is in a relay's file, and its other lines that change. */
@@ -49,8 +54,10 @@ struct site {
     struct host hosts[RELAYS + 2];
     struct host *all_hosts[RELAYS + 3];
     unsigned relay_count, user_count;
-    bool dialled; /* the relays dial the agent */
-    bool named;   /* programs know each other by names */
+    bool dialled;       /* the relays dial the agent */
+    bool named;         /* programs know each other by names */
+    bool asks;          /* sessions are approved by a person at the agent */
+    unsigned questions; /* under way at the agent's control socket */
     struct program relay[RELAYS], agent;
     struct relay_file file[RELAYS]; /* as they are on the disk */
     struct agent_file agent_file;
@@ -66,7 +73,7 @@ struct site {
 
 struct totals {
     uint64_t sessions, resumes, restarts, cuts, done, reset, bytes, simulated_us, steps, changes,
-        revoked, refused;
+        revoked, refused, granted;
 };
 
 /* Runs the world of a seed; false: why says what did not hold. Once in a process. */
@@ -121,6 +128,25 @@ void sessions_agent_starts(struct site *s);
 
 /* A line of its log. */
 void sessions_agent_line(const char *line);
+
+/* ---- The person who approves (approvals.c). ---- */
+
+#define CONTROL_PORT 1 /* in place of a UNIX socket, of which a host has one */
+
+/* A line of the client's log. */
+void approvals_client_line(struct user *u, const char *line);
+
+/* The client's process is gone. */
+void approvals_client_gone(struct user *u);
+
+/* True if the user's applications get through. */
+bool approvals_may_talk(const struct user *u);
+
+/* The service hears of this one: it must be able to. */
+void approvals_heard(struct talk *k);
+
+/* True if a session that waits is why this one was reset. */
+bool approvals_explain(const struct user *u, const struct talk *k);
 
 /* ---- For all of them. ---- */
 
