@@ -121,7 +121,7 @@ layers() {
         allowed["permit"]  = "base crypto wire policy"
         allowed["hop"]     = "base crypto wire net"
         allowed["session"] = "base crypto wire"
-        allowed["audit"]   = "base crypto net"
+        allowed["audit"]   = "base crypto wire net"
         allowed["guard"]   = "base"
         allowed["config"]  = "base crypto wire net policy guard"
         allowed["forward"] = "base wire net config session audit"

@@ -14,6 +14,7 @@
 #include "agent/server.h"
 #include "agent/show.h"
 #include "audit/recent.h"
+#include "audit/show.h"
 #include "cli/cli.h"
 #include "web/web.h"
 
@@ -49,6 +50,7 @@ static void show(struct cli *c)
     cli_show_key(&command->config.key);
     show_policy(&command->config);
     agent_guard_check(&command->config, c->path);
+    audit_show(command->config.audit);
 }
 
 static enum failure serve(struct cli *c)
@@ -412,7 +414,7 @@ static const struct cli_applet applet = {
     .unload = unload,
     .show = show,
     .notes = "--check also shows the agent's name, public key and fingerprint, and what each user\n"
-             "may do.\n"
+             "may do, and audit keys.\n"
              "Signals: HUP reloads the configuration (what is no longer allowed ends at once),\n"
              "USR1 writes a status to the log, TERM and INT end the agent.",
 };

@@ -15,7 +15,8 @@ struct meter {
     struct list place;
     uint8_t user_key[KEY_BYTES];
     struct rate rate;
-    uint64_t day_us; /* when the day began that `entries` are of; a day is 24 h */
+    struct rate heads; /* of the user's audit, that are taken */
+    uint64_t day_us;   /* when the day began that `entries` are of; a day is 24 h */
     uint64_t entries;
     bool told; /* that they are too many */
 };

@@ -265,6 +265,8 @@ static bool begin_audit(struct agent *a, struct error *e)
                                             .refuse = !a->config.audit_continue,
                                             .recent = true,
                                             .on_failing = on_audit_failing,
+                                            .own_key = a->key.public_key,
+                                            .on_head = service_head_signed,
                                             .arg = a};
     if (a->config.audit && !(a->audit = audit_start(a->loop, &settings, e)))
         return false;
@@ -374,6 +376,7 @@ static void end(struct agent *a, const char *why)
     if (a->loop) {
         timer_cancel(a->loop, &a->log_sweep);
         timer_cancel(a->loop, &a->terms);
+        timer_cancel(a->loop, &a->heads);
         timer_cancel(a->loop, &a->stop_limit);
         timer_cancel(a->loop, &a->restock);
         loop_free(a->loop);

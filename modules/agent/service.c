@@ -81,6 +81,7 @@ static void note_end(struct service *v, const struct log_fields *f)
     char text[ERROR_TEXT_BYTES];
     more.by = session_state(v->session) == SESSION_CLOSED ? "client" : "agent";
     service_note(v, f, more.by);
+    audit_want_head(v->agent->audit);
     snprintf(text, sizeof text, "the session of user %s has ended: %s", f->user, f->reason);
     event_tell(v->agent, EVENT_ENDED, v->seat.user_key, f, &more, text);
 }
@@ -167,6 +168,7 @@ void service_enter(struct service *v)
     v->number = ++v->agent->sessions_started;
     keep_to_limit(v);
     service_begin_term(v);
+    service_want_head(v);
 }
 
 void service_circuit_lost(struct service *v, const char *why)
@@ -282,6 +284,8 @@ static void on_move(struct session *s, struct circuit *circuit)
     log_move(v, first, old != NULL);
     if (first)
         service_take_place(v);
+    else
+        service_want_head(v);
     v->seat.waiting_since_us = 0;
     snprintf(v->label, sizeof v->label, "%s", v->current->label);
     access_set_label(&v->access, v->label);
@@ -407,6 +411,7 @@ static const struct session_events events = {
     .may_widen = may_widen,
     .on_silence = on_silence,
     .on_stall = on_stall,
+    .on_head = service_take_head,
 };
 
 /* ---- A session begins, or resumes. ---- */

@@ -108,6 +108,9 @@ void service_end_changed_requests(struct agent *a, const struct agent_config *ol
 
 /* ---- All. ---- */
 
+/* The audit's on_head: those who are owed a head get it. */
+void service_head_signed(void *agent, struct view head);
+
 /* Logs a line for each session that has started. */
 void service_log_all(const struct agent *a);
 

@@ -45,7 +45,7 @@ static void tell_spent(struct service *v)
     loop_defer(v->agent->loop, &v->agent->quota);
 }
 
-static void count(struct service *v)
+void service_count_entry(struct service *v)
 {
     uint64_t until = meter_count(v->meter, loop_now(v->agent->loop));
     if (until)
@@ -61,13 +61,13 @@ void service_note(struct service *v, const struct log_fields *f, const char *by)
     if (!v->agent->audit)
         return;
     audit_note(v->agent->audit, f, &e);
-    count(v);
+    service_count_entry(v);
 }
 
 void service_note_stream(struct service *v, const struct stream_report *report)
 {
     stream_audit_note(v->agent->audit, false, loop_now(v->agent->loop), &v->subject.entry, report);
-    count(v);
+    service_count_entry(v);
 }
 
 static void end_if_spent(struct service *v)

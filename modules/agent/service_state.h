@@ -28,6 +28,7 @@ struct service {
     struct audit_subject subject;
     struct share *share;
     struct meter *meter; /* of what its user takes of the audit */
+    bool head_due;       /* its client is owed a head of the audit */
     struct attachment *current, *candidate;
     uint32_t number;                 /* in the order in which they started; 0: not yet */
     char label[CIRCUIT_LABEL_BYTES]; /* of the newest circuit */
@@ -106,9 +107,20 @@ uint64_t service_ask_look(struct service *v);
 void service_note(struct service *v, const struct log_fields *f, const char *by);
 void service_note_stream(struct service *v, const struct stream_report *report);
 
+/* An entry was written that its user has caused. */
+void service_count_entry(struct service *v);
+
 /* False: the user has caused all the entries that are allowed in a day; no says so. */
 bool service_quota_permits(struct agent *a, const uint8_t user_key[KEY_BYTES],
                            struct wire_error *no);
+
+/* ---- service_heads.c ---- */
+
+/* Its client and the relays get a head of the audit once all that is written now is signed. */
+void service_want_head(struct service *v);
+
+/* The session's on_head. */
+void service_take_head(struct session *s, struct view head);
 
 /* ---- service_rules.c ---- */
 

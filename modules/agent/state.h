@@ -69,6 +69,7 @@ struct agent {
     struct key_stock stock; /* for answers to OFFERs */
     struct timer restock;
     struct timer stop_limit;
+    struct timer heads; /* of the audit, when sessions are owed one again */
     struct timer terms; /* when sessions are next held against their users' rules */
     bool stopping;
     const char *why; /* it ends */

@@ -3,10 +3,12 @@
 #include "agent/uplink.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/answer.h"
 #include "agent/changes.h"
 #include "agent/own_calls.h"
+#include "audit/audit.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -52,8 +54,10 @@ struct uplink {
     uint64_t again_us;  /* when the relay last saw a control hop after another one; 0: never */
     uint64_t called_us; /* when CALL was sent last; 0: never */
     struct backoff backoff, park_backoff;
-    bool came;         /* a control hop was open */
-    bool settled;      /* it was online for DUPLICATE_SETTLED_S at a time */
+    struct rate told_heads, heard_heads;  /* of the own audit, and of the relay's */
+    uint8_t told_head[SIGNED_HEAD_BYTES]; /* the last one */
+    bool came;                            /* a control hop was open */
+    bool settled;                         /* it was online for DUPLICATE_SETTLED_S at a time */
     unsigned replaced; /* by another agent with the same key, one time soon after the other */
 };
 
@@ -421,6 +425,31 @@ static void on_call_again(struct timer *timer)
     uplink_tell_calls(u);
 }
 
+void uplink_tell_head(struct uplink *u, struct view head)
+{
+    struct control *c = u->control;
+    if (!c || !c->informed || head.len != sizeof u->told_head ||
+        memcmp(u->told_head, head.data, head.len) == 0 ||
+        !rate_charge(&u->told_heads, loop_now(u->agent->loop), 1,
+                     (AUDIT_HEAD_BURST - 1) * AUDIT_HEAD_S, AUDIT_HEAD_S))
+        return;
+    memcpy(u->told_head, head.data, head.len);
+    hop_send(&c->hop.driver.hop, MESSAGE_HEAD, head);
+    hop_driver_update(&c->hop.driver);
+}
+
+/* The relay's head. */
+static bool read_head(struct control *c, struct view body)
+{
+    struct uplink *u = c->uplink;
+    char relay[FINGERPRINT_TEXT_BYTES];
+    key_fingerprint(relay, u->relay.public_key);
+    audit_take_head(u->agent->audit, &u->heard_heads,
+                    &(struct audit_entry){.relay = relay, .by = "relay"}, u->relay.public_key,
+                    body);
+    return true;
+}
+
 static bool read_heard(struct control *c, struct view body)
 {
     uint32_t revision;
@@ -441,6 +470,7 @@ static bool read_info(struct control *c, struct view body)
     c->informed = info_decode(&info, body, &unsupported);
     c->takes_calls = c->informed && (info.flags & INFO_FLAG_CALLS);
     uplink_tell_calls(c->uplink);
+    audit_want_head(c->uplink->agent->audit);
     return true;
 }
 
@@ -496,6 +526,8 @@ static bool control_on_message(struct hop *h, unsigned type, struct view body)
         return take_control_offer(c->uplink, h, body);
     if (type == MESSAGE_HEARD)
         return read_heard(c, body);
+    if (type == MESSAGE_HEAD)
+        return read_head(c, body);
     end_old(c->uplink); /* INFO: the relay has replaced it */
     return type != MESSAGE_INFO || read_info(c, body);
 }

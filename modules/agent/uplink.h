@@ -12,6 +12,9 @@ struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay);
 /* Tells the relay which calls for help stand (agent->calls), as soon as it can be told. */
 void uplink_tell_calls(struct uplink *u);
 
+/* Gives the relay a head of the audit, unless it has had that, or several in a short time. */
+void uplink_tell_head(struct uplink *u, struct view head);
+
 /* True if its relay has heard what stood at this revision, and is there. One of a release that says
  * nothing to that is taken to have heard what it was sent. */
 bool uplink_has_heard(const struct uplink *u, uint32_t revision);

@@ -56,6 +56,7 @@ static const struct field fields[] = {
     NUMBER(code, ALONE),
     TEXT(reason, 800),
     TEXT(by, 128),
+    TEXT(head, 388),
     TEXT(torn, 64),
     TEXT(salt, 32),
     TEXT(previous, 64),
@@ -206,7 +207,8 @@ static bool is_entry(const struct audit_entry *e)
 {
     return is_hex(e->chain, 32) && e->number && is_time(e->time) && e->role && e->event &&
            is_hex_if_there(e->session, 32) && is_hex_if_there(e->circuit, 32) &&
-           is_hex_if_there(e->torn, 64) && is_hex(e->salt, 32) && is_hex(e->previous, 64);
+           is_hex_if_there(e->head, 388) && is_hex_if_there(e->torn, 64) && is_hex(e->salt, 32) &&
+           is_hex(e->previous, 64);
 }
 
 bool audit_line_read(struct audit_line *out, struct view line)

@@ -30,6 +30,7 @@ struct audit_entry {
     uint64_t duration_ms;                  /* if either */
     uint64_t code;
     const char *reason, *by;
+    const char *head;                   /* a signed one, hexadecimal */
     const char *torn, *salt, *previous; /* hexadecimal */
     bool counted, measured;
     bool decision; /* not in the line: a person decided, and it has a reserve of disk */

@@ -197,6 +197,15 @@ static size_t add_records(struct batch *b, const struct list *records)
     return count;
 }
 
+/* What the chain is up to where a file begins that goes on with it. */
+static void add_checkpoint(struct batch *b, const struct audit_file *f)
+{
+    char object[AUDIT_LINE_MAX];
+    size_t len = f->checkpoint && f->head.number ? f->checkpoint(f->owner, &b->head, object) : 0;
+    if (len > 0)
+        add_line(b, view_of(object, len), NULL);
+}
+
 /* All of it is in the file and on disk, or nothing. */
 static bool write_batch(struct audit_file *f, const struct batch *b, off_t size, struct error *e)
 {
@@ -330,35 +339,54 @@ static bool is_full(const struct audit_file *f, const struct batch *b, off_t siz
 
 /* ---- All of it. ---- */
 
+/* All that is to be written. fresh: at the beginning of a file. Returns how many of the records. */
+static size_t build(struct batch *b, const struct audit_file *f, const struct mend *mend,
+                    bool fresh, const struct list *records)
+{
+    *b = (struct batch){.text = b->text, .head = f->head};
+    add_mend(b, f, mend);
+    if (fresh)
+        add_checkpoint(b, f);
+    return add_records(b, records);
+}
+
 static bool append_locked(struct audit_file *f, const struct list *records, bool decisions,
                           size_t *count, char *text, struct error *e)
 {
     struct mend mend = {.newline = ""};
     struct batch b = {.text = text};
     struct stat st;
-    size_t added;
     if (fstat(f->fd, &st) < 0)
         return fail(f, "read", e);
     if (!look_at_end(f, st.st_size, &mend, e))
         return false;
-    b.head = f->head;
-    add_mend(&b, f, &mend);
-    added = add_records(&b, records);
+    *count = build(&b, f, &mend, st.st_size == 0, records);
     if (is_full(f, &b, st.st_size, &mend)) {
-        if (begin_next(f, &b, &f->trouble)) {
-            *count = added;
+        *count = build(&b, f, &mend, true, records);
+        if (begin_next(f, &b, &f->trouble))
             return true;
-        }
         f->next_try_bytes = (uint64_t)st.st_size + f->limit_bytes;
+        *count = build(&b, f, &mend, false, records);
     }
-    if (!decisions && !keep_reserve(f, st.st_size, st.st_size + (off_t)b.len, e))
+    if ((!decisions && !keep_reserve(f, st.st_size, st.st_size + (off_t)b.len, e)) ||
+        !write_batch(f, &b, st.st_size, e)) {
+        *count = 0;
         return false;
-    if (!write_batch(f, &b, st.st_size, e))
-        return false;
-    *count = added;
+    }
     if (st.st_size == 0)
         file_sync_directory(f->path);
     return true;
+}
+
+bool audit_file_look(struct audit_file *f, struct error *e)
+{
+    struct mend mend;
+    struct stat st;
+    bool good = lock_file(f, e) && (fstat(f->fd, &st) == 0 || fail(f, "read", e)) &&
+                look_at_end(f, st.st_size, &mend, e);
+    if (f->fd >= 0)
+        flock(f->fd, LOCK_UN);
+    return good;
 }
 
 bool audit_file_append(struct audit_file *f, const struct list *records, bool decisions,

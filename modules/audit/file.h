@@ -28,6 +28,11 @@ struct audit_file {
     const char *path;     /* the owner's */
     const char *role;     /* of the entry about a torn line */
     uint64_t limit_bytes; /* a file that would grow beyond it is put aside; 0: none is */
+    /* Makes an entry, without chain and number, of what the chain is up to there, for the beginning
+     * of a file that goes on behind it. Returns its length, 0: there is none. NULL: there never is.
+     */
+    size_t (*checkpoint)(void *owner, const struct audit_head *head, char object[AUDIT_LINE_MAX]);
+    void *owner;
     struct error trouble; /* the file could not be put aside: the owner tells it, and clears it */
     uint64_t next_try_bytes; /* then */
     int fd;                  /* -1: not open */
@@ -41,6 +46,9 @@ struct audit_file {
 void audit_file_init(struct audit_file *f, const char *path, const char *role,
                      uint64_t limit_bytes);
 void audit_file_close(struct audit_file *f);
+
+/* Finds out where the chain stands, which may have been written by others: f->head. */
+bool audit_file_look(struct audit_file *f, struct error *e);
 
 /* Appends as many of the records, in their order, as AUDIT_COMMIT_MAX has room for: *count of them,
  * on disk then. decisions: they may use the reserve, others must leave it whole. False: none is in

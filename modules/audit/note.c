@@ -59,6 +59,7 @@ void audit_started(struct audit *a, const uint8_t own_key[KEY_BYTES])
 
 void audit_ended(struct audit *a, const char *why)
 {
+    audit_end_heads(a);
     audit_write(a, &(struct audit_entry){.event = "ended", .reason = why});
 }
 

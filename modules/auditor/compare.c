@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "auditor/verify.h"
+#include "base/clock.h"
 
 static bool is_role(const struct testimony *f, const char *role)
 {
@@ -128,38 +129,149 @@ void compare_facts(struct comparison *c, const struct testimony *a, const struct
     }
 }
 
+/* ---- Heads: what one has of the other's chain. ---- */
+
+/* One party's audit. */
+struct party {
+    struct testimony facts;
+    struct verified file;
+};
+
+static bool is_of(const struct told_head *t, const struct party *p)
+{
+    if (strcmp(audit_role_name(t->head.role), p->facts.role) != 0)
+        return false;
+    if (t->head.role == AUDIT_AGENT)
+        return strcmp(t->agent, p->facts.agent) == 0;
+    return facts_own_key(&p->facts, t->head.role == AUDIT_RELAY ? t->relay : t->key);
+}
+
+__attribute__((format(printf, 4, 5))) static void contradict_head(struct comparison *c,
+                                                                  const struct party *holder,
+                                                                  const struct told_head *t,
+                                                                  const char *format, ...)
+{
+    va_list args;
+    c->contradicted++;
+    printf("contradicted: head in %s:%zu: ", holder->facts.path, t->line);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+}
+
+static bool is_beginning_after(const struct verified *v, uint64_t time_ms)
+{
+    char time[AUDIT_TIME_BYTES];
+    clock_ms_text(time, time_ms);
+    return strcmp(time, v->first_time) < 0;
+}
+
+/* The chain, or what of it was before the file's first entry, is not in the file. */
+static void compare_absent(struct comparison *c, const struct party *holder,
+                           const struct told_head *t, const struct party *of)
+{
+    if (is_beginning_after(&of->file, t->head.time_ms))
+        c->heads_before++;
+    else
+        contradict_head(c, holder, t,
+                        "it is newer than the beginning of %s, which has no entry %" PRIu64
+                        " of chain %s",
+                        of->facts.path, t->head.head.number, t->head.head.chain);
+}
+
+static void compare_place(struct comparison *c, const struct party *holder,
+                          const struct told_head *t, const struct party *of)
+{
+    const struct audit_head *h = &t->head.head;
+    const uint8_t *hash = index_find(&of->file.index, h->chain, h->number);
+    uint64_t first, last;
+    if (hash && memcmp(hash, h->hash, HASH_BYTES) == 0)
+        c->heads++;
+    else if (hash)
+        contradict_head(c, holder, t,
+                        "entry %" PRIu64 " of chain %s is another one in %s: it was written anew",
+                        h->number, h->chain, of->facts.path);
+    else if (index_range(&of->file.index, h->chain, &first, &last) && h->number > last)
+        contradict_head(c, holder, t,
+                        "chain %s has entry %" PRIu64 ", but ends in %s at %" PRIu64
+                        ": it was cut off, or copied before",
+                        h->chain, h->number, of->facts.path, last);
+    else
+        compare_absent(c, holder, t, of);
+}
+
+static void compare_head(struct comparison *c, const struct party *holder,
+                         const struct told_head *t, const struct party *of)
+{
+    char signer[FINGERPRINT_TEXT_BYTES];
+    sign_fingerprint(signer, t->head.key);
+    if (!signed_head_is_good(&t->head))
+        contradict_head(c, holder, t, "nobody has signed it");
+    else if (of->file.signer[0] && strcmp(signer, of->file.signer) != 0)
+        contradict_head(c, holder, t, "its audit key is %s, that of %s is %s", signer,
+                        of->facts.path, of->file.signer);
+    else
+        compare_place(c, holder, t, of);
+}
+
+static void compare_heads(struct comparison *c, const struct party *holder, const struct party *of)
+{
+    for (size_t i = 0; i < holder->facts.head_count; i++)
+        if (is_of(&holder->facts.heads[i], of))
+            compare_head(c, holder, &holder->facts.heads[i], of);
+}
+
 /* ---- The files. ---- */
 
+/* Without that nobody can tell what it must have seen. */
+static void tell_nameless(const struct testimony *f)
+{
+    if (is_role(f, "agent") ? f->agent[0] == '\0' : f->key_count == 0)
+        printf("%s: says of no key that it is its own: what it has not seen cannot be told\n",
+               f->path);
+}
+
 /* Reads a file's facts, and prints what is wrong with its chain. */
-static bool read_party(struct testimony *f, const char *path, unsigned *findings, struct error *e)
+static bool read_party(struct party *p, const char *path, unsigned *findings, struct error *e)
 {
     struct reading r;
-    struct verified v;
     bool good;
     if (!reading_begin(&r, path, e))
         return false;
-    verify_reading(&v, &r);
-    *findings += v.findings;
-    good = facts_read(f, &r, e);
+    verify_reading(&p->file, &r);
+    *findings += p->file.findings;
+    good = (!p->file.exhausted || error_no_memory(e)) && facts_read(&p->facts, &r, e);
     reading_end(&r);
+    if (good)
+        tell_nameless(&p->facts);
+    else
+        verified_free(&p->file);
     return good;
 }
 
-static bool compare_each(struct comparison *c, const struct testimony *parties, size_t count,
+static bool compare_each(struct comparison *c, const struct party *parties, size_t count,
                          struct error *e)
 {
     for (size_t i = 0; i < count; i++)
         for (size_t k = i + 1; k < count; k++) {
-            if (is_role(&parties[i], parties[k].role))
-                return error_set(e, FAILURE_CONFIG, "%s and %s have one role, %s", parties[i].path,
-                                 parties[k].path, parties[i].role);
-            compare_facts(c, &parties[i], &parties[k]);
+            const struct testimony *a = &parties[i].facts, *b = &parties[k].facts;
+            if (is_role(a, b->role))
+                return error_set(e, FAILURE_CONFIG, "%s and %s have one role, %s", a->path, b->path,
+                                 a->role);
+            compare_facts(c, a, b);
+            compare_heads(c, &parties[i], &parties[k]);
+            compare_heads(c, &parties[k], &parties[i]);
         }
     return true;
 }
 
 static enum failure conclude(const struct comparison *c, unsigned findings)
 {
+    if (c->heads + c->heads_before)
+        printf("%u head%s of one in another's audit %s; %u older than the file it is of\n",
+               c->heads, c->heads == 1 ? "" : "s", c->heads == 1 ? "agrees" : "agree",
+               c->heads_before);
     printf("%u agree, %u not seen by one, %u contradicted\n", c->agree, c->not_seen,
            c->contradicted);
     if (findings || c->contradicted)
@@ -169,7 +281,7 @@ static enum failure conclude(const struct comparison *c, unsigned findings)
 
 enum failure compare_files(char **paths, size_t count)
 {
-    struct testimony parties[3] = {0};
+    struct party parties[3] = {0};
     struct comparison c = {0};
     struct error e = {0};
     unsigned findings = 0;
@@ -177,8 +289,10 @@ enum failure compare_files(char **paths, size_t count)
     while (have < count && read_party(&parties[have], paths[have], &findings, &e))
         have++;
     bool good = have == count && compare_each(&c, parties, count, &e);
-    while (have > 0)
-        facts_free(&parties[--have]);
+    while (have > 0) {
+        facts_free(&parties[--have].facts);
+        verified_free(&parties[have].file);
+    }
     if (good)
         return conclude(&c, findings);
     fprintf(stderr, "spx audit: %s\n", e.text);

@@ -8,6 +8,7 @@
  * nothing of it, and how often something else. */
 struct comparison {
     unsigned agree, not_seen, contradicted;
+    unsigned heads, heads_before; /* heads that agree, and that are of what is in no file */
 };
 
 /* Holds the facts of two parties against each other and prints, to standard output, all but what

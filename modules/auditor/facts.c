@@ -18,6 +18,32 @@ bool facts_own_key(const struct testimony *f, const char *fingerprint)
     return false;
 }
 
+static bool is_event(const struct audit_entry *e, const char *event)
+{
+    return strcmp(e->event, event) == 0;
+}
+
+/* True if the key is the writer's: a client's sessions have its own, too. */
+static bool says_key(const struct audit_entry *e)
+{
+    return e->key && (is_event(e, "started") || is_event(e, "head_signed") ||
+                      (strcmp(e->role, "client") == 0 &&
+                       (is_event(e, "session_began") || is_event(e, "session_resumed"))));
+}
+
+static void note_key(struct testimony *f, const char *key)
+{
+    if (!facts_own_key(f, key) && f->key_count < FACT_KEYS_MAX)
+        snprintf(f->keys[f->key_count++], sizeof f->keys[0], "%s", key);
+}
+
+/* All entries of an agent have its name. */
+static void note_name(struct testimony *f, const struct audit_entry *e)
+{
+    if (e->agent && f->agent[0] == '\0' && strcmp(e->role, "agent") == 0)
+        snprintf(f->agent, sizeof f->agent, "%s", e->agent);
+}
+
 static bool note_writer(struct testimony *f, const struct reading *r, struct error *e)
 {
     const struct audit_entry *entry = &r->line.entry;
@@ -26,15 +52,14 @@ static bool note_writer(struct testimony *f, const struct reading *r, struct err
     if (strcmp(f->role, entry->role) != 0)
         return error_set(e, FAILURE_CONFIG, "%s:%zu: of a %s, and what is before it of a %s",
                          r->path, r->number, entry->role, f->role);
+    note_name(f, entry);
+    if (says_key(entry))
+        note_key(f, entry->key);
     if (strcmp(entry->event, "started") != 0)
         return true;
     if (entry->agent && f->agent[0] && strcmp(f->agent, entry->agent) != 0)
         return error_set(e, FAILURE_CONFIG, "%s:%zu: of agent %s, and what is before it of %s",
                          r->path, r->number, entry->agent, f->agent);
-    if (entry->agent)
-        snprintf(f->agent, sizeof f->agent, "%s", entry->agent);
-    if (entry->key && !facts_own_key(f, entry->key) && f->key_count < FACT_KEYS_MAX)
-        snprintf(f->keys[f->key_count++], sizeof f->keys[0], "%s", entry->key);
     return true;
 }
 
@@ -131,6 +156,35 @@ static bool add(struct testimony *f, enum fact_kind kind, const char *text,
     return !event_ends(e, "_ended") || keep(&fact->by, e->by);
 }
 
+static void copy(char out[65], const char *text)
+{
+    snprintf(out, 65, "%s", text ? text : "");
+}
+
+/* A head that was received and found to be good. */
+static bool add_head(struct testimony *f, const struct reading *r)
+{
+    const struct audit_entry *e = &r->line.entry;
+    struct told_head *told;
+    if (f->head_count == f->head_room) {
+        size_t room = f->head_room ? 2 * f->head_room : 16;
+        struct told_head *grown = realloc(f->heads, room * sizeof *grown);
+        if (!grown)
+            return false;
+        f->heads = grown;
+        f->head_room = room;
+    }
+    told = &f->heads[f->head_count];
+    if (!e->head || !signed_head_from_text(&told->head, e->head))
+        return true;
+    told->line = r->number;
+    copy(told->agent, e->agent);
+    copy(told->key, e->key);
+    copy(told->relay, e->relay);
+    f->head_count++;
+    return true;
+}
+
 /* An entry about a stream is about its session too, and so on. */
 static bool add_entry(struct testimony *f, const struct audit_entry *e)
 {
@@ -143,6 +197,12 @@ static bool add_entry(struct testimony *f, const struct audit_entry *e)
            (!e->session || add(f, FACT_SESSION, e->session, e));
 }
 
+static bool add_line(struct testimony *f, const struct reading *r)
+{
+    return is_event(&r->line.entry, "head_received") ? add_head(f, r)
+                                                     : add_entry(f, &r->line.entry);
+}
+
 bool facts_read(struct testimony *f, struct reading *r, struct error *e)
 {
     uint8_t hash_key[16];
@@ -153,7 +213,7 @@ bool facts_read(struct testimony *f, struct reading *r, struct error *e)
                (ptrdiff_t)(offsetof(struct fact, name) - offsetof(struct fact, entry)), hash_key);
     reading_rewind(r);
     while (!e->failure && reading_next(r))
-        if (r->is_entry && note_writer(f, r, e) && !add_entry(f, &r->line.entry))
+        if (r->is_entry && note_writer(f, r, e) && !add_line(f, r))
             error_no_memory(e);
     if (!e->failure && f->role[0] == '\0')
         error_set(e, FAILURE_CONFIG, "%s: no entry", r->path);
@@ -168,4 +228,5 @@ void facts_free(struct testimony *f)
         fact_free(container_of(link, struct fact, link));
     list_init(&f->all);
     table_free(&f->table);
+    free(f->heads);
 }

@@ -3,7 +3,7 @@
 #ifndef SPX_AUDITOR_FACTS_H
 #define SPX_AUDITOR_FACTS_H
 
-#include "audit/chain.h"
+#include "audit/signed_head.h"
 #include "auditor/reading.h"
 #include "base/list.h"
 #include "base/table.h"
@@ -27,6 +27,13 @@ struct fact {
     char *by; /* who ended it, unless it ended cleanly */
 };
 
+/* A head of another party's that it has received, and from whom: as far as it says. */
+struct told_head {
+    struct signed_head head;
+    size_t line;
+    char agent[65], key[65], relay[65]; /* "": it does not say */
+};
+
 /* Who wrote it: the fingerprints of the keys it ran with, as it says itself. */
 #define FACT_KEYS_MAX 16
 
@@ -37,6 +44,8 @@ struct testimony {
     size_t key_count;
     struct list all;
     struct table table;
+    struct told_head *heads;
+    size_t head_count, head_room;
 };
 
 /* False: want of memory, or the file holds entries of several roles, or agents, or none. Otherwise

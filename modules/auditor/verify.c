@@ -32,6 +32,8 @@ static void note_first(struct verified *v, const struct audit_entry *e)
 {
     snprintf(v->chain, sizeof v->chain, "%s", e->chain);
     snprintf(v->previous, sizeof v->previous, "%s", e->previous);
+    snprintf(v->role, sizeof v->role, "%s", e->role);
+    snprintf(v->first_time, sizeof v->first_time, "%s", e->time);
     v->number = e->number;
 }
 
@@ -71,6 +73,51 @@ static void check_link(struct verified *v, const struct reading *r)
              "were removed");
 }
 
+/* ---- The heads that are signed in it. ---- */
+
+/* The first entry of a file that goes on with a chain. */
+static bool is_checkpoint(const struct verified *v, const struct audit_entry *e,
+                          const struct signed_head *h)
+{
+    return v->entries == 1 && h->head.number + 1 == e->number &&
+           strcmp(h->head.chain, e->chain) == 0 && audit_chain_links(&h->head, e);
+}
+
+/* The entry that the head names, in the file. */
+static void check_named(struct verified *v, const struct reading *r, const struct signed_head *h)
+{
+    const struct audit_entry *e = &r->line.entry;
+    const uint8_t *hash = index_find(&v->index, h->head.chain, h->head.number);
+    if (hash && memcmp(hash, h->head.hash, HASH_BYTES) != 0)
+        find(v, r->number, "entry %" PRIu64 " of chain %s is not the one that is signed here",
+             h->head.number, h->head.chain);
+    else if (!hash && strcmp(h->head.chain, e->chain) == 0 && h->head.number >= e->number)
+        find(v, r->number, "signs entry %" PRIu64 ", which is not before it", h->head.number);
+    else if (is_checkpoint(v, e, h))
+        v->checkpoint = true;
+}
+
+static void check_head(struct verified *v, const struct reading *r)
+{
+    const struct audit_entry *e = &r->line.entry;
+    struct signed_head h;
+    char signer[FINGERPRINT_TEXT_BYTES];
+    if (!e->head || !signed_head_from_text(&h, e->head) || !signed_head_is_good(&h) ||
+        strcmp(audit_role_name(h.role), e->role) != 0) {
+        find(v, r->number, "its head is not one that is rightly signed");
+        return;
+    }
+    sign_fingerprint(signer, h.key);
+    if (v->heads++ == 0)
+        memcpy(v->signer, signer, sizeof signer);
+    else if (strcmp(signer, v->signer) != 0)
+        find(v, r->number, "signed with audit key %s, what is before it with %s", signer,
+             v->signer);
+    check_named(v, r, &h);
+}
+
+/* ---- All of it. ---- */
+
 static void take_entry(struct verified *v, const struct reading *r, struct odd *odd)
 {
     if (odd->begin && (v->entries > 0 || r->line.entry.torn))
@@ -84,7 +131,11 @@ static void take_entry(struct verified *v, const struct reading *r, struct odd *
     if (v->entries++ == 0)
         note_first(v, &r->line.entry);
     audit_head_take(&v->last, &r->line.entry, r->raw);
+    snprintf(v->last_time, sizeof v->last_time, "%s", r->line.entry.time);
     odd->begin = NULL;
+    if (strcmp(r->line.entry.event, "head_signed") == 0)
+        check_head(v, r);
+    v->exhausted = !index_add(&v->index, &v->last) || v->exhausted;
 }
 
 void verify_reading(struct verified *v, struct reading *r)
@@ -104,6 +155,11 @@ void verify_reading(struct verified *v, struct reading *r)
         find(v, odd.line, "not an entry");
     else if (odd.begin)
         v->torn_bytes = (size_t)((const uint8_t *)r->text + r->len - odd.begin);
+}
+
+void verified_free(struct verified *v)
+{
+    index_free(&v->index);
 }
 
 /* ---- From file to file. ---- */
@@ -141,25 +197,93 @@ static bool is_beginning(const struct verified *f)
     return f->number == 1 && strspn(f->previous, "0") == strlen(f->previous);
 }
 
+static bool is_followed(const struct verified *files, size_t count, const struct verified *f)
+{
+    for (size_t i = 0; i < count; i++)
+        if (&files[i] != f && follows(&files[i], f))
+            return true;
+    return false;
+}
+
+/* True if both can be of one party, as far as they say. */
+static bool may_be_related(const struct verified *a, const struct verified *b)
+{
+    return strcmp(a->role, b->role) == 0 &&
+           (!a->signer[0] || !b->signer[0] || strcmp(a->signer, b->signer) == 0);
+}
+
+/* A file of the same party that is older and ends where no other goes on; NULL: there is none. */
+static const struct verified *find_loose(const struct verified *files, size_t count,
+                                         const struct verified *f)
+{
+    for (size_t i = 0; i < count; i++)
+        if (&files[i] != f && files[i].entries && may_be_related(&files[i], f) &&
+            strcmp(files[i].last_time, f->first_time) <= 0 && !is_followed(files, count, &files[i]))
+            return &files[i];
+    return NULL;
+}
+
+/* Nothing before this file is at hand, which is right for the oldest only. Returns the findings. */
+static unsigned tell_oldest(const struct verified *files, size_t count, const struct verified *f)
+{
+    const struct verified *loose = find_loose(files, count, f);
+    if (f->checkpoint)
+        printf("%s: goes on behind entry %" PRIu64 " by a checkpoint of audit key %s: what came "
+               "before may be gone\n",
+               f->path, f->number - 1, f->signer);
+    else
+        printf("%s: what came before entry %" PRIu64 " is not among the files\n", f->path,
+               f->number);
+    if (loose)
+        printf("%s: is older than %s, and its end, or what was between them, is missing\n",
+               loose->path, f->path);
+    return loose != NULL;
+}
+
+static unsigned tell_gap(const struct verified *f, const struct verified *earlier)
+{
+    if (earlier->last.number + 1 < f->number)
+        printf("%s: entries %" PRIu64 " to %" PRIu64 ", between %s and it, are missing\n", f->path,
+               earlier->last.number + 1, f->number - 1, earlier->path);
+    else
+        printf("%s: its first entry, or the last of %s, was altered\n", f->path, earlier->path);
+    return 1;
+}
+
+static bool go_on_behind_one(const struct verified *a, const struct verified *b)
+{
+    return !is_beginning(a) && !is_beginning(b) && strcmp(a->previous, b->previous) == 0 &&
+           strcmp(a->chain, b->chain) != 0;
+}
+
+/* Two ways on from one entry: somebody has copied the file, and written both. */
+static unsigned tell_fork(const struct verified *a, const struct verified *b)
+{
+    const char *chain;
+    uint64_t number;
+    if (!a->entries || !b->entries)
+        return 0;
+    if (index_differ(&a->index, &b->index, &chain, &number))
+        printf("%s and %s: entry %" PRIu64 " of chain %s is another one in each\n", a->path,
+               b->path, number, chain);
+    else if (go_on_behind_one(a, b))
+        printf("%s and %s: both go on behind the same entry\n", a->path, b->path);
+    else
+        return 0;
+    return 1;
+}
+
 unsigned verify_links(const struct verified *files, size_t count)
 {
     unsigned findings = 0;
     for (size_t i = 0; i < count; i++) {
         const struct verified *f = &files[i], *earlier;
+        for (size_t k = i + 1; k < count; k++)
+            findings += tell_fork(f, &files[k]);
         if (!f->entries || is_beginning(f) || find_before(files, count, f))
             continue;
         earlier = find_earlier(files, count, f);
-        if (!earlier) {
-            printf("%s: what came before entry %" PRIu64 " is not among the files\n", f->path,
-                   f->number);
-            continue;
-        }
-        findings++;
-        if (earlier->last.number + 1 < f->number)
-            printf("%s: entries %" PRIu64 " to %" PRIu64 ", between %s and it, are missing\n",
-                   f->path, earlier->last.number + 1, f->number - 1, earlier->path);
-        else
-            printf("%s: its first entry, or the last of %s, was altered\n", f->path, earlier->path);
+        findings += earlier ? tell_gap(f, earlier) : tell_oldest(files, count, f);
     }
     return findings;
 }
@@ -176,6 +300,9 @@ static void print_state(const struct verified *v)
                v->entries, v->entries == 1 ? "y" : "ies", v->last.number, v->last.chain);
     else
         printf("%s: no entry\n", v->path);
+    if (v->heads)
+        printf("%s: %u head%s signed with audit key %s\n", v->path, v->heads,
+               v->heads == 1 ? "" : "s", v->signer);
 }
 
 /* Verifies each for itself. */
@@ -190,6 +317,8 @@ static bool verify_each(struct verified *files, char **paths, size_t count, unsi
         print_state(&files[i]);
         *findings += files[i].findings;
         reading_end(&r);
+        if (files[i].exhausted)
+            return error_no_memory(e);
     }
     return true;
 }
@@ -203,6 +332,8 @@ enum failure verify_files(char **paths, size_t count)
         error_no_memory(&e);
     else if (verify_each(files, paths, count, &findings, &e))
         findings += verify_links(files, count);
+    for (size_t i = 0; i < count && files; i++)
+        verified_free(&files[i]);
     free(files);
     if (!e.failure)
         return findings ? FAILURE_ALTERED : FAILURE_NONE;

@@ -2,7 +2,8 @@
 #ifndef SPX_AUDITOR_VERIFY_H
 #define SPX_AUDITOR_VERIFY_H
 
-#include "audit/chain.h"
+#include "audit/signed_head.h"
+#include "auditor/index.h"
 #include "auditor/reading.h"
 
 /* A file as it is found to be. */
@@ -13,12 +14,21 @@ struct verified {
     uint64_t number;
     char previous[AUDIT_HASH_TEXT_BYTES];
     struct audit_head last;
-    size_t torn_bytes; /* at its end, of a line that was not finished; 0: none */
-    unsigned findings; /* that were printed */
+    char role[17];
+    char first_time[AUDIT_TIME_BYTES], last_time[AUDIT_TIME_BYTES];
+    struct line_index index;
+    unsigned heads;                      /* of the own, signed */
+    char signer[FINGERPRINT_TEXT_BYTES]; /* their audit key; "": there is none */
+    bool checkpoint;                     /* the first entry signs what was before it */
+    bool exhausted;                      /* no memory for all of it */
+    size_t torn_bytes;                   /* at its end, of a line that was not finished; 0: none */
+    unsigned findings;                   /* that were printed */
 };
 
-/* Goes through a file and prints, to standard output, each line that is not as it was written. */
+/* Goes through a file and prints, to standard output, each line that is not as it was written.
+ * verified_free frees it. */
 void verify_reading(struct verified *v, struct reading *r);
+void verified_free(struct verified *v);
 
 /* Prints what is missing between the files. Returns how many findings there were. */
 unsigned verify_links(const struct verified *files, size_t count);

@@ -17,17 +17,28 @@ uint64_t clock_now_us(void)
     return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_nsec / 1000;
 }
 
-void clock_wall_text(char out[25])
+void clock_ms_text(char out[25], uint64_t ms)
 {
-    struct timespec t;
+    time_t whole = (time_t)(ms / 1000);
     struct tm tm;
     char seconds[20];
-    clock_gettime(CLOCK_REALTIME, &t);
     /* A year of five digits does not fit: such a clock is shown as zeros. */
-    if (!gmtime_r(&t.tv_sec, &tm) ||
+    if (!gmtime_r(&whole, &tm) ||
         strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &tm) != sizeof seconds - 1)
         snprintf(seconds, sizeof seconds, "0000-00-00T00:00:00");
-    snprintf(out, 25, "%s.%03uZ", seconds, (unsigned)(t.tv_nsec / 1000000) % 1000U);
+    snprintf(out, 25, "%s.%03uZ", seconds, (unsigned)(ms % 1000));
+}
+
+uint64_t clock_wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void clock_wall_text(char out[25])
+{
+    clock_ms_text(out, clock_wall_ms());
 }
 
 int64_t clock_wall_s(void)

@@ -17,7 +17,11 @@ uint64_t clock_now_us(void);
  */
 void clock_wall_text(char out[25]);
 
-/* Seconds since 1970 by the wall clock. */
+/* A time in milliseconds since 1970 in the same form. */
+void clock_ms_text(char out[25], uint64_t ms);
+
+/* Seconds, and milliseconds, since 1970 by the wall clock. */
+uint64_t clock_wall_ms(void);
 int64_t clock_wall_s(void);
 
 /* The system's name for its running since the last boot, clean and terminated: while it is the same

@@ -97,6 +97,26 @@ void text_hex(char *out, const uint8_t *data, size_t len)
     *out = '\0';
 }
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool text_unhex(uint8_t *out, size_t len, const char *text)
+{
+    if (strlen(text) != 2 * len)
+        return false;
+    for (size_t i = 0; i < len; i++, text += 2) {
+        int high = hex_digit(text[0]), low = hex_digit(text[1]);
+        if (high < 0 || low < 0)
+            return false;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
 static struct view view_from(struct view v, size_t offset)
 {
     return view_of(v.data + offset, v.len - offset);

@@ -20,6 +20,9 @@ bool base64_decode(uint8_t *out, size_t out_len, struct view text);
 /* Lower-case hexadecimal; out takes 2 * len + 1 bytes and is terminated. */
 void text_hex(char *out, const uint8_t *data, size_t len);
 
+/* The reverse: exactly len bytes of it; false otherwise, out is then undefined. */
+bool text_unhex(uint8_t *out, size_t len, const char *text);
+
 /* True if the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool utf8_valid(struct view text);
 

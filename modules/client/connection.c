@@ -71,6 +71,8 @@ struct connection {
     enum code code; /* of the refusal that it ends for */
     char why[TRY_TEXT_BYTES];
     struct timer close_limit, status;
+    struct rate relay_heads, agent_heads; /* of their audits, that are taken */
+    bool head_due;                        /* the agent is owed one */
     struct partings partings;
 };
 
@@ -422,6 +424,7 @@ static void connected(struct connection *c, struct circuit_driver *driver, const
         return; /* CLOSE goes out again */
     timer_cancel(c->loop, &c->retry);
     set_state(c, STATE_CONNECTED);
+    connection_owe_head(c);
     if (resumed)
         report_resumed(&c->report, relay, c->lost_us);
     else
@@ -498,6 +501,12 @@ static void on_stream(struct session *s, const struct stream_report *report)
     report_stream(&c->report, report);
 }
 
+static void on_head(struct session *s, struct view head)
+{
+    struct connection *c = session_owner(s);
+    report_head(&c->report, &c->agent_heads, c->task->agent_key.key, head);
+}
+
 static const struct session_events session_events = {
     .on_open = on_open,
     .on_connection = on_connection,
@@ -505,6 +514,7 @@ static const struct session_events session_events = {
     .on_room = on_room,
     .on_stall = on_stall,
     .on_access = on_access,
+    .on_head = on_head,
 };
 
 static void circuit_lost(struct connection *c, const char *why)
@@ -629,6 +639,8 @@ static void try_relay(struct connection *c)
         .agent_key = c->task->agent_key.key,
         .reason = c->task->options->reason,
         .emergency = c->was_granted ? NULL : c->task->options->emergency,
+        .audit = c->place.audit,
+        .heads = &c->relay_heads,
         .driver = spare_driver(c),
         .impatient = round_is_impatient(&c->round),
         .hurried = round_is_hurried(&c->round),
@@ -654,6 +666,19 @@ void connection_interrupt(struct connection *c)
     c->failure = FAILURE_INTERRUPTED;
     snprintf(c->why, sizeof c->why, "interrupted");
     leave(c, "ended by the user");
+}
+
+void connection_owe_head(struct connection *c)
+{
+    c->head_due = true;
+}
+
+void connection_tell_head(struct connection *c, struct view head)
+{
+    if (!c->head_due || !c->session || c->ended)
+        return;
+    c->head_due = false;
+    session_tell_head(c->session, head);
 }
 
 void connection_log_status(const struct connection *c)

@@ -5,12 +5,16 @@
 #include <stdlib.h>
 
 #include "audit/note.h"
+#include "base/clock.h"
 #include "base/exits.h"
 #include "base/log.h"
+
+#define HEAD_US (300 * CLOCK_US_PER_S)
 
 struct group {
     struct loop *loop;
     struct audit *audit; /* or NULL */
+    struct timer heads;  /* of it, when agents are owed one again */
     struct connection **all;
     size_t count, running;
 };
@@ -45,13 +49,37 @@ static bool heeds_hangup(void)
     return sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler != SIG_IGN;
 }
 
+static void on_head(void *arg, struct view head)
+{
+    struct group *g = arg;
+    for (size_t i = 0; i < g->count && g->all; i++)
+        if (g->all[i])
+            connection_tell_head(g->all[i], head);
+}
+
+static void on_heads(struct timer *timer)
+{
+    struct group *g = container_of(timer, struct group, heads);
+    for (size_t i = 0; i < g->count; i++)
+        connection_owe_head(g->all[i]);
+    audit_want_head(g->audit);
+    timer_set(g->loop, timer, loop_now(g->loop) + HEAD_US);
+}
+
 static bool begin_audit(struct group *g, const struct client_task *task, struct error *e)
 {
     const struct client_config *config = task->config;
-    const struct audit_settings settings = {
-        .path = config->audit, .role = "client", .limit_bytes = audit_bytes(config->audit_mb)};
+    const struct audit_settings settings = {.path = config->audit,
+                                            .role = "client",
+                                            .limit_bytes = audit_bytes(config->audit_mb),
+                                            .own_key = task->party->own->public_key,
+                                            .on_head = on_head,
+                                            .arg = g};
     if (config->audit && !(g->audit = audit_start(g->loop, &settings, e)))
         return false;
+    g->heads.on_fire = on_heads;
+    if (g->audit)
+        timer_set(g->loop, &g->heads, loop_now(g->loop) + HEAD_US);
     audit_started(g->audit, task->party->own->public_key);
     return true;
 }
@@ -120,6 +148,8 @@ enum failure group_run(const struct client_task *tasks, size_t count)
         failure = e.failure;
     }
     audit_leave_loop(g.audit);
+    if (g.loop)
+        timer_cancel(g.loop, &g.heads);
     loop_free(g.loop);
     for (size_t i = 0; i < count && g.all; i++)
         connection_free(g.all[i]);

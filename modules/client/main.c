@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/show.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "cli/cli.h"
@@ -197,6 +198,7 @@ static void show(struct cli *c)
 {
     const struct client_command *command = c->state;
     cli_show_key(&command->config.key);
+    audit_show(command->config.audit);
 }
 
 static void suggest_known(void *arg, const char *name)

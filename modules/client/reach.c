@@ -85,6 +85,23 @@ static void make_message1(struct outgoing *o)
     hash_name(r->circuit, view_of(r->message1, r->message1_len));
 }
 
+/* Of the audit: what this side has written so far. */
+static void send_head(struct reach *r)
+{
+    uint8_t head[SIGNED_HEAD_BYTES];
+    if (audit_last_head(r->request.audit, head))
+        hop_send(&r->hop.driver.hop, MESSAGE_HEAD, view_of(head, sizeof head));
+}
+
+static void take_head(struct reach *r, struct view body)
+{
+    const uint8_t *key = r->request.relay->public_key;
+    char relay[FINGERPRINT_TEXT_BYTES];
+    key_fingerprint(relay, key);
+    audit_take_head(r->request.audit, r->request.heads,
+                    &(struct audit_entry){.relay = relay, .by = "relay"}, key, body);
+}
+
 static void send_connect(struct reach *r)
 {
     uint8_t body[sizeof r->message1 + NAME_MAX_BYTES + 2];
@@ -107,6 +124,7 @@ static void on_open(struct hop *h, const struct info *info)
     set_limit(r, ANSWER_S);
     /* LIST goes with CONNECT in one write: its answer comes first, and shows the key the relay has
      * for the agent. */
+    send_head(r);
     send_list(r);
     send_connect(r);
 }
@@ -216,7 +234,9 @@ static const struct answer {
 static bool on_message(struct hop *h, unsigned type, struct view body)
 {
     struct reach *r = reach_of(h);
-    if (r->finished || type == MESSAGE_INFO)
+    if (type == MESSAGE_HEAD)
+        take_head(r, body);
+    if (r->finished || type == MESSAGE_INFO || type == MESSAGE_HEAD)
         return true;
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
         if (answers[i].type == type && answers[i].listed == r->listed)

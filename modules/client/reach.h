@@ -3,6 +3,7 @@
 #ifndef SPX_CLIENT_REACH_H
 #define SPX_CLIENT_REACH_H
 
+#include "audit/audit.h"
 #include "config/config.h"
 #include "crypto/circuit_label.h"
 #include "hop/outgoing.h"
@@ -28,6 +29,8 @@ struct reach_request {
     const char *reason;            /* the user's, for a new session; NULL: none */
     const char *emergency;         /* and the code for it; NULL: none */
     struct session *session;       /* the circuit is for */
+    struct audit *audit;           /* or NULL; the relay and it exchange heads */
+    struct rate *heads;            /* of the relays' that are taken */
     struct circuit_driver *driver; /* zeroed but for on_change and turns; open when done says so */
     /* Another relay is left to try: an agent that this one lists as offline is not waited for
      * (CODE_OFFLINE). */

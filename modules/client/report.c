@@ -46,6 +46,14 @@ void report_stream(struct report *r, const struct stream_report *stream)
     stream_audit_note(r->audit, true, loop_now(r->loop), &r->subject.entry, stream);
 }
 
+void report_head(struct report *r, struct rate *rate, const uint8_t agent_key[KEY_BYTES],
+                 struct view head)
+{
+    struct audit_entry of = r->subject.entry;
+    of.by = "agent";
+    audit_take_head(r->audit, rate, &of, agent_key, head);
+}
+
 void report_begin(struct report *r)
 {
     r->begun_us = loop_now(r->loop);
@@ -70,6 +78,7 @@ void report_connected(struct report *r, const struct session *s, const char *rel
            r->label);
     audit_subject_session(&r->subject, view_of(session_id(s), SESSION_ID_BYTES));
     audit_note(r->audit, &f, &r->subject.entry);
+    audit_want_head(r->audit);
     r->has_session = true;
 }
 
@@ -83,6 +92,7 @@ void report_resumed(struct report *r, const char *relay, uint64_t lost_us)
     caused(r, LOG_INFO, &f, "%sresumed after %s, nothing lost: through relay %s, circuit %s",
            r->prefix, time, relay, r->label);
     audit_note(r->audit, &f, &r->subject.entry);
+    audit_want_head(r->audit);
 }
 
 void report_stalled(struct report *r)

@@ -46,6 +46,10 @@ void report_audit(struct report *r, struct audit *audit, const uint8_t own_key[K
 /* For session_events.on_stream, with an audit. */
 void report_stream(struct report *r, const struct stream_report *stream);
 
+/* The agent has told a head of its audit; rate: of those that are taken. */
+void report_head(struct report *r, struct rate *rate, const uint8_t agent_key[KEY_BYTES],
+                 struct view head);
+
 /* From now on time counts, and what the log leaves out is told every few seconds. */
 void report_begin(struct report *r);
 

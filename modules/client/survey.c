@@ -63,7 +63,7 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
         a->listed = true;
         hop_driver_set_deadline(&a->hop.driver, CLOCK_NEVER);
         q->events->on_complete(q->arg, a->relay);
-    } else if (type != MESSAGE_INFO) {
+    } else if (type != MESSAGE_INFO && type != MESSAGE_HEAD) {
         return hop_fail(h, CODE_PROTOCOL, "%s was not asked for", message_name(type));
     }
     return true;

@@ -48,6 +48,8 @@ static const struct message_rule rules[] = {
     {MESSAGE_CALL, FROM_CONTROL, FROM_RELAY, false, give_to_owner},
     {MESSAGE_CALLS, FROM_CONTROL, FROM_RELAY, false, give_to_owner},
     {MESSAGE_HEARD, FROM_RELAY, FROM_CONTROL, false, give_to_owner},
+    {MESSAGE_HEAD, FROM_CLIENT | FROM_CONTROL | FROM_RELAY, FROM_CLIENT | FROM_CONTROL | FROM_RELAY,
+     false, give_to_owner},
     {MESSAGE_PING, FROM_ANY, FROM_ANY, false, read_ping},
     {MESSAGE_PONG, FROM_ANY, FROM_ANY, false, read_pong},
     {MESSAGE_BYE, FROM_ANY, FROM_ANY, false, read_bye},

@@ -5,6 +5,7 @@
 #include "net/descriptors.h"
 #include "relay/connect.h"
 #include "relay/desk.h"
+#include "relay/heads.h"
 #include "relay/listing.h"
 #include "relay/peer.h"
 #include "relay/pending.h"
@@ -31,6 +32,11 @@ static bool read_connect(struct peer *peer, struct view body)
     return may_speak(peer, MESSAGE_CONNECT) && connect_read(peer, body);
 }
 
+static bool read_head(struct peer *peer, struct view body)
+{
+    return may_speak(peer, MESSAGE_HEAD) && heads_read_of_user(peer, body);
+}
+
 static struct log_fields fields_of(const struct peer *peer, const char *event)
 {
     return (struct log_fields){
@@ -52,6 +58,7 @@ static const struct peer_message messages[] = {
     {MESSAGE_LIST, read_list},
     {MESSAGE_WATCH, read_watch},
     {MESSAGE_CONNECT, read_connect},
+    {MESSAGE_HEAD, read_head},
 };
 
 static const struct peer_kind client_hop = {
@@ -80,6 +87,7 @@ void client_hop_came(struct peer *peer, struct known_user *u)
     }
     peer->kind = &client_hop;
     peer_belongs_to_user(peer, u);
+    heads_greet(peer);
     f = fields_of(peer, "hop_connected");
     log_caused_event(&peer->relay->log, u->public_key, loop_now(peer->relay->loop), LOG_INFO, &f,
                      "user %s connected from %s", f.user, peer->address);

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "relay/circuit_hop.h"
 #include "relay/desk.h"
+#include "relay/heads.h"
 #include "relay/offer.h"
 #include "relay/peer.h"
 
@@ -176,6 +177,7 @@ static const struct peer_message messages[] = {
     {MESSAGE_REFUSE, offer_read_refuse_on_control},
     {MESSAGE_CALL, read_call},
     {MESSAGE_CALLS, read_calls},
+    {MESSAGE_HEAD, heads_read_of_agent},
 };
 
 static const struct peer_kind control_hop = {

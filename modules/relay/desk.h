@@ -35,6 +35,7 @@ struct relay {
     struct list hellos; /* first messages that wait for a worker, by struct hello_job's waiting */
     _Atomic unsigned hello_count; /* of them */
     struct audit *audit;          /* or NULL */
+    uint64_t heads_us;            /* when agents with circuits are owed a head of it again */
     struct audit_counts counts;   /* of what is not worth a line each in it */
     struct log_rates log;  /* of lines that parties cause, by their keys; strangers' by zeros */
     struct list peers;     /* every hop, by struct peer's all */

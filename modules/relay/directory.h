@@ -23,6 +23,7 @@ struct known_user {
     struct list all;
     struct list hops;       /* its open client hops, by struct peer's of_party */
     unsigned circuit_count; /* joined, to any agent */
+    struct rate heads;      /* of its audits, that are taken */
     struct rate looks;      /* at agents, for LIST and WATCH */
     struct rate lists;      /* its LISTs and WATCHes of more than one agent */
 };
@@ -43,6 +44,8 @@ struct known_agent {
     unsigned generation;
     struct list all;
     struct presence presence;
+    struct rate heads;      /* of its audit, that are taken */
+    bool head_due;          /* it is owed one of the relay's */
     struct rate call_notes; /* entries about its calls in the audit */
     struct agent_hops hops;
     struct list pendings; /* CONNECTs under way, by struct pending's of_agent */

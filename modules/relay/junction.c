@@ -35,6 +35,9 @@ static void note(const struct junction *j, const struct log_fields *f)
     char key[FINGERPRINT_TEXT_BYTES];
     key_fingerprint(key, j->user_key);
     audit_note(j->relay->audit, f, &(struct audit_entry){.circuit = j->circuit, .key = key});
+    if (j->agent)
+        j->agent->head_due = true;
+    audit_want_head(j->relay->audit);
 }
 
 static struct log_fields fields_of(const struct junction *j, const char *event)

@@ -1,4 +1,5 @@
 /* The relay's command line. */
+#include "audit/show.h"
 #include "cli/cli.h"
 #include "config/config.h"
 #include "relay/guard.h"
@@ -22,6 +23,7 @@ static void show(struct cli *c)
     cli_show_key(&config->key);
     show_users(config);
     relay_guard_check(config, c->path);
+    audit_show(config->audit);
 }
 
 static enum failure serve(struct cli *c)
@@ -42,10 +44,10 @@ static const struct cli_applet applet = {
     .load = load,
     .unload = unload,
     .show = show,
-    .notes =
-        "--check also shows the public key and fingerprint, and which agents each user may reach.\n"
-        "Signals: HUP reloads the configuration (what is no longer allowed ends at once),\n"
-        "USR1 writes a status to the log, TERM and INT end the relay.",
+    .notes = "--check also shows the public key and fingerprint, which agents each user may\n"
+             "reach, and audit keys.\n"
+             "Signals: HUP reloads the configuration (what is no longer allowed ends at once),\n"
+             "USR1 writes a status to the log, TERM and INT end the relay.",
 };
 
 enum failure relay_main(int argc, char **argv)

@@ -13,6 +13,7 @@
 #include "relay/changes.h"
 #include "relay/desk.h"
 #include "relay/guard.h"
+#include "relay/heads.h"
 #include "relay/junction.h"
 #include "relay/listing.h"
 #include "relay/peer.h"
@@ -38,6 +39,7 @@ static void on_sweep(struct timer *timer)
     log_rates_sweep(&r->log, now);
     directory_sweep(&r->directory, now);
     key_stock_fill(&r->stock);
+    heads_sweep(r, now);
     timer_set(r->loop, timer, now + SWEEP_US);
 }
 
@@ -154,8 +156,12 @@ static void init(struct server *s, struct relay_config *config, const char *path
 
 static bool begin_audit(struct relay *r, struct error *e)
 {
-    const struct audit_settings settings = {
-        .path = r->config.audit, .role = "relay", .limit_bytes = audit_bytes(r->config.audit_mb)};
+    const struct audit_settings settings = {.path = r->config.audit,
+                                            .role = "relay",
+                                            .limit_bytes = audit_bytes(r->config.audit_mb),
+                                            .own_key = r->key.public_key,
+                                            .on_head = heads_signed,
+                                            .arg = r};
     if (r->config.audit && !(r->audit = audit_start(r->loop, &settings, e)))
         return false;
     audit_counts_init(&r->counts, r->loop, r->audit);

@@ -345,6 +345,16 @@ static bool take_datagram(struct session *s, const struct frame *f)
     return true;
 }
 
+/* Malformed, it is ignored as any frame of its kind. */
+static bool take_head(struct session *s, const struct frame *f)
+{
+    struct view head;
+    if (s->state == SESSION_ACTIVE && s->events->on_head && f->stream == 0 &&
+        head_decode(&head, f->payload))
+        s->events->on_head(s, head);
+    return true;
+}
+
 typedef bool take_function(struct session *s, const struct frame *f, uint64_t now_us);
 
 static take_function *const sequenced[] = {
@@ -408,6 +418,8 @@ bool session_take_frame(struct circuit *c, const struct frame *f, uint64_t now_u
         c->carried = true;
         return take_datagram(s, f);
     }
+    if (f->type == FRAME_HEAD)
+        return take_head(s, f);
     if (f->type >= FRAME_PAD)
         return true;
     return unknown_frame(s, f);

@@ -353,7 +353,15 @@ static size_t put_ping(struct circuit *c, uint8_t *out, uint64_t now_us)
     return put_unsequenced(out, FRAME_PING, payload);
 }
 
-/* START first; then what is owed to liveness. */
+static size_t put_audit_head(struct session *s, uint8_t *out)
+{
+    frame_header(out, FRAME_HEAD, 0, s->head_len);
+    memcpy(out + FRAME_HEADER_BYTES, s->head, s->head_len);
+    s->head_owed = false;
+    return FRAME_HEADER_BYTES + s->head_len;
+}
+
+/* START first; then what is owed to liveness, and to the audit. */
 static size_t put_head(struct circuit *c, uint8_t *out, uint64_t now_us)
 {
     size_t n = 0;
@@ -367,6 +375,8 @@ static size_t put_head(struct circuit *c, uint8_t *out, uint64_t now_us)
         n += put_unsequenced(out + n, FRAME_PONG, c->pong);
         c->pong_owed = false;
     }
+    if (c->session->head_owed)
+        n += put_audit_head(c->session, out + n);
     return n;
 }
 

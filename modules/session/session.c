@@ -400,6 +400,16 @@ void session_tell_access(struct session *s, const struct access_frame *access)
     session_wake(s);
 }
 
+void session_tell_head(struct session *s, struct view head)
+{
+    if (s->state != SESSION_ACTIVE || head.len == 0 || head.len > sizeof s->head)
+        return;
+    memcpy(s->head, head.data, head.len);
+    s->head_len = head.len;
+    s->head_owed = true;
+    session_wake(s);
+}
+
 void session_close(struct session *s, enum code code, const char *text)
 {
     if (s->state != SESSION_ACTIVE)

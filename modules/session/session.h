@@ -113,6 +113,10 @@ bool session_can_wait(const struct session *s);
  * bytes. */
 void session_tell_access(struct session *s, const struct access_frame *access);
 
+/* Owes HEAD, in place of one that it still owes: sent once, on whichever circuit is the next to
+ * carry something, and lost with that. head: at most HEAD_MAX_BYTES. */
+void session_tell_head(struct session *s, struct view head);
+
 /* Ends it without telling the peer, which cannot be reached or does not know it any more. Its
  * circuits are of no more use. Its streams end with session_free. */
 void session_abandon(struct session *s, enum code code, const char *text);

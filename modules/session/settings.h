@@ -78,6 +78,9 @@ struct session_events {
      * each stall, from circuit_tick. A client begins the next circuit beside this one, an agent
      * looks after its way to the relay. May be NULL. */
     void (*on_stall)(struct session *s, uint64_t since_us);
+    /* The peer tells a head of its audit, 1 to HEAD_MAX_BYTES that nobody has looked at (valid
+     * during the call). May be NULL. */
+    void (*on_head)(struct session *s, struct view head);
     /* For an audit: a stream of either side was answered, or has ended for its owner. Must not call
      * back. The texts are clean and valid during the call. NULL: not wanted. */
     void (*on_stream)(struct session *s, const struct stream_report *report);

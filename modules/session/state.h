@@ -63,6 +63,9 @@ struct session {
     const char *end_text; /* that its streams end with, once that is known; or NULL */
     uint64_t access_until_s;
     char access_text[SESSION_ACCESS_TEXT_BYTES];
+    uint8_t head[HEAD_MAX_BYTES]; /* of the owner's audit */
+    size_t head_len;
+    bool head_owed;
 
     /* Receiving. */
     uint64_t receive_position;

@@ -10,7 +10,7 @@ static const struct {
     {FRAME_LISTEN, "LISTEN"}, {FRAME_LISTENING, "LISTENING"}, {FRAME_CLOSE, "CLOSE"},
     {FRAME_ACCESS, "ACCESS"}, {FRAME_START, "START"},         {FRAME_ACK, "ACK"},
     {FRAME_PING, "PING"},     {FRAME_PONG, "PONG"},           {FRAME_DATAGRAM, "DATAGRAM"},
-    {FRAME_PAD, "PAD"},
+    {FRAME_PAD, "PAD"},       {FRAME_HEAD, "HEAD"},
 };
 
 const char *frame_name(unsigned type)
@@ -135,6 +135,12 @@ bool access_decode(struct access_frame *m, struct view payload)
     m->until_s = read_u64(&r);
     m->text = read_string(&r, TEXT_MAX_BYTES);
     return reader_done(&r);
+}
+
+bool head_decode(struct view *head, struct view payload)
+{
+    *head = payload;
+    return payload.len > 0 && payload.len <= HEAD_MAX_BYTES;
 }
 
 bool window_decode(uint32_t *credit, struct view payload)

@@ -22,6 +22,7 @@ enum frame_type {
     FRAME_PONG = 0x83,
     FRAME_DATAGRAM = 0x84,
     FRAME_PAD = 0xC0, /* from here up: unknown ones are ignored */
+    FRAME_HEAD = 0xC1,
 };
 
 /* Its name for logs, also of a type that is not known. Static. */
@@ -101,6 +102,9 @@ struct access_frame {
 };
 size_t access_encode(const struct access_frame *m, uint8_t *out, size_t size);
 bool access_decode(struct access_frame *m, struct view payload);
+
+/* HEAD: a signed head of the sender's audit, at most HEAD_MAX_BYTES (docs/AUDIT.md) */
+bool head_decode(struct view *head, struct view payload);
 
 /* WINDOW: credit (4), 1 to CREDIT_MAX */
 bool window_decode(uint32_t *credit, struct view payload);

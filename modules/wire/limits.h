@@ -19,6 +19,7 @@
 #define REASON_MAX_BYTES 256
 #define EMERGENCY_MAX_BYTES 64 /* of an emergency code as it was typed */
 #define TICKET_BYTES 32
+#define HEAD_MAX_BYTES 256        /* of an audit, signed */
 #define SESSION_MESSAGE1_MAX 4120 /* header, Noise message, mac1 */
 #define SESSION_MESSAGE2_MAX 4096
 #define KEEPALIVE_MIN_S 5

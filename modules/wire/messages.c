@@ -9,11 +9,13 @@ static const char *const message_names[] = {
     [MESSAGE_PING] = "PING",           [MESSAGE_PONG] = "PONG",       [MESSAGE_BYE] = "BYE",
 };
 
+static const char *const later_names[] = {"CALLS", "HEARD", "HEAD"};
+
 const char *message_name(unsigned type)
 {
     bool known = type >= MESSAGE_INFO && type <= MESSAGE_BYE;
-    if (type == MESSAGE_CALLS || type == MESSAGE_HEARD)
-        return type == MESSAGE_CALLS ? "CALLS" : "HEARD";
+    if (type >= MESSAGE_CALLS && type <= MESSAGE_HEAD)
+        return later_names[type - MESSAGE_CALLS];
     return known ? message_names[type] : "?";
 }
 

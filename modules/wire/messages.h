@@ -27,6 +27,7 @@ enum message_type {
     MESSAGE_IGNORED_FROM = 128, /* unknown types from here up are ignored */
     MESSAGE_CALLS = 128,
     MESSAGE_HEARD = 129,
+    MESSAGE_HEAD = 130, /* body: as the frame's (wire/frames.h) */
 };
 
 /* "INFO", …; "?" for an unknown type. */

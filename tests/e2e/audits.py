@@ -5,7 +5,7 @@ import secrets
 
 FIELDS = (
     "chain number time role event session circuit user key agent relay address target stream severity "
-    "count bytes_up bytes_down sent acknowledged received duration_ms code reason by torn salt previous"
+    "count bytes_up bytes_down sent acknowledged received duration_ms code reason by head torn salt previous"
 ).split()
 START = "0" * 64
 

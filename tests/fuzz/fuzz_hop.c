@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "hop/hop.h"
+#include "wire/frames.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -56,6 +57,8 @@ static bool on_message(struct hop *h, unsigned type, struct view body)
         return calls_decode(&calls, body);
     case MESSAGE_HEARD:
         return heard_decode(&revision, body);
+    case MESSAGE_HEAD:
+        return head_decode(&view, body);
     case MESSAGE_ACCEPT:
     case MESSAGE_CONNECTED:
         if (message2_decode(&view, body))

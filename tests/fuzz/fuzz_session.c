@@ -311,10 +311,10 @@ static void next_circuit(struct fuzz *f, uint64_t told)
 /* Some frame: type, stream and payload as the input says. */
 static void step_frame(struct fuzz *f)
 {
-    static const uint8_t types[] = {FRAME_OPEN,  FRAME_OPENED, FRAME_DATA,     FRAME_EOF,
-                                    FRAME_RESET, FRAME_WINDOW, FRAME_LISTEN,   FRAME_LISTENING,
-                                    FRAME_CLOSE, FRAME_ACCESS, FRAME_START,    FRAME_ACK,
-                                    FRAME_PING,  FRAME_PONG,   FRAME_DATAGRAM, FRAME_PAD};
+    static const uint8_t types[] = {
+        FRAME_OPEN,   FRAME_OPENED,    FRAME_DATA,     FRAME_EOF,    FRAME_RESET, FRAME_WINDOW,
+        FRAME_LISTEN, FRAME_LISTENING, FRAME_CLOSE,    FRAME_ACCESS, FRAME_START, FRAME_ACK,
+        FRAME_PING,   FRAME_PONG,      FRAME_DATAGRAM, FRAME_PAD,    FRAME_HEAD};
     unsigned choice = take_byte(f), id = take_byte(f), len = take_byte(f);
     unsigned type = choice < 240 ? types[choice % sizeof types] : take_byte(f);
     if (len > f->size)

@@ -354,6 +354,14 @@ static void on_stall(struct session *s, uint64_t since_us)
     side->stalled_since = since_us;
 }
 
+static void on_head(struct session *s, struct view head)
+{
+    struct side *side = session_owner(s);
+    side->heads++;
+    side->head_len = head.len;
+    memcpy(side->head, head.data, head.len);
+}
+
 static void on_access(struct session *s, const struct access_frame *access)
 {
     struct side *side = s->owner;
@@ -419,6 +427,7 @@ static const struct session_events events = {
     .on_silence = on_silence,
     .on_stall = on_stall,
     .on_access = on_access,
+    .on_head = on_head,
 };
 
 static void side_init(struct side *side, int which, const struct session_settings *settings)

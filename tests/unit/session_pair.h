@@ -73,7 +73,9 @@ struct side {
     struct list apps;
     enum open_answer answer; /* to the peer's OPEN */
     struct app model;        /* what an application for the peer's OPEN is like */
-    unsigned opens, rooms, moves, silences, stalls, accesses;
+    unsigned opens, rooms, moves, silences, stalls, accesses, heads;
+    uint8_t head[HEAD_MAX_BYTES];
+    size_t head_len;
     uint8_t access_state; /* as told last, with what follows */
     uint64_t access_until_s;
     char access_text[TEXT_MAX_BYTES + 1];

@@ -282,6 +282,7 @@ static struct verified verify_quietly(const char *path)
     dup2(null, STDOUT_FILENO);
     assert_true(reading_begin(&r, path, &e));
     verify_reading(&v, &r);
+    verified_free(&v);
     reading_end(&r);
     fflush(stdout);
     dup2(saved, STDOUT_FILENO);

@@ -930,21 +930,21 @@ static const struct {
     {MESSAGE_END, R, C},     {MESSAGE_CONNECT, C, R},    {MESSAGE_OFFER, R, A | P},
     {MESSAGE_ACCEPT, P, R},  {MESSAGE_REFUSE, A | P, R}, {MESSAGE_CONNECTED, R, C},
     {MESSAGE_REFUSED, R, C}, {MESSAGE_CALL, A, R},       {MESSAGE_CALLS, A, R},
-    {MESSAGE_HEARD, R, A},
+    {MESSAGE_HEARD, R, A},   {MESSAGE_HEAD, C | A, R},   {MESSAGE_HEAD, R, C | A},
 };
 
 static bool may_send(unsigned type, unsigned from, unsigned to)
 {
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
-        if (allowed[i].type == type)
-            return (allowed[i].from & 1U << from) && (allowed[i].to & 1U << to);
+        if (allowed[i].type == type && (allowed[i].from & 1U << from) && (allowed[i].to & 1U << to))
+            return true;
     return false;
 }
 
 /* Sends every type the table has, one a copy, and sees which come through. */
 static void check_roles(struct end *from, struct end *to)
 {
-    for (unsigned type = MESSAGE_LIST; type <= MESSAGE_HEARD; type++) {
+    for (unsigned type = MESSAGE_LIST; type <= MESSAGE_HEAD; type++) {
         if (type > MESSAGE_CALL && type < MESSAGE_CALLS)
             continue;
         struct end *sender = end_clone(from), *receiver = end_clone(to);
@@ -1057,7 +1057,7 @@ static void test_unknown_types(void **state)
 {
     (void)state;
     struct pair p = pair_client();
-    for (unsigned type = MESSAGE_HEARD + 1; type < 256; type++) {
+    for (unsigned type = MESSAGE_HEAD + 1; type < 256; type++) {
         send_raw(&p.i->hop, type, view_of("anything", 8));
         pair_pump(p, WHOLE);
         assert_int_equal(p.r->hop.state, HOP_OPEN);

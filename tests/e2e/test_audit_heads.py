@@ -1,0 +1,240 @@
+"""Signed heads of audits: exchanged, pinned, and held against files that somebody has changed."""
+import base64
+import hashlib
+import json
+import shutil
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+from audits import entries_of
+from harness import ALTERED, OK, fingerprint, spx, wait_for
+from servers import ask
+from test_audit_roles import audited_conf, compare, connect, end, file_of, one, start_audited, verify
+
+ROLES = ("client", "relay", "agent")
+EXCHANGED = (("agent", "client"), ("client", "agent"), ("relay", "agent"), ("agent", "relay"))
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+CONTEXT = b"spx audit head\0"
+
+
+def key_of(world, role):
+    return world.directory / f".{role}.audit.key"
+
+
+def events(path, event, **fields):
+    return [e for e in entries_of(path) if e["event"] == event and fields.items() <= e.items()]
+
+
+def has_head(world, role, by):
+    """While it is written."""
+    path = file_of(world, role)
+
+    def kept():
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        return any(e["event"] == "head_received" and e["by"] == by for e in map(json.loads, lines))
+
+    wait_for(kept, 10, f"{role} has a head of the {by}'s")
+
+
+def session(world, echo, options=()):
+    """A session in which each has got the heads that it is owed; then all have ended."""
+    relay, agent = start_audited(world)
+    client = world.start_client("-L", f"0:127.0.0.1:{echo.port}", conf=audited_conf(world))
+    with connect(client) as connection:
+        assert ask(connection, b"x") == b"x"
+        for role, by in EXCHANGED:
+            has_head(world, role, by)
+        end(connection)
+    for program in (client, agent, relay):
+        program.stop()
+
+
+class Key:
+    """The audit key of a party, as a thief would use it."""
+
+    def __init__(self, path):
+        word, text = path.read_text().split()
+        assert word == "spx-audit-key"
+        number = int.from_bytes(base64.b64decode(text), "big")
+        self.private = ec.derive_private_key(number, ec.SECP256R1())
+        point = self.private.public_key().public_numbers()
+        self.public = point.x.to_bytes(32, "big") + point.y.to_bytes(32, "big")
+
+    def sign(self, head):
+        """head: up to the signature."""
+        digest = hashlib.sha256(CONTEXT + head).digest()
+        der = self.private.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
+        r, s = utils.decode_dss_signature(der)
+        return head + r.to_bytes(32, "big") + min(s, ORDER - s).to_bytes(32, "big")
+
+
+class Head:
+    """A head as AUDIT.md describes it, and its signature right."""
+
+    def __init__(self, text):
+        data = bytes.fromhex(text)
+        assert len(data) == 194 and data[0] == 1
+        self.role, self.key, self.chain = data[1], data[2:66], data[66:82].hex()
+        self.number, self.time_ms = (int.from_bytes(data[at : at + 8], "big") for at in (82, 90))
+        self.hash, signature = data[98:130].hex(), data[130:]
+        point = ec.EllipticCurvePublicNumbers(
+            int.from_bytes(self.key[:32], "big"), int.from_bytes(self.key[32:], "big"), ec.SECP256R1()
+        )
+        r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (0, 32))
+        assert s <= ORDER // 2
+        point.public_key().verify(
+            utils.encode_dss_signature(r, s),
+            hashlib.sha256(CONTEXT + data[:130]).digest(),
+            ec.ECDSA(utils.Prehashed(hashes.SHA256())),
+        )
+
+
+def rewrite(path, change, key=None):
+    """The whole chain anew, with other entries; key: heads are signed anew as well."""
+    lines, previous, of = [], "0" * 64, {}
+    for entry in entries_of(path):
+        change(entry)
+        if key and entry["event"] == "head_signed":
+            head = bytes.fromhex(entry["head"])
+            number = int.from_bytes(head[82:90], "big")
+            entry["head"] = key.sign(head[:98] + bytes.fromhex(of[number])).hex()
+        entry["previous"] = previous
+        lines.append(json.dumps(entry, separators=(",", ":")))
+        previous = of[entry["number"]] = hashlib.sha256(lines[-1].encode()).hexdigest()
+    path.write_text("\n".join(lines) + "\n")
+
+
+def change_target(entry):
+    if "target" in entry:
+        entry["target"] = "tcp:127.0.0.1:1"
+
+
+def test_exchanged_and_pinned(world, echo):
+    """Each has what the others were told to be owed, signed over an entry that is there; and the keys
+    are shown by --check."""
+    session(world, echo)
+    verify(world, *ROLES)
+    said = compare(world, OK).splitlines()
+    assert said[-2].endswith("of one in another's audit agree; 0 older than the file it is of")
+    shown = {}
+    for role in ROLES:
+        own = [Head(e["head"]) for e in events(file_of(world, role), "head_signed")]
+        lines = {e["number"]: line for e, line in zip(
+            entries_of(file_of(world, role)), file_of(world, role).read_text().splitlines())}  # fmt: skip
+        for head in own:
+            assert hashlib.sha256(lines[head.number].encode()).hexdigest() == head.hash
+        shown[role] = "SHA256:" + base64.b64encode(hashlib.sha256(own[0].key).digest()).decode().rstrip("=")
+        assert key_of(world, role).stat().st_mode & 0o777 == 0o600
+    for role, by in EXCHANGED:
+        first = events(file_of(world, role), "head_received", by=by)[0]
+        assert first["reason"] == f"the first one: audit key {shown[by]}"
+    checked = spx("agent", "--config", world.directory / "agent-lab-1.conf", "--check").stdout
+    assert f"audit key {shown['agent']}\n" in checked
+    assert f"audit key of client {fingerprint(world.key('alice').public)}: {shown['client']}\n" in checked
+    assert f"audit key of relay {fingerprint(world.key('relay').public)}: {shown['relay']}\n" in checked
+    checked = spx("relay", "--config", world.directory / "relay.conf", "--check").stdout
+    assert f"audit key of agent {fingerprint(world.key('lab-1').public)}: {shown['agent']}\n" in checked
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_file_that_was_cut_back(world, echo, role):
+    """verify sees nothing, who has a head of it does."""
+    session(world, echo)
+    path = file_of(world, role)
+    path.write_text("".join(path.read_text().splitlines(True)[:2]))
+    verify(world, role)
+    assert "it was cut off" in compare(world, ALTERED)
+
+
+@pytest.mark.parametrize("role", ["client", "agent"])
+def test_a_file_that_was_rewritten(world, echo, role):
+    """With the audit key in the thief's hands; without, verify knows by itself."""
+    session(world, echo)
+    path = file_of(world, role)
+    copy = path.read_text()
+    rewrite(path, lambda entry: entry.update(reason="spx 9") if entry["event"] == "started" else None)
+    assert "is not the one that is signed here" in spx("audit", "verify", path, code=ALTERED).stdout
+    path.write_text(copy)
+    key = Key(key_of(world, role))
+    rewrite(path, lambda entry: entry.update(reason="spx 9") if entry["event"] == "started" else None, key)
+    verify(world, role)
+    assert "is another one in" in compare(world, ALTERED)
+
+
+def test_another_file_in_its_place(world, echo):
+    """A chain of which nobody has heard, that begins before the heads which others have."""
+    session(world, echo)
+    path = file_of(world, "agent")
+    rewrite(path, lambda entry: entry.update(chain="0" * 32) if entry["event"] != "head_signed" else None)
+    lines = [line for line in path.read_text().splitlines() if "head_signed" not in line]
+    path.write_text("")
+    previous = "0" * 64
+    for number, line in enumerate(lines, 1):
+        entry = {**json.loads(line), "number": number, "previous": previous}
+        text = json.dumps(entry, separators=(",", ":"))
+        previous = hashlib.sha256(text.encode()).hexdigest()
+        path.write_text(path.read_text() + text + "\n")
+    verify(world, "agent")
+    assert "it is newer than the beginning of" in compare(world, ALTERED)
+
+
+def test_a_fork_of_two_files(world, echo):
+    session(world, echo)
+    path, copy = file_of(world, "agent"), world.directory / "copy"
+    shutil.copy(path, copy)
+    spx("audit", "verify", path, copy)
+    world.start_relay()
+    for name in (path, copy):
+        world.start_agent(Audit=name).stop()
+    spx("audit", "verify", path)
+    assert "is another one in each" in spx("audit", "verify", path, copy, code=ALTERED).stdout
+
+
+def test_old_files_may_go(world, echo):
+    """logrotate(8) moves it away: the next one begins with a checkpoint; without the old one verify says
+    what vouches for what was before, and the end of an old one that is cut off is missed."""
+    world.start_relay()
+    path, old = file_of(world, "agent"), world.directory / "old"
+    agent = world.start_agent(Audit=path)
+    assert world.run_pipe(f"127.0.0.1:{echo.port}", input="hello").stdout == "hello"
+    wait_for(lambda: '"session_ended"' in path.read_text(), 10, "all is written")
+    path.rename(old)
+    assert world.run_pipe(f"127.0.0.1:{echo.port}", input="hello").stdout == "hello"
+    agent.stop()
+    spx("audit", "verify", path, old)
+    first = entries_of(path)[0]
+    assert first["event"] == "head_signed" and first["number"] == entries_of(old)[-1]["number"] + 1
+    said = spx("audit", "verify", path).stdout
+    assert f"goes on behind entry {first['number'] - 1} by a checkpoint of audit key SHA256:" in said
+    old.write_text("".join(old.read_text().splitlines(True)[:-2]))
+    spx("audit", "verify", path, old, code=ALTERED)
+
+
+def test_another_key_is_told(world, echo):
+    """Who loses the key, or is somebody else, is not believed."""
+    session(world, echo)
+    key_of(world, "agent").unlink()
+    relay, agent = start_audited(world)
+    relay.expect(r"warn +relay: audit: heads: agent SHA256:.* signs its audit with another key than before")
+    client = world.start_client("-L", f"0:127.0.0.1:{echo.port}", conf=audited_conf(world))
+    connect(client).close()
+    client.expect("signs its audit with another key than before")
+    for program in (client, agent, relay):
+        program.stop()
+    refused = one(entries_of(file_of(world, "client")), "head_refused", by="agent")
+    assert "but SHA256:" in refused["reason"]
+    assert "signed with audit key" in spx("audit", "verify", file_of(world, "agent"), code=ALTERED).stdout
+
+
+def test_without_a_key(world, echo):
+    """A key that cannot be read is told of; the audit goes on."""
+    key_of(world, "agent").write_text("hello\n")
+    key_of(world, "agent").chmod(0o600)
+    relay, agent = start_audited(world)
+    agent.expect(r"warn +agent: audit: heads: .*/.agent.audit.key: is not an audit key")
+    assert world.run_pipe(f"127.0.0.1:{echo.port}", input="hello", conf=audited_conf(world)).stdout == "hello"
+    for program in (agent, relay):
+        program.stop()
+    compare(world, OK)
