@@ -202,12 +202,23 @@ static void report_granted(struct report *r, const char *until)
     r->waiting_us = 0;
 }
 
+/* For the status line the time alone, without the rule that stands behind it. */
+static void keep_until(struct report *r, const char *text)
+{
+    size_t len = strcspn(text, ",");
+    r->until[0] = '\0';
+    if (len > 0)
+        snprintf(r->until, sizeof r->until, " until %.*s", (int)len, text);
+}
+
 void report_access(struct report *r, const struct access_frame *access)
 {
     struct log_fields f = log_party_fields(&r->peers, "session_ends");
     char text[TEXT_MAX_BYTES + 1];
     text_clean(text, sizeof text, access->text);
     f.reason = text;
+    if (access->state == ACCESS_GRANTED || access->state == ACCESS_ENDING)
+        keep_until(r, text);
     if (access->state == ACCESS_WAITING)
         report_request(r, text);
     else if (access->state == ACCESS_GRANTED)
@@ -257,7 +268,7 @@ void report_add(struct report *r, const struct session *s)
     struct session_summary summary = session_summary(s);
     note_end(r, s);
     r->waiting_us = 0;
-    r->request[0] = '\0';
+    r->request[0] = r->until[0] = '\0';
     r->sent += summary.bytes_sent;
     r->received += summary.bytes_received;
     r->streams += summary.streams_opened;
@@ -278,8 +289,9 @@ static void write_state(char text[STATE_BYTES], const struct report *r, const st
     text_bytes(up, r->sent + now.bytes_sent);
     text_bytes(down, r->received + now.bytes_received);
     text_duration(time, age_us / CLOCK_US_PER_S * CLOCK_US_PER_S);
-    snprintf(text, STATE_BYTES, "%s: %s | round trip %s | %u stream%s | %s up, %s down | %s",
-             r->agent, state, rtt, now.own_open, now.own_open == 1 ? "" : "s", up, down, time);
+    snprintf(text, STATE_BYTES, "%s: %s%s | round trip %s | %u stream%s | %s up, %s down | %s",
+             r->agent, state, r->until, rtt, now.own_open, now.own_open == 1 ? "" : "s", up, down,
+             time);
 }
 
 static void write_waiting(char text[STATE_BYTES], const struct report *r, const char *state)

@@ -11,6 +11,7 @@
 #include "net/loop.h"
 #include "session/session.h"
 
+#define UNTIL_TEXT_BYTES 40   /* " until Mon 2026-11-30 18:00 +01:00" */
 #define REQUEST_TEXT_BYTES 32 /* of a request's code, which is shorter */
 
 /* The owner reads prefix and peers, which streams and listeners need for their lines. */
@@ -29,8 +30,9 @@ struct report {
     bool has_session; /* which has begun, for the audit */
     struct timer sweep;
     uint64_t begun_us, session_begun_us;
-    bool silence_told;   /* since the last circuit */
-    uint64_t waiting_us; /* since when the session waits for approval; 0: it does not */
+    bool silence_told;            /* since the last circuit */
+    uint64_t waiting_us;          /* since when the session waits for approval; 0: it does not */
+    char until[UNTIL_TEXT_BYTES]; /* when the agent ends the session; "": not told */
     char request[REQUEST_TEXT_BYTES]; /* the code of its request; "": not told yet */
     /* Of the sessions that have ended. */
     uint64_t sent, received;

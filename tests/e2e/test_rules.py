@@ -165,8 +165,12 @@ def test_reload(world, echo):
     agent.expect(r"user alice: MaxSession changed from no limit to 1 h")
     agent.expect(r"user alice: IdleEnd changed from no limit to 20 min")
     client.expect(r"the session may last until .+, by MaxSession \(1 h\)")
+    client.signal(signal.SIGUSR1)
+    client.expect(rf"status: lab-1: connected until {utc(hours=1):%a} [-\d]+ [\d:]+ \+00:00 \| round trip")
     reload(agent, conf, before + "IdleEnd = 20 min\n")
     client.expect("the session may last without an end")
+    client.signal(signal.SIGUSR1)
+    client.expect(r"status: lab-1: connected \| round trip")
     with client.dial() as connection:
         assert ask(connection, b"hello") == b"hello"
     reload(agent, conf, before + f"MaxSession = 1 h\nHours = {utc(days=3):%a} 10:00-11:00\n")
