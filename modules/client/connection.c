@@ -3,7 +3,6 @@
  * client/report.h's. */
 #include "client/connection.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +53,9 @@ struct connection {
     struct session_events events; /* on_stream only with an audit */
     /* The session's current one, or NULL; the other is for the next circuit. */
     struct circuit_driver *driver, drivers[2];
-    struct turns turns;    /* of both */
-    struct list remains;   /* of sessions that are over */
+    struct turns turns;      /* of both */
+    struct list remains;     /* of sessions that are over */
+    struct teardown closing; /* of the session that is being closed */
     uint64_t lost_us;      /* since when the session is without a circuit, or its circuit stalls */
     uint64_t connected_us; /* since when it has the current one */
     bool reaching;         /* reach is under way */
@@ -194,6 +194,7 @@ static void end_session(struct connection *c)
     struct session *s = c->session;
     if (!s)
         return;
+    teardown_stop(&c->closing);
     stop_reaching(c);
     timer_cancel(c->loop, &c->give_up);
     stop_waiting(c);
@@ -326,12 +327,19 @@ static void try_failed(struct connection *c, const struct reach_outcome *o)
     try_again(c, o, text);
 }
 
+/* Its end waits for the agent alone. */
+static void on_closed(struct teardown *t)
+{
+    (void)t;
+}
+
 /* Owes CLOSE and gives the agent its time to acknowledge it. */
 static void begin_closing(struct connection *c, const char *text)
 {
     set_state(c, STATE_CLOSING); /* the ends of streams are not why it ends */
     session_close(c->session, CODE_DONE, text);
-    session_end_some(c->session, UINT_MAX);
+    teardown_init(&c->closing, &c->turns, c->session, on_closed);
+    teardown_begin(&c->closing);
     timer_cancel(c->loop, &c->retry);
     timer_set(c->loop, &c->close_limit, loop_now(c->loop) + CLOSE_WAIT_S * CLOCK_US_PER_S);
 }
@@ -785,6 +793,7 @@ static void init(struct connection *c, const struct client_task *task,
         .drivers[1].turns = &c->turns,
     };
     turns_init(&c->turns, place->loop);
+    teardown_init(&c->closing, &c->turns, NULL, on_closed);
     list_init(&c->remains);
     round_init(&c->round, task->config->relay_count, is_single(c));
     report_init(&c->report, place->loop, task->agent, place->row, place->alone);
