@@ -24,6 +24,22 @@ static void circuit_end(struct service *v, struct end *e)
     end_close(e);
 }
 
+static void service_free(struct service *v)
+{
+    portions_stop(&v->ends);
+    session_free(v->session);
+    if (v->started)
+        talk_over(v->talk, AGENT);
+    list_remove(&v->link);
+    world_progress(v->world);
+    free(v);
+}
+
+static void on_streams_ended(struct portions *p)
+{
+    service_free(container_of(p, struct service, ends));
+}
+
 static void service_end(struct service *v, const char *why)
 {
     note_agent(v, why, 0);
@@ -35,12 +51,9 @@ static void service_end(struct service *v, const char *why)
         circuit_end(v, v->candidate);
     if (v->current)
         circuit_end(v, v->current);
-    session_free(v->session);
-    if (v->started)
-        talk_over(v->talk, AGENT);
-    list_remove(&v->link);
-    world_progress(v->world);
-    free(v);
+    list_move(&v->world->agent.over, &v->link);
+    if (portions_begin(&v->ends, time_of(v), v->session, on_streams_ended))
+        service_free(v);
 }
 
 static void on_give_up(struct event *e)
@@ -295,6 +308,14 @@ void agent_crash(struct agent *a)
         a->world->totals.crashes++;
         service_end(v, "crashes");
     }
+    list_each (link, &a->over)
+        service_free(container_of(link, struct service, link));
+}
+
+static void close_current(struct service *v)
+{
+    session_close(v->session, CODE_REVOKED, "no longer allowed");
+    portions_begin(&v->ends, time_of(v), v->session, NULL);
 }
 
 void agent_close(struct agent *a)
@@ -303,7 +324,7 @@ void agent_close(struct agent *a)
         struct service *v = container_of(link, struct service, link);
         v->talk->excused = true;
         if (v->current)
-            session_close(v->session, CODE_REVOKED, "no longer allowed");
+            close_current(v);
         else
             service_end(v, "closes it without a circuit");
     }
@@ -316,4 +337,5 @@ void agent_begin(struct agent *a, struct world *w)
         .world = w,
     };
     list_init(&a->services);
+    list_init(&a->over);
 }

@@ -47,6 +47,7 @@ void client_end(struct client *c)
     event_cancel(time_of(c), &c->retry);
     event_cancel(time_of(c), &c->give_up);
     event_cancel(time_of(c), &c->close_limit);
+    portions_stop(&c->closing);
     drop_link(c);
     c->has_session = false;
     c->talk->excused = true;
@@ -186,6 +187,7 @@ void client_close(struct client *c, const char *why)
     event_cancel(time_of(c), &c->retry);
     set_timer(c, &c->close_limit, CLOSE_WAIT_US);
     session_close(c->session, CODE_DONE, why);
+    portions_begin(&c->closing, time_of(c), c->session, NULL);
 }
 
 static void connected(struct client *c, struct path *path)

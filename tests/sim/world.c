@@ -1,6 +1,7 @@
 /* The parties of a simulated world, and what must hold of them. The trouble is trouble.c's. */
 #include "world.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +154,35 @@ static void check_progress(struct world *w)
         world_fail(w, "it never ends");
 }
 
+/* ---- Ends in portions. ---- */
+
+static void on_next(struct event *e)
+{
+    struct portions *p = container_of(e, struct portions, next);
+    if (!session_end_some(p->session, (unsigned)chance_between(p->t, 1, 3)))
+        event_set(p->t, e, p->t->now_us + chance_scaled(p->t, 1, 500000));
+    else if (p->all)
+        p->all(p);
+}
+
+bool portions_begin(struct portions *p, struct timeline *t, struct session *s,
+                    void (*all)(struct portions *p))
+{
+    bool at_once = !s->settings.ends_in_portions;
+    portions_stop(p);
+    *p = (struct portions){.next.run = on_next, .t = t, .session = s, .all = all};
+    if (session_end_some(s, at_once ? UINT_MAX : (unsigned)chance(t, 3)))
+        return true;
+    event_set(t, &p->next, t->now_us + chance(t, 1000));
+    return false;
+}
+
+void portions_stop(struct portions *p)
+{
+    if (p->t)
+        event_cancel(p->t, &p->next);
+}
+
 /* ---- A run. ---- */
 
 static void settings_by_chance(struct world *w)
@@ -170,6 +200,7 @@ static void settings_by_chance(struct world *w)
             .early_credit = (uint32_t)chance_scaled(t, 64, 8192),
             .keepalive_us = chance_between(t, 5, 15) * CLOCK_US_PER_S,
             .resume_window_s = (uint32_t)chance_scaled(t, 90, 600),
+            .ends_in_portions = chance(t, 2),
         };
     w->pipe = (struct pipe_settings){
         .rate = chance_scaled(t, 8000, 4000000),
@@ -213,7 +244,8 @@ static void begin(struct world *w, uint64_t seed, bool verbose)
 
 static bool goes_on(const struct world *w)
 {
-    return !w->failed && (w->client.has_session || !list_empty(&w->agent.services));
+    return !w->failed && (w->client.has_session || !list_empty(&w->agent.services) ||
+                          !list_empty(&w->agent.over));
 }
 
 static void close_what_is_finished(struct world *w)

@@ -23,6 +23,21 @@ struct letter {
     bool answer;       /* message 2 */
 };
 
+/* The ends of the streams of a session that is closing or over, a few at a time, as
+ * session/teardown.c. */
+struct portions {
+    struct event next;
+    struct timeline *t;
+    struct session *session;
+    void (*all)(struct portions *p); /* have ended; may be NULL */
+};
+
+/* Ends all at once if the session does not end in portions. True: all have ended, and `all` is not
+ * called. */
+bool portions_begin(struct portions *p, struct timeline *t, struct session *s,
+                    void (*all)(struct portions *p));
+void portions_stop(struct portions *p);
+
 enum client_state { CLIENT_CONNECTING, CLIENT_CONNECTED, CLIENT_RESUMING, CLIENT_CLOSING };
 
 /* As modules/client/connection.c, round.c and reach.c. */
@@ -39,6 +54,7 @@ struct client {
     struct backoff backoff;
     uint64_t connected_us;
     bool close_tried;
+    struct portions closing;
     struct event retry, answer_limit, give_up, close_limit;
 };
 
@@ -52,12 +68,14 @@ struct service {
     bool started;
     bool granted; /* or it need not wait */
     struct event give_up, decide;
+    struct portions ends;
 };
 
 struct agent {
     struct party party; /* first */
     struct world *world;
     struct list services;
+    struct list over; /* services whose streams still have to end */
     uint64_t down_until_us;
 };
 

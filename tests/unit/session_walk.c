@@ -41,7 +41,7 @@ static const char *check_stream(const struct session *s, const struct stream *st
     EQUAL(ends, list_linked(&st->closing_link));
     if (st->reset_owed || st->reset_sent)
         EQUAL(st->held.bytes, 0);
-    if (ends)
+    if (ends && s->state == SESSION_ACTIVE)
         HOLDS(st->end_position > s->ring.tail && st->end_position <= s->ring.head);
     HOLDS(st->send_credit <= CREDIT_MAX);
     EQUAL(st->id == 0, st->open_owed);
