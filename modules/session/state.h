@@ -106,7 +106,7 @@ struct session {
  * 2. it is on session->ready_* iff data_ready, send_credit > 0, sending, it has an owner, and no
  * EOF or RESET is owed or sent.
  * 3. it is on session->owing iff it owes a frame; on session->closing iff its EOF or RESET is in
- * the ring, and once the session is closing, in which nobody hears of ACKs any more, also if it was. */
+ * the ring, or was when the session was still active: later ACKs are of no more interest to it. */
 struct stream {
     struct table_entry entry;
     uint32_t id; /* the table's key; 0 until the own OPEN is encoded, since ids grow by 2 without a
