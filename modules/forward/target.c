@@ -14,7 +14,10 @@
 #include "net/socket.h"
 #include "session/session.h"
 
-#define REVIEW_WORK (8U << 10) /* of one: its socket may close, and the log have a line */
+/* In a turn, of one: that a connect begins (where thousands go to one port, the system takes a
+ * millisecond to find a port of its own for another), or that a socket closes; each with a line of
+ * the log. */
+#define WORK (8U << 10)
 
 struct targets {
     struct loop *loop;
@@ -25,9 +28,10 @@ struct targets {
     void *forbidden_arg;
     struct list waiting;   /* openings whose turn has not come */
     struct list connected; /* and those whose streams have their targets */
-    struct turns *turns;   /* in which these are held against a policy that has changed */
-    struct turn review;
-    struct list *next; /* of connected: the next for that; connected itself: none */
+    struct turns *turns;   /* or NULL: see targets_new */
+    struct turn starting;  /* those that wait */
+    struct turn review;    /* of those connected by a policy that has changed */
+    struct list *next;     /* of connected: the next for that; connected itself: none */
     unsigned connecting;
     uint32_t connects;
     struct rate udp_opens;
@@ -57,7 +61,8 @@ struct opening {
     struct traffic traffic;
 };
 
-static void take_turn(struct turn *turn, const struct turn_limit *limit);
+static void take_turn_to_start(struct turn *turn, const struct turn_limit *limit);
+static void take_turn_to_review(struct turn *turn, const struct turn_limit *limit);
 
 struct targets *targets_new(struct loop *loop, struct turns *turns, const char *label,
                             const struct log_party *by, const struct target_pattern *allow,
@@ -68,7 +73,8 @@ struct targets *targets_new(struct loop *loop, struct turns *turns, const char *
         return NULL;
     t->loop = loop;
     t->turns = turns;
-    turn_init(&t->review, take_turn);
+    turn_init(&t->starting, take_turn_to_start);
+    turn_init(&t->review, take_turn_to_review);
     t->by = *by;
     list_init(&t->waiting);
     list_init(&t->connected);
@@ -93,8 +99,10 @@ void targets_forbid(struct targets *t, bool (*forbidden)(void *arg, const struct
 
 void targets_free(struct targets *t)
 {
-    if (t)
-        turn_withdraw(&t->review);
+    if (!t)
+        return;
+    turn_withdraw(&t->starting);
+    turn_withdraw(&t->review);
     free(t);
 }
 
@@ -120,7 +128,7 @@ static bool allows(void *arg, const struct address *address)
     return false;
 }
 
-static void start_waiting(struct targets *t);
+static void start_others(struct targets *t);
 
 static void opening_free(struct opening *o)
 {
@@ -134,7 +142,7 @@ static void opening_free(struct opening *o)
     list_remove(&o->link);
     fifo_clear(&o->early);
     free(o);
-    start_waiting(t);
+    start_others(t);
 }
 
 /* The session is over: nothing more is connected for it; it is told of its own end soon. */
@@ -262,10 +270,10 @@ static bool review_next(struct turn *turn)
     return t->next == &t->connected;
 }
 
-static void take_turn(struct turn *turn, const struct turn_limit *limit)
+static void take_turn_to_review(struct turn *turn, const struct turn_limit *limit)
 {
     struct targets *t = container_of(turn, struct targets, review);
-    turn_steps(t->turns, turn, limit, REVIEW_WORK, review_next);
+    turn_steps(t->turns, turn, limit, WORK, review_next);
 }
 
 void targets_set_policy(struct targets *t, const struct target_pattern *allow, size_t allow_count)
@@ -349,7 +357,7 @@ static void connected(struct opening *o, int fd, const struct address *address)
     fifo_clear(&o->early);
     o->number = ++o->targets->connects;
     list_move(&o->targets->connected, &o->link);
-    start_waiting(o->targets);
+    start_others(o->targets);
     stream_accept(st, text);
 }
 
@@ -411,18 +419,37 @@ static bool start(struct opening *o)
     return o->dial != NULL;
 }
 
-static void start_waiting(struct targets *t)
+static bool may_start(const struct targets *t)
 {
-    while (!list_empty(&t->waiting) && t->connecting < CONNECTS_IN_PROGRESS) {
-        struct opening *o = container_of(t->waiting.next, struct opening, link);
-        if (is_over(o))
-            return;
-        list_remove(&o->link);
-        if (!start(o)) {
-            refuse_stream(o, RESET_INTERNAL, NO_MEMORY_TEXT);
-            return;
-        }
-    }
+    return !list_empty(&t->waiting) && t->connecting < CONNECTS_IN_PROGRESS &&
+           !is_over(container_of(t->waiting.next, struct opening, link));
+}
+
+/* True: nothing is left that may start. */
+static bool start_next(struct turn *turn)
+{
+    struct targets *t = container_of(turn, struct targets, starting);
+    struct opening *o = container_of(t->waiting.next, struct opening, link);
+    if (!may_start(t))
+        return true;
+    list_remove(&o->link);
+    if (!start(o))
+        refuse_stream(o, RESET_INTERNAL, NO_MEMORY_TEXT);
+    return !may_start(t);
+}
+
+static void take_turn_to_start(struct turn *turn, const struct turn_limit *limit)
+{
+    struct targets *t = container_of(turn, struct targets, starting);
+    turn_steps(t->turns, turn, limit, WORK, start_next);
+}
+
+static void start_others(struct targets *t)
+{
+    if (t->turns && may_start(t))
+        turn_ask(t->turns, &t->starting);
+    while (!t->turns && !start_next(&t->starting))
+        continue;
 }
 
 /* The peer gave up, or the session ended. */
@@ -499,7 +526,7 @@ void targets_connect(struct targets *t, struct stream *stream, const struct targ
     o->target = *target;
     target_to_text(o->text, target);
     list_append(&t->waiting, &o->link);
-    start_waiting(t);
+    start_others(t);
 }
 
 void targets_open(struct targets *t, struct stream *stream, struct view target)
@@ -520,7 +547,7 @@ void targets_open(struct targets *t, struct stream *stream, struct view target)
     else {
         o->no_servers = permission == PERMIT_KNOWN_HERE;
         list_append(&t->waiting, &o->link);
-        start_waiting(t);
+        start_others(t);
     }
 }
 

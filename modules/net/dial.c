@@ -361,7 +361,9 @@ static bool find_addresses(struct dial *dial, const struct dial_request *request
         note_name_failure(dial, DIAL_NO_NAME, NO_NAME_TEXT);
     else
         return look_up(dial, request);
-    timer_set(dial->loop, &dial->next, loop_now(dial->loop));
+    /* Connecting is work of the caller's, who may have to bound it; its failure is told later. */
+    if (dial->count == 0 || !candidate_start(next_candidate(dial)))
+        timer_set(dial->loop, &dial->next, loop_now(dial->loop));
     return true;
 }
 

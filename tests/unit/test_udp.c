@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,7 @@ int64_t clock_wall_s(void)
 /* --- The loop --- */
 
 static struct loop *loop;
+static struct turns turns;
 static struct log_rates rates;
 static const struct log_party by = {.all = &rates};
 static struct failures failures = {.agent = "boston", .by = &by};
@@ -75,6 +77,7 @@ static int set_up(void **state)
 {
     (void)state;
     loop = loop_new();
+    turns_init(&turns, loop);
     log_rates_init(&rates, (const uint8_t[16]){0});
     return loop ? 0 : -1;
 }
@@ -82,6 +85,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    turns_end(&turns);
     loop_free(loop);
     log_rates_free(&rates);
     return 0;
@@ -465,7 +469,7 @@ static struct targets *new_targets(const char *allow)
     struct error e = {0};
     struct targets *t;
     assert_true(value_target_pattern(&pattern, allow, &e));
-    t = targets_new(loop, NULL, "test", &by, &pattern, 1);
+    t = targets_new(loop, &turns, "test", &by, &pattern, 1);
     assert_non_null(t);
     return t;
 }
@@ -584,9 +588,64 @@ static void test_policy_changes(void **state)
     narrower.port_first ^= 1;
     narrower.port_last ^= 1;
     targets_set_policy(t, &narrower, 1);
+    pump();
     assert_string_equal(said(r), "1!4 ");
     raw_send(r, FRAME_DATAGRAM, 1, "two", 3);
     assert_string_equal(come(fd), "");
+    raw_free(r);
+    targets_free(t);
+    close(fd);
+}
+
+#define MANY 60
+#define IN_A_TURN 32 /* TURN_WORK, of 8 KiB each */
+
+static unsigned open_descriptors(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+static void one_round(void)
+{
+    struct deferred end = {.run = stop};
+    loop_defer(loop, &end);
+    loop_run(loop);
+}
+
+/* Connecting is work, of which a turn does so much. */
+static void test_many_connects(void **state)
+{
+    struct address address;
+    char target[64];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct raw *r = raw_new(false, NULL);
+    struct targets *t = new_targets("tcp:127.0.0.0/8:*");
+    unsigned before, most = 0, all = 0;
+    (void)state;
+    assert_int_equal(listen(fd, MANY), 0);
+    assert_true(address_of_socket(&address, fd, false));
+    snprintf(target, sizeof target, "tcp:127.0.0.1:%u", address_port(&address));
+    raw_start(r);
+    r->side.answer = OPEN_HOLD;
+    for (uint32_t i = 1; i < 2 * MANY; i += 2) {
+        raw_send_open(r, i, 0);
+        struct app *app = app_find(&r->side, i);
+        struct stream *st = app->stream;
+        app->stream = NULL;
+        targets_open(t, st, view_of_string(target));
+    }
+    before = open_descriptors();
+    while (all < MANY) {
+        one_round();
+        unsigned more = open_descriptors() - before;
+        most = more > most ? more : most;
+        all += more;
+        before += more;
+    }
+    assert_in_range(most, 1, IN_A_TURN);
     raw_free(r);
     targets_free(t);
     close(fd);
@@ -722,6 +781,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reset_while_waiting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_policy, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_policy_changes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_connects, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_target_idle, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_target_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_target_refuses, set_up, tear_down),
