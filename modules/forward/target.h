@@ -14,7 +14,8 @@ struct targets;
 
 /* label: put before log lines ("circuit 1a2b3c4d: alice"), copied. by: whose lines they are. The
  * patterns are the caller's and may change with targets_set_policy. Connecting and what a change
- * causes take these turns; NULL: connecting takes none, and nothing changes. NULL without memory. */
+ * causes take these turns; NULL: connecting takes none, and nothing changes. NULL without memory.
+ */
 struct targets *targets_new(struct loop *loop, struct turns *turns, const char *label,
                             const struct log_party *by, const struct target_pattern *allow,
                             size_t allow_count);

@@ -107,13 +107,19 @@ static void grant(struct service *v)
     tell(v, ACCESS_GRANTED, "");
 }
 
+static void close_current(struct service *v, enum code code, const char *why)
+{
+    session_close(v->session, code, why);
+    portions_begin(&v->ends, time_of(v), v->session, NULL);
+}
+
 static void deny(struct service *v)
 {
     v->world->totals.denied++;
     v->talk->excused = true;
     note_agent(v, "denies", v->current != NULL);
     if (v->current)
-        session_close(v->session, CODE_DENIED, "not today");
+        close_current(v, CODE_DENIED, "not today");
     else
         service_end(v, "denied without a circuit");
 }
@@ -312,19 +318,13 @@ void agent_crash(struct agent *a)
         service_free(container_of(link, struct service, link));
 }
 
-static void close_current(struct service *v)
-{
-    session_close(v->session, CODE_REVOKED, "no longer allowed");
-    portions_begin(&v->ends, time_of(v), v->session, NULL);
-}
-
 void agent_close(struct agent *a)
 {
     list_each (link, &a->services) {
         struct service *v = container_of(link, struct service, link);
         v->talk->excused = true;
         if (v->current)
-            close_current(v);
+            close_current(v, CODE_REVOKED, "no longer allowed");
         else
             service_end(v, "closes it without a circuit");
     }
