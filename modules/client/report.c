@@ -174,16 +174,19 @@ void report_waiting(struct report *r, const char *reason)
 static void report_request(struct report *r, const char *code)
 {
     struct log_fields f = log_party_fields(&r->peers, "session_asked");
-    char request[sizeof r->request + 16] = "";
-    if (!r->waiting_us || strncmp(r->request, code, sizeof r->request - 1) == 0)
+    bool told = r->request_told && strncmp(r->request, code, sizeof r->request - 1) == 0;
+    if (!r->waiting_us || told)
         return;
+    r->request_told = true;
     snprintf(r->request, sizeof r->request, "%.*s", (int)sizeof r->request - 1, code);
-    snprintf(request, sizeof request, ": request %s", r->request);
     f.request = r->request;
-    caused(r, LOG_WARNING, &f,
-           "waiting for approval at %s%s; read the code to the customer, who approves with it "
-           "(Ctrl-C ends)",
-           r->agent, request);
+    if (code[0])
+        caused(r, LOG_WARNING, &f,
+               "waiting for approval at %s: request %s; read the code to the customer, who "
+               "approves with it (Ctrl-C ends)",
+               r->agent, r->request);
+    else
+        caused(r, LOG_WARNING, &f, "waiting for approval at %s (Ctrl-C ends)", r->agent);
 }
 
 static void report_granted(struct report *r, const char *until)
@@ -269,6 +272,7 @@ void report_add(struct report *r, const struct session *s)
     note_end(r, s);
     r->waiting_us = 0;
     r->request[0] = r->until[0] = '\0';
+    r->request_told = false;
     r->sent += summary.bytes_sent;
     r->received += summary.bytes_received;
     r->streams += summary.streams_opened;

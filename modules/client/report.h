@@ -33,7 +33,8 @@ struct report {
     bool silence_told;            /* since the last circuit */
     uint64_t waiting_us;          /* since when the session waits for approval; 0: it does not */
     char until[UNTIL_TEXT_BYTES]; /* when the agent ends the session; "": not told */
-    char request[REQUEST_TEXT_BYTES]; /* the code of its request; "": not told yet */
+    bool request_told;
+    char request[REQUEST_TEXT_BYTES]; /* the code of its request; "": it has none, or not yet */
     /* Of the sessions that have ended. */
     uint64_t sent, received;
     unsigned streams;

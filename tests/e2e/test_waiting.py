@@ -296,6 +296,17 @@ def test_an_agent_without_the_hint(world, site):
         assert ask(connection, b"hello") == b"hello"
 
 
+def test_request_without_a_code(world, site):
+    """An agent may keep its code to itself; the client says that it waits all the same, once."""
+    site.code = ""
+    client = world.start_client(*forwards(9))
+    client.expect(r"waiting for approval at lab-1 \(Ctrl-C ends\)$")
+    site.cut()
+    client.resumed()
+    grant(site, client)
+    assert len(client.lines("waiting for approval")) == 1
+
+
 def test_log_in_json(world, site):
     client = world.start_client(*forwards(9), options=("--json",), connected=False)
     client.expect(r'"event":"session_asked".*"agent":"lab-1".*"request":"7F3K"')

@@ -16,8 +16,9 @@ from harness import (
     DENIED,
     INTERRUPTED,
     LOOPBACK,
-    NO_AGENT,
+    NOT_APPROVED,
     NOT_AUTHENTICATED,
+    NO_AGENT,
     OK,
     OTHER,
     SLOWNESS,
@@ -389,3 +390,17 @@ def test_session_ended_by_a_rule(world, site, echo, old):
     with door.dial() as connection:
         assert ask(connection, b"hello") == b"hello"
         client.wait_exit(DENIED)
+
+
+def test_session_that_would_wait(world, site, old):
+    """A client of the release before cannot wait for approval, and is told so in words; today's does."""
+    if world.binary_of["agent"] == [old]:
+        pytest.skip("an agent of the release before asks nobody")
+    site.start_relay()
+    site.start_agent(Access="ask", ControlSocket=world.directory / "control")
+    argv = world.pipe_argv(f"{LOOPBACK}:9")
+    if world.binary_of["client"] == [old]:
+        assert "approv" in run(*argv, code=DENIED, seconds=10).stderr
+    else:
+        told = run(*argv, "--wait", "1", code=NOT_APPROVED, seconds=10).stderr
+        assert "waiting for approval at lab-1: request" in told
