@@ -183,36 +183,6 @@ void code_desk_list(const struct code_desk *d, struct control_request *r)
 
 /* ---- A code is taken. ---- */
 
-static void log_taken(const struct code_desk *d, const struct agent_user *user, unsigned number)
-{
-    char text[80], key[FINGERPRINT_TEXT_BYTES];
-    struct log_fields f = {.event = "code_used",
-                           .agent = d->agent->config.name,
-                           .user = user->name,
-                           .key = key,
-                           .reason = text};
-    key_fingerprint(key, user->public_key);
-    snprintf(text, sizeof text, "emergency code %u; %zu are left", number,
-             emergency_left(&d->list));
-    log_event(LOG_WARNING, &f, "user %s used %s", user->name, text);
-    audit_note(d->agent->audit, &f,
-               &(struct audit_entry){.by = "emergency code", .decision = true});
-}
-
-static void log_refused(struct code_desk *d, const struct agent_user *user, const struct error *why)
-{
-    char key[FINGERPRINT_TEXT_BYTES];
-    struct log_fields f = {.event = "code_refused",
-                           .agent = d->agent->config.name,
-                           .user = user->name,
-                           .key = key,
-                           .reason = why->text};
-    key_fingerprint(key, user->public_key);
-    log_caused_event(&d->agent->log, user->public_key, loop_now(d->agent->loop), LOG_WARNING, &f,
-                     "user %s gave an emergency code in vain: %s", user->name, why->text);
-    audit_note(d->agent->audit, &f, &(struct audit_entry){.by = "agent"});
-}
-
 /* Returns the number; 0: e says why not. */
 static unsigned try_code(struct code_desk *d, const char *typed, const struct agent_user *user,
                          struct error *e)
@@ -227,25 +197,32 @@ static unsigned try_code(struct code_desk *d, const char *typed, const struct ag
     return number;
 }
 
-bool code_desk_take(struct code_desk *d, const char *typed, const struct agent_user *user,
-                    uint32_t request, struct error *e)
+size_t code_desk_left(const struct code_desk *d)
 {
-    struct code_use *use = d->making ? NULL : calloc(1, sizeof *use);
-    if (d->making)
-        return error_set(e, FAILURE_OTHER, "the emergency codes are being made anew");
-    if (!use)
-        return error_no_memory(e);
-    *use = (struct code_use){.number = try_code(d, typed, user, e), .request = request};
-    if (!use->number)
-        log_refused(d, user, e);
-    else
-        log_taken(d, user, use->number);
-    if (use->number && keep(d, &d->list, e)) {
-        list_append(&d->uses, &use->link);
-        return true;
-    }
+    return emergency_left(&d->list);
+}
+
+/* 0: e says why not. */
+static unsigned refuse_use(struct code_use *use)
+{
     free(use);
-    return false;
+    return 0;
+}
+
+unsigned code_desk_take(struct code_desk *d, const char *typed, const struct agent_user *user,
+                        uint32_t request, struct error *e)
+{
+    struct code_use *use = calloc(1, sizeof *use);
+    if (!use)
+        error_no_memory(e);
+    else if (d->making)
+        error_set(e, FAILURE_OTHER, "the emergency codes are being made anew");
+    else
+        *use = (struct code_use){.number = try_code(d, typed, user, e), .request = request};
+    if (!use || !use->number || !keep(d, &d->list, e))
+        return refuse_use(use);
+    list_append(&d->uses, &use->link);
+    return use->number;
 }
 
 static void finish_use(const struct code_desk *d, const struct code_use *use, bool kept)

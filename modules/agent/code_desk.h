@@ -22,8 +22,12 @@ void code_desk_make(struct code_desk *d, struct control_request *r, size_t count
 void code_desk_list(const struct code_desk *d, struct control_request *r);
 
 /* Takes a code as this user typed it for the request of this number, which is approved when that is
- * on disk, as approval_desk.h does it, or ended if it cannot be. False: e says why not. */
-bool code_desk_take(struct code_desk *d, const char *typed, const struct agent_user *user,
-                    uint32_t request, struct error *e);
+ * on disk, as approval_desk.h does it, or ended if it cannot be. Returns the code's number; 0: e
+ * says why not. */
+unsigned code_desk_take(struct code_desk *d, const char *typed, const struct agent_user *user,
+                        uint32_t request, struct error *e);
+
+/* How many are left. */
+size_t code_desk_left(const struct code_desk *d);
 
 #endif

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "agent/changes.h"
-#include "agent/code_desk.h"
 #include "agent/events.h"
 #include "agent/lock.h"
 #include "agent/policy.h"
@@ -126,27 +125,17 @@ static void refuse(struct service *v, enum code code, const char *text)
     service_close(v, code, text);
 }
 
-/* By the code that its client gave in place of an approval, if it did. */
-static void use_code(struct service *v)
-{
-    const struct agent_user *user = agent_find_user(v->agent, v->seat.user_key);
-    struct error e = {0};
-    bool taken = !v->emergency[0] ||
-                 code_desk_take(v->agent->codes, v->emergency, user, v->request.number, &e);
-    wipe(v->emergency, sizeof v->emergency);
-    if (!taken)
-        refuse(v, CODE_DENIED, e.text);
-}
-
 void service_ask(struct service *v)
 {
     struct wire_error no = {0};
+    struct error e = {0};
     if (begin_request(v, &no)) {
         snprintf(v->request_text, sizeof v->request_text, "%u", v->request.number);
         log_asked(v);
         tell_code(v);
         service_look_at_terms(v->agent, loop_now(v->agent->loop));
-        use_code(v);
+        if (!service_use_code(v, &e))
+            refuse(v, CODE_DENIED, e.text);
     } else {
         refuse(v, no.code, no.text);
     }

@@ -80,6 +80,12 @@ void service_free(struct service *v);
  * on. It may be closing then. */
 void service_enter(struct service *v);
 
+/* ---- service_code.c ---- */
+
+/* Its request is approved by the code that its client gave, when that is on disk; without one
+ * nothing happens. False: e says why the session is to be refused. */
+bool service_use_code(struct service *v, struct error *e);
+
 /* ---- service_ask.c ---- */
 
 /* START has come: it takes a seat, and may have to ask. */

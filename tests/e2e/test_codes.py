@@ -142,6 +142,7 @@ def test_use(world, asking, echo):
     wait_for(lambda: entries(world, "session_approved"), 10, "it is in the audit")
     assert entries(world, "session_approved")[0]["by"] == "emergency code 2"
     (entry,) = entries(world, "code_used")
+    assert entry["session"] == entries(world, "session_approved")[0]["session"]
     assert entry["user"] == "alice" and entry["reason"] == "emergency code 2; 4 are left"
     assert not [code for code in codes if code in (world.directory / "audit").read_text()]
     refused(world, codes[1], "the emergency code was used before")
