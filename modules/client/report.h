@@ -30,10 +30,10 @@ struct report {
     bool has_session; /* which has begun, for the audit */
     struct timer sweep;
     uint64_t begun_us, session_begun_us;
-    bool silence_told;            /* since the last circuit */
-    uint64_t waiting_us;          /* since when the session waits for approval; 0: it does not */
-    char until[UNTIL_TEXT_BYTES]; /* when the agent ends the session; "": not told */
+    uint64_t waiting_us; /* since when the session waits for approval; 0: it does not */
+    bool silence_told;   /* since the last circuit */
     bool request_told;
+    char until[UNTIL_TEXT_BYTES];     /* when the agent ends the session; "": not told */
     char request[REQUEST_TEXT_BYTES]; /* the code of its request; "": it has none, or not yet */
     /* Of the sessions that have ended. */
     uint64_t sent, received;
