@@ -204,6 +204,21 @@ words() {
     return "$bad"
 }
 
+# Each function that a header declares has a comment above it, or stands under one with others, without
+# an empty line between; a comment may also stand behind it. A body in the header speaks for itself.
+contracts() {
+    awk '
+    FNR == 1 { told = depth = 0 }
+    /^$/ && depth == 0 { told = 0 }
+    /^\/\*/ { told = 1 }
+    depth == 0 && /^[a-z][^=;]*[ *][a-z0-9_]+\(/ && !/^(static inline|typedef)/ && !told && !/\/\*/ {
+        printf "%s:%d: no comment says what it promises: %s\n", FILENAME, FNR, $0
+        bad = 1
+    }
+    { depth += gsub(/{/, "{") - gsub(/}/, "}") }
+    END { exit bad }' "${headers[@]}"
+}
+
 scripts() { shellcheck -x "${scripts[@]}"; }
 
 # Pages of other programs need not be installed where this runs.
@@ -222,6 +237,7 @@ run layers layers
 run circles circles
 run doors doors
 run words words
+run contracts contracts
 run names names
 run headers alone
 run kinds kinds

@@ -43,6 +43,7 @@ bool requests_begin(struct requests *r, struct request *request, const uint8_t u
 /* It waits no longer, for whatever reason. Harmless for one without a number. */
 void requests_end(struct requests *r, struct request *request);
 
+/* Those that wait. */
 unsigned requests_count(const struct requests *r);
 
 /* The first whose number is above `after`; NULL: none. */

@@ -47,6 +47,7 @@ struct service {
 
 /* ---- service.c ---- */
 
+/* Whose seat stands at this place of a list of seats. */
 struct service *service_of_seat(struct list *place);
 
 /* An event's fields in the log; counted: with what it has carried. */

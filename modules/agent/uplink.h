@@ -40,6 +40,7 @@ struct uplink_facts {
     uint64_t rtt_us;   /* of the last PING; 0: not known yet */
 };
 
+/* As it is now; the relay is the uplink's. */
 struct uplink_facts uplink_facts_of(const struct uplink *u);
 
 /* True if it is at this relay, reached in this way. */

@@ -26,6 +26,7 @@ size_t audit_recent_get(const struct audit_recent *r, uint64_t *next, char out[A
 /* The number from which on there are so many entries, or as many as there are. */
 uint64_t audit_recent_from(const struct audit_recent *r, uint64_t last);
 
+/* Forgets all entries; then it is empty. */
 void audit_recent_free(struct audit_recent *r);
 
 #endif

@@ -29,6 +29,7 @@ enum audit_role audit_role_of(const char *name);
 void signed_head_make(struct signed_head *out, const struct sign_key *key, enum audit_role role,
                       const struct audit_head *head, uint64_t time_ms);
 
+/* As it goes over the wire, with the signature that it has. */
 void signed_head_encode(uint8_t out[SIGNED_HEAD_BYTES], const struct signed_head *h);
 
 /* False: it is of another length, version or role, or its number is 0. The signature is not

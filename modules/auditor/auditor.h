@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 
+/* The applet `spx audit`; returns how it ended, having told why. */
 enum failure audit_main(int argc, char **argv);
 
 #endif

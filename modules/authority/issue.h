@@ -27,6 +27,7 @@ bool issue_settle(struct issue_order *o, struct error *e);
 /* Signs it and prints it. */
 bool issue_print(struct issue_order *o, struct error *e);
 
+/* Frees what settling has kept; the order is of no more use. */
 void issue_free(struct issue_order *o);
 
 #endif

@@ -46,6 +46,7 @@ struct json_line {
     bool full; /* something did not fit */
 };
 
+/* Begins an object in `out`, of so many bytes, which outlives the line. */
 void json_begin(struct json_line *l, char *out, size_t size);
 
 /* name: a literal that needs no escaping. What is no UTF-8 in a text becomes '?'. */

@@ -133,7 +133,7 @@ struct client_config {
     size_t agent_count;
 };
 
-/* Each reads the whole file or fails with FAILURE_CONFIG (want of memory: FAILURE_OTHER) and
+/* Each load reads the whole file or fails with FAILURE_CONFIG (want of memory: FAILURE_OTHER) and
  * "FILE:LINE: what is wrong, what is expected"; nothing is left allocated then. Unknown sections
  * and keys, keys twice in a section, missing keys, two users or agents of one name or key, a peer's
  * key equal to the own one, are errors. Section and key names are compared without case. */
@@ -141,12 +141,11 @@ bool relay_config_load(struct relay_config *c, const char *path, struct error *e
 void relay_config_free(struct relay_config *c);
 bool agent_config_load(struct agent_config *c, const char *path, struct error *e);
 void agent_config_free(struct agent_config *c);
-
-/* Its control socket; NULL: it has none. */
-const char *agent_config_socket(const struct agent_config *c);
-
 bool client_config_load(struct client_config *c, const char *path, struct error *e);
 void client_config_free(struct client_config *c);
+
+/* The path of its control socket, which is the configuration's; NULL: it has none. */
+const char *agent_config_socket(const struct agent_config *c);
 
 /* The default place: "/etc/spx/ROLE.conf"; for "client" "$XDG_CONFIG_HOME/spx/client.conf" or
  * "~/.config/spx/client.conf". Allocated. */

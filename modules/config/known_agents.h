@@ -15,7 +15,8 @@ bool known_agents_find(const char *path, const char *name, uint8_t key[KEY_BYTES
 bool known_agents_names(const char *path, void (*found)(void *arg, const char *name), void *arg,
                         struct error *e);
 
-/* Adds a line; the directory is made (0700) if it is missing. */
+/* Adds a line; the directory is made (0700) if it is missing. False: e says why
+ * (FAILURE_OTHER). */
 bool known_agents_add(const char *path, const char *name, const uint8_t key[KEY_BYTES],
                       struct error *e);
 

@@ -86,6 +86,8 @@ void target_pattern_to_text(char out[TARGET_TEXT_BYTES], const struct target_pat
 
 /* True if two allow the same. */
 bool target_pattern_same(const struct target_pattern *a, const struct target_pattern *b);
+
+/* True if both are the same port of the same host, as it is written. */
 bool host_port_same(const struct host_port *a, const struct host_port *b);
 
 /* A forward: one -L, -D, -R or -U of the client. */

@@ -66,6 +66,8 @@ struct control_work {
     void (*gone)(void *state);
 };
 
+/* The answer is given by this work from now on, whose first turn comes inside this call. work stays
+ * the caller's and outlives the request; state is the work's. */
 void control_begin(struct control_request *r, const struct control_work *work, void *state);
 
 /* From now on it has every line of control_server_tell, until its asker closes, its own half too.
@@ -80,6 +82,8 @@ struct control_request *control_request_new(struct loop *loop, int fd,
                                             const struct control_verb *verbs, void *owner,
                                             struct list *all);
 
+/* Of the one that stands at this place of `all`: itself; the user id of its asker, as the kernel
+ * tells it; true if it has what control_server_tell says. */
 struct control_request *control_request_at(struct list *place);
 uint32_t control_request_uid(const struct control_request *r);
 bool control_request_watches(const struct control_request *r);

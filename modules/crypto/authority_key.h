@@ -9,6 +9,7 @@
 #define AUTHORITY_TEXT_BYTES 89 /* of a public key, with the terminator */
 #define AUTHORITY_FILE_BYTES 56 /* "authority:", 44 characters, a newline, the terminator */
 
+/* A public key as configurations have it, in base64, terminated. */
 void authority_to_text(char out[AUTHORITY_TEXT_BYTES], const uint8_t public_key[SIGN_PUBLIC_BYTES]);
 
 /* False: it is no canonical base64 of 64 bytes, or these are no point of the curve. */

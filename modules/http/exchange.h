@@ -34,6 +34,7 @@ struct http_site {
 
 /* ---- For those who answer. ---- */
 
+/* The owner that its site has. */
 void *exchange_owner(const struct http_exchange *x);
 
 /* Until the request is answered. */
@@ -71,6 +72,7 @@ struct http_exchange *exchange_new(struct loop *loop, struct carrier *carrier,
                                    const struct http_site *site, struct partings *partings,
                                    struct list *all);
 
+/* The one that stands at this place of `all`; and true if exchange_trust was called for it. */
 struct http_exchange *exchange_at(struct list *place);
 bool exchange_is_trusted(const struct http_exchange *x);
 

@@ -40,6 +40,7 @@ struct name_servers *name_servers_new(struct loop *loop, bool kept_low,
  * after the others have been, four times in all; a truncated answer is asked for again over TCP. */
 void name_servers_ask(struct name_servers *ns, const char *name);
 
+/* The answer for one family, as far as it is known; valid until the next question. */
 const struct name_answer *name_servers_answer(const struct name_servers *ns,
                                               enum question_family family);
 

@@ -15,6 +15,7 @@ struct resolver {
     struct resolv_conf *resolv_conf; /* the same */
 };
 
+/* Knows nothing, and nobody waits. Takes no memory. */
 void resolver_init(struct resolver *r);
 
 /* Frees what it knows; nobody waits or runs. */

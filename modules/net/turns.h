@@ -38,12 +38,14 @@ struct turns {
     unsigned bulk; /* of those who write, how many had more to write than they may at once */
 };
 
+/* Nobody waits. The loop outlives them. */
 void turns_init(struct turns *t, struct loop *loop);
 
 /* Nobody waits any more; may be called inside a turn. It must not be freed before the end of the
  * round: a deferred function of now may free it. */
 void turns_end(struct turns *t);
 
+/* Waits for nothing. */
 void turn_init(struct turn *turn, void (*take)(struct turn *turn, const struct turn_limit *limit));
 
 /* take is called soon, never inside this call. Asked twice, it is called once. */
@@ -52,6 +54,7 @@ void turn_ask(struct turns *t, struct turn *turn);
 /* The same, but inside this call if nobody else waits and something of the share is left. */
 void turn_now(struct turns *t, struct turn *turn);
 
+/* Waits no longer; harmless when it did not. */
 void turn_withdraw(struct turn *turn);
 
 /* None of them has a turn before then. */

@@ -21,22 +21,24 @@ struct calendar_date {
     unsigned month, day; /* from 1 */
 };
 
+/* True if the year has a 29 February. */
 bool calendar_is_leap(int64_t year);
 
-/* month: 1 to 12. */
+/* How many days the month has; month: 1 to 12. */
 unsigned calendar_month_days(int64_t year, unsigned month);
 
+/* From a date that there is to its day, and from a day to its date. */
 int64_t calendar_day(struct calendar_date date);
 struct calendar_date calendar_date_of(int64_t day);
 
-/* 0: Monday. */
+/* The weekday of a day, from 0, Monday, to 6. */
 unsigned calendar_weekday(int64_t day);
 
-/* Of seconds since 1970: the day, and the second of the day. */
+/* Of a second since 1970, before it too: the day, and the second of the day from 0 on. */
 int64_t calendar_day_of_second(int64_t s);
 int32_t calendar_second_of_day(int64_t s);
 
-/* Within TIME_MAX_S. */
+/* The second, or the nearest to it within TIME_MAX_S of 1970. */
 int64_t calendar_clamp(int64_t s);
 
 #endif

@@ -20,6 +20,7 @@ int64_t date_begin(const struct date *d, const struct zone *z);
 /* The first second after it: after a day, or the second itself. */
 int64_t date_end(const struct date *d, const struct zone *z);
 
+/* True if both are the same day, or second, or both are not set. */
 bool date_same(const struct date *a, const struct date *b);
 
 /* "Mon 2026-11-30 08:00 +01:00", seconds only if there are any. */

@@ -20,11 +20,13 @@ struct hours {
  * HH:MM, an end also 24:00. Errors, FAILURE_USAGE, say what is expected. */
 bool hours_parse(struct hours *out, const char *text, struct error *e);
 
+/* True if they are open at this second since 1970, by the clocks of the zone. */
 bool hours_are_open(const struct hours *h, const struct zone *z, int64_t utc_s);
 
 /* The first second after this one at which they open or close; TIME_NEVER: none. */
 int64_t hours_next_change(const struct hours *h, const struct zone *z, int64_t utc_s);
 
+/* True if both are open at the same times, however they were written. */
 bool hours_same(const struct hours *a, const struct hours *b);
 
 #endif

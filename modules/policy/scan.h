@@ -1,4 +1,5 @@
-/* Reading a text from its start: each function takes a piece off the front, or leaves it. */
+/* Reading a text from its start: each function takes a piece off the front and returns
+ * true, or leaves it. */
 #ifndef SPX_POLICY_SCAN_H
 #define SPX_POLICY_SCAN_H
 

@@ -53,6 +53,7 @@ struct zone {
  */
 bool zone_parse(struct zone *out, const char *text, struct error *e);
 
+/* Frees its steps; then it is UTC. */
 void zone_free(struct zone *z);
 
 /* Seconds since 1970 are taken as calendar_clamp gives them. */

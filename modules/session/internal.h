@@ -28,6 +28,7 @@ void session_streams_over(struct session *s, const char *text);
 void session_enter(struct session *s);
 void session_leave(struct session *s);
 
+/* There is something to write: tells the owner, if there is a circuit. */
 void session_wake(struct session *s);
 
 /* The time that the current circuit may owe an answer before it counts as stalled. */
@@ -52,6 +53,7 @@ void session_discard(struct session *s);
  * lies inside a frame. */
 bool session_acknowledged(struct session *s, uint64_t position);
 
+/* The stream of this id, a listener too; NULL: there is none (any more). */
 struct stream *stream_find(struct session *s, uint32_t id);
 
 /* The peer's OPEN or LISTEN, with this target or address: a stream with its id, or NULL after

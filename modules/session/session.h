@@ -70,6 +70,7 @@ struct session_summary {
     uint64_t rtt_us;                     /* the last one; 0: not measured on this circuit yet */
 };
 
+/* As it is now. */
 struct session_summary session_summary(const struct session *s);
 
 /* ---- The handshake's payloads. ---- */
