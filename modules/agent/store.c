@@ -2,13 +2,16 @@
 #include "agent/store.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/container.h"
 #include "base/files.h"
+#include "base/log.h"
 
 #define STACK_BYTES ((size_t)64 * 1024)
 
@@ -21,8 +24,18 @@ struct store {
     char *text, *next; /* being written, to be written then; or NULL */
     pthread_t thread;
     bool threaded;      /* it writes */
+    atomic_bool left;   /* by the thread, or by the owner, whoever is first */
     struct error error; /* the thread's, until it has ended */
 };
+
+static void free_all(struct store *s)
+{
+    close(s->io.fd);
+    free(s->path);
+    free(s->text);
+    free(s->next);
+    free(s);
+}
 
 static void write_text(struct store *s)
 {
@@ -35,6 +48,8 @@ static void *run(void *arg)
     struct store *s = arg;
     write_text(s);
     eventfd_write(s->io.fd, 1);
+    if (atomic_exchange(&s->left, true))
+        free_all(s);
     return NULL;
 }
 
@@ -55,18 +70,33 @@ static void begin(struct store *s)
 {
     s->text = s->next;
     s->next = NULL;
+    atomic_store(&s->left, false);
     s->threaded = start_thread(s);
     if (!s->threaded)
         run(s);
+}
+
+static void forget_text(struct store *s)
+{
+    s->threaded = false;
+    free(s->text);
+    s->text = NULL;
 }
 
 static void finish(struct store *s)
 {
     if (s->threaded)
         pthread_join(s->thread, NULL);
-    s->threaded = false;
-    free(s->text);
-    s->text = NULL;
+    forget_text(s);
+}
+
+/* False: not within this time. */
+static bool finish_until(struct store *s, const struct timespec *at)
+{
+    if (s->threaded && pthread_timedjoin_np(s->thread, NULL, at) != 0)
+        return false;
+    forget_text(s);
+    return true;
 }
 
 static void on_read(struct io *io)
@@ -114,19 +144,32 @@ void store_write(struct store *s, char *text)
         begin(s);
 }
 
+/* All that was given. False: the disk does not answer. */
+static bool write_rest(struct store *s)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    at.tv_sec += STORE_END_S;
+    while (s->text || s->next) {
+        if (!s->text)
+            begin(s);
+        if (!finish_until(s, &at))
+            return false;
+    }
+    return true;
+}
+
 void store_free(struct store *s)
 {
     if (!s)
         return;
-    if (s->text)
-        finish(s);
-    if (s->next) {
-        s->text = s->next;
-        write_text(s);
-        free(s->text);
-    }
     io_remove(&s->io);
-    close(s->io.fd);
-    free(s->path);
-    free(s);
+    if (write_rest(s)) {
+        free_all(s);
+        return;
+    }
+    log_error("%s: the disk does not answer; what was to be kept there last is not", s->path);
+    pthread_detach(s->thread);
+    if (atomic_exchange(&s->left, true))
+        free_all(s);
 }

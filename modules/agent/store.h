@@ -15,7 +15,8 @@ struct store *store_new(struct loop *loop, const char *path,
  * yet is left out. */
 void store_write(struct store *s, char *text);
 
-/* Once what was given is written. NULL is harmless. */
+/* Once what was given is written, or after so long, which the log tells. NULL is harmless. */
+#define STORE_END_S 3
 void store_free(struct store *s);
 
 #endif
