@@ -101,3 +101,64 @@ bool audit_tail_read(struct audit_tail *tail, struct view end, bool complete)
     tail->torn = true;
     return complete && is_first_line(end);
 }
+
+/* Lines that hold each other, from the first on. */
+struct walk {
+    struct audit_tail good; /* up to the last of them */
+    const uint8_t *odd;     /* where the first begins that does not; NULL: none does */
+};
+
+/* True if the entry is the one that tells of the bytes before it. */
+static bool mends(const struct walk *w, const struct audit_entry *e, const uint8_t *begin)
+{
+    uint8_t hash[HASH_BYTES];
+    char torn[AUDIT_HASH_TEXT_BYTES];
+    if (!e->torn)
+        return false;
+    sha256(hash, view_of(w->odd, (size_t)(begin - w->odd) - 1), view_of(NULL, 0));
+    audit_hash_text(torn, hash);
+    return strcmp(torn, e->torn) == 0;
+}
+
+static bool holds(const struct walk *w, const struct audit_entry *e, const uint8_t *begin)
+{
+    if (w->good.head.number == 0)
+        return !w->odd;
+    return audit_chain_links(&w->good.head, e) && (!w->odd || mends(w, e, begin));
+}
+
+static void walk_line(struct walk *w, struct view end, size_t begin, size_t len)
+{
+    struct audit_line line;
+    struct view text = view_of(end.data + begin, len);
+    if (audit_line_read(&line, text) && holds(w, &line.entry, text.data)) {
+        audit_head_take(&w->good.head, &line.entry, text);
+        w->good.whole = begin + len;
+        w->odd = NULL;
+    } else if (!w->odd) {
+        w->odd = text.data;
+    }
+}
+
+static void walk_lines(struct walk *w, struct view end, size_t begin)
+{
+    while (begin < end.len) {
+        const uint8_t *newline = memchr(end.data + begin, '\n', end.len - begin);
+        size_t len = newline ? (size_t)(newline - end.data) - begin : end.len - begin;
+        walk_line(w, end, begin, len);
+        begin += len + 1;
+    }
+}
+
+void audit_tail_cut_zeros(struct audit_tail *tail, struct view end, bool complete)
+{
+    struct walk w = {0};
+    const uint8_t *newline = memchr(end.data, '\n', end.len);
+    if (!newline || !memchr(end.data, '\0', tail->whole))
+        return;
+    walk_lines(&w, end, complete ? 0 : (size_t)(newline - end.data) + 1);
+    if (!w.odd || !w.good.head.number || !memchr(w.odd, '\0', (size_t)(end.data + end.len - w.odd)))
+        return;
+    *tail = w.good;
+    tail->torn = true;
+}

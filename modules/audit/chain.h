@@ -46,4 +46,8 @@ struct audit_tail {
  * them is an entry, and it is not the torn beginning of the first. */
 bool audit_tail_read(struct audit_tail *tail, struct view end, bool complete);
 
+/* After that, of a file that another process has left: a power cut may have left zeros within its
+ * last commit, and lines behind them, which are part of no chain. The tail then ends before. */
+void audit_tail_cut_zeros(struct audit_tail *tail, struct view end, bool complete);
+
 #endif

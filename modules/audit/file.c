@@ -95,6 +95,8 @@ static bool take_tail(struct audit_file *f, struct view end, bool complete, stru
     if (!audit_tail_read(&tail, end, complete))
         return error_set(e, FAILURE_OTHER,
                          "%s does not end with an entry of an audit: move it away", f->path);
+    if (f->size == 0)
+        audit_tail_cut_zeros(&tail, end, complete);
     f->head = tail.head;
     mend->newline = end.data[end.len - 1] == '\n' ? "" : "\n";
     if (!tail.torn)

@@ -25,4 +25,8 @@ void reading_end(struct reading *r);
 bool reading_next(struct reading *r);
 void reading_rewind(struct reading *r);
 
+/* A line that is no entry and has zeros was just read: goes to before the entry that has the hash
+ * of all bytes from it on, as that of a new chain behind a power cut. False: there is none. */
+bool reading_skip_torn(struct reading *r);
+
 #endif

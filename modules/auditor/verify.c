@@ -50,6 +50,9 @@ static void check_torn(struct verified *v, const struct reading *r, const struct
         find(v, odd->line, "not an entry");
     else if (!audit_chain_links(&v->last, e))
         find(v, r->number, "the lines before the torn one were altered or removed");
+    else
+        printf("%s:%zu: %zu bytes are of what a crash or a power cut has left unfinished\n",
+               v->path, odd->line, len);
 }
 
 /* An entry right behind another. */
@@ -149,6 +152,7 @@ void verify_reading(struct verified *v, struct reading *r)
         } else if (!odd.begin) {
             odd.begin = r->raw.data;
             odd.line = r->number;
+            reading_skip_torn(r);
         }
     }
     if (odd.begin && r->ended)

@@ -400,6 +400,40 @@ static void a_whole_commit_of_zeros_is_mended(void **state)
     assert_int_equal(v.entries, 4);
 }
 
+/* Zeros within the last commit, and whole lines behind them, as a power cut can leave them: whoever
+ * comes next goes on behind what was before, once. */
+static void zeros_within_are_mended(void **state)
+{
+    struct audit_file f = open_audit(0);
+    struct verified v;
+    size_t len;
+    char *text;
+    (void)state;
+    for (int i = 0; i < 8; i++)
+        assert_true(append(&f, "x"));
+    audit_file_close(&f);
+    text = read_whole("audit", &len);
+    memset(text + len / 2, 0, 500);
+    unlink("audit");
+    append_text("audit", text, len);
+    free(text);
+    assert_true(verify_quietly("audit").findings > 0);
+    for (int i = 0; i < 3; i++) {
+        f = open_audit(0);
+        assert_true(append(&f, "behind"));
+        audit_file_close(&f);
+        v = verify_quietly("audit");
+        assert_int_equal(v.findings, 0);
+        assert_int_equal(v.last.number, 2 + i);
+    }
+    text = read_whole("audit", &len);
+    *strstr(text, "\"x\"") = 'y'; /* what was before counts */
+    unlink("audit");
+    append_text("audit", text, len);
+    free(text);
+    assert_true(verify_quietly("audit").findings > 0);
+}
+
 static void a_file_that_is_no_audit_is_left_alone(void **state)
 {
     struct audit_file f = open_audit(0);
@@ -806,6 +840,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_torn_line_begins_a_chain, enter, leave),
         cmocka_unit_test_setup_teardown(zeros_at_the_end_are_mended, enter, leave),
         cmocka_unit_test_setup_teardown(a_whole_commit_of_zeros_is_mended, enter, leave),
+        cmocka_unit_test_setup_teardown(zeros_within_are_mended, enter, leave),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_audit_is_left_alone, enter, leave),
         cmocka_unit_test_setup_teardown(files_are_put_aside, enter, leave),
         cmocka_unit_test_setup_teardown(a_file_that_cannot_be_put_aside_grows_on, enter, leave),
