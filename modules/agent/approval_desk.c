@@ -149,7 +149,7 @@ static void take_effect(struct approving *p, struct error *e)
     bool now;
     if (!service_may_grant(a, p->number, e) || !service_next_request(a, p->number - 1, &f))
         return;
-    memcpy(key, f.user_key, sizeof key);
+    memcpy(key, f.party.user_key, sizeof key);
     now = service_grant(a, p->number, p->by, p->for_s);
     if (p->for_s)
         cover_key(p, key, more, sizeof more);
@@ -197,7 +197,7 @@ static bool is_on_its_way(const struct approval_desk *d, uint32_t number)
 }
 
 /* False: e says what is in the way. */
-static bool may_approve(struct approval_desk *d, const struct request *q, struct error *e)
+static bool may_approve(struct approval_desk *d, const struct asked_request *q, struct error *e)
 {
     if (is_on_its_way(d, q->number))
         return error_set(e, FAILURE_OTHER, "request %u is being approved already", q->number);
@@ -257,7 +257,7 @@ void approval_desk_approve(struct approval_desk *d, struct control_request *r, c
 {
     struct agent *a = d->agent;
     struct error e = {0};
-    const struct request *q = requests_by_code(a->requests, code, loop_now(a->loop), &e);
+    const struct asked_request *q = requests_by_code(a->requests, code, loop_now(a->loop), &e);
     if (!q) {
         struct log_fields f = {
             .event = "approval_refused", .agent = a->config.name, .reason = e.text};

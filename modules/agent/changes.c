@@ -118,17 +118,22 @@ static bool same_list(struct list_of a, struct list_of b)
     return a.count == b.count;
 }
 
+static const char *zone_name(const struct agent_config *c)
+{
+    return c->time_zone.name ? c->time_zone.name : "UTC";
+}
+
 static bool same_rules(const struct agent_config *a, const struct agent_user *u,
                        const struct agent_config *b, const struct agent_user *v)
 {
     char before[RULE_VALUE_BYTES], after[RULE_VALUE_BYTES];
-    for (unsigned i = 0; i < RULE_WORDS; i++) {
+    bool same = strcmp(zone_name(a), zone_name(b)) == 0;
+    for (unsigned i = 0; same && i < RULE_WORDS; i++) {
         rule_value(before, i, &u->given.rules, &a->time_zone.zone);
         rule_value(after, i, &v->given.rules, &b->time_zone.zone);
-        if (strcmp(before, after) != 0)
-            return false;
+        same = strcmp(before, after) == 0;
     }
-    return true;
+    return same;
 }
 
 bool changes_same_user(const struct agent_config *a, const struct agent_config *b,

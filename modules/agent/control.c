@@ -66,7 +66,7 @@ static bool is_known(const struct agent *a, const char *user)
         if (strcmp(a->config.users[i].name, user) == 0)
             return true;
     for (uint32_t after = 0; service_next(a, after, &f); after = f.number)
-        if (strcmp(f.user, user) == 0)
+        if (strcmp(f.party.user, user) == 0)
             return true;
     return false;
 }

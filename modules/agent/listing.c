@@ -191,30 +191,43 @@ void listing_status(struct control_request *r, const struct agent *a, uint64_t s
 
 /* ---- Sessions. ---- */
 
-static void put_session(struct agent_listing *l, const struct service_facts *f)
+/* Whose a session is, and why they want it. */
+static void put_party(struct listing_line *line, const struct service_party *p)
+{
+    json_put_text(&line->json, "circuit", p->circuit);
+    json_put_text(&line->json, "user", p->user);
+    put_key(line, p->user_key);
+    if (p->reason[0])
+        json_put_text(&line->json, "reason", p->reason);
+}
+
+/* How it comes here, if it has a circuit. */
+static void put_way(const struct agent_listing *l, struct listing_line *line,
+                    const struct service_party *p)
 {
     const struct agent_relay *relay =
-        f->relay_key ? agent_find_relay(l->agent, f->relay_key) : NULL;
+        p->relay_key ? agent_find_relay(l->agent, p->relay_key) : NULL;
+    if (relay)
+        put_relay_name(line, relay);
+    if (p->from[0])
+        json_put_text(&line->json, "from", p->from);
+}
+
+static void put_session(struct agent_listing *l, const struct service_facts *f)
+{
     struct listing_line line;
     begin_line(&line, "session");
     json_put_number(&line.json, "session", f->number);
-    json_put_text(&line.json, "circuit", f->circuit);
-    json_put_text(&line.json, "user", f->user);
-    put_key(&line, f->user_key);
-    if (f->reason[0])
-        json_put_text(&line.json, "reason", f->reason);
+    put_party(&line, &f->party);
     json_put_text(&line.json, "state",
-                  f->is_closing  ? "ending"
-                  : f->relay_key ? "connected"
-                                 : "waiting for its client");
+                  f->is_closing        ? "ending"
+                  : f->party.relay_key ? "connected"
+                                       : "waiting for its client");
     put_age(l, &line, "for_s", f->begun_us);
     put_age(l, &line, "idle_s", f->idle_since_us);
     if (f->waiting_since_us)
         put_age(l, &line, "waiting_s", f->waiting_since_us);
-    if (relay)
-        put_relay_name(&line, relay);
-    if (f->from[0])
-        json_put_text(&line.json, "from", f->from);
+    put_way(l, &line, &f->party);
     if (f->carried.rtt_us)
         json_put_number(&line.json, "round_trip_us", f->carried.rtt_us);
     json_put_number(&line.json, "streams", f->carried.streams_opened);
@@ -352,26 +365,17 @@ void listing_audit(struct control_request *r, const struct agent *a, uint32_t la
 
 static void put_request(struct agent_listing *l, const struct request_facts *f)
 {
-    const struct agent_relay *relay =
-        f->relay_key ? agent_find_relay(l->agent, f->relay_key) : NULL;
     struct listing_line line;
     begin_line(&line, "request");
     json_put_number(&line.json, "request", f->number);
-    json_put_text(&line.json, "circuit", f->circuit);
-    json_put_text(&line.json, "user", f->user);
-    put_key(&line, f->user_key);
-    if (f->reason[0])
-        json_put_text(&line.json, "reason", f->reason);
+    put_party(&line, &f->party);
     json_put_text(&line.json, "state",
                   f->is_approved ? "approved, away"
                   : f->is_away   ? "away"
                                  : "connected");
     put_age(l, &line, "for_s", f->asked_us);
     json_put_number(&line.json, "left_s", f->left_s);
-    if (relay)
-        put_relay_name(&line, relay);
-    if (f->from[0])
-        json_put_text(&line.json, "from", f->from);
+    put_way(l, &line, &f->party);
     put_line(l, &line);
 }
 

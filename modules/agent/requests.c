@@ -12,10 +12,10 @@
 #define WRONG_US (60 * CLOCK_US_PER_S)
 #define DENIAL_US (300 * CLOCK_US_PER_S) /* longer by this for each */
 #define DAY_US (86400 * CLOCK_US_PER_S)
-#define ASKERS 64 /* remembered; then the one not heard of for longest gives way */
+#define ASKERS 64 /* remembered; one that may ask, and was not heard of for longest, gives way */
 
 /* A key that has asked. */
-struct asker {
+struct asking_key {
     uint8_t key[KEY_BYTES];
     uint64_t heard_us;              /* 0: a free place */
     unsigned asked;                 /* since day_us */
@@ -29,7 +29,7 @@ struct requests {
     unsigned count;
     uint32_t last; /* number */
     struct spoken_codes codes;
-    struct asker askers[ASKERS];
+    struct asking_key askers[ASKERS];
     uint64_t wrong_us[WRONG_MAX]; /* when a wrong code came, as a ring */
     unsigned wrong_next;
     uint64_t paused_until_us;
@@ -48,19 +48,19 @@ void requests_free(struct requests *r)
     free(r);
 }
 
-static struct request *request_at(struct list *place)
+static struct asked_request *request_at(struct list *place)
 {
-    return container_of(place, struct request, place);
+    return container_of(place, struct asked_request, place);
 }
 
-static bool is_of(const struct request *q, const uint8_t user_key[KEY_BYTES])
+static bool is_of(const struct asked_request *q, const uint8_t user_key[KEY_BYTES])
 {
     return memcmp(q->user_key, user_key, KEY_BYTES) == 0;
 }
 
 /* ---- Who asks. ---- */
 
-static struct asker *find_asker(struct requests *r, const uint8_t key[KEY_BYTES])
+static struct asking_key *find_asker(struct requests *r, const uint8_t key[KEY_BYTES])
 {
     for (unsigned i = 0; i < ASKERS; i++)
         if (r->askers[i].heard_us && memcmp(r->askers[i].key, key, KEY_BYTES) == 0)
@@ -68,15 +68,22 @@ static struct asker *find_asker(struct requests *r, const uint8_t key[KEY_BYTES]
     return NULL;
 }
 
-static struct asker *asker_of(struct requests *r, const uint8_t key[KEY_BYTES], uint64_t now_us)
+static bool gives_way(const struct asking_key *k, const struct asking_key *other, uint64_t now_us)
 {
-    struct asker *found = find_asker(r, key);
+    bool denied = k->allowed_us > now_us, other_denied = other->allowed_us > now_us;
+    return denied != other_denied ? other_denied : k->heard_us < other->heard_us;
+}
+
+static struct asking_key *asker_of(struct requests *r, const uint8_t key[KEY_BYTES],
+                                   uint64_t now_us)
+{
+    struct asking_key *found = find_asker(r, key);
     if (!found) {
         found = &r->askers[0];
         for (unsigned i = 1; i < ASKERS; i++)
-            if (r->askers[i].heard_us < found->heard_us)
+            if (gives_way(&r->askers[i], found, now_us))
                 found = &r->askers[i];
-        *found = (struct asker){.day_us = now_us};
+        *found = (struct asking_key){.day_us = now_us};
         memcpy(found->key, key, KEY_BYTES);
     }
     if (now_us - found->day_us >= DAY_US) {
@@ -89,7 +96,7 @@ static struct asker *asker_of(struct requests *r, const uint8_t key[KEY_BYTES], 
 
 uint32_t requests_denied(struct requests *r, const uint8_t user_key[KEY_BYTES], uint64_t now_us)
 {
-    struct asker *k = asker_of(r, user_key, now_us);
+    struct asking_key *k = asker_of(r, user_key, now_us);
     if (k->denied && now_us - k->denied_us >= DAY_US)
         k->denied = 0;
     k->denied++;
@@ -100,7 +107,7 @@ uint32_t requests_denied(struct requests *r, const uint8_t user_key[KEY_BYTES], 
 
 void requests_approved(struct requests *r, const uint8_t user_key[KEY_BYTES])
 {
-    struct asker *k = find_asker(r, user_key);
+    struct asking_key *k = find_asker(r, user_key);
     if (k)
         k->denied = 0;
 }
@@ -116,7 +123,7 @@ static bool has_room(const struct requests *r, const uint8_t user_key[KEY_BYTES]
 {
     unsigned all = 0, own = 0;
     list_each (link, &r->all) {
-        const struct request *q = request_at(link);
+        const struct asked_request *q = request_at(link);
         bool is_own = is_of(q, user_key);
         if (is_own && q->is_away)
             continue;
@@ -129,7 +136,7 @@ static bool has_room(const struct requests *r, const uint8_t user_key[KEY_BYTES]
 bool requests_may_ask(struct requests *r, const uint8_t user_key[KEY_BYTES], uint64_t now_us,
                       struct wire_error *no)
 {
-    const struct asker *k = find_asker(r, user_key);
+    const struct asking_key *k = find_asker(r, user_key);
     char wait[32];
     if (k && k->denied && k->allowed_us > now_us) {
         text_wait(wait, k->allowed_us - now_us);
@@ -143,11 +150,11 @@ bool requests_may_ask(struct requests *r, const uint8_t user_key[KEY_BYTES], uin
     return !no->code;
 }
 
-bool requests_begin(struct requests *r, struct request *request, const uint8_t user_key[KEY_BYTES],
-                    uint64_t now_us, uint32_t timeout_s)
+bool requests_begin(struct requests *r, struct asked_request *request,
+                    const uint8_t user_key[KEY_BYTES], uint64_t now_us, uint32_t timeout_s)
 {
     *request =
-        (struct request){.asked_us = now_us, .until_us = now_us + timeout_s * CLOCK_US_PER_S};
+        (struct asked_request){.asked_us = now_us, .until_us = now_us + timeout_s * CLOCK_US_PER_S};
     if (!spoken_code_new(&r->codes, request->code, now_us))
         return false;
     memcpy(request->user_key, user_key, KEY_BYTES);
@@ -158,7 +165,7 @@ bool requests_begin(struct requests *r, struct request *request, const uint8_t u
     return true;
 }
 
-void requests_end(struct requests *r, struct request *request)
+void requests_end(struct requests *r, struct asked_request *request)
 {
     if (request->number == 0)
         return;
@@ -169,7 +176,7 @@ void requests_end(struct requests *r, struct request *request)
 
 /* ---- Finding. ---- */
 
-struct request *requests_next(const struct requests *r, uint32_t after)
+struct asked_request *requests_next(const struct requests *r, uint32_t after)
 {
     list_each (link, &r->all)
         if (request_at(link)->number > after)
@@ -177,7 +184,7 @@ struct request *requests_next(const struct requests *r, uint32_t after)
     return NULL;
 }
 
-struct request *requests_away_of(const struct requests *r, const uint8_t user_key[KEY_BYTES])
+struct asked_request *requests_away_of(const struct requests *r, const uint8_t user_key[KEY_BYTES])
 {
     list_each (link, &r->all)
         if (request_at(link)->is_away && is_of(request_at(link), user_key))
@@ -185,7 +192,7 @@ struct request *requests_away_of(const struct requests *r, const uint8_t user_ke
     return NULL;
 }
 
-static struct request *find_code(const struct requests *r, const char *typed)
+static struct asked_request *find_code(const struct requests *r, const char *typed)
 {
     char code[SPOKEN_CODE_BYTES];
     if (!spoken_code_read(code, typed))
@@ -207,10 +214,10 @@ static void count_wrong(struct requests *r, uint64_t now_us)
     memset(r->wrong_us, 0, sizeof r->wrong_us);
 }
 
-struct request *requests_by_code(struct requests *r, const char *typed, uint64_t now_us,
-                                 struct error *e)
+struct asked_request *requests_by_code(struct requests *r, const char *typed, uint64_t now_us,
+                                       struct error *e)
 {
-    struct request *found = NULL;
+    struct asked_request *found = NULL;
     char wait[32];
     if (now_us >= r->paused_until_us) {
         found = find_code(r, typed);

@@ -11,7 +11,7 @@
 #include "wire/wire_error.h"
 
 /* Embedded in a service. Without a number it is none. */
-struct request {
+struct asked_request {
     struct list place;
     uint32_t number;              /* from 1 on, in the order in which they came */
     char code[SPOKEN_CODE_BYTES]; /* for the client alone: nobody else is shown it */
@@ -37,25 +37,25 @@ bool requests_may_ask(struct requests *r, const uint8_t user_key[KEY_BYTES], uin
 
 /* One more, after requests_may_ask; those of its key that are away have ended. False: no code is
  * left. */
-bool requests_begin(struct requests *r, struct request *request, const uint8_t user_key[KEY_BYTES],
-                    uint64_t now_us, uint32_t timeout_s);
+bool requests_begin(struct requests *r, struct asked_request *request,
+                    const uint8_t user_key[KEY_BYTES], uint64_t now_us, uint32_t timeout_s);
 
 /* It waits no longer, for whatever reason. Harmless for one without a number. */
-void requests_end(struct requests *r, struct request *request);
+void requests_end(struct requests *r, struct asked_request *request);
 
 /* Those that wait. */
 unsigned requests_count(const struct requests *r);
 
 /* The first whose number is above `after`; NULL: none. */
-struct request *requests_next(const struct requests *r, uint32_t after);
+struct asked_request *requests_next(const struct requests *r, uint32_t after);
 
 /* The oldest of this key's that is away; NULL: none. */
-struct request *requests_away_of(const struct requests *r, const uint8_t user_key[KEY_BYTES]);
+struct asked_request *requests_away_of(const struct requests *r, const uint8_t user_key[KEY_BYTES]);
 
 /* The request with a code as a person typed it. NULL: e says what is wrong; after five wrong ones
  * within a minute nothing is looked at for a minute. */
-struct request *requests_by_code(struct requests *r, const char *typed, uint64_t now_us,
-                                 struct error *e);
+struct asked_request *requests_by_code(struct requests *r, const char *typed, uint64_t now_us,
+                                       struct error *e);
 
 /* This key was denied: it may not ask for 5 minutes, the next time for 10, and so on until it is
  * approved, or is not denied for a day. Returns for how many seconds. */

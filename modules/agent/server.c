@@ -159,13 +159,19 @@ static void on_reload(void *arg, int signo)
 static void on_status(void *arg, int signo)
 {
     const struct agent *a = arg;
+    unsigned requests = requests_count(a->requests);
+    char waiting[40] = "";
     size_t online = 0;
     (void)signo;
+    if (requests)
+        snprintf(waiting, sizeof waiting, ", %u request%s for approval", requests,
+                 requests == 1 ? "" : "s");
     for (size_t i = 0; i < a->uplink_count; i++)
         online += uplink_is_online(a->uplinks[i]);
     log_event(LOG_INFO, &(struct log_fields){.event = "status", .agent = a->config.name},
-              "status: online at %zu of %zu relays called, %u session%s%s", online, a->uplink_count,
-              a->seats.count, a->seats.count == 1 ? "" : "s", a->stopping ? ", ending" : "");
+              "status: online at %zu of %zu relays called, %u session%s%s%s", online,
+              a->uplink_count, a->seats.count, a->seats.count == 1 ? "" : "s", waiting,
+              a->stopping ? ", ending" : "");
     service_log_all(a);
 }
 

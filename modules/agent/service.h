@@ -37,15 +37,20 @@ void service_check_all(struct agent *a);
 /* The calls for help are on disk, as users who have taken one may hear now. */
 void service_calls_stored(struct agent *a);
 
-/* A session that has started, as it stands; valid until it changes. */
-struct service_facts {
-    uint32_t number; /* from 1, in the order in which they started */
+/* Whose a session is, and how it comes here. */
+struct service_party {
     const char *user;
     const uint8_t *user_key;
     const char *reason;       /* the user's words; "": none */
     const char *circuit;      /* the label of its newest circuit */
     const char *from;         /* the client's address, as the relay says; "": it has no circuit */
     const uint8_t *relay_key; /* NULL: it has no circuit */
+};
+
+/* A session that has started, as it stands; valid until it changes. */
+struct service_facts {
+    uint32_t number; /* from 1, in the order in which they started */
+    struct service_party party;
     uint64_t begun_us, waiting_since_us; /* the latter 0: it has one */
     uint64_t idle_since_us;              /* its streams have carried nothing since */
     struct session_summary carried;
@@ -71,12 +76,7 @@ void service_end_spent(struct deferred *quota);
 /* A request as it stands; valid until it changes. */
 struct request_facts {
     uint32_t number;
-    const char *user;
-    const uint8_t *user_key;
-    const char *reason;       /* the user's words; "": none */
-    const char *circuit;      /* the label of its newest circuit */
-    const char *from;         /* the client's address, as the relay says; "": it is away */
-    const uint8_t *relay_key; /* NULL: it is away */
+    struct service_party party;
     uint64_t asked_us;
     uint32_t left_s; /* until it lapses */
     bool is_away, is_approved;

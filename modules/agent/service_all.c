@@ -83,17 +83,24 @@ void service_log_all(const struct agent *a)
 
 /* ---- For those who look at them and end them. ---- */
 
-static struct service_facts facts_of(const struct service *v)
+struct service_party service_party_of(const struct service *v)
 {
-    struct session_summary carried = session_summary(v->session);
-    return (struct service_facts){
-        .number = v->number,
+    return (struct service_party){
         .user = v->access.user,
         .user_key = v->seat.user_key,
         .reason = v->reason,
         .circuit = v->label,
         .from = v->current ? v->current->from : "",
         .relay_key = v->current ? v->current->relay_key : NULL,
+    };
+}
+
+static struct service_facts facts_of(const struct service *v)
+{
+    struct session_summary carried = session_summary(v->session);
+    return (struct service_facts){
+        .number = v->number,
+        .party = service_party_of(v),
         .begun_us = v->begun_us,
         .waiting_since_us = v->seat.waiting_since_us,
         .idle_since_us = term_idle_since_us(&v->term, carried.bytes_sent + carried.bytes_received,

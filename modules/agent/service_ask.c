@@ -12,14 +12,14 @@
 #include "base/log.h"
 #include "base/text.h"
 
-static struct service *service_of_request(struct request *q)
+static struct service *service_of_request(struct asked_request *q)
 {
     return container_of(q, struct service, request);
 }
 
 static struct service *find_request(const struct agent *a, uint32_t number)
 {
-    struct request *q = number ? requests_next(a->requests, number - 1) : NULL;
+    struct asked_request *q = number ? requests_next(a->requests, number - 1) : NULL;
     return q && q->number == number ? service_of_request(q) : NULL;
 }
 
@@ -70,7 +70,7 @@ static void tell_code(struct service *v)
     session_tell_access(v->session, &access);
 }
 
-/* What the agent's owner decides, which is not the user's to pay for. Returns as audit_write. */
+/* A decision of the agent's owner, which is not the user's to pay for. Returns as audit_write. */
 static uint64_t note_decision(const struct service *v, const struct log_fields *f, const char *by)
 {
     struct audit_entry e = v->subject.entry;
@@ -101,14 +101,14 @@ static void log_asked(struct service *v)
     event_tell(v->agent, EVENT_REQUEST, v->seat.user_key, &f, &v->subject.entry, text);
 }
 
-/* What of the same key is away gives way. False: no says why it cannot ask. */
+/* Requests of the same key that are away give way. False: no says why it cannot ask. */
 static bool begin_request(struct service *v, struct wire_error *no)
 {
     struct agent *a = v->agent;
     const uint8_t *key = v->seat.user_key;
     uint64_t now = loop_now(a->loop);
     const struct agent_user *user = agent_find_user(a, key);
-    struct request *away;
+    struct asked_request *away;
     if (!session_can_wait(v->session))
         return wire_error_set(no, CODE_DENIED, POLICY_CANNOT_WAIT_TEXT);
     if (!requests_may_ask(a->requests, key, now, no))
@@ -314,18 +314,13 @@ void service_end_changed_requests(struct agent *a, const struct agent_config *ol
 
 bool service_next_request(const struct agent *a, uint32_t after, struct request_facts *out)
 {
-    struct request *q = requests_next(a->requests, after);
+    struct asked_request *q = requests_next(a->requests, after);
     const struct service *v = q ? service_of_request(q) : NULL;
     if (!v)
         return false;
     *out = (struct request_facts){
         .number = q->number,
-        .user = v->access.user,
-        .user_key = v->seat.user_key,
-        .reason = v->reason,
-        .circuit = v->label,
-        .from = v->current ? v->current->from : "",
-        .relay_key = v->current ? v->current->relay_key : NULL,
+        .party = service_party_of(v),
         .asked_us = q->asked_us,
         .left_s = service_ask_left_s(v),
         .is_away = q->is_away,

@@ -36,7 +36,7 @@ struct service {
     char reason[REASON_MAX_BYTES + 1];       /* the user's words; "": none. Clean */
     char emergency[EMERGENCY_MAX_BYTES + 1]; /* the code that it gave, until START; "": none */
     bool awaits_grant;                       /* its client does, until it is told that it is */
-    struct request request;                  /* with a number while it waits for approval */
+    struct asked_request request;            /* with a number while it waits for approval */
     char request_text[12];                   /* that number */
     struct term term;                        /* from its start, or the grant, on */
     enum code ended_as;                      /* for a client that resumes it when it has ended */
@@ -120,6 +120,10 @@ void service_count_entry(struct service *v);
 /* False: the user has caused all the entries that are allowed in a day; no says so. */
 bool service_quota_permits(struct agent *a, const uint8_t user_key[KEY_BYTES],
                            struct wire_error *no);
+
+/* ---- service_all.c ---- */
+
+struct service_party service_party_of(const struct service *v);
 
 /* ---- service_heads.c ---- */
 

@@ -19,7 +19,7 @@ static bool is_given(const struct spoken_codes *c, unsigned code)
     return (c->given[0][code / 8] | c->given[1][code / 8]) & 1U << code % 8;
 }
 
-/* What was given in the span before the last is forgotten, which is at least one span ago. */
+/* Those of the span before the last are forgotten, which were given at least one span ago. */
 static void begin_span(struct spoken_codes *c, uint64_t now_us)
 {
     if (now_us - c->span_us < SPAN_US)

@@ -1,16 +1,22 @@
 """Sessions that ask for approval: what they wait for, and who decides. The client is the independent peer
 where it says more than the program's own would."""
+import fcntl
 import json
 import re
 import signal
+import subprocess
 import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
 import peer
+import servers
 import test_control
-from harness import OTHER, USAGE, wait_for
+from harness import DENIED, LOOPBACK, NETWORK, OTHER, USAGE, forwards, spx, wait_for
 from peer import LISTEN, RESET, Reader, Refused, frame, open_frame, string, u16
+from servers import greet
 from test_peer import peer_client, target
 from test_rules import reload
 
@@ -86,7 +92,7 @@ def audited(site, event, count=1):
     path = site.world.directory / "audit"
 
     def found():
-        lines = map(json.loads, path.read_text().splitlines())
+        lines = map(json.loads, path.read_text().splitlines() if path.exists() else [])
         return [line for line in lines if line["event"] == event]
 
     wait_for(lambda: len(found()) >= count, 10, f"{event} is in the audit")
@@ -130,7 +136,7 @@ def test_approve(world, site, echo):
 
 def test_tables(world, site):
     """For people: the user's words stand in quotes."""
-    configure(site)
+    agent = configure(site)
     assert site.ask("requests") == "no request\n" and site.ask("approvals") == "no approval\n"
     assert re.search(r"^alice +0 +after approval$", site.ask("status"), re.MULTILINE)
     waiting = Waiting(world)
@@ -138,6 +144,8 @@ def test_tables(world, site):
     assert heading.split()[:3] == ["REQUEST", "CIRCUIT", "USER"] and row.split()[0] == "1"
     assert says == '    says "case 4711"' and waiting.code not in site.ask("--json", "requests")
     assert "1 request for approval waits" in site.ask("status")
+    agent.signal(signal.SIGUSR1)
+    agent.expect("0 sessions, 1 request for approval$")
     site.ask("approve", waiting.code, "--for", "4h")
     heading, row = site.ask("approvals").splitlines()
     assert heading.split()[0] == "APPROVAL" and row.split()[:2] == ["1", "alice"]
@@ -486,3 +494,205 @@ def test_wrong_orders(world, site, words, code, why):
     world.start_agent(conf=site.configure(), online=False)
     wait_for(site.path.exists, 10, "the socket is there")
     assert why in site.ask(*words, code=code)
+
+
+def test_events(world, site, echo):
+    """Requests and grants are told to the owner's program, without the code."""
+    book = world.directory / "book"
+    program = world.write("program", f'#!/bin/sh\n{{ echo "$(cat)"; }} >> {book}\n')
+    program.chmod(0o755)
+    configure(site, OnEvent=program)
+    waiting = Waiting(world, reason="case 4711")
+    site.ask("approve", waiting.code, "--for", "1h")
+    peer_client(world).connect(Asking())
+
+    def told():
+        return book.read_text().splitlines() if book.exists() else []
+
+    wait_for(lambda: len(told()) == 3, 20, "all are told")
+    events = {one["event"]: one for one in map(json.loads, told())}
+    assert set(events) == {"session_asked", "session_approved", "approval_used"}
+    asked, approved = events["session_asked"], events["session_approved"]
+    assert (asked["kind"], asked["request"], asked["user"]) == ("request", "1", "alice")
+    assert asked["reason"] == "case 4711" and asked["session"] == approved["session"]
+    assert approved["kind"] == "granted" and "process" in approved["by"]
+    assert events["approval_used"]["kind"] == "granted"
+    assert waiting.code not in book.read_text()
+
+
+# ---- With the program's own client. ----
+
+
+def test_ssh(world, site, serve):
+    """Through -W: it waits, tells the code on standard error, and goes on as if nothing had been."""
+    configure(site)
+    sshd = serve(servers.Sshd, world.directory)
+    command = ["ssh", *sshd.options(world.pipe_argv("127.0.0.1:PORT"))]
+    with (world.directory / "ssh").open("w+") as told:
+        ssh = subprocess.Popen(
+            [*map(str, command), "-p", str(sshd.port), LOOPBACK, "echo from the target; exit 42"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=told, text=True,
+        )  # fmt: skip
+        try:
+            seen = lambda: re.search(
+                r"waiting for approval at lab-1: request (\w{4})", Path(told.name).read_text()
+            )
+            wait_for(seen, 15, "the code is told")
+            (request,) = requests(site)
+            site.ask("approve", seen()[1])
+            assert ssh.communicate(timeout=30)[0] == "from the target\n"
+        finally:
+            ssh.kill()
+    assert ssh.returncode == 42
+
+
+def test_audits_agree(world, site, echo):
+    """An approval and a denial stand in client's and agent's audits alike."""
+    agent = configure(site)
+    kept = world.directory / "audit-client"
+
+    def client(name):
+        started = world.start_client(
+            *forwards(echo.port), "--reason", "case 4711", connected=False, name=name, Audit=kept
+        )
+        code = started.expect(r"waiting for approval at lab-1: request (\w{4})")[1]
+        return started, code
+
+    first, code = client("first")
+    site.ask("approve", code)
+    first.expect("the session may last")
+    greet(first).close()
+    first.stop()
+    second, _ = client("second")
+    site.ask("deny", "2", "--why", "not you")
+    second.wait_exit(DENIED)
+    assert second.lines("denied by the agent's owner: not you")
+    agent.stop()
+    spx("audit", "compare", kept, world.directory / "audit")
+    assert b'"session_granted"' in kept.read_bytes() and code.encode() not in kept.read_bytes()
+
+
+# ---- What permits waits for the disk. ----
+
+
+class Approving:
+    """An approval on its way to a disk that does not answer: somebody else holds the audit's lock."""
+
+    def __init__(self, world, site):
+        self.site = site
+        self.waiting = Waiting(world)
+        audited(site, "session_asked")
+        self.audit = (world.directory / "audit").open("rb")
+        fcntl.flock(self.audit, fcntl.LOCK_EX)
+        argv = world.argv("agent", site.conf, "approve", self.waiting.code)
+        self.order = subprocess.Popen(
+            [*map(str, argv)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        again = lambda: site.ask("approve", self.waiting.code, code=OTHER)
+        wait_for(lambda: "is being approved already" in again(), 10, "it is on its way")
+
+    def still_waits(self, echo, stream):
+        circuit = self.waiting.circuit
+        circuit.send(open_frame(stream, target(echo)))
+        assert Reader(circuit.expect(RESET, stream=stream).payload).number(2) == NOT_PERMITTED
+        assert len(requests(self.site)) == 1
+
+    def release(self):
+        self.audit.close()
+        return self.order.communicate(timeout=20)
+
+
+def test_approval_waits_for_the_disk(world, site, echo):
+    """And takes effect once it is there; nothing else waits meanwhile."""
+    agent = configure(site)
+    bob = Waiting(world, user="bob")
+    site.ask("approve", bob.code)
+    bob.granted(echo)
+    approving = Approving(world, site)
+    approving.still_waits(echo, 1)
+    assert bob.circuit.ask(b"still", 1) == b"still"
+    assert not agent.lines("request 2 of user alice: approved")
+    assert approving.release()[0] == "request 2 of alice is approved\n"
+    approving.waiting.granted(echo, stream=3)
+
+
+def test_killed_between_decision_and_effect(world, site, echo):
+    """Nothing was granted that is not in the audit."""
+    agent = configure(site)
+    approving = Approving(world, site)
+    approving.still_waits(echo, 1)
+    agent.kill()
+    approving.release()
+    assert approving.order.returncode == NETWORK
+    entries = [json.loads(line) for line in (world.directory / "audit").read_text().splitlines()]
+    assert "session_approved" not in [entry["event"] for entry in entries]
+    world.start_agent(conf=site.conf, name="again")
+    assert requests(site) == [] and site.lines("sessions") == []
+    with pytest.raises(Refused):
+        approving.waiting.back()
+
+
+@pytest.mark.parametrize("order", [["deny", "1"], ["lock"]])
+def test_forbidding_overtakes(world, site, echo, order):
+    """To forbid does not wait: the approval comes too late, and says so."""
+    configure(site)
+    approving = Approving(world, site)
+    site.ask(*order)
+    assert approving.waiting.closed()[0] == peer.DENIED
+    assert "request 1 is over" in approving.release()[1]
+    assert approving.order.returncode == OTHER
+    assert requests(site) == [] and site.lines("sessions") == []
+
+
+def test_asker_that_does_not_wait(world, site, echo):
+    """An approval that was begun is not taken back because its asker has gone."""
+    configure(site)
+    approving = Approving(world, site)
+    approving.order.kill()
+    approving.release()
+    approving.waiting.granted(echo)
+
+
+def test_audit_that_cannot_be_written(world, site):
+    """Then nothing is approved."""
+    configure(site)
+    waiting = Waiting(world)
+    audited(site, "session_asked")
+    with (world.directory / "audit").open("rb") as audit:
+        fcntl.flock(audit, fcntl.LOCK_EX)
+
+        def is_refused():
+            try:
+                peer_client(world, "bob").connect(Asking(), start=False).close()
+            except Refused as refused:
+                return "cannot be written" in refused.text
+
+        wait_for(is_refused, 20, "the disk is given up")
+        assert "the agent's audit cannot be written" in site.ask("approve", waiting.code, code=OTHER)
+    wait_for(lambda: world.programs[-1].lines("is written again"), 10, "it is written again")
+    site.ask("approve", waiting.code)
+
+
+def test_not_after(world, site):
+    """A date that comes while it waits ends it."""
+    end = datetime.now(timezone.utc) + timedelta(seconds=4)
+    configure(site, NotAfter=f"{end:%Y-%m-%dT%H:%M:%SZ}")
+    waiting = Waiting(world)
+    assert waiting.closed() == (peer.DENIED, "NotAfter is over")
+    assert "no request waits" in site.ask("approve", waiting.code, code=OTHER)
+
+
+def test_no_place_for_what_would_be_granted(world, site, echo):
+    """Places of sessions are looked at when it is approved."""
+    configure(site)
+    first = Waiting(world)
+    site.ask("approve", first.code, "--for", "1h")
+    circuits = [peer_client(world).connect(Asking()) for _ in range(7)]
+    site.ask("withdraw", "1")
+    waiting = Waiting(world)
+    told = site.ask("approve", waiting.code, code=OTHER)
+    assert "request 2: too many sessions are open: end one first" in told
+    circuits[0].finish()
+    wait_for(lambda: len(site.lines("sessions", kind="session")) == 7, 10, "one has ended")
+    site.ask("approve", waiting.code)
+    waiting.granted(echo)

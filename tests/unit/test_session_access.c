@@ -343,7 +343,7 @@ static void who_can_wait(void **state)
     }
 }
 
-/* What comes after the grant does not take its place: the client would wait for ever. */
+/* Nothing that comes after the grant takes its place: the client would wait for ever. */
 static void a_grant_is_told_as_one(void **state)
 {
     struct pair *p = pair_new(NULL, NULL);
