@@ -257,6 +257,12 @@ def test_watch(world, site, echo):
     """Each event as it happens, the last ones of an agent that ends too."""
     agent = site.start()
     text, lines = site.watch("text"), site.watch("lines", "--json")
+
+    def both_watch():
+        agent.signal(signal.SIGUSR1)
+        return all("status" in watcher.output() for watcher in (text, lines))
+
+    wait_for(both_watch, 10, "they watch")
     client = world.start_client(*forwards(echo.port), name="before")
     wait_for(lambda: "has begun" in text.output(), 10, "it watches")
     greet(client).close()
