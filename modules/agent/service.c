@@ -9,6 +9,7 @@
 #include "agent/events.h"
 #include "agent/service.h"
 #include "agent/service_state.h"
+#include "audit/exchange.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"

@@ -3,6 +3,7 @@
 #include "agent/service.h"
 #include "agent/service_state.h"
 #include "agent/uplink.h"
+#include "audit/exchange.h"
 #include "base/clock.h"
 
 #define HEAD_US (300 * CLOCK_US_PER_S) /* of each session that there is */

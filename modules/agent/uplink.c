@@ -8,7 +8,7 @@
 #include "agent/answer.h"
 #include "agent/changes.h"
 #include "agent/own_calls.h"
-#include "audit/audit.h"
+#include "audit/exchange.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"

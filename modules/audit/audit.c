@@ -3,137 +3,25 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "audit/file.h"
-#include "audit/heads.h"
-#include "audit/recent.h"
+#include "audit/exchange.h"
+#include "audit/queue.h"
+#include "audit/state.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/rate.h"
-#include "base/text.h"
-#include "crypto/circuit_label.h"
 #include "net/loop.h"
 
 #define STACK_BYTES ((size_t)128 * 1024)
 #define DECISIONS_MAX ((size_t)64 * 1024) /* that wait when others have no room any more */
 #define DECISION (1ULL << 63)             /* in a ticket */
-#define HEADS_MAX 64                      /* that wait to be judged */
-#define HEADS_PER_S 20                    /* that are received, in the long run, of all peers */
-#define SIGN_PAUSE_US (CLOCK_US_PER_S / 4)
-#define GATHER_US (10 * CLOCK_US_PER_MS) /* how long the first of a commit waits for others */
+#define GATHER_US (10 * CLOCK_US_PER_MS)  /* how long the first of a commit waits for others */
 #define RETRY_US CLOCK_US_PER_S
 #define STALL_US (5 * CLOCK_US_PER_S) /* a disk that takes longer cannot be written */
-
-struct audit {
-    char *path;
-    const char *role;
-    char *agent; /* or NULL */
-    bool refuse, keeps_recent;
-    void (*on_failing)(void *arg, const char *why); /* or NULL */
-    void *arg;
-    struct io io; /* an eventfd: something of what follows has changed */
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t work, over;
-    /* Under the lock. */
-    struct list queue;        /* what the thread has not taken yet */
-    size_t bytes;             /* of all that is not written */
-    uint64_t issued, written; /* tickets */
-    uint64_t decided;         /* the last ticket of a decision that is written */
-    uint64_t waiting;         /* how many are not written */
-    uint64_t lost;            /* entries left out since the last that was taken */
-    uint64_t progress_us;     /* of the last commit, or the first entry after it */
-    struct list heads;        /* received, and not judged yet */
-    unsigned head_count;      /* of them */
-    bool head_wanted;         /* a signed head, of all up to this ticket at least */
-    uint64_t head_ticket;
-    uint64_t next_sign_us;
-    bool has_signed, news; /* there is one; it is to be given to the owner */
-    struct signed_head signed_head;
-    struct error head_trouble; /* to be told */
-    bool no_heads;             /* none from now on */
-    bool hurry, stop, stopped;
-    struct audit_recent recent; /* of what is written, if settings ask for it */
-    struct error failing;       /* of the last try; FAILURE_NONE: it was good */
-    struct error trouble;       /* to be told */
-    /* The thread's. */
-    struct audit_file file;
-    struct audit_heads keys;
-    struct list taken;
-    /* The loop's. */
-    struct list waits;
-    bool told_failing, told_stalled;
-    struct rate heads_rate;
-    void (*on_head)(void *arg, struct view head);
-    char own[FINGERPRINT_TEXT_BYTES]; /* of the key it runs with; "": heads are not signed */
-};
-
-/* ---- The queue. ---- */
-
-/* Under the lock. False: without memory. */
-static bool enqueue(struct audit *a, const char *object, size_t len, bool decision)
-{
-    struct audit_record *r = malloc(sizeof *r + len);
-    if (!r)
-        return false;
-    list_init(&r->link);
-    memcpy(r->object, object, len);
-    r->len = len;
-    r->decision = decision;
-    if (a->waiting++ == 0)
-        a->progress_us = clock_now_us();
-    list_append(&a->queue, &r->link);
-    a->bytes += sizeof *r + len;
-    r->ticket = ++a->issued;
-    pthread_cond_signal(&a->work);
-    return true;
-}
-
-static bool has_room(const struct audit *a, size_t most)
-{
-    return a->bytes + 2 * (size_t)AUDIT_LINE_MAX < most;
-}
-
-static size_t encode(const struct audit *a, char object[AUDIT_LINE_MAX],
-                     const struct audit_entry *entry)
-{
-    struct audit_entry e = *entry;
-    char now[AUDIT_TIME_BYTES];
-    clock_wall_text(now);
-    e.time = now;
-    e.role = a->role;
-    e.agent = e.agent ? e.agent : a->agent;
-    return audit_entry_encode(object, &e);
-}
-
-/* Under the lock. */
-static void tell_lost(struct audit *a)
-{
-    char object[AUDIT_LINE_MAX];
-    size_t len;
-    const struct audit_entry entry = {
-        .event = "entries_lost", .count = a->lost, .reason = "too many waited to be written"};
-    if (a->lost == 0 || !has_room(a, AUDIT_QUEUE_MAX))
-        return;
-    len = encode(a, object, &entry);
-    if (enqueue(a, object, len, false))
-        a->lost = 0;
-}
-
-/* Under the lock. */
-static void add_entry(struct audit *a, const struct audit_entry *entry)
-{
-    char object[AUDIT_LINE_MAX];
-    size_t len = encode(a, object, entry);
-    if (has_room(a, AUDIT_QUEUE_MAX))
-        enqueue(a, object, len, false);
-}
 
 /* ---- The thread. ---- */
 
@@ -233,7 +121,7 @@ static bool commit(struct audit *a)
     note_written(a);
     if (!e.failure) {
         a->progress_us = clock_now_us();
-        tell_lost(a);
+        audit_queue_tell_lost(a);
     }
     a->failing = e;
     if (a->file.trouble.failure)
@@ -253,171 +141,6 @@ static void read_recent(struct audit *a)
     pthread_mutex_unlock(&a->lock);
 }
 
-/* ---- Heads, in the thread. ---- */
-
-#define RECEIVED_NAME_BYTES 129
-
-/* A head of a peer's, and the entry about it. */
-struct received {
-    struct list link;
-    struct signed_head head;
-    char signer[FINGERPRINT_TEXT_BYTES];
-    char session[HASH_NAME_BYTES], circuit[HASH_NAME_BYTES], user[RECEIVED_NAME_BYTES],
-        key[FINGERPRINT_TEXT_BYTES], agent[RECEIVED_NAME_BYTES], relay[FINGERPRINT_TEXT_BYTES];
-};
-
-static void head_text(char out[SIGNED_HEAD_TEXT_BYTES], const struct signed_head *head)
-{
-    uint8_t bytes[SIGNED_HEAD_BYTES];
-    signed_head_encode(bytes, head);
-    text_hex(out, bytes, sizeof bytes);
-}
-
-static void note_trouble(struct audit *a, const struct error *e)
-{
-    a->head_trouble = *e;
-}
-
-/* The entry about a head that was judged, under the lock. reason: or NULL. */
-static void add_received(struct audit *a, const struct received *r, const char *event,
-                         const char *reason)
-{
-    char text[SIGNED_HEAD_TEXT_BYTES];
-    head_text(text, &r->head);
-    add_entry(a, &(struct audit_entry){.event = event,
-                                       .session = r->session,
-                                       .circuit = r->circuit,
-                                       .user = r->user,
-                                       .key = r->key,
-                                       .agent = r->agent[0] ? r->agent : NULL,
-                                       .relay = r->relay,
-                                       .reason = reason,
-                                       .by = audit_role_name(r->head.role),
-                                       .head = text});
-}
-
-static void add_foreign(struct audit *a, const struct received *r, const char *pinned)
-{
-    char other[FINGERPRINT_TEXT_BYTES], reason[3 * FINGERPRINT_TEXT_BYTES];
-    struct error e = {0};
-    sign_fingerprint(other, r->head.key);
-    snprintf(reason, sizeof reason, "signed with audit key %s, but %s was seen first", other,
-             pinned);
-    add_received(a, r, "head_refused", reason);
-    error_set(&e, FAILURE_OTHER, "%s %s signs its audit with another key than before: %s",
-              audit_role_name(r->head.role), r->signer, reason);
-    note_trouble(a, &e);
-}
-
-static void add_judged(struct audit *a, const struct received *r, enum head_worth worth,
-                       const char *pinned)
-{
-    char reason[2 * FINGERPRINT_TEXT_BYTES];
-    snprintf(reason, sizeof reason, "the first one: audit key %s", pinned);
-    if (worth == HEAD_FOREIGN)
-        add_foreign(a, r, pinned);
-    else if (worth == HEAD_FORGED)
-        add_received(a, r, "head_refused", "the signature is wrong");
-    else
-        add_received(a, r, "head_received", worth == HEAD_PINNED ? reason : NULL);
-}
-
-static void judge(struct audit *a, struct received *r)
-{
-    struct error e = {0};
-    enum head_worth worth;
-    char pinned[FINGERPRINT_TEXT_BYTES] = "";
-    bool judged;
-    list_remove(&r->link);
-    a->head_count--;
-    pthread_mutex_unlock(&a->lock);
-    judged = audit_heads_judge(&a->keys, &r->head, r->signer, &worth, pinned, &e);
-    pthread_mutex_lock(&a->lock);
-    if (judged && !a->no_heads)
-        add_judged(a, r, worth, pinned);
-    else if (!judged)
-        note_trouble(a, &e);
-    free(r);
-}
-
-static void drop_heads(struct audit *a)
-{
-    list_each (link, &a->heads) {
-        list_remove(link);
-        free(container_of(link, struct received, link));
-    }
-    a->head_count = 0;
-}
-
-/* Those that came until now become entries; not behind the last one, of the program's end. */
-static void judge_heads(struct audit *a)
-{
-    if (a->no_heads)
-        drop_heads(a);
-    for (unsigned left = a->head_count; left > 0 && !list_empty(&a->heads); left--)
-        judge(a, container_of(a->heads.next, struct received, link));
-}
-
-/* An entry of the own, signed head; its object, for the file or the queue. */
-static size_t encode_signed(const struct audit *a, char object[AUDIT_LINE_MAX],
-                            const struct signed_head *head)
-{
-    char text[SIGNED_HEAD_TEXT_BYTES];
-    head_text(text, head);
-    return encode(a, object,
-                  &(struct audit_entry){.event = "head_signed", .key = a->own, .head = text});
-}
-
-/* For the file, from inside a commit: without the lock. */
-static size_t checkpoint(void *owner, const struct audit_head *head, char object[AUDIT_LINE_MAX])
-{
-    struct audit *a = owner;
-    struct signed_head signed_head;
-    struct error e = {0};
-    if (a->own[0] && audit_heads_sign(&a->keys, head, &signed_head, &e))
-        return encode_signed(a, object, &signed_head);
-    return 0;
-}
-
-/* Nothing has been written since the last one but the entry about it. */
-static bool is_signed(const struct audit *a)
-{
-    const struct audit_head *now = &a->file.head, *then = &a->signed_head.head;
-    return a->has_signed && strcmp(now->chain, then->chain) == 0 && now->number <= then->number + 1;
-}
-
-static void keep_signed(struct audit *a, const struct signed_head *head)
-{
-    char object[AUDIT_LINE_MAX];
-    size_t len = encode_signed(a, object, head);
-    a->signed_head = *head;
-    a->has_signed = true;
-    if (has_room(a, AUDIT_QUEUE_MAX))
-        enqueue(a, object, len, false);
-}
-
-/* The head of what is on disk. */
-static void sign(struct audit *a)
-{
-    struct signed_head head;
-    struct error e = {0}, untold = {0}; /* the next commit tells it */
-    bool good;
-    a->head_wanted = false;
-    a->next_sign_us = clock_now_us() + SIGN_PAUSE_US;
-    if (!is_signed(a)) {
-        pthread_mutex_unlock(&a->lock);
-        good = (a->file.head.number || audit_file_look(&a->file, &untold)) && a->file.head.number &&
-               audit_heads_sign(&a->keys, &a->file.head, &head, &e);
-        pthread_mutex_lock(&a->lock);
-        if (e.failure)
-            note_trouble(a, &e);
-        if (good && !a->no_heads)
-            keep_signed(a, &head);
-    }
-    a->news = a->has_signed;
-    eventfd_write(a->io.fd, 1);
-}
-
 /* ---- The thread's round. ---- */
 
 static bool is_idle(const struct audit *a)
@@ -425,15 +148,10 @@ static bool is_idle(const struct audit *a)
     return list_empty(&a->queue) && list_empty(&a->taken) && list_empty(&a->heads);
 }
 
-static bool must_sign(const struct audit *a)
-{
-    return a->head_wanted && a->head_ticket <= a->written && !a->no_heads;
-}
-
 /* Until there is something to do. */
 static void rest(struct audit *a)
 {
-    while (is_idle(a) && !a->stop && !must_sign(a))
+    while (is_idle(a) && !a->stop && !audit_exchange_must_sign(a))
         pthread_cond_wait(&a->work, &a->lock);
     while (is_idle(a) && !a->stop && clock_now_us() < a->next_sign_us)
         nap(a, a->next_sign_us - clock_now_us());
@@ -450,14 +168,14 @@ static void *run(void *arg)
         if (!good)
             wait_until(a, RETRY_US);
         rest(a);
-        if (must_sign(a) && clock_now_us() >= a->next_sign_us)
-            sign(a);
+        if (audit_exchange_must_sign(a) && clock_now_us() >= a->next_sign_us)
+            audit_exchange_sign(a);
         if (is_idle(a) && a->stop)
             break;
         if (is_idle(a))
             continue;
         wait_until(a, GATHER_US);
-        judge_heads(a);
+        audit_exchange_judge(a);
         good = commit(a);
     }
     a->stopped = true;
@@ -502,7 +220,7 @@ static void free_all(struct audit *a)
         list_move(&a->taken, link);
     list_each (link, &a->taken)
         free(container_of(link, struct audit_record, link));
-    drop_heads(a);
+    audit_exchange_drop(a);
     audit_file_close(&a->file);
     audit_recent_free(&a->recent);
     audit_heads_free(&a->keys);
@@ -518,19 +236,6 @@ static void free_all(struct audit *a)
 
 static void on_news(struct io *io);
 
-/* The head that is in the file is signed at once, for those who connect to somebody then. */
-static bool begin_heads(struct audit *a, const struct audit_settings *settings)
-{
-    if (!settings->own_key)
-        return true;
-    key_fingerprint(a->own, settings->own_key);
-    a->on_head = settings->on_head;
-    a->file.checkpoint = checkpoint;
-    a->file.owner = a;
-    a->head_wanted = true;
-    return audit_heads_init(&a->keys, audit_role_of(a->role), a->path);
-}
-
 struct audit *audit_start(struct loop *loop, const struct audit_settings *settings, struct error *e)
 {
     struct audit *a = calloc(1, sizeof *a);
@@ -544,6 +249,7 @@ struct audit *audit_start(struct loop *loop, const struct audit_settings *settin
     a->refuse = settings->refuse;
     a->keeps_recent = settings->recent;
     a->on_failing = settings->on_failing;
+    a->on_head = settings->on_head;
     a->arg = settings->arg;
     list_init(&a->queue);
     list_init(&a->taken);
@@ -553,7 +259,8 @@ struct audit *audit_start(struct loop *loop, const struct audit_settings *settin
     audit_file_init(&a->file, a->path, a->role, settings->limit_bytes);
     a->io.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     a->io.on_read = on_news;
-    if (a->path && (a->agent || !settings->agent) && begin_heads(a, settings) && a->io.fd >= 0 &&
+    if (a->path && (a->agent || !settings->agent) &&
+        (!settings->own_key || audit_exchange_begin(a, settings->own_key)) && a->io.fd >= 0 &&
         io_add(loop, &a->io, a->io.fd) && start_thread(a)) {
         io_want_read(&a->io);
         return a;
@@ -641,8 +348,8 @@ static void log_stalled(struct audit *a, bool stalled)
 /* Under the lock. */
 static bool may_wait(const struct audit *a, const struct audit_entry *entry)
 {
-    return entry->decision ? has_room(a, AUDIT_QUEUE_MAX + DECISIONS_MAX)
-                           : a->lost == 0 && has_room(a, AUDIT_QUEUE_MAX);
+    return entry->decision ? audit_queue_has_room(a, AUDIT_QUEUE_MAX + DECISIONS_MAX)
+                           : a->lost == 0 && audit_queue_has_room(a, AUDIT_QUEUE_MAX);
 }
 
 uint64_t audit_write(struct audit *a, const struct audit_entry *entry)
@@ -653,10 +360,10 @@ uint64_t audit_write(struct audit *a, const struct audit_entry *entry)
     size_t len;
     if (!a)
         return 0;
-    len = encode(a, object, entry);
+    len = audit_queue_encode(a, object, entry);
     pthread_mutex_lock(&a->lock);
-    tell_lost(a);
-    if (may_wait(a, entry) && enqueue(a, object, len, entry->decision))
+    audit_queue_tell_lost(a);
+    if (may_wait(a, entry) && audit_queue_add(a, object, len, entry->decision))
         ticket = a->issued | (entry->decision ? DECISION : 0);
     else
         a->lost++;
@@ -702,20 +409,6 @@ static void wake_waits(struct audit *a, uint64_t written, uint64_t decided)
     }
 }
 
-/* Gives the owner a head that was signed since. */
-static void give_head(struct audit *a)
-{
-    uint8_t bytes[SIGNED_HEAD_BYTES];
-    bool news;
-    pthread_mutex_lock(&a->lock);
-    news = a->news;
-    a->news = false;
-    signed_head_encode(bytes, &a->signed_head);
-    pthread_mutex_unlock(&a->lock);
-    if (news && a->on_head)
-        a->on_head(a->arg, view_of(bytes, sizeof bytes));
-}
-
 static void on_news(struct io *io)
 {
     struct audit *a = container_of(io, struct audit, io);
@@ -740,7 +433,7 @@ static void on_news(struct io *io)
     if (head_trouble.failure)
         log_warning("audit: heads: %s", head_trouble.text);
     wake_waits(a, written, decided);
-    give_head(a);
+    audit_exchange_tell(a);
 }
 
 bool audit_permits(struct audit *a)
@@ -754,9 +447,10 @@ bool audit_can_keep(struct audit *a)
     if (!a)
         return false;
     pthread_mutex_lock(&a->lock);
-    tell_lost(a);
+    audit_queue_tell_lost(a);
     stalled = is_stalled(a);
-    good = !a->failing.failure && !stalled && a->lost == 0 && has_room(a, AUDIT_QUEUE_MAX / 2);
+    good = !a->failing.failure && !stalled && a->lost == 0 &&
+           audit_queue_has_room(a, AUDIT_QUEUE_MAX / 2);
     pthread_mutex_unlock(&a->lock);
     log_stalled(a, stalled);
     return good;
@@ -794,89 +488,4 @@ void audit_forget(struct audit_wait *w)
 {
     if (w->link.next)
         list_remove(&w->link);
-}
-
-/* ---- Heads, in the loop. ---- */
-
-void audit_want_head(struct audit *a)
-{
-    if (!a || !a->own[0])
-        return;
-    pthread_mutex_lock(&a->lock);
-    a->head_wanted = true;
-    a->head_ticket = a->issued;
-    pthread_cond_signal(&a->work);
-    pthread_mutex_unlock(&a->lock);
-}
-
-void audit_end_heads(struct audit *a)
-{
-    if (!a)
-        return;
-    pthread_mutex_lock(&a->lock);
-    a->no_heads = true;
-    pthread_mutex_unlock(&a->lock);
-}
-
-bool audit_last_head(struct audit *a, uint8_t out[SIGNED_HEAD_BYTES])
-{
-    bool there;
-    if (!a)
-        return false;
-    pthread_mutex_lock(&a->lock);
-    there = a->has_signed;
-    signed_head_encode(out, &a->signed_head);
-    pthread_mutex_unlock(&a->lock);
-    return there;
-}
-
-static void keep_name(char *out, size_t size, const char *name)
-{
-    snprintf(out, size, "%s", name ? name : "");
-}
-
-static void fill_received(struct received *r, const struct audit_entry *of,
-                          const uint8_t signer[KEY_BYTES])
-{
-    list_init(&r->link);
-    key_fingerprint(r->signer, signer);
-    keep_name(r->session, sizeof r->session, of->session);
-    keep_name(r->circuit, sizeof r->circuit, of->circuit);
-    keep_name(r->user, sizeof r->user, of->user);
-    keep_name(r->key, sizeof r->key, of->key);
-    keep_name(r->agent, sizeof r->agent, of->agent);
-    keep_name(r->relay, sizeof r->relay, of->relay);
-}
-
-static bool queue_received(struct audit *a, struct received *r)
-{
-    bool room;
-    pthread_mutex_lock(&a->lock);
-    room = a->head_count < HEADS_MAX;
-    if (room) {
-        list_append(&a->heads, &r->link);
-        a->head_count++;
-        pthread_cond_signal(&a->work);
-    }
-    pthread_mutex_unlock(&a->lock);
-    return room;
-}
-
-bool audit_take_head(struct audit *a, struct rate *rate, const struct audit_entry *of,
-                     const uint8_t signer[KEY_BYTES], struct view head)
-{
-    struct received *r;
-    uint64_t now;
-    if (!a || !a->own[0])
-        return false;
-    now = clock_now_us();
-    if (!rate_charge(rate, now, 1, AUDIT_HEAD_BURST * AUDIT_HEAD_S, AUDIT_HEAD_S) ||
-        !rate_take(&a->heads_rate, now, HEADS_PER_S, HEADS_MAX) || !(r = malloc(sizeof *r)))
-        return false;
-    fill_received(r, of, signer);
-    if (signed_head_decode(&r->head, head) && strcmp(audit_role_name(r->head.role), of->by) == 0 &&
-        queue_received(a, r))
-        return true;
-    free(r);
-    return false;
 }

@@ -5,16 +5,11 @@
 #define SPX_AUDIT_AUDIT_H
 
 #include "audit/entry.h"
-#include "audit/signed_head.h"
 #include "base/error.h"
 #include "base/list.h"
 
 struct audit;
 struct loop;
-struct rate;
-
-/* Entries that wait to be written take at most so many bytes. */
-#define AUDIT_QUEUE_MAX ((size_t)8 * 1024 * 1024)
 
 /* A configuration's AuditSize in bytes, and how long a program that ends waits for its audit. */
 #define audit_bytes(megabytes) ((uint64_t)(megabytes)*1000000)
@@ -73,28 +68,6 @@ struct audit_wait {
 };
 void audit_when_written(struct audit *a, struct audit_wait *w);
 void audit_forget(struct audit_wait *w);
-
-/* ---- Heads (docs/AUDIT.md). ---- */
-
-/* A peer's heads: so many at once, and one in so many seconds in the long run; more are dropped. */
-#define AUDIT_HEAD_BURST 6
-#define AUDIT_HEAD_S 30
-
-/* on_head is called with a head of all entries until now, once they are on disk and it is signed.
- */
-void audit_want_head(struct audit *a);
-
-/* The last entry follows: no more heads are signed or taken. */
-void audit_end_heads(struct audit *a);
-
-/* The last one. False: there is none yet. */
-bool audit_last_head(struct audit *a, uint8_t out[SIGNED_HEAD_BYTES]);
-
-/* A peer has sent its head: it is judged in the thread, and an entry tells of it, with the names of
- * `of`, whose `by` is the peer's role. rate: the peer's; signer: its static key, proven. False: it
- * is not one, or one too many, and is dropped; a later one says more. */
-bool audit_take_head(struct audit *a, struct rate *rate, const struct audit_entry *of,
-                     const uint8_t signer[KEY_BYTES], struct view head);
 
 /* The loop is about to be freed: entries can still be written, and are. NULL is harmless, here and
  * below. */

@@ -1,6 +1,7 @@
 /* From the log's fields to an entry's: the log's label of a circuit and name of a relay are left to
  * those who have the circuit's name and the relay's key. */
 #include "audit/note.h"
+#include "audit/exchange.h"
 
 #include <stdio.h>
 #include <string.h>

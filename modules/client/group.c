@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "audit/exchange.h"
 #include "audit/note.h"
 #include "base/clock.h"
 #include "base/exits.h"

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "audit/exchange.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"

@@ -3,12 +3,13 @@
 #ifndef SPX_CLIENT_REACH_H
 #define SPX_CLIENT_REACH_H
 
-#include "audit/audit.h"
 #include "config/config.h"
 #include "crypto/circuit_label.h"
 #include "hop/outgoing.h"
 #include "session/driver.h"
 
+struct audit;
+struct rate;
 struct reach;
 
 struct reach_outcome {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audit/exchange.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"

@@ -1,7 +1,7 @@
 /* What is owed is noted at the agents, and paid when the next head is signed. */
 #include "relay/heads.h"
 
-#include "audit/audit.h"
+#include "audit/exchange.h"
 #include "base/clock.h"
 #include "relay/desk.h"
 #include "relay/junction.h"

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/exchange.h"
 #include "audit/note.h"
 #include "base/clock.h"
 #include "base/log.h"
