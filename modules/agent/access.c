@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "forward/statement.h"
 
-#define PREFIX_BYTES 128
+#define PREFIX_BYTES (USER_TEXT_BYTES + 32)
 
 static void write_prefix(char out[PREFIX_BYTES], const struct access *x, const char *label)
 {
@@ -135,7 +135,9 @@ static bool is_take(struct view target, uint32_t *number)
 /* Who hears that a call is taken can rely on it: it is on disk. */
 static void answer_take(struct access *x, struct stream *stream, uint32_t number)
 {
-    char *text = own_calls_take(x->owner->calls, number, x->user);
+    char name[NAME_TEXT_BYTES], *text;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(x->user, " "), x->user);
+    text = own_calls_take(x->owner->calls, number, name);
     statement_start(stream, text, own_calls_is_storing(x->owner->calls), &x->statement);
 }
 

@@ -14,7 +14,7 @@ struct access {
     struct targets *targets;
     struct remote_listeners *listeners;
     struct statement *statement; /* the answer to a question, until it is said; or NULL */
-    char user[NAME_TEXT_BYTES], agent[NAME_TEXT_BYTES], circuit[CIRCUIT_LABEL_BYTES];
+    char user[USER_TEXT_BYTES], agent[NAME_TEXT_BYTES], circuit[CIRCUIT_LABEL_BYTES];
     struct log_fields fields; /* with those, for every line */
 };
 

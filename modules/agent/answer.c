@@ -214,24 +214,34 @@ static bool may_note(const struct answer *w)
     return r && attempts_note(r, loop_now(a->loop));
 }
 
+/* Who has proven a key that may be used here; NULL: nobody. */
+static const char *proven_user(const struct answer *w)
+{
+    const struct agent_user *user =
+        w->message2_len ? agent_find_user(w->agent, w->proven_key) : NULL;
+    if (w->attachment && w->attachment->service)
+        return service_user_name(w->attachment->service);
+    return user ? user->name : NULL;
+}
+
 /* Of somebody who has proven a key that the configuration has, an entry; of others a count, and
  * where a relay brings many, which can be recordings. */
 static void audit_decision(const struct answer *w, const struct log_fields *f)
 {
     struct agent *a = w->agent;
     char relay[FINGERPRINT_TEXT_BYTES];
-    const struct agent_user *user = w->message2_len ? agent_find_user(a, w->proven_key) : NULL;
+    const char *user = proven_user(w);
     struct audit_entry e = {.by = w->attachment ? NULL : "agent"};
     key_fingerprint(relay, w->kept->relay_key);
     if (user && may_note(w)) {
         e.circuit = w->circuit;
-        e.user = user->name;
+        e.user = user;
         e.relay = relay;
         audit_note(a->audit, f, &e);
         return;
     }
     e.event = f->event;
-    e.user = user ? user->name : NULL;
+    e.user = user;
     e.key = user ? f->key : NULL;
     e.code = w->refusal.code;
     audit_counts_add_like(&a->counts, &e);
@@ -252,7 +262,7 @@ static void log_decision(const struct answer *w)
         f.key = fingerprint;
     if (w->attachment) {
         f.event = "circuit_accepted";
-        f.user = agent_find_user(a, w->proven_key)->name;
+        f.user = proven_user(w);
         log_caused_event(&a->log, party, loop_now(a->loop), LOG_INFO, &f,
                          "circuit %s: accepted user %s (key %s), from %s according to the relay",
                          w->label, f.user, fingerprint, from);

@@ -60,19 +60,13 @@ void approval_desk_free(struct approval_desk *d)
 
 /* ---- Approvals for a time. ---- */
 
-static const char *name_of(const struct agent *a, const uint8_t key[KEY_BYTES])
-{
-    const struct agent_user *user = agent_find_user(a, key);
-    return user ? user->name : "";
-}
-
 static void note_end(struct agent *a, const struct approval *approval, const char *by,
                      const char *why)
 {
     char key[FINGERPRINT_TEXT_BYTES], number[12];
     struct log_fields f = {.event = "approval_ended",
                            .agent = a->config.name,
-                           .user = name_of(a, approval->user_key),
+                           .user = agent_user_name(a, approval->user_key),
                            .key = key,
                            .request = number,
                            .reason = why};
@@ -132,8 +126,8 @@ static void cover_key(struct approving *p, const uint8_t key[KEY_BYTES], char *t
     char time[24];
     text_duration(time, p->for_s * CLOCK_US_PER_S);
     if (approvals_add(&a->approvals, p->number, key, p->by, loop_now(a->loop), p->for_s))
-        snprintf(text, size, "; the key of %s need not ask for %s: approval %u", name_of(a, key),
-                 time, p->number);
+        snprintf(text, size, "; the key of %s need not ask for %s: approval %u",
+                 agent_user_name(a, key), time, p->number);
     else
         snprintf(text, size,
                  "; there are too many approvals for one more: the key has to ask again");
@@ -144,7 +138,7 @@ static void take_effect(struct approving *p, struct error *e)
     struct agent *a = p->desk->agent;
     struct control_request *r = p->order;
     struct request_facts f;
-    char more[NAME_TEXT_BYTES + 96] = "";
+    char more[USER_TEXT_BYTES + 96] = "";
     uint8_t key[KEY_BYTES];
     bool now;
     if (!service_may_grant(a, p->number, e) || !service_next_request(a, p->number - 1, &f))
@@ -154,7 +148,7 @@ static void take_effect(struct approving *p, struct error *e)
     if (p->for_s)
         cover_key(p, key, more, sizeof more);
     if (r)
-        control_done(r, "request %u of %s is approved%s%s", p->number, name_of(a, key),
+        control_done(r, "request %u of %s is approved%s%s", p->number, agent_user_name(a, key),
                      now ? "" : ", and granted when its client is back", more);
 }
 

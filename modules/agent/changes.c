@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/guest.h"
 #include "agent/rule_words.h"
 #include "audit/note.h"
 
@@ -148,7 +149,7 @@ bool changes_same_user(const struct agent_config *a, const struct agent_config *
 static void log_name(struct audit *audit, const struct agent_user *old,
                      const struct agent_user *fresh)
 {
-    char fingerprint[FINGERPRINT_TEXT_BYTES], text[NAME_TEXT_BYTES + 16];
+    char fingerprint[FINGERPRINT_TEXT_BYTES], text[USER_TEXT_BYTES + 16];
     struct log_fields f = {
         .event = "user_changed", .user = old->name, .key = fingerprint, .reason = text};
     key_fingerprint(fingerprint, fresh->public_key);
@@ -172,6 +173,53 @@ static void log_users(struct audit *audit, const struct agent_config *old,
         log_permissions(audit, before, u);
         log_rules(audit, old, before, fresh, u);
     }
+}
+
+/* ---- Authorities. ---- */
+
+static const struct agent_authority *find_authority(const struct agent_config *c,
+                                                    const struct agent_authority *a)
+{
+    for (size_t i = 0; i < c->authority_count; i++)
+        if (memcmp(c->authorities[i].public_key, a->public_key, SIGN_PUBLIC_BYTES) == 0)
+            return &c->authorities[i];
+    return NULL;
+}
+
+static void log_authority(struct audit *audit, const struct agent_authority *a, const char *what)
+{
+    char fingerprint[FINGERPRINT_TEXT_BYTES];
+    struct log_fields f = {
+        .event = "authority_changed", .user = a->most.name, .key = fingerprint, .reason = what};
+    sign_fingerprint(fingerprint, a->public_key);
+    log_event(LOG_INFO, &f, "authority %s: %s, key %s", a->most.name, what, fingerprint);
+    audit_note(audit, &f, &by_reload);
+}
+
+static void log_section(struct audit *audit, const struct agent_config *old_config,
+                        const struct agent_authority *old, const struct agent_config *config,
+                        const struct agent_authority *fresh)
+{
+    const struct agent_user after = guest_section(fresh);
+    const struct agent_user before = old ? guest_section(old) : (struct agent_user){0};
+    if (!old)
+        log_authority(audit, fresh, "added");
+    log_permissions(audit, old ? &before : NULL, &after);
+    log_rules(audit, old_config, old ? &before : NULL, config, &after);
+    if (old && old->max_permit_s != fresh->max_permit_s)
+        log_number(audit, after.name, "MaxPermit", old->max_permit_s, fresh->max_permit_s,
+                   " seconds");
+}
+
+static void log_authorities(struct audit *audit, const struct agent_config *old,
+                            const struct agent_config *fresh)
+{
+    for (size_t i = 0; i < old->authority_count; i++)
+        if (!find_authority(fresh, &old->authorities[i]))
+            log_authority(audit, &old->authorities[i], "removed");
+    for (size_t i = 0; i < fresh->authority_count; i++)
+        log_section(audit, old, find_authority(old, &fresh->authorities[i]), fresh,
+                    &fresh->authorities[i]);
 }
 
 bool changes_same_relay(const struct agent_relay *a, const struct agent_relay *b)
@@ -213,4 +261,5 @@ void changes_log(struct audit *audit, const struct agent_config *old,
     log_relays(audit, old, fresh, "removed");
     log_relays(audit, fresh, old, "added");
     log_users(audit, old, fresh);
+    log_authorities(audit, old, fresh);
 }

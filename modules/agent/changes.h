@@ -7,7 +7,7 @@
 
 struct audit;
 
-/* A line for each user, relay and permission that is only in one of them. */
+/* A line for each user, relay, authority and permission that is only in one of them. */
 void changes_log(struct audit *audit, const struct agent_config *old,
                  const struct agent_config *fresh);
 

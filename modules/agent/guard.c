@@ -19,15 +19,22 @@ static bool become(const struct agent_config *config, struct error *e)
     return guard_user_become(&user, e);
 }
 
+static bool user_needs_low_ports(const struct agent_user *user)
+{
+    for (size_t i = 0; i < user->listen_count; i++)
+        if (user->listen[i].kind == TARGET_TCP && user->listen[i].port_first < LOW_PORTS)
+            return true;
+    return false;
+}
+
 static bool needs_low_ports(const struct agent_config *config)
 {
+    bool needs = false;
     for (size_t i = 0; i < config->user_count; i++)
-        for (size_t j = 0; j < config->users[i].listen_count; j++) {
-            const struct target_pattern *p = &config->users[i].listen[j];
-            if (p->kind == TARGET_TCP && p->port_first < LOW_PORTS)
-                return true;
-        }
-    return false;
+        needs = needs || user_needs_low_ports(&config->users[i]);
+    for (size_t i = 0; i < config->authority_count; i++)
+        needs = needs || user_needs_low_ports(&config->authorities[i].most);
+    return needs;
 }
 
 /* Reads the files as a reload will, with what is left to the process. */

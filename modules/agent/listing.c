@@ -400,11 +400,10 @@ void listing_requests(struct control_request *r, const struct agent *a)
 
 static void put_approval(struct agent_listing *l, const struct approval *approval)
 {
-    const struct agent_user *user = agent_find_user(l->agent, approval->user_key);
     struct listing_line line;
     begin_line(&line, "approval");
     json_put_number(&line.json, "approval", approval->number);
-    json_put_text(&line.json, "user", user ? user->name : "");
+    json_put_text(&line.json, "user", agent_user_name(l->agent, approval->user_key));
     put_key(&line, approval->user_key);
     json_put_text(&line.json, "by", approval->by);
     put_age(l, &line, "for_s", approval->begun_us);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/permits.h"
 #include "agent/requests.h"
 
 enum ruling_answer policy_begin(struct agent *a, const struct agent_user *user, bool has_reason,
@@ -35,12 +36,23 @@ static void check_begin(struct agent *a, const struct agent_user *user,
         requests_may_ask(a->requests, user->public_key, loop_now(a->loop), no);
 }
 
+/* By a permit that is admitted, if there is no user of the file. Those that resume have begun. */
+static void check_session(struct agent *a, const struct agent_user *user, const struct facts *facts,
+                          struct wire_error *no)
+{
+    const struct guest *guest;
+    if (!bytes_are_zero(facts->hello->session_id, SESSION_ID_BYTES))
+        return;
+    guest = user ? NULL : permits_guest(a, facts->proven_key, facts->hello);
+    check_begin(a, guest ? &guest->user : user, facts->hello, no);
+}
+
 static enum verdict decide(struct agent *a, const struct facts *facts, struct answer *answer,
                            struct wire_error *no)
 {
     const struct agent_user *user = agent_find_user(a, facts->proven_key);
     (void)answer;
-    if (!user)
+    if (!user && !permits_are_asked(a, facts->proven_key, facts->hello))
         wire_error_set(no, CODE_DENIED, "this agent does not allow the user's key");
     else if (memcmp(facts->offer->user_key, facts->proven_key, KEY_BYTES) != 0)
         wire_error_set(no, CODE_DENIED, "the relay names another key than the user proves");
@@ -48,8 +60,8 @@ static enum verdict decide(struct agent *a, const struct facts *facts, struct an
         wire_error_set(no, CODE_WRONG_AGENT, "this is agent '%s'", a->config.name);
     else if (facts->hello->version < 1)
         wire_error_set(no, CODE_VERSION, "protocol version 0 does not exist");
-    else if (bytes_are_zero(facts->hello->session_id, SESSION_ID_BYTES)) /* others have begun */
-        check_begin(a, user, facts->hello, no);
+    else if (user || permits_admit(a, facts->proven_key, facts->hello, no))
+        check_session(a, user, facts, no);
     return no->code ? VERDICT_NO : VERDICT_YES;
 }
 

@@ -18,6 +18,7 @@
 #include "agent/inbound.h"
 #include "agent/lock.h"
 #include "agent/own_calls.h"
+#include "agent/permits.h"
 #include "agent/policy.h"
 #include "agent/requests.h"
 #include "agent/service.h"
@@ -138,6 +139,7 @@ static void reload(struct agent *a)
     audit_write(a->audit, &(struct audit_entry){.event = "reloaded"});
     changes_log(a->audit, &old, &a->config);
     agent_guard_reloaded(&old, &a->config);
+    permits_reloaded(a);
     approval_desk_end_changed(a, &old);
     agent_config_free(&old);
     service_check_all(a);
@@ -305,6 +307,8 @@ static bool start(struct agent *a, struct error *e)
         return false;
     if (!(a->calls = own_calls_new(a, state_directory(a), e)))
         return false;
+    if (!(a->permits = permits_new(a, state_directory(a))))
+        return error_no_memory(e);
     if (!(a->call_desk = call_desk_new(a)))
         return error_no_memory(e);
     if (!(a->requests = requests_new()) || !(a->approval_desk = approval_desk_new(a)))
@@ -349,6 +353,7 @@ static void init(struct agent *a, struct agent_config *config, const char *path)
     list_init(&a->ended);
     list_init(&a->over);
     list_init(&a->shares);
+    list_init(&a->guests);
     list_init(&a->attempts);
     list_init(&a->meters);
     a->quota.run = service_end_spent;
@@ -369,6 +374,7 @@ static void end(struct agent *a, const char *why)
     lock_free(a->lock);
     code_desk_free(a->codes);
     own_calls_free(a->calls);
+    permits_free(a->permits);
     if (a->state_held >= 0)
         close(a->state_held);
     partings_free(&a->partings);

@@ -7,6 +7,7 @@
 #include "agent/budget.h"
 #include "agent/ended.h"
 #include "agent/events.h"
+#include "agent/permits.h"
 #include "agent/service.h"
 #include "agent/service_state.h"
 #include "audit/exchange.h"
@@ -17,6 +18,17 @@
 struct service *service_of_seat(struct list *place)
 {
     return container_of(place, struct service, seat.place);
+}
+
+const struct agent_user *service_user(const struct service *v)
+{
+    const struct agent_user *user = agent_find_user(v->agent, v->seat.user_key);
+    return user || !v->guest || v->guest->withdrawn ? user : &v->guest->user;
+}
+
+const char *service_user_name(const struct service *v)
+{
+    return v->access.user;
 }
 
 /* Whose its lines in the log are: the user's own from START on, which a recording cannot cause. */
@@ -65,6 +77,8 @@ void service_free(struct service *v)
     access_free(&v->access);
     share_leave(v->share);
     list_remove(&v->seat.place);
+    if (v->guest)
+        permits_drop(v->agent, v->guest);
     free(v);
 }
 
@@ -295,6 +309,8 @@ static void on_move(struct session *s, struct circuit *circuit)
         timer_cancel(v->agent->loop, &v->give_up);
     if (old)
         service_let_go(v, old);
+    if (first)
+        service_note_permit(v);
     if (!v->seat.asks && first)
         service_enter(v);
     else if (v->seat.asks && first)

@@ -27,6 +27,9 @@ struct admission {
 struct attachment *service_admit(struct agent *a, const struct admission *in,
                                  struct wire_error *no);
 
+/* The name of its session's user, to show. */
+const char *service_user_name(const struct service *v);
+
 /* True if the session of an earlier message 1 still waits for a START that it may bring. */
 bool service_awaits(struct agent *a, const struct attempt *earlier);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/ended.h"
+#include "agent/permits.h"
 #include "agent/policy.h"
 #include "agent/service.h"
 #include "agent/service_state.h"
@@ -47,6 +48,13 @@ static void end_told(struct agent *a, const uint8_t key[KEY_BYTES],
         service_end(v, session_reason(v->session));
 }
 
+/* By a permit, what its user may have; of a session that resumes it is not asked which. */
+static struct guest *guest_of(const struct agent *a, const struct admission *in)
+{
+    const struct service *v = find_service(a, in->hello->session_id, in->user_key);
+    return v ? v->guest : permits_guest(a, in->user_key, in->hello);
+}
+
 /* A new session, or for a copy of its message 1 the same. NULL: no says why there is none. */
 static struct service *begin(struct agent *a, const struct agent_user *user,
                              const struct admission *in, struct wire_error *no)
@@ -83,6 +91,16 @@ static struct service *begin(struct agent *a, const struct agent_user *user,
     return v;
 }
 
+/* Those of users of the file have a reserve. */
+static bool has_place(const struct agent *a, const struct guest *guest, struct wire_error *no)
+{
+    unsigned count = 0;
+    list_each (link, &a->seats.all)
+        count += service_of_seat(link)->guest != NULL;
+    return !guest || count < SESSIONS_BY_PERMIT ||
+           wire_error_set(no, CODE_FULL, "too many sessions by permit are open at this agent");
+}
+
 /* The session that is to be resumed. NULL: no says why it cannot be. */
 static struct service *resume(struct agent *a, const uint8_t key[KEY_BYTES],
                               const struct session_hello *hello, struct wire_error *no)
@@ -107,10 +125,11 @@ struct attachment *service_admit(struct agent *a, const struct admission *in, st
     const uint8_t *key = in->user_key;
     const struct session_hello *hello = in->hello;
     const struct agent_user *user = agent_find_user(a, key);
+    struct guest *guest = user ? NULL : guest_of(a, in);
     bool is_new = bytes_are_zero(hello->session_id, SESSION_ID_BYTES);
     struct attachment *t;
     struct service *v;
-    if (!user) {
+    if (!user && !guest) {
         wire_error_set(no, CODE_DENIED, "this agent does not allow the user's key");
         return NULL;
     }
@@ -119,9 +138,15 @@ struct attachment *service_admit(struct agent *a, const struct admission *in, st
         end_told(a, key, hello);
         return NULL;
     }
-    v = is_new ? begin(a, user, in, no) : resume(a, key, hello, no);
+    if (is_new && !has_place(a, guest, no))
+        return NULL;
+    v = is_new ? begin(a, user ? user : &guest->user, in, no) : resume(a, key, hello, no);
     if (!v)
         return NULL;
+    if (guest && !v->guest) {
+        v->guest = guest;
+        permits_take(a, guest);
+    }
     t = attachment_new(a->loop, &service_attachment_events, v, v->session, &v->share->turns, hello,
                        in->label, in->relay_key);
     if (!t) {

@@ -39,7 +39,7 @@ static bool update_permissions(struct service *v, const struct agent_user *user)
 
 static void check(struct service *v)
 {
-    const struct agent_user *user = agent_find_user(v->agent, v->seat.user_key);
+    const struct agent_user *user = service_user(v);
     if (!user)
         service_close(v, CODE_REVOKED, "the user is no longer allowed at this agent");
     else if (!update_permissions(v, user))

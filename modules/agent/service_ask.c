@@ -44,7 +44,7 @@ static void log_used(struct service *v, struct approval *used)
 void service_take_place(struct service *v)
 {
     struct agent *a = v->agent;
-    const struct agent_user *user = agent_find_user(a, v->seat.user_key);
+    const struct agent_user *user = service_user(v);
     struct wire_error no = {0};
     struct approval *approval = approvals_of(&a->approvals, v->seat.user_key, loop_now(a->loop));
     bool asks = user && policy_begin(a, user, v->reason[0] != '\0', &no) == RULING_ASK;
@@ -89,7 +89,7 @@ static struct log_fields request_fields(const struct service *v, const char *eve
 static void log_asked(struct service *v)
 {
     struct log_fields f = request_fields(v, "session_asked");
-    char text[ERROR_TEXT_BYTES], said[QUOTED_REASON_BYTES], left[24];
+    char text[ERROR_TEXT_BYTES + USER_TEXT_BYTES], said[QUOTED_REASON_BYTES], left[24];
     text_quote(said, sizeof said, v->reason);
     text_duration(left, v->request.until_us - v->request.asked_us);
     f.reason = v->reason;
@@ -107,7 +107,7 @@ static bool begin_request(struct service *v, struct wire_error *no)
     struct agent *a = v->agent;
     const uint8_t *key = v->seat.user_key;
     uint64_t now = loop_now(a->loop);
-    const struct agent_user *user = agent_find_user(a, key);
+    const struct agent_user *user = service_user(v);
     struct asked_request *away;
     if (!session_can_wait(v->session))
         return wire_error_set(no, CODE_DENIED, POLICY_CANNOT_WAIT_TEXT);
@@ -178,7 +178,7 @@ static void lapse(struct service *v)
 uint64_t service_ask_look(struct service *v)
 {
     struct agent *a = v->agent;
-    const struct agent_user *user = agent_find_user(a, v->seat.user_key);
+    const struct agent_user *user = service_user(v);
     uint64_t look_us = loop_now(a->loop) + TERM_LOOK_US;
     struct wire_error no = {0};
     if (!v->request.number || !user)
@@ -213,7 +213,7 @@ void service_ask_back(struct service *v)
 bool service_may_grant(struct agent *a, uint32_t number, struct error *e)
 {
     struct service *v = find_request(a, number);
-    const struct agent_user *user = v ? agent_find_user(a, v->seat.user_key) : NULL;
+    const struct agent_user *user = v ? service_user(v) : NULL;
     struct wire_error no = {0};
     if (!user)
         return error_set(e, FAILURE_OTHER, "request %u is over", number);
@@ -302,11 +302,19 @@ bool service_deny(struct agent *a, uint32_t number, const char *by, const char *
 
 /* ---- All that wait. ---- */
 
+static bool is_unchanged(const struct service *v, const struct agent_config *old)
+{
+    const struct agent *a = v->agent;
+    if (v->guest && !agent_find_user(a, v->seat.user_key))
+        return !v->guest->changed && !v->guest->withdrawn;
+    return changes_same_user(old, &a->config, v->seat.user_key);
+}
+
 void service_end_changed_requests(struct agent *a, const struct agent_config *old)
 {
     list_each (link, &a->seats.asking) {
         struct service *v = service_of_seat(link);
-        if (!v->request.number || changes_same_user(old, &a->config, v->seat.user_key))
+        if (!v->request.number || is_unchanged(v, old))
             continue;
         refuse(v, CODE_DENIED, "what the user may do here has changed: ask again");
     }

@@ -33,7 +33,7 @@ static void note_refused(struct service *v, const char *why)
 
 bool service_use_code(struct service *v, struct error *e)
 {
-    const struct agent_user *user = agent_find_user(v->agent, v->seat.user_key);
+    const struct agent_user *user = service_user(v);
     unsigned number = 0;
     if (!v->emergency[0])
         return true;

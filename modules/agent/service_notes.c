@@ -64,6 +64,21 @@ void service_note(struct service *v, const struct log_fields *f, const char *by)
     service_count_entry(v);
 }
 
+void service_note_permit(struct service *v)
+{
+    struct log_fields f = service_fields(v, "permit_used");
+    char id[PERMIT_ID_TEXT_BYTES], text[sizeof id + QUOTED_REASON_BYTES + 16];
+    const struct guest *g = v->guest;
+    if (!g)
+        return;
+    text_hex(id, g->id, sizeof g->id);
+    snprintf(text, sizeof text, "permit %s%s%s", id, g->reason[0] ? ": " : "", g->reason);
+    f.reason = text;
+    log_caused_event(&v->agent->log, v->seat.user_key, loop_now(v->agent->loop), LOG_INFO, &f,
+                     "circuit %s: by %s", v->label, text);
+    service_note(v, &f, NULL);
+}
+
 void service_note_stream(struct service *v, const struct stream_report *report)
 {
     stream_audit_note(v->agent->audit, false, loop_now(v->agent->loop), &v->subject.entry, report);

@@ -49,7 +49,7 @@ static void end_by_rule(struct service *v, const struct rules *rules, const stru
 /* When it is to be looked at again. */
 static uint64_t check_term(struct service *v)
 {
-    const struct agent_user *user = agent_find_user(v->agent, v->seat.user_key);
+    const struct agent_user *user = service_user(v);
     struct session_summary carried = session_summary(v->session);
     struct ending ending;
     uint64_t next_us;
@@ -97,7 +97,7 @@ void service_look_at_terms(struct agent *a, uint64_t at_us)
 void service_begin_term(struct service *v)
 {
     struct agent *a = v->agent;
-    const struct agent_user *user = agent_find_user(a, v->seat.user_key);
+    const struct agent_user *user = service_user(v);
     struct wire_error no = {0};
     term_begin(&v->term, loop_now(a->loop), v->awaits_grant);
     if (!user || policy_begin(a, user, v->reason[0] != '\0', &no) != RULING_NO) {

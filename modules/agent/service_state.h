@@ -3,6 +3,7 @@
 #define SPX_AGENT_SERVICE_STATE_H
 
 #include "agent/access.h"
+#include "agent/guest.h"
 #include "agent/requests.h"
 #include "agent/shares.h"
 #include "agent/term.h"
@@ -23,6 +24,7 @@ struct service {
     struct seat seat;
     struct agent *agent;
     struct session *session;
+    struct guest *guest; /* of the permit that it is by, or NULL */
     struct access access;
     struct session_events events; /* on_stream only with an audit */
     struct audit_subject subject;
@@ -49,6 +51,9 @@ struct service {
 
 /* Whose seat stands at this place of a list of seats. */
 struct service *service_of_seat(struct list *place);
+
+/* Its user as things are now: by the file, or else by the permit. NULL: nothing any more. */
+const struct agent_user *service_user(const struct service *v);
 
 /* An event's fields in the log; counted: with what it has carried. */
 struct log_fields service_fields(const struct service *v, const char *event);
@@ -117,13 +122,15 @@ void service_note_stream(struct service *v, const struct stream_report *report);
 /* An entry was written that its user has caused. */
 void service_count_entry(struct service *v);
 
+/* It has begun by a permit: why that was issued is said. Harmless without one. */
+void service_note_permit(struct service *v);
+
 /* False: the user has caused all the entries that are allowed in a day; no says so. */
 bool service_quota_permits(struct agent *a, const uint8_t user_key[KEY_BYTES],
                            struct wire_error *no);
 
 /* ---- service_all.c ---- */
 
-/* Valid until it changes. */
 struct service_party service_party_of(const struct service *v);
 
 /* ---- service_heads.c ---- */

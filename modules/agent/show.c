@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "agent/guest.h"
 #include "agent/rule_words.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -81,21 +82,43 @@ static void print_time(const struct agent_config *c)
     printf("time zone %s, where it is %s\n", c->time_zone.name ? c->time_zone.name : "UTC", now);
 }
 
+static void print_authorities(const struct agent_config *c)
+{
+    char fingerprint[FINGERPRINT_TEXT_BYTES];
+    for (size_t i = 0; i < c->authority_count; i++) {
+        sign_fingerprint(fingerprint, c->authorities[i].public_key);
+        printf("authority %s, key %s\n", c->authorities[i].most.name, fingerprint);
+    }
+    if (c->scope[0])
+        printf("scope %s\n", c->scope);
+    else if (c->authority_count)
+        log_warning("no Scope: only permits that name this agent's key are for it");
+}
+
+/* True if there are rules. */
+static bool print_user(const struct agent_config *c, const struct agent_user *u)
+{
+    if (u->allow_count + u->listen_count == 0)
+        print_line(u->name, "nothing", "");
+    print_patterns(u, &connecting, u->allow, u->allow_count);
+    print_patterns(u, &listening, u->listen, u->listen_count);
+    return print_rules(c, u);
+}
+
 void show_policy(const struct agent_config *c)
 {
     bool has_rules = false;
     print_parties(c);
-    if (c->user_count)
+    print_authorities(c);
+    if (c->user_count + c->authority_count)
         print_line("USER", "MAY", "WHERE");
     else
         log_warning("no [User]: nobody may have a session");
-    for (size_t i = 0; i < c->user_count; i++) {
-        const struct agent_user *u = &c->users[i];
-        if (u->allow_count + u->listen_count == 0)
-            print_line(u->name, "nothing", "");
-        print_patterns(u, &connecting, u->allow, u->allow_count);
-        print_patterns(u, &listening, u->listen, u->listen_count);
-        has_rules |= print_rules(c, u);
+    for (size_t i = 0; i < c->user_count; i++)
+        has_rules |= print_user(c, &c->users[i]);
+    for (size_t i = 0; i < c->authority_count; i++) {
+        const struct agent_user u = guest_section(&c->authorities[i]);
+        has_rules |= print_user(c, &u);
     }
     if (has_rules || c->time_zone.name)
         print_time(c);

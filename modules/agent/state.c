@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/guest.h"
 #include "base/clock.h"
 #include "base/version.h"
 
@@ -36,6 +37,13 @@ const struct agent_user *agent_find_user(const struct agent *a, const uint8_t ke
     return NULL;
 }
 
+const char *agent_user_name(const struct agent *a, const uint8_t key[KEY_BYTES])
+{
+    const struct agent_user *user = agent_find_user(a, key);
+    const struct guest *guest = user ? NULL : guest_find(&a->guests, key, NULL);
+    return user ? user->name : guest ? guest->user.name : "";
+}
+
 const struct agent_relay *agent_find_relay(const struct agent *a, const uint8_t key[KEY_BYTES])
 {
     for (size_t i = 0; i < a->config.relay_count; i++)
@@ -47,7 +55,7 @@ const struct agent_relay *agent_find_relay(const struct agent *a, const uint8_t 
 void agent_party(const struct agent *a, uint8_t out[LOG_PARTY_BYTES],
                  const uint8_t relay_key[KEY_BYTES], const uint8_t user_key[KEY_BYTES])
 {
-    bool known = agent_find_user(a, user_key) != NULL;
+    bool known = *agent_user_name(a, user_key) != '\0';
     for (size_t i = 0; i < LOG_PARTY_BYTES; i++)
         out[i] = known ? relay_key[i] ^ user_key[i] : relay_key[i];
 }

@@ -24,6 +24,7 @@ struct uplink;
 struct inbound;
 struct call_desk;
 struct code_desk;
+struct permits;
 struct agent_control;
 struct agent_lock;
 struct approval_desk;
@@ -49,6 +50,8 @@ struct agent {
     bool is_locked;                      /* nobody may have a session (lock.h) */
     struct agent_control *control;       /* or NULL */
     struct seats seats;                  /* of the sessions (service.h) */
+    struct permits *permits;             /* by which users have sessions that no [User] names */
+    struct list guests;                  /* those users (guest.h) */
     struct requests *requests;           /* of those that wait for approval */
     struct approvals approvals;          /* for a time */
     struct approval_desk *approval_desk; /* takes decisions on them */
@@ -94,6 +97,9 @@ struct circumstances agent_circumstances(const struct agent *a);
 
 /* The user with this key, or NULL. */
 const struct agent_user *agent_find_user(const struct agent *a, const uint8_t key[KEY_BYTES]);
+
+/* The name of the user with this key, also of one by a permit, to show; "": there is none. */
+const char *agent_user_name(const struct agent *a, const uint8_t key[KEY_BYTES]);
 
 /* The relay with this key, or NULL. */
 const struct agent_relay *agent_find_relay(const struct agent *a, const uint8_t key[KEY_BYTES]);

@@ -63,7 +63,8 @@ static void free_written(struct audit *a, struct list *records, size_t count)
         if (count-- == 0)
             break;
         list_remove(link);
-        *(r->decision ? &a->decided : &a->written) = r->ticket;
+        if (r->decision)
+            a->decided = r->ticket;
         if (a->keeps_recent)
             audit_recent_add(&a->recent, view_of(r->object, r->len));
         a->bytes -= sizeof *r + r->len;
@@ -72,17 +73,22 @@ static void free_written(struct audit *a, struct list *records, size_t count)
     }
 }
 
-/* Those of them that are in the file then are gone. False: none is. */
-static bool append(struct audit *a, struct list *records, bool decisions, struct error *e)
+/* All before the first that waits are written. */
+static void note_written(struct audit *a)
+{
+    struct list *first = list_empty(&a->taken) ? &a->queue : &a->taken;
+    a->written = list_empty(first)
+                     ? a->issued
+                     : container_of(first->next, struct audit_record, link)->ticket - 1;
+}
+
+static void append(struct audit *a, struct list *records, bool decisions, struct error *e)
 {
     size_t count = 0;
-    bool good;
     pthread_mutex_unlock(&a->lock);
-    good = audit_file_append(&a->file, records, decisions, &count, e);
+    audit_file_append(&a->file, records, decisions, &count, e);
     pthread_mutex_lock(&a->lock);
-    if (good)
-        free_written(a, records, count);
-    return good;
+    free_written(a, records, count);
 }
 
 /* Nothing can be written but what has a reserve: that goes before all else. */
@@ -103,24 +109,17 @@ static void append_decisions(struct audit *a)
         list_move(&a->taken, link);
 }
 
-static bool is_idle(const struct audit *a)
-{
-    return list_empty(&a->queue) && list_empty(&a->taken) && list_empty(&a->heads);
-}
-
 /* One commit. The lock is not held while it waits for the disk. */
 static bool commit(struct audit *a)
 {
     struct error e = {0};
-    bool good;
     take_queue(a);
     a->hurry = false;
-    good = append(a, &a->taken, false, &e);
-    if (!good)
+    append(a, &a->taken, false, &e);
+    if (e.failure)
         append_decisions(a);
-    if (list_empty(&a->queue) && list_empty(&a->taken))
-        a->written = a->issued;
-    if (good) {
+    note_written(a);
+    if (!e.failure) {
         a->progress_us = clock_now_us();
         audit_queue_tell_lost(a);
     }
@@ -129,7 +128,7 @@ static bool commit(struct audit *a)
         a->trouble = a->file.trouble;
     a->file.trouble = (struct error){0};
     eventfd_write(a->io.fd, 1);
-    return good;
+    return !e.failure;
 }
 
 /* Without the lock, for the disk may stall. */
@@ -143,6 +142,11 @@ static void read_recent(struct audit *a)
 }
 
 /* ---- The thread's round. ---- */
+
+static bool is_idle(const struct audit *a)
+{
+    return list_empty(&a->queue) && list_empty(&a->taken) && list_empty(&a->heads);
+}
 
 /* Until there is something to do. */
 static void rest(struct audit *a)

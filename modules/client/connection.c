@@ -649,6 +649,7 @@ static void try_relay(struct connection *c)
         .emergency = c->was_granted ? NULL : c->task->options->emergency,
         .audit = c->place.audit,
         .heads = &c->relay_heads,
+        .permit = c->task->permit,
         .driver = spare_driver(c),
         .impatient = round_is_impatient(&c->round),
         .hurried = round_is_hurried(&c->round),

@@ -15,7 +15,8 @@ struct client_task {
     const struct client_options *options;
     const struct client_config *config;
     const struct hop_party *party;
-    const struct forward *forwards; /* the command line's, or else the configuration's */
+    const struct client_permit *permit; /* the user's; NULL: none */
+    const struct forward *forwards;     /* the command line's, or else the configuration's */
     size_t forward_count;
     struct trusted_key agent_key;
     const char *question; /* asked in place of all forwards (statement.h); NULL: none */

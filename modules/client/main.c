@@ -13,6 +13,7 @@
 #include "client/client.h"
 #include "client/group.h"
 #include "client/list.h"
+#include "client/permit.h"
 #include "client/targets.h"
 #include "client/trust.h"
 #include "config/known_agents.h"
@@ -64,11 +65,30 @@ static bool settle_forwards(struct client_task *t)
     return false;
 }
 
-static struct hop_party party_of(const struct client_config *config)
+static struct view permit_of(void *permit)
 {
-    struct hop_party party = {.own = &config->key, .version = SPX_VERSION_TEXT, .labels = ""};
-    handshake_mac1_key(party.mac1_key, config->key.public_key);
-    return party;
+    return client_permit_outer(permit);
+}
+
+/* Whom relays meet. False: e says why the user's permit cannot be used. */
+static bool make_party(struct hop_party *party, struct client_permit *permit,
+                       const struct client_command *command, struct error *e)
+{
+    const struct client_config *config = &command->config;
+    const char *path = command->options.permit ? command->options.permit : config->permit;
+    *party = (struct hop_party){.own = &config->key,
+                                .version = SPX_VERSION_TEXT,
+                                .labels = "",
+                                .permit = path ? permit_of : NULL,
+                                .permit_arg = permit};
+    handshake_mac1_key(party->mac1_key, config->key.public_key);
+    return client_permit_start(permit, path, config->key.public_key, e);
+}
+
+static enum failure permit_failed(const struct error *e)
+{
+    log_error("%s", e->text);
+    return e->failure;
 }
 
 /* There is no such agent: a name that was meant is told. */
@@ -115,10 +135,15 @@ static enum failure reach_agents(struct cli *c, struct client_task template)
 {
     const struct client_command *command = c->state;
     const struct client_options *o = &command->options;
-    struct hop_party party = party_of(&command->config);
     struct client_task tasks[CLIENT_AGENTS_MAX];
+    struct client_permit permit;
+    struct hop_party party;
+    struct error e = {0};
     enum failure failure;
+    if (!make_party(&party, &permit, command, &e))
+        return permit_failed(&e);
     template.options = o;
+    template.permit = permit.path ? &permit : NULL;
     template.config = &command->config;
     template.party = &party;
     for (size_t i = 0; i < o->wish_count; i++) {
@@ -172,14 +197,18 @@ static enum failure take_calls(struct cli *c)
 static enum failure list(struct cli *c)
 {
     const struct client_command *command = c->state;
-    struct hop_party party = party_of(&command->config);
+    struct client_permit permit;
+    struct hop_party party;
+    struct error e = {0};
     struct list_options options = {
         .query = c->word_count ? c->words[0] : "",
         .watch = command->options.watch,
         .states = command->options.states,
         .json = c->json,
     };
-    return list_agents(&command->config, &party, &options);
+    return make_party(&party, &permit, command, &e)
+               ? list_agents(&command->config, &party, &options)
+               : permit_failed(&e);
 }
 
 static bool load(struct cli *c, const char *path, struct error *e)

@@ -79,6 +79,11 @@ static bool take_emergency(struct cli *c, const char *value, struct error *e)
     return cli_take_once(&options_of(c)->emergency, value, "--emergency-code", e);
 }
 
+static bool take_permit(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&options_of(c)->permit, value, "--permit", e);
+}
+
 static bool take_wait(struct cli *c, const char *value, struct error *e)
 {
     static const struct number_range range = {1, WAIT_MAX_S, SECONDS};
@@ -107,6 +112,12 @@ static bool take_state(struct cli *c, const char *value, struct error *e)
 }
 
 #define LOCAL "[ADDR:]PORT:HOST:PORT"
+#define PERMIT_OPTION                                                \
+    {                                                                \
+        0, "permit", "FILE", take_permit,                            \
+            "the permit by which you have sessions at agents that\n" \
+            "do not have your key, in place of Permit"               \
+    }
 #define SESSION_OPTIONS                                              \
     {0, "reason", "TEXT", take_reason,                               \
      "why you want in, for the people at the agent: they see it\n"   \
@@ -117,6 +128,7 @@ static bool take_state(struct cli *c, const char *value, struct error *e)
         {0, "wait", "DURATION", take_wait,                           \
          "how long to wait for approval at most, as in '10 min';\n"  \
          "then exit with 9"},                                        \
+        PERMIT_OPTION,                                               \
     {                                                                \
         0                                                            \
     }
@@ -146,6 +158,7 @@ const struct cli_option client_list_options[] = {
     {'s', "state", "STATE", take_state,
      "only agents in this state: offline, online, dialled, duplicate;\n"
      "can be given several times"},
+    PERMIT_OPTION,
     {0},
 };
 

@@ -25,6 +25,7 @@ struct client_options {
     const char *call; /* of take: its number; NULL: all */
     const char
         *reason; /* of the user, for the agent; NULL: none. Clean, at most REASON_MAX_BYTES */
+    const char *permit;    /* the file of the user's, in place of the configuration's; or NULL */
     const char *emergency; /* a code for it, as typed; NULL: none. At most EMERGENCY_MAX_BYTES */
     const char *wait;      /* as given; NULL: as long as the agent lets a request stand */
     uint32_t wait_s;       /* how long a session may wait for approval; 0: as above */

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "client/permit.h"
 #include "session/session.h"
 
 #define ANSWER_S (CONNECT_WAIT_S + 5)
@@ -74,6 +75,8 @@ static void make_message1(struct outgoing *o)
         hello.reason = view_of_text(r->request.reason);
         hello.emergency = view_of_text(r->request.emergency);
     }
+    if (r->request.permit)
+        hello.permit = client_permit_whole(r->request.permit);
     r->number = hello.circuit;
     n = session_hello_encode(&hello, payload, sizeof payload);
     if (!handshake_start(&r->noise, handshake_preferred_suite(false), PURPOSE_SESSION,

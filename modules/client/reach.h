@@ -10,6 +10,7 @@
 
 struct audit;
 struct rate;
+struct client_permit;
 struct reach;
 
 struct reach_outcome {
@@ -20,18 +21,20 @@ struct reach_outcome {
     uint32_t retry_s; /* the peer asks to wait as long as this */
 };
 
-#define SESSION_HELLO_MAX 512 /* the payload of session message 1, more than it ever takes */
+/* The payload of session message 1, more than it ever takes. */
+#define SESSION_HELLO_MAX (512 + PERMIT_MAX_BYTES)
 
 struct reach_request {
     const struct client_relay *relay;
     const struct hop_party *party;
     const char *agent;
     const uint8_t *agent_key;
-    const char *reason;            /* the user's, for a new session; NULL: none */
-    const char *emergency;         /* and the code for it; NULL: none */
-    struct session *session;       /* the circuit is for */
-    struct audit *audit;           /* or NULL; the relay and it exchange heads */
-    struct rate *heads;            /* of the relays' that are taken */
+    const char *reason;                 /* the user's, for a new session; NULL: none */
+    const char *emergency;              /* and the code for it; NULL: none */
+    struct session *session;            /* the circuit is for */
+    struct audit *audit;                /* or NULL; the relay and it exchange heads */
+    struct rate *heads;                 /* of the relays' that are taken */
+    const struct client_permit *permit; /* the user's; NULL: none */
     struct circuit_driver *driver; /* zeroed but for on_change and turns; open when done says so */
     /* Another relay is left to try: an agent that this one lists as offline is not waited for
      * (CODE_OFFLINE). */

@@ -35,6 +35,19 @@ static bool finish_user(struct config_reader *r, void *object, struct error *e)
     return config_note_peer(r, user->name, user->public_key, e);
 }
 
+/* Two are trusted at once when one follows the other; each has its own. */
+static bool finish_authority(struct config_reader *r, void *object, struct error *e)
+{
+    const struct agent_config *c = r->config;
+    const struct agent_authority *own = object;
+    for (size_t i = 0; i < c->authority_count; i++)
+        if (&c->authorities[i] != own &&
+            memcmp(c->authorities[i].public_key, own->public_key, SIGN_PUBLIC_BYTES) == 0)
+            return error_set(e, FAILURE_CONFIG, "authority %s has the same PublicKey",
+                             c->authorities[i].most.name);
+    return config_note_peer(r, own->most.name, NULL, e);
+}
+
 static bool parse_socket_path(struct config_reader *r, void *field, const char *value,
                               struct error *e)
 {
@@ -90,10 +103,15 @@ static bool append_allow(void *arg, const char *item, struct error *e)
     return p && value_target_pattern(p, item, e);
 }
 
+bool agent_user_add_allow(struct agent_user *user, const char *list, struct error *e)
+{
+    return value_list(list, append_allow, user, e);
+}
+
 static bool parse_allow(struct config_reader *r, void *field, const char *value, struct error *e)
 {
     (void)r;
-    return value_list(value, append_allow, field, e);
+    return agent_user_add_allow(field, value, e);
 }
 
 static bool append_user_listen(void *arg, const char *item, struct error *e)
@@ -112,11 +130,16 @@ static bool append_listen_item(void *arg, const char *item, struct error *e)
            append_user_listen(arg, "[::1]:1024-65535", e);
 }
 
+bool agent_user_add_listen(struct agent_user *user, const char *list, struct error *e)
+{
+    return value_list(list, append_listen_item, user, e);
+}
+
 static bool parse_user_listen(struct config_reader *r, void *field, const char *value,
                               struct error *e)
 {
     (void)r;
-    return value_list(value, append_listen_item, field, e);
+    return agent_user_add_listen(field, value, e);
 }
 
 /* Where a field stands in the object of its section. */
@@ -124,6 +147,7 @@ static bool parse_user_listen(struct config_reader *r, void *field, const char *
 #define AGENT_NUMBER(field) CONFIG_NUMBER(struct agent_config, field)
 #define RELAY(field) offsetof(struct agent_relay, field)
 #define USER(field) offsetof(struct agent_user, field)
+#define AUTHORITY(field) offsetof(struct agent_authority, field)
 #define USER_NUMBER(field) CONFIG_NUMBER(struct agent_user, field)
 
 static bool parse_audit_failure(struct config_reader *r, void *field, const char *value,
@@ -212,6 +236,7 @@ static const struct config_key agent_keys[] = {
      AGENT_NUMBER(resume_window_s),
      {0, RESUME_WINDOW_MAX_S, SECONDS},
      RESUME_WINDOW_DEFAULT_S},
+    {"Scope", AT_MOST_ONE, AT_ONCE, &config_name, AGENT(scope)},
     {"TimeZone", AT_MOST_ONE, AT_ONCE, &config_time_zone, AGENT(time_zone)},
     RULE_KEYS(AGENT(given)),
     {"Audit", AT_MOST_ONE, NEXT_START, &config_any_path, AGENT(audit)},
@@ -238,26 +263,35 @@ static const struct config_key relay_keys[] = {
     {"PublicKey", EXACTLY_ONE, AT_ONCE, &config_public_key, RELAY(public_key)},
 };
 
+/* What a user may have: in [User], and in [Authority], whose object begins with a user. */
+#define USE_KEYS                                                                                \
+    {"Allow", AT_MOST_ONE, AT_ONCE, &targets_to_allow, 0},                                      \
+        {"Listen", AT_MOST_ONE, AT_ONCE, &places_to_listen, 0},                                 \
+        {"Listeners",        AT_MOST_ONE,      AT_ONCE, &config_number, USER_NUMBER(listeners), \
+         {1, LISTENERS_MAX}, LISTENERS_DEFAULT},                                                \
+        {"Streams",        AT_MOST_ONE,    AT_ONCE, &config_number, USER_NUMBER(streams),       \
+         {1, STREAMS_MAX}, STREAMS_DEFAULT},                                                    \
+        RULE_KEYS(USER(given))
+
 static const struct config_key user_keys[] = {
     {"Name", EXACTLY_ONE, AT_ONCE, &config_name, USER(name)},
     {"PublicKey", EXACTLY_ONE, AT_ONCE, &config_public_key, USER(public_key)},
-    {"Allow", AT_MOST_ONE, AT_ONCE, &targets_to_allow, 0},
-    {"Listen", AT_MOST_ONE, AT_ONCE, &places_to_listen, 0},
-    {"Listeners",
+    USE_KEYS,
+};
+
+_Static_assert(offsetof(struct agent_authority, most) == 0, "USE_KEYS");
+
+static const struct config_key authority_keys[] = {
+    {"Name", EXACTLY_ONE, AT_ONCE, &config_name, USER(name)},
+    {"PublicKey", EXACTLY_ONE, AT_ONCE, &config_authority_key, AUTHORITY(public_key)},
+    USE_KEYS,
+    {"MaxPermit",
      AT_MOST_ONE,
      AT_ONCE,
      &config_number,
-     USER_NUMBER(listeners),
-     {1, LISTENERS_MAX},
-     LISTENERS_DEFAULT},
-    {"Streams",
-     AT_MOST_ONE,
-     AT_ONCE,
-     &config_number,
-     USER_NUMBER(streams),
-     {1, STREAMS_MAX},
-     STREAMS_DEFAULT},
-    RULE_KEYS(USER(given)),
+     CONFIG_NUMBER(struct agent_authority, max_permit_s),
+     {60, 366U * DAY_S, SECONDS},
+     MAX_PERMIT_DEFAULT_S},
 };
 
 static const struct config_section sections[] = {
@@ -266,6 +300,8 @@ static const struct config_section sections[] = {
      CONFIG_KEYS(relay_keys)},
     {"User", ANY_NUMBER, CONFIG_ITEMS(struct agent_config, users, user_count), finish_user,
      CONFIG_KEYS(user_keys)},
+    {"Authority", ANY_NUMBER, CONFIG_ITEMS(struct agent_config, authorities, authority_count),
+     finish_authority, CONFIG_KEYS(authority_keys)},
 };
 
 const struct config_file agent_config_file = {"agent", CONFIG_SECTIONS(sections)};
@@ -294,6 +330,8 @@ bool agent_config_load(struct agent_config *c, const char *path, struct error *e
     }
     for (size_t i = 0; i < c->user_count; i++)
         given_rules_inherit(&c->users[i].given, &c->given);
+    for (size_t i = 0; i < c->authority_count; i++)
+        given_rules_inherit(&c->authorities[i].most.given, &c->given);
     return true;
 }
 
@@ -302,13 +340,20 @@ const char *agent_config_socket(const struct agent_config *c)
     return c->control_socket ? c->control_socket : c->call_socket;
 }
 
+void agent_user_free(struct agent_user *user)
+{
+    free(user->allow);
+    free(user->listen);
+}
+
 void agent_config_free(struct agent_config *c)
 {
-    for (size_t i = 0; i < c->user_count; i++) {
-        free(c->users[i].allow);
-        free(c->users[i].listen);
-    }
+    for (size_t i = 0; i < c->user_count; i++)
+        agent_user_free(&c->users[i]);
+    for (size_t i = 0; i < c->authority_count; i++)
+        agent_user_free(&c->authorities[i].most);
     free(c->users);
+    free(c->authorities);
     free(c->relays);
     free(c->listen.items);
     free(c->call_socket);

@@ -59,6 +59,7 @@ static const struct config_type forward_list = {.parse = parse_forward};
 /* A client reads its file once, for all that it does. */
 static const struct config_key client_keys[] = {
     {"KeyFile", EXACTLY_ONE, AT_ONCE, &config_key_file, CLIENT(key)},
+    {"Permit", AT_MOST_ONE, AT_ONCE, &config_any_path, CLIENT(permit)},
     {"KnownAgents", AT_MOST_ONE, AT_ONCE, &config_any_path, CLIENT(known_agents)},
     {"Audit", AT_MOST_ONE, NEXT_START, &config_any_path, CLIENT(audit)},
     {"AuditSize",
@@ -104,6 +105,7 @@ bool client_config_load(struct client_config *c, const char *path, struct error 
 void client_config_free(struct client_config *c)
 {
     free(c->known_agents);
+    free(c->permit);
     free(c->audit);
     free(c->relays);
     for (size_t i = 0; i < c->agent_count; i++)

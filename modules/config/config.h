@@ -5,6 +5,7 @@
 
 #include "config/values.h"
 #include "crypto/keys.h"
+#include "crypto/sign.h"
 #include "policy/rules.h"
 
 #define LABELS_BYTES 2048 /* with the terminator */
@@ -13,6 +14,10 @@
 #define AUDIT_QUOTA_MAX 1000000000
 #define AUDIT_QUOTA_DEFAULT 1000000
 #define AUDIT_MB_MAX 1000000
+#define MAX_PERMIT_DEFAULT_S 86400 /* from a permit's issue to its end */
+
+/* A user's name as it is shown; of one with a permit with authority and permit. */
+#define USER_TEXT_BYTES 160
 
 /* Lists are allocated arrays with their count. Every struct is freed by its *_free, which wipes
  * keys. Ranges and defaults of numbers stand in the tables of keys (schema.h). */
@@ -66,7 +71,7 @@ struct given_rules {
 };
 
 struct agent_user {
-    char name[NAME_TEXT_BYTES];
+    char name[USER_TEXT_BYTES];
     uint8_t public_key[KEY_BYTES];
     struct target_pattern *allow; /* none: no target */
     size_t allow_count;
@@ -77,6 +82,13 @@ struct agent_user {
     struct given_rules given;
 };
 
+/* An authority, and what users with its permits may have at most. */
+struct agent_authority {
+    struct agent_user most; /* with the authority's name, and no key */
+    uint8_t public_key[SIGN_PUBLIC_BYTES];
+    uint32_t max_permit_s;
+};
+
 struct agent_zone {
     char *name; /* as it is written, allocated; NULL: UTC */
     struct zone zone;
@@ -84,6 +96,7 @@ struct agent_zone {
 
 struct agent_config {
     char name[NAME_TEXT_BYTES];
+    char scope[NAME_TEXT_BYTES]; /* whose agent it is, for permits; "": of nobody that they name */
     struct keypair key;
     char *user, *group;         /* NULL; that the process becomes */
     struct address_list listen; /* dial mode; none otherwise */
@@ -106,6 +119,8 @@ struct agent_config {
     size_t relay_count;
     struct agent_user *users;
     size_t user_count;
+    struct agent_authority *authorities;
+    size_t authority_count;
 };
 
 struct client_relay {
@@ -124,6 +139,7 @@ struct client_agent {
 
 struct client_config {
     struct keypair key;
+    char *permit;                /* NULL; path of the file with the user's permit */
     char *known_agents;          /* path; default "known_agents" beside the configuration file */
     char *audit;                 /* NULL; path of the file that all is kept in */
     uint32_t audit_mb;           /* it is put aside when it would be larger; 0: never */
@@ -141,6 +157,14 @@ bool relay_config_load(struct relay_config *c, const char *path, struct error *e
 void relay_config_free(struct relay_config *c);
 bool agent_config_load(struct agent_config *c, const char *path, struct error *e);
 void agent_config_free(struct agent_config *c);
+
+/* Reads targets, or places to listen, as Allow and Listen have them, into a user's. */
+bool agent_user_add_allow(struct agent_user *user, const char *list, struct error *e);
+bool agent_user_add_listen(struct agent_user *user, const char *list, struct error *e);
+
+/* Frees the lists of a user. */
+void agent_user_free(struct agent_user *user);
+
 bool client_config_load(struct client_config *c, const char *path, struct error *e);
 void client_config_free(struct client_config *c);
 

@@ -133,6 +133,9 @@ extern const struct config_type config_name, config_public_key, config_key_file,
     config_any_path, config_user, config_group, config_relay_address, config_addresses,
     config_number;
 
+/* uint8_t[SIGN_PUBLIC_BYTES]. */
+extern const struct config_type config_authority_key;
+
 /* The parsers of some of them, for types of one section's own, and the comparison of paths. */
 bool parse_public_key(struct config_reader *r, void *field, const char *value, struct error *e);
 bool parse_path(struct config_reader *r, void *field, const char *value, struct error *e);

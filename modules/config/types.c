@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "config/schema.h"
+#include "crypto/authority_key.h"
 #include "guard/user.h"
 
 char *config_path(const char *file, const char *path)
@@ -44,6 +45,18 @@ bool parse_public_key(struct config_reader *r, void *field, const char *value, s
     return error_set(e, FAILURE_CONFIG,
                      "'%s' is not a public key: 44 characters of base64, as 'spx key public FILE' "
                      "shows it",
+                     value);
+}
+
+static bool parse_authority_key(struct config_reader *r, void *field, const char *value,
+                                struct error *e)
+{
+    (void)r;
+    if (authority_from_text(field, view_of_string(value)))
+        return true;
+    return error_set(e, FAILURE_CONFIG,
+                     "'%s' is not an authority's public key: 88 characters of base64, as 'spx key "
+                     "public FILE' shows it",
                      value);
 }
 
@@ -165,6 +178,7 @@ static bool same_number(const void *a, const void *b)
 
 const struct config_type config_name = {parse_name, same_name, NAME_TEXT_BYTES};
 const struct config_type config_public_key = {parse_public_key, NULL, KEY_BYTES};
+const struct config_type config_authority_key = {.parse = parse_authority_key};
 const struct config_type config_key_file = {parse_key_file, same_key, sizeof(struct keypair)};
 const struct config_type config_labels = {parse_labels, same_text, sizeof(char *)};
 const struct config_type config_any_path = {parse_path, same_text, sizeof(char *)};

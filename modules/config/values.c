@@ -445,26 +445,27 @@ static bool is_loopback(const struct target_pattern *p)
     return p->prefix_bits >= least && address_is_loopback(&a);
 }
 
+/* True if a pattern with a name is one of this target's; of addresses it is not asked here. */
+static bool name_agrees(const struct target_pattern *p, const struct target *t)
+{
+    return p->name[0] == '\0' || same_name(p, t);
+}
+
 enum permission target_pattern_permits(const struct target_pattern *p, const struct target *t)
 {
     struct address a;
-    if (!kind_and_port_agree(p, t))
+    if (!kind_and_port_agree(p, t) || !name_agrees(p, t))
         return PERMIT_NEVER;
     if (p->has_prefix && address_from_literal(&a, t->at.host, t->at.port))
         return address_in_prefix(&a, &p->prefix, p->prefix_bits) ? PERMIT_PERHAPS : PERMIT_NEVER;
-    if (p->has_prefix)
-        return is_loopback(p) ? PERMIT_KNOWN_HERE : PERMIT_PERHAPS;
-    return p->any_host || same_name(p, t) ? PERMIT_PERHAPS : PERMIT_NEVER;
+    return p->has_prefix && is_loopback(p) ? PERMIT_KNOWN_HERE : PERMIT_PERHAPS;
 }
 
 bool target_pattern_allows(const struct target_pattern *p, const struct target *t,
                            const struct address *a)
 {
-    if (!kind_and_port_agree(p, t))
-        return false;
-    if (p->has_prefix)
-        return address_in_prefix(a, &p->prefix, p->prefix_bits);
-    return p->any_host || same_name(p, t);
+    return kind_and_port_agree(p, t) && name_agrees(p, t) &&
+           (!p->has_prefix || address_in_prefix(a, &p->prefix, p->prefix_bits));
 }
 
 bool target_pattern_is_wide(const struct target_pattern *p)
@@ -501,7 +502,7 @@ void target_pattern_to_text(char out[TARGET_TEXT_BYTES], const struct target_pat
     char host[HOST_TEXT_BYTES], ports[12];
     bool is_unix = p->kind == TARGET_UNIX;
     snprintf(host, sizeof host, "%s", p->any_host ? "*" : p->name);
-    if (p->has_prefix)
+    if (p->has_prefix && p->name[0] == '\0')
         prefix_to_text(host, sizeof host, p);
     ports_to_text(ports, sizeof ports, p);
     snprintf(out, TARGET_TEXT_BYTES, "%s%s%s%s%s", listening && !is_unix ? "" : kind_words[p->kind],
@@ -670,6 +671,57 @@ bool host_port_same(const struct host_port *a, const struct host_port *b)
     return a->port == b->port && strcmp(a->host, b->host) == 0;
 }
 
+/* Of an IPv4 prefix also where it is written as one of IPv6. */
+static unsigned prefix_length(const struct target_pattern *p)
+{
+    struct address a = p->prefix;
+    address_unmap(&a);
+    if (a.storage.ss_family == p->prefix.storage.ss_family)
+        return p->prefix_bits;
+    return p->prefix_bits > 96 ? p->prefix_bits - 96 : 0;
+}
+
+/* The addresses of both: of two prefixes one is in the other, or they have none in common. */
+static bool both_prefixes(struct target_pattern *out, const struct target_pattern *a,
+                          const struct target_pattern *b)
+{
+    const struct target_pattern *inner = a, *outer = b;
+    if (a->has_prefix && b->has_prefix && prefix_length(a) < prefix_length(b)) {
+        inner = b;
+        outer = a;
+    }
+    if (!inner->has_prefix)
+        inner = outer;
+    out->has_prefix = inner->has_prefix;
+    out->prefix = inner->prefix;
+    out->prefix_bits = inner->prefix_bits;
+    return !a->has_prefix || !b->has_prefix ||
+           address_in_prefix(&inner->prefix, &outer->prefix, outer->prefix_bits);
+}
+
+static bool both_names(struct target_pattern *out, const struct target_pattern *a,
+                       const struct target_pattern *b)
+{
+    memcpy(out->name, a->name[0] ? a->name : b->name, sizeof out->name);
+    if (a->name[0] == '\0' || b->name[0] == '\0')
+        return true;
+    return out->kind == TARGET_UNIX ? strcmp(a->name, b->name) == 0
+                                    : strcasecmp(a->name, b->name) == 0;
+}
+
+bool target_pattern_both(struct target_pattern *out, const struct target_pattern *a,
+                         const struct target_pattern *b)
+{
+    memset(out, 0, sizeof *out);
+    out->kind = a->kind;
+    out->any_host = a->any_host && b->any_host;
+    out->any_port = a->any_port && b->any_port;
+    out->port_first = a->port_first > b->port_first ? a->port_first : b->port_first;
+    out->port_last = a->port_last < b->port_last ? a->port_last : b->port_last;
+    return a->kind == b->kind && out->port_first <= out->port_last && both_names(out, a, b) &&
+           both_prefixes(out, a, b);
+}
+
 bool target_pattern_same(const struct target_pattern *a, const struct target_pattern *b)
 {
     char address_a[ADDRESS_TEXT_BYTES] = "", address_b[ADDRESS_TEXT_BYTES] = "";
@@ -677,8 +729,10 @@ bool target_pattern_same(const struct target_pattern *a, const struct target_pat
         a->port_first != b->port_first || a->port_last != b->port_last ||
         a->any_port != b->any_port)
         return false;
+    if (!a->any_host && strcmp(a->name, b->name) != 0)
+        return false;
     if (!a->has_prefix)
-        return a->any_host || strcmp(a->name, b->name) == 0;
+        return true;
     address_to_text(address_a, &a->prefix);
     address_to_text(address_b, &b->prefix);
     return a->prefix_bits == b->prefix_bits && strcmp(address_a, address_b) == 0;

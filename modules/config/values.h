@@ -57,7 +57,8 @@ struct target_pattern {
     bool has_prefix; /* HOST was an address or a prefix */
     struct address prefix;
     unsigned prefix_bits;
-    char name[HOST_TEXT_BYTES]; /* otherwise */
+    char name[HOST_TEXT_BYTES]; /* otherwise; with a prefix, of target_pattern_both: a name whose
+                                   addresses have to be in it */
     uint16_t port_first, port_last;
     bool any_port; /* "udp:HOST:PORTS any-port": answers may come from any port of the host */
 };
@@ -83,6 +84,10 @@ bool target_pattern_is_wide(const struct target_pattern *p);
 /* As a file has it; of where listening is allowed without its kind. out takes TARGET_TEXT_BYTES. */
 void target_pattern_to_text(char out[TARGET_TEXT_BYTES], const struct target_pattern *p,
                             bool listening);
+
+/* The pattern of what both allow. False: that is nothing. */
+bool target_pattern_both(struct target_pattern *out, const struct target_pattern *a,
+                         const struct target_pattern *b);
 
 /* True if two allow the same. */
 bool target_pattern_same(const struct target_pattern *a, const struct target_pattern *b);

@@ -57,6 +57,10 @@ struct hop_party {
     uint16_t keepalive_s;         /* what WELCOME says; 0: the default */
     bool takes_calls;             /* INFO says that CALLS is taken */
     bool peer_lacks_aes;          /* known of the peer that hops are started to: suite 2 then */
+    /* The user's permit as it is now, for HELLO; empty: none. Valid until the next call. NULL:
+     * never one. */
+    struct view (*permit)(void *permit_arg);
+    void *permit_arg;
 };
 
 /* Embedded in its owner; an open one has no other memory while nothing waits. */

@@ -21,14 +21,18 @@ static void hop_init(struct hop *h, const struct hop_party *party,
     hop_set_keepalive(h, party->keepalive_s);
 }
 
+#define HELLO_MAX (1 + 1 + TICKET_BYTES + 2 + 2 + PERMIT_MAX_BYTES)
+
 static bool write_hello(struct hop *h, const uint8_t *ticket)
 {
     struct hello hello = {.version = PROTOCOL_VERSION, .role = h->own_role};
-    uint8_t payload[1 + 1 + TICKET_BYTES];
+    uint8_t payload[HELLO_MAX];
     uint8_t message[sizeof payload + HANDSHAKE_MESSAGE1_OVERHEAD];
     size_t message_len = 0;
     if (ticket)
         memcpy(hello.ticket, ticket, TICKET_BYTES);
+    if (h->party->permit)
+        hello.permit = h->party->permit(h->party->permit_arg);
     size_t len = hello_encode(&hello, payload, sizeof payload);
     if (len == 0)
         return hop_fail(h, CODE_INTERNAL, "HELLO could not be encoded");

@@ -8,7 +8,6 @@
 #include "wire/limits.h"
 #include "wire/reader.h"
 
-#define PERMIT_MAX_BYTES 2048
 #define PERMIT_ID_BYTES 16
 #define PERMIT_ID_TEXT_BYTES (2 * PERMIT_ID_BYTES + 1)
 #define PERMIT_SALT_BYTES 16

@@ -98,9 +98,8 @@ static void *run(void *arg)
 static void on_stop(void *arg)
 {
     struct worker *w = arg;
-    bool more = true;
-    while (more)
-        more = w->on_look(w);
+    while (w->on_look(w))
+        continue;
     w->stops = true;
     tell(w);
     loop_stop(w->loop);

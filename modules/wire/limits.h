@@ -18,6 +18,7 @@
 #define TARGET_MAX_BYTES 272
 #define REASON_MAX_BYTES 256
 #define EMERGENCY_MAX_BYTES 64 /* of an emergency code as it was typed */
+#define PERMIT_MAX_BYTES 2048
 #define TICKET_BYTES 32
 #define HEAD_MAX_BYTES 256        /* of an audit, signed */
 #define SESSION_MESSAGE1_MAX 4120 /* header, Noise message, mac1 */
@@ -69,6 +70,7 @@
 #define SESSIONS_PER_USER 8
 #define SESSIONS_NOT_STARTED_PER_RELAY 32 /* that came through it, and await START */
 #define SESSIONS_PER_AGENT 64
+#define SESSIONS_BY_PERMIT 48 /* of them: the others are for users of the file */
 #define REQUESTS_PER_AGENT 16 /* for approval, that wait */
 #define REQUESTS_PER_USER 2
 #define REQUESTS_PER_DAY 500           /* of a user */

@@ -40,11 +40,14 @@ const char *role_name(unsigned role);
  * return its length, 0 when it does not fit (every body has at least one byte, except END's, which
  * has no encoder). */
 
-/* version (1) role (1) ticket (32) extensions */
+/* version (1) role (1) ticket (32), extensions: type EXTENSION_PERMIT, the outer part of a permit
+ * with its signature (section 7), 1 to PERMIT_MAX_BYTES */
+#define EXTENSION_PERMIT 32
 struct hello {
     uint8_t version;
     uint8_t role; /* one of enum role, or the decoder fails */
     uint8_t ticket[TICKET_BYTES];
+    struct view permit; /* not decoded; empty: the extension is missing */
 };
 size_t hello_encode(const struct hello *m, uint8_t *out, size_t size);
 bool hello_decode(struct hello *m, struct view body, uint16_t *unsupported);
@@ -196,7 +199,7 @@ bool bye_decode(struct bye *m, struct view body);
  * circuit number (4), receive position (8), receive limit (4), ring (4), streams (2), extensions:
  * type HELLO_EXTENSION_TAKES, bits (1 and what later versions add); type HELLO_EXTENSION_REASON,
  * UTF-8 of 1 to REASON_MAX_BYTES; type HELLO_EXTENSION_EMERGENCY, UTF-8 of 1 to
- * EMERGENCY_MAX_BYTES */
+ * EMERGENCY_MAX_BYTES; type EXTENSION_PERMIT, a permit (section 7), 1 to PERMIT_MAX_BYTES */
 #define HELLO_EXTENSION_TAKES 16
 #define HELLO_EXTENSION_REASON 17
 #define HELLO_EXTENSION_EMERGENCY 20
@@ -215,6 +218,7 @@ struct session_hello {
     uint8_t takes;         /* HELLO_TAKES_*; 0: the extension is missing */
     struct view reason;    /* the user's words, not clean; empty: the extension is missing */
     struct view emergency; /* an emergency code as it was typed; empty: the extension is missing */
+    struct view permit;    /* not decoded; empty: the extension is missing */
 };
 size_t session_hello_encode(const struct session_hello *m, uint8_t *out, size_t size);
 bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *unsupported);

@@ -20,24 +20,34 @@ const char *role_name(unsigned role)
     return role_known(role) ? role_names[role] : "?";
 }
 
+static void write_extension(struct writer *w, uint16_t type, struct view value)
+{
+    write_u16(w, type);
+    write_string(w, value);
+}
+
 size_t hello_encode(const struct hello *m, uint8_t *out, size_t size)
 {
     struct writer w = writer_of(out, size);
     write_u8(&w, m->version);
     write_u8(&w, m->role);
     write_bytes(&w, view_of(m->ticket, sizeof m->ticket));
+    if (m->permit.len)
+        write_extension(&w, EXTENSION_PERMIT, m->permit);
     return writer_len(&w);
 }
 
 bool hello_decode(struct hello *m, struct view body, uint16_t *unsupported)
 {
+    struct extension permit = {.type = EXTENSION_PERMIT};
     struct reader r = reader_of(body);
     *unsupported = 0;
     m->version = read_u8(&r);
     m->role = read_u8(&r);
     read_bytes(&r, m->ticket, sizeof m->ticket);
-    read_extensions(&r, unsupported);
-    return reader_done(&r) && role_known(m->role);
+    read_extensions_for(&r, &permit, 1, unsupported);
+    m->permit = permit.value;
+    return reader_done(&r) && role_known(m->role) && m->permit.len <= PERMIT_MAX_BYTES;
 }
 
 size_t welcome_encode(const struct welcome *m, uint8_t *out, size_t size)
@@ -68,12 +78,6 @@ bool welcome_decode(struct welcome *m, struct view body, uint16_t *unsupported)
     return reader_done(&r);
 }
 
-static void write_extension(struct writer *w, uint16_t type, struct view value)
-{
-    write_u16(w, type);
-    write_string(w, value);
-}
-
 /* Of an extension of bits; 0: it is missing. */
 static uint8_t first_byte(struct view value)
 {
@@ -98,6 +102,8 @@ size_t session_hello_encode(const struct session_hello *m, uint8_t *out, size_t 
         write_extension(&w, HELLO_EXTENSION_REASON, m->reason);
     if (m->emergency.len)
         write_extension(&w, HELLO_EXTENSION_EMERGENCY, m->emergency);
+    if (m->permit.len)
+        write_extension(&w, EXTENSION_PERMIT, m->permit);
     return writer_len(&w);
 }
 
@@ -111,7 +117,8 @@ bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *u
     struct reader r = reader_of(body);
     struct extension known[] = {{.type = HELLO_EXTENSION_TAKES},
                                 {.type = HELLO_EXTENSION_REASON},
-                                {.type = HELLO_EXTENSION_EMERGENCY}};
+                                {.type = HELLO_EXTENSION_EMERGENCY},
+                                {.type = EXTENSION_PERMIT}};
     *unsupported = 0;
     m->version = read_u8(&r);
     m->flags = read_u16(&r);
@@ -122,12 +129,13 @@ bool session_hello_decode(struct session_hello *m, struct view body, uint16_t *u
     m->receive_limit = read_u32(&r);
     m->ring = read_u32(&r);
     m->streams = read_u16(&r);
-    read_extensions_for(&r, known, 3, unsupported);
+    read_extensions_for(&r, known, 4, unsupported);
     m->takes = first_byte(known[0].value);
     m->reason = known[1].value;
     m->emergency = known[2].value;
+    m->permit = known[3].value;
     return reader_done(&r) && is_text(m->reason, REASON_MAX_BYTES) &&
-           is_text(m->emergency, EMERGENCY_MAX_BYTES);
+           is_text(m->emergency, EMERGENCY_MAX_BYTES) && m->permit.len <= PERMIT_MAX_BYTES;
 }
 
 size_t session_welcome_encode(const struct session_welcome *m, uint8_t *out, size_t size)

@@ -127,7 +127,7 @@ MISTAKES = [
         "agent",
         "[User]",
         "[Client]",
-        ":10: unknown section [Client]; known are [Agent], [Relay], [User]",
+        ":10: unknown section [Client]; known are [Agent], [Relay], [User], [Authority]",
     ),
     (
         "client",
@@ -157,7 +157,7 @@ MISTAKES = [
         "client",
         "KeyFile",
         "Key",
-        ":2: unknown key 'Key' in [Client]; known are KeyFile, KnownAgents, Audit, AuditSize",
+        ":2: unknown key 'Key' in [Client]; known are KeyFile, Permit, KnownAgents, Audit, AuditSize",
     ),
     ("relay", RELAY, "", ": there is no section [Relay]; it is required"),
     (

@@ -13,10 +13,11 @@ class Office:
     """An authority and a user, and permits in files."""
 
     def __init__(self, directory):
+        directory.mkdir(exist_ok=True)
         self.directory = directory
         self.key = directory / "authority.key"
         self.public = spx("key", "new", "--authority", self.key).stdout.strip()
-        self.user = spx("key", "new", directory / "alice.key").stdout.strip()
+        self.user = spx("key", "new", directory / "user.key").stdout.strip()
 
     def issue(self, *words, name="permit"):
         path = self.directory / name
@@ -48,7 +49,7 @@ def test_authority_key(world, office):
     spx("key", "new", "--authority", office.key, code=OTHER)
     assert office.key.read_text() == before
     failed = spx(
-        "permit", "issue", "--authority", world.directory / "alice.key", "--user", "alice",
+        "permit", "issue", "--authority", world.directory / "user.key", "--user", "alice",
         "--key", office.user, *BOSTON, code=CONFIG,
     )  # fmt: skip
     assert "holds no authority's private key" in failed.stderr

@@ -463,6 +463,65 @@ static void rules_are_inherited(void **state)
     agent_config_free(&c);
 }
 
+/* The point of RFC 6979's key, A.2.5, and another. */
+#define AUTHORITY_1 \
+    "YP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Z5A/4QCLi8maQa6elWKLxk8vGyDC1+n1F3o8KU1EYimQ=="
+
+static void authorities_are_read(void **state)
+{
+    struct agent_config c;
+    struct error e = {0};
+    (void)state;
+    write_config("agent.conf",
+                 "[Agent]\nName = lab-1\nKeyFile = own.key\nScope = acme\nMaxSession = 8 h\n"
+                 "[Relay]\nAddress = r\nPublicKey = " KEY_1 "\n"
+                 "[Authority]\nName = support\nPublicKey = " AUTHORITY_1 "\n"
+                 "Allow = tcp:127.0.0.1:22, udp:*:53\nListen = default\n"
+                 "Access = ask\nMaxPermit = 2 h\n");
+    assert_true(agent_config_load(&c, "agent.conf", &e));
+    assert_string_equal(c.scope, "acme");
+    assert_int_equal(c.authority_count, 1);
+    const struct agent_authority *a = &c.authorities[0];
+    assert_string_equal(a->most.name, "support");
+    assert_int_equal(a->public_key[0], 0x60);
+    assert_int_equal(a->public_key[63], 0x99);
+    assert_int_equal(a->most.allow_count, 2);
+    assert_int_equal(a->most.listen_count, 2);
+    assert_int_equal(a->most.listeners, LISTENERS_DEFAULT);
+    assert_int_equal(a->most.given.rules.access, ACCESS_ASK);
+    assert_int_equal(a->most.given.rules.max_session_s, 28800);
+    assert_int_equal(a->max_permit_s, 7200);
+    agent_config_free(&c);
+}
+
+static void refuse_authorities(const char *sections, const char *why)
+{
+    struct agent_config c;
+    struct error e = {0};
+    char text[1024];
+    snprintf(text, sizeof text,
+             "[Agent]\nName = lab-1\nKeyFile = own.key\n"
+             "[Relay]\nAddress = r\nPublicKey = " KEY_1 "\n%s",
+             sections);
+    write_config("agent.conf", text);
+    assert_false(agent_config_load(&c, "agent.conf", &e));
+    if (!strstr(e.text, why))
+        fail_msg("%s", e.text);
+}
+
+static void bad_authorities(void **state)
+{
+    (void)state;
+    refuse_authorities("[Authority]\nName = a\n", "PublicKey");
+    refuse_authorities("[Authority]\nName = a\nPublicKey = " KEY_2 "\n",
+                       "is not an authority's public key: 88 characters of base64");
+    refuse_authorities("[Authority]\nName = a\nPublicKey = " AUTHORITY_1 "\nMaxPermit = 0\n",
+                       "MaxPermit: '0'");
+    refuse_authorities("[Authority]\nName = a\nPublicKey = " AUTHORITY_1
+                       "\n[Authority]\nName = b\nPublicKey = " AUTHORITY_1 "\n",
+                       "authority a has the same PublicKey");
+}
+
 static void agent_file_is_read(void **state)
 {
     struct agent_config c;
@@ -601,8 +660,9 @@ static void bad_agent_files(void **state)
                   "agent.conf:8: unknown key 'Agents' in [User]; known are Name, PublicKey, Allow, "
                   "Listen, Listeners, Streams, Access, Hours, NotBefore, NotAfter, "
                   "MaxSession, IdleEnd, AskTimeout, ReasonRequired");
-    agent_refused(AGENT "[Client]\n",
-                  "agent.conf:7: unknown section [Client]; known are [Agent], [Relay], [User]");
+    agent_refused(
+        AGENT "[Client]\n",
+        "agent.conf:7: unknown section [Client]; known are [Agent], [Relay], [User], [Authority]");
     agent_refused(AGENT PEER("User", "a", KEY_2) PEER("User", "a", KEY_3),
                   "agent.conf:10: [User] with the name 'a' is given twice, first at line 7");
     agent_refused(
@@ -844,6 +904,8 @@ int main(void)
         cmocka_unit_test(relay_labels_are_bounded),
         cmocka_unit_test(rules_are_inherited),
         cmocka_unit_test(agent_file_is_read),
+        cmocka_unit_test(authorities_are_read),
+        cmocka_unit_test(bad_authorities),
         cmocka_unit_test(agent_that_is_dialled_needs_no_address),
         cmocka_unit_test(bad_agent_files),
         cmocka_unit_test(client_file_is_read),

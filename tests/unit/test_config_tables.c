@@ -19,7 +19,7 @@
 #include "config/reload.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define ENTRIES_MAX 64
+#define ENTRIES_MAX 128
 #define TEXT_BYTES 2048
 
 static const struct config_file *const files[] = {&relay_config_file, &agent_config_file,

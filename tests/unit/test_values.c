@@ -639,6 +639,86 @@ static void patterns_are_written_as_they_are_read(void **state)
     }
 }
 
+/* ---- What two patterns allow together. ---- */
+
+static const char *const joined_patterns[] = {
+    "tcp:*:*",           "tcp:*:22",           "tcp:*:1-1023",
+    "tcp:10.0.0.0/8:22", "tcp:10.1.0.0/16:*",  "tcp:10.1.2.3:22",
+    "tcp:10.2.0.0/16:*", "tcp:127.0.0.0/8:22", "tcp:[::ffff:10.1.0.0]/112:22",
+    "tcp:[fd00::]/8:22", "tcp:db.local:22",    "tcp:DB.local:22",
+    "tcp:other:22",      "udp:*:22",           "udp:*:22 any-port",
+    "unix:/run/a",       "unix:/run/b",
+};
+static const char *const joined_targets[] = {
+    "tcp:10.1.2.3:22", "tcp:10.2.2.3:22",  "tcp:db.local:22", "tcp:db.local:80",
+    "tcp:other:22",    "tcp:[fd00::1]:22", "udp:10.1.2.3:22", "unix:/run/a",
+};
+static const char *const joined_addresses[] = {"10.1.2.3", "10.2.2.3", "127.0.0.1", "fd00::1",
+                                               "::ffff:10.1.2.3"};
+
+static struct target_pattern pattern_of(const char *text)
+{
+    struct target_pattern p;
+    struct error e = {0};
+    assert_true(value_target_pattern(&p, text, &e));
+    return p;
+}
+
+static bool allows_at(const struct target_pattern *p, const char *target, const char *at)
+{
+    struct address a;
+    struct target t;
+    struct error e = {0};
+    assert_true(value_target(&t, target, &e));
+    assert_true(address_from_literal(&a, at, t.at.port));
+    return target_pattern_allows(p, &t, &a);
+}
+
+/* For each target at each address: both allow it, or the one of both does not. */
+static void check_joined(const char *one, const char *other)
+{
+    struct target_pattern a = pattern_of(one), b = pattern_of(other), both;
+    bool any = target_pattern_both(&both, &a, &b);
+    for (size_t t = 0; t < sizeof joined_targets / sizeof *joined_targets; t++)
+        for (size_t i = 0; i < sizeof joined_addresses / sizeof *joined_addresses; i++) {
+            const char *target = joined_targets[t], *at = joined_addresses[i];
+            bool expected = allows_at(&a, target, at) && allows_at(&b, target, at);
+            if ((any && allows_at(&both, target, at)) != expected)
+                fail_msg("%s and %s for %s at %s", one, other, target, at);
+        }
+}
+
+static void patterns_of_both(void **state)
+{
+    const size_t count = sizeof joined_patterns / sizeof *joined_patterns;
+    (void)state;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < count; j++)
+            check_joined(joined_patterns[i], joined_patterns[j]);
+}
+
+static void a_name_within_a_prefix(void **state)
+{
+    struct target_pattern name = pattern_of("tcp:db.local:22"),
+                          loop = pattern_of("tcp:127.0.0.0/8:*");
+    struct target_pattern udp = pattern_of("udp:*:22 any-port"), both;
+    struct error e = {0};
+    struct target t;
+    char text[TARGET_TEXT_BYTES];
+    (void)state;
+    assert_true(target_pattern_both(&both, &loop, &name));
+    target_pattern_to_text(text, &both, false);
+    assert_string_equal(text, "tcp:db.local:22");
+    assert_true(value_target(&t, "tcp:db.local:22", &e));
+    assert_int_equal(target_pattern_permits(&both, &t), PERMIT_KNOWN_HERE);
+    assert_true(value_target(&t, "tcp:127.0.0.1:22", &e));
+    assert_int_equal(target_pattern_permits(&both, &t), PERMIT_NEVER);
+    assert_false(target_pattern_same(&both, &name) && target_pattern_same(&both, &loop));
+    assert_true(target_pattern_both(&both, &udp, &udp));
+    assert_true(both.any_port);
+    assert_false(target_pattern_both(&both, &udp, &name));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -651,6 +731,8 @@ int main(void)
         cmocka_unit_test(target_patterns_are_checked),
         cmocka_unit_test(listen_patterns_are_checked),
         cmocka_unit_test(target_patterns_allow),
+        cmocka_unit_test(patterns_of_both),
+        cmocka_unit_test(a_name_within_a_prefix),
         cmocka_unit_test(forwards),
         cmocka_unit_test(forward_paths),
         cmocka_unit_test(forward_options),

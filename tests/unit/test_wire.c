@@ -615,6 +615,7 @@ static void test_limits(void **state)
         LIMIT(ADDRESS_MAX_BYTES, 128),
         LIMIT(TARGET_MAX_BYTES, 272),
         LIMIT(REASON_MAX_BYTES, 256),
+        LIMIT(PERMIT_MAX_BYTES, 2048),
         LIMIT(SESSION_MESSAGE1_MAX, 4120),
         LIMIT(SESSION_MESSAGE2_MAX, 4096),
         LIMIT(HOPS_PER_USER, 256),
@@ -685,6 +686,34 @@ static void test_samples(void **state)
     check_samples(samples, sizeof samples / sizeof samples[0]);
 }
 
+/* A permit stands behind what there was before, in HELLO and in payload 1, whole or not at all. */
+static void test_permit_extension(void **state)
+{
+    static uint8_t permit[PERMIT_MAX_BYTES + 1], out[PERMIT_MAX_BYTES + 512];
+    struct hello asks = hello, got;
+    struct session_hello with = session_hello, read;
+    uint16_t unsupported;
+    size_t len;
+    (void)state;
+    memset(permit, 7, sizeof permit);
+    for (size_t n = PERMIT_MAX_BYTES; n <= PERMIT_MAX_BYTES + 1; n++) {
+        asks.permit = with.permit = view_of(permit, n);
+        len = hello_encode(&asks, out, sizeof out);
+        assert_int_equal(len, 34 + 4 + n);
+        assert_int_equal(load_be16(out + 34), 32);
+        assert_int_equal(hello_decode(&got, view_of(out, len), &unsupported),
+                         n == PERMIT_MAX_BYTES);
+        assert_true(view_equal(got.permit, asks.permit));
+        len = session_hello_encode(&with, out, sizeof out);
+        assert_int_equal(session_hello_decode(&read, view_of(out, len), &unsupported),
+                         n == PERMIT_MAX_BYTES);
+        assert_true(view_equal(read.permit, with.permit));
+    }
+    len = hello_encode(&hello, out, sizeof out);
+    assert_true(hello_decode(&got, view_of(out, len), &unsupported));
+    assert_int_equal(got.permit.len, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -696,6 +725,7 @@ int main(void)
         cmocka_unit_test(test_name_rule),
         cmocka_unit_test(test_samples),
         cmocka_unit_test(test_hello_roles),
+        cmocka_unit_test(test_permit_extension),
         cmocka_unit_test(test_no_call_has_no_text),
         cmocka_unit_test(test_rest_limits),
         cmocka_unit_test(test_refusal_forgets_other_fields),
