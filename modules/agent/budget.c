@@ -48,11 +48,22 @@ bool budget_windows_may_grow(const struct seats *s, const struct session *sessio
            more <= windows_share(s);
 }
 
+/* With the floors of so many that may still begin. */
+static bool fit(uint64_t windows, unsigned places)
+{
+    return windows + (uint64_t)places * RECEIVE_LIMIT_LEAST <= RECEIVE_LIMIT_ALL;
+}
+
 bool budget_has_room(const struct seats *s)
 {
-    return windows_of_all(s) +
-               (uint64_t)(SESSIONS_PER_AGENT - places_taken(s)) * RECEIVE_LIMIT_LEAST <=
-           RECEIVE_LIMIT_ALL;
+    return fit(windows_of_all(s), SESSIONS_PER_AGENT - places_taken(s));
+}
+
+bool budget_has_room_for(const struct seats *s, const struct session *session)
+{
+    unsigned taken = places_taken(s);
+    return taken < SESSIONS_PER_AGENT &&
+           fit(windows_of_all(s) + windows_of(session), SESSIONS_PER_AGENT - taken - 1);
 }
 
 bool budget_ring_may_grow(const struct seats *s, const struct session *session, size_t more)

@@ -19,6 +19,9 @@ bool budget_windows_may_grow(const struct seats *s, const struct session *sessio
 /* Returns true if the floors of a session that has just started fit beside the others. */
 bool budget_has_room(const struct seats *s);
 
+/* Returns true if those of a session that is not among the started ones would. */
+bool budget_has_room_for(const struct seats *s, const struct session *session);
+
 /* Returns true if the ring of a session that has a seat may grow by `more` bytes. The memory of all
  * rings is bounded as that of all windows is, but a ring grows only when needed. */
 bool budget_ring_may_grow(const struct seats *s, const struct session *session, size_t more);

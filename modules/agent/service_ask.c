@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/budget.h"
 #include "agent/changes.h"
 #include "agent/events.h"
 #include "agent/lock.h"
@@ -226,7 +227,8 @@ bool service_may_grant(struct agent *a, uint32_t number, struct error *e)
         return error_set(e, FAILURE_DENIED, "request %u: %s", number, no.text);
     if (!audit_permits(a->audit))
         return error_set(e, FAILURE_OTHER, NO_AUDIT_TEXT);
-    return seats_has_room(&a->seats, v->seat.user_key) ||
+    return (seats_has_room(&a->seats, v->seat.user_key) &&
+            budget_has_room_for(&a->seats, v->session)) ||
            error_set(e, FAILURE_OTHER, "request %u: too many sessions are open: end one first",
                      number);
 }

@@ -496,6 +496,24 @@ def test_wrong_orders(world, site, words, code, why):
     assert why in site.ask(*words, code=code)
 
 
+def test_watch(world, site):
+    """A line for each request and what became of it."""
+    agent = configure(site)
+    watch = site.watch("watch")
+    wait_for(lambda: agent.signal(signal.SIGUSR1) or "status" in watch.output(), 10, "it watches")
+    first = Waiting(world, user="bob")
+    Waiting(world)
+    site.ask("approve", first.code)
+    site.ask("deny", "2", "--why", "not now")
+    for line in (
+        r'request 1: user bob asks for approval within 15 min, and says "case 4711"',
+        r"request 1 of user bob: approved by \S+ .*\(process \d+\)",
+        r"request 2 of user alice: denied by .*: not now; the key may ask again in 5 min",
+    ):
+        wait_for(lambda: re.search(line, watch.output()), 10, line)
+    assert first.code not in watch.output()
+
+
 def test_events(world, site, echo):
     """Requests and grants are told to the owner's program, without the code."""
     book = world.directory / "book"

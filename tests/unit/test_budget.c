@@ -98,8 +98,10 @@ static void test_started_at_once(void **state)
         seats_take(&s, &seat[i], session[i], key, key);
     }
     for (unsigned i = 0; i < SESSIONS_PER_AGENT; i++) {
+        bool would = budget_has_room_for(&s, session[i]);
         seats_start(&s, &seat[i]);
-        fitted += budget_has_room(&s);
+        assert_int_equal(would, budget_has_room(&s));
+        fitted += would;
         if (budget_has_room(&s))
             continue;
         struct session_settings settings = session_default_settings(false);
