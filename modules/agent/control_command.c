@@ -92,12 +92,23 @@ static const struct row_column approval_columns[] = {
 
 /* ---- Lines for people. ---- */
 
+static void print_approving(const struct json_object *o)
+{
+    uint64_t requests = 0, codes = 0;
+    json_get_number(o, "requests", &requests);
+    json_get_number(o, "codes_left", &codes);
+    if (requests)
+        printf("%u request%s for approval wait%s\n", (unsigned)requests, requests == 1 ? "" : "s",
+               requests == 1 ? "s" : "");
+    if (codes)
+        printf("%u emergency code%s left\n", (unsigned)codes, codes == 1 ? "" : "s");
+}
+
 static void print_agent(const struct json_object *o)
 {
     char name[ROW_VALUE_BYTES], up[ROW_VALUE_BYTES], sessions[ROW_VALUE_BYTES];
     char why[ROW_VALUE_BYTES], left[ROW_VALUE_BYTES];
     bool ending = false, locked = false;
-    uint64_t requests = 0;
     row_value(name, o, "agent", ROW_TEXT);
     row_value(up, o, "up_s", ROW_SECONDS);
     row_value(sessions, o, "sessions", ROW_NUMBER);
@@ -107,10 +118,7 @@ static void print_agent(const struct json_object *o)
     json_get_truth(o, "locked", &locked);
     printf("agent %s: up for %s, %s session%s%s\n", name, up, sessions,
            strcmp(sessions, "1") == 0 ? "" : "s", ending ? ", ending" : "");
-    json_get_number(o, "requests", &requests);
-    if (requests)
-        printf("%u request%s for approval wait%s\n", (unsigned)requests, requests == 1 ? "" : "s",
-               requests == 1 ? "s" : "");
+    print_approving(o);
     if (locked)
         printf("locked%s%s\n", json_find(o, "reason") ? ": " : "",
                json_find(o, "reason") ? why : "");

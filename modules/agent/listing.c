@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/code_desk.h"
 #include "agent/lock.h"
 #include "agent/requests.h"
 #include "agent/service.h"
@@ -107,6 +108,7 @@ static void put_agent(struct agent_listing *l, uint64_t started_us)
     put_age(l, &line, "up_s", started_us);
     json_put_number(&line.json, "sessions", a->seats.count);
     json_put_number(&line.json, "requests", requests_count(a->requests));
+    json_put_number(&line.json, "codes_left", code_desk_left(a->codes));
     json_put_truth(&line.json, "ending", a->stopping);
     json_put_truth(&line.json, "locked", a->is_locked);
     if (a->is_locked && lock_why(a->lock)[0])

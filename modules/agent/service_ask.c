@@ -29,7 +29,9 @@ static struct service *find_request(const struct agent *a, uint32_t number)
 static void log_used(struct service *v, struct approval *used)
 {
     struct log_fields f = service_fields(v, "approval_used");
+    struct audit_entry more = v->subject.entry;
     char number[12], text[ERROR_TEXT_BYTES];
+    more.by = used->by;
     used->uses++;
     snprintf(number, sizeof number, "%u", used->number);
     f.request = number;
@@ -38,7 +40,7 @@ static void log_used(struct service *v, struct approval *used)
     log_caused_event(&v->agent->log, v->seat.user_key, loop_now(v->agent->loop), LOG_INFO, &f,
                      "circuit %s: %s", v->label, text);
     service_note(v, &f, used->by);
-    event_tell(v->agent, EVENT_GRANTED, v->seat.user_key, &f, &v->subject.entry, text);
+    event_tell(v->agent, EVENT_GRANTED, v->seat.user_key, &f, &more, text);
 }
 
 /* Between its accepted OFFER and its START the rules, and the approvals, have gone on. */

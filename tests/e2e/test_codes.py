@@ -49,6 +49,8 @@ def test_list(world, kept):
     assert [(code["number"], code["state"]) for code in each] == [(n, "left") for n in range(1, 6)]
     assert len(make(kept, 2)) == 2
     assert kept.lines("codes")[0]["left"] == 2
+    assert kept.lines("status")[0]["codes_left"] == 2
+    assert "\n2 emergency codes left\n" in kept.ask("status")
     assert kept.ask("codes", "new", 0) == "no emergency code counts any more\n"
     assert kept.ask("codes").startswith("0 of 0 emergency codes left, made ")
 

@@ -11,6 +11,8 @@ import pytest
 
 from harness import CONFIG, forwards, spx, wait_for
 from servers import greet
+from test_ask import GRANTED, Asking, Waiting, access
+from test_peer import peer_client
 
 
 class Told:
@@ -34,14 +36,14 @@ class Told:
         wait_for(self.path.exists, 10, "the socket is there")
         return self.agent
 
-    def order(self, verb, times=1):
+    def order(self, verb, times=1, **members):
         """The same again and again, over the socket itself."""
         with socket.socket(socket.AF_UNIX) as asker:
             asker.settimeout(20)
             asker.connect(str(self.path))
             answers = asker.makefile()
             for _ in range(times):
-                asker.sendall(json.dumps({"verb": verb}).encode() + b"\n")
+                asker.sendall(json.dumps({"verb": verb, **members}).encode() + b"\n")
                 assert json.loads(answers.readline())["result"] == "done"
 
     def lines(self):
@@ -101,12 +103,42 @@ def test_events(world, told, echo):
     assert client.lines(ended["circuit"]) and len(ended["session"]) == 32
     assert ended["text"].startswith("the session of user alice has ended: ")
     told.order("lock")
+    told.wait_for(2)
     told.order("unlock")
     locked, unlocked = told.events(3)[1:]
     assert (locked["kind"], locked["event"]) == ("lock", "locked")
     assert (unlocked["kind"], unlocked["event"]) == ("lock", "unlocked")
     assert re.fullmatch(r"(root|uid \d+) \(process \d+\)", locked["by"])
     assert locked["text"] == f"locked by {locked['by']}"
+
+
+def test_requests(world, told):
+    """A request for approval, its grant by whom, the session that began by an approval, a denial; never
+    the code."""
+    world.start_relay()
+    told.start(Access="ask").expect("online")
+    waiting = Waiting(world)
+    told.wait_for(1)
+    told.order("approve", code=waiting.code, for_s=3600)
+    assert access(waiting.circuit, GRANTED)
+    asked, approved = told.events(2)
+    assert (asked["kind"], asked["event"], asked["request"]) == ("request", "session_asked", "1")
+    assert (asked["user"], asked["reason"]) == ("alice", "case 4711")
+    assert (approved["kind"], approved["event"]) == ("granted", "session_approved")
+    assert "(process " in approved["by"] and approved["session"] == asked["session"]
+    again = peer_client(world).connect(Asking())
+    used = told.events(3)[2]
+    assert (used["kind"], used["event"], used["request"]) == ("granted", "approval_used", "1")
+    assert used["by"] == approved["by"]
+    told.order("withdraw", number=1)
+    denied = Waiting(world)
+    told.wait_for(4)
+    told.order("deny", number=2, why="not tonight")
+    *_, ended = told.events(5)
+    assert (ended["kind"], ended["event"]) == ("ended", "session_ended")
+    assert "denied by the agent's owner: not tonight" in ended["text"]
+    assert waiting.code not in told.book.read_text() and denied.code not in told.book.read_text()
+    again.pipe.close()
 
 
 def test_surroundings(told):
