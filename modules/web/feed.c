@@ -18,9 +18,11 @@
 static const struct {
     const char *name, *request;
 } lists[] = {
-    {"status", "{\"verb\":\"status\"}\n"},           {"sessions", "{\"verb\":\"sessions\"}\n"},
-    {"requests", "{\"verb\":\"requests\"}\n"},       {"approvals", "{\"verb\":\"approvals\"}\n"},
-    {"audit", "{\"verb\":\"audit\",\"last\":50}\n"},
+    {"status", "{\"verb\":\"status\"}\n"},
+    {"sessions", "{\"verb\":\"sessions\"}\n"},
+    {"requests", "{\"verb\":\"requests\"}\n"},
+    {"approvals", "{\"verb\":\"approvals\"}\n"},
+    {"audit", "{\"verb\":\"audit\",\"last\":100}\n"},
 };
 
 #define LIST_COUNT (sizeof lists / sizeof lists[0])

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -140,8 +141,8 @@ def test_lists(site, echo):
         connection = greet(client)
         session, stream = list_until(lines, "sessions", lambda items: len(items) == 2)
         assert session["user"] == "alice" and stream["target"] == f"tcp:{LOOPBACK}:{echo.port}"
-        opened = list_until(lines, "audit", lambda items: items[-1]["event"] == "stream_opened")
-        assert opened[0]["event"] == "started"
+        entries = list_until(lines, "audit", lambda items: "stream_opened" in [i["event"] for i in items])
+        assert entries[0]["event"] == "started"
         page.order("end", what="alice", why="enough")
         line = next(line for line in lines if line.get("event") == "session_ended" and "text" in line)
     assert "enough" in line["text"]
@@ -284,6 +285,36 @@ def test_slow_and_silent(site):
         next_list(lines, "status")
         for s in strangers:
             s.close()
+
+
+def test_slow(site):
+    """Whoever is silent, or sends a request byte by byte, has ten seconds for it, however it goes on."""
+    site.start()
+    begun = time.monotonic()
+    head = f"POST /enter HTTP/1.1\r\nHost: {site.web.host}\r\n"
+    ways = {"": b"", head: b"X: y\r\n", head + "Content-Length: 1000\r\n\r\n": b"x"}
+    open_ones = {}
+    for first, more in ways.items():
+        s = socket.create_connection(site.web.address)
+        s.sendall(first.encode())
+        s.settimeout(0.2)
+        open_ones[s] = more
+
+    def all_closed():
+        for s, more in list(open_ones.items()):
+            try:
+                s.sendall(more)
+                ended = s.recv(1000) == b""
+            except TimeoutError:
+                ended = False
+            except OSError:
+                ended = True
+            if ended:
+                assert 9 < time.monotonic() - begun
+                del open_ones[s]
+        return not open_ones
+
+    wait_for(all_closed, 15, "the end of the slow ones")
 
 
 def test_unread_stream(site):

@@ -261,7 +261,8 @@ def a_working_day():
             {"kind": "relay", "relay": "relay.example.com:7443", "state": "online", "for_s": 86000,
              "round_trip_us": 23400, "key": KEY},
             {"kind": "relay", "relay": "relay-2.example.com:7443", "state": "not connected", "key": KEY[::-1]},
-            {"kind": "user", "user": "alice", "key": KEY, "sessions": 1, "may_connect": True},
+            {"kind": "user", "user": "alice", "key": KEY, "sessions": 0, "may_connect": True, "asks": True},
+            {"kind": "user", "user": "carol", "key": KEY[1:], "sessions": 1, "may_connect": True, "left_s": 13800},
             {"kind": "user", "user": "bob", "key": KEY[:-1], "sessions": 0, "may_connect": False,
              "reason": "not now: Hours allow it again on Mon at 13:00"},
         ],
@@ -280,6 +281,7 @@ def a_working_day():
         "audit": [
             {"kind": "entry", "time": at(1), "role": "agent", "event": "session_approved", "user": "carol",
              "by": "uid 1000 (process 812)", "reason": "case 4698: firmware 5978"},
+            {"kind": "entry", "time": at(1), "role": "agent", "event": "head_signed", "head": "x" * 200},
             {"kind": "entry", "time": at(2), "role": "agent", "event": "stream_opened", "user": "carol",
              "target": "tcp:127.0.0.1:22"},
             {"kind": "entry", "time": at(9), "role": "agent", "event": "stream_ended", "user": "carol",
@@ -323,6 +325,9 @@ def test_looks(told, tab, request):
     tab.expect("#requests", "case 4711")
     tab.expect("#lock", "open")
     tab.expect("#audit", "session approved")
+    assert "head" not in tab.text("#audit")
+    tab.expect("#users tr:nth-child(1)", "when approved")
+    tab.expect("#users tr:nth-child(2)", "yes, approved for 3 h 50 min")
     tab.find("#code").send_keys("7f3k")
     tab.driver.set_window_size(1180, 860)
     picture(tab, f"agent-page-{scheme}")  # docs/agent-page.png is the light one

@@ -311,9 +311,15 @@ const relays = new Table($("relays"), [
   [(r) => roundTrip(r.round_trip_us), "fixed"],
 ]);
 
+function mayConnect(u) {
+  if (!u.may_connect) return u.reason;
+  if (u.left_s !== undefined) return "yes, approved for " + time(u.left_s);
+  return u.asks ? "when approved" : "yes";
+}
+
 const users = new Table($("users"), [
   [(u) => u.user], [(u) => u.sessions, "number"],
-  [(u) => u.may_connect ? "yes" : u.reason, (u) => u.may_connect ? "good" : ""],
+  [mayConnect, (u) => u.may_connect ? "good" : ""],
   [(u) => u.key, "key"],
 ]);
 
@@ -388,9 +394,10 @@ const lists = {
     approvals.set(items.map((a) => [a.approval, a]));
     $("approvals-part").hidden = items.length === 0;
   },
-  /* The newest first; equal entries are told apart by their count. */
-  audit(items, why) {
-    const seen = new Map();
+  /* The newest first, without the heads that parties sign and exchange all the time; equal entries are told apart
+     by their count. */
+  audit(all, why) {
+    const seen = new Map(), items = all.filter((e) => e.event !== "head_signed" && e.event !== "head_received");
     const keyed = items.map((e) => {
       const text = JSON.stringify(e), n = (seen.get(text) || 0) + 1;
       seen.set(text, n);
