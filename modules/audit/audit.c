@@ -94,18 +94,15 @@ static void append(struct audit *a, struct list *records, bool decisions, struct
 /* Nothing can be written but what has a reserve: that goes before all else. */
 static void append_decisions(struct audit *a)
 {
-    struct list decisions;
+    struct list others;
     struct error e = {0};
-    list_init(&decisions);
+    list_init(&others);
     list_each (link, &a->taken)
-        if (container_of(link, struct audit_record, link)->decision)
-            list_move(&decisions, link);
-    if (list_empty(&decisions))
-        return;
-    append(a, &decisions, true, &e);
-    list_each (link, &a->taken)
-        list_move(&decisions, link);
-    list_each (link, &decisions)
+        if (!container_of(link, struct audit_record, link)->decision)
+            list_move(&others, link);
+    if (!list_empty(&a->taken))
+        append(a, &a->taken, true, &e);
+    list_each (link, &others)
         list_move(&a->taken, link);
 }
 
