@@ -154,10 +154,30 @@ static void rest(struct audit *a)
         nap(a, a->next_sign_us - clock_now_us());
 }
 
+static void free_all(struct audit *a)
+{
+    list_each (link, &a->queue)
+        list_move(&a->taken, link);
+    list_each (link, &a->taken)
+        free(container_of(link, struct audit_record, link));
+    audit_exchange_drop(a);
+    audit_file_close(&a->file);
+    audit_recent_free(&a->recent);
+    audit_heads_free(&a->keys);
+    pthread_cond_destroy(&a->work);
+    pthread_cond_destroy(&a->over);
+    pthread_mutex_destroy(&a->lock);
+    if (a->io.fd >= 0)
+        close(a->io.fd);
+    free(a->path);
+    free(a->agent);
+    free(a);
+}
+
 static void *run(void *arg)
 {
     struct audit *a = arg;
-    bool good = true;
+    bool good = true, abandoned;
     if (a->keeps_recent)
         read_recent(a);
     pthread_mutex_lock(&a->lock);
@@ -177,7 +197,10 @@ static void *run(void *arg)
     }
     a->stopped = true;
     pthread_cond_signal(&a->over);
+    abandoned = a->abandoned;
     pthread_mutex_unlock(&a->lock);
+    if (abandoned)
+        free_all(a);
     return NULL;
 }
 
@@ -209,26 +232,6 @@ static bool start_thread(struct audit *a)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return started;
-}
-
-static void free_all(struct audit *a)
-{
-    list_each (link, &a->queue)
-        list_move(&a->taken, link);
-    list_each (link, &a->taken)
-        free(container_of(link, struct audit_record, link));
-    audit_exchange_drop(a);
-    audit_file_close(&a->file);
-    audit_recent_free(&a->recent);
-    audit_heads_free(&a->keys);
-    pthread_cond_destroy(&a->work);
-    pthread_cond_destroy(&a->over);
-    pthread_mutex_destroy(&a->lock);
-    if (a->io.fd >= 0)
-        close(a->io.fd);
-    free(a->path);
-    free(a->agent);
-    free(a);
 }
 
 static void on_news(struct io *io);
@@ -268,20 +271,16 @@ struct audit *audit_start(struct loop *loop, const struct audit_settings *settin
     return NULL;
 }
 
-/* True if the thread has ended within this time. */
-static bool wait_for_thread(struct audit *a, uint64_t patience_us)
+/* Until the thread has ended, but not longer. */
+static void wait_for_thread(struct audit *a, uint64_t patience_us)
 {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += (time_t)(patience_us / CLOCK_US_PER_S);
+    const struct timespec at = time_in(patience_us);
     pthread_mutex_lock(&a->lock);
     a->stop = true;
     pthread_cond_signal(&a->work);
     while (!a->stopped && pthread_cond_timedwait(&a->over, &a->lock, &at) == 0) {
     }
-    bool stopped = a->stopped;
     pthread_mutex_unlock(&a->lock);
-    return stopped;
 }
 
 void audit_leave_loop(struct audit *a)
@@ -292,22 +291,28 @@ void audit_leave_loop(struct audit *a)
 
 bool audit_end(struct audit *a, uint64_t patience_us)
 {
+    pthread_t thread;
     uint64_t left;
     bool stopped;
     if (!a)
         return true;
-    stopped = wait_for_thread(a, patience_us);
+    wait_for_thread(a, patience_us);
     io_remove(&a->io);
     pthread_mutex_lock(&a->lock);
+    thread = a->thread;
     left = a->waiting + a->lost;
     if (left > 0)
         log_error("audit %s: the last %llu entries were not written: %s", a->path,
                   (unsigned long long)left,
                   a->failing.failure ? a->failing.text : "the disk does not answer");
+    stopped = a->stopped;
+    a->abandoned = !stopped; /* the thread has it then, as long as the disk does not answer */
     pthread_mutex_unlock(&a->lock);
-    if (!stopped)
-        return false; /* the thread has it as long as the process lives */
-    pthread_join(a->thread, NULL);
+    if (!stopped) {
+        pthread_detach(thread);
+        return false;
+    }
+    pthread_join(thread, NULL);
     free_all(a);
     return left == 0;
 }

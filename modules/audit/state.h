@@ -39,6 +39,7 @@ struct audit {
     struct error head_trouble; /* to be told */
     bool no_heads;             /* none from now on */
     bool hurry, stop, stopped;
+    bool abandoned;             /* its owner has not waited for the thread, which frees it */
     struct audit_recent recent; /* of what is written, if settings ask for it */
     struct error failing;       /* of the last try; FAILURE_NONE: it was good */
     struct error trouble;       /* to be told */
