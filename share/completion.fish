@@ -1,11 +1,19 @@
 # Completions of spx in fish: the program itself knows what may follow.
 function __spx_complete
-    set -l words (commandline -opc) (commandline -ct)
-    for line in (command $words[1] --complete $words[2..] 2>/dev/null)
+    set -l words (commandline -opc)
+    set -l token (commandline -ct)
+    set -l front ""
+    if string match -qr '^--[^=]+=' -- $token # an option with its value
+        set -l parts (string split -m 1 = -- $token)
+        set -a words $parts[1]
+        set front "$parts[1]="
+        set token "$parts[2]"
+    end
+    for line in (command $words[1] --complete $words[2..] "$token" 2>/dev/null)
         if test "$line" = :files
-            __fish_complete_path (commandline -ct)
+            complete -C "'' $token" | string replace -r "^" -- "$front"
         else
-            echo $line
+            echo "$front$line"
         end
     end
 end

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/files.h"
 #include "cli/parse.h"
 #include "config/config.h"
 
@@ -90,7 +91,9 @@ static void take_word(struct place *p, const char *word)
 
 static void take(struct place *p, const char *word)
 {
-    if (p->waits) {
+    if (p->waits && strcmp(word, "=") == 0) {
+        /* bash takes "--config=FILE" for three words */
+    } else if (p->waits) {
         if (p->waits == cli_config_options)
             p->c->config_option = word;
         p->waits = NULL;
@@ -127,15 +130,13 @@ static void kind_of_word(char kind[KIND_BYTES], const char *usage, int index)
 static void offer_suggestions(struct cli *c, const char *kind)
 {
     struct error e = {0};
-    const char *path = c->config_option;
-    char *place = path ? NULL : config_default_path(c->applet->name);
-    if (!path)
-        path = place;
+    const char *typed = c->config_option; /* as the shell has not expanded it yet */
+    char *path = typed ? file_expand_home(typed) : config_default_path(c->applet->name);
     if (path && c->applet->load && c->applet->load(c, path, &e)) {
         c->applet->suggest(c, kind);
         c->applet->unload(c);
     }
-    free(place);
+    free(path);
 }
 
 static void offer_kind(struct cli *c, const char *kind)
@@ -189,6 +190,8 @@ void cli_complete(struct cli *c, int count, char **words)
     for (int i = 0; i + 1 < count; i++)
         take(&p, words[i]);
     c->prefix = count > 0 ? words[count - 1] : "";
+    if (p.waits && strcmp(c->prefix, "=") == 0)
+        c->prefix = "";
     if (p.waits)
         offer_kind(c, p.waits->value);
     else if (c->prefix[0] == '-' && !p.words_only)

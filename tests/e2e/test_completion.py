@@ -82,6 +82,8 @@ def installed(world, tmp_path):
     shutil.copy(conf, home / ".config/spx/client.conf")
     (home / ".config/spx/known_agents").write_text(f"berlin-7 {world.key('berlin-7').public}\n")
     (home / "paper-1.key").touch()
+    (home / "with space.key").touch()
+    shutil.copy(world.client_conf("other", agents=("lisbon-3",)), home / "other.conf")
     return root / "usr", home
 
 
@@ -96,7 +98,12 @@ LINES = {
     "an agent of the configuration": ("spx client lyo", "spx client lyon-2 "),
     "a known agent": ("spx-client -v ber", "spx-client -v berlin-7 "),
     "a second agent": ("spx client lyon-2 -L 1:h:2 bos", "spx client lyon-2 -L 1:h:2 boston-vmax-01 "),
+    "an option's value in one word": ("spx client list --state=dia", "spx client list --state=dialled "),
+    "an agent behind that": ("spx client list --state=online lyo", "spx client list --state=online lyon-2 "),
     "a file": ("spx agent -c pap", "spx agent -c paper-1.key "),
+    "a file in one word": ("spx agent --config=pap", "spx agent --config=paper-1.key "),
+    "a file with a space": ("spx agent -c with", "spx agent -c with space.key "),
+    "an agent of another configuration": ("spx client -c ~/other.conf lisb", "spx client -c {home}/other.conf lisbon-3 "),
     "what cannot be completed": ("spx client lyon-2 -W pap", "spx client lyon-2 -W pap"),
 }
 
@@ -121,7 +128,7 @@ def test_tab_completes(installed, shell):
             terminal.type(typed.encode() + TAB + HOME + b"echo '<' " + ENTER)
             # The line itself is shown as it is typed; its result stands alone behind it.
             echoed = terminal.read_until(r"\n[^\n]*?< (spx[^\r\n]*)")[1]
-            assert echoed.rstrip() == line.rstrip(), what
+            assert echoed.rstrip() == line.format(home=home).rstrip(), what
             terminal.read_until(PROMPT)
     finally:
         terminal.close()
