@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 
-#define DAY_US (24 * 3600 * CLOCK_US_PER_S)
+#define DAY_US (24ULL * 3600 * CLOCK_US_PER_S)
 #define HOLD_US CLOCK_US_PER_S /* at once: who is held back has to show signs of life */
 
 struct meter *meter_of(struct list *all, const uint8_t user_key[KEY_BYTES])

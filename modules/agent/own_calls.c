@@ -51,11 +51,13 @@ static void changed(struct own_calls *c)
 }
 
 /* A file that cannot be understood is kept for a person to look at. */
-static void read_file(struct own_calls *c, const char *path, const char *text)
+static void read_file(struct own_calls *c, const char *path, const char *text, size_t len)
 {
     struct error e = {0};
     char *aside = NULL;
-    if (standing_from_text(&c->standing, text, &e))
+    if (strlen(text) < len)
+        error_set(&e, FAILURE_CONFIG, "holds zeros: not calls for help");
+    else if (standing_from_text(&c->standing, text, &e))
         return;
     if (asprintf(&aside, "%s.bad", path) < 0)
         aside = NULL;
@@ -72,7 +74,7 @@ static bool load(struct own_calls *c, const char *path, struct error *e)
     bool good =
         access(path, F_OK) != 0 || file_read(path, STANDING_FILE_MAX_BYTES, true, &text, &len, e);
     if (text)
-        read_file(c, path, text);
+        read_file(c, path, text, len);
     free(text);
     if (!good)
         return false;

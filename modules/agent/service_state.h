@@ -131,6 +131,7 @@ bool service_quota_permits(struct agent *a, const uint8_t user_key[KEY_BYTES],
 
 /* ---- service_all.c ---- */
 
+/* Valid until it changes. */
 struct service_party service_party_of(const struct service *v);
 
 /* ---- service_heads.c ---- */

@@ -44,11 +44,32 @@ static const struct standing_call *find(const struct standing *s, uint8_t severi
     return NULL;
 }
 
+static bool stands(const struct standing *s, uint32_t number)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->all[i].number == number)
+            return true;
+    return false;
+}
+
+/* 0 stands for all; one that stands already is another's, whatever the file said was next. */
+static uint32_t new_number(struct standing *s)
+{
+    uint32_t number;
+    do {
+        number = s->next++;
+        if (s->next == 0)
+            s->next = 1;
+    } while (stands(s, number));
+    return number;
+}
+
 enum standing_result standing_add(struct standing *s, uint8_t severity, const char *text,
                                   int64_t now_s, uint32_t *number, struct standing_call *lost)
 {
     const struct standing_call *known = find(s, severity, text);
     struct standing_call *added;
+    uint32_t own_number;
     bool full = s->count == CALLS_MAX;
     if (known) {
         *number = known->number;
@@ -60,10 +81,9 @@ enum standing_result standing_add(struct standing *s, uint8_t severity, const ch
         *lost = s->all[CALLS_MAX - 1];
         remove_at(s, CALLS_MAX - 1);
     }
+    own_number = new_number(s);
     added = insert(s, severity, now_s);
-    *number = added->number = s->next++;
-    if (s->next == 0) /* 0 stands for all */
-        s->next = 1;
+    *number = added->number = own_number;
     snprintf(added->text, sizeof added->text, "%s", text);
     return full ? STANDING_IN_PLACE : STANDING_NEW;
 }
@@ -167,10 +187,7 @@ static bool read_call(struct standing *s, const char **at)
         !text_take_number(at, ' ', &since_s, 0, INT64_MAX / 10) || !read_taker(at, read.taken_by) ||
         !read_until(at, '\n', read.text, sizeof read.text))
         return false;
-    for (size_t i = 0; i < s->count; i++)
-        if (s->all[i].number == number)
-            return false;
-    if (find(s, (uint8_t)severity, read.text))
+    if (stands(s, (uint32_t)number) || find(s, (uint8_t)severity, read.text))
         return false;
     call = insert(s, (uint8_t)severity, (int64_t)since_s);
     call->number = (uint32_t)number;

@@ -72,8 +72,10 @@ static void begin(struct store *s)
     s->next = NULL;
     atomic_store(&s->left, false);
     s->threaded = start_thread(s);
-    if (!s->threaded)
-        run(s);
+    if (s->threaded)
+        return;
+    write_text(s);
+    eventfd_write(s->io.fd, 1);
 }
 
 static void forget_text(struct store *s)

@@ -63,8 +63,7 @@ static void free_written(struct audit *a, struct list *records, size_t count)
         if (count-- == 0)
             break;
         list_remove(link);
-        if (r->decision)
-            a->decided = r->ticket;
+        *(r->decision ? &a->decided : &a->written) = r->ticket;
         if (a->keeps_recent)
             audit_recent_add(&a->recent, view_of(r->object, r->len));
         a->bytes -= sizeof *r + r->len;
@@ -73,22 +72,17 @@ static void free_written(struct audit *a, struct list *records, size_t count)
     }
 }
 
-/* All before the first that waits are written. */
-static void note_written(struct audit *a)
-{
-    struct list *first = list_empty(&a->taken) ? &a->queue : &a->taken;
-    a->written = list_empty(first)
-                     ? a->issued
-                     : container_of(first->next, struct audit_record, link)->ticket - 1;
-}
-
-static void append(struct audit *a, struct list *records, bool decisions, struct error *e)
+/* Those of them that are in the file then are gone. False: none is. */
+static bool append(struct audit *a, struct list *records, bool decisions, struct error *e)
 {
     size_t count = 0;
+    bool good;
     pthread_mutex_unlock(&a->lock);
-    audit_file_append(&a->file, records, decisions, &count, e);
+    good = audit_file_append(&a->file, records, decisions, &count, e);
     pthread_mutex_lock(&a->lock);
-    free_written(a, records, count);
+    if (good)
+        free_written(a, records, count);
+    return good;
 }
 
 /* Nothing can be written but what has a reserve: that goes before all else. */
@@ -106,17 +100,24 @@ static void append_decisions(struct audit *a)
         list_move(&a->taken, link);
 }
 
+static bool is_idle(const struct audit *a)
+{
+    return list_empty(&a->queue) && list_empty(&a->taken) && list_empty(&a->heads);
+}
+
 /* One commit. The lock is not held while it waits for the disk. */
 static bool commit(struct audit *a)
 {
     struct error e = {0};
+    bool good;
     take_queue(a);
     a->hurry = false;
-    append(a, &a->taken, false, &e);
-    if (e.failure)
+    good = append(a, &a->taken, false, &e);
+    if (!good)
         append_decisions(a);
-    note_written(a);
-    if (!e.failure) {
+    if (list_empty(&a->queue) && list_empty(&a->taken))
+        a->written = a->issued;
+    if (good) {
         a->progress_us = clock_now_us();
         audit_queue_tell_lost(a);
     }
@@ -125,7 +126,7 @@ static bool commit(struct audit *a)
         a->trouble = a->file.trouble;
     a->file.trouble = (struct error){0};
     eventfd_write(a->io.fd, 1);
-    return !e.failure;
+    return good;
 }
 
 /* Without the lock, for the disk may stall. */
@@ -139,11 +140,6 @@ static void read_recent(struct audit *a)
 }
 
 /* ---- The thread's round. ---- */
-
-static bool is_idle(const struct audit *a)
-{
-    return list_empty(&a->queue) && list_empty(&a->taken) && list_empty(&a->heads);
-}
 
 /* Until there is something to do. */
 static void rest(struct audit *a)

@@ -78,14 +78,15 @@ static bool load_key(struct sign_key *key, const char *path, struct error *e)
 /* Under a name of its own first, so that a crash leaves no half of it at the path. */
 static bool save_key(const struct sign_key *key, const char *path, struct error *e)
 {
-    char text[sizeof KEY_WORD + PRIVATE_TEXT_BYTES + 1] = KEY_WORD, digits[TEMPORARY_BYTES];
+    char text[sizeof KEY_WORD + PRIVATE_TEXT_BYTES + 1], private_key[PRIVATE_TEXT_BYTES];
+    char digits[TEMPORARY_BYTES];
     char *temporary = NULL;
     uint8_t random[(TEMPORARY_BYTES - 1) / 2];
     bool good;
     random_bytes(random, sizeof random);
     text_hex(digits, random, sizeof random);
-    base64_encode(text + strlen(KEY_WORD), key->private_key, sizeof key->private_key);
-    strcat(text, "\n");
+    base64_encode(private_key, key->private_key, sizeof key->private_key);
+    snprintf(text, sizeof text, KEY_WORD "%s\n", private_key);
     if (asprintf(&temporary, "%s.%s", path, digits) < 0)
         return error_no_memory(e);
     good = file_create_secret(temporary, text, strlen(text), e);
@@ -94,6 +95,7 @@ static bool save_key(const struct sign_key *key, const char *path, struct error 
     unlink(temporary);
     file_sync_directory(path);
     wipe(text, sizeof text);
+    wipe(private_key, sizeof private_key);
     free(temporary);
     return good;
 }
@@ -231,8 +233,8 @@ bool audit_heads_each(const char *path,
     struct audit_heads h;
     struct peer_line p;
     char fingerprint[FINGERPRINT_TEXT_BYTES];
-    bool good = audit_heads_init(&h, AUDIT_AGENT, path) || error_no_memory(e);
-    good = good && renew_peers(&h, e);
+    bool good =
+        (audit_heads_init(&h, AUDIT_AGENT, path) || error_no_memory(e)) && renew_peers(&h, e);
     for (const char *at = h.peers; good && next_line(&p, &at);) {
         sign_fingerprint(fingerprint, p.key);
         f(p.role, p.signer, fingerprint);
@@ -241,16 +243,26 @@ bool audit_heads_each(const char *path,
     return good;
 }
 
+/* Without the file there is none, and out is "". */
+static bool show_own(struct audit_heads *h, char out[FINGERPRINT_TEXT_BYTES], struct error *e)
+{
+    if (access(h->key_path, F_OK) != 0)
+        return true;
+    if (!load_key(&h->key, h->key_path, e))
+        return false;
+    sign_fingerprint(out, h->key.public_key);
+    return true;
+}
+
 bool audit_heads_own(const char *path, char out[FINGERPRINT_TEXT_BYTES], struct error *e)
 {
     struct audit_heads h;
-    bool good = audit_heads_init(&h, AUDIT_AGENT, path) || error_no_memory(e);
+    bool good = false;
     out[0] = '\0';
-    if (good && access(h.key_path, F_OK) == 0) {
-        good = load_key(&h.key, h.key_path, e);
-        if (good)
-            sign_fingerprint(out, h.key.public_key);
-    }
+    if (audit_heads_init(&h, AUDIT_AGENT, path))
+        good = show_own(&h, out, e);
+    else
+        error_no_memory(e);
     audit_heads_free(&h);
     return good;
 }

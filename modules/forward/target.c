@@ -425,17 +425,22 @@ static bool may_start(const struct targets *t)
            !is_over(container_of(t->waiting.next, struct opening, link));
 }
 
+/* False: it was refused, and with it the next one was started, or has asked for its turn. */
+static bool start_first(struct targets *t)
+{
+    struct opening *o = container_of(t->waiting.next, struct opening, link);
+    list_remove(&o->link);
+    if (start(o))
+        return true;
+    refuse_stream(o, RESET_INTERNAL, NO_MEMORY_TEXT);
+    return false;
+}
+
 /* True: nothing is left that may start. */
 static bool start_next(struct turn *turn)
 {
     struct targets *t = container_of(turn, struct targets, starting);
-    struct opening *o = container_of(t->waiting.next, struct opening, link);
-    if (!may_start(t))
-        return true;
-    list_remove(&o->link);
-    if (!start(o))
-        refuse_stream(o, RESET_INTERNAL, NO_MEMORY_TEXT);
-    return !may_start(t);
+    return !may_start(t) || !start_first(t) || !may_start(t);
 }
 
 static void take_turn_to_start(struct turn *turn, const struct turn_limit *limit)
@@ -446,10 +451,11 @@ static void take_turn_to_start(struct turn *turn, const struct turn_limit *limit
 
 static void start_others(struct targets *t)
 {
-    if (t->turns && may_start(t))
+    bool goes_on = may_start(t);
+    if (t->turns && goes_on)
         turn_ask(t->turns, &t->starting);
-    while (!t->turns && !start_next(&t->starting))
-        continue;
+    while (!t->turns && goes_on)
+        goes_on = start_first(t) && may_start(t);
 }
 
 /* The peer gave up, or the session ended. */

@@ -160,8 +160,10 @@ static int write_head(char head[HEAD_BYTES], unsigned status, const char *type, 
         "Cross-Origin-Resource-Policy: same-origin\r\n"
         "Referrer-Policy: no-referrer\r\n"
         "X-Content-Type-Options: nosniff\r\n"
-        "X-Frame-Options: DENY\r\n",
-        status, http_status_str((enum http_status)status), type, length);
+        "X-Frame-Options: DENY\r\n"
+        "%s",
+        status, http_status_str((enum http_status)status), type, length,
+        status == 401 ? "WWW-Authenticate: Bearer\r\n" : "");
 }
 
 /* The request is answered: the next one may come. */
@@ -233,32 +235,25 @@ void exchange_put(struct http_exchange *x, struct view piece)
 
 /* ---- Requests. ---- */
 
-/* *other: the path is known, with another method. */
 static const struct http_route *find_route(const struct http_site *site,
-                                           const struct http_message *m, bool *other)
+                                           const struct http_message *m)
 {
-    *other = false;
-    for (const struct http_route *r = site->routes; r->path; r++) {
-        if (strcmp(r->path, m->target) != 0)
-            continue;
-        if (strcmp(r->method, m->method) == 0)
+    for (const struct http_route *r = site->routes; r->path; r++)
+        if (strcmp(r->path, m->target) == 0 && strcmp(r->method, m->method) == 0)
             return r;
-        *other = true;
-    }
     return NULL;
 }
 
 static void answer_request(struct http_exchange *x)
 {
     const struct http_message *m = http_reader_message(x->reader);
-    bool other;
-    const struct http_route *route = find_route(x->site, m, &other);
+    const struct http_route *route = find_route(x->site, m);
     x->state = STATE_ANSWERING;
     set_limit(x);
     if (!origin_is_host(m, x->site->hosts))
         exchange_refuse(x, 421, "this is not what that name stands for");
     else if (!route)
-        exchange_refuse(x, other ? 405 : 404, other ? "not by this method" : "nothing is here");
+        exchange_refuse(x, 404, "nothing is here");
     else if (!route->anywhere && !origin_is_own(m))
         exchange_refuse(x, 403, "only the page that comes from here may ask for this");
     else

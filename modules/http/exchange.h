@@ -17,7 +17,7 @@
 struct http_exchange;
 
 /* Whoever asks for this path by this method gets what run answers, now or later. A path that is
- * known with another method, or none, is refused by the module. */
+ * not known with this method is refused by the module. */
 struct http_route {
     const char *method, *path;
     /* A page from elsewhere may lead here: this answers nothing that is not for everybody. */

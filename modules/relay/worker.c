@@ -98,8 +98,9 @@ static void *run(void *arg)
 static void on_stop(void *arg)
 {
     struct worker *w = arg;
-    while (w->on_look(w))
-        continue;
+    bool more = true;
+    while (more)
+        more = w->on_look(w);
     w->stops = true;
     tell(w);
     loop_stop(w->loop);

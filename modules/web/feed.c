@@ -8,11 +8,12 @@
 #include "base/clock.h"
 #include "control/dialogue.h"
 
-#define ROUND_US (2 * CLOCK_US_PER_S)    /* from the begin of one round of lists to the next */
-#define SOON_US (500 * CLOCK_US_PER_MS)  /* after something has happened */
-#define SHARE 10                         /* rounds take at most this part of the time */
-#define RETRY_US CLOCK_US_PER_S          /* when the agent is not there */
-#define ANSWER_US (10 * CLOCK_US_PER_S)  /* that it has for all lists */
+#define ROUND_US (2 * CLOCK_US_PER_S)   /* from the begin of one round of lists to the next */
+#define SOON_US (500 * CLOCK_US_PER_MS) /* after something has happened */
+#define SHARE 10                        /* rounds take at most this part of the time, */
+#define PAUSE_US (5 * CLOCK_US_PER_S)   /* but the agent waits only CONTROL_IDLE_S for a question */
+#define RETRY_US CLOCK_US_PER_S         /* when the agent is not there */
+#define ANSWER_US (10 * CLOCK_US_PER_S) /* that it has for all lists */
 #define BEHIND_BYTES ((size_t)128 << 10) /* unsent: such a page waits for the next list */
 
 static const struct {
@@ -222,10 +223,11 @@ static void take_line(void *owner, struct view line)
 /* The more it costs, the rarer it is. */
 static void end_round(struct feed *f)
 {
-    uint64_t now = loop_now(f->loop), took = now - f->round_us;
+    uint64_t now = loop_now(f->loop), pause = SHARE * (now - f->round_us);
     uint64_t due = f->soon ? now + SOON_US : f->round_us + ROUND_US;
+    uint64_t least = now + (pause < PAUSE_US ? pause : PAUSE_US);
     f->in_round = f->soon = false;
-    timer_set(f->loop, &f->pace, due > now + SHARE * took ? due : now + SHARE * took);
+    timer_set(f->loop, &f->pace, due > least ? due : least);
 }
 
 static void tell_here(struct feed *f)
@@ -283,13 +285,9 @@ void feed_refresh(struct feed *f)
 static void take_event(void *owner, struct view line)
 {
     struct feed *f = ((struct wire *)owner)->feed;
-    char text[CONTROL_LINE_BYTES + 1];
     uint64_t soon = loop_now(f->loop) + SOON_US;
-    if (line.len >= sizeof text)
-        return;
-    memcpy(text, line.data, line.len);
-    text[line.len] = '\n';
-    put(f, view_of(text, line.len + 1), EXCHANGE_UNSENT_BYTES);
+    put(f, line, EXCHANGE_UNSENT_BYTES);
+    put(f, view_of_string("\n"), EXCHANGE_UNSENT_BYTES);
     f->soon = true;
     if (!f->in_round && f->here && f->pace.deadline_us > soon)
         timer_set(f->loop, &f->pace, soon);
@@ -330,10 +328,8 @@ static void on_pace(struct timer *timer)
         return;
     }
     end_viewers(f);
-    if (f->viewer_count == 0) {
-        rest(f);
-        return;
-    }
+    if (f->viewer_count == 0)
+        return; /* at rest since the last of them has gone */
     dial(&f->events);
     dial(&f->lists);
     if (f->lists.dialogue)

@@ -42,7 +42,8 @@ static void tell_wrong(struct web *w)
     if (now - w->wrong_us < TELL_US)
         return;
     w->wrong_us = now;
-    log_warning("a page shows a token that is wrong, was used, or is too old");
+    log_event(LOG_WARNING, &(struct log_fields){.event = "page_refused"},
+              "a page shows a token that is wrong, was used, or is too old");
 }
 
 static void answer_bearer(struct http_exchange *x, const char *bearer)
@@ -71,7 +72,7 @@ static void run_enter(struct http_exchange *x)
         exchange_refuse(x, 403, "this address was used, or is too old");
         return;
     }
-    log_info("a page has signed in");
+    log_event(LOG_INFO, &(struct log_fields){.event = "page_entered"}, "a page has signed in");
     exchange_trust(x);
     answer_bearer(x, bearer);
 }
@@ -97,7 +98,7 @@ static void run_leave(struct http_exchange *x)
     if (!bearer)
         return;
     passes_end(&w->passes, bearer);
-    log_info("a page has signed out");
+    log_event(LOG_INFO, &(struct log_fields){.event = "page_left"}, "a page has signed out");
     exchange_refuse(x, 200, "signed out");
     feed_refresh(w->feed);
 }

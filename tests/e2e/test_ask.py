@@ -4,19 +4,16 @@ import fcntl
 import json
 import re
 import signal
-import subprocess
+import socket
 import time
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 
 import peer
-import servers
 import test_control
-from harness import DENIED, LOOPBACK, NETWORK, OTHER, USAGE, forwards, spx, wait_for
+from harness import OTHER, USAGE, spx, wait_for
 from peer import LISTEN, RESET, Reader, Refused, frame, open_frame, string, u16
-from servers import greet
 from test_peer import peer_client, target
 from test_rules import reload
 
@@ -151,6 +148,16 @@ def test_tables(world, site):
     assert heading.split()[0] == "APPROVAL" and row.split()[:2] == ["1", "alice"]
     assert re.search(r"^alice +1 +yes, approved for \d h", site.ask("status"), re.MULTILINE)
     assert '    says "case 4711"' in site.ask("sessions")
+
+
+def test_check(world):
+    """--check says who has to ask, and what for."""
+    conf = world.agent_conf(users=USERS, Access="ask", ReasonRequired="yes")
+    conf.write_text(conf.read_text() + "Access = always\nReasonRequired = no\n")  # bob's
+    rows = [" ".join(row.split()) for row in spx("agent", "-c", conf, "--check").stdout.splitlines()]
+    for row in ("connect ask", "ask for 15 min", "with reason yes", "connect now after approval"):
+        assert f"alice {row}" in rows
+    assert not [row for row in rows if row.startswith("bob") and "connect to" not in row]
 
 
 def test_deny(world, site):
@@ -538,59 +545,7 @@ def test_events(world, site, echo):
     assert waiting.code not in book.read_text()
 
 
-# ---- With the program's own client. ----
-
-
-def test_ssh(world, site, serve):
-    """Through -W: it waits, tells the code on standard error, and goes on as if nothing had been."""
-    configure(site)
-    sshd = serve(servers.Sshd, world.directory)
-    command = ["ssh", *sshd.options(world.pipe_argv("127.0.0.1:PORT"))]
-    with (world.directory / "ssh").open("w+") as told:
-        ssh = subprocess.Popen(
-            [*map(str, command), "-p", str(sshd.port), LOOPBACK, "echo from the target; exit 42"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=told, text=True,
-        )  # fmt: skip
-        try:
-            seen = lambda: re.search(
-                r"waiting for approval at lab-1: request (\w{4})", Path(told.name).read_text()
-            )
-            wait_for(seen, 15, "the code is told")
-            (request,) = requests(site)
-            site.ask("approve", seen()[1])
-            assert ssh.communicate(timeout=30)[0] == "from the target\n"
-        finally:
-            ssh.kill()
-    assert ssh.returncode == 42
-
-
-def test_audits_agree(world, site, echo):
-    """An approval and a denial stand in client's and agent's audits alike."""
-    agent = configure(site)
-    kept = world.directory / "audit-client"
-
-    def client(name):
-        started = world.start_client(
-            *forwards(echo.port), "--reason", "case 4711", connected=False, name=name, Audit=kept
-        )
-        code = started.expect(r"waiting for approval at lab-1: request (\w{4})")[1]
-        return started, code
-
-    first, code = client("first")
-    site.ask("approve", code)
-    first.expect("the session may last")
-    greet(first).close()
-    first.stop()
-    second, _ = client("second")
-    site.ask("deny", "2", "--why", "not you")
-    second.wait_exit(DENIED)
-    assert second.lines("denied by the agent's owner: not you")
-    agent.stop()
-    spx("audit", "compare", kept, world.directory / "audit")
-    assert b'"session_granted"' in kept.read_bytes() and code.encode() not in kept.read_bytes()
-
-
-# ---- What permits waits for the disk. ----
+# ---- To permit waits for the disk. ----
 
 
 class Approving:
@@ -602,12 +557,13 @@ class Approving:
         audited(site, "session_asked")
         self.audit = (world.directory / "audit").open("rb")
         fcntl.flock(self.audit, fcntl.LOCK_EX)
-        argv = world.argv("agent", site.conf, "approve", self.waiting.code)
-        self.order = subprocess.Popen(
-            [*map(str, argv)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        again = lambda: site.ask("approve", self.waiting.code, code=OTHER)
-        wait_for(lambda: "is being approved already" in again(), 10, "it is on its way")
+        self.asker = socket.socket(socket.AF_UNIX)
+        self.asker.settimeout(20)
+        self.asker.connect(str(site.path))
+        order = {"verb": "approve", "code": self.waiting.code}
+        self.asker.sendall(json.dumps(order).encode() + b"\n")
+        again = site.ask("approve", self.waiting.code, code=OTHER)
+        assert "request" in again and "is being approved already" in again
 
     def still_waits(self, echo, stream):
         circuit = self.waiting.circuit
@@ -616,8 +572,11 @@ class Approving:
         assert len(requests(self.site)) == 1
 
     def release(self):
+        """The answer's result and text; None: the agent has gone."""
         self.audit.close()
-        return self.order.communicate(timeout=20)
+        with self.asker, self.asker.makefile() as answers:
+            line = answers.readline()
+        return (json.loads(line)["result"], json.loads(line)["text"]) if line else None
 
 
 def test_approval_waits_for_the_disk(world, site, echo):
@@ -630,7 +589,7 @@ def test_approval_waits_for_the_disk(world, site, echo):
     approving.still_waits(echo, 1)
     assert bob.circuit.ask(b"still", 1) == b"still"
     assert not agent.lines("request 2 of user alice: approved")
-    assert approving.release()[0] == "request 2 of alice is approved\n"
+    assert approving.release() == ("done", "request 2 of alice is approved")
     approving.waiting.granted(echo, stream=3)
 
 
@@ -640,8 +599,7 @@ def test_killed_between_decision_and_effect(world, site, echo):
     approving = Approving(world, site)
     approving.still_waits(echo, 1)
     agent.kill()
-    approving.release()
-    assert approving.order.returncode == NETWORK
+    assert approving.release() is None
     entries = [json.loads(line) for line in (world.directory / "audit").read_text().splitlines()]
     assert "session_approved" not in [entry["event"] for entry in entries]
     world.start_agent(conf=site.conf, name="again")
@@ -657,17 +615,28 @@ def test_forbidding_overtakes(world, site, echo, order):
     approving = Approving(world, site)
     site.ask(*order)
     assert approving.waiting.closed()[0] == peer.DENIED
-    assert "request 1 is over" in approving.release()[1]
-    assert approving.order.returncode == OTHER
+    assert approving.release() == ("failed", "request 1 is over")
     assert requests(site) == [] and site.lines("sessions") == []
+
+
+def test_rules_are_looked_at_again(world, site):
+    """A date that comes while the disk is waited for, like hours that close, lets nothing begin."""
+    end = datetime.now(timezone.utc) + timedelta(seconds=5)
+    configure(site, NotAfter=f"{end:%Y-%m-%dT%H:%M:%SZ}")
+    approving = Approving(world, site)
+    wait_for(lambda: datetime.now(timezone.utc) > end, 10, "the date is over")
+    result, text = approving.release()
+    assert result == "failed" and text.endswith("is over")  # the date, or the request by now
+    assert approving.waiting.closed() == (peer.DENIED, "NotAfter is over")
+    assert site.lines("sessions") == []
 
 
 def test_asker_that_does_not_wait(world, site, echo):
     """An approval that was begun is not taken back because its asker has gone."""
     configure(site)
     approving = Approving(world, site)
-    approving.order.kill()
-    approving.release()
+    approving.asker.close()
+    approving.audit.close()
     approving.waiting.granted(echo)
 
 

@@ -186,6 +186,10 @@ def test_state_that_cannot_be_read(world, site):
     agent.expect("not calls for help as this version writes them; moved to calls.bad")
     assert (site.state / "calls.bad").read_text() == "spx calls 2\nnext 1\n"
     agent.stop()
+    (site.state / "calls").write_bytes(b"spx calls 1\nnext 1\n" + bytes(100))
+    agent = site.start()
+    agent.expect("holds zeros: not calls for help; moved to calls.bad")
+    agent.stop()
     site.state = world.directory / "missing"
     site.conf = site.configure()
     site.start(online=False).wait_exit(CONFIG)

@@ -1,4 +1,5 @@
 """Emergency codes: a list made beforehand, each code once in place of an approval."""
+import fcntl
 import json
 import re
 import stat
@@ -7,10 +8,10 @@ import pytest
 
 import test_control
 from harness import DENIED, OTHER, USAGE, forwards, spx, wait_for
-from peer import u16
+from peer import RESET, Reader, open_frame, u16
 from servers import greet
-from test_ask import GRANTED, WAITING, Asking, access
-from test_peer import peer_client
+from test_ask import GRANTED, NOT_PERMITTED, WAITING, Asking, access
+from test_peer import peer_client, target
 
 directory, site = test_control.directory, test_control.site
 
@@ -225,6 +226,24 @@ def test_message_that_is_never_started(world, asking, echo):
     circuit = client.connect(Emergency(code))
     wait_for(lambda: asking.lines("codes")[0]["left"] == 0, 10, "it is used")
     assert access(circuit, WAITING)[1] and access(circuit, GRANTED)
+
+
+def test_killed_before_it_is_in_the_audit(world, asking, echo):
+    """A code that was used is so for good, and nothing is granted that is not in the audit, whose disk
+    does not answer: somebody else holds its lock."""
+    (code,) = make(asking, 1)
+    with (world.directory / "audit").open("rb") as audit:
+        fcntl.flock(audit, fcntl.LOCK_EX)
+        circuit = peer_client(world).connect(Emergency(code))
+        assert access(circuit, WAITING)
+        wait_for(lambda: asking.lines("codes")[0]["left"] == 0, 10, "it is used")
+        circuit.send(open_frame(1, target(echo)))
+        assert Reader(circuit.expect(RESET, stream=1).payload).number(2) == NOT_PERMITTED
+        wait_for(lambda: '"used_s":0' not in (asking.state / "codes").read_text(), 10, "it is kept")
+        asking.agent.kill()
+    world.start_agent(conf=asking.conf, name="second")
+    assert asking.lines("codes")[0]["left"] == 0 and not entries(world, "session_approved")
+    refused(world, code, "the emergency code was used before")
 
 
 @pytest.mark.parametrize("words, why", [([""], "is no emergency code"), (["x" * 65], "is no emergency code")])

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import CONFIG, DENIED, LOOPBACK, NETWORK, USAGE, forwards, run, spx, wait_for
+from harness import CONFIG, DENIED, LOOPBACK, NETWORK, USAGE, forwards, run, spx, stays_false, wait_for
 from servers import greet, reset
-from web import Page, Web, list_until, next_list
+from web import Page, Told, Web, list_until, next_list
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_signing_in(site):
     site.start()
     first = site.web.token()
     page = Page(site.web)
-    assert page.ask("GET", "/live")[0] == 401
+    assert page.ask("GET", "/live")[0] == 401 and page.headers["WWW-Authenticate"] == "Bearer"
     assert page.ask("POST", "/enter", {"token": "0" * 32})[0] == 403
     page.enter(first)
     assert page.bearer not in (first, None)
@@ -120,10 +120,12 @@ def test_other_verbs(site, verb):
 
 
 def test_two_lines(site):
+    """One line goes to the agent, and no longer one than it reads."""
     site.start()
     page = site.page()
     assert page.ask("POST", "/order", b'{"verb":"unlock"}\n{"verb":"lock"}')[0] == 400
     assert page.ask("POST", "/order", b'{"verb":"lock"' + b" " * 5000 + b"}")[0] == 413
+    assert page.ask("POST", "/order", b'{"verb":\n"lock"}')[0] == 400
     assert page.ask("POST", "/order", b"")[0] == 400
 
 
@@ -253,7 +255,7 @@ def test_listen_elsewhere(site, listen):
 def test_address_in_use(site):
     site.start()
     done = run(*site.world.argv("agent", site.conf, "web", "--listen", site.web.host), code=NETWORK)
-    assert "address in use" in done.stderr
+    assert "in use" in done.stderr
 
 
 def test_no_control_socket(world):
@@ -341,6 +343,19 @@ def test_too_many_pages(site):
     for stream in streams:
         stream.__exit__(None, None, None)
     wait_for(page.can_look, 10, "a free place")
+
+
+def test_nobody_looks(world, tmp_path):
+    """When the last page has signed out the agent is asked nothing more."""
+    told = Told(tmp_path / "control", status=[], sessions=[], requests=[], approvals=[], audit=[])
+    web = world.start(Web(world, world.agent_conf(ControlSocket=tmp_path / "control")))
+    page = Page(web).enter()
+    with page.live() as lines:
+        next_list(lines, "audit")
+        assert page.ask("POST", "/leave")[0] == 200
+        wait_for(lambda: told.watchers[0].fileno() < 0, 10, "the end of the question for events")
+        stays_false(lambda: len(told.watchers) > 1, 2, "another question")
+    told.close()
 
 
 def test_request_by_json(site):

@@ -17,7 +17,8 @@ ALLOW = {"alice": "tcp:127.0.0.1:*", "bob": "tcp:127.0.0.1:*"}
 
 
 def threads_s(relay):
-    """The CPU seconds of each thread of the relay's own."""
+    """The CPU seconds of each thread of the relay's own, which begin after it listens."""
+    relay.expect("started: spx")
     tasks = Path(f"/proc/{relay.pid}/task").iterdir()
     fields = [
         (task / "stat").read_text().rsplit(")", 1)[1].split()

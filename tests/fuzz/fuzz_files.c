@@ -1,12 +1,14 @@
-/* libFuzzer: files other than configurations: a key file, an agent's calls for help, and the
- * client's known agents, to which another one is added. The first byte chooses, the rest is the
- * file, in which KEY_BYTE stands for a key and NAME_BYTE for the name that is looked up. */
+/* libFuzzer: files other than configurations: a key file, an agent's calls for help and emergency
+ * codes, and the client's known agents, to which another one is added. The first byte chooses, the
+ * rest is the file, in which KEY_BYTE stands for a key and NAME_BYTE for the name that is looked
+ * up. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/emergency.h"
 #include "agent/standing.h"
 #include "base/bytes.h"
 #include "config/known_agents.h"
@@ -108,12 +110,35 @@ static void read_calls(struct view file)
     free(text);
 }
 
+/* A list of emergency codes, once read, is written as it was. */
+static void read_codes(struct view file)
+{
+    static struct emergency_list read, again;
+    struct error e = {0};
+    char *text = strndup((const char *)file.data, file.len);
+    bool good = text && emergency_from_text(&read, text, &e);
+    require(good == (e.failure == FAILURE_NONE) && (good || read.count == 0));
+    free(text);
+    if (!good)
+        return;
+    text = emergency_to_text(&read);
+    require(text && strlen(text) <= EMERGENCY_FILE_MAX_BYTES);
+    require(emergency_from_text(&again, text, &e) && again.count == read.count);
+    require(emergency_left(&again) == emergency_left(&read) && again.made_s == read.made_s);
+    require(memcmp(again.all, read.all, sizeof read.all) == 0);
+    free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
     if (data[0] == 'c') {
         read_calls(view_of(data + 1, size - 1));
+        return 0;
+    }
+    if (data[0] == 'e') {
+        read_codes(view_of(data + 1, size - 1));
         return 0;
     }
     write_file(view_of(data + 1, size - 1));

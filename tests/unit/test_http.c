@@ -338,7 +338,7 @@ static void test_serves(void **state)
     assert_non_null(answer);
     assert_non_null(strstr(answer, "\r\n\r\noneHTTP/1.1 404 Not Found\r\n"));
     assert_non_null(strstr(answer, "\r\nContent-Security-Policy: default-src 'none'; "));
-    assert_answer(fd, "GET /echo HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 405 ", "method");
+    assert_answer(fd, "GET /echo HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 404 ", "nothing");
     assert_answer(fd, "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "HTTP/1.1 421 ", "name");
     assert_answer(fd, "POST /echo HTTP/1.1\r\n" HOST "Origin: http://x\r\n\r\n", "HTTP/1.1 403 ",
                   "only the page");

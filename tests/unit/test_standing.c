@@ -219,6 +219,22 @@ static void test_bad_files(void **state)
     }
 }
 
+/* Whatever a file says is next, no two calls have one number: a relay would end the hop. */
+static void test_next_stands_already(void **state)
+{
+    struct standing s;
+    struct error e = {0};
+    (void)state;
+    assert_true(standing_from_text(
+        &s, "spx calls 1\nnext 2\ncall 2 3 100 - disk\ncall 3 3 100 - fan\n", &e));
+    add(&s, 4, "power", 101, 4);
+    add(&s, 4, "battery", 101, 5);
+    s.next = UINT32_MAX;
+    add(&s, 4, "a node", 102, UINT32_MAX);
+    add(&s, 4, "a link", 102, 1);
+    add(&s, 4, "a port", 102, 6);
+}
+
 /* One more than can stand. */
 static void test_file_with_too_many(void **state)
 {
@@ -237,10 +253,15 @@ static void test_file_with_too_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_several_stand), cmocka_unit_test(test_full),
-        cmocka_unit_test(test_take),          cmocka_unit_test(test_tell),
-        cmocka_unit_test(test_file),          cmocka_unit_test(test_largest_file),
-        cmocka_unit_test(test_bad_files),     cmocka_unit_test(test_file_with_too_many),
+        cmocka_unit_test(test_several_stand),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_take),
+        cmocka_unit_test(test_tell),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_largest_file),
+        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_next_stands_already),
+        cmocka_unit_test(test_file_with_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
