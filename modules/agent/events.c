@@ -58,7 +58,6 @@ static void put_fields(struct json_line *line, const struct log_fields *f,
     put_text(line, "event", f->event);
     put_text(line, "session", more->session);
     put_text(line, "circuit", f->circuit);
-    put_text(line, "request", f->request);
     put_text(line, "user", f->user);
     put_either(line, "key", f->key, more->key);
     put_either(line, "relay", f->relay, more->relay);

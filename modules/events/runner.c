@@ -95,7 +95,7 @@ static void on_said(struct io *io)
     io_want_read(io);
 }
 
-/* What it wrote last, perhaps, is not read yet. */
+/* Its last words may not be read yet. */
 static void close_said(struct program *p)
 {
     size_t room = SAID_BYTES - 1 - p->said_len;
@@ -169,7 +169,7 @@ static struct program *find(struct runner *r, pid_t pid)
     return NULL;
 }
 
-/* What a program has left running goes with it, while its number is still its own. */
+/* All that a program has left running goes with it, while its number is still its own. */
 static void on_child(void *runner, int signo)
 {
     siginfo_t info = {0};

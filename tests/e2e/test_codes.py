@@ -218,7 +218,7 @@ class Emergency(Asking):
 
 
 def test_message_that_is_never_started(world, asking, echo):
-    """What anybody can send who has recorded it uses up no code: that is START's."""
+    """Anybody can send a copy of it, which uses up no code: that is START's."""
     (code,) = make(asking, 1)
     client = peer_client(world)
     client.connect(Emergency(code), start=False)

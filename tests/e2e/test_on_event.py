@@ -54,10 +54,11 @@ class Told:
         return self.lines()
 
     def events(self, count):
-        """What was told, by the time of the event: programs overtake each other."""
+        """All that was told, by the time of the event: programs overtake each other."""
         events = [line.split(" ", 1) for line in self.wait_for(count)]
         for kind, text in events:
             assert json.loads(text)["kind"] == kind
+            json.loads(text, object_pairs_hook=each_once)
         return sorted((json.loads(text) for _, text in events), key=lambda event: event["time"])
 
     def keeper(self):
@@ -67,6 +68,10 @@ class Told:
     def runner(self):
         """The number of the process that runs the programs."""
         return child(self.keeper())
+
+
+def each_once(members):
+    assert len(dict(members)) == len(members), members
 
 
 def child(pid):
