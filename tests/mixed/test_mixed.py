@@ -162,6 +162,29 @@ def test_standard_input_and_output(world, site, echo):
     assert world.run_pipe(f"{LOOPBACK}:{echo.port}", input=text).stdout == text
 
 
+def test_heads_of_audits(world, site, echo, old):
+    """Who keeps an audit gives others heads of it, which the release before ignores; whoever knows them
+    takes them."""
+    new = [role for role in ROLES if world.binary_of[role] != [old]]
+    audits = {role: world.directory / f"{role}.audit" for role in new}
+    config = {role: {"Audit": audits[role]} if role in new else {} for role in ROLES}
+    site.start_relay(**config["relay"])
+    site.start_agent(**config["agent"])
+    door = Door()
+    client = site.start_client("-L", door.to(echo.port), conf=world.client_conf(**config["client"]))
+    with door.dial() as connection:
+        assert ask(connection, b"before") == b"before"
+        for role in new:
+            wait_for(lambda: "head_signed" in audits[role].read_text(), 10, f"{role} has signed a head")
+        if len(new) == 2 and "client" in new and "agent" in new:
+            wait_for(lambda: "head_received" in audits["client"].read_text(), 10, "the agent's head is here")
+        assert ask(connection, b"behind") == b"behind"
+    client.signal(signal.SIGINT)
+    client.wait_exit(INTERRUPTED)
+    for path in audits.values():
+        run(SPX, "audit", "verify", path)
+
+
 def test_reason_and_wait(world, site, echo, old):
     """An agent of the release before passes over both: it makes nobody wait."""
     if world.binary_of["client"] == [old]:
