@@ -277,20 +277,26 @@ static bool queue_received(struct audit *a, struct received *r)
     return room;
 }
 
+/* True if the peer, and all peers, may have one more judged. */
+static bool may_be_judged(struct audit *a, struct rate *rate)
+{
+    uint64_t now = clock_now_us();
+    return rate_charge(rate, now, 1, AUDIT_HEAD_BURST * AUDIT_HEAD_S, AUDIT_HEAD_S) &&
+           rate_take(&a->heads_rate, now, HEADS_PER_S, HEADS_MAX);
+}
+
 bool audit_take_head(struct audit *a, struct rate *rate, const struct audit_entry *of,
                      const uint8_t signer[KEY_BYTES], struct view head)
 {
+    struct signed_head decoded;
     struct received *r;
-    uint64_t now;
-    if (!a || !a->own[0])
+    if (!a || !a->own[0] || !signed_head_decode(&decoded, head) ||
+        strcmp(audit_role_name(decoded.role), of->by) != 0 || !may_be_judged(a, rate) ||
+        !(r = malloc(sizeof *r)))
         return false;
-    now = clock_now_us();
-    if (!rate_charge(rate, now, 1, AUDIT_HEAD_BURST * AUDIT_HEAD_S, AUDIT_HEAD_S) ||
-        !rate_take(&a->heads_rate, now, HEADS_PER_S, HEADS_MAX) || !(r = malloc(sizeof *r)))
-        return false;
+    r->head = decoded;
     fill_received(r, of, signer);
-    if (signed_head_decode(&r->head, head) && strcmp(audit_role_name(r->head.role), of->by) == 0 &&
-        queue_received(a, r))
+    if (queue_received(a, r))
         return true;
     free(r);
     return false;

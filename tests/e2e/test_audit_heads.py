@@ -8,9 +8,11 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
+import peer
 from audits import entries_of
-from harness import ALTERED, OK, fingerprint, spx, wait_for
+from harness import ALTERED, LOOPBACK, OK, fingerprint, spx, wait_for
 from servers import ask
+from test_limits import pair, user_client
 from test_audit_roles import audited_conf, compare, connect, end, file_of, one, start_audited, verify
 
 ROLES = ("client", "relay", "agent")
@@ -68,6 +70,11 @@ class Key:
         der = self.private.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
         r, s = utils.decode_dss_signature(der)
         return head + r.to_bytes(32, "big") + min(s, ORDER - s).to_bytes(32, "big")
+
+
+def forged(role, number=7):
+    """Right in all but its signature."""
+    return bytes([1, role]) + bytes(64) + bytes(16) + number.to_bytes(8, "big") + bytes(8) + bytes(32) + bytes(64)
 
 
 class Head:
@@ -238,3 +245,41 @@ def test_without_a_key(world, echo):
     for program in (agent, relay):
         program.stop()
     compare(world, OK)
+
+
+def test_a_client_that_sends_many(world, echo):
+    """Heads that are none, of another role or not signed end nothing; of those that can be judged a few
+    are, and stand in the audit; the others are dropped."""
+    relay, agent = start_audited(world)
+    circuit = user_client(world).connect()
+    circuit.open(f"tcp:{LOOPBACK}:{echo.port}")
+    bad = [b"", b"x", bytes(194), forged(1)[:-1], forged(1) + b"x", forged(2), forged(1, number=0), bytes(9000)]
+    for payload in bad:
+        circuit.send(peer.frame(peer.FRAME_HEAD, 0, payload))
+    circuit.send(peer.frame(peer.FRAME_HEAD, 1, forged(1)))
+    for number in range(1, 2001):
+        circuit.send(peer.frame(peer.FRAME_HEAD, 0, forged(1, number)))
+    assert circuit.ask(b"hello") == b"hello"
+    path = file_of(world, "agent")
+    wait_for(lambda: '"head_refused"' in path.read_text(), 10, "one is judged")
+    agent.stop()
+    refused = events(path, "head_refused", by="client")
+    assert 6 <= len(refused) <= 7
+    assert {e["reason"] for e in refused} == {"the signature is wrong"}
+    verify(world, "agent")
+
+
+@pytest.mark.parametrize("role, name, number", [(1, "alice", 1), (2, "lab-1", 3)], ids=["client", "agent"])
+def test_heads_over_the_hop(world, echo, role, name, number):
+    """The same at the relay, whose rate is the user's, not the hop's."""
+    relay = world.start_relay(Audit=file_of(world, "relay"))
+    for _ in range(3):
+        hop = peer.Hop.open(world.relay_address, pair(world, name), world.key("relay").raw, role)
+        for body in (b"", b"x", forged(2), bytes(60000), *(forged(number, n) for n in range(1, 20))):
+            hop.send(peer.HEAD, body)
+        hop.send(peer.PING, b"all read")
+        hop.expect(peer.PONG)
+        hop.close()
+    relay.stop()
+    refused = events(file_of(world, "relay"), "head_refused")
+    assert 6 <= len(refused) <= 7
