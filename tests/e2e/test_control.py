@@ -1,4 +1,5 @@
 """The agent's owner at its control socket: how it stands, who is there, and no at once."""
+import fcntl
 import json
 import os
 import re
@@ -468,6 +469,25 @@ def test_unreadable_state(world, kept, change, why):
     refused(world)
     kept.ask("unlock")
     assert not kept.lines("status")[0]["locked"]
+
+
+def test_audit_that_does_not_answer(world, kept, echo):
+    """Somebody else holds the audit's lock, in place of a disk that hangs. The lock acts at once all the
+    same, sessions carry what they carry, and it is written afterwards who ordered it."""
+    path = world.directory / "audit"
+    kept.start(StateDirectory=kept.state, Audit=path)
+    client = world.start_client(*forwards(echo.port))
+    connection = greet(client)
+    with path.open("rb") as audit:
+        fcntl.flock(audit, fcntl.LOCK_EX)
+        for _ in range(100):
+            connection.sendall(b"still")
+            assert connection.recv(5) == b"still"
+        assert kept.ask("lock", "--why", "now") == "the agent is locked\n"
+        ended(client, connection, "the agent is locked: now")
+        refused(world)
+        assert '"locked"' not in path.read_text()
+    wait_for(lambda: '"event":"locked"' in path.read_text(), 10, "it is written")
 
 
 def test_disk_that_fails(world, kept):
