@@ -30,6 +30,7 @@ def start_browser(directory, dark=False):
         "--no-first-run",
         f"--user-data-dir={directory / 'profile'}",
         "--window-size=1280,1000",
+        "--host-resolver-rules=MAP evil.example 127.0.0.1",  # a name that leads here (DNS rebinding)
     ):
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

@@ -1,7 +1,9 @@
 """The agent's page in a real browser: Chromium, driven by Selenium. With SPX_PICTURES, a folder, what was seen is
 kept there."""
+import http.server
 import os
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -193,10 +195,10 @@ def test_approve_and_deny(site, tab, echo):
     client = start_waiting(site, echo, "case 4711: <failed> drive")
     code = waiting_code(client)
     tab.expect("#requests", "case 4711: <failed> drive")
+    tab.expect("#told", "alice asks to come in: request 1")
     assert "(1 request)" in tab.driver.title
     tab.find("#code").send_keys(other_code(code), Keys.ENTER)
-    wait_for(lambda: tab.text("#told"), 10, "what the agent says")
-    assert tab.find("#told").get_attribute("class") == "bad"
+    wait_for(lambda: tab.find("#told").get_attribute("class") == "bad", 10, "what the agent says")
     tab.find("#code").clear()
     tab.find("#code").send_keys(code.lower(), Keys.ENTER)
     tab.expect("#told", "approved")
@@ -231,6 +233,75 @@ def waiting_code(client):
 
 def other_code(code):
     return code[:-1] + ("2" if code[-1] != "2" else "3")
+
+
+# A page from elsewhere: what it tries, and how that ends.
+EVIL = """<!DOCTYPE html><title>evil</title><iframe src="TARGET/"></iframe>
+<form id="form" method="post" action="TARGET/order" enctype="text/plain" target="frame">
+<input name='{"verb":"lock","why":"' value='"}'></form><iframe name="frame"></iframe>
+<script>
+const post = (more) => fetch("TARGET/order", { method: "POST", body: '{"verb":"lock"}', ...more });
+const script = () => new Promise((yes, no) => { const s = document.createElement("script");
+  s.onload = () => yes("ran"); s.onerror = () => no(Error("blocked")); s.src = "TARGET/page.js";
+  document.head.append(s); });
+const tries = {
+  simple: () => post({ mode: "no-cors" }),
+  credentials: () => post({ mode: "no-cors", credentials: "include" }),
+  json: () => post({ headers: { "Content-Type": "application/json", Authorization: "Bearer 0" } }),
+  read: () => fetch("TARGET/"),
+  live: () => fetch("TARGET/live"),
+  script,
+  frame: async () => { const text = document.querySelector("iframe").contentDocument.body.innerText;
+    if (!text) throw Error("empty"); return text; },
+};
+form.submit();
+const results = {};
+Promise.all(Object.entries(tries).map(([name, f]) => f().then((r) => { results[name] = r.type || r; },
+  (e) => { results[name] = "blocked"; }))).then(() => { document.title = "tried"; });
+</script>"""
+
+
+@pytest.fixture
+def elsewhere():
+    """Serves a page of somebody else; its url on another port of this machine, under a name of its own."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(server.page.encode())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.page = ""
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "evil.example"])
+def test_another_page(site, tab, elsewhere, name):
+    """A page from elsewhere in the same browser, while the agent's page is open and signed in, orders nothing and
+    reads nothing; nor does one whose name leads here."""
+    open_page(site, tab)
+    elsewhere.page = EVIL.replace("TARGET", f"http://{site.web.host}")
+    own = tab.driver.current_window_handle
+    tab.driver.switch_to.new_window("tab")
+    tab.open(f"http://{name}:{elsewhere.server_port}/")
+    wait_for(lambda: tab.driver.title == "tried", 20, "all that it tries")
+    results = tab.driver.execute_script("return results")
+    assert results.pop("simple") in ("opaque", "blocked") and results.pop("credentials") in ("opaque", "blocked")
+    assert results == {"json": "blocked", "read": "blocked", "live": "blocked", "script": "blocked", "frame": "blocked"}
+    assert any("frame" in m["message"].lower() for m in tab.driver.get_log("browser"))
+    if name == "evil.example":
+        tab.open(f"http://{name}:{site.web.address[1]}/")
+        assert tab.text("body") == "this is not what that name stands for"
+    tab.driver.switch_to.window(own)
+    tab.expect("#lock", "open")
+    assert not site.agent.lines("locked by") and not site.web.lines("orders")
 
 
 # ---- Lists that are told. ----

@@ -386,6 +386,8 @@ const lists = {
     filter();
   },
   requests(items) {
+    const fresh = items.filter((r) => !requests.rows.has(r.request));
+    if (fresh.length) tell(fresh.map((r) => r.user + " asks to come in: request " + r.request).join("; "));
     requests.set(items.map((r) => [r.request, r]));
     some("requests", items.length);
     show($("requests-count"), items.length ? String(items.length) : "");
