@@ -157,6 +157,8 @@ bool relay_config_load(struct relay_config *c, const char *path, struct error *e
 void relay_config_free(struct relay_config *c);
 bool agent_config_load(struct agent_config *c, const char *path, struct error *e);
 void agent_config_free(struct agent_config *c);
+bool client_config_load(struct client_config *c, const char *path, struct error *e);
+void client_config_free(struct client_config *c);
 
 /* Reads targets, or places to listen, as Allow and Listen have them, into a user's. */
 bool agent_user_add_allow(struct agent_user *user, const char *list, struct error *e);
@@ -164,9 +166,6 @@ bool agent_user_add_listen(struct agent_user *user, const char *list, struct err
 
 /* Frees the lists of a user. */
 void agent_user_free(struct agent_user *user);
-
-bool client_config_load(struct client_config *c, const char *path, struct error *e);
-void client_config_free(struct client_config *c);
 
 /* The path of its control socket, which is the configuration's; NULL: it has none. */
 const char *agent_config_socket(const struct agent_config *c);

@@ -249,6 +249,7 @@ static int set_up(void **state)
     t.agent.requests = requests_new();
     log_rates_init(&t.agent.log, (const uint8_t[16]){0});
     list_init(&t.agent.ended);
+    list_init(&t.agent.guests);
     list_init(&t.agent.over);
     list_init(&t.agent.shares);
     list_init(&t.agent.attempts);

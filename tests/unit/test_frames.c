@@ -194,8 +194,8 @@ static void test_type_numbers(void **state)
         {0x80, "START", false}, {0x81, "ACK", false},      {0x82, "PING", false},
         {0x83, "PONG", false},  {0x84, "DATAGRAM", false}, {0xC0, "PAD", false},
         {0x0A, "ACCESS", true}, {0x00, "?", true},         {0x0B, "?", true},
-        {0x7F, "?", true},      {0x85, "?", false},        {0xC1, "?", false},
-        {0x101, "?", false},
+        {0x7F, "?", true},      {0x85, "?", false},        {0xC1, "HEAD", false},
+        {0xC2, "?", false},     {0x101, "?", false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {

@@ -231,7 +231,7 @@ static void test_relays_are_lost(void **state)
                             ROW("lab-1", "offline   ", "a=1"));
 }
 
-/* An agent that the relay no longer has when it is back is forgotten: it is new when it comes. */
+/* An agent that the relay no longer has when it is back is unlisted, until it comes. */
 static void gone_and_back(void)
 {
     begin();
@@ -260,8 +260,8 @@ static void lost_and_back(void)
 static void test_relay_is_back(void **state)
 {
     (void)state;
-    assert_string_equal(printed_of(gone_and_back, true),
-                        AT_FIRST ROW("lab-1", "online    ", "a=1"));
+    assert_string_equal(printed_of(gone_and_back, true), AT_FIRST ROW("lab-1", "unlisted  ", "a=1")
+                                                             ROW("lab-1", "online    ", "a=1"));
     assert_string_equal(printed_of(gone_at_one, true), AT_FIRST);
     assert_string_equal(printed_of(lost_and_back, true), AT_FIRST);
 }

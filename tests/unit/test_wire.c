@@ -582,7 +582,8 @@ static void test_names_of_numbers(void **state)
         assert_string_equal(agent_state_name(i), states[i]);
     assert_string_equal(message_name(128), "CALLS");
     assert_string_equal(message_name(129), "HEARD");
-    assert_string_equal(message_name(130), "?");
+    assert_string_equal(message_name(130), "HEAD");
+    assert_string_equal(message_name(131), "?");
     assert_string_equal(role_name(~0U), "?");
 }
 
