@@ -146,7 +146,7 @@ def test_keyboard_only(site, tab):
 
 
 def test_focus_stays(site, tab, echo):
-    """What comes in while somebody is at a button leaves the focus there."""
+    """Lists that come in while somebody is at a button leave the focus there."""
     open_page(site, tab)
     client = site.world.start_client(*forwards(echo.port))
     connection = greet(client)
@@ -324,7 +324,7 @@ def stream_row(session, stream, port=22):
 
 
 def a_working_day():
-    """What an officer could find in the morning."""
+    """Lists as an officer could find them in the morning."""
     at = "2026-11-30T08:{:02}:12.000Z".format
     return {
         "status": [
