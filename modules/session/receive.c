@@ -271,10 +271,11 @@ static bool take_access(struct session *s, const struct frame *f, uint64_t now_u
     (void)now_us;
     if (!s->settings.client || f->stream != 0 || !access_decode(&access, f->payload))
         return bad_frame(s, f, "malformed, or not for an agent");
-    if (s->state != SESSION_ACTIVE)
+    if (s->state != SESSION_ACTIVE || (s->granted && access.state == ACCESS_WAITING))
         return true;
     if (access.state == ACCESS_WAITING || access.state == ACCESS_GRANTED)
         s->waits = access.state == ACCESS_WAITING;
+    s->granted = s->granted || access.state == ACCESS_GRANTED;
     if (s->events->on_access)
         s->events->on_access(s, &access);
     session_wake(s); /* for what waited */

@@ -102,8 +102,8 @@ void session_close(struct session *s, enum code code, const char *text);
 void session_set_waiting(struct session *s, bool waiting);
 
 /* True while it waits: at the client from the first message 2 that says so, or from ACCESS in state
- * ACCESS_WAITING, until one in ACCESS_GRANTED. Meanwhile what the client asks for (stream_open,
- * listen_request) stays with it, and on_access comes after the change. */
+ * ACCESS_WAITING, until the first one in ACCESS_GRANTED. Meanwhile what the client asks for
+ * (stream_open, listen_request) stays with it, and on_access comes after the change. */
 bool session_waits(const struct session *s);
 
 /* Agent: the client has said that it can wait. */

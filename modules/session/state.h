@@ -59,6 +59,7 @@ struct session {
     bool close_owed, farewell_owed, access_owed;
     bool grant_owed; /* agent: its client waits to be told ACCESS_GRANTED, and nothing in its place
                       */
+    bool granted; /* client: it waits no more, whatever its agent says */
     uint8_t access_state; /* of the ACCESS owed, with its fields below */
     const char *end_text; /* that its streams end with, once that is known; or NULL */
     uint64_t access_until_s;

@@ -125,6 +125,22 @@ def test_listeners_open_with_the_grant(world, site):
     assert "7F3K" not in audit.read_text()
 
 
+def test_agent_that_cannot_decide(world, site):
+    """Granted once it waits no more, however often an agent says so: neither the audit nor what listens
+    goes with it."""
+    audit = world.directory / "client.audit"
+    client = world.start_client(*forwards(9), Audit=audit)
+    client.expect(ASKED)
+    back_and_forth = [access_frame(GRANTED, 0, "now"), access_frame(WAITING, 0, "7F3K")] * 500
+    site.decide(*back_and_forth, access_frame(GRANTED, 0, "at last"))
+    client.expect("the session may last until (?:now|at last)")
+    with client.dial() as connection:
+        assert ask(connection, b"hello") == b"hello"
+    client.stop()
+    events = [e["event"] for e in entries_of(audit)]
+    assert events.count("session_asked") == events.count("session_granted") == 1
+
+
 def test_standard_input_waits(world, site):
     """With -W the one line is on standard error, nothing of standard input is read, and what comes in it
     goes out after the grant. A log of warnings has nothing else."""

@@ -232,6 +232,22 @@ static void access_begins_the_waiting(void **state)
     raw_free(r);
 }
 
+/* An agent that takes it back again and again is heard once. */
+static void a_grant_is_for_good(void **state)
+{
+    struct raw *r = raw_new(true, NULL);
+    (void)state;
+    raw_start(r);
+    send_access(r, ACCESS_GRANTED);
+    for (int i = 0; i < 3; i++) {
+        send_access(r, ACCESS_WAITING);
+        assert_false(session_waits(r->s));
+        assert_int_equal(r->side.accesses, 1 + i);
+        send_access(r, ACCESS_GRANTED);
+    }
+    raw_free(r);
+}
+
 /* A denial ends it with the agent's words, and nothing was opened. */
 static void a_denial_ends_the_session(void **state)
 {
@@ -377,6 +393,7 @@ int main(void)
         cmocka_unit_test(it_waits_over_circuits),
         cmocka_unit_test(only_the_first_hint_counts),
         cmocka_unit_test(access_begins_the_waiting),
+        cmocka_unit_test(a_grant_is_for_good),
         cmocka_unit_test(a_denial_ends_the_session),
         cmocka_unit_test(a_client_gives_up),
         cmocka_unit_test(whoever_need_not_wait_opens_at_once),
