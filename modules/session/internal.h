@@ -8,6 +8,7 @@
 #define INITIAL_WINDOW (256U << 10)
 #define RING_RESERVE (64U << 10) /* DATA leaves this much of the ring to control frames */
 #define REFUSED_MAX 1024         /* OPENs over the limit whose RESET is not acknowledged */
+#define WAITING_REFUSED_MAX 256  /* OPENs and LISTENs in a session that waits, in all */
 #define STREAM_ID_LAST (UINT32_MAX - 2)
 #define TX_RECORDS 4 /* built at once */
 #define TX_BYTES ((size_t)TX_RECORDS * (2 + RECORD_MAX))

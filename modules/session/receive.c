@@ -59,6 +59,14 @@ static bool find_listener(struct session *s, const struct frame *f, uint32_t id,
     return true;
 }
 
+/* False: the session has failed. An honest client asks only for what it sent before it knew. */
+static bool may_ask(struct session *s)
+{
+    if (!s->waits || s->settings.client || ++s->refused_waiting <= WAITING_REFUSED_MAX)
+        return true;
+    return session_fail(s, CODE_FULL, "the peer opens streams though the session waits");
+}
+
 static void refuse_while_waiting(struct stream *st)
 {
     stream_reset(st, RESET_NOT_PERMITTED, "the session waits for approval");
@@ -77,6 +85,8 @@ static bool take_open(struct session *s, const struct frame *f, uint64_t now_us)
         return false;
     if (s->state != SESSION_ACTIVE)
         return true; /* own CLOSE answers it; nothing may follow that */
+    if (!may_ask(s))
+        return false;
     if (client && !find_listener(s, f, open.listener, &listener))
         return false;
     st = stream_new_from_peer(s, f->stream, false, client ? open.address : open.target);
@@ -215,6 +225,8 @@ static bool take_listen(struct session *s, const struct frame *f, uint64_t now_u
         return false;
     if (s->state != SESSION_ACTIVE)
         return true;
+    if (!may_ask(s))
+        return false;
     st = stream_new_from_peer(s, f->stream, true, address);
     if (!st || st->refused)
         return st != NULL;

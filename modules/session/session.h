@@ -97,8 +97,9 @@ void session_close(struct session *s, enum code code, const char *text);
 
 /* Agent: from now on the session waits for approval, or it no longer does; at first it does not.
  * It can begin to only before the client's first START. Whoever lets it go on tells ACCESS_GRANTED.
- * While it waits every OPEN and LISTEN is reset here with RESET_NOT_PERMITTED, and payload 2 says
- * so. What the client reads of it, the owner tells with session_tell_access. */
+ * While it waits every OPEN and LISTEN is reset here with RESET_NOT_PERMITTED, and fails the
+ * session if there are more than an honest client sends; payload 2 says that it waits. What the
+ * client reads of it, the owner tells with session_tell_access. */
 void session_set_waiting(struct session *s, bool waiting);
 
 /* True while it waits: at the client from the first message 2 that says so, or from ACCESS in state

@@ -59,9 +59,10 @@ struct session {
     bool close_owed, farewell_owed, access_owed;
     bool grant_owed; /* agent: its client waits to be told ACCESS_GRANTED, and nothing in its place
                       */
-    bool granted; /* client: it waits no more, whatever its agent says */
-    uint8_t access_state; /* of the ACCESS owed, with its fields below */
-    const char *end_text; /* that its streams end with, once that is known; or NULL */
+    bool granted;    /* client: it waits no more, whatever its agent says */
+    unsigned refused_waiting; /* agent: OPENs and LISTENs that came while it waited */
+    uint8_t access_state;     /* of the ACCESS owed, with its fields below */
+    const char *end_text;     /* that its streams end with, once that is known; or NULL */
     uint64_t access_until_s;
     char access_text[SESSION_ACCESS_TEXT_BYTES];
     uint8_t head[HEAD_MAX_BYTES]; /* of the owner's audit */

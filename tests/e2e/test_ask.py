@@ -1,5 +1,6 @@
 """Sessions that ask for approval: what they wait for, and who decides. The client is the independent peer
 where it says more than the program's own would."""
+import contextlib
 import fcntl
 import json
 import re
@@ -13,7 +14,7 @@ import pytest
 import peer
 import test_control
 from harness import OTHER, USAGE, spx, wait_for
-from peer import LISTEN, RESET, Reader, Refused, frame, open_frame, string, u16
+from peer import LISTEN, RESET, Gone, Reader, Refused, frame, open_frame, string, u16
 from test_peer import peer_client, target
 from test_rules import reload
 
@@ -204,6 +205,19 @@ def test_wrong_codes(world, site, echo):
     assert "too many wrong codes" in site.ask("approve", other.code, code=OTHER)
     assert agent.lines("approves nothing: too many wrong codes")
     site.ask("deny", "2")  # goes on
+
+
+def test_client_that_does_not_hold_back(world, site, echo):
+    """Whoever is not approved fills no audit: what asks for streams while it waits is sent away."""
+    agent = configure(site)
+    waiting = Waiting(world)
+    with contextlib.suppress(Gone):
+        for first in range(1, 2000, 100):
+            waiting.circuit.send(*(open_frame(n, target(echo)) for n in range(first, first + 100, 2)))
+            waiting.circuit.receive()
+    agent.expect("ended: the peer opens streams though the session waits")
+    assert len(audited(site, "stream_refused", 256)) == 256 and not agent.lines("connected, stream")
+    Waiting(world, user="bob")
 
 
 def test_clients_that_cannot_ask(world, site):

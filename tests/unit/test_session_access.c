@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "session/internal.h"
 #include "session/listen.h"
 
 static void tell(struct session *s, enum access_state state, uint64_t until_s, const char *text)
@@ -337,6 +338,33 @@ static void an_agent_opens_nothing(void **state)
     raw_free(r);
 }
 
+/* Each is an entry in the agent's audit: a client that goes on and on is sent away, however few
+ * streams its user may have open. */
+static void a_client_that_does_not_hold_back(void **state)
+{
+    struct session_settings settings = session_default_settings(false);
+    (void)state;
+    settings.streams = 1;
+    for (int listens = 0; listens <= 1; listens++) {
+        struct raw *r = raw_new(false, &settings);
+        session_set_waiting(r->s, true);
+        raw_start(r);
+        for (uint32_t i = 0; i < WAITING_REFUSED_MAX; i++) {
+            raw_send_open(r, 2 * i + 1, 1000);
+            raw_output(r);
+            raw_send_position(r, FRAME_ACK, r->s->sent_max);
+        }
+        assert_int_equal(session_error(r->s)->code, CODE_OK);
+        if (listens)
+            send_listen(r, 2 * WAITING_REFUSED_MAX + 1);
+        else
+            raw_send_open(r, 2 * WAITING_REFUSED_MAX + 1, 1000);
+        assert_int_equal(session_error(r->s)->code, CODE_FULL);
+        assert_int_equal(r->side.opens, 0);
+        raw_free(r);
+    }
+}
+
 /* Who can wait must take ACCESS, or would never hear of the grant. */
 static void who_can_wait(void **state)
 {
@@ -398,6 +426,7 @@ int main(void)
         cmocka_unit_test(a_client_gives_up),
         cmocka_unit_test(whoever_need_not_wait_opens_at_once),
         cmocka_unit_test(an_agent_opens_nothing),
+        cmocka_unit_test(a_client_that_does_not_hold_back),
         cmocka_unit_test(who_can_wait),
         cmocka_unit_test(a_grant_is_told_as_one),
     };
