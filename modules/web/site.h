@@ -11,6 +11,7 @@
 struct web {
     struct loop *loop;
     struct opener *opener;
+    struct connecting first; /* the first try */
     struct passes passes;
     struct feed *feed;
     struct orders *orders;

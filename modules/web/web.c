@@ -127,6 +127,21 @@ static void on_ordered(void *owner)
     feed_refresh(w->feed);
 }
 
+/* The first try: whoever may not use the socket is told so at once. */
+static void on_first(struct connecting *first, int fd, int error)
+{
+    struct web *w = container_of(first, struct web, first);
+    if (fd >= 0)
+        close(fd);
+    if (fd < 0 && (error == EACCES || error == EPERM)) {
+        end(w, FAILURE_DENIED, "the control socket is closed to this user");
+        return;
+    }
+    if (fd < 0)
+        log_warning("the agent is not there: %s; the page waits for it", system_text(error));
+    print_url(w);
+}
+
 static bool start(struct web *w, const struct http_site *site, const struct address *listen,
                   struct error *e)
 {
@@ -144,7 +159,8 @@ static bool start(struct web *w, const struct http_site *site, const struct addr
 static void serve(struct web *w)
 {
     log_started();
-    print_url(w);
+    w->first.done = on_first;
+    opener_ask(w->opener, &w->first);
     w->keys.on_read = on_key;
     if (isatty(STDIN_FILENO) && io_add(w->loop, &w->keys, STDIN_FILENO))
         io_want_read(&w->keys);

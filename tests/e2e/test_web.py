@@ -1,16 +1,19 @@
 """The agent's page over HTTP: who gets in, what it shows and orders, and what it does not let happen."""
+import grp
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from harness import CONFIG, DENIED, LOOPBACK, NETWORK, USAGE, forwards, run, spx, stays_false, wait_for
+from harness import CONFIG, DENIED, LOOPBACK, NETWORK, SPX, USAGE, forwards, run, spx, stays_false, wait_for
 from servers import greet, reset
 from web import Page, Told, Web, list_until, next_list
 
@@ -208,6 +211,42 @@ def test_privileges(site):
     assert site.web.token().encode() not in b"".join(argv)
     open_files = [os.readlink(f"/proc/{site.web.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{site.web.pid}/fd")]
     assert not any(name.endswith((".key", ".conf", ".audit")) for name in open_files)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which takes root")
+def test_other_users(world):
+    """A member of ControlGroup may have a page, and is the one who decides; nobody else gets one."""
+    directory = Path(tempfile.mkdtemp(prefix="spx-web-"))
+    directory.chmod(0o755)
+    conf = world.agent_conf(ControlSocket=directory / "control", ControlGroup="nogroup")
+    world.start_relay()
+    agent = world.start_agent(conf=conf)
+    shutil.copy(SPX, directory / "spx")
+    group = grp.getgrnam("nogroup").gr_gid
+    argv = [directory / "spx", "agent", "web", "--socket", directory / "control"]
+
+    def becoming(uid, gid):
+        return ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", *argv]
+
+    web = world.start(Web(world, None, argv=becoming(4711, group)))
+    assert Page(web).enter().order("lock")["result"] == "done"
+    agent.expect(r"locked by uid 4711 \(process \d+\)")
+    done = run(*becoming(4711, 4711), code=DENIED, cwd=directory)
+    assert "the control socket is closed to this user" in done.stderr and done.stdout == ""
+    shutil.rmtree(directory)
+
+
+def test_before_the_agent(world, tmp_path):
+    """The page may be started before the agent, and says so."""
+    control = tmp_path / "control"
+    conf = world.agent_conf(ControlSocket=control)
+    web = world.start(Web(world, conf))
+    web.expect("the agent is not there: no such file or directory; the page waits for it")
+    with Page(web).enter().live() as lines:
+        next(line for line in lines if line.get("text") == "the agent does not run")
+        world.start_relay()
+        world.start_agent(conf=conf)
+        next(line for line in lines if line.get("here"))
 
 
 def test_opener_ends(site):

@@ -16,9 +16,9 @@ URL = r"^http://([^/]+)/#([0-9a-f]{32})$"
 class Web(Program):
     """A running `spx agent web`."""
 
-    def __init__(self, world, conf, *options, name="web", url=URL, **more):
+    def __init__(self, world, conf, *options, name="web", url=URL, argv=None, **more):
         self.url = url
-        argv = world.argv("agent", conf, "web", *options)
+        argv = argv or world.argv("agent", conf, "web", *options)
         super().__init__(name, argv, world.directory, **more)
         if not self.terminal:
             self.wait_urls(1)
