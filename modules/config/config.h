@@ -15,6 +15,8 @@
 #define AUDIT_QUOTA_DEFAULT 1000000
 #define AUDIT_MB_MAX 1000000
 #define MAX_PERMIT_DEFAULT_S 86400 /* from a permit's issue to its end */
+#define MAX_SESSION_DEFAULT_S 43200
+#define MAX_SESSION_MAX_S 31622400U
 
 /* A user's name as it is shown; of one with a permit with authority and permit. */
 #define USER_TEXT_BYTES 160
@@ -42,6 +44,15 @@ struct relay_agent {
     struct host_port dial;
 };
 
+#define RELAY_AUTHORITIES_MAX 8
+
+/* An authority whose permits let users in. */
+struct relay_authority {
+    char name[NAME_TEXT_BYTES];
+    uint8_t public_key[SIGN_PUBLIC_BYTES];
+    uint32_t max_session_s; /* so long after a permit's end a session by it may resume */
+};
+
 struct relay_config {
     struct address_list listen; /* one or more */
     struct keypair key;
@@ -54,6 +65,8 @@ struct relay_config {
     size_t user_count;
     struct relay_agent *agents;
     size_t agent_count;
+    struct relay_authority *authorities; /* RELAY_AUTHORITIES_MAX at most */
+    size_t authority_count;
 };
 
 struct agent_relay {

@@ -19,6 +19,21 @@ static bool finish_agent(struct config_reader *r, void *object, struct error *e)
     return config_note_peer(r, agent->name, agent->public_key, e);
 }
 
+static bool finish_authority(struct config_reader *r, void *object, struct error *e)
+{
+    const struct relay_config *c = r->config;
+    const struct relay_authority *own = object;
+    if (c->authority_count > RELAY_AUTHORITIES_MAX)
+        return error_set(e, FAILURE_CONFIG, "too many authorities; expected at most %d",
+                         RELAY_AUTHORITIES_MAX);
+    for (size_t i = 0; i < c->authority_count; i++)
+        if (&c->authorities[i] != own &&
+            memcmp(c->authorities[i].public_key, own->public_key, SIGN_PUBLIC_BYTES) == 0)
+            return error_set(e, FAILURE_CONFIG, "authority %s has the same PublicKey",
+                             c->authorities[i].name);
+    return config_note_peer(r, own->name, NULL, e);
+}
+
 static bool append_agent_pattern(void *arg, const char *item, struct error *e)
 {
     struct relay_user *user = arg;
@@ -101,12 +116,28 @@ static const struct config_key agent_keys[] = {
     {"Dial", AT_MOST_ONE, AT_ONCE, &dial_address, 0},
 };
 
+#define AUTHORITY(field) offsetof(struct relay_authority, field)
+
+static const struct config_key authority_keys[] = {
+    {"Name", EXACTLY_ONE, AT_ONCE, &config_name, AUTHORITY(name)},
+    {"PublicKey", EXACTLY_ONE, AT_ONCE, &config_authority_key, AUTHORITY(public_key)},
+    {"MaxSession",
+     AT_MOST_ONE,
+     AT_ONCE,
+     &config_number,
+     CONFIG_NUMBER(struct relay_authority, max_session_s),
+     {0, MAX_SESSION_MAX_S, SECONDS},
+     MAX_SESSION_DEFAULT_S},
+};
+
 static const struct config_section sections[] = {
     {"Relay", EXACTLY_ONE, {0}, NULL, CONFIG_KEYS(relay_keys)},
     {"User", ANY_NUMBER, CONFIG_ITEMS(struct relay_config, users, user_count), finish_user,
      CONFIG_KEYS(user_keys)},
     {"Agent", ANY_NUMBER, CONFIG_ITEMS(struct relay_config, agents, agent_count), finish_agent,
      CONFIG_KEYS(agent_keys)},
+    {"Authority", ANY_NUMBER, CONFIG_ITEMS(struct relay_config, authorities, authority_count),
+     finish_authority, CONFIG_KEYS(authority_keys)},
 };
 
 const struct config_file relay_config_file = {"relay", CONFIG_SECTIONS(sections)};
@@ -129,6 +160,7 @@ void relay_config_free(struct relay_config *c)
         free(c->agents[i].labels);
     free(c->users);
     free(c->agents);
+    free(c->authorities);
     free(c->listen.items);
     free(c->audit);
     free(c->user);

@@ -31,6 +31,8 @@ struct crowd_member {
 /* The arithmetic of a first message: to read it; to read and answer it. */
 #define MULTIPLICATIONS_TO_READ 1
 #define MULTIPLICATIONS_TO_ANSWER 4
+#define MULTIPLICATIONS_FOR_SIGNATURE \
+    5 /* of a permit that is not good, which takes about as long */
 
 enum crowd_budget {
     CROWD_NOTHING, /* no arithmetic: silence */

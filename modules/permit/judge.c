@@ -47,7 +47,7 @@ static bool is_not_over(const struct permit *p, const struct permit_clock *c, in
                   clock_is_back ? IS_WRONG : "", e);
 }
 
-static bool has_begun(const struct permit *p, const struct permit_clock *c, struct error *e)
+bool permit_has_begun(const struct permit *p, const struct permit_clock *c, struct error *e)
 {
     int64_t from = (int64_t)p->outer.from_s;
     return c->wall_s >= from - PERMIT_SKEW_S || refuse(c, "is not good before", from, "", e);
@@ -68,7 +68,7 @@ static bool is_short_enough(const struct permit *p, const struct permit_clock *c
 bool permit_may_begin(const struct permit *p, const struct permit_clock *c, struct error *e)
 {
     return is_short_enough(p, c, e) && is_not_from_the_future(p, c, e) && is_not_over(p, c, 0, e) &&
-           has_begun(p, c, e);
+           permit_has_begun(p, c, e);
 }
 
 bool permit_may_go_on(const struct permit *p, const struct permit_clock *c, uint32_t session_s,

@@ -22,6 +22,9 @@ struct permit_clock {
 /* May a session begin by it? False, FAILURE_DENIED: e says why, with both times. */
 bool permit_may_begin(const struct permit *p, const struct permit_clock *c, struct error *e);
 
+/* True if it is good already; e as above. */
+bool permit_has_begun(const struct permit *p, const struct permit_clock *c, struct error *e);
+
 /* The same for one that began earlier: it may go on until so long after the permit's end. */
 bool permit_may_go_on(const struct permit *p, const struct permit_clock *c, uint32_t session_s,
                       struct error *e);

@@ -58,7 +58,7 @@ static void compare_user(struct audit *audit, const struct directory *d,
 {
     const struct known_user *u = directory_user_by_key(d, fresh->public_key);
     const struct relay_user *old =
-        u && strcmp(u->config->name, fresh->name) == 0 ? u->config : NULL;
+        u && !u->visit && strcmp(u->config->name, fresh->name) == 0 ? u->config : NULL;
     if (!old)
         audit_note_user(audit, fresh->name, fresh->public_key, "added");
     log_patterns(audit, fresh, old, "added");
@@ -102,4 +102,34 @@ void changes_log_gone_user(struct audit *audit, const struct known_user *u)
 void changes_log_gone_agent(struct audit *audit, const struct known_agent *a)
 {
     log_agent(audit, a->name, a->public_key, "removed");
+}
+
+static bool has_authority(const struct relay_config *c, const struct relay_authority *a)
+{
+    for (size_t i = 0; i < c->authority_count; i++)
+        if (memcmp(c->authorities[i].public_key, a->public_key, SIGN_PUBLIC_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static void log_authorities(struct audit *audit, const struct relay_config *in,
+                            const struct relay_config *not_in, const char *what)
+{
+    char fingerprint[FINGERPRINT_TEXT_BYTES];
+    struct log_fields f = {.event = "authority_changed", .key = fingerprint, .reason = what};
+    for (size_t i = 0; i < in->authority_count; i++) {
+        if (has_authority(not_in, &in->authorities[i]))
+            continue;
+        f.user = in->authorities[i].name;
+        sign_fingerprint(fingerprint, in->authorities[i].public_key);
+        log_event(LOG_INFO, &f, "authority %s: %s, key %s", f.user, what, fingerprint);
+        audit_note(audit, &f, &by_reload);
+    }
+}
+
+void changes_log_authorities(struct audit *audit, const struct relay_config *old,
+                             const struct relay_config *fresh)
+{
+    log_authorities(audit, old, fresh, "removed");
+    log_authorities(audit, fresh, old, "added");
 }

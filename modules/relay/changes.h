@@ -22,4 +22,8 @@ bool changes_in_agents(const struct relay_user *before, const struct relay_user 
 void changes_log_gone_user(struct audit *audit, const struct known_user *u);
 void changes_log_gone_agent(struct audit *audit, const struct known_agent *a);
 
+/* A line for each authority that only one of two configurations has. */
+void changes_log_authorities(struct audit *audit, const struct relay_config *old,
+                             const struct relay_config *fresh);
+
 #endif

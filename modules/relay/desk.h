@@ -14,6 +14,7 @@
 #include "net/loop.h"
 #include "relay/directory.h"
 
+struct authorities;
 struct worker;
 struct listing;
 
@@ -24,9 +25,11 @@ struct relay {
     struct worker *workers; /* the first one's loop is this one */
     unsigned worker_count;
     struct relay_config config;
-    struct keypair key;       /* the one it was started with */
-    struct known_keys *known; /* of users and agents */
-    struct key_stock stock;   /* filled at each sweep */
+    struct keypair key;              /* the one it was started with */
+    struct known_keys *known;        /* of users and agents */
+    struct authorities *authorities; /* whose permits let users in, for all threads */
+    unsigned visitor_count;          /* those users, in the directory (visitors.h) */
+    struct key_stock stock;          /* filled at each sweep */
     struct hop_party party;
     struct directory directory;
     struct listing *listing; /* who watches the directory */

@@ -100,13 +100,24 @@ static void configure_agent(struct directory *d, struct known_agent *a,
         presence_changed(&a->presence);
 }
 
+static void keep_visitors(struct directory *d)
+{
+    list_each (link, &d->users) {
+        struct known_user *u = container_of(link, struct known_user, all);
+        if (u->visit && u->stays) {
+            u->before = u->config;
+            u->generation = d->generation;
+        }
+    }
+}
+
 /* Marks the entries that stay with the new generation. */
 static void keep_known(struct directory *d, const struct relay_config *config)
 {
     d->generation++;
     for (size_t i = 0; i < config->user_count; i++) {
         struct known_user *u = directory_user_by_key(d, config->users[i].public_key);
-        if (u && strcmp(u->config->name, config->users[i].name) == 0) {
+        if (u && !u->visit && strcmp(u->config->name, config->users[i].name) == 0) {
             u->before = u->config;
             u->config = &config->users[i];
             u->generation = d->generation;
@@ -166,6 +177,7 @@ bool directory_update(struct directory *d, const struct relay_config *config, ui
                       struct list *gone_users, struct list *gone_agents)
 {
     keep_known(d, config);
+    keep_visitors(d);
     take_out_gone(d, gone_users, gone_agents);
     return add_new(d, config, now_us);
 }
@@ -173,7 +185,29 @@ bool directory_update(struct directory *d, const struct relay_config *config, ui
 void directory_free_user(struct known_user *u)
 {
     list_remove(&u->all);
+    if (u->visit)
+        u->free_visit(u->visit);
     free(u);
+}
+
+struct known_user *directory_add_visitor(struct directory *d, struct visit *v,
+                                         const struct relay_user *config,
+                                         void (*free_visit)(struct visit *v))
+{
+    struct known_user *u = add_user(d, config);
+    if (!u)
+        return NULL;
+    u->config = config;
+    u->generation = d->generation;
+    u->visit = v;
+    u->free_visit = free_visit;
+    return u;
+}
+
+void directory_remove_visitor(struct directory *d, struct known_user *u)
+{
+    table_remove(&d->users_by_key, &u->by_key);
+    directory_free_user(u);
 }
 
 void directory_free_agent(struct known_agent *a)

@@ -12,6 +12,7 @@
 #include "wire/messages.h"
 
 struct peer;
+struct visit;
 
 struct known_user {
     struct table_entry by_key;
@@ -20,6 +21,9 @@ struct known_user {
     const struct relay_user *before; /* directory_update replaced it; valid as long as the
                                         configuration that it is of; NULL: the user is new */
     unsigned generation;
+    struct visit *visit; /* of a user by permit (visitors.h), who has no other config; or NULL */
+    void (*free_visit)(struct visit *v);
+    bool stays; /* such a one, with the configuration that directory_update takes next */
     struct list all;
     struct list hops;       /* its open client hops, by struct peer's of_party */
     unsigned circuit_count; /* joined, to any agent */
@@ -86,6 +90,14 @@ bool directory_update(struct directory *d, const struct relay_config *config, ui
 void directory_free(struct directory *d);
 void directory_free_user(struct known_user *u);
 void directory_free_agent(struct known_agent *a);
+
+/* A user by permit, whose visit it owns from now on. NULL without memory: it does not. */
+struct known_user *directory_add_visitor(struct directory *d, struct visit *v,
+                                         const struct relay_user *config,
+                                         void (*free_visit)(struct visit *v));
+
+/* One that nothing names any more. */
+void directory_remove_visitor(struct directory *d, struct known_user *u);
 
 /* Whose key it is, or NULL. Valid until directory_update moves it to a list of those gone. */
 struct known_user *directory_user_by_key(const struct directory *d, const uint8_t key[KEY_BYTES]);

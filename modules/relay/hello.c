@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/authorities.h"
 #include "relay/desk.h"
 #include "relay/peer.h"
 #include "relay/worker.h"
@@ -28,6 +29,7 @@ struct hello_job {
     bool known_only; /* a key that is not known is not answered */
     struct noise *noise;
     bool authentic, known;
+    enum vouching vouching; /* for the permit in HELLO */
     size_t payload_len, message_len;
     uint8_t *payload; /* message_len bytes, which are enough for it */
     uint8_t message[];
@@ -83,6 +85,10 @@ static void compute(struct hello_job *job)
         return;
     job->known = known_keys_find(r->known, job->noise->remote_static, shared) != KEY_UNKNOWN;
     wipe(shared, sizeof shared);
+    if (!job->known)
+        job->vouching = authorities_vouch(r->authorities, job->noise->remote_static,
+                                          view_of(job->payload, job->payload_len));
+    job->known |= job->vouching == VOUCHING_GOOD;
     if (job->known) /* the stock is not for strangers */
         handshake_take_ephemeral(job->noise, &r->stock);
     job->authentic = noise_prepare(job->noise);
@@ -98,6 +104,8 @@ static void settle(struct hello_job *job)
     unsigned cost = MULTIPLICATIONS_TO_READ;
     if (job->authentic)
         cost += MULTIPLICATIONS_TO_ANSWER;
+    if (job->vouching == VOUCHING_BAD)
+        cost += MULTIPLICATIONS_FOR_SIGNATURE;
     if (job->authentic && job->known && job->peer)
         job->peer->waiting.owed = cost;
     else
@@ -120,6 +128,7 @@ static void finish(struct hello_job *job)
         if (noise)
             job->noise = NULL;
         peer->job = NULL;
+        peer->vouched = job->vouching == VOUCHING_GOOD;
         hop_hello_read(&peer->driver.hop, noise, view_of(job->payload, job->payload_len));
     }
 }

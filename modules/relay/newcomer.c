@@ -13,6 +13,7 @@
 #include "relay/hello.h"
 #include "relay/offer.h"
 #include "relay/peer.h"
+#include "relay/visitors.h"
 
 /* ---- The crowd. ---- */
 
@@ -80,13 +81,29 @@ static void let_in(struct welcome *welcome, const char *name)
     welcome->name = view_of_string(name);
 }
 
-static void hello_of_client(const struct directory *d, const struct hop *h, struct welcome *welcome)
+/* Of a key that the configuration does not have. */
+static void hello_of_visitor(struct peer *peer, const struct hello *hello, struct welcome *welcome)
 {
-    const struct known_user *u = directory_user_by_key(d, h->peer_key);
+    const char *why;
+    const struct known_user *u =
+        visitors_admit(peer->relay, peer->driver.hop.peer_key, hello->permit, peer->vouched, &why);
     if (u)
         let_in(welcome, u->config->name);
-    else if (directory_agent_by_key(d, h->peer_key))
+    else
+        refuse_hello(welcome, CODE_DENIED, why);
+}
+
+static void hello_of_client(struct peer *peer, const struct hello *hello, struct welcome *welcome)
+{
+    const struct directory *d = &peer->relay->directory;
+    const uint8_t *key = peer->driver.hop.peer_key;
+    const struct known_user *u = directory_user_by_key(d, key);
+    if (u && !u->visit)
+        let_in(welcome, u->config->name);
+    else if (directory_agent_by_key(d, key))
         refuse_hello(welcome, CODE_WRONG_ROLE, "this key is an agent's, not a user's");
+    else if (hello->permit.len > 0 && peer->relay->config.authority_count > 0)
+        hello_of_visitor(peer, hello, welcome);
     else
         refuse_hello(welcome, CODE_UNKNOWN_KEY, "this key is not in the relay's configuration");
 }
@@ -156,7 +173,7 @@ static void on_hello(struct hop *h, const struct hello *hello, struct welcome *w
     const struct relay *r = peer->relay;
     hop_driver_set_deadline(&peer->driver, loop_now(r->loop) + HANDSHAKE_S * CLOCK_US_PER_S);
     if (hello->role == ROLE_CLIENT)
-        hello_of_client(&r->directory, h, welcome);
+        hello_of_client(peer, hello, welcome);
     else if (hello->role == ROLE_RELAY)
         refuse_hello(welcome, CODE_WRONG_ROLE, "a relay does not connect to a relay");
     else
@@ -178,10 +195,12 @@ static void open_client(struct peer *peer)
 {
     struct hop *h = &peer->driver.hop;
     struct known_user *u = directory_user_by_key(&peer->relay->directory, h->peer_key);
-    if (u)
-        client_hop_came(peer, u);
-    else
+    if (!u) {
         end_revoked(h);
+        return;
+    }
+    client_hop_came(peer, u);
+    visitors_opened(peer, u);
 }
 
 static void open_agent(struct peer *peer, const struct info *info)

@@ -50,6 +50,7 @@ struct peer {
     /* A newcomer's. */
     struct crowd_member waiting; /* while it has proven nothing */
     struct hello_job *job;       /* its first message is being read by another thread; else NULL */
+    bool vouched;                /* the permit in its HELLO is signed by an authority */
     uint64_t offer;              /* the number of the OFFER whose ticket HELLO had; 0: none */
     /* A client's. */
     char *watch;          /* the query of its WATCH, else NULL */

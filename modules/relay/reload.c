@@ -4,11 +4,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "relay/authorities.h"
 #include "relay/changes.h"
 #include "relay/desk.h"
 #include "relay/junction.h"
 #include "relay/listing.h"
 #include "relay/peer.h"
+#include "relay/visitors.h"
 
 #define REVOKED_US (500 * CLOCK_US_PER_MS)
 
@@ -93,6 +95,8 @@ void reload_apply(struct relay *r, const struct relay_config *config)
     list_init(&gone_users);
     list_init(&gone_agents);
     bool known = know(r->known, config);
+    authorities_set(r->authorities, config);
+    visitors_reload(r, config);
     if (!directory_update(&r->directory, config, loop_now(r->loop), &gone_users, &gone_agents) ||
         !known)
         log_error(NO_MEMORY_TEXT ": some users and agents are not known");

@@ -10,6 +10,7 @@
 #include "base/version.h"
 #include "config/reload.h"
 #include "relay/accept.h"
+#include "relay/authorities.h"
 #include "relay/changes.h"
 #include "relay/desk.h"
 #include "relay/guard.h"
@@ -18,6 +19,7 @@
 #include "relay/listing.h"
 #include "relay/peer.h"
 #include "relay/reload.h"
+#include "relay/visitors.h"
 #include "relay/worker.h"
 
 #define SWEEP_US (5 * CLOCK_US_PER_S)
@@ -37,6 +39,7 @@ static void on_sweep(struct timer *timer)
     uint64_t now = loop_now(r->loop);
     crowd_sweep(&r->crowd, now);
     log_rates_sweep(&r->log, now);
+    visitors_sweep(r);
     directory_sweep(&r->directory, now);
     key_stock_fill(&r->stock);
     heads_sweep(r, now);
@@ -62,6 +65,7 @@ static void on_reload(void *arg, int signo)
               fresh.agent_count == 1 ? "" : "s");
     audit_write(r->audit, &(struct audit_entry){.event = "reloaded"});
     changes_log_new(r->audit, &r->directory, &fresh);
+    changes_log_authorities(r->audit, &r->config, &fresh);
     reload_apply(r, &fresh);
     old = r->config;
     r->config = fresh;
@@ -92,8 +96,8 @@ static void on_status(void *arg, int signo)
         LOG_INFO, &(struct log_fields){.event = "status"},
         "status: %zu of %zu users connected, %zu of %zu agents online, circuits: %zu, connects "
         "under way: %zu, connections: %zu",
-        users, r->config.user_count, agents, r->config.agent_count, length(&r->junctions),
-        length(&r->pendings), length(&r->peers));
+        users, r->config.user_count + r->visitor_count, agents, r->config.agent_count,
+        length(&r->junctions), length(&r->pendings), length(&r->peers));
 }
 
 static void on_stop(void *arg, int signo)
@@ -177,7 +181,8 @@ static bool start(struct server *s, struct error *e)
         return false;
     r->known = known_keys_new();
     r->seen = seen_new();
-    if (!r->known || !r->seen || !listing_start(r))
+    r->authorities = authorities_new();
+    if (!r->known || !r->seen || !r->authorities || !listing_start(r))
         return error_no_memory(e);
     r->party.known = r->known;
     /* Ports first, which may take root; then what is given up, before there is another thread. */
@@ -213,6 +218,7 @@ static void end(struct server *s, const char *why)
     log_rates_free(&r->log);
     seen_free(r->seen);
     known_keys_free(r->known);
+    authorities_free(r->authorities);
     key_stock_end(&r->stock);
     relay_config_free(&r->config);
     wipe(&r->key, sizeof r->key);

@@ -31,8 +31,13 @@ static void print_user(const struct relay_config *c, const struct relay_user *u)
 
 void show_users(const struct relay_config *c)
 {
+    char fingerprint[FINGERPRINT_TEXT_BYTES];
     for (size_t i = 0; i < c->user_count; i++)
         cli_show_peer("user", c->users[i].name, c->users[i].public_key);
+    for (size_t i = 0; i < c->authority_count; i++) {
+        sign_fingerprint(fingerprint, c->authorities[i].public_key);
+        printf("authority %s, key %s\n", c->authorities[i].name, fingerprint);
+    }
     printf("users: %zu, agents: %zu\n", c->user_count, c->agent_count);
     if (c->user_count)
         printf("%-24s %-24s %s\n", "USER", "MAY REACH", "AGENTS");

@@ -248,7 +248,7 @@ class Hop:
 
     def __init__(self, pipe, own=None):
         self.pipe, self.own = pipe, own
-        self.records = self.peer_key = self.role = self.ticket = self.name = None
+        self.records = self.peer_key = self.hello = self.role = self.ticket = self.name = None
         self.pings, self.refused = 0, []  # what came while nobody asked
         self.flags = 0  # of its INFO as a responder
 
@@ -282,7 +282,7 @@ class Hop:
         handshake, payload = noise.read_first_message(
             self.pipe.read_first_message(), noise.HOP, self.own
         )
-        self.peer_key, reader = handshake.peer, Reader(payload)
+        self.peer_key, self.hello, reader = handshake.peer, payload, Reader(payload)
         assert reader.number(1) >= 1
         self.role, self.ticket = reader.number(1), reader.take(32)
         payload = answer(self)

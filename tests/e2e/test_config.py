@@ -121,7 +121,7 @@ MISTAKES = [
         "relay",
         "[User]",
         "[Users]",
-        ":6: unknown section [Users]; known are [Relay], [User], [Agent]",
+        ":6: unknown section [Users]; known are [Relay], [User], [Agent], [Authority]",
     ),
     (
         "agent",

@@ -240,8 +240,9 @@ static void relay_files_of_wrong_form(void **state)
     relay_refused(
         "\nListen = 1\n" RELAY,
         "relay.conf:2: 'Listen' stands before the first section; expected [Section] first");
-    relay_refused(RELAY "[Users]\n",
-                  "relay.conf:4: unknown section [Users]; known are [Relay], [User], [Agent]");
+    relay_refused(
+        RELAY "[Users]\n",
+        "relay.conf:4: unknown section [Users]; known are [Relay], [User], [Agent], [Authority]");
     relay_refused(RELAY "\n[User]\nFoo = 1\n",
                   "relay.conf:6: unknown key 'Foo' in [User]; known are Name, PublicKey, Agents");
     relay_refused(RELAY "Agents = *\n", "relay.conf:4: unknown key 'Agents' in [Relay]; known are "
@@ -424,6 +425,31 @@ static void relay_labels_are_bounded(void **state)
     assert_config_error(&e, "relay.conf:7: Labels: too long: 2048 bytes; expected at most 2047");
 }
 
+/* The point of RFC 6979's key, A.2.5, and another. */
+#define AUTHORITY_1 \
+    "YP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Z5A/4QCLi8maQa6elWKLxk8vGyDC1+n1F3o8KU1EYimQ=="
+
+static void relay_authorities_are_read(void **state)
+{
+    struct relay_config c;
+    struct error e = {0};
+    char text[1024];
+    (void)state;
+    snprintf(text, sizeof text,
+             RELAY "[Authority]\nName = support\nPublicKey = " AUTHORITY_1 "\nMaxSession = 2 h\n");
+    write_config("relay.conf", text);
+    assert_true(relay_config_load(&c, "relay.conf", &e));
+    assert_int_equal(c.authority_count, 1);
+    assert_string_equal(c.authorities[0].name, "support");
+    assert_int_equal(c.authorities[0].public_key[0], 0x60);
+    assert_int_equal(c.authorities[0].max_session_s, 7200);
+    relay_config_free(&c);
+    snprintf(text, sizeof text,
+             RELAY "[Authority]\nName = a\nPublicKey = " AUTHORITY_1
+                   "\n[Authority]\nName = b\nPublicKey = " AUTHORITY_1 "\n");
+    relay_refused(text, "relay.conf:7: authority a has the same PublicKey");
+}
+
 static void rules_are_inherited(void **state)
 {
     struct agent_config c;
@@ -462,10 +488,6 @@ static void rules_are_inherited(void **state)
     assert_int_equal(bob->idle_end_s, 600);
     agent_config_free(&c);
 }
-
-/* The point of RFC 6979's key, A.2.5, and another. */
-#define AUTHORITY_1 \
-    "YP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Z5A/4QCLi8maQa6elWKLxk8vGyDC1+n1F3o8KU1EYimQ=="
 
 static void authorities_are_read(void **state)
 {
@@ -905,6 +927,7 @@ int main(void)
         cmocka_unit_test(rules_are_inherited),
         cmocka_unit_test(agent_file_is_read),
         cmocka_unit_test(authorities_are_read),
+        cmocka_unit_test(relay_authorities_are_read),
         cmocka_unit_test(bad_authorities),
         cmocka_unit_test(agent_that_is_dialled_needs_no_address),
         cmocka_unit_test(bad_agent_files),
