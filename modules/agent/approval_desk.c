@@ -66,7 +66,7 @@ static void note_end(struct agent *a, const struct approval *approval, const cha
     char key[FINGERPRINT_TEXT_BYTES], number[12];
     struct log_fields f = {.event = "approval_ended",
                            .agent = a->config.name,
-                           .user = agent_user_name(a, approval->user_key),
+                           .user = approval->user,
                            .key = key,
                            .request = number,
                            .reason = why};
@@ -97,7 +97,7 @@ void approval_desk_end_changed(struct agent *a, const struct agent_config *old)
     uint32_t after = 0;
     while ((approval = approvals_next(&a->approvals, after, loop_now(a->loop))) != NULL) {
         after = approval->number;
-        if (!changes_same_user(old, &a->config, approval->user_key))
+        if (!service_is_same_user(a, approval->user_key, approval->user, old))
             end_approval(a, approval, "reload", "what the user may do has changed");
     }
     service_end_changed_requests(a, old);
@@ -120,14 +120,15 @@ void approval_desk_withdraw(struct approval_desk *d, struct control_request *r, 
 /* ---- Approving. ---- */
 
 /* Of the key, after its request was granted. */
-static void cover_key(struct approving *p, const uint8_t key[KEY_BYTES], char *text, size_t size)
+static void cover_key(struct approving *p, const uint8_t key[KEY_BYTES], const char *user,
+                      char *text, size_t size)
 {
     struct agent *a = p->desk->agent;
     char time[24];
     text_duration(time, p->for_s * CLOCK_US_PER_S);
-    if (approvals_add(&a->approvals, p->number, key, p->by, loop_now(a->loop), p->for_s))
-        snprintf(text, size, "; the key of %s need not ask for %s: approval %u",
-                 agent_user_name(a, key), time, p->number);
+    if (approvals_add(&a->approvals, p->number, key, user, p->by, loop_now(a->loop), p->for_s))
+        snprintf(text, size, "; the key of %s need not ask for %s: approval %u", user, time,
+                 p->number);
     else
         snprintf(text, size,
                  "; there are too many approvals for one more: the key has to ask again");
@@ -138,17 +139,18 @@ static void take_effect(struct approving *p, struct error *e)
     struct agent *a = p->desk->agent;
     struct control_request *r = p->order;
     struct request_facts f;
-    char more[USER_TEXT_BYTES + 96] = "";
+    char more[USER_TEXT_BYTES + 96] = "", user[USER_TEXT_BYTES];
     uint8_t key[KEY_BYTES];
     bool now;
     if (!service_may_grant(a, p->number, e) || !service_next_request(a, p->number - 1, &f))
         return;
     memcpy(key, f.party.user_key, sizeof key);
+    snprintf(user, sizeof user, "%s", f.party.user);
     now = service_grant(a, p->number, p->by, p->for_s);
     if (p->for_s)
-        cover_key(p, key, more, sizeof more);
+        cover_key(p, key, user, more, sizeof more);
     if (r)
-        control_done(r, "request %u of %s is approved%s%s", p->number, agent_user_name(a, key),
+        control_done(r, "request %u of %s is approved%s%s", p->number, user,
                      now ? "" : ", and granted when its client is back", more);
 }
 

@@ -133,12 +133,13 @@ static void put_relay(struct agent_listing *l, const struct uplink *u)
     put_line(l, &line);
 }
 
-static const struct approval *approval_for(const struct agent *a, const uint8_t key[KEY_BYTES])
+static const struct approval *approval_for(const struct agent *a, const struct agent_user *user)
 {
     const struct approval *approval;
     uint32_t after = 0;
     while ((approval = approvals_next(&a->approvals, after, loop_now(a->loop))) != NULL) {
-        if (memcmp(approval->user_key, key, KEY_BYTES) == 0)
+        if (memcmp(approval->user_key, user->public_key, KEY_BYTES) == 0 &&
+            strcmp(approval->user, user->name) == 0)
             break;
         after = approval->number;
     }
@@ -149,7 +150,7 @@ static void put_user(struct agent_listing *l, const struct agent_user *user)
 {
     struct circumstances now = agent_circumstances(l->agent);
     struct ruling ruling = rules_begin(&user->given.rules, &now, true);
-    const struct approval *approval = approval_for(l->agent, user->public_key);
+    const struct approval *approval = approval_for(l->agent, user);
     char why[RULING_TEXT_BYTES];
     struct listing_line line;
     begin_line(&line, "user");
@@ -405,7 +406,7 @@ static void put_approval(struct agent_listing *l, const struct approval *approva
     struct listing_line line;
     begin_line(&line, "approval");
     json_put_number(&line.json, "approval", approval->number);
-    json_put_text(&line.json, "user", agent_user_name(l->agent, approval->user_key));
+    json_put_text(&line.json, "user", approval->user);
     put_key(&line, approval->user_key);
     json_put_text(&line.json, "by", approval->by);
     put_age(l, &line, "for_s", approval->begun_us);

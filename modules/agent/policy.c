@@ -14,7 +14,7 @@ enum ruling_answer policy_begin(struct agent *a, const struct agent_user *user, 
     struct ruling ruling = rules_begin(rules, &now, has_reason);
     char text[RULING_TEXT_BYTES];
     if (ruling.answer == RULING_ASK &&
-        approvals_of(&a->approvals, user->public_key, loop_now(a->loop)))
+        approvals_of(&a->approvals, user->public_key, user->name, loop_now(a->loop)))
         return RULING_YES;
     if (ruling.answer != RULING_NO)
         return ruling.answer;

@@ -106,6 +106,11 @@ bool service_deny(struct agent *a, uint32_t number, const char *by, const char *
 /* Ends it, as one that is refused, with this text. Harmless if there is none. */
 void service_end_request(struct agent *a, uint32_t number, const char *text);
 
+/* True if nothing has changed since that configuration, which has been reloaded, for the user with
+ * this key and name, of the file or by a permit. */
+bool service_is_same_user(const struct agent *a, const uint8_t key[KEY_BYTES], const char *name,
+                          const struct agent_config *old);
+
 /* Ends those of users for whom anything has changed since that configuration. */
 void service_end_changed_requests(struct agent *a, const struct agent_config *old);
 

@@ -49,7 +49,8 @@ void service_take_place(struct service *v)
     struct agent *a = v->agent;
     const struct agent_user *user = service_user(v);
     struct wire_error no = {0};
-    struct approval *approval = approvals_of(&a->approvals, v->seat.user_key, loop_now(a->loop));
+    struct approval *approval =
+        approvals_of(&a->approvals, v->seat.user_key, user ? user->name : "", loop_now(a->loop));
     bool asks = user && policy_begin(a, user, v->reason[0] != '\0', &no) == RULING_ASK;
     v->awaits_grant = session_waits(v->session) || asks;
     session_set_waiting(v->session, asks);
@@ -306,19 +307,24 @@ bool service_deny(struct agent *a, uint32_t number, const char *by, const char *
 
 /* ---- All that wait. ---- */
 
-static bool is_unchanged(const struct service *v, const struct agent_config *old)
+bool service_is_same_user(const struct agent *a, const uint8_t key[KEY_BYTES], const char *name,
+                          const struct agent_config *old)
 {
-    const struct agent *a = v->agent;
-    if (v->guest && !agent_find_user(a, v->seat.user_key))
-        return !v->guest->changed && !v->guest->withdrawn;
-    return changes_same_user(old, &a->config, v->seat.user_key);
+    if (agent_find_user(a, key))
+        return changes_same_user(old, &a->config, key);
+    list_each (link, &a->guests) {
+        const struct guest *g = container_of(link, struct guest, place);
+        if (memcmp(g->user.public_key, key, KEY_BYTES) == 0 && strcmp(g->user.name, name) == 0)
+            return !g->changed && !g->withdrawn;
+    }
+    return false;
 }
 
 void service_end_changed_requests(struct agent *a, const struct agent_config *old)
 {
     list_each (link, &a->seats.asking) {
         struct service *v = service_of_seat(link);
-        if (!v->request.number || is_unchanged(v, old))
+        if (!v->request.number || service_is_same_user(a, v->seat.user_key, v->access.user, old))
             continue;
         refuse(v, CODE_DENIED, "what the user may do here has changed: ask again");
     }

@@ -13,9 +13,12 @@ import pytest
 
 import peer
 import test_control
-from harness import OTHER, USAGE, spx, wait_for
+from harness import DENIED, OTHER, USAGE, forwards, spx, wait_for
 from peer import LISTEN, RESET, Gone, Reader, Refused, frame, open_frame, string, u16
+from servers import greet
 from test_peer import peer_client, target
+from test_permit import Office
+from test_permit_sessions import SCOPE, authority, with_authority
 from test_rules import reload
 
 ACCESS, WAITING, GRANTED, NOT_PERMITTED = 0x0A, 1, 2, 4
@@ -697,3 +700,43 @@ def test_no_place_for_what_would_be_granted(world, site, echo):
     wait_for(lambda: len(site.lines("sessions", kind="session")) == 7, 10, "one has ended")
     site.ask("approve", waiting.code)
     waiting.granted(echo)
+
+
+# ---- Users by permit. ----
+
+
+def test_approval_by_permit(world, site, echo):
+    """Who comes by a permit asks as others do; an approval for a time covers that permit, and not another
+    one of the same key."""
+    office = Office(world.directory)
+    office.user = world.key("alice").public
+    conf = with_authority(world, authority(office, Access="ask"), ControlSocket=site.path)
+    site.conf = conf
+    world.start_relay()
+    world.start_agent(conf=conf)
+    allow = ("--allow", f"tcp:127.0.0.1:{echo.port}")
+    first, second = (office.issue(*SCOPE, *allow, name=name) for name in ("first", "second"))
+
+    def client(name, permit):
+        return world.start_client(*forwards(echo.port), connected=False, name=name, Permit=permit)
+
+    waits = r"waiting for approval at lab-1: request (\w{4})"
+    one = client("one", first)
+    site.ask("approve", one.expect(waits)[1], "--for", "1h")
+    one.expect("the session may last")
+    greet(one).close()
+    again = client("again", first)
+    again.connected()
+    greet(again).close()
+    other = client("other", second)
+    other.expect(waits)
+    (approval,) = site.lines("approvals")
+    assert approval["user"].startswith("alice (support, permit ") and approval["uses"] == 1
+    (request,) = requests(site)
+    assert request["user"] != approval["user"] and request["key"] == approval["key"]
+    agent = world.programs[1]
+    reload(agent, conf, conf.read_text())
+    assert len(site.lines("approvals")) == len(requests(site)) == 1
+    reload(agent, conf, conf.read_text().replace("Access = ask", "Access = ask\nStreams = 3"))
+    assert site.lines("approvals") == requests(site) == []
+    other.wait_exit(DENIED)

@@ -254,6 +254,7 @@ static int set_up(void **state)
     list_init(&t.agent.shares);
     list_init(&t.agent.attempts);
     list_init(&t.agent.meters);
+    list_init(&t.agent.guests);
     key_stock_init(&t.agent.stock);
     partings_init(&t.agent.partings, t.loop);
     write_message1("lab-1", t.own.keys.public_key);

@@ -256,11 +256,12 @@ static void approval_covers_its_key_for_its_time(void **state)
 {
     (void)state;
     a = (struct approvals){0};
-    assert_null(approvals_of(&a, key_of(1), NOW));
-    assert_true(approvals_add(&a, 7, key_of(1), "root", NOW, 60));
-    assert_null(approvals_of(&a, key_of(2), NOW));
-    assert_int_equal(approvals_of(&a, key_of(1), NOW + MINUTE - 1)->number, 7);
-    assert_null(approvals_of(&a, key_of(1), NOW + MINUTE));
+    assert_null(approvals_of(&a, key_of(1), "alice", NOW));
+    assert_true(approvals_add(&a, 7, key_of(1), "alice", "root", NOW, 60));
+    assert_null(approvals_of(&a, key_of(2), "alice", NOW));
+    assert_null(approvals_of(&a, key_of(1), "alice (support, permit 3f21a0b1)", NOW));
+    assert_int_equal(approvals_of(&a, key_of(1), "alice", NOW + MINUTE - 1)->number, 7);
+    assert_null(approvals_of(&a, key_of(1), "alice", NOW + MINUTE));
     assert_null(approvals_next(&a, 0, NOW + MINUTE));
     assert_string_equal(approvals_next(&a, 0, NOW)->by, "root");
 }
@@ -269,17 +270,16 @@ static void approvals_have_an_end(void **state)
 {
     (void)state;
     a = (struct approvals){0};
-    approvals_add(&a, 8, key_of(2), "root", NOW, 60);
-    approvals_add(&a, 7, key_of(1), "root", NOW, 60);
-    approvals_add(&a, 9, key_of(1), "uid 5", NOW, 600); /* in place of 7 */
+    approvals_add(&a, 8, key_of(2), "alice", "root", NOW, 60);
+    approvals_add(&a, 7, key_of(1), "alice", "root", NOW, 60);
+    approvals_add(&a, 9, key_of(1), "alice", "uid 5", NOW, 600); /* in place of 7 */
     assert_int_equal(approvals_next(&a, 0, NOW)->number, 8);
     assert_int_equal(approvals_next(&a, 8, NOW)->number, 9);
     assert_null(approvals_next(&a, 9, NOW));
     assert_false(approvals_end(&a, 7, NOW));
     assert_false(approvals_end(&a, 8, NOW + MINUTE)); /* over by itself */
     assert_true(approvals_end(&a, 9, NOW));
-    assert_null(approvals_of(&a, key_of(1), NOW));
-    assert_false(approvals_end_of(&a, key_of(1), NOW));
+    assert_null(approvals_of(&a, key_of(1), "alice", NOW));
 }
 
 static void approvals_are_bounded(void **state)
@@ -287,10 +287,10 @@ static void approvals_are_bounded(void **state)
     (void)state;
     a = (struct approvals){0};
     for (uint8_t user = 0; user < APPROVALS_MAX; user++)
-        assert_true(approvals_add(&a, user + 1U, key_of(user), "root", NOW, 60 + user));
-    assert_false(approvals_add(&a, 100, key_of(200), "root", NOW, 60));
-    assert_true(approvals_add(&a, 101, key_of(3), "root", NOW, 60));
-    assert_true(approvals_add(&a, 102, key_of(200), "root", NOW + MINUTE, 60));
+        assert_true(approvals_add(&a, user + 1U, key_of(user), "alice", "root", NOW, 60 + user));
+    assert_false(approvals_add(&a, 100, key_of(200), "alice", "root", NOW, 60));
+    assert_true(approvals_add(&a, 101, key_of(3), "alice", "root", NOW, 60));
+    assert_true(approvals_add(&a, 102, key_of(200), "alice", "root", NOW + MINUTE, 60));
 }
 
 int main(void)
