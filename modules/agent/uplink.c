@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "agent/answer.h"
+#include "agent/call_teller.h"
 #include "agent/changes.h"
-#include "agent/own_calls.h"
 #include "audit/exchange.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -17,14 +17,11 @@
 
 #define PROBE_US (3 * CLOCK_US_PER_S)
 #define HOP_AGE_US (HOP_MAX_AGE_S * CLOCK_US_PER_S)
-/* A second more than the relay's interval: its clock, and the time on the way, differ. */
-#define CALL_US ((CALL_INTERVAL_S + 1) * CLOCK_US_PER_S)
 
 struct control {
     struct outgoing hop;
     struct uplink *uplink;
-    bool informed, takes_calls;       /* the relay's INFO is here; it takes CALLS */
-    uint32_t told_calls, heard_calls; /* revisions; 0: none */
+    bool informed; /* the relay's INFO is here */
 };
 
 /* A hop for a circuit: parked, or with a ticket. One with a ticket has an answer first, then an
@@ -48,11 +45,11 @@ struct uplink {
     struct control *old;     /* replaced, until the relay says that the current one is there */
     struct list parked;
     struct offers offers; /* those of the control hop; circuit hops with a ticket work on them */
-    struct timer retry, renew, park_again, call_again;
-    unsigned renewal;   /* the number of the last one: hops parked before it are replaced */
-    bool renewing;      /* the control hop is replaced once the next hop is parked */
-    uint64_t again_us;  /* when the relay last saw a control hop after another one; 0: never */
-    uint64_t called_us; /* when CALL was sent last; 0: never */
+    struct timer retry, renew, park_again;
+    struct call_teller calls;
+    unsigned renewal;  /* the number of the last one: hops parked before it are replaced */
+    bool renewing;     /* the control hop is replaced once the next hop is parked */
+    uint64_t again_us; /* when the relay last saw a control hop after another one; 0: never */
     struct backoff backoff, park_backoff;
     struct rate told_heads, heard_heads;  /* of the own audit, and of the relay's */
     uint8_t told_head[SIGNED_HEAD_BYTES]; /* the last one */
@@ -360,69 +357,9 @@ static void control_free(struct control *c)
     free(c);
 }
 
-static void calls_heard(struct uplink *u)
-{
-    if (u->agent->calls)
-        u->agent->on_calls_heard(u->agent);
-}
-
-/* To a relay that takes CALLS: all that stand, once it has heard what it was told before. */
-static void send_calls(struct uplink *u, const struct standing *standing, uint32_t revision)
-{
-    struct control *c = u->control;
-    struct told_calls told;
-    uint8_t bytes[TOLD_CALLS_BYTES], body[4 + TOLD_CALLS_BYTES];
-    struct calls calls = {.revision = revision};
-    if (c->told_calls != c->heard_calls)
-        return;
-    standing_tell(standing, &told, clock_wall_s());
-    calls.calls = view_of(bytes, told_calls_encode(&told, bytes, sizeof bytes));
-    c->told_calls = revision;
-    hop_send(&c->hop.driver.hop, MESSAGE_CALLS,
-             view_of(body, calls_encode(&calls, body, sizeof body)));
-}
-
-/* To a relay of the release before: the gravest one. It ignores a CALL within 10 s of the last one,
- * so that the next one waits that long. */
-static void send_call(struct uplink *u, const struct standing *standing, uint32_t revision)
-{
-    struct agent *a = u->agent;
-    struct call call = {0};
-    uint8_t body[TEXT_MAX_BYTES + 8];
-    uint64_t now = loop_now(a->loop), due = u->called_us + CALL_US;
-    if (standing->count == 0 && !u->called_us)
-        return; /* it knows of none */
-    if (u->called_us && now < due) {
-        timer_set(a->loop, &u->call_again, due);
-        return;
-    }
-    if (standing->count > 0)
-        call = (struct call){standing->all[0].severity, view_of_string(standing->all[0].text)};
-    u->called_us = now;
-    u->control->told_calls = u->control->heard_calls = revision;
-    hop_send(&u->control->hop.driver.hop, MESSAGE_CALL,
-             view_of(body, call_encode(&call, body, sizeof body)));
-    calls_heard(u);
-}
-
 void uplink_tell_calls(struct uplink *u)
 {
-    const struct own_calls *calls = u->agent->calls;
-    struct control *c = u->control;
-    if (!c || !c->informed || !calls || own_calls_is_storing(calls) ||
-        c->heard_calls == own_calls_revision(calls))
-        return;
-    if (c->takes_calls)
-        send_calls(u, own_calls_standing(calls), own_calls_revision(calls));
-    else
-        send_call(u, own_calls_standing(calls), own_calls_revision(calls));
-    hop_driver_update(&c->hop.driver);
-}
-
-static void on_call_again(struct timer *timer)
-{
-    struct uplink *u = container_of(timer, struct uplink, call_again);
-    uplink_tell_calls(u);
+    call_teller_tell(&u->calls);
 }
 
 void uplink_tell_head(struct uplink *u, struct view head)
@@ -450,26 +387,13 @@ static bool read_head(struct control *c, struct view body)
     return true;
 }
 
-static bool read_heard(struct control *c, struct view body)
-{
-    uint32_t revision;
-    if (!heard_decode(&revision, body))
-        return false;
-    if (revision != c->told_calls || c != c->uplink->control)
-        return true; /* of what it was not told last */
-    c->heard_calls = revision;
-    calls_heard(c->uplink);
-    uplink_tell_calls(c->uplink);
-    return true;
-}
-
 static bool read_info(struct control *c, struct view body)
 {
     struct info info;
     uint16_t unsupported;
     c->informed = info_decode(&info, body, &unsupported);
-    c->takes_calls = c->informed && (info.flags & INFO_FLAG_CALLS);
-    uplink_tell_calls(c->uplink);
+    if (c->informed)
+        call_teller_begin(&c->uplink->calls, &c->hop.driver, info.flags & INFO_FLAG_CALLS);
     audit_want_head(c->uplink->agent->audit);
     return true;
 }
@@ -503,6 +427,7 @@ static void control_on_open(struct hop *h, const struct info *info)
     u->control = c;
     u->next = NULL;
     u->renewing = false;
+    call_teller_lose(&u->calls);
     forget_offers(u);
     if (u->came)
         u->again_us = loop_now(loop);
@@ -525,7 +450,7 @@ static bool control_on_message(struct hop *h, unsigned type, struct view body)
     if (type == MESSAGE_OFFER)
         return take_control_offer(c->uplink, h, body);
     if (type == MESSAGE_HEARD)
-        return read_heard(c, body);
+        return call_teller_read_heard(&c->uplink->calls, body);
     if (type == MESSAGE_HEAD)
         return read_head(c, body);
     end_old(c->uplink); /* INFO: the relay has replaced it */
@@ -619,7 +544,9 @@ static void control_ended(struct outgoing *o)
         u->control = NULL;
         end_old(u);
         forget_offers(u);
-        calls_heard(u);
+        call_teller_lose(&u->calls);
+        if (u->agent->calls)
+            u->agent->on_calls_heard(u->agent);
     } else {
         u->next = NULL;
     }
@@ -672,7 +599,7 @@ struct uplink *uplink_new(struct agent *a, const struct agent_relay *relay)
     u->retry.on_fire = on_retry;
     u->renew.on_fire = on_renew;
     u->park_again.on_fire = on_park_again;
-    u->call_again.on_fire = on_call_again;
+    call_teller_init(&u->calls, a);
     list_init(&u->parked);
     offers_init(&u->offers);
     start_control(u);
@@ -711,8 +638,7 @@ bool uplink_is_at(const struct uplink *u, const struct agent_relay *relay)
 
 bool uplink_has_heard(const struct uplink *u, uint32_t revision)
 {
-    return u->control && u->control->heard_calls &&
-           (int32_t)(u->control->heard_calls - revision) >= 0;
+    return call_teller_has_heard(&u->calls, revision);
 }
 
 const char *uplink_relay(const struct uplink *u)
@@ -734,6 +660,6 @@ void uplink_free(struct uplink *u)
     timer_cancel(loop, &u->retry);
     timer_cancel(loop, &u->renew);
     timer_cancel(loop, &u->park_again);
-    timer_cancel(loop, &u->call_again);
+    call_teller_end(&u->calls);
     free(u);
 }
