@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <http_parser.h>
 
@@ -14,7 +15,7 @@
 #include "http/origin.h"
 
 #define IN_BYTES 4096
-#define HEAD_BYTES 1024
+#define HEAD_BYTES 1536
 
 enum exchange_state {
     STATE_READING,
@@ -143,13 +144,24 @@ static void send_bytes(struct http_exchange *x, struct fifo *bytes, bool whole)
         set_limit(x);
 }
 
+static void write_date(char out[40])
+{
+    time_t now = (time_t)clock_wall_s();
+    struct tm date = {0};
+    gmtime_r(&now, &date);
+    strftime(out, 40, "%a, %d %b %Y %H:%M:%S GMT", &date);
+}
+
 /* The page and its answers are for this browser's window alone, and nothing of others is in them.
  */
 static int write_head(char head[HEAD_BYTES], unsigned status, const char *type, const char *length)
 {
+    char date[40];
+    write_date(date);
     return snprintf(
         head, HEAD_BYTES,
         "HTTP/1.1 %u %s\r\n"
+        "Date: %s\r\n"
         "Content-Type: %s\r\n"
         "%s\r\n"
         "Cache-Control: no-store\r\n"
@@ -162,7 +174,7 @@ static int write_head(char head[HEAD_BYTES], unsigned status, const char *type, 
         "X-Content-Type-Options: nosniff\r\n"
         "X-Frame-Options: DENY\r\n"
         "%s",
-        status, http_status_str((enum http_status)status), type, length,
+        status, http_status_str((enum http_status)status), date, type, length,
         status == 401 ? "WWW-Authenticate: Bearer\r\n" : "");
 }
 

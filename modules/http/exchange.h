@@ -12,7 +12,7 @@
 #define EXCHANGE_IDLE_S 60
 #define EXCHANGE_SEND_S 20
 /* The most that waits to be sent: one who lets more wait falls out. */
-#define EXCHANGE_UNSENT_BYTES ((size_t)8 << 20)
+#define EXCHANGE_UNSENT_BYTES ((size_t)12 << 20)
 
 struct http_exchange;
 

@@ -14,7 +14,7 @@
 #define PAUSE_US (5 * CLOCK_US_PER_S)   /* but the agent waits only CONTROL_IDLE_S for a question */
 #define RETRY_US CLOCK_US_PER_S         /* when the agent is not there */
 #define ANSWER_US (10 * CLOCK_US_PER_S) /* that it has for all lists */
-#define BEHIND_BYTES ((size_t)128 << 10) /* unsent: such a page waits for the next list */
+#define BEHIND_BYTES ((size_t)128 << 10) /* unsent: such a page waits for the next round */
 
 static const struct {
     const char *name, *request;
@@ -33,6 +33,7 @@ struct viewer {
     struct list place;
     struct feed *feed;
     struct http_exchange *x;
+    bool in_round; /* it gets the lists of this one */
     char bearer[PASS_BYTES];
 };
 
@@ -63,12 +64,28 @@ struct feed {
 
 /* ---- Pages. ---- */
 
-static void put(struct feed *f, struct view text, size_t behind)
+static void put(struct feed *f, struct view text)
+{
+    list_each (link, &f->viewers)
+        exchange_put(container_of(link, struct viewer, place)->x, text);
+}
+
+static void put_list(struct feed *f)
 {
     list_each (link, &f->viewers) {
         struct viewer *v = container_of(link, struct viewer, place);
-        if (exchange_unsent(v->x) <= behind)
-            exchange_put(v->x, text);
+        if (v->in_round)
+            exchange_put(v->x, view_of(f->text, f->len));
+    }
+}
+
+/* Those who have not read what they have wait for the next round; the others get all of this one.
+ */
+static void choose_viewers(struct feed *f)
+{
+    list_each (link, &f->viewers) {
+        struct viewer *v = container_of(link, struct viewer, place);
+        v->in_round = exchange_unsent(v->x) <= BEHIND_BYTES;
     }
 }
 
@@ -86,7 +103,7 @@ static size_t state_line(const struct feed *f, char out[CONTROL_LINE_BYTES])
 static void tell_state(struct feed *f)
 {
     char line[CONTROL_LINE_BYTES];
-    put(f, view_of(line, state_line(f, line)), EXCHANGE_UNSENT_BYTES);
+    put(f, view_of(line, state_line(f, line)));
 }
 
 static void drop_viewer(struct feed *f, struct viewer *v)
@@ -245,7 +262,7 @@ static void take_end(void *owner, bool done, struct view line, const char *text)
     (void)line;
     tell_here(f);
     if (append_mark(f, "end", done ? "" : text))
-        put(f, view_of(f->text, f->len), BEHIND_BYTES);
+        put_list(f);
     if (++f->list < LIST_COUNT)
         ask_list(f);
     else
@@ -254,6 +271,7 @@ static void take_end(void *owner, bool done, struct view line, const char *text)
 
 static void begin_round(struct feed *f)
 {
+    choose_viewers(f);
     f->in_round = true;
     f->round_us = loop_now(f->loop);
     f->list = 0;
@@ -286,8 +304,8 @@ static void take_event(void *owner, struct view line)
 {
     struct feed *f = ((struct wire *)owner)->feed;
     uint64_t soon = loop_now(f->loop) + SOON_US;
-    put(f, line, EXCHANGE_UNSENT_BYTES);
-    put(f, view_of_string("\n"), EXCHANGE_UNSENT_BYTES);
+    put(f, line);
+    put(f, view_of_string("\n"));
     f->soon = true;
     if (!f->in_round && f->here && f->pace.deadline_us > soon)
         timer_set(f->loop, &f->pace, soon);

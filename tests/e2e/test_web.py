@@ -384,17 +384,58 @@ def test_too_many_pages(site):
     wait_for(page.can_look, 10, "a free place")
 
 
-def test_nobody_looks(world, tmp_path):
+def test_nobody_looks(told):
     """When the last page has signed out the agent is asked nothing more."""
-    told = Told(tmp_path / "control", status=[], sessions=[], requests=[], approvals=[], audit=[])
-    web = world.start(Web(world, world.agent_conf(ControlSocket=tmp_path / "control")))
-    page = Page(web).enter()
-    with page.live() as lines:
+    with told.page.live() as lines:
         next_list(lines, "audit")
-        assert page.ask("POST", "/leave")[0] == 200
+        assert told.page.ask("POST", "/leave")[0] == 200
         wait_for(lambda: told.watchers[0].fileno() < 0, 10, "the end of the question for events")
         stays_false(lambda: len(told.watchers) > 1, 2, "another question")
-    told.close()
+
+
+@pytest.fixture
+def told(world, tmp_path):
+    """A page before lists that the test sets."""
+    running = Told(tmp_path / "control", status=[], sessions=[], requests=[], approvals=[], audit=[])
+    running.page = Page(world.start(Web(world, world.agent_conf(ControlSocket=tmp_path / "control")))).enter()
+    yield running
+    running.close()
+
+
+def test_list_without_end(told):
+    """Of a list that is too long the rest is left out, and that is told; the other lists are whole."""
+    row = {"kind": "session", "session": 1, "reason": "x" * 200}
+    told.lists["sessions"] = [row] * 30000
+    told.lists["audit"] = [{"kind": "entry", "event": "ended"}] * 2
+    with told.page.live() as lines:
+        items, end = next_list(lines, "sessions")
+        assert end["cut"] and 5000 < len(items) < 30000 and set(map(str, items)) == {str(row)}
+        items, end = next_list(lines, "audit")
+        assert len(items) == 2 and "cut" not in end
+
+
+def test_agent_of_another_release(told):
+    """Lists that an agent does not have are told to be missing; what is no answer is an agent that is lost."""
+    told.lists["approvals"] = Told.Failed("unknown command 'approvals'")
+    with told.page.live() as lines:
+        items, end = next_list(lines, "approvals")
+        assert items == [] and end["text"] == "unknown command 'approvals'"
+        next_list(lines, "audit")
+        told.lists["audit"] = ["nonsense"]
+        away = next(line for line in lines if line.get("web") == "agent" and not line["here"])
+        assert away["text"] == "the agent is lost: its answer is not understood"
+
+
+def test_silent_agent(told):
+    """An agent that does not answer holds up no page, and is told of."""
+    told.lists["status"] = Told.SILENT
+    told.lists["lock"] = Told.SILENT
+    with told.page.live() as lines:
+        line = next(line for line in lines if line.get("text") == "the agent does not answer")
+        assert line["here"] is False
+    status, text = told.page.ask("POST", "/order", {"verb": "lock"})
+    assert status == 504 and "whether it has heard is not known" in text
+    assert told.page.ask("GET", "/")[0] == 200
 
 
 def test_request_by_json(site):

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 
-from harness import Program, wait_for
+from harness import USAGE, Program, wait_for
 
 URL = r"^http://([^/]+)/#([0-9a-f]{32})$"
 
@@ -139,6 +139,11 @@ class Told:
     """A control socket that tells what it is given, in place of an agent: lists that no test could make in
     reasonable time, and texts that no agent would."""
 
+    SILENT = object()  # in place of a list: no answer
+
+    class Failed(str):
+        """In place of a list: why there is none."""
+
     def __init__(self, path, **lists):
         self.lists, self.orders, self.watchers = lists, [], []
         self.listener = socket.socket(socket.AF_UNIX)
@@ -161,10 +166,16 @@ class Told:
                     self.watchers.append(connection)
                     continue
                 answer = self.lists.get(asked["verb"])
+                if answer is self.SILENT:
+                    continue
                 if answer is None:
                     self.orders.append(asked)
-                rows = [*(answer or []), {"result": "done", "text": "" if answer is not None else "done so"}]
-                connection.sendall("".join(json.dumps(row) + "\n" for row in rows).encode())
+                    answer, end = [], {"result": "done", "text": "done so"}
+                elif isinstance(answer, self.Failed):
+                    answer, end = [], {"result": "failed", "code": USAGE, "text": answer}
+                else:
+                    end = {"result": "done"}
+                connection.sendall("".join(json.dumps(row) + "\n" for row in [*answer, end]).encode())
 
     def tell(self, **event):
         for connection in self.watchers:
