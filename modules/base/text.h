@@ -33,7 +33,8 @@ bool utf8_valid(struct view text);
 size_t text_clean(char *out, size_t size, struct view text);
 
 /* Quotes somebody's words: they stand between double quotes, and those within are single ones. What
- * does not fit is cut at a character's border. The text is clean. */
+ * does not fit into out (size bytes, at least 3, terminated) is cut at a character's border. The
+ * text need not be clean. */
 void text_quote(char *out, size_t size, const char *text);
 
 /* Formats as vsnprintf does, at most 1,023 bytes, and makes it safe to show as text_clean does:

@@ -1,8 +1,9 @@
 /* libFuzzer: texts as they come from peers and from files, before anything is made of them: what is
- * shown of them, keys, patterns, labels and queries. The first byte chooses. */
+ * shown of them, keys, codes, patterns, labels and queries. The first byte chooses. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/spoken_code.h"
 #include "base/text.h"
 #include "crypto/keys.h"
 #include "relay/labels.h"
@@ -51,6 +52,23 @@ static void keys(struct view text)
     }
 }
 
+/* A code is read as it was read; words in quotes do not end before their end. */
+static void words(const char *text, size_t room)
+{
+    char code[SPOKEN_CODE_BYTES], again[SPOKEN_CODE_BYTES];
+    char *out = malloc(room);
+    size_t len;
+    require(out != NULL);
+    if (spoken_code_read(code, text)) {
+        require(strlen(code) == SPOKEN_CODE_SIGNS && spoken_code_read(again, code));
+        require(strcmp(code, again) == 0);
+    }
+    text_quote(out, room, text);
+    len = strlen(out);
+    require(len >= 2 && len < room && out[0] == '"' && strchr(out + 1, '"') == out + len - 1);
+    free(out);
+}
+
 /* The input in two, at its first line's end: a pattern or labels, and what they are held against.
  */
 static void patterns(const char *text)
@@ -83,12 +101,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct view rest = view_of(data + 1, size - 1);
     if (data[0] < 128) {
         clean(rest, 1 + data[0] * 4U);
-    } else if (data[0] < 192) {
+    } else if (data[0] < 160) {
         keys(rest);
     } else {
         text = strndup((const char *)rest.data, rest.len);
         require(text != NULL);
-        patterns(text);
+        if (data[0] < 192)
+            words(text, 3 + (data[0] - 160U) * 4);
+        else
+            patterns(text);
         free(text);
     }
     return 0;
