@@ -13,9 +13,8 @@
 #include "web/passes.h"
 
 #define FEED_VIEWERS_MAX 8
-#define FEED_LIST_BYTES                                                       \
-    ((size_t)4 << 20) /* the rest of a longer list is left out, which is told \
-                       */
+/* The rest of a longer list is left out, which is told. All of a round wait for a page at once. */
+#define FEED_LIST_BYTES ((size_t)2 << 20)
 
 struct feed;
 
