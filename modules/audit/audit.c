@@ -19,7 +19,7 @@
 #define STACK_BYTES ((size_t)128 * 1024)
 #define DECISIONS_MAX ((size_t)64 * 1024) /* that wait when others have no room any more */
 #define DECISION (1ULL << 63)             /* in a ticket */
-#define GATHER_US (10 * CLOCK_US_PER_MS)  /* how long the first of a commit waits for others */
+#define GATHER_US (25 * CLOCK_US_PER_MS)  /* how long the first of a commit waits for others */
 #define RETRY_US CLOCK_US_PER_S
 #define STALL_US (5 * CLOCK_US_PER_S) /* a disk that takes longer cannot be written */
 
@@ -350,6 +350,13 @@ static bool may_wait(const struct audit *a, const struct audit_entry *entry)
                            : a->lost == 0 && audit_queue_has_room(a, AUDIT_QUEUE_MAX);
 }
 
+/* The thread waits for nobody else. */
+static void hurry(struct audit *a)
+{
+    a->hurry = true;
+    pthread_cond_signal(&a->work);
+}
+
 uint64_t audit_write(struct audit *a, const struct audit_entry *entry)
 {
     char object[AUDIT_LINE_MAX];
@@ -365,8 +372,8 @@ uint64_t audit_write(struct audit *a, const struct audit_entry *entry)
         ticket = a->issued | (entry->decision ? DECISION : 0);
     else
         a->lost++;
-    a->hurry = a->hurry || entry->decision;
-    pthread_cond_signal(&a->work);
+    if (entry->decision)
+        hurry(a);
     stalled = is_stalled(a);
     pthread_mutex_unlock(&a->lock);
     log_stalled(a, stalled);
@@ -476,8 +483,7 @@ void audit_when_written(struct audit *a, struct audit_wait *w)
 {
     list_append(&a->waits, &w->link);
     pthread_mutex_lock(&a->lock);
-    a->hurry = true;
-    pthread_cond_signal(&a->work);
+    hurry(a);
     pthread_mutex_unlock(&a->lock);
     eventfd_write(a->io.fd, 1);
 }

@@ -34,19 +34,23 @@ size_t audit_chain_add(struct audit_head *head, char out[AUDIT_LINE_MAX], struct
 {
     char salt[2 * SALT_BYTES + 1], previous[AUDIT_HASH_TEXT_BYTES];
     uint8_t random[SALT_BYTES];
-    const char *inner = (const char *)object.data + 1;
-    int len;
+    char *end = out;
     random_bytes(random, sizeof random);
     text_hex(salt, random, sizeof random);
     audit_hash_text(previous, head->hash);
-    head->number++;
-    len = snprintf(out, AUDIT_LINE_MAX,
-                   "{\"chain\":\"%s\",\"number\":%" PRIu64 ",%.*s%s%s%s,\"salt\":\"%s\","
-                   "\"previous\":\"%s\"}\n",
-                   head->chain, head->number, (int)object.len - 2, inner,
-                   torn ? ",\"torn\":\"" : "", torn ? torn : "", torn ? "\"" : "", salt, previous);
-    hash_line(head->hash, view_of(out, (size_t)len - 1));
-    return (size_t)len;
+    end = text_put(text_put(end, "{\"chain\":\""), head->chain);
+    end = text_put_number(text_put(end, "\",\"number\":"), ++head->number);
+    *end++ = ',';
+    memcpy(end, object.data + 1, object.len - 2);
+    end += object.len - 2;
+    if (torn)
+        end = text_put(text_put(text_put(end, ",\"torn\":\""), torn), "\"");
+    end = text_put(text_put(end, ",\"salt\":\""), salt);
+    end = text_put(text_put(end, "\",\"previous\":\""), previous);
+    end = text_put(end, "\"}");
+    hash_line(head->hash, view_of(out, (size_t)(end - out)));
+    *end++ = '\n';
+    return (size_t)(end - out);
 }
 
 void audit_head_take(struct audit_head *head, const struct audit_entry *entry, struct view line)

@@ -118,38 +118,50 @@ static size_t escape(char *out, size_t max, const char *clean)
     return len;
 }
 
-static size_t add_text(char *out, const struct field *f, const char *text)
+/* Nearly all texts are written as they are. Returns the end of it, or NULL: it is not so simple. */
+static char *put_plain(char *out, size_t max, const char *text)
 {
-    char clean[AUDIT_LINE_MAX];
-    size_t len = (size_t)sprintf(out, "\"%s\":\"", f->name);
-    text_clean(clean, f->bytes + 1, view_of_string(text));
-    len += escape(out + len, f->bytes, clean);
-    memcpy(out + len, "\",", 2);
-    return len + 2;
+    for (; *text >= ' ' && *text <= '~' && *text != '"' && *text != '\\' && max > 0; max--)
+        *out++ = *text++;
+    return *text == '\0' ? out : NULL;
 }
 
-/* The entry is only looked at. */
-static size_t add_field(char *out, struct audit_entry *e, const struct field *f)
+static char *put_value(char *out, size_t max, const char *text)
+{
+    char clean[AUDIT_LINE_MAX];
+    char *end = put_plain(out, max, text);
+    if (end)
+        return end;
+    text_clean(clean, max + 1, view_of_string(text));
+    return out + escape(out, max, clean);
+}
+
+/* Adds the field, with a comma, if the entry has it; the entry is only looked at. Returns the end.
+ */
+static char *add_field(char *out, struct audit_entry *e, const struct field *f)
 {
     const char *text = f->bytes ? *text_at(e, f) : NULL;
-    if (text && text[0] != '\0')
-        return add_text(out, f, text);
-    if (f->bytes || !has_number(e, f, *number_at(e, f)))
-        return 0;
-    return (size_t)sprintf(out, "\"%s\":%" PRIu64 ",", f->name, *number_at(e, f));
+    bool has_text = text && text[0] != '\0';
+    if (!has_text && (f->bytes || !has_number(e, f, *number_at(e, f))))
+        return out;
+    *out++ = '"';
+    out = text_put(text_put(out, f->name), has_text ? "\":\"" : "\":");
+    if (has_text)
+        return text_put(put_value(out, f->bytes, text), "\",");
+    return text_put(text_put_number(out, *number_at(e, f)), ",");
 }
 
 size_t audit_entry_encode(char *out, const struct audit_entry *entry)
 {
     struct audit_entry e = *entry;
-    size_t len = 1;
+    char *end = out + 1;
     out[0] = '{';
     for (size_t i = 0; i < FIELDS; i++)
-        len += add_field(out + len, &e, &fields[i]);
-    len -= len > 1; /* the last comma */
-    out[len++] = '}';
-    out[len] = '\0';
-    return len;
+        end = add_field(end, &e, &fields[i]);
+    end -= end > out + 1; /* the last comma */
+    *end++ = '}';
+    *end = '\0';
+    return (size_t)(end - out);
 }
 
 /* ---- Reading. ---- */

@@ -16,12 +16,13 @@ bool audit_queue_add(struct audit *a, const char *object, size_t len, bool decis
     memcpy(r->object, object, len);
     r->len = len;
     r->decision = decision;
-    if (a->waiting++ == 0)
+    if (a->waiting++ == 0) {
         a->progress_us = clock_now_us();
+        pthread_cond_signal(&a->work); /* otherwise it is awake, or waits for others on purpose */
+    }
     list_append(&a->queue, &r->link);
     a->bytes += sizeof *r + len;
     r->ticket = ++a->issued;
-    pthread_cond_signal(&a->work);
     return true;
 }
 

@@ -17,16 +17,30 @@ uint64_t clock_now_us(void)
     return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_nsec / 1000;
 }
 
+#define SECONDS_BYTES 20 /* "2026-01-31T12:00:00" */
+
+static void format_seconds(char out[SECONDS_BYTES], time_t seconds)
+{
+    struct tm tm;
+    /* A year of five digits does not fit: such a clock is shown as zeros. */
+    if (!gmtime_r(&seconds, &tm) ||
+        strftime(out, SECONDS_BYTES, "%Y-%m-%dT%H:%M:%S", &tm) != SECONDS_BYTES - 1)
+        snprintf(out, SECONDS_BYTES, "0000-00-00T00:00:00");
+}
+
 void clock_ms_text(char out[25], uint64_t ms)
 {
-    time_t whole = (time_t)(ms / 1000);
-    struct tm tm;
-    char seconds[20];
-    /* A year of five digits does not fit: such a clock is shown as zeros. */
-    if (!gmtime_r(&whole, &tm) ||
-        strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &tm) != sizeof seconds - 1)
-        snprintf(seconds, sizeof seconds, "0000-00-00T00:00:00");
-    snprintf(out, 25, "%s.%03uZ", seconds, (unsigned)(ms % 1000));
+    /* The last one, for those who ask thousands of times a second. */
+    static _Thread_local struct {
+        time_t seconds;
+        char text[SECONDS_BYTES];
+    } last;
+    time_t seconds = (time_t)(ms / 1000);
+    if (seconds != last.seconds || last.text[0] == '\0') {
+        format_seconds(last.text, seconds);
+        last.seconds = seconds;
+    }
+    snprintf(out, 25, "%s.%03uZ", last.text, (unsigned)(ms % 1000));
 }
 
 uint64_t clock_wall_ms(void)

@@ -97,6 +97,26 @@ void text_hex(char *out, const uint8_t *data, size_t len)
     *out = '\0';
 }
 
+char *text_put(char *out, const char *text)
+{
+    while (*text != '\0')
+        *out++ = *text++;
+    return out;
+}
+
+char *text_put_number(char *out, uint64_t number)
+{
+    char digits[20];
+    size_t n = 0;
+    do {
+        digits[n++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (n > 0)
+        *out++ = digits[--n];
+    return out;
+}
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')

@@ -23,6 +23,11 @@ void text_hex(char *out, const uint8_t *data, size_t len);
 /* The reverse: exactly len bytes of it; false otherwise, out is then undefined. */
 bool text_unhex(uint8_t *out, size_t len, const char *text);
 
+/* Writes a text, or a number in decimal (at most 20 digits), without a terminator; returns its end.
+ * For short ones that are written thousands of times a second. */
+char *text_put(char *out, const char *text);
+char *text_put_number(char *out, uint64_t number);
+
 /* True if the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool utf8_valid(struct view text);
 

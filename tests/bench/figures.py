@@ -215,8 +215,24 @@ def size(results):
         yield figure(6, "shared libraries", len(sizes["spx"]["libraries"]), 0, False, "{:.0f}")
 
 
+# ---- 7: audits. ----
+
+
+def audited(measured, inflight):
+    """How many times as many connections as without, of each round: the two are measured one right
+    after the other."""
+    pairs = zip(measured["with"][inflight], measured["without"][inflight])
+    return [ratio(with_them["per_s"], without["per_s"]) for with_them, without in pairs]
+
+
+def audit(results):
+    if measured := results.get("audit"):
+        times = [median(audited(measured, inflight)) for inflight in measured["with"]]
+        yield figure(7, "connections a second with audits, times without", least(*times), 0.8)
+
+
 def figures(results):
     found = []
-    for group in (bulk, pingpong, connecting, memory, coming_back, size):
+    for group in (bulk, pingpong, connecting, memory, coming_back, size, audit):
         found += group(results)
     return found

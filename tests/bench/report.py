@@ -1,5 +1,5 @@
 """Writes the results of a run as Markdown."""
-from figures import added_us, at, figures, median, medians, ratio, relay_growth, round_trips
+from figures import added_us, at, audited, figures, median, medians, ratio, relay_growth, round_trips
 from peers import peer_class
 
 KIB = 1024
@@ -224,6 +224,18 @@ def section_connects(results):
     return ["## Connections a second through a running tunnel (figure 3)", ""] + table(head, rows)
 
 
+def section_audit(results):
+    if not (measured := results.get("audit")):
+        return []
+    rows = []
+    for inflight, name in (("1", "one at a time"), ("16", "16 in flight")):
+        runs = [measured[kind][inflight] for kind in ("without", "with")]
+        failed = sum(one["failed"] for rounds in runs for one in rounds)
+        rows.append([name, *(spread(of(rounds, "per_s")) for rounds in runs), spread(audited(measured, inflight), 2), failed])
+    head = ["connections a second", "without audits", "with audits at all three", "ratio", "failed"]
+    return ["## The cost of audits (figure 7)", ""] + table(head, rows)
+
+
 def section_memory(results):
     if not (measured := results.get("memory")):
         return []
@@ -342,6 +354,7 @@ SECTIONS = [
     section_pingpong,
     section_first_byte,
     section_connects,
+    section_audit,
     section_memory,
     section_agents,
     section_sizes,

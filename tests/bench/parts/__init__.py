@@ -6,6 +6,7 @@ PARTS = [
     "relay_alone",
     "pingpong",
     "connects",
+    "audit",
     "first_byte",
     "delayed_bulk",
     "memory",
