@@ -23,6 +23,7 @@
 #include "client/client.h"
 #include "crypto/primitives.h"
 #include "events/runner.h"
+#include "guard/guard.h"
 #include "key/key.h"
 #include "net/descriptors.h"
 #include "relay/relay.h"
@@ -65,19 +66,21 @@ static void print_help(FILE *out)
     fputs("usage: spx APPLET [options]\n\n", out);
     for (size_t i = 0; i < APPLET_COUNT; i++)
         fprintf(out, "  %-8s %s\n", applets[i].name, applets[i].help);
-    fputs("\n  --version, --help\n\n"
+    fputs("\n  --version, --help\n  --version -v: also what the system has to guard a process\n\n"
           "'spx APPLET --help' tells more. A link to the program named spx-APPLET or APPLET is\n"
           "that applet.\n",
           out);
 }
 
-static enum failure print_version(void)
+static enum failure print_version(bool verbose)
 {
     printf("spx %s\ncommit %s\nBearSSL %s\nc-ares %s\nhttp_parser %d.%d.%d\ncompiler %s\n"
            "AES instructions %s\n",
            SPX_VERSION, SPX_COMMIT, SPX_BEARSSL, ARES_VERSION_STR, HTTP_PARSER_VERSION_MAJOR,
            HTTP_PARSER_VERSION_MINOR, HTTP_PARSER_VERSION_PATCH, SPX_COMPILER,
            crypto_has_aes() ? "in use" : "not in use");
+    if (verbose)
+        guard_print_available();
     return FAILURE_NONE;
 }
 
@@ -136,6 +139,11 @@ static enum failure complete(int argc, char **argv)
     return FAILURE_NONE;
 }
 
+static bool is_either(const char *word, const char *brief, const char *whole)
+{
+    return strcmp(word, brief) == 0 || strcmp(word, whole) == 0;
+}
+
 static enum failure choose(int argc, char **argv)
 {
     const char *slash = strrchr(argc > 0 ? argv[0] : "spx", '/');
@@ -148,9 +156,9 @@ static enum failure choose(int argc, char **argv)
         return complete(argc, argv);
     if (argc == 3 && strcmp(argv[1], RUNNER_WORD) == 0)
         return runner_main(argv[2]);
-    if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
-        return print_version();
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+    if (argc > 1 && is_either(argv[1], "-V", "--version"))
+        return print_version(argc > 2 && is_either(argv[2], "-v", "--verbose"));
+    if (argc > 1 && is_either(argv[1], "-h", "--help")) {
         print_help(stdout);
         return FAILURE_NONE;
     }

@@ -104,6 +104,18 @@ static void print_approving(const struct json_object *o)
         printf("%u emergency code%s left\n", (unsigned)codes, codes == 1 ? "" : "s");
 }
 
+/* An agent of an earlier release says nothing of it. */
+static void print_guard(const struct json_object *o)
+{
+    char on[ROW_VALUE_BYTES], off[ROW_VALUE_BYTES];
+    bool some_off = json_find(o, "not_guarded");
+    row_value(on, o, "guarded", ROW_TEXT);
+    row_value(off, o, "not_guarded", ROW_TEXT);
+    if (json_find(o, "guarded"))
+        printf("guarded: %s%s%s\n", on, some_off ? "; not to be had here: " : "",
+               some_off ? off : "");
+}
+
 static void print_agent(const struct json_object *o)
 {
     char name[ROW_VALUE_BYTES], up[ROW_VALUE_BYTES], sessions[ROW_VALUE_BYTES];
@@ -124,6 +136,7 @@ static void print_agent(const struct json_object *o)
                json_find(o, "reason") ? why : "");
     else if (json_find(o, "open_for_s"))
         printf("open for %s\n", left);
+    print_guard(o);
 }
 
 /* Its last column is made of two members. */

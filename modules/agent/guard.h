@@ -11,11 +11,13 @@ struct agent_config;
 bool agent_guard_become(const struct agent *a, struct error *e);
 
 /* Then, once it has started the process that runs programs for it, and before it has threads: gives
- * up the rest. */
-void agent_guard_begin(const struct agent *a);
+ * up the rest. state_directory: or NULL. */
+void agent_guard_begin(struct agent *a, const char *state_directory);
 
-/* Logs what a new configuration asks for and the process has given up. */
-void agent_guard_reloaded(const struct agent_config *old, const struct agent_config *config);
+/* Logs what its new configuration asks for and the process has given up. */
+void agent_guard_reloaded(struct agent *a, const struct agent_config *old);
+
+void agent_guard_end(struct agent *a);
 
 /* For --check by root, which ends then: becomes the user of the configuration, and warns if that
  * one could not read the files again. */

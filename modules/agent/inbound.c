@@ -287,6 +287,12 @@ struct inbound *inbound_new(struct agent *a, struct error *e)
     return in;
 }
 
+void inbound_start(struct inbound *in)
+{
+    if (in)
+        carrier_doors_go(&in->doors);
+}
+
 /* One whose first message has not come has no key yet, and is asked for it then. */
 static bool is_of_removed_relay(const struct visitor *v)
 {

@@ -7,8 +7,12 @@
 
 struct inbound;
 
-/* Listens on every address of the configuration. NULL: e says on which it cannot, and why. */
+/* Listens on every address of the configuration; what comes waits. NULL: e says on which it cannot,
+ * and why. */
 struct inbound *inbound_new(struct agent *a, struct error *e);
+
+/* Takes what comes, and says in the log where. NULL is harmless. */
+void inbound_start(struct inbound *in);
 
 /* Ends every hop of a relay that the configuration no longer has. NULL is harmless. */
 void inbound_check(struct inbound *in);

@@ -16,6 +16,7 @@
 #include "base/version.h"
 #include "forward/remote_listener.h"
 #include "forward/target.h"
+#include "guard/guard.h"
 
 #define LINES_A_TURN 32
 
@@ -115,6 +116,9 @@ static void put_agent(struct agent_listing *l, uint64_t started_us)
         json_put_text(&line.json, "reason", lock_why(a->lock));
     if (!a->is_locked && lock_left_s(a->lock))
         json_put_number(&line.json, "open_for_s", lock_left_s(a->lock));
+    json_put_text(&line.json, "guarded", guard_text());
+    if (guard_missing()[0])
+        json_put_text(&line.json, "not_guarded", guard_missing());
     put_line(l, &line);
 }
 

@@ -31,6 +31,7 @@
 #include "base/version.h"
 #include "config/reload.h"
 #include "crypto/known_keys.h"
+#include "guard/guard.h"
 
 #define STATE_LOCK "running" /* a file in the state directory */
 
@@ -125,7 +126,7 @@ static void reload(struct agent *a)
         return;
     if (!agent_config_load(&config, a->config_path, &e)) {
         log_event(LOG_ERROR, &(struct log_fields){.event = "reload_refused", .reason = e.text},
-                  "%s; the old configuration stays in effect", e.text);
+                  "%s; the old configuration stays in effect%s", e.text, guard_hint(&e));
         return;
     }
     config_carry_over(&agent_config_file, &a->config, &config);
@@ -138,7 +139,7 @@ static void reload(struct agent *a)
               "configuration reloaded");
     audit_write(a->audit, &(struct audit_entry){.event = "reloaded"});
     changes_log(a->audit, &old, &a->config);
-    agent_guard_reloaded(&old, &a->config);
+    agent_guard_reloaded(a, &old);
     permits_reloaded(a);
     approval_desk_end_changed(a, &old);
     agent_config_free(&old);
@@ -297,7 +298,7 @@ static bool start(struct agent *a, struct error *e)
         return false;
     if (!agent_guard_become(a, e) || !events_begin(a, e))
         return false;
-    agent_guard_begin(a);
+    agent_guard_begin(a, state_directory(a));
     if (!begin_audit(a, e))
         return false;
     know(a);
@@ -319,6 +320,7 @@ static bool start(struct agent *a, struct error *e)
         return error_no_memory(e);
     if (agent_config_socket(&a->config) && !(a->control = agent_control_new(a, e)))
         return false;
+    inbound_start(a->inbound);
     if (!start_uplinks(a))
         return error_no_memory(e);
     log_started();
@@ -382,6 +384,8 @@ static void end(struct agent *a, const char *why)
     attempts_forget(&a->attempts, NULL, NULL);
     meters_free(&a->meters);
     log_rates_free(&a->log);
+    guard_tell_refused();
+    agent_guard_end(a);
     audit_counts_end(&a->counts);
     audit_ended(a->audit, why);
     audit_end(a->audit, AUDIT_END_US);

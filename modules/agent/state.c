@@ -6,6 +6,7 @@
 #include "agent/guest.h"
 #include "base/clock.h"
 #include "base/version.h"
+#include "guard/guard.h"
 
 #define RESTOCK_US CLOCK_US_PER_S
 #define LOG_SWEEP_US (5 * CLOCK_US_PER_S)
@@ -68,6 +69,7 @@ static void on_log_sweep(struct timer *timer)
 void agent_sweep_log(struct agent *a)
 {
     log_rates_sweep(&a->log, loop_now(a->loop));
+    guard_tell_refused();
     a->log_sweep.on_fire = on_log_sweep;
     timer_set(a->loop, &a->log_sweep, loop_now(a->loop) + LOG_SWEEP_US);
 }

@@ -56,16 +56,18 @@ struct agent {
     struct approvals approvals;          /* for a time */
     struct approval_desk *approval_desk; /* takes decisions on them */
     uint32_t sessions_started;
-    struct partings partings;   /* of sessions that ended for a fault of the client's */
-    struct list shares;         /* of the loop, each of a user's sessions (shares.h) */
-    struct list over;           /* sessions that ended, and whose streams have to end yet */
-    struct list meters;         /* of users, of what they take of the audit (meters.h) */
-    struct deferred quota;      /* one has taken too much of it */
-    struct list attempts;       /* session messages 1 that came, for each relay */
-    struct list ended;          /* sessions that ended recently (ended.h) */
-    struct own_calls *calls;    /* the storage system's calls for help */
-    struct audit *audit;        /* or NULL */
-    struct teller *teller;      /* of events, to a program (events.h), or NULL */
+    struct partings partings; /* of sessions that ended for a fault of the client's */
+    struct list shares;       /* of the loop, each of a user's sessions (shares.h) */
+    struct list over;         /* sessions that ended, and whose streams have to end yet */
+    struct list meters;       /* of users, of what they take of the audit (meters.h) */
+    struct deferred quota;    /* one has taken too much of it */
+    struct list attempts;     /* session messages 1 that came, for each relay */
+    struct list ended;        /* sessions that ended recently (ended.h) */
+    struct own_calls *calls;  /* the storage system's calls for help */
+    struct audit *audit;      /* or NULL */
+    struct teller *teller;    /* of events, to a program (events.h), or NULL */
+    char **listen_paths;      /* of users' -R, those that it was started with (guard.h) */
+    size_t listen_path_count;
     struct audit_counts counts; /* of what is not worth a line each in it */
     struct log_rates log;       /* of the lines that users and relays cause, by their keys */
     struct timer log_sweep;

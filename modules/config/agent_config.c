@@ -324,7 +324,9 @@ bool agent_config_load(struct agent_config *c, const char *path, struct error *e
     struct config_reader r = {
         .path = path, .file = &agent_config_file, .config = c, .arg = &line_without_address};
     *c = (struct agent_config){0};
-    if (!config_read(&r, &c->key, e) || !check_reachable(c, line_without_address, path, e)) {
+    bool good = config_read(&r, &c->key, e);
+    c->key_path = r.key_path;
+    if (!good || !check_reachable(c, line_without_address, path, e)) {
         agent_config_free(c);
         return false;
     }
@@ -359,6 +361,7 @@ void agent_config_free(struct agent_config *c)
     free(c->call_socket);
     free(c->control_socket);
     free(c->control_group);
+    free(c->key_path);
     free(c->user);
     free(c->group);
     free(c->state_directory);

@@ -96,7 +96,9 @@ bool client_config_load(struct client_config *c, const char *path, struct error 
 {
     struct config_reader r = {.path = path, .file = &client_config_file, .config = c};
     *c = (struct client_config){0};
-    if (config_read(&r, &c->key, e))
+    bool good = config_read(&r, &c->key, e);
+    free(r.key_path);
+    if (good)
         return true;
     client_config_free(c);
     return false;

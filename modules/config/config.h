@@ -56,6 +56,7 @@ struct relay_authority {
 struct relay_config {
     struct address_list listen; /* one or more */
     struct keypair key;
+    char *key_path;     /* of its file */
     char *user, *group; /* NULL; that the process becomes */
     uint32_t keepalive_s;
     uint32_t workers;  /* 0: one for each core */
@@ -111,6 +112,7 @@ struct agent_config {
     char name[NAME_TEXT_BYTES];
     char scope[NAME_TEXT_BYTES]; /* whose agent it is, for permits; "": of nobody that they name */
     struct keypair key;
+    char *key_path;             /* of its file */
     char *user, *group;         /* NULL; that the process becomes */
     struct address_list listen; /* dial mode; none otherwise */
     char *labels;               /* allocated; NULL: none; sent in INFO */

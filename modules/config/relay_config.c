@@ -146,7 +146,9 @@ bool relay_config_load(struct relay_config *c, const char *path, struct error *e
 {
     struct config_reader r = {.path = path, .file = &relay_config_file, .config = c};
     *c = (struct relay_config){0};
-    if (config_read(&r, &c->key, e))
+    bool good = config_read(&r, &c->key, e);
+    c->key_path = r.key_path;
+    if (good)
         return true;
     relay_config_free(c);
     return false;
@@ -163,6 +165,7 @@ void relay_config_free(struct relay_config *c)
     free(c->authorities);
     free(c->listen.items);
     free(c->audit);
+    free(c->key_path);
     free(c->user);
     free(c->group);
     wipe(c, sizeof *c);

@@ -101,7 +101,8 @@ struct config_reader {
     const char *path;
     const struct config_file *file;
     void *config;
-    void *arg; /* the caller's, for finish */
+    void *arg;      /* the caller's, for finish */
+    char *key_path; /* of the own key's file, once it is read: the caller's */
     /* The core's own. */
     const struct config_section *section; /* the one being read */
     void *object;
@@ -113,7 +114,7 @@ struct config_reader {
 };
 
 /* Reads the file at r->path into r->config, which is zero before. own_key: the party's own pair,
- * loaded meanwhile. Everything else of r is zero before and freed after. */
+ * loaded meanwhile. Everything else of r is zero before, and but for key_path freed after. */
 bool config_read(struct config_reader *r, const struct keypair *own_key, struct error *e);
 
 /* For finish: notes a peer, so that its name (NULL: none) stands once among its section's and its

@@ -69,7 +69,8 @@ static bool parse_key_file(struct config_reader *r, void *field, const char *val
         access(path, F_OK) == 0 || errno != ENOENT
             ? keypair_load(field, path, e)
             : error_set(e, FAILURE_CONFIG, "no key at %s: 'spx key new %s' makes one", path, path);
-    free(path);
+    free(r->key_path);
+    r->key_path = path;
     return good;
 }
 

@@ -61,8 +61,10 @@ struct http_server *http_server_new(struct loop *loop, const struct address *lis
     s->site = site;
     list_init(&s->all);
     partings_init(&s->partings, loop);
-    if (carrier_doors_open(&s->doors, loop, listen, 1, &events, s, e))
+    if (carrier_doors_open(&s->doors, loop, listen, 1, &events, s, e)) {
+        carrier_doors_go(&s->doors);
         return s;
+    }
     free(s);
     return NULL;
 }

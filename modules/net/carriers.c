@@ -77,15 +77,9 @@ static const struct door_events door_events = {.take = take, .on_shortage = on_s
 static bool listen_on(struct carrier_doors *d, struct loop *loop, const struct address *address,
                       struct error *e)
 {
-    char text[ADDRESS_TEXT_BYTES];
-    struct door *door = &d->doors[d->count];
-    if (!door_open(door, loop, address, DOOR_BACKLOG, &door_events, d, e))
+    if (!door_open(&d->doors[d->count], loop, address, DOOR_BACKLOG, &door_events, d, e))
         return false;
     d->count++;
-    door_go(door);
-    address_to_text(text, &door->bound);
-    log_event(LOG_INFO, &(struct log_fields){.event = "listening", .address = text},
-              "listening on %s", text);
     return true;
 }
 
@@ -104,6 +98,17 @@ bool carrier_doors_open(struct carrier_doors *d, struct loop *loop, const struct
         }
     }
     return true;
+}
+
+void carrier_doors_go(struct carrier_doors *d)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    for (size_t i = 0; i < d->count; i++) {
+        door_go(&d->doors[i]);
+        address_to_text(text, &d->doors[i].bound);
+        log_event(LOG_INFO, &(struct log_fields){.event = "listening", .address = text},
+                  "listening on %s", text);
+    }
 }
 
 static bool is_at(const struct door *door, const struct address *address)

@@ -38,11 +38,14 @@ struct carrier_doors {
     size_t count;
 };
 
-/* Listens on every address, and says so in the log. False: e says on which it cannot, and why; none
- * is listened on. */
+/* Listens on every address; what comes waits until carrier_doors_go. False: e says on which it
+ * cannot, and why; none is listened on. */
 bool carrier_doors_open(struct carrier_doors *d, struct loop *loop, const struct address *listen,
                         size_t count, const struct carrier_doors_events *events, void *owner,
                         struct error *e);
+
+/* Takes what comes from now on, and says in the log where. */
+void carrier_doors_go(struct carrier_doors *d);
 
 /* True if a connect to this address, on this machine, would come to one of them. */
 bool carrier_doors_are_at(const struct carrier_doors *d, const struct address *address);

@@ -36,11 +36,16 @@ static bool on_shortage(void *owner)
 
 static const struct carrier_doors_events events = {.take = take, .on_shortage = on_shortage};
 
-bool acceptor_start(struct acceptor *a, struct relay *r, struct error *e)
+bool acceptor_open(struct acceptor *a, struct relay *r, struct error *e)
 {
     a->relay = r;
     return carrier_doors_open(&a->doors, r->loop, r->config.listen.items, r->config.listen.count,
                               &events, a, e);
+}
+
+void acceptor_start(struct acceptor *a)
+{
+    carrier_doors_go(&a->doors);
 }
 
 void acceptor_stop(struct acceptor *a)

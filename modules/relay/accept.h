@@ -13,8 +13,12 @@ struct acceptor {
     uint64_t shortage_us; /* when a shortage was last logged; 0: never */
 };
 
-/* Listens on every address of the configuration. False: e says on which not, and why. */
-bool acceptor_start(struct acceptor *a, struct relay *r, struct error *e);
+/* Listens on every address of the configuration; what comes waits. False: e says on which not, and
+ * why. */
+bool acceptor_open(struct acceptor *a, struct relay *r, struct error *e);
+
+/* Takes what comes, and says in the log where. */
+void acceptor_start(struct acceptor *a);
 
 /* Listens no more. Harmless when it does not. */
 void acceptor_stop(struct acceptor *a);

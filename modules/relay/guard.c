@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "guard/fence.h"
 #include "guard/guard.h"
 #include "guard/user.h"
 #include "relay/desk.h"
@@ -13,6 +14,28 @@ static bool become(const struct relay_config *config, struct error *e)
     const struct guard_user user = {
         .section = "Relay", .user = config->user, .group = config->group};
     return guard_user_become(&user, e);
+}
+
+static bool dials(const struct relay_config *config)
+{
+    for (size_t i = 0; i < config->agent_count; i++)
+        if (config->agents[i].has_dial)
+            return true;
+    return false;
+}
+
+static void give_up(const struct relay *r, const char *config_path)
+{
+    struct fence fence;
+    bool dialling = dials(&r->config);
+    fence_begin(&fence, dialling, false);
+    fence_allow_system(&fence);
+    fence_allow_beside(&fence, config_path, FENCE_READ);
+    fence_allow_beside(&fence, r->config.key_path, FENCE_READ);
+    if (r->config.audit)
+        fence_allow_beside(&fence, r->config.audit, FENCE_WRITE);
+    guard_enter(&(struct guard_settings){.role = dialling ? GUARD_RELAY | GUARD_DIALS : GUARD_RELAY,
+                                         .fence = &fence});
 }
 
 /* Reads the files as a reload will, with what is left to the process. */
@@ -30,9 +53,20 @@ bool relay_guard_begin(const struct relay *r, const char *config_path, struct er
 {
     if (!become(&r->config, e))
         return false;
-    guard_enter(&(struct guard_settings){.low_ports = false});
+    give_up(r, config_path);
     try_reload(config_path);
     return true;
+}
+
+void relay_guard_reloaded(struct relay_config *config)
+{
+    for (size_t i = 0; i < config->agent_count && guard_gave_up_dialling(); i++) {
+        if (config->agents[i].has_dial)
+            log_warning("Dial of agent %s: this process has given up connecting to others: takes "
+                        "effect at the next start",
+                        config->agents[i].name);
+        config->agents[i].has_dial = false;
+    }
 }
 
 void relay_guard_check(const struct relay_config *config, const char *config_path)

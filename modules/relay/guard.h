@@ -11,6 +11,9 @@ struct relay_config;
  * False: e says why it cannot. */
 bool relay_guard_begin(const struct relay *r, const char *config_path, struct error *e);
 
+/* Takes out of a new configuration what the process has given up, and logs it. */
+void relay_guard_reloaded(struct relay_config *config);
+
 /* For --check by root, which ends then: becomes the user of the configuration, and warns if that
  * one could not read the files again. */
 void relay_guard_check(const struct relay_config *config, const char *config_path);

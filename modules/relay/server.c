@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "base/version.h"
 #include "config/reload.h"
+#include "guard/guard.h"
 #include "relay/accept.h"
 #include "relay/authorities.h"
 #include "relay/changes.h"
@@ -43,6 +44,7 @@ static void on_sweep(struct timer *timer)
     directory_sweep(&r->directory, now);
     key_stock_fill(&r->stock);
     heads_sweep(r, now);
+    guard_tell_refused();
     timer_set(r->loop, timer, now + SWEEP_US);
 }
 
@@ -55,10 +57,11 @@ static void on_reload(void *arg, int signo)
     (void)signo;
     if (!relay_config_load(&fresh, s->config_path, &e)) {
         log_event(LOG_ERROR, &(struct log_fields){.event = "reload_refused", .reason = e.text},
-                  "%s; the old configuration stays in effect", e.text);
+                  "%s; the old configuration stays in effect%s", e.text, guard_hint(&e));
         return;
     }
     config_carry_over(&relay_config_file, &r->config, &fresh);
+    relay_guard_reloaded(&fresh);
     log_event(LOG_INFO, &(struct log_fields){.event = "reloaded"},
               "configuration reloaded: %zu user%s, %zu agent%s", fresh.user_count,
               fresh.user_count == 1 ? "" : "s", fresh.agent_count,
@@ -186,7 +189,7 @@ static bool start(struct server *s, struct error *e)
         return error_no_memory(e);
     r->party.known = r->known;
     /* Ports first, which may take root; then what is given up, before there is another thread. */
-    if (!acceptor_start(&s->acceptor, r, e) || !relay_guard_begin(r, s->config_path, e))
+    if (!acceptor_open(&s->acceptor, r, e) || !relay_guard_begin(r, s->config_path, e))
         return false;
     if (!begin_audit(r, e))
         return false;
@@ -196,6 +199,7 @@ static bool start(struct server *s, struct error *e)
     /* Threads start with signals blocked. */
     if (!workers_start(r, junctions_end_told, e))
         return false;
+    acceptor_start(&s->acceptor);
     log_started();
     return true;
 }
@@ -216,6 +220,7 @@ static void end(struct server *s, const char *why)
     directory_free(&r->directory);
     listing_free(r);
     log_rates_free(&r->log);
+    guard_tell_refused();
     seen_free(r->seen);
     known_keys_free(r->known);
     authorities_free(r->authorities);

@@ -91,6 +91,7 @@ static void *run(void *arg)
     struct sched_param none = {0};
     struct worker *w = arg;
     pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+    pthread_setname_np(pthread_self(), "spx worker"); /* for top -H */
     loop_run(w->loop);
     return NULL;
 }
@@ -116,8 +117,6 @@ static bool start_thread(struct worker *w)
         pthread_attr_destroy(&attributes);
     }
     w->has_thread = error == 0;
-    if (w->has_thread)
-        pthread_setname_np(w->thread, "spx worker"); /* for top -H */
     errno = error;
     return error == 0;
 }

@@ -38,6 +38,7 @@ SYS_PIDFD_GETFD = 438  # on every architecture
 SANITIZER_CODE = 99
 SANITIZER_TEXT = re.compile(
     r"ERROR: \w+Sanitizer|runtime error:|ERROR SUMMARY: [1-9]|SUMMARY: \w+Sanitizer|stack smashing"
+    r"|was refused to this process"
 )
 
 

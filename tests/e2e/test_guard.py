@@ -60,6 +60,7 @@ def give_keys(world):
 
 
 def assert_given_up(program, uid, capabilities=0):
+    """All its threads have, and those of them that the system has are on."""
     for thread in threads(program.pid):
         told = facts(program.pid, thread)
         assert told["Uid"].split() == [str(uid)] * 4, told["Uid"]
@@ -220,3 +221,130 @@ def test_only_root_changes(open_world):
     assert "only root can change them, and this process is user 65534 of group 65534" in failed.stderr
     relay = world.start_relay(conf=world.relay_conf(User="nobody", Group="nogroup"))
     assert_given_up(relay, NOBODY)
+
+
+# ---- Files, ports and system calls. ----
+
+
+def has_landlock():
+    return "Landlock not" not in spx("--version", "-v").stdout
+
+
+needs_landlock = pytest.mark.skipif(not has_landlock(), reason="this kernel has no Landlock")
+
+
+def test_what_is_on_is_told(world):
+    """In the log, by status, and for the system by --version; every thread has the filter."""
+    there = spx("--version", "-v").stdout
+    assert re.search(r"^Landlock (\d+|not to be had here)", there, re.MULTILINE)
+    assert re.search(r"^seccomp (not )?to be had", there, re.MULTILINE)
+    relay = world.start_relay(Workers=2, Audit=world.directory / "audit")
+    conf = world.agent_conf(ControlSocket=world.directory / "control")
+    agent = world.start_agent(conf=conf)
+    for program in (relay, agent):
+        said = program.expect(r"guarded: (user \S+, no capabilities.*)")[1]
+        assert ("files by Landlock" in said) and ("system calls by seccomp" in said)
+        assert ("not to be had here" in said) == (not has_landlock())
+        for thread in threads(program.pid):
+            filtered = facts(program.pid, thread)["Seccomp"].strip() == "2"
+            assert filtered == ("seccomp to be had" in there)
+    status = run(harness.SPX, "agent", "-c", conf, "status")
+    assert f"guarded: {said}\n" in status.stdout
+
+
+@needs_landlock
+def test_files_that_moved(world):
+    """A reload reads what lies in the folders that it was started with, also what took a file's
+    place, and tells that a restart may help where it does not."""
+    if harness.is_sanitized(harness.SPX):
+        pytest.skip("sanitizers read everywhere")
+    keys, conf = world.directory / "keys", world.relay_conf()
+    relay = world.start_relay(conf=conf)
+    keys.mkdir()
+    again = world.write("again", conf.read_text() + "[User]\nName = bob\nPublicKey = " + world.key("bob").public + "\n")
+    again.rename(conf)
+    relay.signal(signal.SIGHUP)
+    relay.expect("configuration reloaded: 2 users")
+    key = world.key("relay").path
+    shutil.copy(key, keys / "relay.key")
+    elsewhere = Path(tempfile.mkdtemp(prefix="spx-guard-"))
+    shutil.copy(key, elsewhere / "relay.key")
+    text = conf.read_text()
+    for place, said in (
+        (keys, "configuration reloaded"),
+        (elsewhere, "permission denied; the old configuration stays in effect; if the file may be read, this process has given that up: restart needed"),
+    ):
+        conf.write_text(text.replace(str(key), str(place / "relay.key")))
+        relay.signal(signal.SIGHUP)
+        relay.expect(said, count=2 if place == keys else 1)
+    relay.stop()
+    world.start_relay(conf=conf)
+    shutil.rmtree(elsewhere)
+
+
+def test_relay_that_dials_after_a_reload(world, echo):
+    """One that dialled nobody has given up connecting, says so, and dials after a restart."""
+    relay = world.start_relay()
+    port = harness.free_port()
+    world.start_agent(relay="", listen=f"{LOOPBACK}:{port}", online=False)
+    conf = world.relay_conf(agents={"lab-1": {"Dial": f"tcp:{LOOPBACK}:{port}"}})
+    relay.signal(signal.SIGHUP)
+    relay.expect("Dial of agent lab-1: this process has given up connecting to others: takes effect at the next start")
+    relay.expect("configuration reloaded")
+    assert re.search(r"^lab-1 +offline", world.list_agents(), re.MULTILINE)
+    relay.stop()
+    world.start_relay(conf=conf)
+    assert world.run_pipe(f"{LOOPBACK}:{echo.port}", input="hello").stdout == "hello"
+
+
+@needs_landlock
+def test_sockets_of_listeners(world):
+    """-R makes its sockets in the folders that the agent was started with; of others a reload says
+    that they take a restart."""
+    places = [world.directory / name for name in ("first", "second")]
+    for place in places:
+        place.mkdir()
+
+    def write(*allowed):
+        conf = world.agent_conf()
+        listen = ", ".join(f"unix:{path}" for path in allowed)
+        conf.write_text(conf.read_text() + f"Listen = {listen}\n")
+        return conf
+
+    world.start_relay()
+    agent = world.start_agent(conf=write(places[0] / "a"))
+    write(places[0] / "b", places[1] / "c")
+    agent.signal(signal.SIGHUP)
+    agent.expect("configuration reloaded")
+    closed = agent.lines(r"Listen in \[User\]: unix:(\S+): this process has given up making sockets")
+    assert [found[1] for found in closed] == [str(places[1] / "c")]
+    client = world.start_client("-R", f"{places[0] / 'b'}:{LOOPBACK}:9")
+    client.expect(f"forwarding unix:{places[0] / 'b'} at the agent")
+    agent.expect(f"listening on unix:{places[0] / 'b'}")
+    client.stop()
+    wait_for(lambda: not list(places[0].iterdir()), 10, "the socket and its lock are gone")
+
+
+@as_root
+def test_container_with_nothing_in_it(world):
+    """Without /etc, /proc and users' names, as an image has it that holds the one file alone."""
+    if harness.is_sanitized(harness.SPX):
+        pytest.skip("a build with sanitizers needs libraries")
+    root = world.directory / "root"
+    (root / "spx").mkdir(parents=True)
+    shutil.copy(harness.SPX, root / "program")
+    conf = world.relay_conf(User=NOBODY, Group=NOBODY)
+    key = world.key("relay").path
+    shutil.copy(key, root / "spx" / "relay.key")
+    os.chown(root / "spx" / "relay.key", 0, NOBODY)
+    (root / "spx" / "relay.key").chmod(0o640)
+    (root / "spx" / "relay.conf").write_text(conf.read_text().replace(str(key), "relay.key"))
+    for path in (root, root / "spx"):
+        path.chmod(0o755)
+    argv = ["chroot", root, "/program", "relay", "-c", "/spx/relay.conf"]
+    relay = world.start(harness.Program("relay", argv, world.directory))
+    relay.expect("guarded: user 65534, no capabilities")
+    relay.expect("started")
+    world.start_agent()
+    relay.signal(signal.SIGHUP)
+    relay.expect("configuration reloaded")

@@ -88,6 +88,7 @@ static void listen_on(const char *host, const char *other)
     size_t count = other ? 2 : 1;
     assert_true(carrier_doors_open(&t.doors, t.loop, listen, count, &events, &t, &e));
     assert_int_equal(t.doors.count, count);
+    carrier_doors_go(&t.doors);
 }
 
 static uint16_t port_of(size_t door)
