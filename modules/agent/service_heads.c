@@ -48,11 +48,13 @@ void service_head_signed(void *agent, struct view head)
         uplink_tell_head(a->uplinks[i], head);
 }
 
+/* Nobody has approved yet one that waits, whose key would count from then on. */
 void service_take_head(struct session *s, struct view head)
 {
     struct service *v = session_owner(s);
     struct audit_entry of = v->subject.entry;
     of.by = "client";
-    if (audit_take_head(v->agent->audit, &v->meter->heads, &of, v->seat.user_key, head))
+    if (!v->seat.asks &&
+        audit_take_head(v->agent->audit, &v->meter->heads, &of, v->seat.user_key, head))
         service_count_entry(v);
 }

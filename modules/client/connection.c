@@ -499,6 +499,8 @@ static void on_access(struct session *s, const struct access_frame *access)
     bool waited = c->report.waiting_us;
     if (session_waits(s) || waited)
         forward(c); /* before it is told: what is granted is there then */
+    if (waited && !session_waits(s))
+        connection_owe_head(c);
     report_access(&c->report, access);
     c->was_granted = c->was_granted || (waited && !session_waits(s));
 }
@@ -684,7 +686,7 @@ void connection_owe_head(struct connection *c)
 
 void connection_tell_head(struct connection *c, struct view head)
 {
-    if (!c->head_due || !c->session || c->ended)
+    if (!c->head_due || !c->session || c->ended || session_waits(c->session))
         return;
     c->head_due = false;
     session_tell_head(c->session, head);

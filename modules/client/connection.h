@@ -51,7 +51,8 @@ void connection_stop(struct connection *c, enum failure failure, const char *why
 /* The user ends it: closes the session, the second time at once. */
 void connection_interrupt(struct connection *c);
 
-/* A head of the audit was signed: the agent gets it if it is owed one; which it is from then on. */
+/* A head of the audit was signed: the agent gets it if it is owed one, and the session does not
+ * wait for approval; which it is from then on. */
 void connection_tell_head(struct connection *c, struct view head);
 void connection_owe_head(struct connection *c);
 

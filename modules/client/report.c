@@ -201,8 +201,10 @@ static void report_granted(struct report *r, const char *until)
     f.reason = until;
     caused(r, LOG_INFO, &f, "%s%sthe session may last %s%s", r->prefix, approved,
            until[0] ? "until " : "without an end", until);
-    if (r->waiting_us)
+    if (r->waiting_us) {
         audit_note(r->audit, &f, &r->subject.entry);
+        audit_want_head(r->audit);
+    }
     r->waiting_us = 0;
 }
 
