@@ -17,7 +17,7 @@ if not (Path(CHROMIUM).exists() and Path(DRIVER).exists()):
     pytest.skip("chromium and chromium-driver are not installed", allow_module_level=True)
 
 
-def start_browser(directory, dark=False):
+def start_browser(directory):
     """Chromium without a window, that keeps what it is told by the page."""
     options = selenium.ChromeOptions()
     options.binary_location = CHROMIUM
@@ -35,17 +35,26 @@ def start_browser(directory, dark=False):
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = Service(DRIVER, log_path=str(directory / "driver.log"))
-    driver = selenium.Chrome(options=options, service=service)
-    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-    return driver
+    return selenium.Chrome(options=options, service=service)
 
 
 class Tab:
     """The page as a person sees it."""
 
-    def __init__(self, driver):
+    def __init__(self, driver, scheme="light"):
+        """A new tab, the only one, of a browser whose user likes this color scheme."""
         self.driver = driver
+        before = driver.window_handles
+        driver.switch_to.new_window("tab")
+        own = driver.current_window_handle
+        for handle in before:
+            driver.switch_to.window(handle)
+            driver.close()
+        driver.switch_to.window(own)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        driver.set_window_size(1280, 1000)
+        driver.get_log("browser")  # of the tabs before
 
     def open(self, url):
         self.driver.get(url)

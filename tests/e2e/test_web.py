@@ -9,6 +9,7 @@ import socket
 import stat
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -430,10 +431,11 @@ def test_silent_agent(told):
     """An agent that does not answer holds up no page, and is told of."""
     told.lists["status"] = Told.SILENT
     told.lists["lock"] = Told.SILENT
-    with told.page.live() as lines:
+    with told.page.live() as lines, ThreadPoolExecutor() as threads:
+        ordered = threads.submit(told.page.ask, "POST", "/order", {"verb": "lock"})
         line = next(line for line in lines if line.get("text") == "the agent does not answer")
         assert line["here"] is False
-    status, text = told.page.ask("POST", "/order", {"verb": "lock"})
+        status, text = ordered.result()
     assert status == 504 and "whether it has heard is not known" in text
     assert told.page.ask("GET", "/")[0] == 200
 

@@ -18,11 +18,16 @@ from web import Told, Web
 KEY = "SHA256:S22miIcRbDrFpdBfTdSd/3dj8lwFHDG8bd8bqX0EPWM"
 
 
-@pytest.fixture(params=["light"])
-def tab(request, tmp_path):
-    driver = start_browser(tmp_path, dark=request.param == "dark")
-    yield Tab(driver)
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    driver = start_browser(tmp_path_factory.mktemp("browser"))
+    yield driver
     driver.quit()
+
+
+@pytest.fixture
+def tab(browser, request):
+    return Tab(browser, getattr(request, "param", "light"))
 
 
 def url(web):
