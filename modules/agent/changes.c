@@ -92,7 +92,7 @@ static void log_rules(struct audit *audit, const struct agent_config *old_config
         if (strcmp(before, after) == 0)
             continue;
         snprintf(text, sizeof text, "%s changed from %s to %s", rule_key(i),
-                 before[0] ? before : "no limit", after[0] ? after : "no limit");
+                 before[0] ? before : rule_unset(i), after[0] ? after : rule_unset(i));
         log_event(LOG_INFO, &f, "user %s: %s", fresh->name, text);
         audit_note(audit, &f, &by_reload);
     }

@@ -201,7 +201,7 @@ static enum failure serve_page(struct cli *c)
 
 #define SOCKET_OPTION                                                                        \
     {                                                                                        \
-        0, "socket", "PATH", take_socket, "the ControlSocket: then no configuration is read" \
+        0, "socket", "PATH", take_socket, "the ControlSocket; no configuration is read then" \
     }
 
 static const struct cli_option control_options[] = {SOCKET_OPTION, {0}};
@@ -236,13 +236,13 @@ static bool take_approved(struct cli *c, const char *value, struct error *e)
 
 static const struct cli_option unlock_options[] = {
     SOCKET_OPTION,
-    {0, "for", "TIME", take_unlocked, "lock it again after so long: 4h, 30min"},
+    {0, "for", "TIME", take_unlocked, "lock itself again after so long: 4h, 30min"},
     {0},
 };
 
 static const struct cli_option approve_options[] = {
     SOCKET_OPTION,
-    {0, "for", "TIME", take_approved, "whatever this user's key asks for so long: 4h"},
+    {0, "for", "TIME", take_approved, "no session of this user's key has to ask for so\nlong: 4h"},
     {0},
 };
 
@@ -305,7 +305,7 @@ static const struct cli_verb verbs[] = {
     },
     {
         .name = "approve",
-        .words = "CODE",
+        .words = "CODE [--for TIME]",
         .help = "let the session begin whose user has read you this\n"
                 "code from the client's status line",
         .words_min = 1,
@@ -315,7 +315,7 @@ static const struct cli_verb verbs[] = {
     },
     {
         .name = "deny",
-        .words = "NUMBER",
+        .words = "NUMBER [--why TEXT]",
         .help = "refuse the request of this number; its user may not\n"
                 "ask for some minutes",
         .words_min = 1,
@@ -354,7 +354,7 @@ static const struct cli_verb verbs[] = {
     },
     {
         .name = "end",
-        .words = "SESSION|USER|all",
+        .words = "SESSION|USER|all [--why TEXT]",
         .help = "end a session by its number, those of a user, or all,\n"
                 "at once; the users may come again",
         .words_min = 1,
@@ -364,7 +364,7 @@ static const struct cli_verb verbs[] = {
     },
     {
         .name = "lock",
-        .words = "",
+        .words = "[--why TEXT]",
         .help = "end all sessions, and let nobody in until unlock, also\n"
                 "after a restart",
         .options = end_options,
@@ -372,7 +372,7 @@ static const struct cli_verb verbs[] = {
     },
     {
         .name = "unlock",
-        .words = "",
+        .words = "[--for TIME]",
         .help = "let users in again who may have sessions",
         .options = unlock_options,
         .run = order,
@@ -395,7 +395,7 @@ static const struct cli_verb verbs[] = {
     },
     {
         .name = "web",
-        .words = "",
+        .words = "[--listen ADDRESS]",
         .help = "a page for a browser on this machine: requests,\n"
                 "sessions, the lock; prints its address",
         .options = web_options,
@@ -413,10 +413,12 @@ static const struct cli_applet applet = {
     .load = load,
     .unload = unload,
     .show = show,
-    .notes = "--check also shows the agent's name, public key and fingerprint, and what each user\n"
+    .notes = "'spx agent COMMAND --help' tells the options of a command.\n"
+             "--check also shows the agent's name, public key and fingerprint, and what each user\n"
              "may do, and audit keys.\n"
              "Signals: HUP reloads the configuration (what is no longer allowed ends at once),\n"
              "USR1 writes a status to the log, TERM and INT end the agent.",
+    .way_around = "; with --socket PATH no configuration is read",
 };
 
 enum failure agent_main(int argc, char **argv)

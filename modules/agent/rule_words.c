@@ -75,17 +75,17 @@ static void needs_reason_value(char *out, const struct rules *r, const struct zo
 }
 
 static const struct {
-    const char *key, *verb;
+    const char *key, *verb, *unset;
     void (*value)(char *out, const struct rules *r, const struct zone *z);
 } rows[RULE_WORDS] = {
-    {"Access", "connect", access_value},
-    {"Hours", "during", hours_value},
-    {"NotBefore", "from", not_before_value},
-    {"NotAfter", "until", not_after_value},
-    {"MaxSession", "stay for", max_session_value},
-    {"IdleEnd", "idle for", idle_end_value},
-    {"AskTimeout", "ask for", ask_timeout_value},
-    {"ReasonRequired", "with reason", needs_reason_value},
+    {"Access", "connect", "always", access_value},
+    {"Hours", "during", "always", hours_value},
+    {"NotBefore", "from", "none", not_before_value},
+    {"NotAfter", "until", "none", not_after_value},
+    {"MaxSession", "stay for", "no limit", max_session_value},
+    {"IdleEnd", "idle for", "no limit", idle_end_value},
+    {"AskTimeout", "wait for", "none", ask_timeout_value},
+    {"ReasonRequired", "with reason", "no", needs_reason_value},
 };
 
 const char *rule_key(unsigned i)
@@ -96,6 +96,11 @@ const char *rule_key(unsigned i)
 const char *rule_verb(unsigned i)
 {
     return rows[i].verb;
+}
+
+const char *rule_unset(unsigned i)
+{
+    return rows[i].unset;
 }
 
 void rule_value(char out[RULE_VALUE_BYTES], unsigned i, const struct rules *r, const struct zone *z)

@@ -11,7 +11,10 @@
 const char *rule_key(unsigned i);
 const char *rule_verb(unsigned i);
 
-/* Its value; "": it sets no limit. */
+/* What counts while it is not set, as "always". */
+const char *rule_unset(unsigned i);
+
+/* Its value; "": it is not set. */
 void rule_value(char out[RULE_VALUE_BYTES], unsigned i, const struct rules *r,
                 const struct zone *z);
 

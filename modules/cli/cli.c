@@ -59,6 +59,13 @@ static enum failure check(struct cli *c)
     return FAILURE_NONE;
 }
 
+/* Of a configuration that cannot be read. */
+static const char *way_around(const struct cli *c)
+{
+    bool has_one = c->applet->way_around && c->verb->name && !c->check;
+    return has_one ? c->applet->way_around : "";
+}
+
 static enum failure run_with_config(struct cli *c)
 {
     struct error e = {0};
@@ -70,7 +77,7 @@ static enum failure run_with_config(struct cli *c)
         failure = c->check ? check(c) : c->verb->run(c);
         c->applet->unload(c);
     } else {
-        log_error("%s", e.text);
+        log_error("%s%s", e.text, way_around(c));
         failure = e.failure;
     }
     free(c->path);

@@ -68,14 +68,17 @@ struct option_set {
     char letters[2 * OPTIONS_MAX + 3];
 };
 
+static bool is_same_option(const struct cli_option *a, const struct cli_option *b)
+{
+    return (a->letter && a->letter == b->letter) ||
+           (a->name && b->name && strcmp(a->name, b->name) == 0);
+}
+
 static bool has_option(const struct option_set *set, const struct cli_option *o)
 {
-    for (size_t i = 0; i < set->count; i++) {
-        const struct cli_option *other = set->rows[i];
-        if ((o->letter && o->letter == other->letter) ||
-            (o->name && other->name && strcmp(o->name, other->name) == 0))
+    for (size_t i = 0; i < set->count; i++)
+        if (is_same_option(o, set->rows[i]))
             return true;
-    }
     return false;
 }
 
@@ -190,18 +193,30 @@ static void option_text(char out[OPTION_TEXT_BYTES], const struct cli_option *o)
         snprintf(out, OPTION_TEXT_BYTES, "--%s", o->name);
 }
 
+/* name: of the first verb that has it. */
+static bool is_of_one_verb(const struct cli_applet *applet, const struct cli_option *o,
+                           const char **name)
+{
+    unsigned count = 0;
+    for (const struct cli_verb *v = applet->verbs; v->run; v++)
+        for (const struct cli_option *own = v->options; own && own->take; own++)
+            if (is_same_option(own, o) && count++ == 0)
+                *name = v->name;
+    return count == 1;
+}
+
 /* An option of another verb. Always returns false. */
 static bool refuse_option(const struct cli *c, const struct cli_option *o, struct error *e)
 {
     char text[OPTION_TEXT_BYTES];
+    const char *name = "";
     option_text(text, o);
     if (c->verb && c->verb->name)
         return error_set(e, FAILURE_USAGE, "%s does not go with '%s'", text, c->verb->name);
-    for (const struct cli_verb *v = c->applet->verbs; v->run; v++)
-        for (const struct cli_option *own = v->options; own && own->take; own++)
-            if (own == o)
-                return error_set(e, FAILURE_USAGE, "%s goes with '%s' only", text, v->name);
-    return false;
+    return is_of_one_verb(c->applet, o, &name)
+               ? error_set(e, FAILURE_USAGE, "%s goes with '%s' only", text, name)
+               : error_set(e, FAILURE_USAGE, "%s goes with commands only, such as '%s'", text,
+                           name);
 }
 
 /* A long option that none of the names begins with, or more than one. Always returns false. */
@@ -247,6 +262,8 @@ static bool parse_options(struct cli *c, int argc, char **argv, struct error *e)
         size_t i = index_of(&set, value);
         if (value == '?' || value == ':' || i == set.count)
             return malformed_option(&set, value, argv[optind - 1], e);
+        if (i >= set.own_count && !c->verb)
+            continue; /* the word that is no verb is what is wrong */
         if (i >= set.own_count)
             return refuse_option(c, set.rows[i], e);
         if (!set.rows[i]->take(c, optarg, e))
@@ -270,13 +287,18 @@ static bool unknown_verb(const struct cli *c, struct error *e)
     return error_set(e, FAILURE_USAGE, "%s", text);
 }
 
-/* Of a usage, behind what may be left out at its beginning: AGENT of "[--json] AGENT". */
-static const char *needed_words(const char *usage)
+/* Of a usage, without the options that may be left out before and behind: AGENT [N] of
+ * "[--json] AGENT [N] [--why TEXT]". Always returns false. */
+static bool missing_words(const char *usage, struct error *e)
 {
     const char *words = usage, *end;
     while (*words == '[' && (end = strchr(words, ']')))
         words = end + 1 + strspn(end + 1, " ");
-    return *words ? words : usage;
+    if (*words == '\0')
+        words = usage;
+    end = strstr(words, " [-");
+    return error_set(e, FAILURE_USAGE, "missing argument: %.*s",
+                     (int)(end ? (size_t)(end - words) : strlen(words)), words);
 }
 
 static bool check_words(struct cli *c, struct error *e)
@@ -294,7 +316,7 @@ static bool check_words(struct cli *c, struct error *e)
     if (c->check)
         return true;
     if (c->word_count < c->verb->words_min)
-        return error_set(e, FAILURE_USAGE, "missing argument: %s", needed_words(c->verb->words));
+        return missing_words(c->verb->words, e);
     return !c->verb->settle || c->verb->settle(c, e);
 }
 

@@ -44,6 +44,9 @@ struct cli_applet {
      * for AGENT. The configuration is loaded. May be NULL. */
     void (*suggest)(struct cli *c, const char *kind);
     const char *notes; /* the end of the help; may be NULL */
+    /* How its named verbs do without a configuration that cannot be read, as the end of the error;
+     * may be NULL. */
+    const char *way_around;
 };
 
 /* A command line as it was read. */

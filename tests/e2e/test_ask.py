@@ -159,7 +159,7 @@ def test_check(world):
     conf = world.agent_conf(users=USERS, Access="ask", ReasonRequired="yes")
     conf.write_text(conf.read_text() + "Access = always\nReasonRequired = no\n")  # bob's
     rows = [" ".join(row.split()) for row in spx("agent", "-c", conf, "--check").stdout.splitlines()]
-    for row in ("connect ask", "ask for 15 min", "with reason yes", "connect now after approval"):
+    for row in ("connect ask", "wait for 15 min", "with reason yes", "connect now after approval"):
         assert f"alice {row}" in rows
     assert not [row for row in rows if row.startswith("bob") and "connect to" not in row]
 

@@ -70,6 +70,16 @@ def test_help_of_a_verb(applet, verb, option):
     assert re.search(rf"^  {verb} ", spx(applet, option).stdout, re.MULTILINE)
 
 
+@pytest.mark.parametrize("applet", [a for a in APPLETS if a != "relay"])
+def test_commands_in_the_manual_page(applet):
+    """The synopsis of an applet's manual page has each command that its help has."""
+    shown = re.findall(r"^(?:usage:|      ) spx \w+(?: \[options\])? ([a-z]+)", spx(applet, "--help").stdout, re.M)
+    page = (ROOT / f"docs/spx-{applet}.1").read_text()
+    synopsis = page[page.index(".Sh SYNOPSIS") : page.index(".Sh DESCRIPTION")]
+    named = {word for line in re.findall(r"^\.Cm (.*)", synopsis, re.M) for word in line.split(" | ")}
+    assert shown and not set(shown) - {word.split()[0] for word in named}
+
+
 def test_one_list_of_applets():
     """The table in spx.c, from which make takes the list, has the applets that the help shows."""
     shown = re.findall(r"^  ([a-z]+) ", spx("--help").stdout, re.MULTILINE)
@@ -102,6 +112,15 @@ def test_no_configuration(world, applet):
         f"no configuration at {place}: see spx-{applet}.conf(5) for an example, or name a file "
         "with -c\n"
     )
+
+
+def test_configuration_that_a_command_cannot_read(world):
+    """Who may use the agent's ControlSocket need not be able to read its configuration: it says how."""
+    conf = world.agent_conf()
+    conf.write_text(conf.read_text() + "Nonsense = 1\n")
+    way = "; with --socket PATH no configuration is read\n"
+    assert spx("agent", "-c", conf, "status", code=CONFIG).stderr.endswith(way)
+    assert way not in spx("agent", "-c", conf, "--check", code=CONFIG).stderr
 
 
 @pytest.mark.parametrize(
@@ -263,6 +282,8 @@ USAGE_ERRORS = [
     (["relay", "-c", "a", "-c", "b"], TWICE),
     (["agent", "extra"], "spx agent: unknown command 'extra'"),
     (["agent", "-v", "clal", "1", "x"], "spx agent: unknown command 'clal'; did you mean 'call'?"),
+    (["agent", "--socket", "x", "statsu"], "spx agent: unknown command 'statsu'; did you mean 'status'?"),
+    (["agent", "--why", "x"], "spx agent: --why goes with commands only, such as 'deny'"),
     (["agent", "call"], "spx agent call: missing argument: SEVERITY [TEXT|NUMBER]"),
     (["agent", "call", "1", "x", "y"], "spx agent call: unexpected argument 'y'"),
     (["agent", "call", "--watch"], "spx agent call: unknown option '--watch'"),

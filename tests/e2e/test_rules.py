@@ -175,11 +175,11 @@ def test_reload(world, echo):
         assert ask(connection, b"hello") == b"hello"
     reload(agent, conf, before + f"MaxSession = 1 h\nHours = {utc(days=3):%a} 10:00-11:00\n")
     agent.expect(r"user alice: IdleEnd changed from 20 min to no limit")
-    agent.expect(rf"user alice: Hours changed from no limit to {utc(days=3):%a} 10:00-11:00")
+    agent.expect(rf"user alice: Hours changed from always to {utc(days=3):%a} 10:00-11:00")
     client.expect(rf"the session has ended: ended by Hours \({utc(days=3):%a} 10:00-11:00\)")
     client.wait_exit(DENIED)
     reload(agent, conf, before + "Access = never\n")
-    agent.expect(r"user alice: Access changed from no limit to never")
+    agent.expect(r"user alice: Access changed from always to never")
     reload(agent, conf, before)
     world.start_client(*forwards(echo.port))
 

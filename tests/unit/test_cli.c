@@ -59,7 +59,18 @@ static const struct cli_verb named_verbs[] = {
 static const struct cli_verb wordless_verbs[] = {
     {.words = "", .run = run},
     {.name = "call", .words = "[TEXT]", .words_max = 1, .run = run},
-    {.name = "ask", .words = "[--json] [-a N] WHO [N]", .words_min = 1, .words_max = 2, .run = run},
+    {.name = "ask",
+     .words = "[--json] [-a N] WHO [N]",
+     .words_min = 1,
+     .words_max = 2,
+     .options = own_options,
+     .run = run},
+    {.name = "show",
+     .words = "WHO [-a N]",
+     .words_min = 1,
+     .words_max = 1,
+     .options = own_options,
+     .run = run},
     {0},
 };
 
@@ -128,6 +139,10 @@ static void lines_are_read(void **state)
         {&named, "nwe x", NULL, NULL, NULL, "unknown command 'nwe'; did you mean 'new'?"},
         {&wordless, "call x", "call", "x", NULL, NULL},
         {&wordless, "cal", NULL, NULL, NULL, "unknown command 'cal'; did you mean 'call'?"},
+        {&wordless, "-a 1 cal", NULL, NULL, NULL, "unknown command 'cal'; did you mean 'call'?"},
+        {&wordless, "cal -a 1", NULL, NULL, NULL, "unknown command 'cal'; did you mean 'call'?"},
+        {&wordless, "-a 1", NULL, NULL, NULL, "-a goes with commands only, such as 'ask'"},
+        {&wordless, "show", NULL, NULL, NULL, "missing argument: WHO"},
         {&wordless, "x", NULL, NULL, NULL, "unknown command 'x'"},
     };
     (void)state;
