@@ -227,9 +227,11 @@ static bool write_batch(struct audit_file *f, const struct batch *b, off_t size,
 
 /* ---- The reserve. ---- */
 
+/* Begins where there is none yet: tmpfs gives up all of a range of which it cannot get all. */
 static bool allocate(struct audit_file *f, off_t size, off_t until)
 {
-    if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, size, until - size) != 0)
+    off_t from = f->reserved > size ? f->reserved : size;
+    if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, from, until - from) != 0)
         return false;
     f->reserved = until;
     return true;

@@ -323,6 +323,8 @@ def test_a_full_disk_has_room_for_decisions(world, echo, tmp_path_factory):
     seen = Path(f"/proc/{agent.process.pid}/root{disk}")
     with connect(client) as connection:
         assert ask(connection, b"x") == b"x"
+        path = seen / "audit"
+        wait_for(lambda: path.exists() and b'"session_began"' in path.read_bytes(), 10, "there is a reserve")
         with pytest.raises(OSError), (seen / "filler").open("wb", buffering=0) as filler:
             while True:
                 filler.write(bytes(4096))
