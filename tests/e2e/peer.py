@@ -759,6 +759,13 @@ class Relay(Listener):
     def entry(self, name):
         return agent_entry(name, self.agents[name])
 
+    def listed(self, hop, query):
+        """LIST or WATCH came on this client's hop."""
+        for name in self.agents:
+            if query in ("", name):
+                hop.send(AGENT, self.entry(name))
+        hop.send(END)
+
     def connected(self, hop, name, message1):
         """CONNECT came on this client's hop."""
         parked = self.next_parked()
@@ -817,11 +824,7 @@ class Relay(Listener):
         while True:
             kind, reader = hop.receive()
             if kind in (LIST, WATCH):
-                query = reader.text()
-                for name in self.agents:
-                    if query in ("", name):
-                        hop.send(AGENT, self.entry(name))
-                hop.send(END)
+                self.listed(hop, reader.text())
             elif kind == CONNECT:
                 self.connects += 1
                 self.connected(hop, reader.text(), reader.rest())

@@ -1445,12 +1445,20 @@ def test_messages_to_a_client(world, site):
     def attack(hop, name, message1):
         messages = left.pop()
         if not left:
-            del site.connected
+            del site.connected, site.listed
         for kind, body in messages:
             hop.send(kind, body)
         hop.wait_end()
 
-    site.connected = attack
+    def attack_list(hop, query):
+        """AGENT and END have no other place."""
+        if left and left[-1][0][0] in (peer.AGENT, peer.END):
+            attack(hop, query, None)
+        else:
+            list_agents(hop, query)
+
+    list_agents = site.listed
+    site.connected, site.listed = attack, attack_list
     site.cut()
     for client, connection in zip(clients, connections):
         client.resumed()
