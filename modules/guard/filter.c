@@ -177,5 +177,7 @@ bool filter_install(const struct allowed_call *calls, size_t count, unsigned rol
     } program = {(unsigned short)filter_build(words, WORDS_MAX, calls, count, role), words};
     if (!PROCESSOR || program.len == 0 || !heed_signal())
         return false;
-    return syscall(SYS_seccomp, SET_MODE_FILTER, ALL_THREADS | SPECULATION, &program) == 0;
+    /* Before Linux 4.17 there was nothing to say of speculation. */
+    return syscall(SYS_seccomp, SET_MODE_FILTER, ALL_THREADS | SPECULATION, &program) == 0 ||
+           syscall(SYS_seccomp, SET_MODE_FILTER, ALL_THREADS, &program) == 0;
 }

@@ -140,22 +140,27 @@ def test_watch(world):
 
 def test_watch_of_a_reload(world):
     """Watchers see what the relay's new configuration says of agents: other labels, also of one that is
-    online, an agent that is dialled from now on, and a new one."""
-    relay = world.start_relay(agents={name: {"Labels": "site=boston"} for name in ("lab-1", "lab-2", "lab-3")})
+    online, an agent that is dialled from now on (as one was before, or the relay has given up dialling),
+    and a new one."""
+    dialled = {"Dial": f"tcp:{world.relay_address}"}
+    agents = {name: {"Labels": "site=boston"} for name in ("lab-1", "lab-2", "lab-3")}
+    relay = world.start_relay(agents={**agents, "lab-5": dialled})
     world.start_agent(Labels="model=vmax")
     watch = start_watch(world)
     before = {
         "lab-1": ("online", "site=boston model=vmax"),
         "lab-2": ("offline", "site=boston"),
         "lab-3": ("offline", "site=boston"),
+        "lab-5": ("dialled", ""),
     }
     wait_for(lambda: rows(watch.output()) == before, 10, "the list")
     world.relay_conf(
         agents={
             "lab-1": {"Labels": "site=berlin"},
-            "lab-2": {"Dial": f"tcp:{world.relay_address}", "Labels": "site=boston"},
+            "lab-2": {**dialled, "Labels": "site=boston"},
             "lab-3": {"Labels": "site=boston"},
             "lab-4": {"Labels": "site=paris"},
+            "lab-5": dialled,
         }
     )
     relay.signal(signal.SIGHUP)
@@ -164,6 +169,7 @@ def test_watch_of_a_reload(world):
         "lab-2": ("dialled", "site=boston"),
         "lab-3": ("offline", "site=boston"),
         "lab-4": ("offline", "site=paris"),
+        "lab-5": ("dialled", ""),
     }
     wait_for(lambda: rows(watch.output()) == after, 10, "what has changed")
     assert len(re.findall("^lab-3", watch.output(), re.MULTILINE)) == 1
