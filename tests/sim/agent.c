@@ -167,6 +167,7 @@ static void on_move(struct session *s, struct circuit *circuit)
         ask_for(v);
     v->started = true;
     note_agent(v, "session moves to circuit", circuit->number);
+    talk_tell_head(v->talk, AGENT, s);
     world_progress(v->world);
     event_cancel(time_of(v), &v->give_up);
     if (before)
@@ -208,12 +209,19 @@ static void on_stream(struct session *s, const struct stream_report *r)
     talk_report(v->talk, AGENT, r);
 }
 
+static void on_head(struct session *s, struct view head)
+{
+    struct service *v = s->owner;
+    talk_hear_head(v->talk, AGENT, head);
+}
+
 static const struct session_events events = {.on_stream = on_stream,
                                              .on_open = on_open,
                                              .on_listen = on_listen,
                                              .on_wake = on_wake,
                                              .on_move = on_move,
-                                             .on_room = on_room};
+                                             .on_room = on_room,
+                                             .on_head = on_head};
 
 static struct service *service_new(struct world *w, struct talk *talk)
 {

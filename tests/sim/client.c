@@ -202,6 +202,7 @@ static void connected(struct client *c, struct path *path)
         c->state = CLIENT_CONNECTED;
     c->connected_us = now_at(c);
     note_client(c, "connected by circuit", path->number);
+    talk_tell_head(c->talk, CLIENT, c->session);
     end_settle(c->link);
 }
 
@@ -283,13 +284,20 @@ static void on_access(struct session *s, const struct access_frame *access)
     world_progress(c->world);
 }
 
+static void on_head(struct session *s, struct view head)
+{
+    struct client *c = s->owner;
+    talk_hear_head(c->talk, CLIENT, head);
+}
+
 static const struct session_events events = {.on_stream = on_stream,
                                              .on_open = on_open,
                                              .on_connection = on_connection,
                                              .on_wake = on_wake,
                                              .on_room = on_room,
                                              .on_stall = on_stall,
-                                             .on_access = on_access};
+                                             .on_access = on_access,
+                                             .on_head = on_head};
 
 void client_begin(struct client *c, struct world *w)
 {

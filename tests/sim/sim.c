@@ -20,15 +20,17 @@ static void run(uint64_t seed, bool verbose, struct outcome *out)
 static void tell(void)
 {
     const struct totals *all = &world.totals;
-    printf("%llu sessions, %llu resumes (%llu beside an older circuit, %llu overtaken by its "
-           "bytes), %llu streams ended cleanly, %llu reset, %.1f GB, %llu datagrams, %llu sessions "
-           "granted (%llu while the client was away) and %llu denied, %.1f days simulated",
-           (unsigned long long)all->sessions, (unsigned long long)all->resumes,
-           (unsigned long long)all->beside, (unsigned long long)all->overtaken,
-           (unsigned long long)all->streams_done, (unsigned long long)all->streams_reset,
-           (double)all->bytes / 1e9, (unsigned long long)all->datagrams,
-           (unsigned long long)all->granted, (unsigned long long)all->granted_away,
-           (unsigned long long)all->denied, (double)all->simulated_us / 86400e6);
+    printf(
+        "%llu sessions, %llu resumes (%llu beside an older circuit, %llu overtaken by its "
+        "bytes), %llu streams ended cleanly, %llu reset, %.1f GB, %llu datagrams, %llu sessions "
+        "granted (%llu while the client was away) and %llu denied, %llu heads, %.1f days simulated",
+        (unsigned long long)all->sessions, (unsigned long long)all->resumes,
+        (unsigned long long)all->beside, (unsigned long long)all->overtaken,
+        (unsigned long long)all->streams_done, (unsigned long long)all->streams_reset,
+        (double)all->bytes / 1e9, (unsigned long long)all->datagrams,
+        (unsigned long long)all->granted, (unsigned long long)all->granted_away,
+        (unsigned long long)all->denied, (unsigned long long)all->heads,
+        (double)all->simulated_us / 86400e6);
 }
 
 int main(int argc, char **argv)

@@ -512,6 +512,22 @@ static void check_direction(struct world *w, const struct stream_end *from,
                  "more acknowledged than received");
 }
 
+void talk_tell_head(struct talk *k, int side, struct session *s)
+{
+    uint8_t head[8];
+    store_be64(head, ++k->heads_told[side]);
+    session_tell_head(s, view_of(head, sizeof head));
+}
+
+void talk_hear_head(struct talk *k, int side, struct view head)
+{
+    uint64_t number = head.len == 8 ? load_be64(head.data) : 0;
+    world_expect(k->world, number > k->heads_heard[side] && number <= k->heads_told[!side],
+                 "a head that was not told, or out of turn");
+    k->heads_heard[side] = number;
+    k->world->totals.heads++;
+}
+
 void talk_report(struct talk *k, int side, const struct stream_report *r)
 {
     struct stream_end *own = &k->ends[side][r->id % STREAM_ENDS];

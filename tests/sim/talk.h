@@ -69,6 +69,7 @@ struct talk {
     bool excused;               /* streams may be reset: CLOSE, a crash, the resume window */
     struct app app[ALL_STREAMS][2];
     struct datagrams datagrams[2];
+    uint64_t heads_told[2], heads_heard[2]; /* by each side, numbers that grow */
 };
 
 /* A talk with streams and sizes by chance. */
@@ -84,6 +85,11 @@ void talk_listen(struct talk *k, struct party *agent, struct stream *listener);
 
 /* For on_stream: what the two say of a stream must be possible (docs/AUDIT.md). */
 void talk_report(struct talk *k, int side, const struct stream_report *r);
+
+/* This side tells a head of its audit, as on each circuit; and for on_head: what comes was told,
+ * and after what came before. */
+void talk_tell_head(struct talk *k, int side, struct session *s);
+void talk_hear_head(struct talk *k, int side, struct view head);
 
 /* This side may open a stream again. */
 void talk_room(struct talk *k, int side);

@@ -103,6 +103,7 @@ struct totals {
     uint64_t steps, simulated_us, sessions, resumes, beside, overtaken;
     uint64_t streams_done, streams_reset, bytes, datagrams, crashes, windows_over;
     uint64_t granted, granted_away, denied; /* of sessions that waited */
+    uint64_t heads;                         /* of audits, that arrived */
 };
 
 struct world {
