@@ -167,11 +167,16 @@ static bool is_beginning_after(const struct verified *v, uint64_t time_ms)
     return strcmp(time, v->first_time) < 0;
 }
 
-/* The chain, or what of it was before the file's first entry, is not in the file. */
+/* A process may sign an entry of its own while another puts the file aside. */
+#define ASIDE_MS 60000
+
+/* The chain, or what of it was before the file's first entry, is not in the file. goes_on: the file
+ * begins within that chain, behind it. */
 static void compare_absent(struct comparison *c, const struct party *holder,
-                           const struct told_head *t, const struct party *of)
+                           const struct told_head *t, const struct party *of, bool goes_on)
 {
-    if (is_beginning_after(&of->file, t->head.time_ms))
+    uint64_t time_ms = t->head.time_ms;
+    if (is_beginning_after(&of->file, goes_on && time_ms > ASIDE_MS ? time_ms - ASIDE_MS : time_ms))
         c->heads_before++;
     else
         contradict_head(c, holder, t,
@@ -185,20 +190,21 @@ static void compare_place(struct comparison *c, const struct party *holder,
 {
     const struct audit_head *h = &t->head.head;
     const uint8_t *hash = index_find(&of->file.index, h->chain, h->number);
-    uint64_t first, last;
+    uint64_t first = 0, last = 0;
+    bool has_chain = index_range(&of->file.index, h->chain, &first, &last);
     if (hash && memcmp(hash, h->hash, HASH_BYTES) == 0)
         c->heads++;
     else if (hash)
         contradict_head(c, holder, t,
                         "entry %" PRIu64 " of chain %s is another one in %s: it was written anew",
                         h->number, h->chain, of->facts.path);
-    else if (index_range(&of->file.index, h->chain, &first, &last) && h->number > last)
+    else if (has_chain && h->number > last)
         contradict_head(c, holder, t,
                         "chain %s has entry %" PRIu64 ", but ends in %s at %" PRIu64
                         ": it was cut off, or copied before",
                         h->chain, h->number, of->facts.path, last);
     else
-        compare_absent(c, holder, t, of);
+        compare_absent(c, holder, t, of, has_chain && h->number < first);
 }
 
 static void compare_head(struct comparison *c, const struct party *holder,
