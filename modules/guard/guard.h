@@ -16,6 +16,7 @@ enum guard_role {
     GUARD_RELAY = 1,
     GUARD_AGENT = 2,
     GUARD_DIALS = 4, /* a relay that connects to others; an agent does */
+    GUARD_WEB = 8,   /* the agent's page */
 };
 
 struct guard_settings {

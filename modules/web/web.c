@@ -5,12 +5,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "guard/fence.h"
 #include "guard/guard.h"
 #include "guard/user.h"
 #include "http/server.h"
@@ -95,13 +97,20 @@ static void on_key(struct io *io)
 /* ---- The process. ---- */
 
 /* All that it may do after this is to serve its sockets. */
-static bool give_up_privileges(struct error *e)
+static bool give_up_privileges(const struct address *listen, struct error *e)
 {
+    struct fence fence;
     static const struct guard_user nobody = {.section = "Agent", .user = NOBODY, .group = NOBODY};
     if (geteuid() == 0 && !guard_user_become(&nobody, e))
         return false;
-    guard_enter(&(struct guard_settings){0});
-    return chdir("/") == 0 || error_set(e, FAILURE_OTHER, "cannot go to /: %s", system_text(errno));
+    if (chdir("/") != 0)
+        return error_set(e, FAILURE_OTHER, "cannot go to /: %s", system_text(errno));
+    fence_begin(&fence, false, false);
+    if (address_is_unix(listen))
+        fence_allow_beside(&fence, ((const struct sockaddr_un *)&listen->storage)->sun_path,
+                           FENCE_LISTEN);
+    guard_enter(&(struct guard_settings){.role = GUARD_WEB, .fence = &fence});
+    return true;
 }
 
 static void end(struct web *w, enum failure failure, const char *why)
@@ -153,7 +162,7 @@ static bool start(struct web *w, const struct http_site *site, const struct addr
         !(w->orders = orders_new(w->loop, w->opener, on_ordered, w)))
         return error_no_memory(e);
     w->server = http_server_new(w->loop, listen, site, e);
-    return w->server && give_up_privileges(e);
+    return w->server && give_up_privileges(listen, e);
 }
 
 static void serve(struct web *w)
@@ -176,6 +185,7 @@ static void stop(struct web *w)
     feed_free(w->feed);
     opener_free(w->opener);
     loop_free(w->loop);
+    guard_tell_refused();
     wipe(&w->passes, sizeof w->passes);
 }
 

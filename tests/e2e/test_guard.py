@@ -348,3 +348,17 @@ def test_container_with_nothing_in_it(world):
     world.start_agent()
     relay.signal(signal.SIGHUP)
     relay.expect("configuration reloaded")
+
+
+@as_root
+def test_page(open_world):
+    """The agent's page, which browsers speak to, has as little."""
+    world = open_world
+    conf = world.agent_conf(ControlSocket=world.directory / "control")
+    world.start_agent(conf=conf, online=False).expect("started")
+    argv = [harness.SPX, "agent", "-c", conf, "web"]
+    page = world.start(harness.Program("web", argv, world.directory))
+    said = page.expect("guarded: user nobody, no capabilities(.*)")[1]
+    assert has_landlock() == ("files by Landlock, TCP by Landlock" in said)
+    wait_for(page.output, 10, "its address is told")
+    assert_given_up(page, NOBODY)

@@ -213,6 +213,7 @@ static void network(void **state)
     if (!filter_is_there() || BUILT_WITH_SANITIZERS)
         skip();
     in_role(GUARD_RELAY, false, false, connects_nowhere);
+    in_role(GUARD_WEB, false, false, connects_nowhere);
     in_role(GUARD_RELAY | GUARD_DIALS, true, false, connects_and_does_not_listen);
     in_role(GUARD_AGENT, true, true, connects_and_listens);
     close(fd);
@@ -273,6 +274,7 @@ static void calls(void **state)
     if (!filter_is_there() || BUILT_WITH_SANITIZERS)
         skip();
     in_both(makes_no_other_calls);
+    in_role(GUARD_WEB, false, false, makes_no_other_calls);
     in_both(tells_once);
 }
 
