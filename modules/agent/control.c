@@ -91,7 +91,7 @@ static bool choose(const struct agent *a, const char *what, struct chosen *chose
         return true;
     return error_set(e, FAILURE_OTHER,
                      numbered ? "'%s' is a session and a user: end all, or change the user's name"
-                              : "no session has the number '%s', and no user this name",
+                              : "no session has the number '%s', and no user has this name",
                      what);
 }
 

@@ -152,7 +152,7 @@ static void print_user(const struct json_object *o)
     json_get_truth(o, "may_connect", &may);
     json_get_truth(o, "asks", &asks);
     printf("%-*s %-*s %s%s\n", user_columns[0].width, name, user_columns[1].width, sessions,
-           asks                     ? "after approval"
+           asks                     ? json_find(o, "reason") ? why : "after approval"
            : !may                   ? why
            : json_find(o, "left_s") ? "yes, approved for "
                                     : "yes",

@@ -75,7 +75,8 @@ unsigned emergency_take(struct emergency_list *l, const char *typed, const char 
     unsigned number = read ? find(l, signs) : 0;
     wipe(signs, sizeof signs);
     if (!read)
-        error_set(e, FAILURE_DENIED, "an emergency code has %d signs, as in 7F3K-QW92-XHJL-M4R5",
+        error_set(e, FAILURE_DENIED,
+                  "an emergency code has %d signs of " SPOKEN_SIGNS ", as in 7F3K-QW92-XHJL-M4R5",
                   EMERGENCY_SIGNS);
     else if (!number)
         error_set(e, FAILURE_DENIED, "the emergency code is none of this agent's");

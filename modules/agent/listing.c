@@ -150,6 +150,15 @@ static const struct approval *approval_for(const struct agent *a, const struct a
     return approval;
 }
 
+/* Of a user who has to ask, and may not just now. */
+static void put_why_not_asked(const struct agent_listing *l, struct listing_line *line,
+                              const struct agent_user *user)
+{
+    struct wire_error no = {0};
+    if (!requests_may_ask(l->agent->requests, user->public_key, loop_now(l->agent->loop), &no))
+        json_put_text(&line->json, "reason", no.text);
+}
+
 static void put_user(struct agent_listing *l, const struct agent_user *user)
 {
     struct circumstances now = agent_circumstances(l->agent);
@@ -164,6 +173,8 @@ static void put_user(struct agent_listing *l, const struct agent_user *user)
     json_put_truth(&line.json, "may_connect", ruling.answer != RULING_NO);
     if (ruling.answer == RULING_ASK)
         json_put_truth(&line.json, "asks", approval == NULL);
+    if (ruling.answer == RULING_ASK && !approval)
+        put_why_not_asked(l, &line, user);
     if (ruling.answer == RULING_ASK && approval)
         put_left(l, &line, approval->until_us);
     ruling_text(why, &ruling, &user->given.rules, &now);

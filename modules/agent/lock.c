@@ -37,6 +37,7 @@ struct agent_lock {
     struct agent *agent;
     struct lock_state now, wanted; /* wanted: when it is on disk, while opening */
     bool opening;
+    unsigned ended;              /* sessions, when it was locked last */
     char boot[CLOCK_BOOT_BYTES]; /* whose boot clock that is */
     uint64_t stamped_us;         /* when the file was last given the time */
     struct timer look;
@@ -187,10 +188,13 @@ static void wait_for_disk(struct agent_lock *l, struct control_request *r)
 
 static void tell_closed(const struct agent_lock *l, struct control_request *r, const char *unkept)
 {
+    char ended[40] = "";
+    if (l->ended)
+        snprintf(ended, sizeof ended, "; %u session%s ended", l->ended, l->ended == 1 ? "" : "s");
     if (unkept)
-        control_done(r, "the agent is locked; a restart would not know: %s", unkept);
+        control_done(r, "the agent is locked%s; a restart would not know: %s", ended, unkept);
     else
-        control_done(r, "the agent is locked%s",
+        control_done(r, "the agent is locked%s%s", ended,
                      l->store ? "" : "; without StateDirectory a restart does not know");
 }
 
@@ -242,7 +246,7 @@ static void close_now(struct agent_lock *l, const char *why)
         control_failed(l->waiting, FAILURE_OTHER, "locked before this was kept");
     l->opening = false;
     apply(l, &locked);
-    service_end_by_order(l->agent, 0, NULL, text);
+    l->ended = service_end_by_order(l->agent, 0, NULL, text);
     approval_desk_end_all(l->agent, "lock", text);
 }
 

@@ -233,8 +233,8 @@ struct asked_request *requests_by_code(struct requests *r, const char *typed, ui
                   wait);
     else
         error_set(e, FAILURE_OTHER,
-                  "no request waits with this code: it has %d signs, and the "
-                  "user reads it from the client's status line",
+                  "no request waits with this code: it has %d signs of " SPOKEN_SIGNS
+                  ", and the user reads it from the client's status line",
                   SPOKEN_CODE_SIGNS);
     return NULL;
 }

@@ -1,11 +1,14 @@
 /* The table of users and permissions, as the configuration has them. It decides nothing. */
 #include "agent/show.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "agent/guest.h"
 #include "agent/rule_words.h"
 #include "base/clock.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "cli/cli.h"
@@ -105,9 +108,22 @@ static bool print_user(const struct agent_config *c, const struct agent_user *u)
     return print_rules(c, u);
 }
 
+/* The unit makes those that it names itself. */
+static void warn_of_directories(const struct agent_config *c)
+{
+    const char *socket = agent_config_socket(c);
+    if (c->state_directory && access(c->state_directory, F_OK) < 0 && errno == ENOENT)
+        log_warning("StateDirectory: %s: does not exist, and must at the start",
+                    c->state_directory);
+    if (socket && file_lacks_directory(socket))
+        log_warning("ControlSocket: %s: its directory does not exist, and must at the start",
+                    socket);
+}
+
 void show_policy(const struct agent_config *c)
 {
     bool has_rules = false;
+    warn_of_directories(c);
     print_parties(c);
     print_authorities(c);
     if (c->user_count + c->authority_count)

@@ -5,8 +5,8 @@
 #include "config/config.h"
 
 /* Prints, to standard output, the relays' and users' keys, a line for each permission and rule of
- * each user, and what the rules say now; warns of permissions that are unusually wide, and if there
- * is no user. */
+ * each user, and what the rules say now; warns of permissions that are unusually wide, if there
+ * is no user, and of directories that are not there. */
 void show_policy(const struct agent_config *c);
 
 #endif

@@ -9,7 +9,7 @@
 
 #define SPAN_US (SPOKEN_CODE_KEPT_S * CLOCK_US_PER_S)
 
-static const char signs[] = "23456789FHJKLMQRTWXY";
+static const char signs[] = SPOKEN_SIGNS;
 #define SIGNS (sizeof signs - 1)
 
 _Static_assert(SIGNS *SIGNS *SIGNS *SIGNS == SPOKEN_CODES, "the codes are all there are");

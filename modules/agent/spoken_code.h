@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define SPOKEN_SIGNS "23456789FHJKLMQRTWXY"
 #define SPOKEN_CODE_SIGNS 4
 #define SPOKEN_CODE_BYTES (SPOKEN_CODE_SIGNS + 1) /* of one as a string */
 #define SPOKEN_CODES 160000U                      /* that there are: 20 signs in each place */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "audit/heads.h"
+#include "base/files.h"
 #include "base/log.h"
 
 static void show_peer(const char *role, const char *signer, const char key[FINGERPRINT_TEXT_BYTES])
@@ -17,6 +18,8 @@ void audit_show(const char *path)
     struct error e = {0};
     if (!path)
         return;
+    if (file_lacks_directory(path))
+        log_warning("Audit: %s: its directory does not exist, and must at the start", path);
     if (audit_heads_own(path, own, &e))
         printf("audit key %s\n", own[0] ? own : "not made yet: it is at the first start");
     if (!e.failure)

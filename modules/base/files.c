@@ -108,19 +108,35 @@ bool file_write_all(int fd, const char *data, size_t len)
     return true;
 }
 
-void file_sync_directory(const char *path)
+/* The directory of a file; -1 with errno. */
+static int open_directory(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
     int fd;
     if (slash && !directory)
-        return;
+        return -1;
     fd = open(directory ? directory : ".", O_RDONLY | O_CLOEXEC | O_DIRECTORY);
     free(directory);
+    return fd;
+}
+
+void file_sync_directory(const char *path)
+{
+    int fd = open_directory(path);
     if (fd < 0)
         return;
     fsync(fd);
     close(fd);
+}
+
+bool file_lacks_directory(const char *path)
+{
+    int fd = open_directory(path);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR;
+    close(fd);
+    return false;
 }
 
 bool file_create_secret(const char *path, const char *content, size_t len, struct error *e)

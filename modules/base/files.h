@@ -44,6 +44,9 @@ bool file_write_all(int fd, const char *data, size_t len);
  * nothing else. */
 void file_sync_directory(const char *path);
 
+/* True if there is no directory in which a file of this path could be. */
+bool file_lacks_directory(const char *path);
+
 /* Writes what stdio holds for standard output. False: that, or some of it before, failed. */
 bool output_flush(struct error *e);
 

@@ -398,7 +398,7 @@ static void on_status(struct timer *timer);
 static void wait_for_approval(struct connection *c)
 {
     const struct client_options *o = c->task->options;
-    report_waiting(&c->report, o->reason);
+    report_waiting(&c->report, o->reason, o->emergency && !c->was_granted);
     if (o->wait_s && !timer_is_set(&c->patience))
         timer_set(c->loop, &c->patience, loop_now(c->loop) + o->wait_s * CLOCK_US_PER_S);
     if (log_on_terminal())

@@ -161,12 +161,13 @@ void report_silence(struct report *r, const char *who, const char *what, bool ha
         log_warning("%s %s; waiting up to %d s (Ctrl-C ends)", who, what, CONNECT_WAIT_S);
 }
 
-void report_waiting(struct report *r, const char *reason)
+void report_waiting(struct report *r, const char *reason, bool gives_code)
 {
     struct log_fields f = log_party_fields(&r->peers, "session_asked");
     if (r->waiting_us)
         return;
     r->waiting_us = loop_now(r->loop);
+    r->gives_code = gives_code;
     f.reason = reason;
     audit_note(r->audit, &f, &r->subject.entry);
 }
@@ -181,7 +182,10 @@ static void report_request(struct report *r, const char *code)
     r->request_told = true;
     snprintf(r->request, sizeof r->request, "%.*s", (int)sizeof r->request - 1, code);
     f.request = r->request;
-    if (code[0])
+    if (r->gives_code)
+        caused(r, LOG_WARNING, &f, "giving the emergency code at %s: request %s (Ctrl-C ends)",
+               r->agent, r->request);
+    else if (code[0])
         caused(r, LOG_WARNING, &f,
                "waiting for approval at %s: request %s; read the code to the customer, who "
                "approves with it (Ctrl-C ends)",
@@ -246,8 +250,8 @@ void report_session_over(struct report *r, const struct session *s, uint64_t pau
     f.bytes_up = summary.bytes_sent;
     f.bytes_down = summary.bytes_received;
     f.duration_us = loop_now(r->loop) - r->session_begun_us;
-    caused(r, LOG_WARNING, &f, "%sthe session has ended: %s%s", r->prefix, e->text,
-           next_try(next, pause_us));
+    caused(r, pause_us == CLOCK_NEVER ? LOG_INFO : LOG_WARNING, &f, "%sthe session has ended: %s%s",
+           r->prefix, e->text, next_try(next, pause_us));
 }
 
 /* All sessions end here, also those whose end is wanted and has no line. */

@@ -33,6 +33,7 @@ struct report {
     uint64_t waiting_us; /* since when the session waits for approval; 0: it does not */
     bool silence_told;   /* since the last circuit */
     bool request_told;
+    bool gives_code;                  /* an emergency code stands in place of the approval */
     char until[UNTIL_TEXT_BYTES];     /* when the agent ends the session; "": not told */
     char request[REQUEST_TEXT_BYTES]; /* the code of its request; "": it has none, or not yet */
     /* Of the sessions that have ended. */
@@ -88,9 +89,9 @@ void report_refused(struct report *r, const char *circuit, const uint8_t relay_k
  * end. */
 void report_silence(struct report *r, const char *who, const char *what, bool had_session);
 
-/* The session that has begun waits for approval, for which the user gave this reason, or NULL. Once
- * for each session. */
-void report_waiting(struct report *r, const char *reason);
+/* The session that has begun waits for approval, for which the user gave this reason, or NULL, and
+ * if gives_code an emergency code. Once for each session. */
+void report_waiting(struct report *r, const char *reason, bool gives_code);
 
 /* The agent says by which code the session can be approved, that it is, or how long it may go on.
  */

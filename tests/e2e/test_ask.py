@@ -174,6 +174,10 @@ def test_deny(world, site):
         Waiting(world)
     assert refused.value.code == peer.DENIED
     assert refused.value.text == "the request before was denied; ask again in 5 min"
+    alice, bob = (line for line in site.lines("status") if line["kind"] == "user")
+    assert re.fullmatch("the request before was denied; ask again in (5 min|4 min .*)", alice["reason"])
+    assert alice["asks"] and "reason" not in bob
+    assert re.search(r"^alice +0 +the request before was denied; ask again in ", site.ask("status"), re.M)
     (denied,) = audited(site, "session_denied")
     assert denied["reason"] == "not tonight" and "process" in denied["by"]
     assert "not tonight" in audited(site, "session_ended")[0]["reason"]
@@ -506,7 +510,7 @@ def test_stop(world, site):
         (["approve"], USAGE, "missing argument: CODE"),
         (["approve", "7F3K", "--for", "32d"], USAGE, "from 1 to 2678400"),
         (["approve", "7F3K", "--why", "x"], USAGE, "--why does not go with 'approve'"),
-        (["approve", "7F3K"], OTHER, "no request waits with this code: it has 4 signs"),
+        (["approve", "7F3K"], OTHER, "no request waits with this code: it has 4 signs of 23456789FHJKLMQRTWXY, "),
         (["deny"], USAGE, "missing argument: NUMBER"),
         (["deny", "x"], USAGE, "'x' is not a number"),
         (["deny", "1"], OTHER, "no request has the number 1"),

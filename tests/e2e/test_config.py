@@ -615,6 +615,21 @@ PublicKey = {world.key("bob").public}
     ]
 
 
+def test_check_warns_of_directories(world):
+    """Those that have to be there at the start, and are not."""
+    conf, gone = world.agent_conf(), world.directory / "gone"
+    keys = f"ControlSocket = {gone}/control\nStateDirectory = {gone}\nAudit = {gone}/audit\n"
+    conf.write_text(conf.read_text().replace("[Agent]\n", "[Agent]\n" + keys, 1))
+    warnings = [line.split(" agent: ")[1] for line in spx("agent", "-c", conf, "--check").stderr.splitlines()]
+    assert warnings == [
+        f"StateDirectory: {gone}: does not exist, and must at the start",
+        f"ControlSocket: {gone}/control: its directory does not exist, and must at the start",
+        f"Audit: {gone}/audit: its directory does not exist, and must at the start",
+    ]
+    gone.mkdir(mode=0o700)
+    assert spx("agent", "-c", conf, "--check").stderr == ""
+
+
 @pytest.mark.parametrize("role", FILES)
 def test_spelling_that_is_taken(place, role):
     """Sections and keys in any case, comments, white space, CR LF and a byte order mark change

@@ -209,7 +209,7 @@ def test_end(world, site, echo):
 @pytest.mark.parametrize(
     "words, code, why",
     [
-        (["end", "carol"], OTHER, "no session has the number 'carol', and no user this name"),
+        (["end", "carol"], OTHER, "no session has the number 'carol', and no user has this name"),
         (["end", "7"], OTHER, "no session has the number '7'"),
         (["end", "all", "--why", "x" * 91], USAGE, "the reason is too long: expected at most 90 bytes"),
         (["end"], USAGE, "missing argument: SESSION"),
@@ -350,7 +350,7 @@ def test_lock(world, kept, echo):
     agent = kept.start(StateDirectory=kept.state)
     client = world.start_client(*forwards(echo.port))
     connection = greet(client)
-    assert kept.ask("lock", "--why", "that is odd") == "the agent is locked\n"
+    assert kept.ask("lock", "--why", "that is odd") == "the agent is locked; 1 session ended\n"
     ended(client, connection, "the agent is locked: that is odd")
     assert agent.lines(r"locked by \w+.*\(process \d+\): that is odd")
     assert kept.lines("status")[0]["locked"] and "locked: that is odd\n" in kept.ask("status")
@@ -483,7 +483,7 @@ def test_audit_that_does_not_answer(world, kept, echo):
         for _ in range(100):
             connection.sendall(b"still")
             assert connection.recv(5) == b"still"
-        assert kept.ask("lock", "--why", "now") == "the agent is locked\n"
+        assert kept.ask("lock", "--why", "now") == "the agent is locked; 1 session ended\n"
         ended(client, connection, "the agent is locked: now")
         refused(world)
         assert '"locked"' not in path.read_text()

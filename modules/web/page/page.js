@@ -314,7 +314,7 @@ const relays = new Table($("relays"), [
 function mayConnect(u) {
   if (!u.may_connect) return u.reason;
   if (u.left_s !== undefined) return "yes, approved for " + time(u.left_s);
-  return u.asks ? "when approved" : "yes";
+  return u.asks ? u.reason || "when approved" : "yes";
 }
 
 const users = new Table($("users"), [
