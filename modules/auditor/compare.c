@@ -278,6 +278,9 @@ static enum failure conclude(const struct comparison *c, unsigned findings)
         printf("%u head%s of one in another's audit %s; %u older than the file it is of\n",
                c->heads, c->heads == 1 ? "" : "s", c->heads == 1 ? "agrees" : "agree",
                c->heads_before);
+    if (findings)
+        printf("%u finding%s of a file that is not as it was written\n", findings,
+               findings == 1 ? "" : "s");
     printf("%u agree, %u not seen by one, %u contradicted\n", c->agree, c->not_seen,
            c->contradicted);
     if (findings || c->contradicted)

@@ -9,6 +9,7 @@
 #include "auditor/reading.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "wire/limits.h"
 
 bool show_is_time(const char *text)
 {
@@ -27,10 +28,23 @@ static bool matches(const char *pattern, const char *text)
     return !pattern || (text && text_matches(pattern, text));
 }
 
+/* A user by a permit stands as "alice (support, permit 1f00ab34)", and matches by either. */
+static bool matches_user(const char *pattern, const char *user)
+{
+    const char *more = user ? strstr(user, " (") : NULL;
+    char name[NAME_TEXT_BYTES];
+    if (matches(pattern, user))
+        return true;
+    if (!more)
+        return false;
+    snprintf(name, sizeof name, "%.*s", (int)(more - user), user);
+    return matches(pattern, name);
+}
+
 /* Times of one form are in the order of their texts. */
 static bool is_wanted(const struct show_options *o, const struct audit_entry *e)
 {
-    return matches(o->user, e->user) && matches(o->agent, e->agent) &&
+    return matches_user(o->user, e->user) && matches(o->agent, e->agent) &&
            (!o->since || strcmp(e->time, o->since) >= 0) &&
            (!o->until || strcmp(e->time, o->until) < 0);
 }
@@ -71,7 +85,7 @@ static void print_row(const struct audit_entry *e)
     char circuit[9] = "-";
     if (e->circuit)
         snprintf(circuit, sizeof circuit, "%.8s", e->circuit);
-    printf("%s %-6s %-16s %-12s %-16s %s", e->time, e->role, e->event, or_none(e->user),
+    printf("%s %-6s %-18s %-12s %-16s %s", e->time, e->role, e->event, or_none(e->user),
            or_none(e->agent), circuit);
     print_member("target", e->target);
     print_number("stream", e->stream);
@@ -81,29 +95,38 @@ static void print_row(const struct audit_entry *e)
     print_number("count", e->count);
     print_member("by", e->by);
     print_number("code", e->code);
-    print_member(":", e->reason);
+    if (e->reason)
+        printf(": %s", e->reason);
     putchar('\n');
 }
 
 static void print_heading(void)
 {
-    printf("%-24s %-6s %-16s %-12s %-16s %s\n", "TIME", "ROLE", "EVENT", "USER", "AGENT",
+    printf("%-24s %-6s %-18s %-12s %-16s %s\n", "TIME", "ROLE", "EVENT", "USER", "AGENT",
            "CIRCUIT, AND WHAT ELSE THERE IS");
 }
 
+/* The heading stands above the first. */
+static void print_entry(const struct show_options *o, const struct reading *r, size_t *shown)
+{
+    if (o->json) {
+        printf("%.*s\n", (int)r->raw.len, (const char *)r->raw.data);
+        return;
+    }
+    if ((*shown)++ == 0)
+        print_heading();
+    print_row(&r->line.entry);
+}
+
 /* True if all lines are entries. One that is not finished is none yet. */
-static bool show_reading(const struct show_options *o, struct reading *r)
+static bool show_reading(const struct show_options *o, struct reading *r, size_t *shown)
 {
     size_t odd = 0, first = 0;
     while (reading_next(r)) {
         if (!r->is_entry && r->ended && odd++ == 0)
             first = r->number;
-        if (!r->is_entry || !is_wanted(o, &r->line.entry))
-            continue;
-        if (o->json)
-            printf("%.*s\n", (int)r->raw.len, (const char *)r->raw.data);
-        else
-            print_row(&r->line.entry);
+        if (r->is_entry && is_wanted(o, &r->line.entry))
+            print_entry(o, r, shown);
     }
     if (odd)
         fprintf(stderr, "spx audit: %s:%zu: not an entry: %zu such line%s\n", r->path, first, odd,
@@ -116,15 +139,16 @@ enum failure show_files(const struct show_options *o, char **paths, size_t count
     struct reading r;
     struct error e = {0};
     bool good = true;
-    if (!o->json)
-        print_heading();
+    size_t shown = 0;
     for (size_t i = 0; i < count; i++) {
         if (!reading_begin(&r, paths[i], &e)) {
             fprintf(stderr, "spx audit: %s\n", e.text);
             return e.failure;
         }
-        good = show_reading(o, &r) && good;
+        good = show_reading(o, &r, &shown) && good;
         reading_end(&r);
     }
+    if (shown == 0 && !o->json)
+        puts("no entry");
     return good ? FAILURE_NONE : FAILURE_ALTERED;
 }

@@ -62,6 +62,8 @@ static void check_link(struct verified *v, const struct reading *r)
     bool same = strcmp(e->chain, v->last.chain) == 0;
     if (e->torn)
         find(v, r->number, "tells of a torn line before it, which is not there");
+    else if (same && e->number == v->last.number + 2)
+        find(v, r->number, "entry %" PRIu64 " is missing", e->number - 1);
     else if (same && e->number > v->last.number + 1)
         find(v, r->number, "entries %" PRIu64 " to %" PRIu64 " are missing", v->last.number + 1,
              e->number - 1);

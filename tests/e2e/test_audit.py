@@ -49,8 +49,8 @@ def test_every_byte_counts(world):
 @pytest.mark.parametrize(
     "change, says",
     [
-        (lambda lines: lines[:3] + lines[4:], ":4: entries 4 to 4 are missing"),
-        (lambda lines: lines[:3] + [lines[4], lines[3]] + lines[5:], ":4: entries 4 to 4 are missing"),
+        (lambda lines: lines[:3] + lines[4:], ":4: entry 4 is missing"),
+        (lambda lines: lines[:3] + [lines[4], lines[3]] + lines[5:], ":4: entry 4 is missing"),
         (lambda lines: lines[:3] + [lines[2]] + lines[3:], ":4: entry 3 stands behind entry 3"),
         (lambda lines: lines[:3] + ["hello"] + lines[3:], ":4: not an entry"),
         (lambda lines: lines[:3] + [""] + lines[3:], ":4: not an entry"),
@@ -130,14 +130,19 @@ def test_show(world):
     assert len(table) == 11
     assert re.sub(" +", " ", table[-1]) == (
         "2026-01-31T12:00:10.000Z agent stream_ended user-1 boston cccccccc target tcp:h:2 stream 2 sent 7 B "
-        '(acknowledged 6 B) received 5 B for 1.5 s by client code 6 : the "target"'
+        '(acknowledged 6 B) received 5 B for 1.5 s by client code 6: the "target"'
     )
     assert show("--json") == chain.lines
     assert len(show("--user", "user-1")) == 1 + 4
     assert len(show("--user", "*-1", "--since", "2026-01-31T12:00:07")) == 1 + 2
     assert len(show("--until", "2026-01-31T12:00:03", "--json")) == 2
     assert len(show("--agent", "b*", "--since", "2026-01-31")) == 11
-    assert len(show("--agent", "x")) == 1
+    assert show("--agent", "x") == show("--user", "user-1 (*") == ["no entry"]
+    assert show("--agent", "x", "--json") == []
+    chain.add("session_began", user="bob (support, permit 1f00ab34)")
+    chain.save(path)
+    for pattern in ("bob", "b?b", "bob (support*"):
+        assert len(show("--user", pattern)) == 2
     assert "malformed time 'noon'" in spx("audit", "show", "--since", "noon", path, code=USAGE).stderr
     path.write_text("hello\n" + chain.text())
     assert spx("audit", "show", path, code=ALTERED).stderr == f"spx audit: {path}:1: not an entry: 1 such line\n"
@@ -257,7 +262,8 @@ def test_a_broken_chain_is_no_agreement(world):
     chains = parties()
     chains["agent"].lines.pop(3)
     said = compare(world, chains, "client", "agent", code=ALTERED)
-    assert "agent:4: entries 4 to 4 are missing" in said[0]
+    assert "agent:4: entry 4 is missing" in said[0]
+    assert said[-2] == "1 finding of a file that is not as it was written"
 
 
 def test_parties_that_cannot_be_compared(world):
