@@ -17,6 +17,7 @@ struct guest {
     char reason[REASON_MAX_BYTES + 1]; /* the permit's; "": none. Clean */
     int64_t until_s;
     unsigned sessions; /* that are by it */
+    const char *why;   /* it is withdrawn; static; NULL: by the configuration */
     bool withdrawn;    /* no longer trusted: its sessions end */
     bool changed;      /* by the last reload */
     size_t len;

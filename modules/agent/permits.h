@@ -9,9 +9,9 @@
 
 struct permits;
 
-/* Reads from its directory (NULL: none) the latest issue of a permit that was accepted. NULL
- * without memory. */
-struct permits *permits_new(struct agent *a, const char *directory);
+/* Reads from its directory (NULL: none) the latest issue of a permit that was accepted, and the
+ * authorities' revocations. NULL: e says why. */
+struct permits *permits_new(struct agent *a, const char *directory, struct error *e);
 void permits_free(struct permits *p);
 
 /* True if it is by a permit, or not at all, that this message 1 asks for a session. */

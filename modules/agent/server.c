@@ -308,8 +308,8 @@ static bool start(struct agent *a, struct error *e)
         return false;
     if (!(a->calls = own_calls_new(a, state_directory(a), e)))
         return false;
-    if (!(a->permits = permits_new(a, state_directory(a))))
-        return error_no_memory(e);
+    if (!(a->permits = permits_new(a, state_directory(a), e)))
+        return false;
     if (!(a->call_desk = call_desk_new(a)))
         return error_no_memory(e);
     if (!(a->requests = requests_new()) || !(a->approval_desk = approval_desk_new(a)))
@@ -347,6 +347,7 @@ static void init(struct agent *a, struct agent_config *config, const char *path)
     a->policy = &agent_policy;
     a->on_path_in_doubt = probe_relays;
     a->on_no_session = on_no_session;
+    a->on_revoked = service_check_all;
     a->on_calls_stored = tell_calls;
     a->on_calls_heard = check_calls;
     a->is_own = is_own;

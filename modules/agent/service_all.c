@@ -41,7 +41,9 @@ static void check(struct service *v)
 {
     const struct agent_user *user = service_user(v);
     if (!user)
-        service_close(v, CODE_REVOKED, "the user is no longer allowed at this agent");
+        service_close(v, CODE_REVOKED,
+                      v->guest && v->guest->why ? v->guest->why
+                                                : "the user is no longer allowed at this agent");
     else if (!update_permissions(v, user))
         service_close(v, CODE_INTERNAL, AGENT_NO_MEMORY_TEXT);
     else

@@ -87,6 +87,8 @@ struct agent {
     void (*on_calls_stored)(struct agent *a);
     /* A relay has heard the calls for help, or is not there any more. */
     void (*on_calls_heard)(struct agent *a);
+    /* Permits have been revoked: sessions by them end. */
+    void (*on_revoked)(struct agent *a);
     /* The last session has ended. */
     void (*on_no_session)(struct agent *a);
 };

@@ -2,8 +2,10 @@
 #include "authority/authority.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "authority/issue.h"
+#include "authority/revoke.h"
 #include "authority/show.h"
 #include "cli/cli.h"
 
@@ -11,6 +13,7 @@
 struct permit_order {
     struct issue_order issue;
     struct check_order check;
+    struct revoke_order revoke;
 };
 
 static struct issue_order *issue_of(struct cli *c)
@@ -172,6 +175,59 @@ static enum failure run_check(struct cli *c)
     return end(check_permit(check_of(c), c->words[0], &e), &e);
 }
 
+/* ---- revoke ---- */
+
+static struct revoke_order *revoke_of(struct cli *c)
+{
+    return &((struct permit_order *)c->state)->revoke;
+}
+
+static bool take_revoke_authority(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&revoke_of(c)->authority, value, "--authority", e);
+}
+
+static bool take_list(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&revoke_of(c)->list, value, "--list", e);
+}
+
+static bool take_permit(struct cli *c, const char *value, struct error *e)
+{
+    return revoke_add_permit(revoke_of(c), value, e);
+}
+
+static bool take_revoked_key(struct cli *c, const char *value, struct error *e)
+{
+    return revoke_add_key(revoke_of(c), value, e);
+}
+
+static bool take_before(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&revoke_of(c)->before, value, "--before", e);
+}
+
+static const struct cli_option revoke_options[] = {
+    {0, "authority", "FILE", take_revoke_authority, "the authority's private key"},
+    {0, "list", "FILE", take_list, "the list before, which this one goes on"},
+    {0, "permit", "ID", take_permit, "a permit, by the id that show prints; may be given again"},
+    {0, "key", "KEY", take_revoked_key, "all permits of this user's key; may be given again"},
+    {0, "before", "TIME", take_before,
+     "all permits issued before this time:\n2026-12-31T18:00:00+01:00"},
+    {0},
+};
+
+static bool settle_revoke(struct cli *c, struct error *e)
+{
+    return revoke_settle(revoke_of(c), e);
+}
+
+static enum failure run_revoke(struct cli *c)
+{
+    struct error e = {0};
+    return end(revoke_print(revoke_of(c), &e), &e);
+}
+
 static const struct cli_verb verbs[] = {
     {
         .name = "issue",
@@ -200,6 +256,15 @@ static const struct cli_verb verbs[] = {
         .settle = settle_check,
         .run = run_check,
     },
+    {
+        .name = "revoke",
+        .words = "--authority FILE [--list FILE] [--permit ID] [--key KEY] [--before TIME]",
+        .help = "sign a list of what counts no more, for Revocations of agents, and\n"
+                "print it",
+        .options = revoke_options,
+        .settle = settle_revoke,
+        .run = run_revoke,
+    },
     {0},
 };
 
@@ -212,8 +277,15 @@ static const struct cli_applet applet = {
 
 enum failure permit_main(int argc, char **argv)
 {
-    struct permit_order order = {0};
-    enum failure failure = cli_run(&applet, &order, argc, argv);
-    issue_free(&order.issue);
+    struct permit_order *order = calloc(1, sizeof *order);
+    enum failure failure;
+    struct error e = {0};
+    if (!order) {
+        error_no_memory(&e);
+        return end(false, &e);
+    }
+    failure = cli_run(&applet, order, argc, argv);
+    issue_free(&order->issue);
+    free(order);
     return failure;
 }

@@ -292,6 +292,7 @@ static const struct config_key authority_keys[] = {
      CONFIG_NUMBER(struct agent_authority, max_permit_s),
      {60, 366U * DAY_S, SECONDS},
      MAX_PERMIT_DEFAULT_S},
+    {"Revocations", AT_MOST_ONE, AT_ONCE, &config_any_path, AUTHORITY(revocations)},
 };
 
 static const struct config_section sections[] = {
@@ -348,12 +349,18 @@ void agent_user_free(struct agent_user *user)
     free(user->listen);
 }
 
+static void authority_free(struct agent_authority *a)
+{
+    agent_user_free(&a->most);
+    free(a->revocations);
+}
+
 void agent_config_free(struct agent_config *c)
 {
     for (size_t i = 0; i < c->user_count; i++)
         agent_user_free(&c->users[i]);
     for (size_t i = 0; i < c->authority_count; i++)
-        agent_user_free(&c->authorities[i].most);
+        authority_free(&c->authorities[i]);
     free(c->users);
     free(c->authorities);
     free(c->relays);

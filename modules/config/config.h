@@ -101,6 +101,7 @@ struct agent_authority {
     struct agent_user most; /* with the authority's name, and no key */
     uint8_t public_key[SIGN_PUBLIC_BYTES];
     uint32_t max_permit_s;
+    char *revocations; /* NULL; path of the list of what it has taken back */
 };
 
 struct agent_zone {

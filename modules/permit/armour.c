@@ -103,6 +103,11 @@ static bool decode(uint8_t *out, size_t max, size_t *len, const struct gathered 
     return base64_decode(out, *len, view_of(g->characters, g->len));
 }
 
+static const char *noun_of(const char *kind)
+{
+    return strcmp(kind, ARMOUR_PERMIT) == 0 ? "permit" : "list of revocations";
+}
+
 bool armour_read(uint8_t *out, size_t max, size_t *len, const char *kind, struct view text,
                  struct error *e)
 {
@@ -117,9 +122,9 @@ bool armour_read(uint8_t *out, size_t max, size_t *len, const char *kind, struct
     if (good)
         return true;
     if (whole && g.begun == 0)
-        return error_set(
-            e, FAILURE_CONFIG,
-            "holds no permit; expected a line '" BEGIN "%s" DASHES "' and what follows it", kind);
-    return error_set(e, FAILURE_CONFIG,
-                     "the permit is damaged, or there are two: expected one, whole");
+        return error_set(e, FAILURE_CONFIG,
+                         "holds no %s; expected a line '" BEGIN "%s" DASHES "' and what follows it",
+                         noun_of(kind), kind);
+    return error_set(e, FAILURE_CONFIG, "the %s is damaged, or there are two: expected one, whole",
+                     noun_of(kind));
 }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 #define ARMOUR_PERMIT "SPX PERMIT"
+#define ARMOUR_REVOCATIONS "SPX REVOCATIONS"
 
 /* "-----BEGIN KIND-----" and so on, lines of at most 64 characters. Allocated, terminated, the
  * caller's to free; NULL without memory. */

@@ -198,6 +198,72 @@ def test_reload_without_the_authority(world, office, echo):
     client.wait_exit(DENIED)
 
 
+def revoke(office, *words, before=None):
+    """A list of revocations in the file that agents read, replaced at once."""
+    path = office.directory / "revoked"
+    old = ("--list", path) if path.exists() else ()
+    new = office.directory / "revoked.new"
+    new.write_text(spx("permit", "revoke", "--authority", office.key, *old, *words).stdout)
+    new.rename(path)
+    return path
+
+
+def test_revoked(world, office, echo):
+    """A list that takes a permit back ends its sessions within a second, without a signal, with the
+    reason; others go on. None begins by it."""
+    path = revoke(office)
+    agent = start(world, office, authority(office, Revocations=path))
+    kept = office.issue(*SCOPE, "--allow", "tcp:*:*", name="kept")
+    taken = office.issue(*SCOPE, "--allow", "tcp:*:*", name="taken")
+    staying = connect(world, kept, *forwards(echo.port))
+    going = world.start_client(*forwards(echo.port), conf=world.client_conf(Permit=taken))
+    revoke(office, "--permit", spx("permit", "show", taken).stdout.split()[1])
+    agent.expect(r"revocations 2: 1 permit, 0 keys")
+    going.wait_exit(DENIED, seconds=5)
+    going.expect("the session has ended: the authority has revoked the permit")
+    echoes(staying)
+    refuse(world, taken, "the authority has revoked the permit")
+    revoke(office, "--key", office.user)
+    staying.wait_exit(DENIED, seconds=5)
+    refuse(world, kept, "the authority has revoked the (permit|user's key)")
+
+
+def test_revoked_by_time(world, office):
+    """All permits of before a time."""
+    path = revoke(office, "--before", "2099-01-01")
+    start(world, office, authority(office, Revocations=path))
+    refuse(world, office.issue(*SCOPE), "the authority has revoked all permits of that time")
+
+
+def test_revocations_only_grow(world, office):
+    """An older list, one of another authority, a damaged one and none leave the one before; at the
+    start they are an error."""
+    first = revoke(office).read_text()
+    path = revoke(office, "--key", office.user)
+    second = path.read_text()
+    conf = with_authority(world, authority(office, Revocations=path))
+    world.start_relay()
+    agent = world.start_agent(conf=conf)
+    permit = office.issue(*SCOPE)
+    stranger = Office(world.directory / "stranger")
+    for n, (text, why) in enumerate((
+        (first, "revocations 1 are older than 2"),
+        (revoke(stranger).read_text(), "no list of this authority's revocations, or it is damaged"),
+        (second.replace("A", "B", 3), "damaged"),
+        ("", "holds no list of revocations"),
+    )):  # fmt: skip
+        path.write_text(text)
+        agent.expect(rf"{why}.*: the revocations that were read before count")
+    refuse(world, permit, "the authority has revoked the user's key")
+    path.write_text(second)
+    agent.signal(signal.SIGHUP)
+    agent.expect("configuration reloaded")
+    refuse(world, permit, "the authority has revoked the user's key")
+    agent.stop()
+    path.unlink()
+    assert "cannot open" in spx("agent", "-c", conf, code=CONFIG).stderr
+
+
 def test_renewed_file(world, office, echo):
     """The client reads the file anew for each connect: a new session has the new permit."""
     agent = start(world, office)

@@ -1,9 +1,10 @@
-/* libFuzzer: permits. The first byte chooses bytes as HELLO has them, bytes as a file has them, or
- * text; eight bytes after it are the time, the rest is that. */
+/* libFuzzer: permits and revocations. The first byte chooses a permit as HELLO has it, as a file
+ * has it, or as text, or a list; eight bytes after it are the time, the rest is that. */
 #include <stdlib.h>
 
 #include "permit/armour.h"
 #include "permit/judge.h"
+#include "permit/revocations.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -74,16 +75,26 @@ static void read_text(struct view text, int64_t at)
     read_permit(view_of(bytes, len), true, at);
 }
 
+/* Whatever it holds, nobody has signed it. */
+static void read_list(struct view bytes)
+{
+    static const uint8_t authority[SIGN_PUBLIC_BYTES] = {7};
+    struct revocations r = {0};
+    require(!revocations_decode(&r, bytes, authority));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int64_t at;
     if (size < 9)
         return 0;
     at = (int64_t)(load_be64(data + 1) % PERMIT_TIME_MAX_S);
-    if (data[0] % 3 == 0)
+    if (data[0] % 4 == 0)
         read_permit(view_of(data + 9, size - 9), false, at);
-    else if (data[0] % 3 == 1)
+    else if (data[0] % 4 == 1)
         read_permit(view_of(data + 9, size - 9), true, at);
+    else if (data[0] % 4 == 2)
+        read_list(view_of(data + 9, size - 9));
     else
         read_text(view_of(data + 9, size - 9), at);
     return 0;

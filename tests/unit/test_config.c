@@ -499,7 +499,7 @@ static void authorities_are_read(void **state)
                  "[Relay]\nAddress = r\nPublicKey = " KEY_1 "\n"
                  "[Authority]\nName = support\nPublicKey = " AUTHORITY_1 "\n"
                  "Allow = tcp:127.0.0.1:22, udp:*:53\nListen = default\n"
-                 "Access = ask\nMaxPermit = 2 h\n");
+                 "Access = ask\nMaxPermit = 2 h\nRevocations = /r\n");
     assert_true(agent_config_load(&c, "agent.conf", &e));
     assert_string_equal(c.scope, "acme");
     assert_int_equal(c.authority_count, 1);
@@ -513,6 +513,7 @@ static void authorities_are_read(void **state)
     assert_int_equal(a->most.given.rules.access, ACCESS_ASK);
     assert_int_equal(a->most.given.rules.max_session_s, 28800);
     assert_int_equal(a->max_permit_s, 7200);
+    assert_string_equal(a->revocations, "/r");
     agent_config_free(&c);
 }
 

@@ -2,8 +2,11 @@
  * allow when and where. */
 #include "vectors.h"
 
+#include <unistd.h>
+
 #include "permit/armour.h"
 #include "permit/judge.h"
+#include "permit/revocations.h"
 
 static uint8_t authority[SIGN_PUBLIC_BYTES];
 
@@ -26,6 +29,14 @@ static void check_case(const struct vector *v, struct view bytes)
         fail_msg("%s: wrong about its signature", name);
 }
 
+static void check_list(const struct vector *v, struct view bytes)
+{
+    struct revocations r = {0};
+    bool good = revocations_decode(&r, bytes, authority);
+    if (good != (strcmp(vector_text(v, "verdict"), "good") == 0))
+        fail_msg("%s", vector_text(v, "case"));
+}
+
 static void test_vectors(void **state)
 {
     FILE *file = fopen("tests/vectors/permits.txt", "r");
@@ -37,9 +48,10 @@ static void test_vectors(void **state)
     assert_true(vector_next(file, &v));
     assert_int_equal(vector_bytes(&v, "permit", authority), sizeof authority);
     for (; vector_next(file, &v); count++)
-        check_case(&v, view_of(bytes, vector_bytes(&v, "permit", bytes)));
+        (strncmp(vector_text(&v, "case"), "list:", 5) == 0 ? check_list : check_case)(
+            &v, view_of(bytes, vector_bytes(&v, "permit", bytes)));
     assert_int_equal(fclose(file), 0);
-    assert_int_equal(count, 48);
+    assert_int_equal(count, 48 + 10);
 }
 
 /* ---- One that is issued here. ---- */
@@ -354,6 +366,86 @@ static void test_longest_session(void **state)
     assert_int_equal(permit_session_s(&p, 0), PERMIT_SESSION_DEFAULT_S);
 }
 
+/* ---- Revocations. ---- */
+
+static char path[] = "/tmp/spx-test-revocations-XXXXXX";
+
+static void write_list(const struct revocations *r, const struct sign_key *by)
+{
+    struct error e = {0};
+    char *text = revocations_issue(r, by, &e);
+    FILE *f = fopen(path, "w");
+    assert_non_null(text);
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    free(text);
+}
+
+static bool read_list(struct revocations *r)
+{
+    struct error e = {0};
+    bool good = revocations_read(r, path, key.public_key, &e);
+    assert_int_equal(e.failure, good ? FAILURE_NONE : FAILURE_CONFIG);
+    assert_true(good || strstr(e.text, path));
+    return good;
+}
+
+static void assert_says(const struct revocations *r, const struct permit *p, const char *why)
+{
+    const char *said = revocations_say(r, p);
+    if (why)
+        assert_string_equal(said, why);
+    else
+        assert_null(said);
+}
+
+static void test_revocations(void **state)
+{
+    uint8_t bytes[PERMIT_MAX_BYTES], ids[2][PERMIT_ID_BYTES] = {{0}};
+    struct permit p = fields(), q;
+    struct sign_key other;
+    struct revocations r, list = {.number = 3, .permits = ids[0], .keys = p.outer.user_key};
+    int fd = mkstemp(path);
+    (void)state;
+    assert_true(fd >= 0 && close(fd) == 0);
+    assert_true(decode(&q, bytes, issue(bytes, &p)));
+    write_list(&list, &key);
+    assert_true(read_list(&r));
+    assert_int_equal(r.number, 3);
+    assert_says(&r, &q, NULL);
+    revocations_free(&r);
+    permit_id(ids[1], &q);
+    list.permit_count = 2;
+    write_list(&list, &key);
+    assert_true(read_list(&r));
+    assert_says(&r, &q, "the authority has revoked the permit");
+    revocations_free(&r);
+    list.permit_count = 1;
+    list.key_count = 1;
+    write_list(&list, &key);
+    assert_true(read_list(&r));
+    assert_says(&r, &q, "the authority has revoked the user's key");
+    revocations_free(&r);
+    list.key_count = 0;
+    for (list.before_s = 1000000; list.before_s <= 1000001; list.before_s++) {
+        write_list(&list, &key);
+        assert_true(read_list(&r));
+        assert_says(&r, &q,
+                    list.before_s > 1000000 ? "the authority has revoked all permits of that time"
+                                            : NULL);
+        revocations_free(&r);
+    }
+    list.permit_count = REVOCATIONS_MAX + 1;
+    assert_null(revocations_issue(&list, &key, &(struct error){0}));
+    list.permit_count = 0;
+    sign_key_generate(&other);
+    write_list(&list, &other);
+    assert_false(read_list(&r));
+    assert_int_equal(unlink(path), 0);
+    assert_false(read_list(&r));
+}
+
 static int start(void **state)
 {
     sign_key_generate(&key);
@@ -363,14 +455,15 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),    cmocka_unit_test(test_issued),
-        cmocka_unit_test(test_for_relay),  cmocka_unit_test(test_every_bit),
-        cmocka_unit_test(test_not_issued), cmocka_unit_test(test_list_is_bounded),
-        cmocka_unit_test(test_armour),     cmocka_unit_test(test_armour_in_a_mail),
-        cmocka_unit_test(test_bad_armour), cmocka_unit_test(test_armour_too_long),
-        cmocka_unit_test(test_time),       cmocka_unit_test(test_floor),
-        cmocka_unit_test(test_max_permit), cmocka_unit_test(test_going_on),
-        cmocka_unit_test(test_place),      cmocka_unit_test(test_longest_session),
+        cmocka_unit_test(test_vectors),     cmocka_unit_test(test_issued),
+        cmocka_unit_test(test_for_relay),   cmocka_unit_test(test_every_bit),
+        cmocka_unit_test(test_not_issued),  cmocka_unit_test(test_list_is_bounded),
+        cmocka_unit_test(test_armour),      cmocka_unit_test(test_armour_in_a_mail),
+        cmocka_unit_test(test_bad_armour),  cmocka_unit_test(test_armour_too_long),
+        cmocka_unit_test(test_time),        cmocka_unit_test(test_floor),
+        cmocka_unit_test(test_max_permit),  cmocka_unit_test(test_going_on),
+        cmocka_unit_test(test_place),       cmocka_unit_test(test_longest_session),
+        cmocka_unit_test(test_revocations),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

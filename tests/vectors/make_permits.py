@@ -75,6 +75,47 @@ def case(name, data, verdict):
     print(f"case={name}\nverdict={verdict}\npermit={data.hex()}\n")
 
 
+LIST = {
+    "purpose": b"spx revocations 1",
+    "authority": DEFAULTS["authority"],
+    "number": 7,
+    "issued": 1_800_000_000,
+    "before": 1_700_000_000,
+    "permits": [bytes(range(16)), bytes(16)],
+    "keys": [bytes(range(32))],
+    "rest": b"",
+}
+
+
+def revocations(**changed):
+    f = {**LIST, **changed}
+    numbers = b"".join(f[n].to_bytes(8, "big") for n in ("number", "issued", "before"))
+    body = blob(f["purpose"]) + f["authority"] + numbers
+    for items in (f["permits"], f["keys"]):
+        body += len(items).to_bytes(2, "big") + b"".join(items)
+    body += f["rest"]
+    return blob(body) + signature_of(body)
+
+
+def lists():
+    """Only good ones are to be read."""
+    good = revocations()
+    case("list: good", good, "good")
+    case("list: nothing in it", revocations(before=0, permits=[], keys=[]), "good")
+    bad = {
+        "another purpose": {"purpose": b"spx permit 1"},
+        "another authority": {"authority": bytes(32)},
+        "number 0": {"number": 0},
+        "half a key": {"keys": [bytes(31)]},
+        "a byte too many": {"rest": b"\0"},
+    }
+    for name, changed in bad.items():
+        case(f"list: {name}", revocations(**changed), "malformed")
+    case("list: a byte behind", good + b"\0", "malformed")
+    case("list: high s", flipped_high(good), "forged")
+    case("list: another's signature", good[:-64] + revocations(number=8)[-64:], "forged")
+
+
 def flipped_high(data):
     """The same signature with the other s."""
     outer_len = int.from_bytes(data[:2], "big")
@@ -154,3 +195,4 @@ def main():
 
 if __name__ == "__main__":
     main()
+    lists()
