@@ -205,7 +205,7 @@ void stream_accept(struct stream *st, const char *address)
     st->text = copy_clean(address, ADDRESS_MAX_BYTES);
     st->opened_owed = true;
     st->answered = true;
-    account_opened(st, view_of_string(address));
+    account_opened(st, view_of_string(st->text ? st->text : ""));
     stream_owe(st);
     stream_writable(st); /* early data waits for the owner */
 }

@@ -286,7 +286,7 @@ def test_heads_over_the_hop(world, echo, role, name, number):
         hop.expect(peer.PONG)
         hop.close()
     path = file_of(world, "relay")
-    wait_for(lambda: path.read_text().count('"head_refused"') >= 6, 10, "those of the burst are judged")
+    wait_for(lambda: path.exists() and path.read_text().count('"head_refused"') >= 6, 10, "those of the burst are judged")
     relay.stop()
     assert len(events(path, "head_refused")) <= 7
 
