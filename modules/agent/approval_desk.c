@@ -248,17 +248,23 @@ void approval_desk_approve_for(struct approval_desk *d, uint32_t number, const c
     free(p);
 }
 
+static void note_refused(struct agent *a, const char *by, const char *why)
+{
+    struct log_fields f = {.event = "approval_refused", .agent = a->config.name, .reason = why};
+    log_event(LOG_WARNING, &f, "%s approves nothing: %s", by, why);
+    audit_note(a->audit, &f, &(struct audit_entry){.by = by, .decision = true});
+}
+
 void approval_desk_approve(struct approval_desk *d, struct control_request *r, const char *code,
                            uint32_t for_s)
 {
     struct agent *a = d->agent;
     struct error e = {0};
+    bool looks = requests_take_codes(a->requests, loop_now(a->loop));
     const struct asked_request *q = requests_by_code(a->requests, code, loop_now(a->loop), &e);
     if (!q) {
-        struct log_fields f = {
-            .event = "approval_refused", .agent = a->config.name, .reason = e.text};
-        log_event(LOG_WARNING, &f, "%s approves nothing: %s", control_caller(r), e.text);
-        audit_note(a->audit, &f, &(struct audit_entry){.by = control_caller(r), .decision = true});
+        if (looks) /* or whoever tries all codes would fill log and audit */
+            note_refused(a, control_caller(r), e.text);
         control_failed(r, e.failure, "%s", e.text);
     } else if (may_approve(d, q, &e)) {
         begin_order(d, r, q->number, for_s);

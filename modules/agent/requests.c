@@ -214,19 +214,24 @@ static void count_wrong(struct requests *r, uint64_t now_us)
     memset(r->wrong_us, 0, sizeof r->wrong_us);
 }
 
+bool requests_take_codes(const struct requests *r, uint64_t now_us)
+{
+    return now_us >= r->paused_until_us;
+}
+
 struct asked_request *requests_by_code(struct requests *r, const char *typed, uint64_t now_us,
                                        struct error *e)
 {
     struct asked_request *found = NULL;
     char wait[32];
-    if (now_us >= r->paused_until_us) {
+    if (requests_take_codes(r, now_us)) {
         found = find_code(r, typed);
         if (found)
             return found;
         count_wrong(r, now_us);
     }
     text_wait(wait, now_us < r->paused_until_us ? r->paused_until_us - now_us : 0);
-    if (now_us < r->paused_until_us)
+    if (!requests_take_codes(r, now_us))
         error_set(e, FAILURE_OTHER,
                   "too many wrong codes within a minute: nothing is approved now, "
                   "again %s",

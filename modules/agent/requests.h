@@ -52,6 +52,9 @@ struct asked_request *requests_next(const struct requests *r, uint32_t after);
 /* The oldest of this key's that is away; NULL: none. */
 struct asked_request *requests_away_of(const struct requests *r, const uint8_t user_key[KEY_BYTES]);
 
+/* False: too many wrong codes came, and none is looked at now. */
+bool requests_take_codes(const struct requests *r, uint64_t now_us);
+
 /* The request with a code as a person typed it. NULL: e says what is wrong; after five wrong ones
  * within a minute nothing is looked at for a minute. */
 struct asked_request *requests_by_code(struct requests *r, const char *typed, uint64_t now_us,

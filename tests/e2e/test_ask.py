@@ -210,7 +210,9 @@ def test_wrong_codes(world, site, echo):
     other = Waiting(world, user="bob")
     assert "again in 1 min" in site.ask("approve", waiting.code, code=OTHER)  # used
     assert "too many wrong codes" in site.ask("approve", other.code, code=OTHER)
-    assert agent.lines("approves nothing: too many wrong codes")
+    assert len(agent.lines("approves nothing: no request waits")) == 4
+    assert len(agent.lines("approves nothing: too many wrong codes")) == 1
+    assert len(audited(site, "approval_refused", 5)) == 5  # that nothing is looked at is told to the asker
     site.ask("deny", "2")  # goes on
 
 
