@@ -73,6 +73,8 @@ void fence_begin(struct fence *f, bool connects, bool listens)
     *f = (struct fence){.fd = -1, .connects = connects, .listens = listens};
     if (version > 0)
         f->fd = (int)syscall(SYS_landlock_create_ruleset, &all, ruleset_bytes(version), 0U);
+    if (BUILT_WITH_SANITIZERS)
+        fence_allow(f, "/", FENCE_READ);
 }
 
 /* ---- Rules. ---- */
@@ -142,8 +144,6 @@ void fence_allow_system(struct fence *f)
     fence_allow(f, "/proc/sys/kernel/random/boot_id", FENCE_READ);
     for (size_t i = 0; i < sizeof linked / sizeof *linked; i++)
         fence_allow_beside(f, linked[i], FENCE_READ);
-    if (BUILT_WITH_SANITIZERS)
-        fence_allow(f, "/", FENCE_READ);
 }
 
 bool fence_close(struct fence *f)
