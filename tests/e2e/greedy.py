@@ -56,8 +56,19 @@ def opens(client, target):
         yield
 
 
+def connect_in_time(client):
+    """A user may connect ten times at once, and then each second once."""
+    while True:
+        try:
+            return client.connect()
+        except peer.Refused as refused:
+            if refused.code != peer.FULL:
+                raise
+            time.sleep(1)
+
+
 def flood(client, target, sessions):
-    circuits = [client.connect() for _ in range(sessions)]
+    circuits = [connect_in_time(client) for _ in range(sessions)]
     many = frame(DATAGRAM, 1) * 8000
     for circuit in circuits:
         circuit.open(f"udp:{target}")
