@@ -178,17 +178,34 @@ static bool renew_peers(struct audit_heads *h, struct error *e)
     return true;
 }
 
-static bool find_peer(const struct audit_heads *h, const char *role, const char *signer,
-                      uint8_t key[SIGN_PUBLIC_BYTES])
+/* A user may have several computers, and so several audits, with one key. */
+static unsigned most_keys(const char *role)
+{
+    return audit_role_of(role) == AUDIT_CLIENT ? AUDITS_PER_USER : 1;
+}
+
+/* How many keys count for a signer, and if this is one of them; first: the fingerprint of the first
+ * that was seen. */
+struct known {
+    unsigned count;
+    bool is_one;
+    char first[FINGERPRINT_TEXT_BYTES];
+};
+
+static void find_peer(struct known *known, const struct audit_heads *h, const char *role,
+                      const char *signer, const uint8_t key[SIGN_PUBLIC_BYTES])
 {
     const char *at = h->peers;
     struct peer_line p;
-    while (next_line(&p, &at))
-        if (strcmp(p.role, role) == 0 && strcmp(p.signer, signer) == 0) {
-            memcpy(key, p.key, sizeof p.key);
-            return true;
-        }
-    return false;
+    *known = (struct known){0};
+    while (next_line(&p, &at)) {
+        if (strcmp(p.role, role) != 0 || strcmp(p.signer, signer) != 0)
+            continue;
+        if (known->count++ == 0)
+            sign_fingerprint(known->first, p.key);
+        if (known->count <= most_keys(role))
+            known->is_one = known->is_one || memcmp(p.key, key, sizeof p.key) == 0;
+    }
 }
 
 static bool pin(struct audit_heads *h, const struct signed_head *head, const char *signer,
@@ -203,23 +220,20 @@ static bool pin(struct audit_heads *h, const struct signed_head *head, const cha
 bool audit_heads_judge(struct audit_heads *h, const struct signed_head *head, const char *signer,
                        enum head_worth *worth, char pinned[FINGERPRINT_TEXT_BYTES], struct error *e)
 {
-    uint8_t key[SIGN_PUBLIC_BYTES];
+    struct known known;
     const char *role = audit_role_name(head->role);
+    *worth = HEAD_FORGED;
     if (!renew_peers(h, e))
         return false;
-    *worth = HEAD_GOOD;
-    if (!signed_head_is_good(head)) {
-        *worth = HEAD_FORGED;
+    if (!signed_head_is_good(head))
         return true;
-    }
-    if (!find_peer(h, role, signer, key)) {
-        *worth = HEAD_PINNED;
-        if (!pin(h, head, signer, e) || !find_peer(h, role, signer, key))
-            return false;
-    }
-    if (memcmp(key, head->key, sizeof key) != 0)
-        *worth = HEAD_FOREIGN;
-    sign_fingerprint(pinned, key);
+    find_peer(&known, h, role, signer, head->key);
+    *worth = known.is_one ? HEAD_GOOD : known.count < most_keys(role) ? HEAD_PINNED : HEAD_FOREIGN;
+    if (*worth == HEAD_PINNED && !pin(h, head, signer, e))
+        return false;
+    memcpy(pinned, known.first, sizeof known.first);
+    if (*worth != HEAD_FOREIGN)
+        sign_fingerprint(pinned, head->key);
     return true;
 }
 

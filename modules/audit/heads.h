@@ -26,16 +26,20 @@ void audit_heads_free(struct audit_heads *h);
 bool audit_heads_sign(struct audit_heads *h, const struct audit_head *head, struct signed_head *out,
                       struct error *e);
 
+/* Audit keys that count for one user; for an agent or a relay one does. */
+#define AUDITS_PER_USER 8
+
 /* What a head that was received is worth. */
 enum head_worth {
     HEAD_GOOD,
-    HEAD_PINNED, /* good, and the first of its signer, whose key counts from now on */
+    HEAD_PINNED, /* good, and the first with this key, which counts for its signer from now on */
     HEAD_FORGED, /* its key has not signed it */
-    HEAD_FOREIGN /* another key than the one that counts for its signer */
+    HEAD_FOREIGN /* another key than those that count for its signer */
 };
 
 /* signer: the fingerprint of its static key, as the transport has proven it. pinned: the
- * fingerprint of the key that counts. False: e says why its key cannot be looked up or kept. */
+ * fingerprint of its key, or of the one that counts instead. False: e says why its key cannot be
+ * looked up or kept. */
 bool audit_heads_judge(struct audit_heads *h, const struct signed_head *head, const char *signer,
                        enum head_worth *worth, char pinned[FINGERPRINT_TEXT_BYTES],
                        struct error *e);

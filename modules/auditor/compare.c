@@ -214,6 +214,9 @@ static void compare_head(struct comparison *c, const struct party *holder,
     sign_fingerprint(signer, t->head.key);
     if (!signed_head_is_good(&t->head))
         contradict_head(c, holder, t, "nobody has signed it");
+    else if (of->file.signer[0] && strcmp(signer, of->file.signer) != 0 &&
+             t->head.role == AUDIT_CLIENT)
+        c->heads_elsewhere++; /* a user may have several computers */
     else if (of->file.signer[0] && strcmp(signer, of->file.signer) != 0)
         contradict_head(c, holder, t, "its audit key is %s, that of %s is %s", signer,
                         of->facts.path, of->file.signer);
@@ -281,6 +284,8 @@ static enum failure conclude(const struct comparison *c, unsigned findings)
     if (findings)
         printf("%u finding%s of a file that is not as it was written\n", findings,
                findings == 1 ? "" : "s");
+    if (c->heads_elsewhere)
+        printf("%u of another audit of the same user\n", c->heads_elsewhere);
     printf("%u agree, %u not seen by one, %u contradicted\n", c->agree, c->not_seen,
            c->contradicted);
     if (findings || c->contradicted)

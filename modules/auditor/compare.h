@@ -8,7 +8,8 @@
  * nothing of it, and how often something else. */
 struct comparison {
     unsigned agree, not_seen, contradicted;
-    unsigned heads, heads_before; /* heads that agree, and that are of what is in no file */
+    /* Heads that agree, that are of what is in no file, and of other audits of the same user. */
+    unsigned heads, heads_before, heads_elsewhere;
 };
 
 /* Holds the facts of two parties against each other and prints, to standard output, all but what

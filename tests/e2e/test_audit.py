@@ -272,3 +272,16 @@ def test_parties_that_cannot_be_compared(world):
     chains = parties()
     mixed = save(world, "mixed", chains["client"].text() + chains["relay"].text())
     assert "of a relay, and what is before it of a client" in spx("audit", "compare", one, mixed, code=CONFIG).stderr
+
+
+def test_not_seen_without_the_start(world):
+    """After a file was put aside its party is known by other entries; if it is not, that is told."""
+    changes = {"agent_stream_opened": None, "agent_stream_ended": None}
+    started = {f"{role}_started": None for role in ("client", "agent")}
+    said = compare(world, parties(**changes, **started), "client", "agent", code=NOT_SEEN)
+    assert said[0].startswith(f"not seen by {world.directory}/agent: stream {SESSION}/1")
+    changes = {"client_stream_opened": None, "client_stream_ended": None}
+    said = compare(world, parties(**changes, **started), "client", "agent", code=NOT_SEEN)
+    assert said[0].startswith(f"not seen by {world.directory}/client: stream {SESSION}/1")
+    said = compare(world, parties(relay_started=None), "relay", "agent", code=OK)
+    assert f"{world.directory}/relay: says of no key that it is its own: what it has not seen cannot be told" in said

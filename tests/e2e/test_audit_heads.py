@@ -328,3 +328,27 @@ def test_compare_with_files_put_aside(world, echo):
     path.write_text(old.read_text() + path.read_text())
     verify(world, "agent")
     assert compare(world, OK).splitlines()[-2].endswith("; 0 older than the file it is of")
+
+
+def test_a_user_with_two_computers(world, echo):
+    """One key, two audits: each is held against the agent's, and neither contradicts the other."""
+    relay, agent = start_audited(world)
+    audits = [world.directory / "client.audit", world.directory / "laptop.audit"]
+
+    def kept():
+        lines = file_of(world, "agent").read_text().split("\n")[:-1]
+        return sum(e["event"] == "head_received" and e["by"] == "client" for e in map(json.loads, lines))
+
+    for count, path in enumerate(audits, 1):
+        client = world.start_client("-L", f"0:127.0.0.1:{echo.port}", conf=world.client_conf(Audit=path))
+        with connect(client) as connection:
+            assert ask(connection, b"x") == b"x"
+            wait_for(lambda: kept() >= count, 10, "the agent has its head")
+            end(connection)
+        client.stop()
+    for program in (agent, relay):
+        program.stop()
+    assert not events(file_of(world, "agent"), "head_refused")
+    for path in audits:
+        said = spx("audit", "compare", path, file_of(world, "agent"), code=None).stdout
+        assert "contradicted:" not in said and "of another audit of the same user" in said

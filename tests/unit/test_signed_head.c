@@ -138,6 +138,23 @@ static void the_first_key_counts(void **state)
     audit_heads_free(&two);
 }
 
+/* With one key a user may have audits on several computers, but not any number. */
+static void a_user_has_several(void **state)
+{
+    struct audit_heads all;
+    struct sign_key key;
+    struct signed_head heads[AUDITS_PER_USER + 1];
+    (void)state;
+    assert_true(audit_heads_init(&all, AUDIT_AGENT, "audit"));
+    for (size_t i = 0; i <= AUDITS_PER_USER; i++) {
+        heads[i] = make(AUDIT_CLIENT, &key);
+        judge(&all, &heads[i], SIGNER, i < AUDITS_PER_USER ? HEAD_PINNED : HEAD_FOREIGN);
+    }
+    for (size_t i = 0; i < AUDITS_PER_USER; i++)
+        judge(&all, &heads[i], SIGNER, HEAD_GOOD);
+    audit_heads_free(&all);
+}
+
 /* A key is made once; a file that is none is left alone. */
 static void the_own_key(void **state)
 {
@@ -176,6 +193,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(roles, enter_directory, leave_directory),
         cmocka_unit_test_setup_teardown(every_byte_counts, enter_directory, leave_directory),
         cmocka_unit_test_setup_teardown(the_first_key_counts, enter_directory, leave_directory),
+        cmocka_unit_test_setup_teardown(a_user_has_several, enter_directory, leave_directory),
         cmocka_unit_test_setup_teardown(the_own_key, enter_directory, leave_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
