@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "control/ask.h"
 #include "control/rows.h"
+#include "wire/limits.h"
 
 #define PATIENCE_S 10 /* for each line of an answer */
 
@@ -139,13 +140,24 @@ static void print_agent(const struct json_object *o)
     print_guard(o);
 }
 
+/* A user's, or of all by an authority's permits. */
+static void show_name(char out[ROW_VALUE_BYTES], const struct json_object *o)
+{
+    char authority[ROW_VALUE_BYTES];
+    row_value(out, o, "user", ROW_TEXT);
+    if (!json_find(o, "authority"))
+        return;
+    row_value(authority, o, "authority", ROW_TEXT);
+    snprintf(out, ROW_VALUE_BYTES, "permits of %.*s", NAME_MAX_BYTES, authority);
+}
+
 /* Its last column is made of two members. */
 static void print_user(const struct json_object *o)
 {
     char name[ROW_VALUE_BYTES], sessions[ROW_VALUE_BYTES], why[ROW_VALUE_BYTES];
     char left[ROW_VALUE_BYTES];
     bool may = false, asks = false;
-    row_value(name, o, "user", ROW_TEXT);
+    show_name(name, o);
     row_value(sessions, o, "sessions", ROW_NUMBER);
     row_value(why, o, "reason", ROW_TEXT);
     row_value(left, o, "left_s", ROW_SECONDS);
@@ -168,8 +180,8 @@ static void print_status(struct printer *p, const char *kind, const struct json_
         if (first)
             rows_print_heading(relay_columns);
         rows_print(relay_columns, o);
-    } else if (strcmp(kind, "user") == 0) {
-        if (first)
+    } else if (strcmp(kind, "user") == 0 || strcmp(kind, "authority") == 0) {
+        if (first && strcmp(p->kind, "user") != 0)
             rows_print_heading(user_columns);
         print_user(o);
     }

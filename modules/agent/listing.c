@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/code_desk.h"
+#include "agent/guest.h"
 #include "agent/lock.h"
 #include "agent/requests.h"
 #include "agent/service.h"
@@ -25,12 +26,12 @@ enum stage { STAGE_NEXT, STAGE_TARGETS, STAGE_CONNECTIONS };
 struct agent_listing {
     struct control_request *request;
     const struct agent *agent;
-    size_t relays, users;     /* listed */
-    uint32_t session, stream; /* the numbers of those listed last */
-    uint32_t number;          /* the same of requests and approvals */
-    enum stage stage;         /* of that session's streams */
-    uint64_t entry;           /* of the audit: the next */
-    unsigned room;            /* in this turn, for so many lines */
+    size_t relays, users, authorities; /* listed */
+    uint32_t session, stream;          /* the numbers of those listed last */
+    uint32_t number;                   /* the same of requests and approvals */
+    enum stage stage;                  /* of that session's streams */
+    uint64_t entry;                    /* of the audit: the next */
+    unsigned room;                     /* in this turn, for so many lines */
 };
 
 struct listing_line {
@@ -159,27 +160,62 @@ static void put_why_not_asked(const struct agent_listing *l, struct listing_line
         json_put_text(&line->json, "reason", no.text);
 }
 
-static void put_user(struct agent_listing *l, const struct agent_user *user)
+/* If the rules let a session begin now. Returns their answer. */
+static enum ruling_answer put_ruling(const struct agent_listing *l, struct listing_line *line,
+                                     const struct rules *rules)
 {
     struct circumstances now = agent_circumstances(l->agent);
-    struct ruling ruling = rules_begin(&user->given.rules, &now, true);
-    const struct approval *approval = approval_for(l->agent, user);
+    struct ruling ruling = rules_begin(rules, &now, true);
     char why[RULING_TEXT_BYTES];
+    json_put_truth(&line->json, "may_connect", ruling.answer != RULING_NO);
+    ruling_text(why, &ruling, rules, &now);
+    if (ruling.answer == RULING_NO)
+        json_put_text(&line->json, "reason", why);
+    return ruling.answer;
+}
+
+static void put_user(struct agent_listing *l, const struct agent_user *user)
+{
+    const struct approval *approval = approval_for(l->agent, user);
+    bool asks;
     struct listing_line line;
     begin_line(&line, "user");
     json_put_text(&line.json, "user", user->name);
     put_key(&line, user->public_key);
     json_put_number(&line.json, "sessions", seats_of_user(&l->agent->seats, user->public_key));
-    json_put_truth(&line.json, "may_connect", ruling.answer != RULING_NO);
-    if (ruling.answer == RULING_ASK)
+    asks = put_ruling(l, &line, &user->given.rules) == RULING_ASK;
+    if (asks)
         json_put_truth(&line.json, "asks", approval == NULL);
-    if (ruling.answer == RULING_ASK && !approval)
+    if (asks && !approval)
         put_why_not_asked(l, &line, user);
-    if (ruling.answer == RULING_ASK && approval)
+    if (asks && approval)
         put_left(l, &line, approval->until_us);
-    ruling_text(why, &ruling, &user->given.rules, &now);
-    if (ruling.answer == RULING_NO)
-        json_put_text(&line.json, "reason", why);
+    put_line(l, &line);
+}
+
+static unsigned sessions_by(const struct agent *a, const struct agent_authority *authority)
+{
+    unsigned count = 0;
+    list_each (link, &a->guests) {
+        const struct guest *g = container_of(link, struct guest, place);
+        if (memcmp(g->authority, authority->public_key, SIGN_PUBLIC_BYTES) == 0)
+            count += g->sessions;
+    }
+    return count;
+}
+
+/* Of all users by its permits, as one. */
+static void put_authority(struct agent_listing *l, const struct agent_authority *authority)
+{
+    char fingerprint[FINGERPRINT_TEXT_BYTES];
+    struct listing_line line;
+    begin_line(&line, "authority");
+    json_put_text(&line.json, "authority", authority->most.name);
+    sign_fingerprint(fingerprint, authority->public_key);
+    json_put_text(&line.json, "key", fingerprint);
+    json_put_number(&line.json, "sessions", sessions_by(l->agent, authority));
+    if (put_ruling(l, &line, &authority->most.given.rules) == RULING_ASK)
+        json_put_truth(&line.json, "asks", true);
     put_line(l, &line);
 }
 
@@ -192,6 +228,8 @@ static void more_status(struct control_request *r, void *listing)
             put_relay(l, a->uplinks[l->relays++]);
         } else if (l->users < a->config.user_count) {
             put_user(l, &a->config.users[l->users++]);
+        } else if (l->authorities < a->config.authority_count) {
+            put_authority(l, &a->config.authorities[l->authorities++]);
         } else {
             control_done(r, "%s", "");
             return;

@@ -73,6 +73,8 @@ def test_connect(world, office, echo):
     agent.expect(rf"accepted user {shown}".replace("(", r"\(").replace(")", r"\)"))
     conf = world.directory / "agent-lab-1.conf"
     assert f'"user":"{shown}"' in spx("agent", "-c", conf, "sessions", "--json").stdout
+    status = spx("agent", "-c", conf, "status").stdout
+    assert re.search(r"^USER .*\npermits of support +1 +yes$", status, re.M), status
     client.stop()
     agent.stop()
     audit = (world.directory / "audit").read_text()

@@ -341,6 +341,7 @@ def a_working_day():
             {"kind": "user", "user": "carol", "key": KEY[1:], "sessions": 1, "may_connect": True, "left_s": 13800},
             {"kind": "user", "user": "bob", "key": KEY[:-1], "sessions": 0, "may_connect": False,
              "reason": "not now: Hours allow it again on Mon at 13:00"},
+            {"kind": "authority", "authority": "support", "key": KEY[2:], "sessions": 1, "may_connect": True},
         ],
         "requests": [
             {"kind": "request", "request": 12, "circuit": "77aa01bc", "user": "alice", "key": KEY, "state": "connected",
@@ -404,6 +405,7 @@ def test_looks(told, tab, request):
     assert "head" not in tab.text("#audit")
     tab.expect("#users tr:nth-child(1)", "when approved")
     tab.expect("#users tr:nth-child(2)", "yes, approved for 3 h 50 min")
+    tab.expect("#users tr:nth-child(4)", "permits of support")
     tab.find("#code").send_keys("7f3k")
     tab.driver.set_window_size(1180, 860)
     picture(tab, f"agent-page-{scheme}")  # docs/agent-page.png is the light one

@@ -369,7 +369,9 @@ const lists = {
     const of = (kind) => items.filter((i) => i.kind === kind);
     of("agent").forEach(showAgent);
     relays.set(of("relay").map((r) => [r.relay + r.key, r]));
-    users.set(of("user").map((u) => [u.key, u]));
+    users.set([
+      ...of("user"), ...of("authority").map((a) => ({ ...a, user: "permits of " + a.authority })),
+    ].map((u) => [u.key, u]));
   },
   sessions(items) {
     const found = new Map();
