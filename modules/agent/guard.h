@@ -17,6 +17,7 @@ void agent_guard_begin(struct agent *a, const char *state_directory);
 /* Logs what its new configuration asks for and the process has given up. */
 void agent_guard_reloaded(struct agent *a, const struct agent_config *old);
 
+/* Frees what it has kept of the configuration that it began with. */
 void agent_guard_end(struct agent *a);
 
 /* For --check by root, which ends then: becomes the user of the configuration, and warns if that

@@ -14,6 +14,7 @@
 #include "hop/driver.h"
 #include "hop_pair.h"
 #include "net/tcp_carrier.h"
+#include "relay/authorities.h"
 #include "relay/desk.h"
 #include "relay/listing.h"
 #include "relay/newcomer.h"
@@ -207,7 +208,8 @@ static int setup(void **state)
     r->loop = loop_new();
     r->known = known_keys_new();
     r->seen = seen_new();
-    assert_true(r->loop && r->known && r->seen && listing_start(r));
+    r->authorities = authorities_new();
+    assert_true(r->loop && r->known && r->seen && r->authorities && listing_start(r));
     r->worker_count = 1;
     list_init(&r->hellos);
     list_init(&r->peers);
@@ -239,6 +241,7 @@ static int teardown(void **state)
     log_rates_free(&r->log);
     seen_free(r->seen);
     known_keys_free(r->known);
+    authorities_free(r->authorities);
     free(f);
     return 0;
 }
