@@ -10,15 +10,13 @@
 #include <sys/stat.h>
 
 #include "agent/store.h"
-#include "base/array.h"
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/stamp.h"
 #include "base/version.h"
 #include "permit/judge.h"
-#include "permit/revocations.h"
+#include "permit/revoked.h"
 
 #define FILE_NAME "permits"
 #define FILE_VERSION 1
@@ -27,17 +25,9 @@
 /* With those that have no session, whose signatures are known to be good. */
 #define GUESTS_MAX 128
 
-/* An authority's list, as it was last read. */
-struct revoked {
-    uint8_t authority[SIGN_PUBLIC_BYTES];
-    struct file_stamp stamp;
-    struct revocations list;
-};
-
 struct permits {
     struct agent *agent;
-    struct revoked *revoked; /* of authorities that have had a file for it */
-    size_t revoked_count;
+    struct revoked revoked;
     struct timer look;   /* at those files */
     int64_t floor_s;     /* the latest issue of a permit that was accepted */
     struct store *store; /* NULL: no directory */
@@ -126,87 +116,31 @@ static bool open_store(struct permits *p, const char *directory, struct error *e
 
 /* ---- Revocations. ---- */
 
-static struct revoked *revoked_of(struct permits *p, const uint8_t authority[SIGN_PUBLIC_BYTES])
-{
-    for (size_t i = 0; i < p->revoked_count; i++)
-        if (memcmp(p->revoked[i].authority, authority, SIGN_PUBLIC_BYTES) == 0)
-            return &p->revoked[i];
-    return NULL;
-}
-
-/* A list that is older than the one before is none. */
-static bool read_list(struct revoked *r, const char *path, struct error *e)
-{
-    struct revocations list;
-    file_stamp_renew(&r->stamp, path);
-    if (!revocations_read(&list, path, r->authority, e))
-        return false;
-    if (list.number < r->list.number) {
-        error_set(e, FAILURE_CONFIG,
-                  "%s: revocations %llu are older than %llu, which were read before", path,
-                  (unsigned long long)list.number, (unsigned long long)r->list.number);
-        revocations_free(&list);
-        return false;
-    }
-    if (list.number > r->list.number)
-        log_info("%s: revocations %llu: %zu permit%s, %zu key%s", path,
-                 (unsigned long long)list.number, list.permit_count,
-                 list.permit_count == 1 ? "" : "s", list.key_count, list.key_count == 1 ? "" : "s");
-    revocations_free(&r->list);
-    r->list = list;
-    return true;
-}
-
-static struct revoked *add_revoked(struct permits *p, const struct agent_authority *a)
-{
-    struct revoked *grown = array_append(p->revoked, &p->revoked_count, sizeof *grown);
-    if (!grown)
-        return NULL;
-    p->revoked = grown;
-    memcpy(grown[p->revoked_count - 1].authority, a->public_key, SIGN_PUBLIC_BYTES);
-    return &grown[p->revoked_count - 1];
-}
-
-/* A list that was read stays, whatever becomes of its file. */
 static bool read_lists(struct permits *p, const struct agent_config *c, struct error *e)
 {
     bool all = true;
     for (size_t i = 0; i < c->authority_count; i++) {
         const struct agent_authority *a = &c->authorities[i];
-        struct revoked *r = revoked_of(p, a->public_key);
-        if (!a->revocations)
-            continue;
-        if (!r && !(r = add_revoked(p, a)))
-            return error_no_memory(e);
-        all = read_list(r, a->revocations, e) && all;
+        all =
+            (!a->revocations || revoked_read(&p->revoked, a->public_key, a->revocations, e)) && all;
     }
     return all;
 }
 
-static const char *revoked_why(struct permits *p, const struct agent_authority *by,
-                               const struct permit *permit)
-{
-    const struct revoked *r = revoked_of(p, by->public_key);
-    return r ? revocations_say(&r->list, permit) : NULL;
-}
-
-static void renew_all(struct agent *a);
-
 /* True if one of the files may have changed. */
-static bool have_changed(struct permits *p)
+static bool have_changed(const struct permits *p)
 {
     const struct agent_config *c = &p->agent->config;
     bool changed = false;
     for (size_t i = 0; i < c->authority_count; i++) {
-        struct revoked *r = revoked_of(p, c->authorities[i].public_key);
-        struct file_stamp stamp;
-        if (!r || !c->authorities[i].revocations)
-            continue;
-        stamp = r->stamp;
-        changed |= file_stamp_renew(&stamp, c->authorities[i].revocations);
+        const struct agent_authority *a = &c->authorities[i];
+        changed |=
+            a->revocations && revoked_may_have_changed(&p->revoked, a->public_key, a->revocations);
     }
     return changed;
 }
+
+static void renew_all(struct agent *a);
 
 static void on_look(struct timer *timer)
 {
@@ -218,7 +152,7 @@ static void on_look(struct timer *timer)
         renew_all(p->agent);
         p->agent->on_revoked(p->agent);
     }
-    if (p->revoked_count)
+    if (p->revoked.count)
         timer_set(p->agent->loop, &p->look, loop_now(p->agent->loop) + LOOK_US);
 }
 
@@ -233,7 +167,7 @@ struct permits *permits_new(struct agent *a, const char *directory, struct error
     p->floor_s = version_built_s();
     p->look.on_fire = on_look;
     if (open_store(p, directory, e) && read_lists(p, &a->config, e)) {
-        if (p->revoked_count)
+        if (p->revoked.count)
             timer_set(a->loop, &p->look, loop_now(a->loop) + LOOK_US);
         return p;
     }
@@ -248,9 +182,7 @@ void permits_free(struct permits *p)
     list_each (link, &p->agent->guests)
         guest_free(container_of(link, struct guest, place));
     timer_cancel(p->agent->loop, &p->look);
-    for (size_t i = 0; i < p->revoked_count; i++)
-        revocations_free(&p->revoked[i].list);
-    free(p->revoked);
+    revoked_free(&p->revoked);
     store_free(p->store);
     free(p);
 }
@@ -382,8 +314,8 @@ static bool admit(struct agent *a, const uint8_t key[KEY_BYTES], const struct pe
         return deny(no, "the permit is not for this agent");
     if (!is_in_time(a, p, by, begins, &e))
         return deny(no, e.text);
-    if (revoked_why(a->permits, by, p))
-        return deny(no, revoked_why(a->permits, by, p));
+    if (revoked_say(&a->permits->revoked, by->public_key, p))
+        return deny(no, revoked_say(&a->permits->revoked, by->public_key, p));
     permit_id(id, p);
     known = guest_find(&a->guests, key, id);
     if (!known)
@@ -433,7 +365,7 @@ static bool still_counts(struct agent *a, struct guest *g)
     if (!permit_decode(&p, view_of(g->bytes, g->len), true, &e) ||
         !(by = authority_of(&a->config, &p)) || !is_for_here(a, &p))
         return false;
-    g->why = revoked_why(a->permits, by, &p);
+    g->why = revoked_say(&a->permits->revoked, by->public_key, &p);
     return !g->why && guest_renew(g, by, &e);
 }
 
@@ -454,6 +386,6 @@ void permits_reloaded(struct agent *a)
     if (!read_lists(p, &a->config, &e))
         log_error("%s: the revocations that were read before count", e.text);
     renew_all(a);
-    if (p->revoked_count)
+    if (p->revoked.count)
         timer_set(a->loop, &p->look, loop_now(a->loop) + LOOK_US);
 }

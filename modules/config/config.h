@@ -51,6 +51,7 @@ struct relay_authority {
     char name[NAME_TEXT_BYTES];
     uint8_t public_key[SIGN_PUBLIC_BYTES];
     uint32_t max_session_s; /* so long after a permit's end a session by it may resume */
+    char *revocations;      /* NULL; path of the list of what it has taken back */
 };
 
 struct relay_config {

@@ -128,6 +128,7 @@ static const struct config_key authority_keys[] = {
      CONFIG_NUMBER(struct relay_authority, max_session_s),
      {0, MAX_SESSION_MAX_S, SECONDS},
      MAX_SESSION_DEFAULT_S},
+    {"Revocations", AT_MOST_ONE, AT_ONCE, &config_any_path, AUTHORITY(revocations)},
 };
 
 static const struct config_section sections[] = {
@@ -162,6 +163,8 @@ void relay_config_free(struct relay_config *c)
         free(c->agents[i].labels);
     free(c->users);
     free(c->agents);
+    for (size_t i = 0; i < c->authority_count; i++)
+        free(c->authorities[i].revocations);
     free(c->authorities);
     free(c->listen.items);
     free(c->audit);

@@ -1,4 +1,4 @@
-/* What BearSSL leaves to the caller: it verifies s and n - s alike, and signs with either. */
+/* Signatures by BearSSL, which verifies s and n - s alike, and signs with either. */
 #include "crypto/sign.h"
 
 #include <bearssl.h>

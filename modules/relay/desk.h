@@ -12,6 +12,7 @@
 #include "hop/hop.h"
 #include "hop/seen.h"
 #include "net/loop.h"
+#include "permit/revoked.h"
 #include "relay/directory.h"
 
 struct authorities;
@@ -28,6 +29,7 @@ struct relay {
     struct keypair key;              /* the one it was started with */
     struct known_keys *known;        /* of users and agents */
     struct authorities *authorities; /* whose permits let users in, for all threads */
+    struct revoked revoked;          /* by them, as the desk has read it */
     unsigned visitor_count;          /* those users, in the directory (visitors.h) */
     struct key_stock stock;          /* filled at each sweep */
     struct hop_party party;

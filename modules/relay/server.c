@@ -69,6 +69,8 @@ static void on_reload(void *arg, int signo)
     audit_write(r->audit, &(struct audit_entry){.event = "reloaded"});
     changes_log_new(r->audit, &r->directory, &fresh);
     changes_log_authorities(r->audit, &r->config, &fresh);
+    if (!visitors_read_revocations(r, &fresh, &e))
+        log_error("%s: the revocations that were read before count", e.text);
     reload_apply(r, &fresh);
     old = r->config;
     r->config = fresh;
@@ -193,6 +195,8 @@ static bool start(struct server *s, struct error *e)
         return false;
     if (!begin_audit(r, e))
         return false;
+    if (!visitors_read_revocations(r, &r->config, e))
+        return false;
     key_stock_fill(&r->stock);
     reload_apply(r, &r->config);
     timer_set(r->loop, &s->sweep, loop_now(r->loop) + SWEEP_US);
@@ -224,6 +228,7 @@ static void end(struct server *s, const char *why)
     seen_free(r->seen);
     known_keys_free(r->known);
     authorities_free(r->authorities);
+    revoked_free(&r->revoked);
     key_stock_end(&r->stock);
     relay_config_free(&r->config);
     wipe(&r->key, sizeof r->key);

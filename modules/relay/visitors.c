@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "permit/judge.h"
 #include "relay/desk.h"
+#include "relay/junction.h"
 #include "relay/peer.h"
 
 #define VISITORS_MAX 1024
@@ -141,6 +142,8 @@ static bool check(const struct relay *r, const uint8_t key[KEY_BYTES], const str
     if (!vouched)
         return error_set(e, FAILURE_DENIED,
                          "the permit is not signed by the authority that it names");
+    if (revoked_say(&r->revoked, by->public_key, p))
+        return error_set(e, FAILURE_DENIED, "%s", revoked_say(&r->revoked, by->public_key, p));
     return permit_has_begun(p, &clock, e) && permit_may_go_on(p, &clock, by->max_session_s, e);
 }
 
@@ -287,11 +290,49 @@ void visitors_reload(struct relay *r, const struct relay_config *config)
     }
 }
 
-static void end_hops(const struct known_user *u)
+/* ---- Its end. ---- */
+
+bool visitors_read_revocations(struct relay *r, const struct relay_config *config, struct error *e)
 {
+    bool all = true;
+    for (size_t i = 0; i < config->authority_count; i++) {
+        const struct relay_authority *a = &config->authorities[i];
+        all =
+            (!a->revocations || revoked_read(&r->revoked, a->public_key, a->revocations, e)) && all;
+    }
+    return all;
+}
+
+static void read_changed(struct relay *r)
+{
+    struct error e = {0};
+    for (size_t i = 0; i < r->config.authority_count; i++) {
+        const struct relay_authority *a = &r->config.authorities[i];
+        if (a->revocations &&
+            revoked_may_have_changed(&r->revoked, a->public_key, a->revocations) &&
+            !revoked_read(&r->revoked, a->public_key, a->revocations, &e))
+            log_error("%s: the revocations that were read before count", e.text);
+    }
+}
+
+static bool is_over(const struct relay *r, const struct visit_grant *g)
+{
+    const struct relay_authority *by;
+    struct permit p;
+    return g->over_s <= clock_wall_s() || !decode(&p, g) || !(by = authority_of(&r->config, &p)) ||
+           revoked_say(&r->revoked, by->public_key, &p);
+}
+
+static void end_all(struct relay *r, const struct known_user *u)
+{
+    static const char why[] = "the user's permit is over, or taken back";
     while (!list_empty(&u->hops))
-        peer_bye(container_of(u->hops.next, struct peer, of_party), CODE_REVOKED,
-                 "the user's permit is over", 0);
+        peer_bye(container_of(u->hops.next, struct peer, of_party), CODE_REVOKED, why, 0);
+    list_each (link, &r->junctions) {
+        struct junction *j = container_of(link, struct junction, all);
+        if (j->user == u)
+            junction_end(j, why);
+    }
 }
 
 static void drop_over(struct relay *r, struct known_user *u)
@@ -299,10 +340,10 @@ static void drop_over(struct relay *r, struct known_user *u)
     struct visit *v = u->visit;
     size_t before = v->grant_count;
     for (size_t i = before; i > 0; i--)
-        if (v->grants[i - 1]->over_s <= clock_wall_s())
+        if (is_over(r, v->grants[i - 1]))
             drop_grant(v, i - 1);
     if (v->grant_count == 0)
-        end_hops(u);
+        end_all(r, u);
     else if (v->grant_count != before)
         rebuild(v, &r->directory);
 }
@@ -310,6 +351,7 @@ static void drop_over(struct relay *r, struct known_user *u)
 void visitors_sweep(struct relay *r)
 {
     uint64_t now = loop_now(r->loop);
+    read_changed(r);
     list_each (link, &r->directory.users) {
         struct known_user *u = container_of(link, struct known_user, all);
         if (u->visit)

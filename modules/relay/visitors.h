@@ -36,11 +36,15 @@ struct known_user *visitors_admit(struct relay *r, const uint8_t key[KEY_BYTES],
 /* Its hop is open: log and audit tell of the permits that they do not know yet. */
 void visitors_opened(struct peer *peer, struct known_user *u);
 
+/* Reads the authorities' revocations. False: e says which file is not right; what was read of it
+ * before stays. */
+bool visitors_read_revocations(struct relay *r, const struct relay_config *config, struct error *e);
+
 /* Before directory_update: marks those who stay with this configuration. */
 void visitors_reload(struct relay *r, const struct relay_config *config);
 
-/* Forgets those who have left, and ends the hops of those whose permits are over; call every few
- * seconds. */
+/* Forgets those who have left, reads revocations that have changed, and ends the hops and circuits
+ * of those whose permits are over or taken back; call every few seconds. */
 void visitors_sweep(struct relay *r);
 
 #endif

@@ -7,11 +7,11 @@ import pytest
 
 import peer
 from harness import (
-    DENIED, NETWORK, NO_AGENT, NOT_AUTHENTICATED, SPX_GLIBC, forwards, is_sanitized, spx,
+    CONFIG, DENIED, NETWORK, NO_AGENT, NOT_AUTHENTICATED, SPX_GLIBC, forwards, is_sanitized, spx,
 )  # fmt: skip
 from test_peer import pair
 from test_permit import Office
-from test_permit_sessions import SCOPE, authority, connect, echoes, with_authority
+from test_permit_sessions import SCOPE, authority, connect, echoes, revoke, with_authority
 from test_rules import FAKETIME
 
 ANY = ("--allow", "tcp:*:*")
@@ -139,6 +139,26 @@ def test_reload_with_a_user(world, office, echo):
     relay.expect("user alice: added")
     client.resumed()
     echoes(client)
+
+
+def test_revoked(world, office, echo):
+    """A list that takes the permit back ends hops and circuits at the relay, without a signal; the
+    user is not let in again. At the start a list that cannot be read is an error."""
+    path = revoke(office)
+    relay, _ = start(world, office, Revocations=path)
+    permit = office.issue(*SCOPE, *ANY)
+    client = connect(world, permit, *forwards(echo.port))
+    echoes(client)
+    revoke(office, "--key", office.user)
+    relay.expect("revocations 2: 0 permits, 1 key")
+    client.lost(seconds=15)
+    client.expect("the authority has revoked the user's key")
+    refused(world, permit, "the authority has revoked the user's key")
+    path.write_text("")
+    relay.expect("holds no list of revocations.*: the revocations that were read before count")
+    relay.stop()
+    failed = spx("relay", "-c", world.directory / "relay.conf", code=CONFIG)
+    assert "holds no list of revocations" in failed.stderr
 
 
 def test_two_permits_of_one_user(world, office, echo):

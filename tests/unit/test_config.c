@@ -436,13 +436,15 @@ static void relay_authorities_are_read(void **state)
     char text[1024];
     (void)state;
     snprintf(text, sizeof text,
-             RELAY "[Authority]\nName = support\nPublicKey = " AUTHORITY_1 "\nMaxSession = 2 h\n");
+             RELAY "[Authority]\nName = support\nPublicKey = " AUTHORITY_1
+                   "\nMaxSession = 2 h\nRevocations = /r\n");
     write_config("relay.conf", text);
     assert_true(relay_config_load(&c, "relay.conf", &e));
     assert_int_equal(c.authority_count, 1);
     assert_string_equal(c.authorities[0].name, "support");
     assert_int_equal(c.authorities[0].public_key[0], 0x60);
     assert_int_equal(c.authorities[0].max_session_s, 7200);
+    assert_string_equal(c.authorities[0].revocations, "/r");
     relay_config_free(&c);
     snprintf(text, sizeof text,
              RELAY "[Authority]\nName = a\nPublicKey = " AUTHORITY_1
