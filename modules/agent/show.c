@@ -108,22 +108,9 @@ static bool print_user(const struct agent_config *c, const struct agent_user *u)
     return print_rules(c, u);
 }
 
-/* The unit makes those that it names itself. */
-static void warn_of_directories(const struct agent_config *c)
-{
-    const char *socket = agent_config_socket(c);
-    if (c->state_directory && access(c->state_directory, F_OK) < 0 && errno == ENOENT)
-        log_warning("StateDirectory: %s: does not exist, and must at the start",
-                    c->state_directory);
-    if (socket && file_lacks_directory(socket))
-        log_warning("ControlSocket: %s: its directory does not exist, and must at the start",
-                    socket);
-}
-
 void show_policy(const struct agent_config *c)
 {
     bool has_rules = false;
-    warn_of_directories(c);
     print_parties(c);
     print_authorities(c);
     if (c->user_count + c->authority_count)
@@ -138,4 +125,16 @@ void show_policy(const struct agent_config *c)
     }
     if (has_rules || c->time_zone.name)
         print_time(c);
+}
+
+void show_directories(const struct agent_config *c)
+{
+    const char *socket = agent_config_socket(c);
+    int fault = socket ? file_directory_fault(socket) : 0;
+    if (c->state_directory && access(c->state_directory, W_OK | X_OK) < 0)
+        log_warning("StateDirectory: %s: nothing can be kept there: %s", c->state_directory,
+                    system_text(errno));
+    if (fault)
+        log_warning("ControlSocket: %s: cannot be made in its directory: %s", socket,
+                    system_text(fault));
 }

@@ -5,8 +5,11 @@
 #include "config/config.h"
 
 /* Prints, to standard output, the relays' and users' keys, a line for each permission and rule of
- * each user, and what the rules say now; warns of permissions that are unusually wide, if there
- * is no user, and of directories that are not there. */
+ * each user, and what the rules say now; warns of permissions that are unusually wide, and if there
+ * is no user. */
 void show_policy(const struct agent_config *c);
+
+/* Warns of directories that are not there, or closed to this process. */
+void show_directories(const struct agent_config *c);
 
 #endif

@@ -261,7 +261,8 @@ bool audit_heads_each(const char *path,
 static bool show_own(struct audit_heads *h, char out[FINGERPRINT_TEXT_BYTES], struct error *e)
 {
     if (access(h->key_path, F_OK) != 0)
-        return true;
+        return errno == ENOENT ||
+               error_set(e, FAILURE_CONFIG, "cannot open %s: %s", h->key_path, system_text(errno));
     if (!load_key(&h->key, h->key_path, e))
         return false;
     sign_fingerprint(out, h->key.public_key);

@@ -16,10 +16,11 @@ void audit_show(const char *path)
 {
     char own[FINGERPRINT_TEXT_BYTES];
     struct error e = {0};
+    int fault;
     if (!path)
         return;
-    if (file_lacks_directory(path))
-        log_warning("Audit: %s: its directory does not exist, and must at the start", path);
+    if ((fault = file_directory_fault(path)))
+        log_warning("Audit: %s: cannot be made in its directory: %s", path, system_text(fault));
     if (audit_heads_own(path, own, &e))
         printf("audit key %s\n", own[0] ? own : "not made yet: it is at the first start");
     if (!e.failure)

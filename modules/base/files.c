@@ -108,35 +108,30 @@ bool file_write_all(int fd, const char *data, size_t len)
     return true;
 }
 
-/* The directory of a file; -1 with errno. */
-static int open_directory(const char *path)
+/* The path of a file's directory. Allocated; NULL without memory. */
+static char *directory_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *directory = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
-    int fd;
-    if (slash && !directory)
-        return -1;
-    fd = open(directory ? directory : ".", O_RDONLY | O_CLOEXEC | O_DIRECTORY);
-    free(directory);
-    return fd;
+    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
 }
 
 void file_sync_directory(const char *path)
 {
-    int fd = open_directory(path);
+    char *directory = directory_of(path);
+    int fd = directory ? open(directory, O_RDONLY | O_CLOEXEC | O_DIRECTORY) : -1;
+    free(directory);
     if (fd < 0)
         return;
     fsync(fd);
     close(fd);
 }
 
-bool file_lacks_directory(const char *path)
+int file_directory_fault(const char *path)
 {
-    int fd = open_directory(path);
-    if (fd < 0)
-        return errno == ENOENT || errno == ENOTDIR;
-    close(fd);
-    return false;
+    char *directory = directory_of(path);
+    int fault = directory && access(directory, W_OK | X_OK) == 0 ? 0 : errno;
+    free(directory);
+    return fault;
 }
 
 bool file_create_secret(const char *path, const char *content, size_t len, struct error *e)

@@ -44,8 +44,8 @@ bool file_write_all(int fd, const char *data, size_t len);
  * nothing else. */
 void file_sync_directory(const char *path);
 
-/* True if there is no directory in which a file of this path could be. */
-bool file_lacks_directory(const char *path);
+/* The errno with which a file of this path could not be made in its directory; 0: it could. */
+int file_directory_fault(const char *path);
 
 /* Writes what stdio holds for standard output. False: that, or some of it before, failed. */
 bool output_flush(struct error *e);

@@ -616,15 +616,16 @@ PublicKey = {world.key("bob").public}
 
 
 def test_check_warns_of_directories(world):
-    """Those that have to be there at the start, and are not."""
+    """Those that have to be there at the start, and are not, or are closed to the agent's user."""
     conf, gone = world.agent_conf(), world.directory / "gone"
     keys = f"ControlSocket = {gone}/control\nStateDirectory = {gone}\nAudit = {gone}/audit\n"
     conf.write_text(conf.read_text().replace("[Agent]\n", "[Agent]\n" + keys, 1))
     warnings = [line.split(" agent: ")[1] for line in spx("agent", "-c", conf, "--check").stderr.splitlines()]
+    why = "no such file or directory"
     assert warnings == [
-        f"StateDirectory: {gone}: does not exist, and must at the start",
-        f"ControlSocket: {gone}/control: its directory does not exist, and must at the start",
-        f"Audit: {gone}/audit: its directory does not exist, and must at the start",
+        f"StateDirectory: {gone}: nothing can be kept there: {why}",
+        f"ControlSocket: {gone}/control: cannot be made in its directory: {why}",
+        f"Audit: {gone}/audit: cannot be made in its directory: {why}",
     ]
     gone.mkdir(mode=0o700)
     assert spx("agent", "-c", conf, "--check").stderr == ""
