@@ -1,4 +1,4 @@
-/* What the agent's process gives up. */
+/* The agent's process gives up all that it needs no more. */
 #ifndef SPX_AGENT_GUARD_H
 #define SPX_AGENT_GUARD_H
 

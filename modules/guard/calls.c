@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 
 #include "guard/build.h"
-#include "guard/guard.h"
+#include "guard/roles.h"
 
 #define BOTH (GUARD_RELAY | GUARD_AGENT)
 #define ALL (BOTH | GUARD_WEB)
@@ -134,7 +134,7 @@ const struct allowed_call allowed_calls[] = {
     ANY(ALL, rt_sigaction),
     ANY(ALL, sigaltstack),
     ANY(ALL, restart_syscall),
-    /* What it asks about itself and the machine. */
+    /* Questions about itself and the machine. */
     ANY(ALL, getrandom),
     ANY(ALL, getpid),
     ANY(ALL, gettid),

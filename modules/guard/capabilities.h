@@ -1,4 +1,4 @@
-/* What root may do is divided into capabilities (capabilities(7)). */
+/* The powers of root, which are divided into capabilities (capabilities(7)). */
 #ifndef SPX_GUARD_CAPABILITIES_H
 #define SPX_GUARD_CAPABILITIES_H
 

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-/* What may be done in a folder and below. */
+/* Rights in a folder and below. */
 enum fence_right {
     FENCE_READ = 1,   /* read files */
     FENCE_WRITE = 2,  /* make, write, rename and remove files, and see which there are */

@@ -1,4 +1,4 @@
-/* What is given up, in order, and how that went. */
+/* All of it in order, and how that went. */
 #include "guard/guard.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 
 #define JOIN_SESSION_KEYRING 1L /* linux/keyctl.h */
 
-/* What is in effect, and what is not to be had, each a list in words. */
+/* The parts that are in effect, and those that are not to be had, as lists in words. */
 static char on[GUARD_TEXT_BYTES], off[GUARD_TEXT_BYTES];
 
 static bool gave_up_low_ports, gave_up_dialling, is_fenced;

@@ -8,16 +8,9 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "guard/roles.h"
 
 struct fence;
-
-/* What a process does, as bits: each has its system calls (guard/calls.h). */
-enum guard_role {
-    GUARD_RELAY = 1,
-    GUARD_AGENT = 2,
-    GUARD_DIALS = 4, /* a relay that connects to others; an agent does */
-    GUARD_WEB = 8,   /* the agent's page */
-};
 
 struct guard_settings {
     unsigned role;       /* bits of enum guard_role */
@@ -46,7 +39,7 @@ void guard_tell_refused(void);
 /* For the end of a message about a reload that was refused: "", or that a restart may help. */
 const char *guard_hint(const struct error *e);
 
-/* What is in effect, and what is not to be had here, each as words; "": nothing. */
+/* The parts that are in effect, and those that are not to be had here, as words; "": none. */
 #define GUARD_TEXT_BYTES 192
 const char *guard_text(void);
 const char *guard_missing(void);

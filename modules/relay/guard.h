@@ -1,4 +1,4 @@
-/* What the relay's process gives up. */
+/* The relay's process gives up all that it needs no more. */
 #ifndef SPX_RELAY_GUARD_H
 #define SPX_RELAY_GUARD_H
 

@@ -19,7 +19,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, wh
 
 
 def facts(pid, thread=None):
-    """What the system says of a process, or of one of its threads (proc(5))."""
+    """The system's words about a process, or of one of its threads (proc(5))."""
     path = Path(f"/proc/{pid}/task/{thread}/status" if thread else f"/proc/{pid}/status")
     return dict(line.split(":\t", 1) for line in path.read_text().splitlines() if ":\t" in line)
 

@@ -301,7 +301,7 @@ static void call_that_ends_the_process(void **state)
 
 /* ---- The program of the filter. ---- */
 
-/* What the kernel would do with a call, by the words that filter_build makes. */
+/* The kernel's verdict on a call, by the words that filter_build makes. */
 static uint32_t judge(const struct filter_word *words, size_t count, const uint32_t data[16])
 {
     uint32_t a = 0;
