@@ -271,6 +271,7 @@ static void note_end(struct report *r, const struct session *s)
     e.reason = session_error(s)->text;
     e.by = session_state(s) == SESSION_CLOSED ? "agent" : "client";
     audit_write(r->audit, &e);
+    audit_want_head(r->audit);
 }
 
 void report_add(struct report *r, const struct session *s)
