@@ -362,3 +362,62 @@ def test_page(open_world):
     assert has_landlock() == ("files by Landlock, TCP by Landlock" in said)
     wait_for(page.output, 10, "its address is told")
     assert_given_up(page, NOBODY)
+
+
+# ---- Every key at a reload. ----
+
+
+LATER = {
+    "relay": ("Listen", "KeyFile", "User", "Group", "Workers", "Audit", "AuditSize"),
+    "agent": (
+        *("Name", "KeyFile", "User", "Group", "Listen", "ControlSocket", "ControlGroup"),
+        *("RemoteAccess", "StateDirectory", "Audit", "AuditSize", "AuditFailure", "OnEvent"),
+    ),
+}  # fmt: skip
+
+
+def reload_all(program, role):
+    """Each of these keys is told of, and nothing is refused."""
+    program.signal(signal.SIGHUP)
+    program.expect("configuration reloaded")
+    told = program.lines(rf"warn .*: (\w+) in \[{role.capitalize()}\]: takes effect at the next start")
+    assert sorted(found[1] for found in told) == sorted(LATER[role])
+
+
+@as_root
+def test_every_key_of_a_relay(world):
+    relay = world.start_relay()
+    other = world.key("other").path
+    conf = world.relay_conf(
+        listen=f"{LOOPBACK}:{harness.free_port()}", User="root", Group="root", Keepalive=7, Workers=3,
+        Audit=world.directory / "audit", AuditSize=7,
+        users={"alice": "lab-*", "bob": "*"}, agents={"lab-1": {"Labels": "a=b"}, "lab-2": {}},
+    )  # fmt: skip
+    conf.write_text(conf.read_text().replace(str(world.key("relay").path), str(other)))
+    reload_all(relay, "relay")
+    relay.expect(r"Keepalive in \[Relay\]: takes effect with the next connection")
+    relay.expect("user bob: added")
+
+
+@as_root
+def test_every_key_of_an_agent(world):
+    """Also those whose values lie in files of the system: a zone, a group."""
+    world.start_relay()
+    agent = world.start_agent()
+    other = world.key("other").path
+    program = world.write("program", "#!/bin/sh\n")
+    program.chmod(0o755)
+    state = world.directory / "state"
+    state.mkdir()
+    zone = "Europe/Berlin" if Path("/usr/share/zoneinfo/Europe/Berlin").exists() else "CET-1"
+    conf = world.agent_conf(
+        called="lab-7", User="root", Group="root", listen=f"{LOOPBACK}:{harness.free_port()}",
+        ControlSocket=world.directory / "control", ControlGroup="root", RemoteAccess="locked",
+        StateDirectory=state, Audit=world.directory / "audit", AuditSize=7, AuditFailure="continue",
+        OnEvent=program, Labels="c=d", TimeZone=zone, ResumeWindow=9, AuditQuota=9,
+        users={"alice": "tcp:*:*", "bob": "unix:/run/x"},
+    )  # fmt: skip
+    conf.write_text(conf.read_text().replace(str(world.key("lab-1").path), str(other)))
+    reload_all(agent, "agent")
+    agent.expect(r"ResumeWindow in \[Agent\]: takes effect with the next session")
+    agent.expect("user bob: added")
