@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "guard/guard.h"
 #include "permit/judge.h"
 #include "permit/revoked.h"
 
@@ -148,7 +149,7 @@ static void on_look(struct timer *timer)
     struct error e = {0};
     if (have_changed(p)) {
         if (!read_lists(p, &p->agent->config, &e))
-            log_error("%s: the revocations that were read before count", e.text);
+            log_error("%s: the revocations that were read before count%s", e.text, guard_hint(&e));
         renew_all(p->agent);
         p->agent->on_revoked(p->agent);
     }
@@ -384,7 +385,7 @@ void permits_reloaded(struct agent *a)
     struct permits *p = a->permits;
     struct error e = {0};
     if (!read_lists(p, &a->config, &e))
-        log_error("%s: the revocations that were read before count", e.text);
+        log_error("%s: the revocations that were read before count%s", e.text, guard_hint(&e));
     renew_all(a);
     if (p->revoked.count)
         timer_set(a->loop, &p->look, loop_now(a->loop) + LOOK_US);

@@ -70,7 +70,7 @@ static void on_reload(void *arg, int signo)
     changes_log_new(r->audit, &r->directory, &fresh);
     changes_log_authorities(r->audit, &r->config, &fresh);
     if (!visitors_read_revocations(r, &fresh, &e))
-        log_error("%s: the revocations that were read before count", e.text);
+        log_error("%s: the revocations that were read before count%s", e.text, guard_hint(&e));
     reload_apply(r, &fresh);
     old = r->config;
     r->config = fresh;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "guard/guard.h"
 #include "permit/judge.h"
 #include "relay/desk.h"
 #include "relay/junction.h"
@@ -311,7 +312,7 @@ static void read_changed(struct relay *r)
         if (a->revocations &&
             revoked_may_have_changed(&r->revoked, a->public_key, a->revocations) &&
             !revoked_read(&r->revoked, a->public_key, a->revocations, &e))
-            log_error("%s: the revocations that were read before count", e.text);
+            log_error("%s: the revocations that were read before count%s", e.text, guard_hint(&e));
     }
 }
 

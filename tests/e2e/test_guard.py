@@ -12,6 +12,9 @@ import pytest
 import harness
 from harness import CONFIG, LOOPBACK, forwards, run, spx, wait_for
 from servers import greet
+from test_permit import Office
+from test_permit_relay import relay_file
+from test_permit_sessions import authority, revoke, with_authority
 
 NOBODY = 65534  # of user and group; Debian calls them nobody and nogroup
 
@@ -362,6 +365,26 @@ def test_page(open_world):
     assert has_landlock() == ("files by Landlock, TCP by Landlock" in said)
     wait_for(page.output, 10, "its address is told")
     assert_given_up(page, NOBODY)
+
+
+@needs_landlock
+def test_revocations_in_a_folder_of_their_own(world):
+    """They are read again there while the process runs, and in no other folder, which a reload says."""
+    if harness.is_sanitized(harness.SPX):
+        pytest.skip("sanitizers read everywhere")
+    office, other = (Office(Path(tempfile.mkdtemp(prefix="spx-guard-"))) for _ in range(2))
+    path, closed = revoke(office), revoke(other)
+    relay = world.start_relay(conf=relay_file(world, office, Revocations=path))
+    agent = world.start_agent(conf=with_authority(world, authority(office, Revocations=path)), online=False)
+    revoke(office, "--before", "2020-01-01")
+    relay_file(world, other, Revocations=closed)
+    with_authority(world, authority(other, Revocations=closed))
+    for program in (relay, agent):
+        program.expect("revoked: revocations 2:")
+        program.signal(signal.SIGHUP)
+        program.expect("revoked: cannot open: permission denied.* this process has given that up: restart needed")
+    for one in (office, other):
+        shutil.rmtree(one.directory)
 
 
 # ---- Every key at a reload. ----
