@@ -18,6 +18,7 @@ struct printer {
     const char *none;
     void (*print)(struct printer *p, const char *kind, const struct json_object *o);
     char kind[16]; /* of the line before */
+    struct table table;
 };
 
 static const struct row_column relay_columns[] = {
@@ -152,10 +153,11 @@ static void show_name(char out[ROW_VALUE_BYTES], const struct json_object *o)
 }
 
 /* Its last column is made of two members. */
-static void print_user(const struct json_object *o)
+static void print_user(struct printer *p, const struct json_object *o)
 {
     char name[ROW_VALUE_BYTES], sessions[ROW_VALUE_BYTES], why[ROW_VALUE_BYTES];
-    char left[ROW_VALUE_BYTES];
+    char left[ROW_VALUE_BYTES], now[2 * ROW_VALUE_BYTES];
+    const char *const values[] = {name, sessions, now};
     bool may = false, asks = false;
     show_name(name, o);
     row_value(sessions, o, "sessions", ROW_NUMBER);
@@ -163,31 +165,26 @@ static void print_user(const struct json_object *o)
     row_value(left, o, "left_s", ROW_SECONDS);
     json_get_truth(o, "may_connect", &may);
     json_get_truth(o, "asks", &asks);
-    printf("%-*s %-*s %s%s\n", user_columns[0].width, name, user_columns[1].width, sessions,
-           asks                     ? json_find(o, "reason") ? why : "after approval"
-           : !may                   ? why
-           : json_find(o, "left_s") ? "yes, approved for "
-                                    : "yes",
-           may && json_find(o, "left_s") ? left : "");
+    snprintf(now, sizeof now, "%s%s",
+             asks                     ? json_find(o, "reason") ? why : "after approval"
+             : !may                   ? why
+             : json_find(o, "left_s") ? "yes, approved for "
+                                      : "yes",
+             may && json_find(o, "left_s") ? left : "");
+    table_add(&p->table, user_columns, values);
 }
 
 static void print_status(struct printer *p, const char *kind, const struct json_object *o)
 {
-    bool first = strcmp(kind, p->kind) != 0;
-    if (strcmp(kind, "agent") == 0) {
+    if (strcmp(kind, "agent") == 0)
         print_agent(o);
-    } else if (strcmp(kind, "relay") == 0) {
-        if (first)
-            rows_print_heading(relay_columns);
-        rows_print(relay_columns, o);
-    } else if (strcmp(kind, "user") == 0 || strcmp(kind, "authority") == 0) {
-        if (first && strcmp(p->kind, "user") != 0)
-            rows_print_heading(user_columns);
-        print_user(o);
-    }
+    else if (strcmp(kind, "relay") == 0)
+        table_add_object(&p->table, relay_columns, o);
+    else if (strcmp(kind, "user") == 0 || strcmp(kind, "authority") == 0)
+        print_user(p, o);
 }
 
-static void print_stream(const char *words, const struct json_object *o)
+static void print_stream(struct printer *p, const char *words, const struct json_object *o)
 {
     char target[ROW_VALUE_BYTES], address[ROW_VALUE_BYTES], up[ROW_VALUE_BYTES];
     char down[ROW_VALUE_BYTES], age[ROW_VALUE_BYTES];
@@ -196,47 +193,42 @@ static void print_stream(const char *words, const struct json_object *o)
     row_value(up, o, "bytes_up", ROW_BYTES);
     row_value(down, o, "bytes_down", ROW_BYTES);
     row_value(age, o, "for_s", ROW_SECONDS);
-    printf("    %s %s %s, %s up, %s down, %s\n", target, words, address, up, down, age);
+    table_note(&p->table, "    %s %s %s, %s up, %s down, %s", target, words, address, up, down,
+               age);
 }
 
 /* The user's words, as such. */
-static void print_reason(const struct json_object *o)
+static void print_reason(struct printer *p, const struct json_object *o)
 {
     char reason[ROW_VALUE_BYTES], said[ROW_VALUE_BYTES];
     if (!json_find(o, "reason"))
         return;
     row_value(reason, o, "reason", ROW_TEXT);
     text_quote(said, sizeof said, reason);
-    printf("    says %s\n", said);
+    table_note(&p->table, "    says %s", said);
 }
 
 static void print_sessions(struct printer *p, const char *kind, const struct json_object *o)
 {
-    if (p->kind[0] == '\0')
-        rows_print_heading(session_columns);
     if (strcmp(kind, "session") != 0) {
-        print_stream(strcmp(kind, "stream") == 0 ? "at" : "from", o);
+        print_stream(p, strcmp(kind, "stream") == 0 ? "at" : "from", o);
         return;
     }
-    rows_print(session_columns, o);
-    print_reason(o);
+    table_add_object(&p->table, session_columns, o);
+    print_reason(p, o);
 }
 
 static void print_requests(struct printer *p, const char *kind, const struct json_object *o)
 {
     (void)kind;
-    if (p->kind[0] == '\0')
-        rows_print_heading(request_columns);
-    rows_print(request_columns, o);
-    print_reason(o);
+    table_add_object(&p->table, request_columns, o);
+    print_reason(p, o);
 }
 
 static void print_approvals(struct printer *p, const char *kind, const struct json_object *o)
 {
     (void)kind;
-    if (p->kind[0] == '\0')
-        rows_print_heading(approval_columns);
-    rows_print(approval_columns, o);
+    table_add_object(&p->table, approval_columns, o);
 }
 
 static void print_event(struct printer *p, const char *kind, const struct json_object *o)
@@ -264,23 +256,18 @@ static void print_codes(struct printer *p, const char *kind, const struct json_o
     char number[ROW_VALUE_BYTES], code[ROW_VALUE_BYTES];
     row_value(number, o, "number", ROW_NUMBER);
     row_value(code, o, "code", ROW_TEXT);
-    if (strcmp(kind, "list") == 0) {
+    if (strcmp(kind, "list") == 0)
         print_list(o);
-    } else if (strcmp(kind, "new") == 0) {
+    else if (strcmp(kind, "new") == 0)
         printf("%2s  %s\n", number, code);
-    } else {
-        if (strcmp(p->kind, kind) != 0)
-            rows_print_heading(code_columns);
-        rows_print(code_columns, o);
-    }
+    else
+        table_add_object(&p->table, code_columns, o);
 }
 
 static void print_entry(struct printer *p, const char *kind, const struct json_object *o)
 {
     (void)kind;
-    if (p->kind[0] == '\0')
-        rows_print_heading(entry_columns);
-    rows_print(entry_columns, o);
+    table_add_object(&p->table, entry_columns, o);
 }
 
 /* ---- Asking. ---- */
@@ -332,8 +319,12 @@ static bool ask(struct printer *p, const struct control_order *order, unsigned p
     };
     if (len == 0)
         return error_set(e, FAILURE_USAGE, "the request is too long");
-    if (!control_ask(&q, text, e))
+    if (!control_ask(&q, text, e)) {
+        table_end(&p->table);
         return false;
+    }
+    if (!table_end(&p->table))
+        return error_no_memory(e);
     if (text[0] && !p->json)
         puts(text);
     else if (p->none && !p->json && p->kind[0] == '\0')

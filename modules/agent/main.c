@@ -50,7 +50,7 @@ static void show(struct cli *c)
     cli_show_key(&command->config.key);
     show_policy(&command->config);
     agent_guard_check(&command->config, c->path);
-    show_directories(&command->config);
+    show_places(&command->config);
     audit_show(command->config.audit);
 }
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "cli/cli.h"
+#include "permit/revocations.h"
 
 /* The use that a list of patterns permits, and the words for it. */
 struct use {
@@ -127,7 +128,19 @@ void show_policy(const struct agent_config *c)
         print_time(c);
 }
 
-void show_directories(const struct agent_config *c)
+static void warn_of_revocations(const struct agent_authority *a)
+{
+    struct revocations r;
+    struct error e = {0};
+    if (!a->revocations)
+        return;
+    if (revocations_read(&r, a->revocations, a->public_key, &e))
+        revocations_free(&r);
+    else
+        log_warning("Revocations: %s: the agent does not start without them", e.text);
+}
+
+void show_places(const struct agent_config *c)
 {
     const char *socket = agent_config_socket(c);
     int fault = socket ? file_directory_fault(socket) : 0;
@@ -137,4 +150,6 @@ void show_directories(const struct agent_config *c)
     if (fault)
         log_warning("ControlSocket: %s: cannot be made in its directory: %s", socket,
                     system_text(fault));
+    for (size_t i = 0; i < c->authority_count; i++)
+        warn_of_revocations(&c->authorities[i]);
 }

@@ -9,7 +9,7 @@
  * is no user. */
 void show_policy(const struct agent_config *c);
 
-/* Warns of directories that are not there, or closed to this process. */
-void show_directories(const struct agent_config *c);
+/* Warns of directories and lists of revocations that are not there, or closed to this process. */
+void show_places(const struct agent_config *c);
 
 #endif

@@ -35,12 +35,12 @@ static void print_key(const char *what, const uint8_t key[KEY_BYTES])
     printf(LINE "%s\n", what, text);
 }
 
-/* "(in 2 h)", "(3 min ago)" */
+/* "(in 2 h)", "(3 min ago)", "(now)" */
 static void distance(char out[40], int64_t s)
 {
     char text[24];
     text_duration(text, (uint64_t)(s < 0 ? -s : s) * CLOCK_US_PER_S);
-    snprintf(out, 40, s < 0 ? "(%s ago)" : "(in %s)", text);
+    snprintf(out, 40, s < 0 ? "(%s ago)" : s > 0 ? "(in %s)" : "(now)", text);
 }
 
 static void print_time(const char *what, uint64_t at)

@@ -2,7 +2,10 @@
 #include "control/rows.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -38,23 +41,110 @@ void row_value(char out[ROW_VALUE_BYTES], const struct json_object *o, const cha
         text_clean(out, ROW_VALUE_BYTES, view_of_string(text));
 }
 
-static void print_cell(const struct row_column *c, const char *value)
+/* ---- Tables. ---- */
+
+/* What begins a line that is no row, and stands between two cells: no value has one. */
+#define TAB '\t'
+
+static void put_heading(struct table *t)
 {
-    bool last = !c[1].heading;
-    printf("%-*s%s", last ? 0 : c->width, value, last ? "\n" : " ");
+    for (const struct row_column *c = t->columns; c->heading; c++)
+        fprintf(t->lines, "%s%c", c->heading, c[1].heading ? TAB : '\n');
 }
 
-void rows_print_heading(const struct row_column *columns)
+/* True if a row can be added. */
+static bool begin(struct table *t, const struct row_column *columns)
 {
-    for (const struct row_column *c = columns; c->heading; c++)
-        print_cell(c, c->heading);
+    if (t->columns == columns)
+        return t->lines != NULL;
+    table_end(t);
+    t->columns = columns;
+    t->lines = open_memstream(&t->text, &t->len);
+    if (t->lines)
+        put_heading(t);
+    return t->lines != NULL;
 }
 
-void rows_print(const struct row_column *columns, const struct json_object *o)
+void table_add(struct table *t, const struct row_column *columns, const char *const *values)
+{
+    if (!begin(t, columns))
+        return;
+    for (const struct row_column *c = columns; c->heading; c++, values++)
+        fprintf(t->lines, "%s%c", *values, c[1].heading ? TAB : '\n');
+}
+
+void table_add_object(struct table *t, const struct row_column *columns,
+                      const struct json_object *o)
 {
     char value[ROW_VALUE_BYTES];
+    if (!begin(t, columns))
+        return;
     for (const struct row_column *c = columns; c->heading; c++) {
         row_value(value, o, c->member, c->form);
-        print_cell(c, value);
+        fprintf(t->lines, "%s%c", value, c[1].heading ? TAB : '\n');
     }
+}
+
+void table_note(struct table *t, const char *format, ...)
+{
+    va_list args;
+    if (!t->lines)
+        return;
+    fputc(TAB, t->lines);
+    va_start(args, format);
+    vfprintf(t->lines, format, args);
+    va_end(args);
+    fputc('\n', t->lines);
+}
+
+/* The cell at text, and its length; the next one is behind it. NULL: it was the line's last. */
+static const char *next_cell(const char *text, size_t *len)
+{
+    *len = strcspn(text, "\t\n");
+    return text[*len] == TAB ? text + *len + 1 : NULL;
+}
+
+/* Takes a line's cells into the widths. */
+static void measure(int *widths, const char *line)
+{
+    for (size_t len; line; widths++) {
+        const char *next = next_cell(line, &len);
+        if (next && (int)len > *widths)
+            *widths = (int)len;
+        line = next;
+    }
+}
+
+static void print_row(const int *widths, const char *line)
+{
+    for (size_t len; line; widths++) {
+        const char *next = next_cell(line, &len);
+        printf("%-*.*s%c", next ? *widths : 0, (int)len, line, next ? ' ' : '\n');
+        line = next;
+    }
+}
+
+static void print_lines(const struct row_column *columns, const char *text)
+{
+    int widths[TABLE_COLUMNS_MAX] = {0};
+    for (size_t i = 0; columns[i].heading; i++)
+        widths[i] = columns[i].width;
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1)
+        if (*line != TAB)
+            measure(widths, line);
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1)
+        if (*line != TAB)
+            print_row(widths, line);
+        else
+            printf("%.*s\n", (int)strcspn(line + 1, "\n"), line + 1);
+}
+
+bool table_end(struct table *t)
+{
+    bool good = !t->columns || (t->lines && fclose(t->lines) == 0);
+    if (t->columns && good)
+        print_lines(t->columns, t->text);
+    free(t->text);
+    *t = (struct table){0};
+    return good;
 }

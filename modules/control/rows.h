@@ -2,6 +2,8 @@
 #ifndef SPX_CONTROL_ROWS_H
 #define SPX_CONTROL_ROWS_H
 
+#include <stdio.h>
+
 #include "base/json.h"
 
 enum row_form { ROW_TEXT, ROW_NUMBER, ROW_BYTES, ROW_SECONDS, ROW_ROUND_TRIP_US };
@@ -9,13 +11,32 @@ enum row_form { ROW_TEXT, ROW_NUMBER, ROW_BYTES, ROW_SECONDS, ROW_ROUND_TRIP_US 
 /* A column shows a member of each line, or "-" where there is none. */
 struct row_column {
     const char *heading, *member;
-    int width; /* 0: the last one's, as long as it is */
+    int width; /* at least; 0: the last one's, as long as it is */
     enum row_form form;
 };
 
-/* columns: ended by one without a heading. */
-void rows_print_heading(const struct row_column *columns);
-void rows_print(const struct row_column *columns, const struct json_object *o);
+/* A table that is printed, to standard output, when all of it is known: a column is as wide as its
+ * longest value needs. Zeroed: there is none. */
+struct table {
+    const struct row_column *columns; /* ended by one without a heading */
+    char *text;                       /* a line for the heading and each row or note */
+    size_t len;
+    FILE *lines; /* into text */
+};
+
+#define TABLE_COLUMNS_MAX 12
+
+/* A row with these values, or of an object's members. Where the columns are other ones than those
+ * of the row before, that table ends and another begins. Without memory nothing is kept. */
+void table_add(struct table *t, const struct row_column *columns, const char *const *values);
+void table_add_object(struct table *t, const struct row_column *columns,
+                      const struct json_object *o);
+
+/* A line below the row before, as it is. */
+__attribute__((format(printf, 2, 3))) void table_note(struct table *t, const char *format, ...);
+
+/* Prints it, if there is one. False: there was no memory for it. */
+bool table_end(struct table *t);
 
 /* The value of one member for people, made safe to show. */
 #define ROW_VALUE_BYTES 1100

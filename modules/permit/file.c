@@ -16,7 +16,7 @@ static bool read_text(char **text, size_t *len, const char *path, struct error *
     bool from_input = strcmp(path, "-") == 0, good;
     int fd = from_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return error_set(e, FAILURE_CONFIG, "%s: cannot open: %s", path, system_text(errno));
+        return error_set(e, FAILURE_CONFIG, "cannot open %s: %s", path, system_text(errno));
     good = file_read_fd(fd, from_input ? "standard input" : path, FILE_MAX, text, len, e);
     if (!from_input)
         close(fd);

@@ -57,7 +57,7 @@ static bool read_text(char **text, size_t *len, const char *path, struct error *
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool good;
     if (fd < 0)
-        return error_set(e, FAILURE_CONFIG, "%s: cannot open: %s", path, system_text(errno));
+        return error_set(e, FAILURE_CONFIG, "cannot open %s: %s", path, system_text(errno));
     good = file_read_fd(fd, path, FILE_MAX, text, len, e);
     close(fd);
     return good;

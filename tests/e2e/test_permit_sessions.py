@@ -73,6 +73,9 @@ def test_connect(world, office, echo):
     agent.expect(rf"accepted user {shown}".replace("(", r"\(").replace(")", r"\)"))
     conf = world.directory / "agent-lab-1.conf"
     assert f'"user":"{shown}"' in spx("agent", "-c", conf, "sessions", "--json").stdout
+    heading, row, *_ = spx("agent", "-c", conf, "sessions").stdout.splitlines()
+    at = heading.index("FOR")
+    assert row[:at].endswith(f" {shown} ") and re.match(r"\d", row[at:]), heading + "\n" + row
     status = spx("agent", "-c", conf, "status").stdout
     assert re.search(r"^USER .*\npermits of support +1 +yes$", status, re.M), status
     client.stop()
@@ -244,6 +247,11 @@ def test_revocations_only_grow(world, office):
     path = revoke(office, "--key", office.user)
     second = path.read_text()
     conf = with_authority(world, authority(office, Revocations=path))
+    checked = spx("agent", "-c", conf, "--check").stderr
+    path.rename(path.with_name("away"))
+    assert ("Revocations: cannot open " + str(path)) in spx("agent", "-c", conf, "--check").stderr
+    path.with_name("away").rename(path)
+    assert "Revocations" not in checked
     world.start_relay()
     agent = world.start_agent(conf=conf)
     permit = office.issue(*SCOPE)
