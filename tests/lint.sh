@@ -123,7 +123,7 @@ layers() {
         allowed["session"] = "base crypto wire"
         allowed["audit"]   = "base crypto wire net"
         allowed["guard"]   = "base"
-        allowed["config"]  = "base crypto wire net policy guard"
+        allowed["config"]  = "base crypto wire net policy permit guard"
         allowed["forward"] = "base wire net config session audit"
         allowed["control"] = "base net"
         allowed["http"]    = "base net"

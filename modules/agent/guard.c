@@ -49,6 +49,9 @@ static void allow_files(struct fence *f, const struct agent *a, const char *stat
     fence_allow_system(f);
     fence_allow_beside(f, a->config_path, FENCE_READ);
     fence_allow_beside(f, config->key_path, FENCE_READ);
+    for (size_t i = 0; i < config->authority_count; i++)
+        if (config->authorities[i].revocations)
+            fence_allow_beside(f, config->authorities[i].revocations, FENCE_READ);
     if (config->audit)
         fence_allow_beside(f, config->audit, FENCE_WRITE);
     for (size_t i = 0; i < config->authority_count; i++)

@@ -7,6 +7,7 @@
 #include "authority/issue.h"
 #include "authority/revoke.h"
 #include "authority/show.h"
+#include "authority/vouch.h"
 #include "cli/cli.h"
 
 /* Of whichever verb. */
@@ -14,6 +15,7 @@ struct permit_order {
     struct issue_order issue;
     struct check_order check;
     struct revoke_order revoke;
+    struct vouch_order vouch;
 };
 
 static struct issue_order *issue_of(struct cli *c)
@@ -228,6 +230,52 @@ static enum failure run_revoke(struct cli *c)
     return end(revoke_print(revoke_of(c), &e), &e);
 }
 
+/* ---- agent ---- */
+
+static struct vouch_order *vouch_of(struct cli *c)
+{
+    return &((struct permit_order *)c->state)->vouch;
+}
+
+static bool take_vouch_authority(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&vouch_of(c)->authority, value, "--authority", e);
+}
+
+static bool take_vouch_name(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&vouch_of(c)->agent, value, "--name", e);
+}
+
+static bool take_vouch_key(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&vouch_of(c)->key, value, "--key", e);
+}
+
+static bool take_vouch_for(struct cli *c, const char *value, struct error *e)
+{
+    return cli_take_once(&vouch_of(c)->lasts, value, "--for", e);
+}
+
+static const struct cli_option vouch_options[] = {
+    {0, "authority", "FILE", take_vouch_authority, "the authority's private key"},
+    {0, "name", "NAME", take_vouch_name, "the agent's name"},
+    {0, "key", "KEY", take_vouch_key, "the agent's public key"},
+    {0, "for", "DURATION", take_vouch_for, "how long it counts; by default 366d"},
+    {0},
+};
+
+static bool settle_vouch(struct cli *c, struct error *e)
+{
+    return vouch_settle(vouch_of(c), e);
+}
+
+static enum failure run_vouch(struct cli *c)
+{
+    struct error e = {0};
+    return end(vouch_print(vouch_of(c), &e), &e);
+}
+
 static const struct cli_verb verbs[] = {
     {
         .name = "issue",
@@ -264,6 +312,15 @@ static const struct cli_verb verbs[] = {
         .options = revoke_options,
         .settle = settle_revoke,
         .run = run_revoke,
+    },
+    {
+        .name = "agent",
+        .words = "--authority FILE --name NAME --key KEY [--for DURATION]",
+        .help = "sign a statement that the key is the agent's, for Statement of\n"
+                "relays: clients that trust the authority ask nobody",
+        .options = vouch_options,
+        .settle = settle_vouch,
+        .run = run_vouch,
     },
     {0},
 };

@@ -16,6 +16,7 @@
 #include "client/roster.h"
 #include "client/survey.h"
 #include "net/loop.h"
+#include "permit/vouch.h"
 
 /* When one relay has answered, the others have this long. */
 #define OTHERS_US (3 * CLOCK_US_PER_S)
@@ -411,9 +412,19 @@ static bool keys_agree(const struct roster *r, const struct sighting *s)
     return true;
 }
 
+/* Its name: it says that the agent's key is as listed. NULL: none does. */
+static const char *vouching_authority(const struct client_config *c, const struct sighting *s)
+{
+    for (size_t i = 0; i < c->authority_count && s->vouch_len; i++)
+        if (vouch_says(view_of(s->vouch, s->vouch_len), c->authorities[i].public_key, s->name,
+                       s->public_key, clock_wall_s()))
+            return c->authorities[i].name;
+    return NULL;
+}
+
 bool list_find_key(const struct client_config *config, const struct hop_party *party,
-                   const char *agent, uint8_t key[KEY_BYTES], enum failure *failure,
-                   struct wire_error *e)
+                   const char *agent, uint8_t key[KEY_BYTES], const char **authority,
+                   enum failure *failure, struct wire_error *e)
 {
     struct inquiry l = {.config = config, .options = &once};
     const struct sighting *s;
@@ -432,6 +443,7 @@ bool list_find_key(const struct client_config *config, const struct hop_party *p
                        "agent %s: the relays list different keys for it: ask its owner", agent);
     else
         memcpy(key, s->public_key, KEY_BYTES);
+    *authority = s ? vouching_authority(config, s) : NULL;
     roster_free(&l.roster);
     if (*failure == FAILURE_NONE)
         *failure = code_failure(e->code);

@@ -19,8 +19,8 @@ enum failure list_agents(const struct client_config *config, const struct hop_pa
 /* The key that the relays list for the agent; an error if they do not agree. False: e, which is
  * zeroed before, says why, and failure what that is to the caller. */
 bool list_find_key(const struct client_config *config, const struct hop_party *party,
-                   const char *agent, uint8_t key[KEY_BYTES], enum failure *failure,
-                   struct wire_error *e);
+                   const char *agent, uint8_t key[KEY_BYTES], const char **authority,
+                   enum failure *failure, struct wire_error *e);
 
 /* The name of an agent that the user may reach and may have meant by this one. False: none, or the
  * name is one itself. */

@@ -20,11 +20,12 @@
 #include "forward/statement.h"
 
 /* Asks the relays for the agent's key. */
-static bool find_key(const struct client_task *t, uint8_t key[KEY_BYTES], enum failure *failure)
+static bool find_key(const struct client_task *t, uint8_t key[KEY_BYTES], const char **authority,
+                     enum failure *failure)
 {
     struct wire_error e = {0};
     struct log_fields f = {.event = "client_ended", .agent = t->agent, .reason = e.text};
-    if (list_find_key(t->config, t->party, t->agent, key, failure, &e))
+    if (list_find_key(t->config, t->party, t->agent, key, authority, failure, &e))
         return true;
     f.code = e.code;
     log_event(LOG_ERROR, &f, "%s", e.text);
@@ -36,10 +37,15 @@ static bool settle_key(struct client_task *t, const char *config_path, enum fail
 {
     struct error e = {0};
     uint8_t listed[KEY_BYTES];
+    const char *authority = NULL;
     if (trust_find(t->config, config_path, t->agent, &t->agent_key, &e))
         return true;
-    if (!e.failure && !find_key(t, listed, failure))
+    if (!e.failure && !find_key(t, listed, &authority, failure))
         return false;
+    if (!e.failure && authority) {
+        trust_vouched(t->config, t->agent, listed, authority, &t->agent_key);
+        return true;
+    }
     if (!e.failure && trust_confirm(t->config, t->agent, listed, &t->agent_key, &e))
         return true;
     log_error("%s", e.text);

@@ -67,6 +67,9 @@ static struct sighting *sighting_new(size_t relay, const struct agent_entry *ent
     s->heard_us = now_us;
     s->since_us = age_us < now_us ? now_us - age_us : 0;
     memcpy(s->public_key, entry->public_key, KEY_BYTES);
+    s->vouch_len = entry->vouch.len;
+    if (entry->vouch.len)
+        memcpy(s->vouch, entry->vouch.data, entry->vouch.len);
     text_clean(s->name, sizeof s->name, entry->name);
     s->labels = clean_copy(entry->labels, LABELS_MAX_BYTES);
     if (s->labels && copy_calls(s, entry))

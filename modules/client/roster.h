@@ -20,6 +20,8 @@ struct sighting {
     char *labels;
     uint8_t *calls; /* as told_calls_decode takes them, not cleaned; NULL: none */
     size_t calls_len;
+    uint8_t vouch[VOUCH_MAX_BYTES]; /* an authority's statement, not decoded */
+    size_t vouch_len;
     uint64_t heard_us; /* when it was told */
     uint64_t told;     /* the caller's: what it has said of this agent; 0: nothing */
 };

@@ -113,11 +113,19 @@ static void heed_signals(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+static void keep(const struct client_config *c, const char *agent, const uint8_t key[KEY_BYTES],
+                 struct trusted_key *trusted)
+{
+    struct error ignored = {0};
+    remember(c, agent, key);
+    if (!trust_find(c, NULL, agent, trusted, &ignored))
+        memcpy(trusted->key, key, KEY_BYTES);
+}
+
 bool trust_confirm(const struct client_config *c, const char *agent, const uint8_t key[KEY_BYTES],
                    struct trusted_key *trusted, struct error *e)
 {
     char fingerprint[FINGERPRINT_TEXT_BYTES], text[KEY_TEXT_BYTES];
-    struct error ignored = {0};
     FILE *in = fopen("/dev/tty", "re"), *out = fopen("/dev/tty", "we");
     bool terminal = in && out, yes;
     key_fingerprint(fingerprint, key);
@@ -139,8 +147,14 @@ bool trust_confirm(const struct client_config *c, const char *agent, const uint8
     if (!yes)
         return error_set(e, FAILURE_NOT_AUTHENTICATED, "agent %s: its key was not confirmed",
                          agent);
-    remember(c, agent, key);
-    if (!trust_find(c, NULL, agent, trusted, &ignored))
-        memcpy(trusted->key, key, KEY_BYTES);
+    keep(c, agent, key, trusted);
     return true;
+}
+
+void trust_vouched(const struct client_config *c, const char *agent, const uint8_t key[KEY_BYTES],
+                   const char *authority, struct trusted_key *trusted)
+{
+    log_info("the authority %s vouches for the key of %s", authority, agent);
+    heed_signals();
+    keep(c, agent, key, trusted);
 }

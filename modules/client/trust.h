@@ -29,4 +29,8 @@ void trust_remedy(char out[TRUST_REMEDY_BYTES], const struct trusted_key *known,
 bool trust_confirm(const struct client_config *c, const char *agent, const uint8_t key[KEY_BYTES],
                    struct trusted_key *trusted, struct error *e);
 
+/* The same where an authority of the configuration vouches for it: nobody is asked. */
+void trust_vouched(const struct client_config *c, const char *agent, const uint8_t key[KEY_BYTES],
+                   const char *authority, struct trusted_key *trusted);
+
 #endif

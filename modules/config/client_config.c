@@ -82,12 +82,27 @@ static const struct config_key agent_keys[] = {
     {"Forward", ANY_NUMBER, AT_ONCE, &forward_list, 0},
 };
 
+#define AUTHORITY(field) offsetof(struct client_authority, field)
+
+static bool finish_authority(struct config_reader *r, void *object, struct error *e)
+{
+    const struct client_authority *authority = object;
+    return config_note_peer(r, authority->name, NULL, e);
+}
+
+static const struct config_key authority_keys[] = {
+    {"Name", EXACTLY_ONE, AT_ONCE, &config_name, AUTHORITY(name)},
+    {"PublicKey", EXACTLY_ONE, AT_ONCE, &config_authority_key, AUTHORITY(public_key)},
+};
+
 static const struct config_section sections[] = {
     {"Client", EXACTLY_ONE, {0}, finish_client, CONFIG_KEYS(client_keys)},
     {"Relay", AT_LEAST_ONE, CONFIG_ITEMS(struct client_config, relays, relay_count), finish_relay,
      CONFIG_KEYS(relay_keys)},
     {"Agent", ANY_NUMBER, CONFIG_ITEMS(struct client_config, agents, agent_count), finish_agent,
      CONFIG_KEYS(agent_keys)},
+    {"Authority", ANY_NUMBER, CONFIG_ITEMS(struct client_config, authorities, authority_count),
+     finish_authority, CONFIG_KEYS(authority_keys)},
 };
 
 const struct config_file client_config_file = {"client", CONFIG_SECTIONS(sections)};
@@ -113,5 +128,6 @@ void client_config_free(struct client_config *c)
     for (size_t i = 0; i < c->agent_count; i++)
         free(c->agents[i].forwards);
     free(c->agents);
+    free(c->authorities);
     wipe(c, sizeof *c);
 }

@@ -39,7 +39,9 @@ struct relay_user {
 struct relay_agent {
     char name[NAME_TEXT_BYTES];
     uint8_t public_key[KEY_BYTES];
-    char *labels;  /* allocated; NULL: none */
+    char *labels;   /* allocated; NULL: none */
+    uint8_t *vouch; /* an authority's statement about its key, allocated; NULL: none */
+    size_t vouch_len;
     bool has_dial; /* dial mode */
     struct host_port dial;
 };
@@ -154,6 +156,12 @@ struct client_agent {
     size_t forward_count;
 };
 
+/* An authority whose statements about agents are believed. */
+struct client_authority {
+    char name[NAME_TEXT_BYTES];
+    uint8_t public_key[SIGN_PUBLIC_BYTES];
+};
+
 struct client_config {
     struct keypair key;
     char *permit;                /* NULL; path of the file with the user's permit */
@@ -164,6 +172,8 @@ struct client_config {
     size_t relay_count;
     struct client_agent *agents; /* what is particular to them */
     size_t agent_count;
+    struct client_authority *authorities;
+    size_t authority_count;
 };
 
 /* Each load reads the whole file or fails with FAILURE_CONFIG (want of memory: FAILURE_OTHER) and

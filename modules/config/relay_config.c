@@ -1,11 +1,17 @@
 /* relay.conf: its tables, and what only it has. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
 #include "base/bytes.h"
+#include "base/files.h"
 #include "config/config.h"
 #include "config/schema.h"
+#include "permit/armour.h"
+#include "permit/vouch.h"
 #include "wire/limits.h"
+
+#define VOUCH_FILE_MAX 65536 /* a mail with it */
 
 static bool finish_user(struct config_reader *r, void *object, struct error *e)
 {
@@ -13,9 +19,23 @@ static bool finish_user(struct config_reader *r, void *object, struct error *e)
     return config_note_peer(r, user->name, user->public_key, e);
 }
 
+/* Whose it is: a relay passes it on, and need not know the authority. */
+static bool check_vouch(const struct relay_agent *agent, struct error *e)
+{
+    struct vouch v;
+    if (!agent->vouch)
+        return true;
+    return (vouch_decode(&v, view_of(agent->vouch, agent->vouch_len)) &&
+            view_equal(v.agent, view_of_string(agent->name)) &&
+            memcmp(v.key, agent->public_key, KEY_BYTES) == 0) ||
+           error_set(e, FAILURE_CONFIG, "Statement is about another agent, or another key of it");
+}
+
 static bool finish_agent(struct config_reader *r, void *object, struct error *e)
 {
     const struct relay_agent *agent = object;
+    if (!check_vouch(agent, e))
+        return false;
     return config_note_peer(r, agent->name, agent->public_key, e);
 }
 
@@ -66,6 +86,35 @@ static bool parse_dial(struct config_reader *r, void *field, const char *value, 
     return true;
 }
 
+static bool read_vouch(struct relay_agent *agent, const char *path, struct error *e)
+{
+    uint8_t bytes[VOUCH_MAX_BYTES];
+    struct error inner = {0};
+    char *text;
+    size_t len;
+    bool good;
+    if (!file_read(path, VOUCH_FILE_MAX, false, &text, &len, e))
+        return false;
+    good = armour_read(bytes, sizeof bytes, &agent->vouch_len, ARMOUR_AGENT, view_of(text, len),
+                       &inner);
+    free(text);
+    if (!good)
+        return error_set(e, inner.failure, "%s: %s", path, inner.text);
+    agent->vouch = malloc(agent->vouch_len);
+    if (!agent->vouch)
+        return error_no_memory(e);
+    memcpy(agent->vouch, bytes, agent->vouch_len);
+    return true;
+}
+
+static bool parse_vouch(struct config_reader *r, void *field, const char *value, struct error *e)
+{
+    char *path = config_path(r->path, value);
+    bool good = path ? read_vouch(field, path, e) : error_no_memory(e);
+    free(path);
+    return good;
+}
+
 /* Where a field stands in the object of its section. */
 #define RELAY(field) offsetof(struct relay_config, field)
 #define RELAY_NUMBER(field) CONFIG_NUMBER(struct relay_config, field)
@@ -73,6 +122,7 @@ static bool parse_dial(struct config_reader *r, void *field, const char *value, 
 #define AGENT(field) offsetof(struct relay_agent, field)
 
 static const struct config_type agent_patterns = {.parse = parse_agents};
+static const struct config_type statement_file = {.parse = parse_vouch};
 static const struct config_type dial_address = {.parse = parse_dial};
 
 static const struct config_key relay_keys[] = {
@@ -113,6 +163,7 @@ static const struct config_key agent_keys[] = {
     {"Name", EXACTLY_ONE, AT_ONCE, &config_name, AGENT(name)},
     {"PublicKey", EXACTLY_ONE, AT_ONCE, &config_public_key, AGENT(public_key)},
     {"Labels", AT_MOST_ONE, AT_ONCE, &config_labels, AGENT(labels)},
+    {"Statement", AT_MOST_ONE, AT_ONCE, &statement_file, 0},
     {"Dial", AT_MOST_ONE, AT_ONCE, &dial_address, 0},
 };
 
@@ -159,8 +210,10 @@ void relay_config_free(struct relay_config *c)
 {
     for (size_t i = 0; i < c->user_count; i++)
         free(c->users[i].agents);
-    for (size_t i = 0; i < c->agent_count; i++)
+    for (size_t i = 0; i < c->agent_count; i++) {
         free(c->agents[i].labels);
+        free(c->agents[i].vouch);
+    }
     free(c->users);
     free(c->agents);
     for (size_t i = 0; i < c->authority_count; i++)

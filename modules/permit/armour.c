@@ -105,6 +105,8 @@ static bool decode(uint8_t *out, size_t max, size_t *len, const struct gathered 
 
 static const char *noun_of(const char *kind)
 {
+    if (strcmp(kind, ARMOUR_AGENT) == 0)
+        return "statement about an agent";
     return strcmp(kind, ARMOUR_PERMIT) == 0 ? "permit" : "list of revocations";
 }
 

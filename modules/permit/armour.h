@@ -7,6 +7,7 @@
 
 #define ARMOUR_PERMIT "SPX PERMIT"
 #define ARMOUR_REVOCATIONS "SPX REVOCATIONS"
+#define ARMOUR_AGENT "SPX AGENT"
 
 /* "-----BEGIN KIND-----" and so on, lines of at most 64 characters. Allocated, terminated, the
  * caller's to free; NULL without memory. */

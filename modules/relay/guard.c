@@ -32,6 +32,9 @@ static void give_up(const struct relay *r, const char *config_path)
     fence_allow_system(&fence);
     fence_allow_beside(&fence, config_path, FENCE_READ);
     fence_allow_beside(&fence, r->config.key_path, FENCE_READ);
+    for (size_t i = 0; i < r->config.authority_count; i++)
+        if (r->config.authorities[i].revocations)
+            fence_allow_beside(&fence, r->config.authorities[i].revocations, FENCE_READ);
     if (r->config.audit)
         fence_allow_beside(&fence, r->config.audit, FENCE_WRITE);
     for (size_t i = 0; i < r->config.authority_count; i++)

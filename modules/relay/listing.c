@@ -69,6 +69,7 @@ static bool send_agent(struct peer *client, const struct known_agent *a, const c
         .labels = view_of_string(labels),
         .state = (uint8_t)known_agent_state(a, now),
         .age_s = seconds_since(now, a->presence.since_us),
+        .vouch = view_of(a->config->vouch, a->config->vouch_len),
     };
     presence_calls(&a->presence, &calls, now);
     add_calls(&entry, &calls, bytes);

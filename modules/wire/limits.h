@@ -19,6 +19,7 @@
 #define REASON_MAX_BYTES 256
 #define EMERGENCY_MAX_BYTES 64 /* of an emergency code as it was typed */
 #define PERMIT_MAX_BYTES 2048
+#define VOUCH_MAX_BYTES 256
 #define TICKET_BYTES 32
 #define HEAD_MAX_BYTES 256        /* of an audit, signed */
 #define SESSION_MESSAGE1_MAX 4120 /* header, Noise message, mac1 */

@@ -115,6 +115,10 @@ size_t agent_entry_encode(const struct agent_entry *m, uint8_t *out, size_t size
         write_u16(&w, AGENT_EXTENSION_CALLS);
         write_string(&w, m->calls);
     }
+    if (m->vouch.len > 0) {
+        write_u16(&w, EXTENSION_PERMIT);
+        write_string(&w, m->vouch);
+    }
     return writer_len(&w);
 }
 
@@ -122,7 +126,7 @@ bool agent_entry_decode(struct agent_entry *m, struct view body, uint16_t *unsup
 {
     struct reader r = reader_of(body);
     struct told_calls calls;
-    struct extension known = {.type = AGENT_EXTENSION_CALLS};
+    struct extension known[] = {{.type = AGENT_EXTENSION_CALLS}, {.type = EXTENSION_PERMIT}};
     *unsupported = 0;
     m->name = read_name(&r);
     read_bytes(&r, m->public_key, sizeof m->public_key);
@@ -132,9 +136,11 @@ bool agent_entry_decode(struct agent_entry *m, struct view body, uint16_t *unsup
     m->age_s = read_u32(&r);
     m->severity = read_u8(&r);
     m->call_text = read_string(&r, TEXT_MAX_BYTES);
-    read_extensions_for(&r, &known, 1, unsupported);
-    m->calls = known.value;
-    return reader_done(&r) && (m->severity != 0 || m->call_text.len == 0) &&
+    read_extensions_for(&r, known, 2, unsupported);
+    m->calls = known[0].value;
+    m->vouch = known[1].value;
+    return reader_done(&r) && m->vouch.len <= VOUCH_MAX_BYTES &&
+           (m->severity != 0 || m->call_text.len == 0) &&
            (m->calls.len == 0 || told_calls_decode(&calls, m->calls));
 }
 

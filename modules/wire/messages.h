@@ -122,7 +122,8 @@ enum agent_state {
 const char *agent_state_name(unsigned state);
 
 /* name, key (32), flags (2), labels, state (1), age seconds (4): time in this state, severity (1),
- * call text, extensions: type AGENT_EXTENSION_CALLS, calls */
+ * call text, extensions: type AGENT_EXTENSION_CALLS, calls; type EXTENSION_PERMIT, an authority's
+ * statement about the agent (section 7), 1 to VOUCH_MAX_BYTES */
 #define AGENT_EXTENSION_CALLS 16
 struct agent_entry {
     struct view name;
@@ -134,6 +135,7 @@ struct agent_entry {
     uint8_t severity; /* of its gravest call; 0: no call */
     struct view call_text;
     struct view calls; /* all, as told_calls_decode takes them; empty: the extension is missing */
+    struct view vouch; /* not decoded; empty: the extension is missing */
 };
 size_t agent_entry_encode(const struct agent_entry *m, uint8_t *out, size_t size);
 bool agent_entry_decode(struct agent_entry *m, struct view body, uint16_t *unsupported);

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("steady")
 
 APPLETS = ("client", "relay", "agent", "key", "permit", "audit")
 VERBS = {"client": ["list", "targets", "take"], "agent": ["call"], "key": ["new", "public"],
-         "permit": ["issue", "show", "check", "revoke"], "audit": ["verify", "show", "compare"]}  # fmt: skip
+         "permit": ["issue", "show", "check", "revoke", "agent"], "audit": ["verify", "show", "compare"]}  # fmt: skip
 
 
 def test_version():
@@ -362,6 +362,9 @@ USAGE_ERRORS = [
     (["permit", "revoke", "--permit", "3f21"], "'3f21' is not a permit's id: 32 hexadecimal digits"),
     (["permit", "revoke", "--key", "3f21"], "'3f21' is not a public key"),
     (["permit", "revoke", "--authority", "a", "--before", "noon"], "'noon' is not a date"),
+    (["permit", "agent"], "spx permit agent: missing option: --authority FILE"),
+    (["permit", "agent", "--authority", "a", "--name", "A", "--key", KEY], "'A' is not a name"),
+    (["permit", "agent", "--authority", "a", "--name", "a", "--key", "k"], "'k' is not a public key"),
     (["permit", "show"], "spx permit show: missing argument: FILE"),
     (["permit", "check", "p"], "spx permit check: missing option: --authority KEY"),
     (["permit", "check", "--authority", KEY, "--agent", "a", "p"], "is not an authority's public key"),

@@ -133,7 +133,7 @@ MISTAKES = [
         "client",
         "[Agent]",
         "[User]",
-        ":8: unknown section [User]; known are [Client], [Relay], [Agent]",
+        ":8: unknown section [User]; known are [Client], [Relay], [Agent], [Authority]",
     ),
     (
         "relay",

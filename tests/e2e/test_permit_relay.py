@@ -178,6 +178,71 @@ def test_two_permits_of_one_user(world, office, echo):
     assert len(re.findall(r"lab-\d", spx("client", "-c", conf, "list").stdout)) == 2
 
 
+def statement(office, world, *words, name="lab-1", key="lab-1"):
+    path = office.directory / "statement"
+    path.write_text(
+        spx("permit", "agent", "--authority", office.key, "--name", name, "--key", world.key(key).public,
+            *words).stdout
+    )  # fmt: skip
+    return path
+
+
+def trusting(world, *offices, user="bob"):
+    """The file of a client that knows no agent, and has a file of its own for them."""
+    conf = world.client_conf(user, agents=(), known=world.directory / f"known-{user}-{len(offices)}")
+    sections = [f"\n[Authority]\nName = a{n}\nPublicKey = {o.public}\n" for n, o in enumerate(offices)]
+    conf.write_text(conf.read_text() + "".join(sections))
+    return conf
+
+
+def test_agents_that_are_vouched_for(world, office):
+    """A client that trusts the authority asks nobody about an agent that it vouches for, and knows it
+    from then on; other clients ask, and so does one whom the relay shows another's word."""
+    agents = {"lab-1": {"Statement": statement(office, world)}}
+    world.start_relay(users={"bob": "*"}, agents=agents)
+    world.start_agent(users={"bob": "tcp:127.0.0.1:*"})
+    stranger = Office(world.directory / "stranger")
+    for conf in (trusting(world), trusting(world, stranger)):
+        failed = spx("client", "-c", conf, "targets", "lab-1", code=NOT_AUTHENTICATED)
+        assert "its key is not known yet" in failed.stderr
+    conf = trusting(world, stranger, office)
+    first = spx("client", "-v", "-c", conf, "targets", "lab-1")
+    assert "tcp:127.0.0.1:*" in first.stdout
+    assert "the authority a1 vouches for the key of lab-1" in first.stderr
+    assert "vouches" not in spx("client", "-v", "-c", conf, "targets", "lab-1").stderr
+
+
+def test_statements_of_no_use(world, office):
+    """A statement about another agent, or another key, is an error of the relay's file; one whose
+    time is over convinces nobody."""
+    wrong = [statement(office, world, name="lab-2"), "about another agent, or another key of it"]
+    conf = world.relay_conf(users={"bob": "*"}, agents={"lab-1": {"Statement": wrong[0]}})
+    assert wrong[1] in spx("relay", "-c", conf, "--check", code=CONFIG).stderr
+    statement(office, world, key="lab-2")
+    assert wrong[1] in spx("relay", "-c", conf, "--check", code=CONFIG).stderr
+    wrong[0].write_text("nothing")
+    assert "holds no statement about an agent" in spx("relay", "-c", conf, "--check", code=CONFIG).stderr
+    statement(office, world)
+    spx("relay", "-c", conf, "--check")
+
+
+class LyingRelay(peer.Relay):
+    """Shows its own key for an agent, with the authority's statement about the agent's."""
+
+    def entry(self, name):
+        return super().entry(name) + peer.u16(32) + peer.u16(len(self.vouch)) + self.vouch
+
+
+def test_a_relay_cannot_lie_about_an_agent(world, office, serve):
+    lines = statement(office, world).read_text().splitlines()
+    agents = {"lab-1": pair(world, "mallory").public}
+    relay = serve(LyingRelay, pair(world, "relay"), world.relay_address, agents=agents)
+    relay.vouch = base64.b64decode("".join(lines[1:-1]))
+    conf = trusting(world, office)
+    failed = spx("client", "-c", conf, "targets", "lab-1", code=NOT_AUTHENTICATED)
+    assert "its key is not known yet" in failed.stderr
+
+
 class KeepingRelay(peer.Relay):
     """Keeps all that it can read."""
 

@@ -205,9 +205,10 @@ def test_reload_without_the_authority(world, office, echo):
 
 def revoke(office, *words, before=None):
     """A list of revocations in the file that agents read, replaced at once."""
-    path = office.directory / "revoked"
+    path = office.directory / "lists" / "revoked"  # not beside the configuration
+    path.parent.mkdir(exist_ok=True)
     old = ("--list", path) if path.exists() else ()
-    new = office.directory / "revoked.new"
+    new = path.with_suffix(".new")
     new.write_text(spx("permit", "revoke", "--authority", office.key, *old, *words).stdout)
     new.rename(path)
     return path

@@ -5,6 +5,7 @@
 #include "permit/armour.h"
 #include "permit/judge.h"
 #include "permit/revocations.h"
+#include "permit/vouch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -80,7 +81,9 @@ static void read_list(struct view bytes)
 {
     static const uint8_t authority[SIGN_PUBLIC_BYTES] = {7};
     struct revocations r = {0};
+    struct vouch v;
     require(!revocations_decode(&r, bytes, authority));
+    require(!vouch_decode(&v, bytes) || (v.agent.len > 0 && v.issued_s < v.until_s));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -801,8 +801,9 @@ static void bad_client_files(void **state)
         CLIENT PEER("Agent", "a", KEY_2) PEER("Agent", "b", KEY_2),
         "client.conf:9: the PublicKey of this [Agent] is that of the [Agent] at line 6; expected "
         "one key for each");
-    client_refused(CLIENT "[User]\n",
-                   "client.conf:6: unknown section [User]; known are [Client], [Relay], [Agent]");
+    client_refused(
+        CLIENT "[User]\n",
+        "client.conf:6: unknown section [User]; known are [Client], [Relay], [Agent], [Authority]");
     client_refused(
         CLIENT "[Agent]\nAllow = *\n",
         "client.conf:7: unknown key 'Allow' in [Agent]; known are Name, PublicKey, Forward");

@@ -346,9 +346,11 @@ static uint8_t key_found(void (*words)(void), enum code why)
     struct client_config config = {.relays = relays, .relay_count = 2};
     struct wire_error e = {0};
     enum failure failure;
+    const char *authority = NULL;
     uint8_t key[KEY_BYTES] = {0};
     script = words;
-    bool found = list_find_key(&config, &(struct hop_party){0}, "lab-1", key, &failure, &e);
+    bool found =
+        list_find_key(&config, &(struct hop_party){0}, "lab-1", key, &authority, &failure, &e);
     assert_int_equal(found, failure == FAILURE_NONE);
     assert_int_equal(e.code, why);
     return key[0];

@@ -7,6 +7,7 @@
 #include "permit/armour.h"
 #include "permit/judge.h"
 #include "permit/revocations.h"
+#include "permit/vouch.h"
 
 static uint8_t authority[SIGN_PUBLIC_BYTES];
 
@@ -37,6 +38,31 @@ static void check_list(const struct vector *v, struct view bytes)
         fail_msg("%s", vector_text(v, "case"));
 }
 
+/* A good one says so of this agent, this key and this authority, now. */
+static void check_vouch(const struct vector *v, struct view bytes)
+{
+    const char *verdict = vector_text(v, "verdict");
+    uint8_t agent_key[KEY_BYTES];
+    struct vouch vouch;
+    for (unsigned i = 0; i < sizeof agent_key; i++)
+        agent_key[i] = (uint8_t)i;
+    if (vouch_decode(&vouch, bytes) == (strcmp(verdict, "malformed") == 0) ||
+        vouch_says(bytes, authority, "lab-1", agent_key, 1810000000) !=
+            (strcmp(verdict, "good") == 0))
+        fail_msg("%s", vector_text(v, "case"));
+}
+
+static void check_any(const struct vector *v, struct view bytes)
+{
+    const char *name = vector_text(v, "case");
+    if (strncmp(name, "list:", 5) == 0)
+        check_list(v, bytes);
+    else if (strncmp(name, "agent:", 6) == 0)
+        check_vouch(v, bytes);
+    else
+        check_case(v, bytes);
+}
+
 static void test_vectors(void **state)
 {
     FILE *file = fopen("tests/vectors/permits.txt", "r");
@@ -48,10 +74,9 @@ static void test_vectors(void **state)
     assert_true(vector_next(file, &v));
     assert_int_equal(vector_bytes(&v, "permit", authority), sizeof authority);
     for (; vector_next(file, &v); count++)
-        (strncmp(vector_text(&v, "case"), "list:", 5) == 0 ? check_list : check_case)(
-            &v, view_of(bytes, vector_bytes(&v, "permit", bytes)));
+        check_any(&v, view_of(bytes, vector_bytes(&v, "permit", bytes)));
     assert_int_equal(fclose(file), 0);
-    assert_int_equal(count, 48 + 10);
+    assert_int_equal(count, 48 + 10 + 12);
 }
 
 /* ---- One that is issued here. ---- */
@@ -366,6 +391,31 @@ static void test_longest_session(void **state)
     assert_int_equal(permit_session_s(&p, 0), PERMIT_SESSION_DEFAULT_S);
 }
 
+/* ---- Statements about agents. ---- */
+
+static void test_vouch(void **state)
+{
+    static const uint8_t agent_key[KEY_BYTES] = {3};
+    struct vouch v = {
+        .agent = view_of_string("lab-1"), .key = {3}, .issued_s = 1000, .until_s = 2000};
+    uint8_t bytes[VOUCH_MAX_BYTES];
+    size_t len = vouch_issue(bytes, &v, &key);
+    (void)state;
+    assert_true(len > 0);
+    for (int64_t at = 699; at <= 2300; at++)
+        if (at == 699 || at == 700 || at == 2299 || at == 2300)
+            assert_int_equal(
+                vouch_says(view_of(bytes, len), key.public_key, "lab-1", agent_key, at),
+                at != 699 && at != 2300);
+    for (size_t bit = 0; bit < 8 * len; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
+        assert_false(vouch_says(view_of(bytes, len), key.public_key, "lab-1", agent_key, 1500));
+        bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
+    }
+    v.agent = view_of_string("Lab");
+    assert_int_equal(vouch_issue(bytes, &v, &key), 0);
+}
+
 /* ---- Revocations. ---- */
 
 static char path[] = "/tmp/spx-test-revocations-XXXXXX";
@@ -463,7 +513,7 @@ int main(void)
         cmocka_unit_test(test_time),        cmocka_unit_test(test_floor),
         cmocka_unit_test(test_max_permit),  cmocka_unit_test(test_going_on),
         cmocka_unit_test(test_place),       cmocka_unit_test(test_longest_session),
-        cmocka_unit_test(test_revocations),
+        cmocka_unit_test(test_revocations), cmocka_unit_test(test_vouch),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

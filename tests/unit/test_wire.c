@@ -617,6 +617,7 @@ static void test_limits(void **state)
         LIMIT(TARGET_MAX_BYTES, 272),
         LIMIT(REASON_MAX_BYTES, 256),
         LIMIT(PERMIT_MAX_BYTES, 2048),
+        LIMIT(VOUCH_MAX_BYTES, 256),
         LIMIT(SESSION_MESSAGE1_MAX, 4120),
         LIMIT(SESSION_MESSAGE2_MAX, 4096),
         LIMIT(HOPS_PER_USER, 256),

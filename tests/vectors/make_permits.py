@@ -116,6 +116,35 @@ def lists():
     case("list: another's signature", good[:-64] + revocations(number=8)[-64:], "forged")
 
 
+def vouch(**changed):
+    f = {"purpose": b"spx agent 1", "authority": DEFAULTS["authority"], "name": b"lab-1",
+         "key": bytes(range(32)), "issued": 1_800_000_000, "until": 1_900_000_000, "rest": b"",
+         **changed}
+    times = f["issued"].to_bytes(8, "big") + f["until"].to_bytes(8, "big")
+    body = blob(f["purpose"]) + f["authority"] + blob(f["name"]) + f["key"] + times + f["rest"]
+    return blob(body) + signature_of(body)
+
+
+def statements():
+    """About agent lab-1, judged in 2027."""
+    good = vouch()
+    case("agent: good", good, "good")
+    for name, changed, verdict in (
+        ("another purpose", {"purpose": b"spx permit 1"}, "malformed"),
+        ("no name", {"name": b"Lab"}, "malformed"),
+        ("ends when it is issued", {"until": 1_800_000_000}, "malformed"),
+        ("a byte too many", {"rest": b"\0"}, "malformed"),
+        ("another authority", {"authority": bytes(32)}, "forged"),
+        ("another agent", {"name": b"lab-2"}, "forged"),
+        ("another key", {"key": bytes(32)}, "forged"),
+        ("over", {"issued": 1_700_000_000, "until": 1_800_000_000}, "forged"),
+    ):
+        case(f"agent: {name}", vouch(**changed), verdict)
+    case("agent: a byte behind", good + b"\0", "malformed")
+    case("agent: high s", flipped_high(good), "forged")
+    case("agent: another's signature", good[:-64] + vouch(name=b"lab-2")[-64:], "forged")
+
+
 def flipped_high(data):
     """The same signature with the other s."""
     outer_len = int.from_bytes(data[:2], "big")
@@ -196,3 +225,4 @@ def main():
 if __name__ == "__main__":
     main()
     lists()
+    statements()
