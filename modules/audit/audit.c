@@ -157,7 +157,7 @@ static void free_all(struct audit *a)
     list_each (link, &a->taken)
         free(container_of(link, struct audit_record, link));
     audit_exchange_drop(a);
-    audit_file_close(&a->file);
+    audit_file_free(&a->file);
     audit_recent_free(&a->recent);
     audit_heads_free(&a->keys);
     pthread_cond_destroy(&a->work);

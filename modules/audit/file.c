@@ -34,6 +34,13 @@ void audit_file_close(struct audit_file *f)
     f->fd = -1;
 }
 
+void audit_file_free(struct audit_file *f)
+{
+    audit_file_close(f);
+    free(f->text);
+    f->text = NULL;
+}
+
 static bool fail(const struct audit_file *f, const char *what, struct error *e)
 {
     return error_set(e, FAILURE_OTHER, "cannot %s %s: %s", what, f->path, system_text(errno));
@@ -355,10 +362,10 @@ static size_t build(struct batch *b, const struct audit_file *f, const struct me
 }
 
 static bool append_locked(struct audit_file *f, const struct list *records, bool decisions,
-                          size_t *count, char *text, struct error *e)
+                          size_t *count, struct error *e)
 {
     struct mend mend = {.newline = ""};
-    struct batch b = {.text = text};
+    struct batch b = {.text = f->text};
     struct stat st;
     if (fstat(f->fd, &st) < 0)
         return fail(f, "read", e);
@@ -396,12 +403,10 @@ bool audit_file_look(struct audit_file *f, struct error *e)
 bool audit_file_append(struct audit_file *f, const struct list *records, bool decisions,
                        size_t *count, struct error *e)
 {
-    char *text = malloc(AUDIT_COMMIT_MAX);
     bool good;
-    if (!text)
+    if (!f->text && !(f->text = malloc(AUDIT_COMMIT_MAX)))
         return error_no_memory(e);
-    good = lock_file(f, e) && append_locked(f, records, decisions, count, text, e);
-    free(text);
+    good = lock_file(f, e) && append_locked(f, records, decisions, count, e);
     if (f->fd >= 0)
         flock(f->fd, LOCK_UN);
     return good;

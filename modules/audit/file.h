@@ -36,6 +36,7 @@ struct audit_file {
     struct error trouble; /* the file could not be put aside: the owner tells it, and clears it */
     uint64_t next_try_bytes; /* then */
     int fd;                  /* -1: not open */
+    char *text;              /* AUDIT_COMMIT_MAX, for what is written; NULL: nothing was yet */
     off_t reserved;          /* there is disk up to here, as far as is known */
     bool no_reserve;         /* the file system cannot keep any */
     off_t size;              /* after the own last line, and the head there */
@@ -46,6 +47,9 @@ struct audit_file {
 void audit_file_init(struct audit_file *f, const char *path, const char *role,
                      uint64_t limit_bytes);
 void audit_file_close(struct audit_file *f);
+
+/* Closes it, and frees what it holds. */
+void audit_file_free(struct audit_file *f);
 
 /* Finds out where the chain stands, which may have been written by others: f->head. */
 bool audit_file_look(struct audit_file *f, struct error *e);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,7 +41,12 @@ void clock_ms_text(char out[25], uint64_t ms)
         format_seconds(last.text, seconds);
         last.seconds = seconds;
     }
-    snprintf(out, 25, "%s.%03uZ", last.text, (unsigned)(ms % 1000));
+    memcpy(out, last.text, SECONDS_BYTES - 1);
+    out[SECONDS_BYTES - 1] = '.';
+    out[SECONDS_BYTES] = (char)('0' + ms / 100 % 10);
+    out[SECONDS_BYTES + 1] = (char)('0' + ms / 10 % 10);
+    out[SECONDS_BYTES + 2] = (char)('0' + ms % 10);
+    memcpy(out + SECONDS_BYTES + 3, "Z", 2);
 }
 
 uint64_t clock_wall_ms(void)

@@ -307,12 +307,12 @@ static void a_file_is_begun_and_goes_on(void **state)
     (void)state;
     assert_true(append(&f, "one"));
     assert_true(append_some(&f, 3, "two"));
-    audit_file_close(&f);
+    audit_file_free(&f);
     assert_true(stat("audit", &st) == 0 && (st.st_mode & 0777) == 0600);
     assert_audit("audit", 5, 5); /* and the chain's first entry */
     f = open_audit(0);
     assert_true(append(&f, "three"));
-    audit_file_close(&f);
+    audit_file_free(&f);
     assert_audit("audit", 6, 6);
 }
 
@@ -345,7 +345,7 @@ static void a_torn_line_begins_a_chain(void **state)
     assert_int_equal(stat("audit", &st), 0);
     assert_true(append(&f, "torn"));
     assert_int_equal(stat("audit", &longer), 0);
-    audit_file_close(&f);
+    audit_file_free(&f);
     assert_int_equal(rename("audit", "full"), 0);
     for (off_t size = longer.st_size; size >= 0; size -= size > st.st_size + 1 ? 7 : 1) {
         bool at_line = size == st.st_size || size == st.st_size - 1 || size == longer.st_size ||
@@ -353,7 +353,7 @@ static void a_torn_line_begins_a_chain(void **state)
         copy_beginning("full", "audit", (size_t)size);
         f = open_audit(0);
         assert_true(append(&f, "after"));
-        audit_file_close(&f);
+        audit_file_free(&f);
         struct verified v = verify_quietly("audit");
         assert_int_equal(v.findings, 0);
         assert_int_equal(v.torn_bytes, 0);
@@ -377,7 +377,7 @@ static void zeros_at_the_end_are_mended(void **state)
     append_text("audit", "{\"chain\"", 8);
     assert_int_equal(verify_quietly("audit").torn_bytes, 8);
     assert_true(append(&f, "three"));
-    audit_file_close(&f);
+    audit_file_free(&f);
     struct verified v = verify_quietly("audit");
     assert_int_equal(v.findings, 0);
     assert_int_equal(v.entries, 6);
@@ -394,7 +394,7 @@ static void a_whole_commit_of_zeros_is_mended(void **state)
     assert_true(append(&f, "one"));
     append_text("audit", zeros, sizeof zeros);
     assert_true(append(&f, "two"));
-    audit_file_close(&f);
+    audit_file_free(&f);
     v = verify_quietly("audit");
     assert_int_equal(v.findings, 0);
     assert_int_equal(v.entries, 4);
@@ -411,7 +411,7 @@ static void zeros_within_are_mended(void **state)
     (void)state;
     for (int i = 0; i < 8; i++)
         assert_true(append(&f, "x"));
-    audit_file_close(&f);
+    audit_file_free(&f);
     text = read_whole("audit", &len);
     memset(text + len / 2, 0, 500);
     unlink("audit");
@@ -421,7 +421,7 @@ static void zeros_within_are_mended(void **state)
     for (int i = 0; i < 3; i++) {
         f = open_audit(0);
         assert_true(append(&f, "behind"));
-        audit_file_close(&f);
+        audit_file_free(&f);
         v = verify_quietly("audit");
         assert_int_equal(v.findings, 0);
         assert_int_equal(v.last.number, 2 + i);
@@ -440,17 +440,17 @@ static void a_file_that_is_no_audit_is_left_alone(void **state)
     (void)state;
     append_text("audit", "root:x:0:0\n", 11);
     assert_false(append(&f, "one"));
-    audit_file_close(&f);
+    audit_file_free(&f);
     unlink("audit");
     append_text("audit", "hello", 5);
     f = open_audit(0);
     assert_false(append(&f, "one"));
-    audit_file_close(&f);
+    audit_file_free(&f);
     unlink("audit");
     assert_int_equal(mkfifo("audit", 0600), 0);
     f = open_audit(0);
     assert_false(append(&f, "one"));
-    audit_file_close(&f);
+    audit_file_free(&f);
 }
 
 static unsigned verify_all(uint64_t *entries)
@@ -492,8 +492,8 @@ static void files_are_put_aside(void **state)
     assert_true(append(&f, "next"));
     assert_true(append(&other, "next"));
     assert_int_equal(verify_all(&entries), 1);
-    audit_file_close(&f);
-    audit_file_close(&other);
+    audit_file_free(&f);
+    audit_file_free(&other);
 }
 
 static size_t count_aside(void)
@@ -522,7 +522,7 @@ static void a_file_that_cannot_be_put_aside_grows_on(void **state)
         assert_true(append(&f, "x"));
         assert_true(stat("audit", &st) == 0 && st.st_size <= 4000);
     }
-    audit_file_close(&f);
+    audit_file_free(&f);
     assert_int_equal(verify_all(&entries), 0);
     assert_int_equal(entries, i + 1);
 }
@@ -540,7 +540,7 @@ static void a_long_name_loses_nothing(void **state)
     for (int i = 0; i < 10; i++)
         assert_true(append(&f, "x"));
     assert_non_null(strstr(f.trouble.text, "put aside"));
-    audit_file_close(&f);
+    audit_file_free(&f);
     assert_audit("audit", 11, 11);
 }
 
@@ -563,7 +563,7 @@ static void a_full_disk_leaves_no_half(void **state)
         assert_true(stat("audit", &after) == 0 && after.st_size == st.st_size);
     }
     assert_true(append(&f, "three"));
-    audit_file_close(&f);
+    audit_file_free(&f);
     assert_audit("audit", 3, 3);
 }
 
