@@ -93,6 +93,12 @@ def test_examples_are_right(world, role):
     # The user of the units, whom this machine need not have.
     whole = re.sub("^(User|Group) = spx$", r"\1 = root", whole, flags=re.MULTILINE)
     whole = re.sub("^OnEvent = .*", f"OnEvent = {os.path.realpath('/bin/true')}", whole, flags=re.MULTILINE)
+    vouched = world.directory / "statement"
+    vouched.write_text(
+        spx("permit", "agent", "--authority", world.directory / "authority.key", "--name",
+            "boston-vmax-01", "--key", world.key("boston-vmax-01").public).stdout
+    )  # fmt: skip
+    whole = re.sub("^Statement = .*", f"Statement = {vouched}", whole, flags=re.MULTILINE)
     for example in (text, whole):
         checked = spx(role, "--check", "-c", world.write(f"{role}.conf", example))
         assert ".conf: OK\n" in checked.stdout
