@@ -133,7 +133,7 @@ layers() {
         for (n = split(applets, applet, " "); n > 0; n--)
             if (applet[n] != "audit" && applet[n] != "permit")
                 allowed[applet[n]] = "base crypto wire net policy permit hop session config forward control http web cli audit events guard"
-        allowed["auditor"] = "base crypto cli audit" # the applet audit
+        allowed["auditor"] = "base crypto wire cli audit" # the applet audit
         allowed["authority"] = "base crypto wire policy permit config cli" # the applet permit
     }
     function may_include(file, folder, target, name) {

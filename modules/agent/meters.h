@@ -1,4 +1,4 @@
-/* What each user's sessions take of the audit, so that one user fills neither its disk nor its
+/* How much each user's sessions take of the audit, so that one user fills neither its disk nor its
  * queue. In memory only: a restart, which is the owner's, forgets it. */
 #ifndef SPX_AGENT_METERS_H
 #define SPX_AGENT_METERS_H

@@ -1,4 +1,4 @@
-/* What a session writes into the audit, and what its user may cause there: when it is too much in
+/* A session's entries in the audit, and how many its user may cause: when it is too much in
  * a short time the user's sessions are read more slowly, so that their OPENs wait; when it is too
  * much in a day they end. Others are none the wiser. */
 #include <stdio.h>

@@ -206,7 +206,7 @@ static size_t add_records(struct batch *b, const struct list *records)
     return count;
 }
 
-/* What the chain is up to where a file begins that goes on with it. */
+/* In a file that goes on with a chain: an entry of how that ended. */
 static void add_checkpoint(struct batch *b, const struct audit_file *f)
 {
     char object[AUDIT_LINE_MAX];
@@ -256,7 +256,7 @@ static bool keep_reserve(struct audit_file *f, off_t size, off_t end, struct err
     return f->no_reserve || fail(f, "write", e);
 }
 
-/* What is kept behind the end of a file to which nothing is added any more. */
+/* Nothing is added to the file any more. */
 static void release_reserve(const struct audit_file *f)
 {
     struct stat st;

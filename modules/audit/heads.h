@@ -29,7 +29,7 @@ bool audit_heads_sign(struct audit_heads *h, const struct audit_head *head, stru
 /* Audit keys that count for one user; for an agent or a relay one does. */
 #define AUDITS_PER_USER 8
 
-/* What a head that was received is worth. */
+/* The worth of a head that was received. */
 enum head_worth {
     HEAD_GOOD,
     HEAD_PINNED, /* good, and the first with this key, which counts for its signer from now on */

@@ -1,5 +1,5 @@
-/* What waits for the audit's thread. For modules/audit only; all of it under the lock, but for
- * audit_queue_encode. */
+/* The entries that wait for the audit's thread. For modules/audit only; all of it under the lock,
+ * but for audit_queue_encode. */
 #ifndef SPX_AUDIT_QUEUE_H
 #define SPX_AUDIT_QUEUE_H
 

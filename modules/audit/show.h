@@ -1,4 +1,4 @@
-/* What --check shows of an audit. */
+/* An audit's part of --check. */
 #ifndef SPX_AUDIT_SHOW_H
 #define SPX_AUDIT_SHOW_H
 

@@ -1,4 +1,4 @@
-/* What is signed is the encoding up to the signature, behind words that no other signature of spx
+/* Signed is the encoding up to the signature, behind words that no other signature of spx
  * begins with. */
 #include "audit/signed_head.h"
 

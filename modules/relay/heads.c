@@ -1,4 +1,4 @@
-/* What is owed is noted at the agents, and paid when the next head is signed. */
+/* A head that is owed is noted at the agent, and paid when the next head is signed. */
 #include "relay/heads.h"
 
 #include "audit/exchange.h"

@@ -311,7 +311,7 @@ def test_a_session_that_waits(world, site, echo):
 
 
 def test_compare_with_files_put_aside(world, echo):
-    """What heads tell of files that were put aside is told, and contradicts nothing; joined they are
+    """Heads of files that were put aside are told of, and contradict nothing; joined they are
     one again."""
     relay, agent = start_audited(world)
     path, old = file_of(world, "agent"), world.directory / "old"

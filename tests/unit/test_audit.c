@@ -681,8 +681,8 @@ static void names_are_copied(void **state)
     assert_true(holds("audit", "\"agent\":\"boston\""));
 }
 
-/* What is counted has a line for each kind and names; of more kinds than there is room for the last
- * has no names. */
+/* There is a line for each kind and names that are counted; of more kinds than there is room for
+ * the last has no names. */
 static void kinds_are_counted(void **state)
 {
     struct audit *a = start(false);

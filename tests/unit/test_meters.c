@@ -1,4 +1,4 @@
-/* What users take of the audit: a burst, a rate, a day. */
+/* How much users take of the audit: a burst, a rate, a day. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

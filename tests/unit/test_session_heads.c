@@ -57,7 +57,7 @@ static void it_is_not_sequenced(void **state)
     pair_free(p);
 }
 
-/* What is owed goes before CLOSE; nothing is told after it. */
+/* One that is owed goes before CLOSE; nothing is told after it. */
 static void it_ends_with_the_session(void **state)
 {
     struct pair *p = pair_new(NULL, NULL);
