@@ -265,8 +265,9 @@ static void log_move(struct service *v, bool first, bool at_once)
     if (first) {
         text_quote(said, sizeof said, v->reason);
         log_caused_event(&v->agent->log, v->seat.user_key, now, LOG_INFO, &f,
-                         "circuit %s: session of user %s has begun%s%s", f.circuit, f.user,
-                         v->reason[0] ? ", who says " : "", v->reason[0] ? said : "");
+                         "circuit %s: session of user %s has begun%s%s%s", f.circuit, f.user,
+                         v->reason[0] ? ", who says " : "", v->reason[0] ? said : "",
+                         session_waits(v->session) ? "; it waits for approval" : "");
         return;
     }
     f.resumes = v->label;

@@ -129,6 +129,7 @@ def test_approve(world, site, echo):
     assert asked["reason"] == 'case "4711"' and asked["session"] == approved["session"]
     assert re.fullmatch(r"\S+ \d*\s?\(process \d+\)", approved["by"]), approved
     assert agent.lines(r"request 1: user alice asks for approval within 15 min, and says \"case '4711'\"")
+    assert agent.lines(r"session of user alice has begun, who says .*; it waits for approval")
     assert agent.lines(r"request 1 of user alice: approved by .+\(process \d+\)")
     told = agent.log() + (world.directory / "audit").read_text()
     assert waiting.code not in told
