@@ -1,9 +1,11 @@
-/* libFuzzer: lines and ends of audit files. What is read is what would be written, and what a file
- * ends with is found within it. The first byte chooses. */
+/* libFuzzer: lines and ends of audit files, heads, and whole files. What is read is what would be
+ * written, and what a file ends with is found within it. The first byte chooses. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "audit/signed_head.h"
+#include "auditor/verify.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -67,16 +69,36 @@ static void read_head(struct view bytes)
     require(view_equal(view_of(again, sizeof again), bytes) && !signed_head_is_good(&h));
 }
 
+/* Any file is gone through, and what it holds is told; what is said of its lines goes nowhere. */
+static void verify_file(struct view text)
+{
+    static bool silent;
+    static struct reading r;
+    struct verified v;
+    silent = silent || freopen("/dev/null", "w", stdout);
+    r = (struct reading){.path = "fuzz", .text = malloc(text.len + 1), .len = text.len};
+    require(silent && r.text);
+    if (text.len > 0)
+        memcpy(r.text, text.data, text.len);
+    r.text[text.len] = '\0';
+    verify_reading(&v, &r);
+    require(v.entries == v.index.count && v.torn_bytes <= text.len);
+    verify_links(&v, 1);
+    verified_free(&v);
+    reading_end(&r);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const parts[])(struct view) = {read_line, write_line, read_tail, read_head};
+    static void (*const parts[])(struct view) = {read_line, write_line, read_tail, read_head,
+                                                 verify_file};
     static bool started;
     uint8_t *copy;
     require(started || (started = crypto_start(true)));
     if (size == 0 || !(copy = malloc(size)))
         return 0;
     memcpy(copy, data + 1, size - 1);
-    parts[data[0] % 4](view_of(copy, size - 1));
+    parts[data[0] % 5](view_of(copy, size - 1));
     free(copy);
     return 0;
 }
