@@ -166,6 +166,10 @@ static void keep_to_limit(struct service *v)
         close_current(v, CODE_FULL, "the sessions of this agent have no memory left");
         return;
     }
+    if (v->guest && service_guests(a) > SESSIONS_BY_PERMIT) {
+        close_current(v, CODE_FULL, FULL_OF_GUESTS_TEXT);
+        return;
+    }
     if (!seats_too_many(&a->seats, v->seat.user_key))
         return;
     oldest = seats_longest_waiting(&a->seats, v->seat.user_key);

@@ -91,14 +91,19 @@ static struct service *begin(struct agent *a, const struct agent_user *user,
     return v;
 }
 
-/* Those of users of the file have a reserve. */
-static bool has_place(const struct agent *a, const struct guest *guest, struct wire_error *no)
+unsigned service_guests(const struct agent *a)
 {
     unsigned count = 0;
     list_each (link, &a->seats.all)
         count += service_of_seat(link)->guest != NULL;
-    return !guest || count < SESSIONS_BY_PERMIT ||
-           wire_error_set(no, CODE_FULL, "too many sessions by permit are open at this agent");
+    return count;
+}
+
+/* Those of users of the file have a reserve. */
+static bool has_place(const struct agent *a, const struct guest *guest, struct wire_error *no)
+{
+    return !guest || service_guests(a) < SESSIONS_BY_PERMIT ||
+           wire_error_set(no, CODE_FULL, "%s", FULL_OF_GUESTS_TEXT);
 }
 
 /* The session that is to be resumed. NULL: no says why it cannot be. */

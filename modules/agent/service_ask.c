@@ -214,6 +214,17 @@ void service_ask_back(struct service *v)
         grant(v);
 }
 
+static bool has_place(const struct service *v, uint32_t number, struct error *e)
+{
+    const struct seats *seats = &v->agent->seats;
+    if (v->guest && service_guests(v->agent) >= SESSIONS_BY_PERMIT)
+        return error_set(e, FAILURE_OTHER, "request %u: " FULL_OF_GUESTS_TEXT ": end one first",
+                         number);
+    return (seats_has_room(seats, v->seat.user_key) && budget_has_room_for(seats, v->session)) ||
+           error_set(e, FAILURE_OTHER, "request %u: too many sessions are open: end one first",
+                     number);
+}
+
 bool service_may_grant(struct agent *a, uint32_t number, struct error *e)
 {
     struct service *v = find_request(a, number);
@@ -230,10 +241,7 @@ bool service_may_grant(struct agent *a, uint32_t number, struct error *e)
         return error_set(e, FAILURE_DENIED, "request %u: %s", number, no.text);
     if (!audit_permits(a->audit))
         return error_set(e, FAILURE_OTHER, NO_AUDIT_TEXT);
-    return (seats_has_room(&a->seats, v->seat.user_key) &&
-            budget_has_room_for(&a->seats, v->session)) ||
-           error_set(e, FAILURE_OTHER, "request %u: too many sessions are open: end one first",
-                     number);
+    return has_place(v, number, e);
 }
 
 uint64_t service_note_approval(struct agent *a, uint32_t number, const char *by, uint32_t for_s)

@@ -17,6 +17,7 @@ struct attachment_events;
 
 #define QUOTED_REASON_BYTES (REASON_MAX_BYTES + 3)
 #define NO_AUDIT_TEXT "the agent's audit cannot be written"
+#define FULL_OF_GUESTS_TEXT "too many sessions by permit are open at this agent"
 
 /* candidate: accepted, its START still to come; current: carries the session. Without a current one
  * the session waits. */
@@ -85,6 +86,11 @@ void service_free(struct service *v);
 /* It has started, or is granted what it asked for: it is one of its user's and the agent's from now
  * on. It may be closing then. */
 void service_enter(struct service *v);
+
+/* ---- service_admit.c ---- */
+
+/* How many of the sessions that have started, and wait for no approval, are by permit. */
+unsigned service_guests(const struct agent *a);
 
 /* ---- service_code.c ---- */
 

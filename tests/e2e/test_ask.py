@@ -1,5 +1,6 @@
 """Sessions that ask for approval: what they wait for, and who decides. The client is the independent peer
 where it says more than the program's own would."""
+import base64
 import contextlib
 import fcntl
 import json
@@ -747,3 +748,46 @@ def test_approval_by_permit(world, site, echo):
     reload(agent, conf, conf.read_text().replace("Access = ask", "Access = ask\nStreams = 3"))
     assert site.lines("approvals") == requests(site) == []
     other.wait_exit(DENIED)
+
+
+class Guest(Asking):
+    """A session of a client that shows a permit."""
+
+    def __init__(self, path):
+        super().__init__()
+        lines = path.read_text().splitlines()
+        self.permit = base64.b64decode("".join(line for line in lines if not line.startswith("-----")))
+
+    def payload1(self, agent, streams=0, number=None):
+        return super().payload1(agent, streams, number) + u16(32) + string(self.permit)
+
+
+def test_places_of_users_by_permit(world, site):
+    """Users by permit leave places to those of the file, also when many were admitted before the first of
+    them has started, and when one is approved."""
+    office, other = Office(world.directory / "office"), Office(world.directory / "other")
+    users = [f"user-{n}" for n in range(7)]
+    world.start_relay(users={user: "*" for user in users})
+    site.conf = with_authority(
+        world, authority(office), authority(other, "ask", Access="ask"), ControlSocket=site.path
+    )
+    world.start_agent(conf=site.conf)
+
+    def begin(office, user, **options):
+        office.user = world.key(user).public
+        permit = office.issue(*SCOPE, "--allow", "tcp:127.0.0.1:9", name=f"{user}.permit")
+        return peer_client(world, user).connect(Guest(permit), **options)
+
+    waiting = begin(other, users[6])
+    code = access(waiting, WAITING)[1]
+    for n in range(47):
+        begin(office, users[n % 6])
+    last, over = begin(office, users[5], start=False), begin(office, users[6], start=False)
+    last.start().read_start()
+    assert over.start().wait_end() == peer.FULL
+    assert over.close_text == "too many sessions by permit are open at this agent"
+    told = site.ask("approve", code, code=OTHER)
+    assert "too many sessions by permit are open at this agent: end one first" in told
+    site.ask("end", "1")
+    site.ask("approve", code)
+    assert len(site.lines("sessions", kind="session")) == 48
