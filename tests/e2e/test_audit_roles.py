@@ -354,7 +354,7 @@ def test_last_entries_at_the_control_socket(world, echo, tmp_path):
     conf = world.agent_conf(Audit=file_of(world, "agent"), ControlSocket=control)
     world.start_relay()
     agent = world.start_agent(conf=conf)
-    greet(world.start_client(*forwards(echo.port)))
+    connection = greet(world.start_client(*forwards(echo.port)))  # a stream that has not ended
 
     def told(*words):
         done = run(*world.argv("agent", conf, "--json", "audit", *words))
@@ -373,6 +373,7 @@ def test_last_entries_at_the_control_socket(world, echo, tmp_path):
     table = run(*world.argv("agent", conf, "audit")).stdout.splitlines()
     assert table[0].split()[:3] == ["TIME", "EVENT", "USER"]
     assert ["session_began", "alice"] in [line.split()[1:3] for line in table]
+    connection.close()
     agent.stop()
     world.start_agent(conf=conf)
     wait_for(lambda: sum(e["event"] == "started" for e in told("100")) == 2, 10, "both starts")
