@@ -18,7 +18,7 @@ struct printer {
     const char *none;
     void (*print)(struct printer *p, const char *kind, const struct json_object *o);
     char kind[16]; /* of the line before */
-    struct table table;
+    struct rows table;
 };
 
 static const struct row_column relay_columns[] = {
@@ -171,7 +171,7 @@ static void print_user(struct printer *p, const struct json_object *o)
              : json_find(o, "left_s") ? "yes, approved for "
                                       : "yes",
              may && json_find(o, "left_s") ? left : "");
-    table_add(&p->table, user_columns, values);
+    rows_add(&p->table, user_columns, values);
 }
 
 static void print_status(struct printer *p, const char *kind, const struct json_object *o)
@@ -179,7 +179,7 @@ static void print_status(struct printer *p, const char *kind, const struct json_
     if (strcmp(kind, "agent") == 0)
         print_agent(o);
     else if (strcmp(kind, "relay") == 0)
-        table_add_object(&p->table, relay_columns, o);
+        rows_add_object(&p->table, relay_columns, o);
     else if (strcmp(kind, "user") == 0 || strcmp(kind, "authority") == 0)
         print_user(p, o);
 }
@@ -193,8 +193,7 @@ static void print_stream(struct printer *p, const char *words, const struct json
     row_value(up, o, "bytes_up", ROW_BYTES);
     row_value(down, o, "bytes_down", ROW_BYTES);
     row_value(age, o, "for_s", ROW_SECONDS);
-    table_note(&p->table, "    %s %s %s, %s up, %s down, %s", target, words, address, up, down,
-               age);
+    rows_note(&p->table, "    %s %s %s, %s up, %s down, %s", target, words, address, up, down, age);
 }
 
 /* The user's words, as such. */
@@ -205,7 +204,7 @@ static void print_reason(struct printer *p, const struct json_object *o)
         return;
     row_value(reason, o, "reason", ROW_TEXT);
     text_quote(said, sizeof said, reason);
-    table_note(&p->table, "    says %s", said);
+    rows_note(&p->table, "    says %s", said);
 }
 
 static void print_sessions(struct printer *p, const char *kind, const struct json_object *o)
@@ -214,21 +213,21 @@ static void print_sessions(struct printer *p, const char *kind, const struct jso
         print_stream(p, strcmp(kind, "stream") == 0 ? "at" : "from", o);
         return;
     }
-    table_add_object(&p->table, session_columns, o);
+    rows_add_object(&p->table, session_columns, o);
     print_reason(p, o);
 }
 
 static void print_requests(struct printer *p, const char *kind, const struct json_object *o)
 {
     (void)kind;
-    table_add_object(&p->table, request_columns, o);
+    rows_add_object(&p->table, request_columns, o);
     print_reason(p, o);
 }
 
 static void print_approvals(struct printer *p, const char *kind, const struct json_object *o)
 {
     (void)kind;
-    table_add_object(&p->table, approval_columns, o);
+    rows_add_object(&p->table, approval_columns, o);
 }
 
 static void print_event(struct printer *p, const char *kind, const struct json_object *o)
@@ -261,13 +260,13 @@ static void print_codes(struct printer *p, const char *kind, const struct json_o
     else if (strcmp(kind, "new") == 0)
         printf("%2s  %s\n", number, code);
     else
-        table_add_object(&p->table, code_columns, o);
+        rows_add_object(&p->table, code_columns, o);
 }
 
 static void print_entry(struct printer *p, const char *kind, const struct json_object *o)
 {
     (void)kind;
-    table_add_object(&p->table, entry_columns, o);
+    rows_add_object(&p->table, entry_columns, o);
 }
 
 /* ---- Asking. ---- */
@@ -320,10 +319,10 @@ static bool ask(struct printer *p, const struct control_order *order, unsigned p
     if (len == 0)
         return error_set(e, FAILURE_USAGE, "the request is too long");
     if (!control_ask(&q, text, e)) {
-        table_end(&p->table);
+        rows_end(&p->table);
         return false;
     }
-    if (!table_end(&p->table))
+    if (!rows_end(&p->table))
         return error_no_memory(e);
     if (text[0] && !p->json)
         puts(text);

@@ -14,7 +14,7 @@ enum event_kind { EVENT_REQUEST, EVENT_GRANTED, EVENT_ENDED, EVENT_LOCK, EVENT_A
  * has one. False: it cannot, e says why. */
 bool events_begin(struct agent *a, struct error *e);
 
-/* What waits is still told. */
+/* Events that wait are still told. */
 void events_end(struct agent *a);
 
 /* Tells of an event: the fields that the log has of it, the session and the decider that the audit

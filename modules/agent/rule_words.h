@@ -11,7 +11,7 @@
 const char *rule_key(unsigned i);
 const char *rule_verb(unsigned i);
 
-/* What counts while it is not set, as "always". */
+/* Counts while it is not set, as "always". */
 const char *rule_unset(unsigned i);
 
 /* Its value; "": it is not set. */

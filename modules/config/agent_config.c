@@ -263,7 +263,7 @@ static const struct config_key relay_keys[] = {
     {"PublicKey", EXACTLY_ONE, AT_ONCE, &config_public_key, RELAY(public_key)},
 };
 
-/* What a user may have: in [User], and in [Authority], whose object begins with a user. */
+/* All that a user may have: in [User], and in [Authority], whose object begins with a user. */
 #define USE_KEYS                                                                                \
     {"Allow", AT_MOST_ONE, AT_ONCE, &targets_to_allow, 0},                                      \
         {"Listen", AT_MOST_ONE, AT_ONCE, &places_to_listen, 0},                                 \

@@ -43,21 +43,21 @@ void row_value(char out[ROW_VALUE_BYTES], const struct json_object *o, const cha
 
 /* ---- Tables. ---- */
 
-/* What begins a line that is no row, and stands between two cells: no value has one. */
+/* Begins a line that is no row, and stands between two cells: no value has one. */
 #define TAB '\t'
 
-static void put_heading(struct table *t)
+static void put_heading(struct rows *t)
 {
     for (const struct row_column *c = t->columns; c->heading; c++)
         fprintf(t->lines, "%s%c", c->heading, c[1].heading ? TAB : '\n');
 }
 
 /* True if a row can be added. */
-static bool begin(struct table *t, const struct row_column *columns)
+static bool begin(struct rows *t, const struct row_column *columns)
 {
     if (t->columns == columns)
         return t->lines != NULL;
-    table_end(t);
+    rows_end(t);
     t->columns = columns;
     t->lines = open_memstream(&t->text, &t->len);
     if (t->lines)
@@ -65,7 +65,7 @@ static bool begin(struct table *t, const struct row_column *columns)
     return t->lines != NULL;
 }
 
-void table_add(struct table *t, const struct row_column *columns, const char *const *values)
+void rows_add(struct rows *t, const struct row_column *columns, const char *const *values)
 {
     if (!begin(t, columns))
         return;
@@ -73,8 +73,7 @@ void table_add(struct table *t, const struct row_column *columns, const char *co
         fprintf(t->lines, "%s%c", *values, c[1].heading ? TAB : '\n');
 }
 
-void table_add_object(struct table *t, const struct row_column *columns,
-                      const struct json_object *o)
+void rows_add_object(struct rows *t, const struct row_column *columns, const struct json_object *o)
 {
     char value[ROW_VALUE_BYTES];
     if (!begin(t, columns))
@@ -85,7 +84,7 @@ void table_add_object(struct table *t, const struct row_column *columns,
     }
 }
 
-void table_note(struct table *t, const char *format, ...)
+void rows_note(struct rows *t, const char *format, ...)
 {
     va_list args;
     if (!t->lines)
@@ -126,7 +125,7 @@ static void print_row(const int *widths, const char *line)
 
 static void print_lines(const struct row_column *columns, const char *text)
 {
-    int widths[TABLE_COLUMNS_MAX] = {0};
+    int widths[ROWS_COLUMNS_MAX] = {0};
     for (size_t i = 0; columns[i].heading; i++)
         widths[i] = columns[i].width;
     for (const char *line = text; *line; line = strchr(line, '\n') + 1)
@@ -139,12 +138,12 @@ static void print_lines(const struct row_column *columns, const char *text)
             printf("%.*s\n", (int)strcspn(line + 1, "\n"), line + 1);
 }
 
-bool table_end(struct table *t)
+bool rows_end(struct rows *t)
 {
     bool good = !t->columns || (t->lines && fclose(t->lines) == 0);
     if (t->columns && good)
         print_lines(t->columns, t->text);
     free(t->text);
-    *t = (struct table){0};
+    *t = (struct rows){0};
     return good;
 }

@@ -17,26 +17,25 @@ struct row_column {
 
 /* A table that is printed, to standard output, when all of it is known: a column is as wide as its
  * longest value needs. Zeroed: there is none. */
-struct table {
+struct rows {
     const struct row_column *columns; /* ended by one without a heading */
     char *text;                       /* a line for the heading and each row or note */
     size_t len;
     FILE *lines; /* into text */
 };
 
-#define TABLE_COLUMNS_MAX 12
+#define ROWS_COLUMNS_MAX 12
 
 /* A row with these values, or of an object's members. Where the columns are other ones than those
  * of the row before, that table ends and another begins. Without memory nothing is kept. */
-void table_add(struct table *t, const struct row_column *columns, const char *const *values);
-void table_add_object(struct table *t, const struct row_column *columns,
-                      const struct json_object *o);
+void rows_add(struct rows *t, const struct row_column *columns, const char *const *values);
+void rows_add_object(struct rows *t, const struct row_column *columns, const struct json_object *o);
 
 /* A line below the row before, as it is. */
-__attribute__((format(printf, 2, 3))) void table_note(struct table *t, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void rows_note(struct rows *t, const char *format, ...);
 
 /* Prints it, if there is one. False: there was no memory for it. */
-bool table_end(struct table *t);
+bool rows_end(struct rows *t);
 
 /* The value of one member for people, made safe to show. */
 #define ROW_VALUE_BYTES 1100

@@ -367,7 +367,7 @@ static bool find_addresses(struct dial *dial, const struct dial_request *request
     return true;
 }
 
-/* What is no name has one address at most; most targets of streams are that, and many begin. */
+/* All that is no name has one address at most; most targets of streams are so, and many begin. */
 static unsigned places_for(const struct dial_request *request)
 {
     struct address address;

@@ -13,6 +13,7 @@ struct revoked {
     size_t count;
 };
 
+/* Forgets all lists; r is zeros again. */
 void revoked_free(struct revoked *r);
 
 /* Reads an authority's file, and logs what is new. A list stays once it was read, whatever becomes

@@ -12,14 +12,14 @@
 static const char *const days[] = {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"};
 
 /* One span: of these days, from a minute of the day to another, which may be the next day's. */
-struct span {
+struct week_span {
     unsigned first_day, last_day; /* the last may be before the first: over the week's end */
     unsigned begins, ends;
 };
 
 /* ---- Reading. ---- */
 
-static bool read_days(const char **at, struct span *w)
+static bool read_days(const char **at, struct week_span *w)
 {
     w->first_day = 0;
     w->last_day = 6;
@@ -44,7 +44,7 @@ static bool read_minute(const char **at, unsigned *out)
 }
 
 /* The expectation that the text does not meet; NULL: it is read. */
-static const char *read_span(const char **at, struct span *w)
+static const char *read_span(const char **at, struct week_span *w)
 {
     scan_space(at);
     if (!read_days(at, w))
@@ -60,7 +60,7 @@ static const char *read_span(const char **at, struct span *w)
     return NULL;
 }
 
-static void open_span(struct hours *h, const struct span *w)
+static void open_span(struct hours *h, const struct week_span *w)
 {
     unsigned minutes = (w->ends > w->begins ? w->ends : w->ends + DAY_MINUTES) - w->begins;
     unsigned count = (w->last_day + 7 - w->first_day) % 7 + 1;
@@ -74,7 +74,7 @@ static void open_span(struct hours *h, const struct span *w)
 bool hours_parse(struct hours *out, const char *text, struct error *e)
 {
     const char *at = text, *expected;
-    struct span w;
+    struct week_span w;
     *out = (struct hours){0};
     if (strlen(text) >= sizeof out->text)
         return error_set(e, FAILURE_USAGE, "too long: expected at most %d bytes",

@@ -156,7 +156,7 @@ class Chaos:
             self.codes = [row["code"] for row in rows]
 
     def kill(self):
-        """What was ordered before is as it was."""
+        """All that was ordered before is as it was."""
         locks = self.dice.random() < 0.5
         self.order("lock" if locks else "unlock")
         self.agent.kill()
