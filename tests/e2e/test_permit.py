@@ -1,4 +1,5 @@
 """Permits: issued, shown and checked on the command line."""
+import base64
 import re
 
 import pytest
@@ -27,6 +28,16 @@ class Office:
 
     def check(self, path, *words, code=0):
         return spx("permit", "check", "--authority", self.public, *words, path, code=code)
+
+
+def forge(permit):
+    """A bit of its signature is another: whoever does not look at that is none the wiser."""
+    begin, *lines, end = permit.read_text().splitlines()
+    data = bytearray(base64.b64decode("".join(lines)))
+    data[2 + int.from_bytes(data[:2], "big") + 5] ^= 1
+    text = base64.b64encode(data).decode()
+    permit.write_text("\n".join([begin, *re.findall(".{1,64}", text), end]) + "\n")
+    return permit
 
 
 @pytest.fixture
@@ -105,6 +116,7 @@ def test_check(office):
 
 def test_check_of_another_authority(world, office):
     path = office.issue(*BOSTON)
+    office.check(forge(office.issue(*BOSTON, name="forged")), *THERE, code=NOT_AUTHENTICATED)
     other = spx("key", "new", "--authority", world.directory / "other.key").stdout.strip()
     failed = spx("permit", "check", "--authority", other, *THERE, path, code=NOT_AUTHENTICATED)
     assert "this authority has not signed the permit" in failed.stderr

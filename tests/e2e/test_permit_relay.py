@@ -10,7 +10,7 @@ from harness import (
     CONFIG, DENIED, NETWORK, NO_AGENT, NOT_AUTHENTICATED, SPX_GLIBC, forwards, is_sanitized, spx,
 )  # fmt: skip
 from test_peer import pair
-from test_permit import Office
+from test_permit import Office, forge
 from test_permit_sessions import SCOPE, authority, connect, echoes, revoke, with_authority
 from test_rules import FAKETIME
 
@@ -91,12 +91,7 @@ def test_refused(world, office):
     stranger = Office(world.directory / "stranger")
     stranger.user = office.user
     refused(world, stranger.issue(*SCOPE), "not in the relay's configuration, nor the authority of the permit")
-    permit = office.issue(*SCOPE)
-    text = permit.read_text().splitlines()
-    data = bytearray(base64.b64decode("".join(text[1:-1])))
-    data[2 + int.from_bytes(data[:2], "big") + 5] ^= 1  # the signature
-    lines = base64.b64encode(data).decode()
-    permit.write_text("\n".join([text[0], *re.findall(".{1,64}", lines), text[-1]]) + "\n")
+    permit = forge(office.issue(*SCOPE))
     refused(world, permit, "the permit is not signed by the authority that it names")
     refused(world, office.issue(*SCOPE, "--from", "2099-01-01"), "one of the two|is not good before")
     assert not relay.lines("by permit")

@@ -7,7 +7,7 @@ import pytest
 
 from harness import CONFIG, DENIED, SPX_GLIBC, forwards, is_sanitized, run, spx
 from servers import ask
-from test_permit import Office
+from test_permit import Office, forge
 from test_rules import FAKETIME, utc
 
 SCOPE = ("--agents", "lab-*", "--scope", "acme")
@@ -112,6 +112,7 @@ def test_refused(world, office):
     refuse(world, elsewhere.issue(*SCOPE), "of an authority that this agent does not trust")
     refuse(world, office.issue(*SCOPE, "--from", "2099-01-01"), r"the permit is for .+ from its issue; MaxPermit here is 24 h")
     refuse(world, office.issue(*SCOPE, "--for", "25h"), "MaxPermit here is 24 h")
+    refuse(world, forge(office.issue(*SCOPE)), "the permit is not signed by the authority that it names")
 
 
 def test_without_a_permit(world, office):
