@@ -156,7 +156,8 @@ static void put_why_not_asked(const struct agent_listing *l, struct listing_line
                               const struct agent_user *user)
 {
     struct wire_error no = {0};
-    if (!requests_may_ask(l->agent->requests, user->public_key, loop_now(l->agent->loop), &no))
+    if (!requests_may_ask(l->agent->requests, user->public_key, false, loop_now(l->agent->loop),
+                          &no))
         json_put_text(&line->json, "reason", no.text);
 }
 

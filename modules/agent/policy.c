@@ -24,7 +24,7 @@ enum ruling_answer policy_begin(struct agent *a, const struct agent_user *user, 
 }
 
 /* Of a new session. */
-static void check_begin(struct agent *a, const struct agent_user *user,
+static void check_begin(struct agent *a, const struct agent_user *user, bool by_permit,
                         const struct session_hello *hello, struct wire_error *no)
 {
     const uint8_t needed = HELLO_TAKES_ACCESS | HELLO_TAKES_WAITING;
@@ -33,7 +33,7 @@ static void check_begin(struct agent *a, const struct agent_user *user,
     if ((hello->takes & needed) != needed)
         wire_error_set(no, CODE_DENIED, POLICY_CANNOT_WAIT_TEXT);
     else
-        requests_may_ask(a->requests, user->public_key, loop_now(a->loop), no);
+        requests_may_ask(a->requests, user->public_key, by_permit, loop_now(a->loop), no);
 }
 
 /* By a permit that is admitted, if there is no user of the file. Those that resume have begun. */
@@ -44,7 +44,7 @@ static void check_session(struct agent *a, const struct agent_user *user, const 
     if (!bytes_are_zero(facts->hello->session_id, SESSION_ID_BYTES))
         return;
     guest = user ? NULL : permits_guest(a, facts->proven_key, facts->hello);
-    check_begin(a, guest ? &guest->user : user, facts->hello, no);
+    check_begin(a, guest ? &guest->user : user, guest != NULL, facts->hello, no);
 }
 
 static enum verdict decide(struct agent *a, const struct facts *facts, struct answer *answer,

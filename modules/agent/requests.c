@@ -119,9 +119,9 @@ unsigned requests_count(const struct requests *r)
     return r->count;
 }
 
-static bool has_room(const struct requests *r, const uint8_t user_key[KEY_BYTES])
+static bool has_room(const struct requests *r, const uint8_t user_key[KEY_BYTES], bool by_permit)
 {
-    unsigned all = 0, own = 0;
+    unsigned all = 0, own = 0, guests = 0;
     list_each (link, &r->all) {
         const struct asked_request *q = request_at(link);
         bool is_own = is_of(q, user_key);
@@ -129,12 +129,14 @@ static bool has_room(const struct requests *r, const uint8_t user_key[KEY_BYTES]
             continue;
         all++;
         own += is_own;
+        guests += q->by_permit;
     }
-    return all < REQUESTS_PER_AGENT && own < REQUESTS_PER_USER;
+    return all < REQUESTS_PER_AGENT && own < REQUESTS_PER_USER &&
+           (!by_permit || guests < REQUESTS_BY_PERMIT);
 }
 
-bool requests_may_ask(struct requests *r, const uint8_t user_key[KEY_BYTES], uint64_t now_us,
-                      struct wire_error *no)
+bool requests_may_ask(struct requests *r, const uint8_t user_key[KEY_BYTES], bool by_permit,
+                      uint64_t now_us, struct wire_error *no)
 {
     const struct asking_key *k = find_asker(r, user_key);
     char wait[32];
@@ -144,17 +146,19 @@ bool requests_may_ask(struct requests *r, const uint8_t user_key[KEY_BYTES], uin
     } else if (k && k->asked >= REQUESTS_PER_DAY && now_us - k->day_us < DAY_US) {
         wire_error_set(no, CODE_FULL, "this user has asked for approval %d times within a day",
                        REQUESTS_PER_DAY);
-    } else if (!has_room(r, user_key)) {
+    } else if (!has_room(r, user_key, by_permit)) {
         wire_error_set(no, CODE_FULL, "too many requests wait for approval at this agent");
     }
     return !no->code;
 }
 
 bool requests_begin(struct requests *r, struct asked_request *request,
-                    const uint8_t user_key[KEY_BYTES], uint64_t now_us, uint32_t timeout_s)
+                    const uint8_t user_key[KEY_BYTES], bool by_permit, uint64_t now_us,
+                    uint32_t timeout_s)
 {
-    *request =
-        (struct asked_request){.asked_us = now_us, .until_us = now_us + timeout_s * CLOCK_US_PER_S};
+    *request = (struct asked_request){.by_permit = by_permit,
+                                      .asked_us = now_us,
+                                      .until_us = now_us + timeout_s * CLOCK_US_PER_S};
     if (!spoken_code_new(&r->codes, request->code, now_us))
         return false;
     memcpy(request->user_key, user_key, KEY_BYTES);

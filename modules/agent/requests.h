@@ -16,6 +16,7 @@ struct asked_request {
     uint32_t number;              /* from 1 on, in the order in which they came */
     char code[SPOKEN_CODE_BYTES]; /* for the client alone: nobody else is shown it */
     uint8_t user_key[KEY_BYTES];
+    bool by_permit;              /* its user stands in no file */
     uint64_t asked_us, until_us; /* until: it lapses */
     bool is_away;                /* the client has no circuit: it gives way to its next request */
     bool is_approved;            /* while away: it is granted when the client is back */
@@ -29,16 +30,18 @@ struct requests *requests_new(void);
 /* The requests have ended. NULL is harmless. */
 void requests_free(struct requests *r);
 
-/* True if this user's key may ask now. False: no says why not: it was denied a little while ago
+/* True if this user's key may ask now, by a permit or as a user of the file, for whom some places
+ * are kept. False: no says why not: it was denied a little while ago
  * (CODE_DENIED), has asked too often, or there is no place (CODE_FULL). Those of its own that are
  * away would give way, and take no place. */
-bool requests_may_ask(struct requests *r, const uint8_t user_key[KEY_BYTES], uint64_t now_us,
-                      struct wire_error *no);
+bool requests_may_ask(struct requests *r, const uint8_t user_key[KEY_BYTES], bool by_permit,
+                      uint64_t now_us, struct wire_error *no);
 
 /* One more, after requests_may_ask; those of its key that are away have ended. False: no code is
  * left. */
 bool requests_begin(struct requests *r, struct asked_request *request,
-                    const uint8_t user_key[KEY_BYTES], uint64_t now_us, uint32_t timeout_s);
+                    const uint8_t user_key[KEY_BYTES], bool by_permit, uint64_t now_us,
+                    uint32_t timeout_s);
 
 /* It waits no longer, for whatever reason. Harmless for one without a number. */
 void requests_end(struct requests *r, struct asked_request *request);

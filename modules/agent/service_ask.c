@@ -115,11 +115,12 @@ static bool begin_request(struct service *v, struct wire_error *no)
     struct asked_request *away;
     if (!session_can_wait(v->session))
         return wire_error_set(no, CODE_DENIED, POLICY_CANNOT_WAIT_TEXT);
-    if (!requests_may_ask(a->requests, key, now, no))
+    if (!requests_may_ask(a->requests, key, v->guest != NULL, now, no))
         return false;
     while ((away = requests_away_of(a->requests, key)) != NULL)
         service_end(service_of_request(away), "it was away, and its user asks anew");
-    return requests_begin(a->requests, &v->request, key, now, user->given.rules.ask_timeout_s) ||
+    return requests_begin(a->requests, &v->request, key, v->guest != NULL, now,
+                          user->given.rules.ask_timeout_s) ||
            wire_error_set(no, CODE_FULL, "no code for a request is left today");
 }
 

@@ -74,6 +74,7 @@
 #define SESSIONS_BY_PERMIT 48 /* of them: the others are for users of the file */
 #define REQUESTS_PER_AGENT 16 /* for approval, that wait */
 #define REQUESTS_PER_USER 2
+#define REQUESTS_BY_PERMIT 12          /* the other places are for users of the file */
 #define REQUESTS_PER_DAY 500           /* of a user */
 #define RECEIVE_LIMIT_ALL (256U << 20) /* of all sessions of an agent */
 #define RING_LIMIT_ALL (256U << 20)    /* the same, of what they have sent */

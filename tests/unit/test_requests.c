@@ -31,17 +31,20 @@ static const uint8_t *key_of(uint8_t user)
     return key;
 }
 
+/* Users from here on have a permit. */
+#define GUEST 100
+
 static bool may_ask(uint8_t user, uint64_t now)
 {
     no = (struct wire_error){0};
-    return requests_may_ask(r, key_of(user), now, &no);
+    return requests_may_ask(r, key_of(user), user >= GUEST, now, &no);
 }
 
 static struct asked_request *ask(uint8_t user, uint64_t now)
 {
     struct asked_request *q = &all[begun++ % (REQUESTS_PER_AGENT + 1)];
     assert_true(may_ask(user, now));
-    assert_true(requests_begin(r, q, key_of(user), now, 900));
+    assert_true(requests_begin(r, q, key_of(user), user >= GUEST, now, 900));
     return q;
 }
 
@@ -181,6 +184,21 @@ static void places_of_a_user_and_of_all(void **state)
     assert_true(may_ask(0, NOW));
 }
 
+/* However many users by permit ask, one of the file finds a place. */
+static void places_of_users_by_permit(void **state)
+{
+    (void)state;
+    for (uint8_t user = 0; user < REQUESTS_BY_PERMIT / REQUESTS_PER_USER; user++)
+        for (unsigned i = 0; i < REQUESTS_PER_USER; i++)
+            ask(GUEST + user, NOW);
+    assert_false(may_ask(GUEST + 50, NOW));
+    assert_int_equal(no.code, CODE_FULL);
+    ask(1, NOW);
+    requests_end(r, &all[0]);
+    ask(GUEST + 50, NOW);
+    assert_false(may_ask(GUEST + 51, NOW));
+}
+
 /* One's own that are away give way, and nobody else's. */
 static void away_ones_give_way_to_their_key(void **state)
 {
@@ -301,6 +319,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(request_has_a_number_and_a_code, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_codes_pause_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(places_of_a_user_and_of_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(places_of_users_by_permit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(away_ones_give_way_to_their_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(asks_of_a_day, set_up, tear_down),
         cmocka_unit_test_setup_teardown(denials_wait_longer_each_time, set_up, tear_down),
