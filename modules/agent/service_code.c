@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "agent/code_desk.h"
+#include "agent/service.h"
 #include "agent/service_state.h"
 #include "base/log.h"
 
@@ -39,7 +40,7 @@ bool service_use_code(struct service *v, struct error *e)
         return true;
     if (!user)
         error_set(e, FAILURE_DENIED, "the user is no longer allowed at this agent");
-    else
+    else if (service_may_grant(v->agent, v->request.number, e)) /* or it would be in vain */
         number = code_desk_take(v->agent->codes, v->emergency, user, v->request.number, e);
     wipe(v->emergency, sizeof v->emergency);
     if (number)

@@ -10,7 +10,7 @@ import test_control
 from harness import DENIED, OTHER, USAGE, forwards, spx, wait_for
 from peer import RESET, Reader, open_frame, u16
 from servers import greet
-from test_ask import GRANTED, NOT_PERMITTED, WAITING, Asking, access
+from test_ask import GRANTED, NOT_PERMITTED, WAITING, Asking, Waiting, access
 from test_peer import peer_client, target
 
 directory, site = test_control.directory, test_control.site
@@ -176,6 +176,19 @@ def test_lock_and_rules_count(world, asking):
     asking.ask("lock")
     refused(world, code, "the agent is locked")
     assert asking.lines("codes")[0]["left"] == 1
+
+
+def test_no_place(world, asking):
+    """Nor does a session that would find no place, however right the code is."""
+    (code,) = make(asking, 1)
+    clients = [Waiting(world)]
+    asking.ask("approve", clients[0].code, "--for", "1h")
+    clients += [peer_client(world).connect(Asking()) for _ in range(7)]
+    asking.ask("withdraw", 1)
+    refused(world, code, "too many sessions are open: end one first")
+    assert asking.lines("codes")[0]["left"] == 1
+    asking.ask("end", "1")
+    connect(world, code)
 
 
 def test_disk_that_fails(world, asking):
