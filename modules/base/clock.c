@@ -32,16 +32,14 @@ static void format_seconds(char out[SECONDS_BYTES], time_t seconds)
 void clock_ms_text(char out[25], uint64_t ms)
 {
     /* The last one, for those who ask thousands of times a second. */
-    static _Thread_local struct {
-        time_t seconds;
-        char text[SECONDS_BYTES];
-    } last;
+    static _Thread_local time_t last;
+    static _Thread_local char last_text[SECONDS_BYTES];
     time_t seconds = (time_t)(ms / 1000);
-    if (seconds != last.seconds || last.text[0] == '\0') {
-        format_seconds(last.text, seconds);
-        last.seconds = seconds;
+    if (seconds != last || last_text[0] == '\0') {
+        format_seconds(last_text, seconds);
+        last = seconds;
     }
-    memcpy(out, last.text, SECONDS_BYTES - 1);
+    memcpy(out, last_text, SECONDS_BYTES - 1);
     out[SECONDS_BYTES - 1] = '.';
     out[SECONDS_BYTES] = (char)('0' + ms / 100 % 10);
     out[SECONDS_BYTES + 1] = (char)('0' + ms / 10 % 10);

@@ -55,25 +55,23 @@ struct session {
     uint64_t waiting_us;     /* since when something sent waits for an ACK without any progress */
     uint64_t close_position; /* end of the own CLOSE frame, once encoded */
     enum code close_code;
-    char close_text[128];
-    bool close_owed, farewell_owed, access_owed;
-    bool grant_owed; /* agent: its client waits to be told ACCESS_GRANTED, and nothing in its place
-                      */
-    bool granted;    /* client: it waits no more, whatever its agent says */
     unsigned refused_waiting; /* agent: OPENs and LISTENs that came while it waited */
-    uint8_t access_state;     /* of the ACCESS owed, with its fields below */
-    const char *end_text;     /* that its streams end with, once that is known; or NULL */
-    uint64_t access_until_s;
+    char close_text[128];
+    const char *end_text;    /* that its streams end with, once that is known; or NULL */
+    uint64_t access_until_s; /* of the ACCESS owed, as its text and state */
     char access_text[SESSION_ACCESS_TEXT_BYTES];
-    uint8_t head[HEAD_MAX_BYTES]; /* of the owner's audit */
     size_t head_len;
-    bool head_owed;
+    uint8_t head[HEAD_MAX_BYTES]; /* of the owner's audit */
+    uint8_t access_state;
+    bool close_owed, farewell_owed, access_owed, head_owed, ack_owed;
+    /* Agent: its client waits to be told ACCESS_GRANTED, and nothing in its place. */
+    bool grant_owed;
+    bool granted; /* client: it waits no more, whatever its agent says */
 
     /* Receiving. */
     uint64_t receive_position;
     uint64_t acked_position; /* told to the peer */
     uint64_t ack_due_us;     /* CLOCK_NEVER: nothing unacknowledged */
-    bool ack_owed;
 
     /* Streams. */
     struct table streams;    /* by id */

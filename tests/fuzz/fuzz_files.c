@@ -125,7 +125,10 @@ static void read_codes(struct view file)
     require(text && strlen(text) <= EMERGENCY_FILE_MAX_BYTES);
     require(emergency_from_text(&again, text, &e) && again.count == read.count);
     require(emergency_left(&again) == emergency_left(&read) && again.made_s == read.made_s);
-    require(memcmp(again.all, read.all, sizeof read.all) == 0);
+    for (size_t i = 0; i < read.count; i++)
+        require(memcmp(again.all[i].hash, read.all[i].hash, sizeof read.all[i].hash) == 0 &&
+                again.all[i].used_s == read.all[i].used_s &&
+                strcmp(again.all[i].user, read.all[i].user) == 0);
     free(text);
 }
 
