@@ -181,13 +181,14 @@ def test_lock_and_rules_count(world, asking):
 def test_no_place(world, asking):
     """Nor does a session that would find no place, however right the code is."""
     (code,) = make(asking, 1)
-    clients = [Waiting(world)]
-    asking.ask("approve", clients[0].code, "--for", "1h")
-    clients += [peer_client(world).connect(Asking()) for _ in range(7)]
+    first = Waiting(world)
+    asking.ask("approve", first.code, "--for", "1h")
+    others = [peer_client(world).connect(Asking()) for _ in range(7)]
     asking.ask("withdraw", 1)
     refused(world, code, "too many sessions are open: end one first")
     assert asking.lines("codes")[0]["left"] == 1
-    asking.ask("end", "1")
+    first.circuit.finish()
+    wait_for(lambda: len(asking.lines("sessions", kind="session")) == len(others), 10, "a place is free")
     connect(world, code)
 
 
