@@ -140,6 +140,7 @@ static void take_effect(struct approving *p, struct error *e)
     struct control_request *r = p->order;
     struct request_facts f;
     char more[USER_TEXT_BYTES + 96] = "", user[USER_TEXT_BYTES];
+    char begun[32] = "";
     uint8_t key[KEY_BYTES];
     bool now;
     if (!service_may_grant(a, p->number, e) || !service_next_request(a, p->number - 1, &f))
@@ -149,9 +150,11 @@ static void take_effect(struct approving *p, struct error *e)
     now = service_grant(a, p->number, p->by, p->for_s);
     if (p->for_s)
         cover_key(p, key, user, more, sizeof more);
+    if (now)
+        snprintf(begun, sizeof begun, ": session %u", (unsigned)a->sessions_started);
     if (r)
         control_done(r, "request %u of %s is approved%s%s", p->number, user,
-                     now ? "" : ", and granted when its client is back", more);
+                     now ? begun : ", and granted when its client is back", more);
 }
 
 /* Nobody would come back to a request by a code that is used up. */

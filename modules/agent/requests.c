@@ -119,7 +119,9 @@ unsigned requests_count(const struct requests *r)
     return r->count;
 }
 
-static bool has_room(const struct requests *r, const uint8_t user_key[KEY_BYTES], bool by_permit)
+/* no: if there is none, for one more of this key's. */
+static void check_room(const struct requests *r, const uint8_t user_key[KEY_BYTES], bool by_permit,
+                       struct wire_error *no)
 {
     unsigned all = 0, own = 0, guests = 0;
     list_each (link, &r->all) {
@@ -131,8 +133,11 @@ static bool has_room(const struct requests *r, const uint8_t user_key[KEY_BYTES]
         own += is_own;
         guests += q->by_permit;
     }
-    return all < REQUESTS_PER_AGENT && own < REQUESTS_PER_USER &&
-           (!by_permit || guests < REQUESTS_BY_PERMIT);
+    if (own >= REQUESTS_PER_USER)
+        wire_error_set(no, CODE_FULL, "%d requests of this user wait for approval",
+                       REQUESTS_PER_USER);
+    else if (all >= REQUESTS_PER_AGENT || (by_permit && guests >= REQUESTS_BY_PERMIT))
+        wire_error_set(no, CODE_FULL, "too many requests wait for approval at this agent");
 }
 
 bool requests_may_ask(struct requests *r, const uint8_t user_key[KEY_BYTES], bool by_permit,
@@ -146,8 +151,8 @@ bool requests_may_ask(struct requests *r, const uint8_t user_key[KEY_BYTES], boo
     } else if (k && k->asked >= REQUESTS_PER_DAY && now_us - k->day_us < DAY_US) {
         wire_error_set(no, CODE_FULL, "this user has asked for approval %d times within a day",
                        REQUESTS_PER_DAY);
-    } else if (!has_room(r, user_key, by_permit)) {
-        wire_error_set(no, CODE_FULL, "too many requests wait for approval at this agent");
+    } else {
+        check_room(r, user_key, by_permit, no);
     }
     return !no->code;
 }

@@ -121,7 +121,7 @@ def test_approve(world, site, echo):
     assert Reader(circuit.expect(RESET, stream=5).payload).number(2) == NOT_PERMITTED
     assert not agent.lines("connected, stream|listening on") and site.lines("sessions") == []
     typed = f"{waiting.code[:2]}-{waiting.code[2:].lower()}"
-    assert site.ask("approve", typed) == "request 1 of alice is approved\n"
+    assert site.ask("approve", typed) == "request 1 of alice is approved: session 1\n"
     waiting.granted(echo, stream=7)
     (session,) = site.lines("sessions", kind="session")
     assert session["session"] == 1 and session["reason"] == 'case "4711"'
@@ -278,11 +278,11 @@ def test_places(world, site, echo):
     world.start_relay(users={user: "*" for user in users})
     world.start_agent(conf=site.configure(users=users, Access="ask"))
     waiting = [Waiting(world, user=f"user{n % 8}") for n in range(16)]
-    for user in ("user0", "user8"):
+    full = {"user0": "2 requests of this user wait for approval", "user8": "too many requests wait for approval at this agent"}
+    for user, text in full.items():
         with pytest.raises(Refused) as refused:
             Waiting(world, user=user)
-        assert refused.value.code == peer.FULL
-        assert refused.value.text == "too many requests wait for approval at this agent"
+        assert (refused.value.code, refused.value.text) == (peer.FULL, text)
     assert len({one.code for one in waiting}) == 16 == len(requests(site))
     assert site.lines("status")[0]["sessions"] == 0
     site.ask("approve", waiting[0].code)
@@ -357,7 +357,7 @@ def test_approval_for_a_time(world, site, echo):
     configure(site)
     waiting = Waiting(world)
     told = site.ask("approve", waiting.code, "--for", "4h")
-    assert told == "request 1 of alice is approved; the key of alice need not ask for 4 h: approval 1\n"
+    assert told == "request 1 of alice is approved: session 1; the key of alice need not ask for 4 h: approval 1\n"
     waiting.granted(echo)
     session = Asking()
     circuit = peer_client(world).connect(session)
@@ -614,7 +614,7 @@ def test_approval_waits_for_the_disk(world, site, echo):
     approving.still_waits(echo, 1)
     assert bob.circuit.ask(b"still", 1) == b"still"
     assert not agent.lines("request 2 of user alice: approved")
-    assert approving.release() == ("done", "request 2 of alice is approved")
+    assert approving.release() == ("done", "request 2 of alice is approved: session 2")
     approving.waiting.granted(echo, stream=3)
 
 
