@@ -258,7 +258,7 @@ def test_port_that_is_taken_meanwhile(world, site):
     wait_for(lambda: is_refused(client.address()), 5, "the listener is shut")
     with socket.create_server(client.address()):
         grant(site)
-        client.expect(r"ended: cannot listen on 127\.0\.0\.1:\d+: address in use")
+        client.expect(r"ended: cannot listen on 127\.0\.0\.1:\d+: address (already )?in use")
         client.wait_exit(NETWORK)
 
 
