@@ -157,7 +157,8 @@ void verify_reading(struct verified *v, struct reading *r)
             reading_skip_torn(r);
         }
     }
-    if (odd.begin && r->ended)
+    /* Without a whole entry nothing says that the rest of a line is one's. */
+    if (odd.begin && (r->ended || v->entries == 0))
         find(v, odd.line, "not an entry");
     else if (odd.begin)
         v->torn_bytes = (size_t)((const uint8_t *)r->text + r->len - odd.begin);

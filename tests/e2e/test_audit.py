@@ -78,6 +78,7 @@ def test_torn_lines(world):
     torn = some().lines[-1][:77]
     path = save(world, "audit", chain.text() + torn)
     assert "audit: ends within a line, after 77 bytes of it\n" in verify(path)
+    assert ":1: not an entry" in verify(save(world, "audit", torn), code=ALTERED)  # alone it proves nothing
     before = chain.text()
     chain.mend(torn).add("started")
     mended = before + torn + "\n" + chain.text(-2)

@@ -382,7 +382,7 @@ def test_revocations_in_a_folder_of_their_own(world):
     for program in (relay, agent):
         program.expect("revoked: revocations 2:")
         program.signal(signal.SIGHUP)
-        program.expect("revoked: cannot open: permission denied.* this process has given that up: restart needed")
+        program.expect(r"cannot open \S+/revoked: permission denied.* this process has given that up: restart needed")
     for one in (office, other):
         shutil.rmtree(one.directory)
 

@@ -1,6 +1,7 @@
 """Permits: issued, shown and checked on the command line."""
 import base64
 import re
+import shlex
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_authority_key(world, office):
     assert re.fullmatch(r"[A-Za-z0-9+/]{86}==", office.public)
     assert office.key.stat().st_mode & 0o777 == 0o600
     assert spx("key", "public", office.key).stdout.strip() == office.public
-    assert run("sh", "-c", f"{SPX} key public < {office.key}").stdout.strip() == office.public
+    assert run("sh", "-c", f"{shlex.quote(str(SPX))} key public < {shlex.quote(str(office.key))}").stdout.strip() == office.public
     before = office.key.read_text()
     spx("key", "new", "--authority", office.key, code=OTHER)
     assert office.key.read_text() == before

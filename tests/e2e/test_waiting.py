@@ -166,7 +166,9 @@ def test_no_longer_than_the_user_waits(world, site):
     argv = [*world.pipe_argv("127.0.0.1:9"), "--wait", "1s"]
     got = run(*argv, code=NOT_APPROVED, input="")
     assert "ended: not approved within 1 s" in got.stderr
-    close = [one for one in site.heard if one.kind == CLOSE]
+    close = wait_for(
+        lambda: [one for one in site.heard if one.kind == CLOSE], 5, "the agent is told"
+    )
     assert close[0].payload == peer.u16(DONE) + peer.string("not approved within 1 s")
     assert not site.of_streams()
 
