@@ -149,7 +149,7 @@ static void on_look(struct timer *timer)
     struct error e = {0};
     if (have_changed(p)) {
         if (!read_lists(p, &p->agent->config, &e))
-            log_error("%s: the revocations that were read before count%s", e.text, guard_hint(&e));
+            log_error("%s" REVOKED_STAYS "%s", e.text, guard_hint(&e));
         renew_all(p->agent);
         p->agent->on_revoked(p->agent);
     }
@@ -380,12 +380,27 @@ static void renew_all(struct agent *a)
     }
 }
 
+static bool read_again(struct permits *p, const struct agent_authority *a, struct error *e)
+{
+    if (!a->revocations || revoked_read(&p->revoked, a->public_key, a->revocations, e))
+        return true;
+    if (!revoked_has(&p->revoked, a->public_key))
+        return false;
+    log_error("%s" REVOKED_STAYS "%s", e->text, guard_hint(e));
+    return true;
+}
+
+bool permits_may_reload(struct agent *a, const struct agent_config *config, struct error *e)
+{
+    for (size_t i = 0; i < config->authority_count; i++)
+        if (!read_again(a->permits, &config->authorities[i], e))
+            return false;
+    return true;
+}
+
 void permits_reloaded(struct agent *a)
 {
     struct permits *p = a->permits;
-    struct error e = {0};
-    if (!read_lists(p, &a->config, &e))
-        log_error("%s: the revocations that were read before count%s", e.text, guard_hint(&e));
     renew_all(a);
     if (p->revoked.count)
         timer_set(a->loop, &p->look, loop_now(a->loop) + LOOK_US);

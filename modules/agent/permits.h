@@ -32,7 +32,11 @@ struct guest *permits_guest(const struct agent *a, const uint8_t key[KEY_BYTES],
 void permits_take(struct agent *a, struct guest *g);
 void permits_drop(struct agent *a, struct guest *g);
 
-/* After a reload: what [Authority], Name and Scope say now. */
+/* Before a reload: reads the revocations that this configuration names. False: those of an
+ * authority of whom none were read before cannot be; e says why, and it must not take effect. */
+bool permits_may_reload(struct agent *a, const struct agent_config *config, struct error *e);
+
+/* After it: what [Authority], Name and Scope say now. */
 void permits_reloaded(struct agent *a);
 
 #endif

@@ -117,6 +117,12 @@ static bool is_relay(void *agent, const uint8_t key[KEY_BYTES])
     return agent_find_relay(agent, key) != NULL;
 }
 
+static void refuse_reload(const struct error *e)
+{
+    log_event(LOG_ERROR, &(struct log_fields){.event = "reload_refused", .reason = e->text},
+              "%s; the old configuration stays in effect%s", e->text, guard_hint(e));
+}
+
 static void reload(struct agent *a)
 {
     struct agent_config config, old;
@@ -125,8 +131,12 @@ static void reload(struct agent *a)
     if (a->stopping)
         return;
     if (!agent_config_load(&config, a->config_path, &e)) {
-        log_event(LOG_ERROR, &(struct log_fields){.event = "reload_refused", .reason = e.text},
-                  "%s; the old configuration stays in effect%s", e.text, guard_hint(&e));
+        refuse_reload(&e);
+        return;
+    }
+    if (!permits_may_reload(a, &config, &e)) {
+        refuse_reload(&e);
+        agent_config_free(&config);
         return;
     }
     config_carry_over(&agent_config_file, &a->config, &config);

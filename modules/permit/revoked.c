@@ -10,6 +10,7 @@
 struct revoked_list {
     uint8_t authority[SIGN_PUBLIC_BYTES];
     struct file_stamp stamp;
+    bool was_read;
     struct revocations list;
 };
 
@@ -78,7 +79,14 @@ bool revoked_read(struct revoked *r, const uint8_t authority[SIGN_PUBLIC_BYTES],
         tell(path, &list);
     revocations_free(&of->list);
     of->list = list;
+    of->was_read = true;
     return true;
+}
+
+bool revoked_has(const struct revoked *r, const uint8_t authority[SIGN_PUBLIC_BYTES])
+{
+    const struct revoked_list *of = find(r, authority);
+    return of && of->was_read;
 }
 
 bool revoked_may_have_changed(const struct revoked *r, const uint8_t authority[SIGN_PUBLIC_BYTES],

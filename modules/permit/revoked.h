@@ -5,6 +5,9 @@
 #include "base/stamp.h"
 #include "permit/revocations.h"
 
+/* Behind the reason why a file was not read again. */
+#define REVOKED_STAYS ": the revocations that were read before count"
+
 struct revoked_list;
 
 /* Zeros: no authority has any. */
@@ -20,6 +23,9 @@ void revoked_free(struct revoked *r);
  * of the file; one that is older, or cannot be read, is an error: FAILURE_CONFIG. */
 bool revoked_read(struct revoked *r, const uint8_t authority[SIGN_PUBLIC_BYTES], const char *path,
                   struct error *e);
+
+/* True if a list of this authority was read, and counts. */
+bool revoked_has(const struct revoked *r, const uint8_t authority[SIGN_PUBLIC_BYTES]);
 
 /* True if the file may have changed since. */
 bool revoked_may_have_changed(const struct revoked *r, const uint8_t authority[SIGN_PUBLIC_BYTES],

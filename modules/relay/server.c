@@ -48,6 +48,12 @@ static void on_sweep(struct timer *timer)
     timer_set(r->loop, timer, now + SWEEP_US);
 }
 
+static void refuse_reload(const struct error *e)
+{
+    log_event(LOG_ERROR, &(struct log_fields){.event = "reload_refused", .reason = e->text},
+              "%s; the old configuration stays in effect%s", e->text, guard_hint(e));
+}
+
 static void on_reload(void *arg, int signo)
 {
     struct server *s = arg;
@@ -56,8 +62,12 @@ static void on_reload(void *arg, int signo)
     struct error e = {0};
     (void)signo;
     if (!relay_config_load(&fresh, s->config_path, &e)) {
-        log_event(LOG_ERROR, &(struct log_fields){.event = "reload_refused", .reason = e.text},
-                  "%s; the old configuration stays in effect%s", e.text, guard_hint(&e));
+        refuse_reload(&e);
+        return;
+    }
+    if (!visitors_read_revocations(r, &fresh, &e)) {
+        refuse_reload(&e);
+        relay_config_free(&fresh);
         return;
     }
     config_carry_over(&relay_config_file, &r->config, &fresh);
@@ -69,8 +79,6 @@ static void on_reload(void *arg, int signo)
     audit_write(r->audit, &(struct audit_entry){.event = "reloaded"});
     changes_log_new(r->audit, &r->directory, &fresh);
     changes_log_authorities(r->audit, &r->config, &fresh);
-    if (!visitors_read_revocations(r, &fresh, &e))
-        log_error("%s: the revocations that were read before count%s", e.text, guard_hint(&e));
     reload_apply(r, &fresh);
     old = r->config;
     r->config = fresh;

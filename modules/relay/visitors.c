@@ -293,15 +293,22 @@ void visitors_reload(struct relay *r, const struct relay_config *config)
 
 /* ---- Its end. ---- */
 
+static bool read_list(struct relay *r, const struct relay_authority *a, struct error *e)
+{
+    if (!a->revocations || revoked_read(&r->revoked, a->public_key, a->revocations, e))
+        return true;
+    if (!revoked_has(&r->revoked, a->public_key))
+        return false;
+    log_error("%s" REVOKED_STAYS "%s", e->text, guard_hint(e));
+    return true;
+}
+
 bool visitors_read_revocations(struct relay *r, const struct relay_config *config, struct error *e)
 {
-    bool all = true;
-    for (size_t i = 0; i < config->authority_count; i++) {
-        const struct relay_authority *a = &config->authorities[i];
-        all =
-            (!a->revocations || revoked_read(&r->revoked, a->public_key, a->revocations, e)) && all;
-    }
-    return all;
+    for (size_t i = 0; i < config->authority_count; i++)
+        if (!read_list(r, &config->authorities[i], e))
+            return false;
+    return true;
 }
 
 static void read_changed(struct relay *r)
@@ -309,10 +316,8 @@ static void read_changed(struct relay *r)
     struct error e = {0};
     for (size_t i = 0; i < r->config.authority_count; i++) {
         const struct relay_authority *a = &r->config.authorities[i];
-        if (a->revocations &&
-            revoked_may_have_changed(&r->revoked, a->public_key, a->revocations) &&
-            !revoked_read(&r->revoked, a->public_key, a->revocations, &e))
-            log_error("%s: the revocations that were read before count%s", e.text, guard_hint(&e));
+        if (a->revocations && revoked_may_have_changed(&r->revoked, a->public_key, a->revocations))
+            read_list(r, a, &e);
     }
 }
 

@@ -36,8 +36,8 @@ struct known_user *visitors_admit(struct relay *r, const uint8_t key[KEY_BYTES],
 /* Its hop is open: log and audit tell of the permits that they do not know yet. */
 void visitors_opened(struct peer *peer, struct known_user *u);
 
-/* Reads the authorities' revocations. False: e says which file is not right; what was read of it
- * before stays. */
+/* Reads the authorities' revocations, at the start and before a reload. False: those of an
+ * authority of whom none were read before cannot be; e says why. */
 bool visitors_read_revocations(struct relay *r, const struct relay_config *config, struct error *e);
 
 /* Before directory_update: marks those who stay with this configuration. */

@@ -156,6 +156,15 @@ def test_revoked(world, office, echo):
     assert "holds no list of revocations" in failed.stderr
 
 
+def test_reload_with_a_list_that_cannot_be_read(world, office, echo):
+    """The relay stays as it was, and lets the user in."""
+    relay, _ = start(world, office)
+    relay_file(world, office, Revocations="none")
+    relay.signal(signal.SIGHUP)
+    relay.expect(r"cannot open \S+/none: .*; the old configuration stays in effect")
+    assert not relay.lines("configuration reloaded")
+
+
 def test_two_permits_of_one_user(world, office, echo):
     """Two programs of a user with two permits do not take each other's agents away."""
     agents = {"lab-1": {}, "lab-2": {}}

@@ -235,6 +235,18 @@ def test_revoked(world, office, echo):
     refuse(world, kept, "the authority has revoked the (permit|user's key)")
 
 
+def test_reload_with_a_list_that_cannot_be_read(world, office, echo):
+    """Nobody comes in by permits of whom nobody knows which are taken back: all stays as it was."""
+    agent = start(world, office)
+    permit = office.issue(*SCOPE, "--allow", "tcp:*:*")
+    client = connect(world, permit, *forwards(echo.port))
+    with_authority(world, authority(office, Allow="tcp:127.0.0.1:9", Revocations="none"))
+    agent.signal(signal.SIGHUP)
+    agent.expect(r"cannot open \S+/none: .*; the old configuration stays in effect")
+    assert not agent.lines("configuration reloaded")
+    echoes(client)
+
+
 def test_revoked_by_time(world, office):
     """All permits of before a time."""
     path = revoke(office, "--before", "2099-01-01")
