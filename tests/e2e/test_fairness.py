@@ -1,6 +1,7 @@
 """One user's work is not everybody's wait: while one asks for as much as the protocol lets one ask for,
 another's keystrokes come back almost as soon as when nobody does."""
 import contextlib
+import fcntl
 import select
 import signal
 import socket
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import peer
-from harness import LOOPBACK, SLOWNESS, World, forwards, free_port
+from harness import LOOPBACK, SLOWNESS, World, forwards, free_port, wait_for
 from servers import ask
 
 GREEDY = Path(__file__).with_name("greedy.py")
@@ -38,15 +39,19 @@ def greedy(world, kind, target):
             process.kill()
 
 
-def p99_s(once):
-    """Of the times that something takes which is done again and again."""
+def times_s(once):
+    """How long something takes which is done again and again, the shortest first."""
     times = []
     for number in range(TIMES):
         begun = time.monotonic()
         once(number)
         times.append(time.monotonic() - begun)
         time.sleep(0.002)
-    return sorted(times)[TIMES * 99 // 100]
+    return sorted(times)
+
+
+def p99_s(once):
+    return times_s(once)[TIMES * 99 // 100]
 
 
 def assert_fair(world, twin, kind, target, once, program):
@@ -178,3 +183,46 @@ def test_lists(world, twin):
 
     assert_fair(world, twin, "list", "none:0", ask_for_one, relay)
     hop.close()
+
+
+STALL_S, SMALL_S = 2, 0.01
+
+
+def stalled_s(audit, client, once):
+    """While the audit's writer waits for its file, and has more and more to write: the worst p99, and
+    the longest of all."""
+    begun = time.monotonic()
+    worst = longest = 0
+    with audit.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # in place of a disk that hangs
+        size = audit.stat().st_size
+        while time.monotonic() < begun + STALL_S:
+            client.dial().close()  # which is to be written
+            times = times_s(once)
+            worst, longest = max(worst, times[TIMES * 99 // 100]), max(longest, times[-1])
+        assert audit.stat().st_size == size
+    return worst, longest
+
+
+def test_disk_that_does_not_answer(world, echo):
+    """Nothing in the loop waits for the audit's disk: an echo takes as long as before, and what was
+    kept is written afterwards."""
+    audit = world.directory / "audit"
+    world.start_relay()
+    agent = world.start_agent(Audit=audit)
+    client = world.start_client(*forwards(echo.port))
+    measured = []
+    with client.dial() as connection:
+        for _ in range(TRIES):
+            once = lambda n: ask(connection, b"%d" % n)
+            before, (stalled, longest) = p99_s(once), stalled_s(audit, client, once)
+            assert longest < STALL_S / 2
+            measured.append((before, stalled))
+            if stalled < max(3 * before, SMALL_S):
+                break
+    told = ", ".join(f"{before * 1e3:.1f} -> {stalled * 1e3:.1f} ms" for before, stalled in measured)
+    print(f"disk: p99 before -> while it hangs {told}")
+    assert stalled < max(3 * before, SMALL_S), told
+    opened = len(agent.lines(f"tcp:{LOOPBACK}:{echo.port}: connected"))
+    assert opened > 2
+    wait_for(lambda: audit.read_text().count('"stream_opened"') == opened, 10, "all is written")
