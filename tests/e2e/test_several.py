@@ -55,6 +55,9 @@ def test_each_has_its_own(world, site):
         client.expect(rf"client: connected to agent {name} through relay")
         client.expect(rf"client: {name}: forwarding \S+ to tcp:{LOOPBACK}:{site[name]}")
         assert_echoes(client, site[name])
+    client.signal(signal.SIGUSR1)
+    for name in NAMES:
+        client.expect(rf"status: {name}: connected")
     client.signal(signal.SIGINT)
     client.wait_exit(INTERRUPTED)
     for name in NAMES:
